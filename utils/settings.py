@@ -1,0 +1,202 @@
+"""What the course runs on: the data set, the encoder, the size, read from the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import CourseError
+from utils.files import slug
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+"""The folder that holds the course: notebooks/, utils/, data/."""
+
+DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
+ENCODERS = ("inception_v3", "vgg16", "mobilenet")
+SIZES = ("full", "small")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices for one run; everything else follows from them.
+
+    Attributes:
+        dataset: one of `DATASETS`, or the absolute path of a folder of the user's own.
+        encoder: the name of a model in keras.applications, or the absolute path of a `.keras` file.
+        size: "full", or "small" for a few dozen pictures and a first look.
+        seed: decides drawing, splits and the start of training.
+        data_folder: where everything that the course makes goes.
+    """
+
+    dataset: str
+    encoder: str
+    size: str
+    seed: int
+    data_folder: Path
+
+    @property
+    def small(self) -> bool:
+        """Whether to run on a few dozen pictures only."""
+        return self.size == "small"
+
+    @property
+    def dataset_name(self) -> str:
+        """A short name for files; folders of the same name elsewhere get different ones."""
+        return self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
+
+    @property
+    def encoder_name(self) -> str:
+        """A short name for files."""
+        return _name_of(Path(self.encoder)) if self.encoder.endswith(".keras") else self.encoder
+
+    @property
+    def dataset_folder(self) -> Path:
+        """Pictures and captions, as zips."""
+        return self.data_folder / (self.dataset_name + ("_small" if self.small else ""))
+
+    @property
+    def work_folder(self) -> Path:
+        """What is made from this data set with this encoder: embeddings, checkpoints."""
+        return self.dataset_folder / self.encoder_name
+
+    @property
+    def model_folder(self) -> Path:
+        """What training leaves, and all that captions need."""
+        return self.work_folder / "model"
+
+    @property
+    def n_train_scenes(self) -> int:
+        """Number of scenes to draw for training."""
+        return 48 if self.small else 2400
+
+    @property
+    def n_val_scenes(self) -> int:
+        """Number of scenes to draw for validation."""
+        return 24 if self.small else 400
+
+    @property
+    def sample_size(self) -> tuple[int, int]:
+        """Number of pictures (training, validation) that a small run keeps of a data set that is not drawn."""
+        return 48, 24
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training pictures."""
+        return 2 if self.small else 20
+
+    @property
+    def control_epochs(self) -> int:
+        """Passes of the control with shuffled pictures, which learns all it can in a few."""
+        return 1 if self.small else 6
+
+    @property
+    def experiment_epochs(self) -> int:
+        """Passes of the short experiments."""
+        return 1 if self.small else 5
+
+    @property
+    def batch_size(self) -> int:
+        """Captions in one step of training."""
+        return 16 if self.small else 128
+
+    @property
+    def min_count(self) -> int:
+        """How often a word must occur in the training captions to be in the vocabulary."""
+        return 1 if self.small else 5
+
+    def show(self) -> str:
+        """A table of the choices, to print."""
+        rows = {
+            "data set": self.dataset,
+            "encoder": self.encoder,
+            "size": self.size,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "batch size": self.batch_size,
+            "files go to": _shown_path(self.work_folder),
+        }
+        return "\n".join(f"{name:<12} {value}" for name, value in rows.items())
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read DATASET, ENCODER, COURSE_SIZE, COURSE_SEED and COURSE_DATA; what is unset or empty has its default.
+
+    Relative paths count from the folder that the user started in: COURSE_START where that is set
+    (notebooks run in a folder of their own), else the current one, else the repository.
+
+    Raises:
+        CourseError: if a value is unknown; the message lists what is possible.
+    """
+    size = environ.get("COURSE_SIZE") or "full"
+    if size not in SIZES:
+        raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(SIZES)}.")
+    seed = environ.get("COURSE_SEED") or "0"
+    if not (seed.isascii() and seed.isdigit()):
+        raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 up.")
+    starts = _starts(environ)
+    return Settings(
+        dataset=_read_dataset(environ.get("DATASET") or "scenes", starts),
+        encoder=_read_encoder(environ.get("ENCODER") or "inception_v3", starts),
+        size=size,
+        seed=int(seed),
+        data_folder=_absolute(environ.get("COURSE_DATA") or str(REPOSITORY / "data"), starts[0]),
+    )
+
+
+def _starts(environ: Mapping[str, str]) -> list[Path]:
+    """The folders from which relative paths count, the first that has the file wins."""
+    start = environ.get("COURSE_START")
+    return [*([Path(start)] if start else []), Path.cwd(), REPOSITORY]
+
+
+def _absolute(text: str, start: Path) -> Path:
+    return (start / Path(text).expanduser()).resolve()
+
+
+def _read_dataset(text: str, starts: list[Path]) -> str:
+    """A known name, or the absolute path of an existing folder."""
+    if text in DATASETS:
+        return text
+    candidates = [_absolute(text, start) for start in starts]
+    for folder in candidates:
+        if folder.is_dir():
+            return str(folder)
+    wrong = "is a file, not a folder" if any(path.exists() for path in candidates) else "is no folder that exists"
+    raise CourseError(
+        f"DATASET is {text!r}, which {wrong}. Possible are: {', '.join(DATASETS)}, or a folder of your own "
+        "(pictures with a captions.csv, or train*.zip, val*.zip and captions*.zip)."
+    )
+
+
+def _read_encoder(text: str, starts: list[Path]) -> str:
+    """A name in the spelling of keras.applications' modules, or the absolute path of an existing `.keras` file.
+
+    Whether Keras knows the name shows when the encoder is made: importing Keras takes seconds.
+    """
+    if text.endswith(".keras"):
+        for start in starts:
+            if (path := _absolute(text, start)).is_file():
+                return str(path)
+        raise CourseError(f"ENCODER is {text!r}, but there is no such file. Check the path.")
+    if not re.fullmatch(r"[A-Za-z0-9_]+", text):
+        raise CourseError(
+            f"ENCODER is {text!r}. Possible are: {', '.join(ENCODERS)}, the name of any other model in "
+            "keras.applications, or the path of a .keras file."
+        )
+    name = text.lower()
+    return next((known for known in ENCODERS if known.replace("_", "") == name.replace("_", "")), name)
+
+
+def _name_of(path: Path) -> str:
+    """A name for files that tells folders or files of the same name apart by a few digits from their path."""
+    digits = hashlib.sha256(str(path).encode()).hexdigest()[:6]
+    return f"{slug(path.name.removesuffix('.keras'))}_{digits}"
+
+
+def _shown_path(path: Path) -> str:
+    """A path as people like to read it: within the repository without what is in front of it."""
+    return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else str(path)
