@@ -1,0 +1,197 @@
+"""The files of a data set, in COCO's format: two zips of pictures and a zip with their captions as JSON."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from utils.errors import CourseError
+from utils.files import atomic_path, read_json, write_json
+from utils.images import image_members, open_zip, read_member
+from utils.progress import progress
+
+VALIDATION_SHARE = 1 / 6
+"""The share of the pictures that is kept for validation, where a data set brings no split of its own."""
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Where the parts of a data set are.
+
+    Attributes:
+        name: a short name.
+        train_zip, val_zip: zips of pictures.
+        captions_zip: a zip that holds the JSON members below.
+        train_json, val_json: members with captions, in COCO's format.
+        train_instances, val_instances: members that say what stands where, None where nobody has noted it.
+        source: where the data set comes from.
+        licence: on what terms it may be used.
+    """
+
+    name: str
+    train_zip: Path
+    val_zip: Path
+    captions_zip: Path
+    train_json: str
+    val_json: str
+    train_instances: str | None
+    val_instances: str | None
+    source: str
+    licence: str
+
+    @property
+    def zips(self) -> tuple[Path, Path, Path]:
+        """All files of the data set."""
+        return self.train_zip, self.val_zip, self.captions_zip
+
+    @property
+    def sides(self) -> tuple[tuple[Path, str], tuple[Path, str]]:
+        """Zip of pictures and member with their captions, for training and for validation."""
+        return (self.train_zip, self.train_json), (self.val_zip, self.val_json)
+
+
+def course_files(folder: Path, name: str, part: str, source: str, licence: str) -> DatasetFiles:
+    """The names of the files that the course makes itself: train_PART.zip, val_PART.zip, captions_PART.zip."""
+    train_zip, val_zip, captions_zip = (folder / f"{kind}_{part}.zip" for kind in ("train", "val", "captions"))
+    members = "annotations/captions_train.json", "annotations/captions_val.json"
+    return DatasetFiles(name, train_zip, val_zip, captions_zip, *members, None, None, source, licence)
+
+
+def make_once(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], make: Callable[[], None]) -> None:
+    """Call `make`, unless it was done from the very same inputs and all outputs are still there.
+
+    `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
+    """
+    record = folder / "made_from.json"
+    if record.exists() and all(output.exists() for output in outputs) and read_json(record) == inputs:
+        return
+    record.unlink(missing_ok=True)
+    make()
+    write_json(inputs, record)
+
+
+def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Name, size in bytes and time of the last change of files: enough to notice that one was replaced."""
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
+
+
+def pictures_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The pictures of a zip under their bare names, in the order of the zip.
+
+    Raises:
+        CourseError: if it is no zip, holds no picture, or two of the same name.
+    """
+    pictures: dict[str, zipfile.ZipInfo] = {}
+    for member in image_members(zip_path):
+        name = PurePosixPath(member.filename).name
+        if name in pictures:
+            raise CourseError(
+                f"{zip_path} holds two pictures called {name}, which captions cannot tell apart. Rename one."
+            )
+        pictures[name] = member
+    return pictures
+
+
+def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
+    """Captions by the name of their picture.
+
+    Raises:
+        CourseError: if the zip or the member cannot be read, or is no caption JSON in COCO's format.
+    """
+    captions: dict[str, list[str]] = {}
+    try:
+        with open_zip(zip_path) as archive:
+            data = json.loads(archive.read(member))
+        names = {image["id"]: image["file_name"] for image in data["images"]}
+        for annotation in data["annotations"]:
+            captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
+        if not all(isinstance(text, str) for name, group in captions.items() for text in (name, *group)):
+            raise TypeError("a name or a caption is no text")
+    except CourseError:
+        raise
+    except Exception as error:  # damaged zips and JSON of another shape fail in many ways
+        raise CourseError(
+            f"{member} in {zip_path} holds no captions in COCO's format ({type(error).__name__}: {error}). It needs "
+            "'images', each with id and file_name, and 'annotations', each with image_id and caption."
+        ) from error
+    return captions
+
+
+def write_dataset(
+    files: DatasetFiles,
+    sides: Sequence[Sequence[str]],
+    captions: Mapping[str, list[str]],
+    read_picture: Callable[[str], bytes],
+) -> None:
+    """Write the three zips of a data set, the one with the captions last.
+
+    Args:
+        files: where to.
+        sides: names of the pictures for training and for validation.
+        captions: captions by the name of their picture.
+        read_picture: gives the bytes of a picture; one that it cannot read is left out, and named.
+    """
+    members, first_id = {}, 1
+    for (zip_path, member), names in zip(files.sides, sides, strict=True):
+        write_pictures(zip_path, names, read_picture)
+        members[member] = json.dumps(_captions_json(names, captions, first_id), ensure_ascii=False)
+        first_id += len(names)
+    with atomic_path(files.captions_zip) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for member, text in members.items():
+            archive.writestr(zipfile.ZipInfo(member), text, zipfile.ZIP_DEFLATED)
+
+
+def write_pictures(zip_path: Path, names: Sequence[str], read_picture: Callable[[str], bytes]) -> None:
+    """Write pictures into a zip as they are: JPEG does not get smaller, and reading stays quick."""
+    unreadable = []
+    with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in progress(names, description=zip_path.name, unit="picture"):
+            try:
+                picture = read_picture(name)
+            except (CourseError, OSError):
+                unreadable.append(name)
+                continue
+            archive.writestr(zipfile.ZipInfo(name), picture)
+    if unreadable:
+        print(f"Pictures left out of {zip_path.name}, since they cannot be read: {counted(unreadable)}.")
+
+
+def copy_pictures(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
+    """Copy the pictures of these names from one zip to another, in the order of the first."""
+    members = pictures_by_name(zip_in)
+    with open_zip(zip_in) as archive:
+        chosen = [name for name in members if name in names]
+        write_pictures(zip_out, chosen, lambda name: read_member(archive, members[name]))
+
+
+def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
+    """Split names at random into training and validation, at least one each; the same seed splits alike."""
+    names = sorted(names)
+    n_val = max(1, round(len(names) * VALIDATION_SHARE))
+    val = set(np.random.default_rng(seed).permutation(len(names))[:n_val].tolist())
+    sides: tuple[list[str], list[str]] = ([], [])
+    for index, name in enumerate(names):
+        sides[index in val].append(name)
+    return sides
+
+
+def counted(names: Collection[str]) -> str:
+    """How many names, and the first few of them, for a message: `4 (a.jpg, b.jpg, c.jpg, …)`."""
+    first = sorted(names)[:3]
+    return f"{len(names)} ({', '.join([*first, '…'] if len(names) > len(first) else first)})"
+
+
+def _captions_json(names: Sequence[str], captions: Mapping[str, list[str]], first_id: int) -> dict:
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names, first_id)]
+    annotations = [
+        {"id": image["id"] * 100 + number, "image_id": image["id"], "caption": caption}
+        for image in images
+        for number, caption in enumerate(captions[image["file_name"]])
+    ]
+    return {"images": images, "annotations": annotations}
