@@ -1,0 +1,97 @@
+"""What the scene encoder is asked about a picture, as a vector of yes-or-no answers.
+
+The questions are what captions need: which coloured things, where each is, which one is the
+outermost, and which one comes first (large ones before small ones, then from left to right). A
+target of `UNKNOWN` does not count in the loss.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from utils.scenes import COLOURS, CROP_SIDE, KINDS, PLACES, Scene, Thing, relations_between
+
+UNKNOWN = -1.0
+POSITION_THRESHOLDS = (0.3, 0.45, 0.6, 0.75)
+_PAIRS = list(itertools.product(COLOURS, KINDS))
+_RANKS = ("first", "second", "third")
+_DIRECTIONS = ("left of", "right of", "above", "below")
+TARGET_NAMES: tuple[str, ...] = (
+    *(f"{colour} {kind}" for colour, kind in _PAIRS),
+    *KINDS,
+    *COLOURS,
+    *(f"large {kind}" for kind in KINDS),
+    *PLACES,
+    *(f"{axis} of {kind} > {t}" for axis in "xy" for kind in KINDS for t in POSITION_THRESHOLDS),
+    *(f"{kind} {direction} another" for direction in _DIRECTIONS for kind in KINDS),
+    *(f"{rank} thing is {answer}" for rank in _RANKS for answer in (*KINDS, *COLOURS, "large")),
+    *(f"first thing {direction} second" for direction in _DIRECTIONS),
+)
+_INDEX = {name: index for index, name in enumerate(TARGET_NAMES)}
+N_POSITION_FREE = _INDEX[f"x of {KINDS[0]} > {POSITION_THRESHOLDS[0]}"]
+"""Targets before this index ask what there is; those after it ask where, which a crop cannot answer."""
+
+
+def scene_targets(scene: Scene) -> np.ndarray:
+    """Targets of a whole scene: float32, one of 0 and 1 for each of `TARGET_NAMES`."""
+    targets = np.zeros(len(TARGET_NAMES), np.float32)
+    targets[_INDEX[scene.place]] = 1
+    for thing in scene.things:
+        _mark(targets, thing, 1.0)
+        for axis, share in zip("xy", thing.centre, strict=True):
+            for threshold in POSITION_THRESHOLDS:
+                targets[_INDEX[f"{axis} of {thing.kind} > {threshold}"]] = share > threshold
+    for subject, other in itertools.permutations(scene.things, 2):
+        for direction in relations_between(subject, other):
+            targets[_INDEX[f"{subject.kind} {direction} another"]] = 1
+    for rank, thing in zip(_RANKS, scene.things, strict=False):
+        for answer in (thing.kind, thing.colour, *(["large"] if thing.size == "large" else [])):
+            targets[_INDEX[f"{rank} thing is {answer}"]] = 1
+    if len(scene.things) > 1:
+        for direction in relations_between(*scene.things[:2]):
+            targets[_INDEX[f"first thing {direction} second"]] = 1
+    return targets
+
+
+def crop_targets(scene: Scene, left: int, top: int, side: int) -> np.ndarray:
+    """Targets of a square cut from a scene's centre crop; what is cut in two, and where things are, is unknown."""
+    targets = np.zeros(len(TARGET_NAMES), np.float32)
+    targets[N_POSITION_FREE:] = UNKNOWN
+    targets[_INDEX[scene.place]] = 1
+    shares = [_visible_share(thing, left, top, side) for thing in scene.things]
+    for thing, share in zip(scene.things, shares, strict=True):
+        if 0.05 < share < 0.6:
+            _mark(targets, thing, UNKNOWN)
+    for thing, share in zip(scene.things, shares, strict=True):
+        if share >= 0.6:
+            _mark(targets, thing, 1.0)
+    return targets
+
+
+def _mark(targets: np.ndarray, thing: Thing, value: float) -> None:
+    """Set every answer that the presence of a thing decides."""
+    names = [f"{thing.colour} {thing.kind}", thing.kind, thing.colour]
+    if thing.size == "large":
+        names.append(f"large {thing.kind}")
+    for name in names:
+        targets[_INDEX[name]] = value
+
+
+def _visible_share(thing: Thing, left: int, top: int, side: int) -> float:
+    """Share of a thing's box that lies within a square of the centre crop."""
+    box_left, box_top, width, height = thing.box
+    across = min(left + side, box_left + width) - max(left, box_left)
+    down = min(top + side, box_top + height) - max(top, box_top)
+    return max(across, 0) * max(down, 0) / (width * height)
+
+
+def random_crop_corner(scene: Scene, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Left and top of a square that mostly shows one of the things."""
+    free = CROP_SIDE - side
+    if rng.random() < 0.1:
+        return int(rng.integers(free + 1)), int(rng.integers(free + 1))
+    x, y = scene.things[int(rng.integers(len(scene.things)))].centre
+    corner = [share * CROP_SIDE - side / 2 + rng.uniform(-0.3, 0.3) * side for share in (x, y)]
+    return tuple(int(np.clip(value, 0, free)) for value in corner)

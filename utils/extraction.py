@@ -1,0 +1,270 @@
+"""Pictures in, embeddings out: streams the pictures of a zip through an encoder, and remembers how far it got."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from utils.encoder import Preprocess, weights_checksum
+from utils.errors import CourseError
+from utils.files import atomic_path, read_json, write_json
+from utils.images import crop_and_resize, image_members, open_zip, read_member
+from utils.progress import progress
+from utils.quiet import keras
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def apply_model(
+    zip_fn: str | Path,
+    encoder: keras.Model,
+    preprocess_for_model: Preprocess,
+    input_shape: tuple[int, int] = (299, 299),
+    batch_size: int = 32,
+    store: Path | None = None,
+) -> tuple[np.ndarray, list[str]]:
+    """Embed every picture of a zip: returns float32 (n, features) and the n file names, row by row.
+
+    Pictures that cannot be read are skipped and named at the end. With a `store`, the path of a
+    `.npy` file, an interrupted extraction goes on where it was, and a finished one is not done again.
+    """
+    members = image_members(zip_fn)
+    table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store)
+    to_do = members[table.members_done :]
+    description = f"Embedding {Path(zip_fn).name}"
+    with open_zip(zip_fn) as archive, progress(total=len(members), description=description, unit=" pictures") as bar:
+        bar.update(table.members_done)
+        for batch in picture_batches(archive, to_do, preprocess_for_model, input_shape, batch_size):
+            table.add(batch, encoder.predict_on_batch(batch.pictures))
+            bar.update(batch.members_read)
+    return table.finish()
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Some pictures of a zip, ready for an encoder.
+
+    Attributes:
+        pictures: preprocessed, float32 (batch size, height, width, 3); what is behind the last picture is padding.
+        count: the number of pictures.
+        skipped: the names of files that could not be read, each with the reason.
+    """
+
+    pictures: np.ndarray
+    count: int
+    skipped: dict[str, str]
+
+    @property
+    def members_read(self) -> int:
+        """The number of files of the zip that went into this batch."""
+        return self.count + len(self.skipped)
+
+
+def picture_batches(
+    archive: zipfile.ZipFile,
+    members: list[zipfile.ZipInfo],
+    preprocess_for_model: Preprocess,
+    input_shape: tuple[int, int],
+    batch_size: int,
+) -> Iterator[PictureBatch]:
+    """Batches of the pictures of a zip, all of the same size, in order; threads prepare the next ones meanwhile."""
+
+    def prepare(batch_members: list[zipfile.ZipInfo]) -> PictureBatch:
+        pictures = np.zeros((batch_size, *input_shape, 3), dtype="float32")
+        count, skipped = 0, {}
+        for member in batch_members:
+            try:
+                pictures[count] = crop_and_resize(read_member(archive, member), input_shape)
+                count += 1
+            except CourseError as error:
+                skipped[member.filename] = str(error)
+        return PictureBatch(np.asarray(preprocess_for_model(pictures), dtype="float32"), count, skipped)
+
+    starts = range(0, len(members), batch_size)
+    return map_ahead(prepare, (members[start : start + batch_size] for start in starts))
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
+    """Like `map`, but threads work on the next few items (`ahead`) while the caller is busy with a result."""
+    ahead = ahead or min(8, os.cpu_count() or 1)
+    items = iter(items)
+    pool = ThreadPoolExecutor(ahead)
+    try:
+        waiting = deque(pool.submit(function, item) for item in itertools.islice(items, ahead))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class EmbeddingTable:
+    """The embeddings of the pictures of a zip, filled batch by batch, in memory.
+
+    Attributes:
+        members_done: how many files of the zip are done with, skipped ones included.
+        skipped: the names of files that could not be read, each with the reason.
+    """
+
+    def __init__(self, zip_fn: str | Path, members: list[zipfile.ZipInfo], row_shape: tuple[int, ...]):
+        self.zip_fn, self.members = Path(zip_fn), members
+        self.shape = (len(members), *row_shape)
+        self.members_done = 0
+        self.skipped: dict[str, str] = {}
+        self.rows = self._make_rows()
+
+    @property
+    def row_count(self) -> int:
+        """The number of rows that are filled."""
+        return self.members_done - len(self.skipped)
+
+    def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+        """Append the embeddings of a batch, (batch size, features); those of the padding are dropped."""
+        self.rows[self.row_count : self.row_count + batch.count] = embeddings[: batch.count]
+        self.skipped.update(batch.skipped)
+        self.members_done += batch.members_read
+
+    def finish(self) -> tuple[np.ndarray, list[str]]:
+        """Name the pictures that were skipped; returns the embeddings and the file names, row by row.
+
+        Raises:
+            CourseError: if not one picture could be read.
+        """
+        if self.skipped:
+            print(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures.")
+            print("\n".join(f"  {name}: {reason}" for name, reason in self.skipped.items()))
+        if not self.row_count:
+            raise CourseError(f"None of the pictures in {self.zip_fn} could be read. Bring a whole copy.")
+        return self._finished_rows(), self.file_names()
+
+    def file_names(self) -> list[str]:
+        """The file names of the rows, without folders unless two pictures have the same name then."""
+        paths = [member.filename for member in self.members if member.filename not in self.skipped]
+        names = [PurePosixPath(path).name for path in paths]
+        return names if len(set(names)) == len(names) else paths
+
+    def _make_rows(self) -> np.ndarray:
+        return np.empty(self.shape, dtype="float32")
+
+    def _finished_rows(self) -> np.ndarray:
+        return self.rows[: self.row_count]
+
+
+class StoredEmbeddingTable(EmbeddingTable):
+    """The embeddings of the pictures of a zip, on disk, where they outlive an interruption.
+
+    Rows go to `<store>.partial.npy`; a record in `<store>.json` says what they are made from and how
+    many there are. The store itself appears when all is done, and the record then lists the file names.
+    """
+
+    def __init__(
+        self,
+        zip_fn: str | Path,
+        members: list[zipfile.ZipInfo],
+        row_shape: tuple[int, ...],
+        store: Path,
+        made_from: dict,
+    ):
+        self.store, self.made_from = Path(store), made_from
+        self.partial = self.store.with_suffix(".partial.npy")
+        self.record = self.store.with_suffix(".json")
+        super().__init__(zip_fn, members, row_shape)
+
+    def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+        """Append the embeddings of a batch, and note on disk that they are there."""
+        super().add(batch, embeddings)
+        self.rows.flush()
+        self._write_record()
+
+    def _make_rows(self) -> np.ndarray:
+        record = self._read_record()
+        path, mode = (self.store, "r") if self.store.exists() else (self.partial, "r+")
+        try:
+            rows = np.lib.format.open_memmap(path, mode)
+            self.members_done, self.skipped = record["members_done"], record["skipped"]
+        except (OSError, ValueError, TypeError, KeyError):  # nothing there, or nothing that fits
+            return self._start_over()
+        return rows
+
+    def _start_over(self) -> np.ndarray:
+        self.store.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        needed = 2 * 4 * int(np.prod(self.shape))  # 4 bytes a number; for a moment there are two copies
+        if shutil.disk_usage(self.store.parent).free < needed:  # writing to a memory map would crash
+            raise CourseError(f"{self.store} needs {needed / 1e6:,.0f} MB on the disk, which is too full. Make room.")
+        return np.lib.format.open_memmap(self.partial, "w+", dtype="float32", shape=self.shape)
+
+    def _finished_rows(self) -> np.ndarray:
+        if not self.store.exists():
+            self._write_record(file_names=self.file_names())
+            with atomic_path(self.store) as path, path.open("wb") as file:
+                np.save(file, self.rows[: self.row_count])
+            self.rows = None
+            self.partial.unlink()
+        return np.load(self.store, mmap_mode="r")
+
+    def _read_record(self) -> Any:
+        """The record, or None where there is none, or one of something else."""
+        try:
+            record = read_json(self.record)
+            return record if record["made_from"] == self.made_from else None
+        except (CourseError, KeyError, TypeError):
+            return None
+
+    def _write_record(self, **more: Any) -> None:
+        record = {"made_from": self.made_from, "members_done": self.members_done, "skipped": self.skipped}
+        write_json(record | more, self.record)
+
+
+def open_table(
+    zip_fn: str | Path,
+    members: list[zipfile.ZipInfo],
+    encoder: keras.Model,
+    preprocess_for_model: Preprocess,
+    input_shape: tuple[int, int],
+    store: Path | None,
+) -> EmbeddingTable:
+    """An empty table in memory, or with a `store` the one on disk, as far as it got with this zip and encoder.
+
+    Raises:
+        CourseError: if the encoder expects pictures of another size, or if the disk is too full.
+    """
+    expected = tuple(encoder.inputs[0].shape[1:3])
+    if any(side not in (None, given) for side, given in zip(expected, input_shape, strict=True)):
+        raise CourseError(f"The encoder expects pictures of {expected} pixels, but input_shape is {input_shape}.")
+    row_shape = encoder.compute_output_shape((1, *input_shape, 3))[1:]
+    if store is None:
+        return EmbeddingTable(zip_fn, members, row_shape)
+    made_from = {
+        "zip": Path(zip_fn).name,
+        "bytes": Path(zip_fn).stat().st_size,
+        "pictures": _checksum(repr([(member.filename, member.CRC) for member in members]).encode()),
+        "input_shape": list(input_shape),
+        "embedding_shape": list(row_shape),
+        **_describe_encoder(encoder, preprocess_for_model),
+    }
+    return StoredEmbeddingTable(zip_fn, members, row_shape, store, made_from)
+
+
+def _describe_encoder(encoder: keras.Model, preprocess_for_model: Preprocess) -> dict[str, str]:
+    """Checksums that change when an encoder's weights do, or what preprocessing makes of any level of grey."""
+    levels = np.repeat(np.arange(256, dtype="float32"), 3).reshape(1, 16, 16, 3)
+    preprocessed = np.asarray(preprocess_for_model(levels))
+    return {"encoder": weights_checksum(encoder), "preprocessing": _checksum(preprocessed.tobytes())}
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,209 @@
+"""Pictures: from bytes in a zip to the square of pixels that an encoder looks at.
+
+`decode_image_from_buf`, `image_center_crop` and `crop_and_preprocess` are the steps one by one, as
+the lessons show them. `crop_and_resize` is the same in one go, and quicker for large photographs.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from utils.errors import CourseError
+from utils.files import atomic_path
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
+
+MAX_PIXELS = 89_000_000
+"""Larger pictures are refused before they are decoded: a file of a few kB can claim any size."""
+
+MAX_MEMBER_BYTES = 256 * 1024**2
+"""Larger files in a zip are refused before they are unpacked."""
+
+
+def decode_image_from_buf(buf: bytes) -> np.ndarray:
+    """Decode the bytes of a picture file to its pixels: uint8, (height, width, 3), RGB from 0 to 255.
+
+    Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
+    is transparent, white shows through; of an animation it is the first frame.
+
+    Raises:
+        CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
+    """
+    with _open_picture(buf) as image:
+        return np.array(_to_rgb(_turn_upright(image)))
+
+
+def image_center_crop(img: np.ndarray) -> np.ndarray:
+    """Cut the largest square out of the middle of a picture: (height, width, 3) to (side, side, 3)."""
+    height, width = img.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return img[top : top + side, left : left + side]
+
+
+def crop_and_preprocess(
+    img: np.ndarray, input_shape: tuple[int, int], preprocess_for_model: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Make of a picture what an encoder expects: centre square, resized, in the encoder's own range of numbers.
+
+    Args:
+        img: uint8 pixels, (height, width, 3).
+        input_shape: height and width that the encoder expects, such as (299, 299).
+        preprocess_for_model: from 0..255 to what the encoder was trained on, such as -1..1.
+
+    Returns:
+        float32, (*input_shape, 3); `img` stays as it was.
+    """
+    height, width = input_shape
+    square = Image.fromarray(image_center_crop(img))
+    resized = square.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(preprocess_for_model(np.array(resized, dtype="float32")), dtype="float32")
+
+
+def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
+    """Decode a picture, cut out the centre square and resize it: uint8, (*input_shape, 3).
+
+    The pixels are those of `decode_image_from_buf`, `image_center_crop` and the resizing in
+    `crop_and_preprocess`. Only a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or
+    1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference.
+
+    Raises:
+        CourseError: as `decode_image_from_buf`.
+    """
+    height, width = input_shape
+    enough = 2 * max(height, width)
+    with _open_picture(buf) as image:
+        image.draft(None, (enough, enough))  # does nothing for other formats than JPEG
+        image = _turn_upright(image)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = _to_rgb(image.crop((left, top, left + side, top + side)))
+        return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def thumbnail(buf: bytes, side: int) -> np.ndarray:
+    """A small square picture to show in a figure: uint8, (side, side, 3)."""
+    return crop_and_resize(buf, (side, side))
+
+
+def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
+    """Copy a random share of the pictures of a zip into a smaller zip, in the same order.
+
+    The same seed takes the same pictures. At least one is taken, however small the rate.
+
+    Raises:
+        CourseError: if `fn_in` is no zip with pictures in it, or `rate` is not between 0 and 1.
+    """
+    if not 0 < rate <= 1:
+        raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
+    members = image_members(fn_in)
+    count = max(1, round(rate * len(members)))
+    chosen = np.random.default_rng(seed).choice(len(members), size=count, replace=False)
+    with open_zip(fn_in) as zip_in, atomic_path(fn_out) as part, zipfile.ZipFile(part, "w") as zip_out:
+        for index in sorted(chosen):
+            zip_out.writestr(members[index], read_member(zip_in, members[index]))
+
+
+@contextmanager
+def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip to read it.
+
+    Raises:
+        CourseError: if there is no such file, or if it is no zip.
+    """
+    try:
+        archive = zipfile.ZipFile(zip_fn)
+    except FileNotFoundError as error:
+        raise CourseError(f"There is no file {zip_fn}. Check the path, or make the data set again.") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
+    with archive:
+        yield archive
+
+
+def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
+    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, or if no picture is in it.
+    """
+    with open_zip(zip_fn) as archive:
+        entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
+    members = [info for info in entries.values() if _is_picture_name(info)]
+    if not members:
+        raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
+    return members
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of one file of a zip; several threads may read from the same archive.
+
+    Raises:
+        CourseError: if it is damaged, encrypted or unreasonably large.
+    """
+    if member.file_size > MAX_MEMBER_BYTES:
+        raise CourseError(f"{member.filename} in {archive.filename} is too large to be a picture.")
+    try:
+        return archive.read(member)
+    except Exception as error:  # a damaged zip can raise nearly anything
+        raise CourseError(f"{member.filename} in {archive.filename} cannot be unpacked ({error}).") from error
+
+
+def _is_picture_name(info: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(info.filename)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and not info.is_dir()
+
+
+@contextmanager
+def _open_picture(buf: bytes) -> Iterator[Image.Image]:
+    """Open a picture, not yet decoded; whatever goes wrong with it then becomes a CourseError."""
+    try:
+        with Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise CourseError(f"the picture is too large ({image.width} x {image.height} pixels)")
+            yield image
+    except CourseError:
+        raise
+    except Exception as error:  # a damaged picture can raise nearly anything
+        raise CourseError(_reason(buf, error)) from error
+
+
+def _reason(buf: bytes, error: Exception) -> str:
+    """Why a picture could not be read, in a few words."""
+    if not buf:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "the file is no picture of a known format"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return "the picture has too many pixels"
+    if "truncated" in str(error).lower():
+        return "the file is truncated"
+    return f"the picture is damaged ({error})"
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF note says; a damaged note does no harm."""
+    image.load()
+    with suppress(Exception):
+        image = ImageOps.exif_transpose(image)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode to RGB."""
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut at 255 instead of scaling
+        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype("uint8")).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
