@@ -1,0 +1,97 @@
+"""From a picture to a sentence: an encoder and a decoder that belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from utils.captions import indices_to_sentence
+from utils.encoder import EncoderInfo, encoder_for
+from utils.errors import CourseError
+from utils.generation import WordByWord, generate_indices
+from utils.images import crop_and_resize
+from utils.model_folder import CaptionModel, load_caption_model
+from utils.settings import Settings
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """Everything that captions a picture.
+
+    Attributes:
+        encoder: turns a picture into an embedding.
+        word_by_word: predicts the next word.
+        vocab: word to index.
+    """
+
+    encoder: EncoderInfo
+    word_by_word: WordByWord
+    vocab: dict[str, int]
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeddings (n, features) of pictures: RGB from 0 to 255, (n, height, width, 3) as the encoder expects."""
+        return self.encoder.model.predict_on_batch(self.encoder.preprocess_for_model(images))
+
+
+def generate_caption(
+    captioner: Captioner,
+    image: np.ndarray,
+    t: float = 1.0,
+    sample: bool = False,
+    max_len: int = 20,
+    rng: np.random.Generator | None = None,
+) -> str:
+    """Caption one picture.
+
+    Args:
+        image: RGB from 0 to 255, (height, width, 3), cropped and resized for the encoder.
+        t: temperature, used when sampling: the higher, the more surprising.
+        sample: draw words by their probability instead of always taking the most probable one.
+        max_len: stop after so many words.
+        rng: source of randomness when sampling.
+    """
+    embeds = captioner.embed(image[None])
+    indices = generate_indices(captioner.word_by_word, embeds, captioner.vocab, t, sample, max_len, rng)
+    return indices_to_sentence(indices[0], captioner.vocab)
+
+
+def load_captioner(folder: Path, settings: Settings) -> Captioner:
+    """Read a model folder and the encoder that its decoder was trained with.
+
+    Args:
+        settings: where weights are looked for; data set and encoder are the model's own.
+
+    Raises:
+        CourseError: if the encoder at hand is another one than the model was trained with.
+    """
+    model = load_caption_model(folder)
+    encoder = encoder_of(model, settings)
+    return Captioner(encoder, WordByWord(model.decoder), model.vocab)
+
+
+def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
+    """The encoder that a model was trained with; refuses one with other weights."""
+    known = model.encoder
+    encoder = encoder_for(replace(settings, dataset=known["dataset_setting"], encoder=known["encoder_setting"]))
+    if encoder.weights_checksum != known["weights_checksum"]:
+        raise CourseError(
+            f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "
+            f"weights ({encoder.weights}). Bring the same weights, or train the model again."
+        )
+    return encoder
+
+
+def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
+    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
+
+    Raises:
+        CourseError: if the file is missing or is no picture.
+    """
+    try:
+        return crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)
+    except OSError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+    except CourseError as error:
+        raise CourseError(f"{path} is no picture that can be read: {error}") from error

@@ -1,0 +1,112 @@
+"""The course without notebooks: `python -m utils COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from utils.errors import CourseError
+from utils.settings import Settings, read_settings
+
+_COMMANDS = {
+    "resources": "draw or download the pictures and captions, and show what there is",
+    "embed": "run the pictures through the encoder and keep the embeddings",
+    "prepare": "make the vocabulary and turn the captions into numbers",
+    "train": "train the decoder and leave a model folder",
+    "caption": "describe pictures with a trained model",
+}
+_ENVIRONMENT = {"dataset": "DATASET", "encoder": "ENCODER", "size": "COURSE_SIZE", "seed": "COURSE_SEED"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for what went wrong, 130 after Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    values = {name: getattr(options, option) for option, name in _ENVIRONMENT.items()}
+    given = {name: str(value) for name, value in values.items() if value is not None}
+    try:
+        return _RUN[options.command](read_settings({**os.environ, **given}), options)
+    except CourseError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's parser."""
+    parser = argparse.ArgumentParser(prog="python -m utils", description="Say What You See, without the notebooks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        command.add_argument("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
+        command.add_argument("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
+        command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
+        command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
+        if name == "caption":
+            command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="picture files")
+            command.add_argument("--model", type=Path, help="model folder; without it the one of the last training")
+            command.add_argument("--max-len", type=_count, default=20, help="stop after so many words (default: 20)")
+    return parser
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def _resources(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.datasets import describe_files, get_dataset
+
+    files = get_dataset(settings)
+    for name, size, checksum in describe_files(files):
+        print(f"{name:<28} {size / 1e6:10.1f} MB  sha256 {checksum[:16]}…")
+    print(f"From: {files.source}\nLicence: {files.licence}")
+    return 0
+
+
+def _embed(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import extract_embeddings, load_embeddings
+
+    extract_embeddings(settings)
+    shapes = [f"{split} {load_embeddings(settings, split)[0].shape}" for split in ("train", "val")]
+    print("Embeddings: " + ", ".join(shapes))
+    return 0
+
+
+def _prepare(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import load_vocabulary, prepare_captions
+
+    prepare_captions(settings)
+    print(f"Vocabulary: {len(load_vocabulary(settings))} words")
+    return 0
+
+
+def _train(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import train
+
+    train(settings)
+    print(f"Model: {settings.model_folder}")
+    return 0
+
+
+def _caption(settings: Settings, options: argparse.Namespace) -> int:
+    """Caption pictures one by one; a bad one is reported and the rest goes on."""
+    from utils.captioner import generate_caption, load_captioner, read_picture
+
+    captioner = load_captioner(options.model or settings.model_folder, settings)
+    status = 0
+    for photo in options.photos:
+        try:
+            print(f"{photo}: {generate_caption(captioner, read_picture(photo, captioner), max_len=options.max_len)}")
+        except CourseError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+_RUN = {"resources": _resources, "embed": _embed, "prepare": _prepare, "train": _train, "caption": _caption}

@@ -1,0 +1,163 @@
+"""The steps of the course without the notebooks: the same functions, the same files.
+
+Each step leaves its results in the settings' folders and finds those of the step before there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.captions import (
+    PAD,
+    CaptionArrays,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    pack_captions,
+)
+from utils.dataset_files import DatasetFiles
+from utils.datasets import get_dataset
+from utils.decoder import build_decoder
+from utils.encoder import EncoderInfo, encoder_for
+from utils.errors import CourseError
+from utils.extraction import apply_model
+from utils.files import atomic_path, read_json, read_pickle, save_pickle, write_json
+from utils.generation import WordByWord, generate_sentences
+from utils.model_folder import CaptionModel, save_caption_model
+from utils.quiet import keras
+from utils.settings import Settings
+from utils.training import Examples, TrainingPlan, restore_checkpoint, train_decoder
+
+SPLITS = ("train", "val")
+
+
+def extract_embeddings(settings: Settings) -> None:
+    """Embed the pictures of both sides: a memory-mapped `.npy`, and the pickles that the course promises."""
+    files, encoder = get_dataset(settings), encoder_for(settings)
+    for split in SPLITS:
+        zip_fn = files.train_zip if split == "train" else files.val_zip
+        store = settings.work_folder / f"{split}_img_embeds.npy"
+        embeds, fns = apply_model(zip_fn, encoder.model, encoder.preprocess_for_model, encoder.input_shape, store=store)
+        save_embeddings(settings, split, embeds, fns)
+    write_json(encoder_facts(encoder, settings), settings.work_folder / "encoder.json")
+
+
+def save_embeddings(settings: Settings, split: str, embeds: np.ndarray, fns: list[str]) -> None:
+    """Write the pickles of one side: `train_img_embeds.pickle` and `train_img_fns.pickle`, say."""
+    save_pickle(np.asarray(embeds), settings.work_folder / f"{split}_img_embeds.pickle")
+    save_pickle(fns, settings.work_folder / f"{split}_img_fns.pickle")
+
+
+def encoder_facts(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
+    """What a model folder remembers of the encoder."""
+    facts = asdict(encoder)
+    del facts["model"], facts["preprocess_for_model"]
+    return {**facts, "dataset_setting": settings.dataset, "encoder_setting": settings.encoder}
+
+
+def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
+    """The embeddings of one side as a memory map, (pictures, features), and the file names."""
+    embeds = _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_embeds.npy", _map_array)
+    return embeds, _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_fns.pickle", read_pickle)
+
+
+def load_captions(settings: Settings, files: DatasetFiles, split: str) -> list[list[str]]:
+    """The captions of the pictures of one side, in the order of their embeddings."""
+    _, fns = load_embeddings(settings, split)
+    return get_captions_for_fns(fns, files.captions_zip, files.train_json if split == "train" else files.val_json)
+
+
+def prepare_captions(settings: Settings) -> None:
+    """Make the vocabulary from the training captions, and the captions of both sides into integer arrays."""
+    files = get_dataset(settings)
+    captions = {split: load_captions(settings, files, split) for split in SPLITS}
+    vocab = generate_vocabulary(captions["train"], settings.min_count)
+    write_json(vocab, settings.work_folder / "vocabulary.json")
+    for split in SPLITS:
+        indexed = caption_tokens_to_indices(captions[split], vocab)
+        save_caption_arrays(pack_captions(indexed, vocab[PAD]), settings, split)
+
+
+def save_caption_arrays(captions: CaptionArrays, settings: Settings, split: str) -> None:
+    """Write packed captions as `train_captions.npz`, say."""
+    with atomic_path(settings.work_folder / f"{split}_captions.npz") as partial:
+        np.savez(partial, matrix=captions.matrix, first=captions.first)
+
+
+def load_vocabulary(settings: Settings) -> dict[str, int]:
+    """Word to index."""
+    return _made_by("03_prepare_captions", settings.work_folder / "vocabulary.json", read_json)
+
+
+def load_examples(settings: Settings, split: str) -> Examples:
+    """Embeddings and captions of one side, ready for training."""
+    embeds, _ = load_embeddings(settings, split)
+    with _made_by("03_prepare_captions", settings.work_folder / f"{split}_captions.npz", np.load) as arrays:
+        return Examples(embeds, CaptionArrays(arrays["matrix"], arrays["first"]))
+
+
+def training_plan(settings: Settings) -> TrainingPlan:
+    """The plan that the course trains with."""
+    return TrainingPlan(
+        settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=0.02, dropout=0.2, seed=settings.seed
+    )
+
+
+def train(settings: Settings) -> None:
+    """Train the decoder and leave a model folder."""
+    vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
+    plan = training_plan(settings)
+    keras.utils.set_random_seed(plan.seed)
+    decoder = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=plan.dropout)
+    checkpoints = settings.work_folder / "checkpoints"
+    history = train_decoder(decoder, examples["train"], examples["val"], plan, vocab[PAD], checkpoints)
+    save_model(settings, decoder, vocab, plan, history)
+
+
+def save_model(
+    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingPlan, history: list[dict]
+) -> None:
+    """Write the settings' model folder."""
+    captions = load_examples(settings, "train").captions
+    facts = {
+        "dataset": settings.dataset_name, "pictures": captions.n_pictures, "captions": len(captions.matrix),
+        "plan": asdict(plan), "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
+    }  # fmt: skip
+    encoder = _made_by("02_extract_embeddings", settings.work_folder / "encoder.json", read_json)
+    save_caption_model(CaptionModel(decoder, vocab, encoder, facts), settings.model_folder)
+
+
+def _map_array(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")
+
+
+def _made_by(notebook: str, path: Path, read: Callable[[Path], Any]) -> Any:
+    """Read a file that an earlier notebook makes."""
+    if not path.exists():
+        raise CourseError(f"{path.name} is not there yet. Run the notebook {notebook} first (looked in {path.parent}).")
+    return read(path)
+
+
+def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]:
+    """Greedy captions by the control of notebook 04, which was trained with shuffled pictures."""
+    vocab, plan = load_vocabulary(settings), training_plan(settings)
+    control = build_decoder(len(vocab), image_embeds.shape[1], dropout=plan.dropout)
+    if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
+        raise CourseError("The control is not trained yet. Run the notebook 04_train_decoder first.")
+    return generate_sentences(WordByWord(control), image_embeds, vocab)
+
+
+def save_example_captions(
+    settings: Settings, files: DatasetFiles, fns: Sequence[str], sentences: Sequence[str]
+) -> Path:
+    """Keep five validation pictures with their captions, by model and by people, for a look in the terminal."""
+    references = load_captions(settings, files, "val")
+    rows = np.random.default_rng(settings.seed).choice(len(fns), size=min(5, len(fns)), replace=False)
+    path = settings.work_folder / "example_captions.json"
+    write_json([{"file": fns[i], "caption": sentences[i], "references": references[i]} for i in rows], path)
+    return path

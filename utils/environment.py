@@ -1,0 +1,113 @@
+"""Checks whether this computer has what the course needs, and says what to do where it has not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+from utils.quiet import keras
+from utils.settings import REPOSITORY, Settings
+
+_PYTHONS = ((3, 11), (3, 13))
+_MEMORY_NEEDED, _DISK_NEEDED = 4e9, 1e9
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what, whether it is well, what was found, and what to do if it is not well."""
+
+    name: str
+    passed: bool
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"[{'OK' if self.passed else 'FAIL'}]".ljust(7) + f"{self.name}: {self.found}"
+        return line if self.passed else f"{line}\n       -> {self.remedy}"
+
+
+def check_environment(settings: Settings) -> list[Check]:
+    """Look at Python, packages, memory, disk, the encoder's weights and Keras' backend."""
+    looks: tuple[Callable[[], list[Check]], ...] = (
+        _check_python, _check_packages, _check_memory, lambda: _check_data(settings), _check_weights, _check_keras,
+    )  # fmt: skip
+    return [check for look in looks for check in look()]
+
+
+def _check_python() -> list[Check]:
+    version = sys.version_info[:2]
+    fits = _PYTHONS[0] <= version <= _PYTHONS[1]
+    found = f"{platform.python_version()} on {platform.system()}"
+    return [Check("Python", fits, found, "Install Python 3.11, 3.12 or 3.13.")]
+
+
+def _check_packages() -> list[Check]:
+    """Every package of requirements.txt that applies here, in a version within its range."""
+    checks = []
+    for line in (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if not text or text.startswith("-"):
+            continue
+        wanted = Requirement(text)
+        if wanted.marker is None or wanted.marker.evaluate():
+            checks.append(_check_package(wanted))
+    return checks
+
+
+def _check_package(wanted: Requirement) -> Check:
+    remedy = "Run `make course`, or `python -m pip install -r requirements.txt`."
+    try:
+        version = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return Check(wanted.name, False, "not installed", remedy)
+    fits = wanted.specifier.contains(version, prereleases=True)
+    return Check(wanted.name, fits, version if fits else f"{version}, but {wanted.specifier} is wanted", remedy)
+
+
+def _check_memory() -> list[Check]:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return []  # Windows does not tell without another package
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    remedy = "The course needs 4 GB; try COURSE_SIZE=small."
+    return [Check("memory", memory >= _MEMORY_NEEDED, f"{memory / 1e9:.0f} GB", remedy)]
+
+
+def _check_data(settings: Settings) -> list[Check]:
+    """Whether the data folder can be written to and has room."""
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".can_write"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        found = f"{folder} cannot be written to ({error.strerror})"
+        return [Check("data folder", False, found, "Set COURSE_DATA to a folder of yours.")]
+    free = shutil.disk_usage(folder).free
+    return [Check("data folder", free >= _DISK_NEEDED, f"writable, {free / 1e9:.0f} GB free", "Make 1 GB of room.")]
+
+
+def _check_weights() -> list[Check]:
+    path = REPOSITORY / "data" / "inception_v3_scenes.weights.h5"
+    found = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else "missing"
+    remedy = "Clone the repository again: the file belongs to it."
+    return [Check("InceptionV3 for scenes", path.exists(), found, remedy)]
+
+
+def _check_keras() -> list[Check]:
+    """Whether Keras computes, and on what."""
+    remedy = "Remove .venv and run `make course` again."
+    try:
+        total = float(keras.ops.sum(keras.ops.ones((2, 3))))
+    except Exception as error:  # whatever a broken installation raises
+        return [Check("Keras computes", False, f"{type(error).__name__}: {error}", remedy)]
+    gpus = len(keras.distribution.list_devices("gpu"))
+    device = f"{gpus} GPU" if gpus else "no GPU, which is fine"
+    return [Check("Keras computes", total == 6.0, f"backend {keras.config.backend()}, {device}", remedy)]

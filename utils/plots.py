@@ -1,0 +1,238 @@
+"""Figures of the notebooks: each with an alternative text, in colours that colour-blind people can tell apart."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import DisplayHandle, display
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from PIL import Image
+
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
+"""Colours of Okabe and Ito's palette."""
+
+_STYLE = {
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+    "figure.dpi": 80, "font.size": 11, "axes.titlesize": 11,
+}  # fmt: skip
+matplotlib.rcParams.update(_STYLE)
+
+
+class Picture:
+    """A figure as notebooks show it: a small PNG with its alternative text."""
+
+    def __init__(self, figure: Figure, alt: str) -> None:
+        self.alt = alt
+        self.png = _small_png(figure)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt}, "alt": self.alt}
+
+
+def _small_png(figure: Figure) -> bytes:
+    """Render a figure as a PNG of at most 256 colours, which is several times smaller, and close it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
+    plt.close(figure)
+    small = io.BytesIO()
+    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def show_figure(figure: Figure, alt: str) -> None:
+    """Show a figure in a notebook; `alt` says in words what it shows."""
+    display(Picture(figure, alt))
+
+
+def show_pictures(
+    pictures: Sequence[np.ndarray], titles: Sequence[str], alt: str, columns: int = 5, side: float = 2.4
+) -> None:
+    """Show pictures in a grid.
+
+    Args:
+        pictures: RGB arrays, (height, width, 3).
+        titles: a text above each; long ones are broken into lines.
+        alt: what the grid shows, in words.
+        side: size of a picture in inches.
+    """
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(side * columns, (side + 0.5) * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        axis.imshow(picture)
+        axis.set_title(_wrapped(title, round(side * 11)), fontsize=9)
+    figure.tight_layout()
+    show_figure(figure, alt)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break a text into lines of at most `width` characters; its own line breaks stay."""
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in paragraph.split():
+            if line and len(line) + len(word) >= width:
+                lines.append(line)
+                line = word
+            else:
+                line = f"{line} {word}".strip()
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence[np.ndarray]], alt: str) -> None:
+    """Show in each row a picture and, right of it, the pictures nearest to it."""
+    columns = 1 + len(neighbours[0])
+    figure, axes = plt.subplots(len(queries), columns, figsize=(1.7 * columns, 1.8 * len(queries)), squeeze=False)
+    for row, (query, nearest) in enumerate(zip(queries, neighbours, strict=True)):
+        for axis, picture in zip(axes[row], [query, *nearest], strict=True):
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+        for spine in axes[row][0].spines.values():
+            spine.set(visible=True, color=ORANGE, linewidth=3)
+    axes[0][0].set_title("picture")
+    axes[0][1].set_title("nearest")
+    figure.tight_layout()
+    show_figure(figure, alt)
+
+
+def plot_embedding_map(points: np.ndarray, pictures: Sequence[np.ndarray], alt: str) -> None:
+    """Show pictures at their places on a map.
+
+    Args:
+        points: (pictures, 2).
+        pictures: small RGB arrays.
+    """
+    figure, axis = plt.subplots(figsize=(9, 7))
+    axis.scatter(points[:, 0], points[:, 1], s=1, color=GREY)
+    for point, picture in zip(points, pictures, strict=True):
+        axis.add_artist(AnnotationBbox(OffsetImage(picture, zoom=0.5), tuple(point), frameon=False))
+    axis.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
+    show_figure(figure, alt)
+
+
+def plot_word_frequency(counts: Counter, min_count: int, alt: str) -> None:
+    """Plot how often words occur, the most frequent first, both axes logarithmic."""
+    frequencies = np.array(sorted(counts.values(), reverse=True))
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    axis.loglog(np.arange(1, len(frequencies) + 1), frequencies, color=BLUE, linewidth=2)
+    axis.axhline(min_count, color=ORANGE, linestyle="--", label=f"{min_count} times")
+    axis.set(xlabel="rank of the word", ylabel="occurrences")
+    axis.legend()
+    show_figure(figure, alt)
+
+
+def plot_caption_lengths(lengths: Sequence[int], max_len: int, alt: str) -> None:
+    """Plot how many captions have how many words, and where they are cut."""
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    axis.hist(lengths, bins=np.arange(0.5, max(lengths) + 1.5), color=BLUE, edgecolor="white")
+    axis.axvline(max_len + 0.5, color=ORANGE, linestyle="--", label=f"cut at {max_len}")
+    axis.set(xlabel="words, START and END included", ylabel="captions")
+    axis.legend()
+    show_figure(figure, alt)
+
+
+def plot_temperatures(probabilities: Sequence[float], tempered: Mapping[float, Sequence[float]], alt: str) -> None:
+    """Plot a probability distribution at several temperatures side by side."""
+    figure, axes = plt.subplots(1, len(tempered), figsize=(2 * len(tempered), 2.4), sharey=True, squeeze=False)
+    for axis, (temperature, values) in zip(axes[0], tempered.items(), strict=True):
+        axis.bar(range(len(probabilities)), values, color=BLUE)
+        axis.set(title=f"t = {temperature}", xticks=range(len(probabilities)), xticklabels=probabilities, ylim=(0, 1))
+    axes[0][0].set_ylabel("probability")
+    show_figure(figure, alt)
+
+
+def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
+    """Plot, for each step of a caption, the most probable next words."""
+    figure, axes = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.5), squeeze=False)
+    for number, (axis, words) in enumerate(zip(axes[0], steps, strict=True), 1):
+        names, values = list(words)[::-1], list(words.values())[::-1]
+        colours = [BLUE] * (len(names) - 1) + [ORANGE]
+        axis.barh(names, values, color=colours)
+        axis.set(title=f"word {number}", xlim=(0, 1), xticks=[0, 1])
+        axis.grid(False)
+    figure.tight_layout()
+    show_figure(figure, alt)
+
+
+def plot_histories(histories: Mapping[str, Sequence[Mapping[str, float]]], alt: str) -> None:
+    """Plot loss per epoch of one or more trainings: training dashed, validation solid."""
+    show_figure(_history_figure(histories), alt)
+
+
+def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for (name, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, PINK, GREY), strict=False):
+        epochs = [record["epoch"] for record in history]
+        axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
+        axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
+    axis.set(xlabel="epoch", ylabel="loss (nats a word)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+    return figure
+
+
+class LivePlot:
+    """Draws the loss curves anew whenever it is called with the history, in the same place of the notebook."""
+
+    def __init__(self) -> None:
+        self.handle: DisplayHandle | None = None
+
+    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
+        first, last = history[0], history[-1]
+        alt = (
+            f"Line plot of the loss over {last['epoch']} epochs: training falls from {first['loss']:.2f} to "
+            f"{last['loss']:.2f}, validation from {first['val_loss']:.2f} to {last['val_loss']:.2f} nats a word."
+        )
+        picture = Picture(_history_figure({"decoder": history}), alt)
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
+
+
+def plot_scores(columns: Mapping[str, Mapping[str, object]], rows: Iterable[str], alt: str) -> None:
+    """Plot shares with their intervals: a group of bars a score, a colour a way of captioning."""
+    rows = list(rows)
+    figure, axis = plt.subplots(figsize=(8, 0.75 * len(rows) * 1.2 + 0.8))
+    height = 0.8 / len(columns)
+    for number, ((name, scores), colour) in enumerate(zip(columns.items(), (BLUE, ORANGE, GREY), strict=False)):
+        values = np.array([[scores[row].value, scores[row].low, scores[row].high] for row in rows])
+        errors = np.abs(values[:, 1:] - values[:, :1]).T
+        axis.barh(np.arange(len(rows)) + number * height, values[:, 0], height, xerr=errors, color=colour, label=name)
+    axis.set(yticks=np.arange(len(rows)) + 0.4 - height / 2, yticklabels=rows, xlim=(0, 1), xlabel="share")
+    axis.invert_yaxis()
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=len(columns))
+    show_figure(figure, alt)
+
+
+def plot_pipeline(picture: Image.Image, words: Sequence[str], alt: str | None = None) -> None:
+    """Draw what a caption generator is: picture, encoder, numbers, decoder, words."""
+    figure, axis = plt.subplots(figsize=(10, 2.9))
+    axis.set(xlim=(0, 100), ylim=(0, 29))
+    axis.axis("off")
+    axis.imshow(picture, extent=(1, 25, 5, 23), aspect="auto")
+    boxes = [
+        (30, 14, "encoder\nInceptionV3\n(finished)", BLUE),
+        (51, 12, "2,048\nnumbers", GREY),
+        (70, 14, "decoder\nLSTM\n(yours)", ORANGE),
+    ]
+    for left, width, text, colour in boxes:
+        axis.add_patch(plt.Rectangle((left, 6), width, 16, facecolor="white", edgecolor=colour, linewidth=2.5))
+        axis.text(left + width / 2, 14, text, ha="center", va="center")
+    for start, end in ((25.5, 29.5), (44.5, 50.5), (63.5, 69.5), (84.5, 88.5)):
+        axis.annotate("", (end, 14), (start, 14), arrowprops={"arrowstyle": "->", "linewidth": 2})
+    axis.text(89.5, 14, "\n".join(words), ha="left", va="center", fontsize=12, style="italic")
+    show_figure(
+        figure,
+        alt
+        or "A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into the words: "
+        + " ".join(words),
+    )

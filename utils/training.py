@@ -1,0 +1,280 @@
+"""Trains the decoder: random batches, a record and a checkpoint after every epoch, resuming."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.captions import CaptionArrays
+from utils.decoder import fit_standardisation, masked_accuracy, masked_crossentropy
+from utils.errors import CourseError
+from utils.files import atomic_path, read_json, write_json
+from utils.progress import progress
+from utils.quiet import keras
+
+History = list[dict[str, float]]
+Watch = Callable[[History], None]
+Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures with their captions: (pictures, features) embeddings, possibly memory-mapped, and packed captions."""
+
+    image_embeds: np.ndarray
+    captions: CaptionArrays
+
+    def __post_init__(self) -> None:
+        embedded, described = len(self.image_embeds), self.captions.n_pictures
+        if embedded != described:
+            raise CourseError(
+                f"There are embeddings of {embedded} pictures but captions of {described}. "
+                "Run notebooks 02 and 03 again, in this order."
+            )
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train. The learning rate rises for half an epoch and falls to nothing along a cosine."""
+
+    epochs: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    max_len: int = 20
+    seed: int = 0
+
+
+def generate_batch(
+    image_embeds: np.ndarray, captions: CaptionArrays, batch_size: int, rng: np.random.Generator, max_len: int = 20
+) -> Batch:
+    """A batch of random pictures, each with a random one of its captions.
+
+    Args:
+        image_embeds: (pictures, features).
+        captions: the captions of the same pictures.
+        max_len: captions are cut to this many indices, START and END included.
+
+    Returns:
+        ((embeddings, words but the last), words but the first): from each word the next is to be predicted.
+    """
+    pictures = rng.integers(captions.n_pictures, size=batch_size)
+    sentences = captions.choose(pictures, rng)[:, :max_len].astype(np.int32)
+    return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
+
+
+class RandomBatches(keras.utils.PyDataset):
+    """An epoch of random batches. A batch is a function of the seed and its number, so training can be resumed."""
+
+    def __init__(self, examples: Examples, plan: TrainingPlan, first_epoch: int = 0) -> None:
+        super().__init__()
+        self.examples, self.plan = examples, plan
+        self.epoch = first_epoch
+        self.steps = max(1, len(examples.captions.matrix) // plan.batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.plan.seed, self.epoch, step])
+        return generate_batch(
+            self.examples.image_embeds, self.examples.captions, self.plan.batch_size, rng, self.plan.max_len
+        )
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+def compile_decoder(decoder: keras.Model, plan: TrainingPlan, pad_idx: int, steps_per_epoch: int) -> None:
+    """Give the decoder its loss, its accuracy and its optimizer."""
+    total, warm_up = plan.epochs * steps_per_epoch, steps_per_epoch // 2
+    schedule = keras.optimizers.schedules.CosineDecay(
+        plan.learning_rate * 0.01,
+        max(1, total - warm_up),
+        alpha=0.01,
+        warmup_target=plan.learning_rate,
+        warmup_steps=warm_up,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    decoder.compile(optimizer, masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
+    optimizer.build(decoder.trainable_variables)
+
+
+def evaluate_decoder(
+    decoder: keras.Model, examples: Examples, pad_idx: int, max_len: int = 20, limit: int = 20_000
+) -> dict[str, float]:
+    """Loss in nats per real word and next-word accuracy over the captions, every real word counting the same.
+
+    Args:
+        limit: at most so many captions are read, evenly spread.
+    """
+    matrix, picture = examples.captions.matrix, examples.captions.picture_of_caption()
+    rows = np.arange(0, len(matrix), max(1, len(matrix) // limit))
+    sums = np.zeros(3)
+    for first in range(0, len(rows), 250):
+        chosen = rows[first : first + 250]
+        sentences = matrix[chosen, :max_len].astype(np.int32)
+        embeds = np.asarray(examples.image_embeds[picture[chosen]], dtype=np.float32)
+        loss, accuracy = decoder.test_on_batch([embeds, sentences[:, :-1]], sentences[:, 1:])
+        words = (sentences[:, 1:] != pad_idx).sum()
+        sums += [loss * words, accuracy * words, words]
+        decoder.reset_metrics()
+    return {"loss": float(sums[0] / sums[2]), "accuracy": float(sums[1] / sums[2])}
+
+
+class EpochRecorder(keras.callbacks.Callback):
+    """After every epoch: validation, a line in the history, a checkpoint; in between a progress bar."""
+
+    def __init__(
+        self,
+        validation: Examples,
+        plan: TrainingPlan,
+        pad_idx: int,
+        folder: Path | None,
+        history: History,
+        watch: Watch | None,
+    ) -> None:
+        super().__init__()
+        self.validation, self.plan, self.pad_idx = validation, plan, pad_idx
+        self.folder, self.history, self.watch = folder, history, watch
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        seed_dropout(self.model, self.plan.seed, epoch)
+        self.started = time.perf_counter()
+        description = f"epoch {epoch + 1}/{self.plan.epochs}"
+        self.bar = progress(total=self.params["steps"], description=description, unit="step")
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        scores = evaluate_decoder(self.model, self.validation, self.pad_idx, self.plan.max_len)
+        seconds = time.perf_counter() - self.started
+        self.history.append({
+            "epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": scores["loss"],
+            "val_accuracy": scores["accuracy"], "seconds": round(seconds, 1),
+        })  # fmt: skip
+        self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, validation {scores['loss']:.3f}")
+        self.bar.close()
+        if self.folder:
+            save_checkpoint(self.model, self.folder, self.history)
+        if self.watch:
+            self.watch(self.history)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.bar.close()
+
+
+def seed_dropout(decoder: keras.Model, seed: int, epoch: int) -> None:
+    """Make dropout a function of the seed and the epoch: checkpoints do not hold the state of its randomness."""
+    for number, layer in enumerate(decoder.layers):
+        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+            start = np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]
+            layer.seed_generator.state.assign([int(start), 0])
+
+
+def checkpoint_path(folder: Path, epoch: int) -> Path:
+    """Where the weights after an epoch are kept; epochs count from 1."""
+    return folder / f"epoch_{epoch:03d}.weights.h5"
+
+
+def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> None:
+    """Save the weights, the optimizer's state and the history after an epoch."""
+    with atomic_path(checkpoint_path(folder, history[-1]["epoch"])) as partial:
+        decoder.save_weights(partial)
+    write_json(history, folder / "history.json")
+
+
+def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
+    """Load the latest checkpoint of a folder; returns the history up to it, empty when there is none."""
+    history = read_json(folder / "history.json") if (folder / "history.json").exists() else []
+    while history and not checkpoint_path(folder, history[-1]["epoch"]).exists():
+        history.pop()
+    if history:
+        decoder.load_weights(checkpoint_path(folder, history[-1]["epoch"]))
+    return history
+
+
+def train_decoder(
+    decoder: keras.Model,
+    train: Examples,
+    validation: Examples,
+    plan: TrainingPlan,
+    pad_idx: int,
+    folder: Path | None = None,
+    watch: Watch | None = None,
+) -> History:
+    """Train a decoder; with a folder it keeps a checkpoint per epoch and goes on from the last one.
+
+    Args:
+        folder: where checkpoints are kept; None keeps none.
+        watch: called with the history after every epoch.
+
+    Returns:
+        For each epoch its number, loss, validation loss and accuracy, and seconds.
+    """
+    batches = RandomBatches(train, plan)
+    compile_decoder(decoder, plan, pad_idx, len(batches))
+    history = start_or_resume(decoder, train, plan, folder)
+    batches.epoch = len(history)
+    if len(history) < plan.epochs:
+        recorder = EpochRecorder(validation, plan, pad_idx, folder, history, watch)
+        options = {"initial_epoch": len(history), "epochs": plan.epochs, "shuffle": False, "verbose": 0}
+        decoder.fit(batches, callbacks=[recorder], **options)
+    return history
+
+
+def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingPlan, folder: Path | None) -> History:
+    """Bring a compiled decoder to where its training stopped, or to the start; returns the history so far.
+
+    A folder whose checkpoints belong to another plan or other data is started anew.
+    """
+    if folder:
+        prepare_checkpoint_folder(folder, fingerprint(decoder, train, plan))
+        history = restore_checkpoint(decoder, folder)
+        if history:
+            return history
+    fit_standardisation(decoder, train.image_embeds)
+    return []
+
+
+def fingerprint(decoder: keras.Model, train: Examples, plan: TrainingPlan) -> str:
+    """What checkpoints must agree on to be continued: plan, architecture, captions and some of the features."""
+    digest = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
+    digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())
+    digest.update(train.captions.matrix.tobytes() + train.captions.first.tobytes())
+    digest.update(np.ascontiguousarray(train.image_embeds[:: max(1, len(train.image_embeds) // 50)]).tobytes())
+    return digest.hexdigest()
+
+
+def prepare_checkpoint_folder(folder: Path, plan_fingerprint: str) -> None:
+    """Empty a folder of checkpoints that belong to another training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / "training.json"
+    if marker.exists() and read_json(marker).get("fingerprint") == plan_fingerprint:
+        return
+    for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
+        path.unlink(missing_ok=True)
+    write_json({"fingerprint": plan_fingerprint}, marker)
+
+
+def take_pictures(examples: Examples, pictures: Sequence[int]) -> Examples:
+    """The examples of some of the pictures only, in the given order."""
+    first, matrix = examples.captions.first, examples.captions.matrix
+    rows = [np.arange(first[picture], first[picture + 1]) for picture in pictures]
+    captions = CaptionArrays(matrix[np.concatenate(rows)], np.cumsum([0, *map(len, rows)]))
+    return Examples(np.asarray(examples.image_embeds[np.asarray(pictures)]), captions)
+
+
+def shuffle_pictures(examples: Examples, seed: int = 0) -> Examples:
+    """The control: the same captions, each with the embedding of some other picture."""
+    order = np.random.default_rng(seed).permutation(len(examples.image_embeds))
+    return Examples(np.asarray(examples.image_embeds)[order], examples.captions)
