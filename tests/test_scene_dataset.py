@@ -64,10 +64,10 @@ def test_two_writings_are_equal_byte_for_byte(folder, tmp_path):
 
 def test_another_seed_gives_other_pictures(folder, tmp_path):
     write_scene_dataset(tmp_path, 1, 1, SEED + 1)
-    for split in COUNT:
-        with zipfile.ZipFile(folder / f"{split}_scenes.zip") as one, zipfile.ZipFile(tmp_path / one.filename.rpartition("/")[2]) as two:
-            name = one.namelist()[0]
-            assert one.read(name) != two.read(name)
+    for name in (f"{split}_scenes.zip" for split in COUNT):
+        with zipfile.ZipFile(folder / name) as one, zipfile.ZipFile(tmp_path / name) as other:
+            assert one.namelist()[:1] == other.namelist()
+            assert one.read(one.namelist()[0]) != other.read(one.namelist()[0])
 
 
 @pytest.mark.parametrize("split", COUNT)
@@ -142,17 +142,25 @@ def test_truths_can_be_read_for_every_picture(folder):
         assert any(truth.salient for truth in truths.values())
 
 
-def test_an_interruption_ends_drawing_and_leaves_nothing(tmp_path, monkeypatch):
-    drawn = []
+@pytest.mark.parametrize("where", ["_encode", "_member"])
+def test_an_interruption_ends_drawing_and_leaves_nothing(where, tmp_path, monkeypatch):
+    """Whether it comes while a scene is drawn or while one is written."""
+    drawn, calls = [], []
 
-    def interrupted(scene):
+    def draw(scene):
         drawn.append(scene)
-        if len(drawn) == 3:
-            raise KeyboardInterrupt
         time.sleep(0.005)
         return b""
 
-    monkeypatch.setattr(utils.scene_dataset, "_encode", interrupted)
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return draw(*arguments) if where == "_encode" else real(*arguments)
+
+    real = utils.scene_dataset._member
+    monkeypatch.setattr(utils.scene_dataset, "_encode", draw)
+    monkeypatch.setattr(utils.scene_dataset, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_scene_dataset(tmp_path, 300, 1)
     assert list(tmp_path.iterdir()) == []

@@ -209,7 +209,8 @@ def test_the_table_has_a_row_a_score_and_a_column_a_method():
     rows = {name: line.removeprefix(name).split("  ") for line in lines[1:] for name in model if line.startswith(name)}
     assert set(rows) == set(model)
     assert [cell.strip() for cell in rows[THINGS] if cell] == ["100.0 % (100.0-100.0)", "none"]
-    assert [cell.strip() for cell in rows["things named per caption"] if cell] == ["2.00 (2.00-2.00)", "0.00 (0.00-0.00)"]
+    cells = [cell.strip() for cell in rows["things named per caption"] if cell]
+    assert cells == ["2.00 (2.00-2.00)", "0.00 (0.00-0.00)"]
 
 
 def test_truths_come_back_from_the_instances_json(tmp_path):
@@ -241,7 +242,7 @@ def test_boxes_are_carried_to_the_centre_crop(size, box, expected):
 def test_relations_follow_from_the_carried_boxes():
     """The boxes that scores use and the relations of the instances JSON tell the same story."""
     for truth in map(truth_of, scenes_of("val", 60)):
-        middles = {kind: np.array([x + width / 2, y + height / 2]) for kind, (x, y, width, height) in truth.boxes.items()}
+        middles = {kind: np.array([x + w / 2, y + h / 2]) for kind, (x, y, w, h) in truth.boxes.items()}
         for subject, relation, other in truth.relations:
             dx, dy = middles[other] - middles[subject]
             assert {"left of": dx, "right of": -dx, "above": dy, "below": -dy}[relation] > 0

@@ -2,8 +2,9 @@
 
     python -m tools.train_scene_encoder
 
-First on crops of 139 pixels, which are cheap and teach what things look like; then on whole scenes
-of 299 pixels, which teach where things are. No colour-and-thing pair of `UNSEEN_PAIRS` and no
+In three parts: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of
+299 pixels teach where things are; then the feature maps of the lower blocks are computed once and
+the upper blocks alone go on learning from them, many times over. No colour-and-thing pair of `UNSEEN_PAIRS` and no
 scene specification of the validation side is ever shown. Takes about an hour on 2 CPU cores, and
 goes on from the last hundred steps after an interruption.
 """
@@ -18,6 +19,7 @@ import h5py
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 from tqdm import tqdm
 
 from tools.scene_targets import TARGET_NAMES, UNKNOWN, crop_targets, random_crop_corner, scene_targets
@@ -29,6 +31,7 @@ SCENE_SEED = 1_000
 
 IMAGE_SIDE, CROP_INPUT = 299, 139
 STEPS_PER_EPOCH = 100
+LAST_FROZEN = "mixed7"
 MANTISSA_BITS = 3
 
 
@@ -85,15 +88,66 @@ def draw_pictures(scenes: list[Scene], path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+def add_answers(embedding: keras.KerasTensor) -> keras.KerasTensor:
+    """Weighted sums of the standardised embedding, one for each question: what the decoder will read it with."""
+    standardised = keras.layers.BatchNormalization(momentum=0.95, scale=False, center=False, dtype="float32")(embedding)
+    rarely = keras.initializers.Constant(-4)
+    return keras.layers.Dense(len(TARGET_NAMES), dtype="float32", name="answers", bias_initializer=rarely)(standardised)
+
+
 def build_trainer(side: int) -> tuple[keras.Model, keras.Model]:
     """The encoder (picture to 2,048 numbers) and the model that answers the questions with it."""
     encoder = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(side, side, 3), pooling="avg")
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.95  # the usual 0.99 forgets too slowly for so few steps
-    embedding = keras.layers.Activation("linear", dtype="float32")(encoder.output)
-    logits = keras.layers.Dense(len(TARGET_NAMES), dtype="float32", name="answers", bias_initializer=keras.initializers.Constant(-4))(embedding)
-    return encoder, keras.Model(encoder.input, logits)
+    return encoder, keras.Model(encoder.input, add_answers(encoder.output))
+
+
+class MapBatches(keras.utils.PyDataset):
+    """Random batches of feature maps with the targets of their scenes."""
+
+    def __init__(self, maps: np.ndarray, targets: np.ndarray, batch_size: int, seed: int):
+        super().__init__(max_queue_size=4)
+        self.maps, self.targets, self.batch_size, self.seed, self.epoch = maps, targets, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return STEPS_PER_EPOCH
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.random.default_rng([self.seed, self.epoch, step]).integers(len(self.maps), size=self.batch_size)
+        return self.maps[rows].astype(np.float32), self.targets[rows]
+
+
+def compute_maps(encoder: keras.Model, pictures: np.ndarray, path: Path) -> np.ndarray:
+    """Feature maps of the last frozen block for all pictures, float16, kept in a memory-mapped file."""
+    lower = keras.Model(encoder.input, encoder.get_layer(LAST_FROZEN).output)
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        shape = (len(pictures), *lower.output_shape[1:])
+        maps = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        for first in tqdm(range(0, len(pictures), 40), desc="maps"):
+            batch = np.stack([resize(picture) for picture in pictures[first : first + 40]])
+            maps[first : first + 40] = lower.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
+        maps.flush()
+        partial.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def resize(picture: np.ndarray) -> np.ndarray:
+    """From the drawn size to the encoder's, as the course does it."""
+    return np.asarray(Image.fromarray(picture).resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR))
+
+
+def train_upper_blocks(encoder: keras.Model, maps: np.ndarray, scenes: list[Scene], options: argparse.Namespace) -> None:
+    """Train what is above the last frozen block on feature maps that are computed once."""
+    upper = keras.Model(encoder.get_layer(LAST_FROZEN).output, add_answers(encoder.output))
+    targets = np.stack([scene_targets(scene) for scene in scenes])
+    batches = MapBatches(maps, targets, 2 * options.batch_size, seed=3)
+    train_phase(upper, batches, 2e-3, options.work / "upper", options.upper_epochs)
 
 
 def train_phase(trainer: keras.Model, batches: SceneBatches, learning_rate: float, folder: Path, epochs: int) -> None:
@@ -159,7 +213,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=20_000, help="how many scenes to draw for training")
     parser.add_argument("--crop-epochs", type=int, default=12, help="hundreds of steps on crops")
-    parser.add_argument("--scene-epochs", type=int, default=6, help="hundreds of steps on whole scenes")
+    parser.add_argument("--scene-epochs", type=int, default=3, help="hundreds of steps on whole scenes")
+    parser.add_argument("--upper-epochs", type=int, default=12, help="hundreds of steps of the upper blocks alone")
+    parser.add_argument("--maps", type=int, default=12_000, help="how many scenes the upper blocks learn from")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--precision", default="mixed_bfloat16", help="Keras dtype policy")
     parser.add_argument("--work", type=Path, default=Path("build/scene_encoder"))
@@ -183,6 +239,11 @@ def main() -> None:
         layer.trainable = False  # the early layers know edges and colours already, and cost the most
     wholes = SceneBatches(pictures, scenes, IMAGE_SIDE, options.batch_size, seed=2)
     train_phase(trainer, wholes, 1e-3, options.work / "wholes", options.scene_epochs)
+
+    for layer in encoder.layers[1 + encoder.layers.index(encoder.get_layer(LAST_FROZEN)) :]:
+        layer.trainable = True
+    maps = compute_maps(encoder, pictures[: options.maps], options.work / "maps.npy")
+    train_upper_blocks(encoder, maps, scenes[: options.maps], options)
     write_small_weights(encoder, options.output)
 
 

@@ -74,7 +74,10 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
 def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
     """The encoder that a model was trained with; refuses one with other weights."""
     known = model.encoder
-    encoder = encoder_for(replace(settings, dataset=known["dataset_setting"], encoder=known["encoder_setting"]))
+    name = known["encoder_setting"]
+    if name.endswith(".keras") and settings.encoder.endswith(".keras"):
+        name = settings.encoder  # the file may have been moved; its checksum tells whether it is the same
+    encoder = encoder_for(replace(settings, dataset=known["dataset_setting"], encoder=name))
     if encoder.weights_checksum != known["weights_checksum"]:
         raise CourseError(
             f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "

@@ -34,6 +34,7 @@ from utils.settings import Settings
 from utils.training import Examples, TrainingPlan, restore_checkpoint, train_decoder
 
 SPLITS = ("train", "val")
+_COMMANDS = {"02_extract_embeddings": "embed", "03_prepare_captions": "prepare"}
 
 
 def extract_embeddings(settings: Settings) -> None:
@@ -139,7 +140,10 @@ def _map_array(path: Path) -> np.ndarray:
 def _made_by(notebook: str, path: Path, read: Callable[[Path], Any]) -> Any:
     """Read a file that an earlier notebook makes."""
     if not path.exists():
-        raise CourseError(f"{path.name} is not there yet. Run the notebook {notebook} first (looked in {path.parent}).")
+        raise CourseError(
+            f"{path.name} is not there yet. Run the notebook {notebook} first, or "
+            f"`python -m utils {_COMMANDS[notebook]}` (looked in {path.parent})."
+        )
     return read(path)
 
 

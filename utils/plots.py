@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,6 +17,8 @@ from PIL import Image
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
 """Colours of Okabe and Ito's palette."""
+
+PALETTE = (BLUE, ORANGE, GREEN, PINK, GREY)
 
 _STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
@@ -169,7 +172,7 @@ def plot_histories(histories: Mapping[str, Sequence[Mapping[str, float]]], alt: 
 
 def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     figure, axis = plt.subplots(figsize=(7, 3.6))
-    for (name, history), colour in zip(histories.items(), (BLUE, ORANGE, GREEN, PINK, GREY), strict=False):
+    for (name, history), colour in zip(histories.items(), itertools.cycle(PALETTE), strict=False):
         epochs = [record["epoch"] for record in history]
         axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
         axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
@@ -203,7 +206,9 @@ def plot_scores(columns: Mapping[str, Mapping[str, object]], rows: Iterable[str]
     rows = list(rows)
     figure, axis = plt.subplots(figsize=(8, 0.75 * len(rows) * 1.2 + 0.8))
     height = 0.8 / len(columns)
-    for number, ((name, scores), colour) in enumerate(zip(columns.items(), (BLUE, ORANGE, GREY), strict=False)):
+    for number, ((name, scores), colour) in enumerate(
+        zip(columns.items(), (BLUE, ORANGE, GREY, GREEN, PINK), strict=False)
+    ):
         values = np.array([[scores[row].value, scores[row].low, scores[row].high] for row in rows])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
         axis.barh(np.arange(len(rows)) + number * height, values[:, 0], height, xerr=errors, color=colour, label=name)
@@ -213,26 +218,23 @@ def plot_scores(columns: Mapping[str, Mapping[str, object]], rows: Iterable[str]
     show_figure(figure, alt)
 
 
-def plot_pipeline(picture: Image.Image, words: Sequence[str], alt: str | None = None) -> None:
-    """Draw what a caption generator is: picture, encoder, numbers, decoder, words."""
-    figure, axis = plt.subplots(figsize=(10, 2.9))
-    axis.set(xlim=(0, 100), ylim=(0, 29))
+def plot_pipeline(picture: Image.Image, caption: str) -> None:
+    """Draw what a caption generator is: picture, encoder, numbers, decoder, caption."""
+    figure, axis = plt.subplots(figsize=(11, 2.9))
+    axis.set(xlim=(0, 110), ylim=(0, 29))
     axis.axis("off")
     axis.imshow(picture, extent=(1, 25, 5, 23), aspect="auto")
     boxes = [
         (30, 14, "encoder\nInceptionV3\n(finished)", BLUE),
-        (51, 12, "2,048\nnumbers", GREY),
-        (70, 14, "decoder\nLSTM\n(yours)", ORANGE),
+        (50, 12, "2,048\nnumbers", GREY),
+        (68, 14, "decoder\nLSTM\n(yours)", ORANGE),
     ]
     for left, width, text, colour in boxes:
         axis.add_patch(plt.Rectangle((left, 6), width, 16, facecolor="white", edgecolor=colour, linewidth=2.5))
         axis.text(left + width / 2, 14, text, ha="center", va="center")
-    for start, end in ((25.5, 29.5), (44.5, 50.5), (63.5, 69.5), (84.5, 88.5)):
+    for start, end in ((25.5, 29.5), (44.5, 49.5), (62.5, 67.5), (82.5, 87.5)):
         axis.annotate("", (end, 14), (start, 14), arrowprops={"arrowstyle": "->", "linewidth": 2})
-    axis.text(89.5, 14, "\n".join(words), ha="left", va="center", fontsize=12, style="italic")
+    axis.text(88.5, 14, _wrapped(caption, 19), ha="left", va="center", fontsize=12, style="italic")
     show_figure(
-        figure,
-        alt
-        or "A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into the words: "
-        + " ".join(words),
+        figure, f"A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into: {caption}"
     )

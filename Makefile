@@ -1,0 +1,76 @@
+# The course in one command: `make course`. `make help` lists the rest.
+# Without make, README.md gives the same in three plain lines.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# Relative paths in DATASET, ENCODER and COURSE_DATA count from here; notebooks run in a folder of their own.
+COURSE_START := $(CURDIR)
+export COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_DATA
+
+# An installation holds for the folder that it was made in: one that was moved or copied is made again.
+FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(FOLDER)
+TEST_INSTALLED := $(VENV)/.installed-test-$(FOLDER)
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+# What the course makes from a folder of the user's own has a name that ends with six digits from its path.
+DIGIT := [0-9a-f]
+MADE := scenes coco flickr8k flickr30k *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
+
+.DEFAULT_GOAL := help
+.PHONY: help install course lab test test-full lint lessons notebooks clean
+
+help: ## list what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-10s  %s\n", $$1, $$2 }'
+	@echo
+	@echo "Choices for course and lab: DATASET=scenes|coco|flickr8k|flickr30k|FOLDER"
+	@echo "  ENCODER=inception_v3|vgg16|mobilenet|...|FILE.keras  COURSE_SIZE=full|small"
+	@echo "Another Python (3.11 to 3.13): PYTHON=python3.12"
+
+install: $(INSTALLED) ## make .venv and install what the course needs
+
+course: $(INSTALLED) ## work through all notebooks; pages and executed copies go to build/
+	@$(BIN)/python -m tools.run_course
+
+lab: $(INSTALLED) ## open the first notebook in JupyterLab
+	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
+
+test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen pictures
+	status=0; \
+	$(BIN)/python -m pytest || status=$$?; \
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks || status=$$?; \
+	exit $$status
+
+test-full: $(TEST_INSTALLED) ## run the notebooks at full size and compare with the committed outputs
+	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_full.py
+
+lint: $(TEST_INSTALLED) ## check code style, lesson code in notebooks, and the form of notebooks
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m tools.include_lessons --check
+	$(BIN)/python -m tools.lint_notebooks
+
+lessons: $(INSTALLED) ## bring the lesson code in the notebooks up to date with utils/
+	$(BIN)/python -m tools.include_lessons
+
+notebooks: $(INSTALLED) lessons ## execute the notebooks in place, from scratch, for committing
+	rm -rf data/scenes
+	$(BIN)/python -m tools.run_course --in-place
+
+clean: ## remove build/ and what the course made or downloaded under data/
+	rm -rf build
+	cd data && rm -rf $(MADE) $(MADE:%=%_small)
+
+$(INSTALLED): requirements.txt constraints.txt pyproject.toml
+	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON). Install Python 3.12, or name yours: make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Install one of them and name it: make PYTHON=python3.12" % v)'
+	@echo "Installing into $(VENV); this takes a minute or two ..."
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP_INSTALL) -r requirements.txt -e .
+	@touch $@
+
+$(TEST_INSTALLED): requirements-test.txt $(INSTALLED)
+	@$(PIP_INSTALL) -r requirements-test.txt
+	@touch $@

@@ -1,0 +1,64 @@
+"""A course that ran once, on a few dozen pictures and with a tiny encoder, for every test that needs one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class FinishedCourse:
+    """What is left after `resources`, `embed`, `prepare` and `train`.
+
+    Attributes:
+        environ: the variables that the course ran with.
+        statuses: exit status by command.
+        outputs: what each command printed.
+    """
+
+    environ: dict[str, str]
+    statuses: dict[str, int]
+    outputs: dict[str, str]
+
+    @property
+    def settings(self):
+        from utils.settings import read_settings
+
+        return read_settings(self.environ)
+
+
+@pytest.fixture(scope="session")
+def finished_course(tmp_path_factory) -> FinishedCourse:
+    from caption_samples import write_tiny_encoder
+
+    from utils.cli import main
+
+    folder = tmp_path_factory.mktemp("course")
+    environ = {
+        "COURSE_DATA": str(folder / "data"),
+        "COURSE_SIZE": "small",
+        "COURSE_PROGRESS": "off",
+        "DATASET": "scenes",
+        "ENCODER": str(write_tiny_encoder(folder / "tiny.keras")),
+        "COURSE_SEED": "0",
+    }
+    statuses, outputs = {}, {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        for command in ("resources", "embed", "prepare", "train"):
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                statuses[command] = main([command])
+            outputs[command] = output.getvalue()
+    return FinishedCourse(environ, statuses, outputs)
+
+
+@pytest.fixture
+def course_environ(finished_course, monkeypatch) -> FinishedCourse:
+    """The finished course, with its variables set."""
+    for name, value in finished_course.environ.items():
+        monkeypatch.setenv(name, value)
+    return finished_course

@@ -1,0 +1,119 @@
+"""An encoder and a decoder that belong together caption a picture; others are refused."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from caption_samples import write_tiny_encoder
+from PIL import Image
+
+from utils.captioner import generate_caption, load_captioner, read_picture
+from utils.course import load_embeddings
+from utils.errors import CourseError
+from utils.files import read_json, write_json
+from utils.generation import generate_sentences
+
+
+@pytest.fixture(scope="module")
+def settings(finished_course):
+    return finished_course.settings
+
+
+@pytest.fixture(scope="module")
+def captioner(settings):
+    return load_captioner(settings.model_folder, settings)
+
+
+@pytest.fixture(scope="module")
+def picture(settings, tmp_path_factory):
+    """The file of a validation picture, and its embedding."""
+    embeds, fns = load_embeddings(settings, "val")
+    path = tmp_path_factory.mktemp("picture") / fns[3]
+    with zipfile.ZipFile(settings.dataset_folder / "val_scenes.zip") as archive:
+        path.write_bytes(archive.read(f"val/{fns[3]}"))
+    return path, embeds[3]
+
+
+def test_a_picture_is_read_in_the_shape_of_the_encoder(captioner, picture):
+    image = read_picture(picture[0], captioner)
+    assert image.shape == (24, 24, 3) and image.dtype == np.uint8
+
+
+def test_a_file_is_embedded_as_in_the_extraction(captioner, picture):
+    path, expected = picture
+    found = captioner.embed(read_picture(path, captioner)[None])
+    np.testing.assert_allclose(found, expected[None], rtol=1e-4, atol=1e-5)
+
+
+def test_the_caption_is_that_of_the_embedding(captioner, picture):
+    path, embed = picture
+    image = read_picture(path, captioner)
+    caption = generate_caption(captioner, image)
+    assert [caption] == generate_sentences(captioner.word_by_word, embed[None], captioner.vocab)
+    assert generate_caption(captioner, image, max_len=3) == " ".join(caption.split()[:3])
+
+
+def test_sampled_captions_follow_the_seed(captioner, picture):
+    image = read_picture(picture[0], captioner)
+
+    def sampled(seed: int, t: float = 1.0) -> str:
+        return generate_caption(captioner, image, t, sample=True, max_len=10, rng=np.random.default_rng(seed))
+
+    assert sampled(1) == sampled(1)
+    assert len({sampled(seed) for seed in range(6)}) > 1
+    assert sampled(1, t=1e-4) == generate_caption(captioner, image, max_len=10)
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "text.jpg", "folder"])
+def test_what_is_no_picture_is_named(name, captioner, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CourseError, match=name):
+        read_picture(tmp_path / name, captioner)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA"])
+def test_pictures_of_any_mode_are_read(mode, captioner, tmp_path):
+    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    Image.new("RGB", (50, 40), (200, 30, 30)).convert(mode).save(path)
+    assert read_picture(path, captioner).shape == (24, 24, 3)
+
+
+def test_the_models_own_encoder_is_used_whatever_the_settings_say(settings, captioner, picture):
+    other = load_captioner(settings.model_folder, replace(settings, encoder="vgg16", dataset="coco"))
+    assert other.encoder.weights_checksum == captioner.encoder.weights_checksum
+    image = read_picture(picture[0], captioner)
+    assert generate_caption(other, image) == generate_caption(captioner, image)
+
+
+@pytest.fixture
+def model_folder(settings, tmp_path):
+    """A copy of the model whose encoder is a file of its own."""
+    shutil.copytree(settings.model_folder, tmp_path / "model")
+    shutil.copy(settings.encoder, tmp_path / "own.keras")
+    facts = read_json(tmp_path / "model" / "model.json")
+    facts["encoder"]["encoder_setting"] = str(tmp_path / "own.keras")
+    write_json(facts, tmp_path / "model" / "model.json")
+    return tmp_path / "model"
+
+
+def test_an_encoder_with_other_weights_is_refused(model_folder, settings, tmp_path):
+    named = replace(settings, encoder="inception_v3")
+    load_captioner(model_folder, named)
+    write_tiny_encoder(tmp_path / "own.keras", seed=1)
+    with pytest.raises(CourseError, match=r"trained with .*tiny.* other weights \(own\.keras\).*train"):
+        load_captioner(model_folder, named)
+
+
+def test_an_encoder_that_was_moved_can_be_named(model_folder, settings, tmp_path):
+    moved = (tmp_path / "own.keras").rename(tmp_path / "moved.keras")
+    with pytest.raises(CourseError, match=r"own\.keras.*no such file"):
+        load_captioner(model_folder, replace(settings, encoder="inception_v3"))
+    assert load_captioner(model_folder, replace(settings, encoder=str(moved))).vocab
+    other = write_tiny_encoder(tmp_path / "other.keras", seed=1)
+    with pytest.raises(CourseError, match=r"other weights \(other\.keras\)"):
+        load_captioner(model_folder, replace(settings, encoder=str(other)))

@@ -1,0 +1,149 @@
+"""The files that the steps of the course hand on to each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from utils import course
+from utils.captions import END, PAD, START, caption_tokens_to_indices, get_captions_for_fns, invert_vocabulary
+from utils.course import (
+    control_sentences,
+    encoder_facts,
+    load_captions,
+    load_embeddings,
+    load_examples,
+    load_vocabulary,
+    save_example_captions,
+    train,
+    training_plan,
+)
+from utils.dataset_files import pictures_by_name
+from utils.datasets import get_dataset
+from utils.encoder import encoder_for
+from utils.errors import CourseError
+from utils.files import read_json, read_pickle
+from utils.settings import read_settings
+
+
+@pytest.fixture(scope="module")
+def settings(finished_course):
+    return finished_course.settings
+
+
+@pytest.fixture(scope="module")
+def files(settings):
+    return get_dataset(settings)
+
+
+@pytest.fixture
+def copied(settings, finished_course, tmp_path):
+    """Settings for a copy of what the course made."""
+    shutil.copytree(settings.data_folder, tmp_path / "data")
+    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "data")})
+
+
+@pytest.fixture
+def nothing(finished_course, tmp_path):
+    """Settings for a course that has not begun."""
+    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "empty")})
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_embeddings_are_mapped_and_pickled(split, settings, files):
+    embeds, fns = load_embeddings(settings, split)
+    assert isinstance(embeds, np.memmap) and embeds.dtype == np.float32
+    np.testing.assert_array_equal(read_pickle(settings.work_folder / f"{split}_img_embeds.pickle"), embeds)
+    zip_path = files.train_zip if split == "train" else files.val_zip
+    assert set(fns) == set(pictures_by_name(zip_path)) and len(fns) == len(embeds)
+    assert np.unique(embeds, axis=0).shape == embeds.shape, "different pictures, different embeddings"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_examples_belong_together(split, settings, files):
+    examples, vocab = load_examples(settings, split), load_vocabulary(settings)
+    captions = load_captions(settings, files, split)
+    _, fns = load_embeddings(settings, split)
+    member = files.train_json if split == "train" else files.val_json
+    assert captions == get_captions_for_fns(fns, files.captions_zip, member)
+    for picture, indexed in enumerate(caption_tokens_to_indices(captions, vocab)):
+        rows = examples.captions.matrix[examples.captions.first[picture] : examples.captions.first[picture + 1]]
+        assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == indexed
+
+
+def test_the_vocabulary_is_that_of_the_training_captions(settings, files):
+    vocab = load_vocabulary(settings)
+    assert invert_vocabulary(vocab) == sorted(vocab)
+    used = set(np.unique(load_examples(settings, "train").captions.matrix).tolist())
+    assert {vocab[word] for word in (START, END, PAD)} < used
+    assert len(used) >= len(vocab) - 1, "every word of it occurs, except perhaps the one for unknown words"
+
+
+def test_the_model_folder_knows_what_it_was_made_from(settings):
+    facts = read_json(settings.model_folder / "model.json")
+    assert (facts["dataset"], facts["pictures"], facts["captions"]) == ("scenes", 48, 240)
+    assert facts["plan"] == dataclasses.asdict(training_plan(settings))
+    assert set(facts["scores"]) == {"loss", "val_loss", "val_accuracy"}
+    encoder = encoder_facts(encoder_for(settings), settings)
+    assert facts["encoder"] == encoder | {"input_shape": list(encoder["input_shape"])}
+    assert facts["encoder"] == read_json(settings.work_folder / "encoder.json")
+    assert len(facts["encoder"]["weights_checksum"]) == 64
+
+
+def test_a_finished_training_is_not_done_again(copied, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", "off")
+    before = {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()}
+    scores = read_json(copied.model_folder / "model.json")["scores"]
+    shutil.rmtree(copied.model_folder)
+    train(copied)
+    assert {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()} == before
+    assert read_json(copied.model_folder / "model.json")["scores"] == scores
+
+
+@pytest.mark.parametrize(("load", "name", "notebook"), [
+    (lambda settings: load_embeddings(settings, "val"), r"val_img_embeds\.npy", "02_extract_embeddings"),
+    (load_vocabulary, r"vocabulary\.json", "03_prepare_captions"),
+    (lambda settings: load_examples(settings, "train"), r"train_img_embeds\.npy", "02_extract_embeddings"),
+])  # fmt: skip
+def test_what_is_not_there_yet_names_its_notebook(load, name, notebook, nothing):
+    with pytest.raises(CourseError, match=f"{name}.*{notebook}") as caught:
+        load(nothing)
+    assert str(nothing.work_folder) in str(caught.value)
+
+
+def test_captions_of_other_pictures_are_refused(copied):
+    shutil.copy(copied.work_folder / "val_captions.npz", copied.work_folder / "train_captions.npz")
+    with pytest.raises(CourseError, match="of 48 pictures.*of 24"):
+        load_examples(copied, "train")
+
+
+def test_the_control_captions_pictures_once_it_is_trained(copied):
+    embeds = load_embeddings(copied, "val")[0][:3]
+    with pytest.raises(CourseError, match="04_train_decoder"):
+        control_sentences(copied, embeds)
+    shutil.copytree(copied.work_folder / "checkpoints", copied.work_folder / "checkpoints_control")
+    sentences = control_sentences(copied, embeds)
+    assert len(sentences) == 3
+    assert {word for sentence in sentences for word in sentence.split()} <= set(load_vocabulary(copied))
+
+
+def test_five_examples_are_kept_for_the_terminal(copied, files):
+    _, fns = load_embeddings(copied, "val")
+    captions = load_captions(copied, files, "val")
+    examples = read_json(save_example_captions(copied, files, fns, [f"about {name}" for name in fns]))
+    assert len({example["file"] for example in examples}) == len(examples) == 5
+    for example in examples:
+        assert example["caption"] == f"about {example['file']}"
+        assert example["references"] == captions[fns.index(example["file"])]
+
+
+def test_the_plan_follows_the_settings(settings):
+    plan = training_plan(settings)
+    assert (plan.epochs, plan.batch_size, plan.seed) == (settings.epochs, settings.batch_size, settings.seed)
+    other = dataclasses.replace(settings, seed=5, size="full")
+    assert training_plan(other).seed == 5
+    assert training_plan(other).epochs > plan.epochs
+    assert set(course.SPLITS) == {"train", "val"}

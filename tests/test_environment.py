@@ -1,0 +1,143 @@
+"""The environment check: every line is OK or FAIL, and what fails says what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections import namedtuple
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+
+from utils import environment
+from utils.environment import Check, check_environment
+from utils.quiet import keras
+from utils.settings import REPOSITORY, read_settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return read_settings({"COURSE_DATA": str(tmp_path / "data")})
+
+
+def found(settings, name: str) -> Check:
+    """The one check of this name."""
+    [check] = [check for check in check_environment(settings) if check.name == name]
+    return check
+
+
+def fails(check: Check, *texts: str) -> None:
+    """The check did not pass, and says so with these texts and a remedy."""
+    assert not check.passed and check.remedy
+    first, second = str(check).splitlines()
+    assert first.startswith("[FAIL] ") and second.strip() == f"-> {check.remedy}"
+    for text in texts:
+        assert text in str(check)
+
+
+def test_every_check_is_ok_or_fail(settings):
+    checks = check_environment(settings)
+    assert len({check.name for check in checks}) == len(checks)
+    for check in checks:
+        lines = str(check).splitlines()
+        assert re.match(r"\[OK\]   \w" if check.passed else r"\[FAIL\] \w", lines[0])
+        assert len(lines) == (1 if check.passed else 2)
+        assert check.remedy, "whatever may fail has a remedy"
+    passed = {check.name for check in checks if check.passed}
+    assert {"Python", "keras", "numpy", "data folder", "Keras computes"} <= passed, "the tests themselves need them"
+
+
+def test_every_package_that_is_required_here_is_looked_at(settings):
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [Requirement(line.partition("#")[0]) for line in lines if re.match(r"\s*[A-Za-z]", line)]
+    here = {requirement.name for requirement in wanted if not requirement.marker or requirement.marker.evaluate()}
+    assert len(here) > 8
+    assert here <= {check.name for check in check_environment(settings)}
+    assert ("tensorflow" in here) != ("tensorflow-cpu" in here)
+
+
+def test_a_missing_package_fails(settings, monkeypatch):
+    version = metadata.version
+
+    def without_pillow(name: str) -> str:
+        if name == "pillow":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without_pillow)
+    fails(found(settings, "pillow"), "not installed", "make course", "pip install -r requirements.txt")
+    assert found(settings, "numpy").passed
+
+
+@pytest.mark.parametrize(("version", "fits"), [("0.1", False), ("99.0", False), ("2.1", True), ("2.1rc1", True)])
+def test_a_package_must_be_within_its_range(version, fits, settings, monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    check = environment._check_package(Requirement("numpy>=1.26,<3"))
+    assert check.passed == fits
+    if not fits:
+        fails(check, version, ">=1.26")
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [((3, 10, 4), False), ((3, 11, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)]
+)
+def test_python_must_be_one_that_tensorflow_knows(version, fits, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "version_info", version)
+        [check] = environment._check_python()
+    assert check.passed == fits
+    if not fits:
+        fails(check, "3.11")
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system does not tell how much memory there is")
+@pytest.mark.parametrize(("pages", "fits"), [(500_000, False), (2_000_000, True)])
+def test_memory(pages, fits, settings, monkeypatch):
+    values = {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sysconf", values.__getitem__)
+        [check] = environment._check_memory()
+    assert check.passed == fits
+    if not fits:
+        fails(check, "2 GB", "COURSE_SIZE=small")
+
+
+def test_the_data_folder_is_made_and_left_empty(settings):
+    assert found(settings, "data folder").passed
+    assert list(settings.data_folder.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_made_fails(settings):
+    settings.data_folder.write_text("a file is in the way")
+    fails(found(settings, "data folder"), str(settings.data_folder), "cannot be written to", "COURSE_DATA")
+
+
+def test_a_full_disk_fails(settings, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**12, 10**12, 10**6))
+    fails(found(settings, "data folder"), "0 GB free", "1 GB")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_weights_for_scenes(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
+    (tmp_path / "data").mkdir()
+    if there:
+        (tmp_path / "data" / "inception_v3_scenes.weights.h5").write_bytes(bytes(3_000_000))
+    [check] = environment._check_weights()
+    assert check.passed == there
+    if there:
+        assert "3 MB" in str(check)
+    else:
+        fails(check, "missing", "Clone")
+
+
+def test_a_broken_keras_fails(settings, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no kernel for this machine")
+
+    monkeypatch.setattr(keras.ops, "ones", broken)
+    fails(found(settings, "Keras computes"), "RuntimeError: no kernel for this machine", "make course")

@@ -1,0 +1,60 @@
+"""Compare the outputs of a run with those that are committed, as far as the tags of the cells ask for it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+from tools.lint_notebooks import COMPARED
+from tools.notebooks import code_cells, tags_of, text_of
+
+RELATIVE_TOLERANCE = 0.15
+"""By what share a number may differ in a cell tagged "tolerance" ..."""
+
+ABSOLUTE_TOLERANCE = 0.03
+"""... to which this is added."""
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+def differences(committed: NotebookNode, executed: NotebookNode) -> Iterator[str]:
+    """Say which compared cells have other outputs than the committed ones.
+
+    A cell tagged "tolerance" may differ in its numbers by `RELATIVE_TOLERANCE` and
+    `ABSOLUTE_TOLERANCE` together, and in its words; every other compared cell not at all.
+    """
+    pairs = zip(code_cells(committed), code_cells(executed), strict=True)
+    for number, (cell, new_cell) in enumerate(pairs, start=1):
+        tags = tags_of(cell) & COMPARED.keys()
+        if tags:
+            before, after = text_of(cell), text_of(new_cell)
+            problem = _numbers_differ(before, after) if tags == {"tolerance"} else _texts_differ(before, after)
+            if problem:
+                yield f"cell [{number}] ({', '.join(sorted(tags))}): {problem}"
+
+
+def _texts_differ(before: str, after: str) -> str:
+    """What differs, as lines of a diff; empty when nothing does."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "committed", "executed", lineterm="", n=0)
+    return "\n".join(lines)
+
+
+def _numbers_differ(before: str, after: str) -> str:
+    """Which number is too far off; empty when none is."""
+    numbers, new_numbers = numbers_in(before), numbers_in(after)
+    if len(numbers) != len(new_numbers):
+        return f"{len(new_numbers)} numbers where {len(numbers)} are committed"
+    far = [
+        f"{new} for {old}"
+        for old, new in zip(numbers, new_numbers, strict=True)
+        if abs(new - old) > RELATIVE_TOLERANCE * abs(old) + ABSOLUTE_TOLERANCE
+    ]
+    return f"too far off: {', '.join(far)}" if far else ""
+
+
+def numbers_in(text: str) -> list[float]:
+    """The numbers in a text; "2,048" is one, and the digits of "inception_v3" are none."""
+    return [float(number.replace(",", "")) for number in _NUMBER.findall(text)]
