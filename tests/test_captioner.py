@@ -11,11 +11,12 @@ import pytest
 from caption_samples import write_tiny_encoder
 from PIL import Image
 
-from utils.captioner import generate_caption, load_captioner, read_picture
-from utils.course import load_embeddings
+from utils.captioner import encoder_of, generate_caption, load_captioner, read_picture
+from utils.course import encoder_facts, load_embeddings
+from utils.encoder import encoder_for
 from utils.errors import CourseError
-from utils.files import read_json, write_json
 from utils.generation import generate_sentences
+from utils.model_folder import load_caption_model
 
 
 @pytest.fixture(scope="module")
@@ -84,36 +85,47 @@ def test_pictures_of_any_mode_are_read(mode, captioner, tmp_path):
 
 
 def test_the_models_own_encoder_is_used_whatever_the_settings_say(settings, captioner, picture):
-    other = load_captioner(settings.model_folder, replace(settings, encoder="vgg16", dataset="coco"))
+    other = load_captioner(settings.model_folder, replace(settings, dataset="coco"))
     assert other.encoder.weights_checksum == captioner.encoder.weights_checksum
     image = read_picture(picture[0], captioner)
     assert generate_caption(other, image) == generate_caption(captioner, image)
 
 
+@pytest.mark.parametrize("dataset", ["scenes", "coco", "/home/someone/holiday"])
+def test_an_encoder_of_keras_is_that_of_the_models_pictures(dataset, settings, monkeypatch):
+    """ImageNet weights for photographs, those of the course for scenes, whatever the settings say."""
+    trained = replace(settings, dataset=dataset, encoder="inception_v3")
+    tiny = encoder_for(settings)
+    model = load_caption_model(settings.model_folder)
+    model = replace(model, encoder=encoder_facts(tiny, trained))
+    asked = []
+    monkeypatch.setattr("utils.captioner.encoder_for", lambda settings: asked.append(settings) or tiny)
+    for chosen in ("scenes", "flickr8k"):
+        encoder_of(model, replace(settings, dataset=chosen, encoder="vgg16"))
+    assert {(asking.pictures_kind, asking.encoder) for asking in asked} == {(trained.pictures_kind, "inception_v3")}
+
+
 @pytest.fixture
 def model_folder(settings, tmp_path):
-    """A copy of the model whose encoder is a file of its own."""
+    """A copy of the model, as if it had been brought from another computer."""
     shutil.copytree(settings.model_folder, tmp_path / "model")
-    shutil.copy(settings.encoder, tmp_path / "own.keras")
-    facts = read_json(tmp_path / "model" / "model.json")
-    facts["encoder"]["encoder_setting"] = str(tmp_path / "own.keras")
-    write_json(facts, tmp_path / "model" / "model.json")
     return tmp_path / "model"
 
 
-def test_an_encoder_with_other_weights_is_refused(model_folder, settings, tmp_path):
-    named = replace(settings, encoder="inception_v3")
-    load_captioner(model_folder, named)
-    write_tiny_encoder(tmp_path / "own.keras", seed=1)
-    with pytest.raises(CourseError, match=r"trained with .*tiny.* other weights \(own\.keras\).*train"):
-        load_captioner(model_folder, named)
+@pytest.mark.parametrize("dataset", ["scenes", "coco"])
+def test_an_encoder_of_ones_own_has_to_be_given(dataset, model_folder, settings):
+    with pytest.raises(
+        CourseError, match=r"trained with the encoder tiny\.keras, a file of your own.*--encoder .*tiny"
+    ):
+        load_captioner(model_folder, replace(settings, dataset=dataset, encoder="inception_v3"))
 
 
-def test_an_encoder_that_was_moved_can_be_named(model_folder, settings, tmp_path):
-    moved = (tmp_path / "own.keras").rename(tmp_path / "moved.keras")
-    with pytest.raises(CourseError, match=r"own\.keras.*no such file"):
-        load_captioner(model_folder, replace(settings, encoder="inception_v3"))
+def test_an_encoder_that_was_moved_and_renamed_is_known_by_its_weights(model_folder, settings, tmp_path):
+    moved = shutil.copy(settings.encoder, tmp_path / "moved.keras")
     assert load_captioner(model_folder, replace(settings, encoder=str(moved))).vocab
-    other = write_tiny_encoder(tmp_path / "other.keras", seed=1)
-    with pytest.raises(CourseError, match=r"other weights \(other\.keras\)"):
+
+
+def test_an_encoder_with_other_weights_is_refused(model_folder, settings, tmp_path):
+    other = write_tiny_encoder(tmp_path / "tiny.keras", seed=1)
+    with pytest.raises(CourseError, match=r"trained with .*tiny.* other weights \(tiny\.keras\).*train"):
         load_captioner(model_folder, replace(settings, encoder=str(other)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -23,10 +25,10 @@ from utils.course import (
 )
 from utils.dataset_files import pictures_by_name
 from utils.datasets import get_dataset
-from utils.encoder import encoder_for
+from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
 from utils.files import read_json, read_pickle
-from utils.settings import read_settings
+from utils.settings import REPOSITORY, read_settings
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,30 @@ def test_the_model_folder_knows_what_it_was_made_from(settings):
     assert facts["encoder"] == encoder | {"input_shape": list(encoder["input_shape"])}
     assert facts["encoder"] == read_json(settings.work_folder / "encoder.json")
     assert len(facts["encoder"]["weights_checksum"]) == 64
+
+
+def test_the_model_folder_can_be_given_away(settings):
+    """It knows the encoder's file by its name, and holds no path of this computer."""
+    assert read_json(settings.model_folder / "model.json")["encoder"]["encoder_setting"] == "tiny.keras"
+    for path in settings.model_folder.iterdir():
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(archive.read(name) for name in archive.namelist())
+        for folder in (settings.data_folder, settings.data_folder.parent, REPOSITORY):
+            assert str(folder).encode() not in content, path.name
+
+
+@pytest.mark.parametrize(("dataset", "encoder", "kind", "setting"), [
+    ("scenes", "vgg16", "scenes", "vgg16"),
+    ("coco", "inception_v3", "photographs", "inception_v3"),
+    ("/home/someone/scenes", "/home/someone/own.keras", "photographs", "own.keras"),
+])  # fmt: skip
+def test_facts_of_an_encoder(dataset, encoder, kind, setting, settings):
+    trained = dataclasses.replace(settings, dataset=dataset, encoder=encoder)
+    facts = encoder_facts(EncoderInfo(None, None, (24, 24), trained.encoder_name, "made up", "0" * 64), trained)
+    assert (facts["pictures_kind"], facts["encoder_setting"]) == (kind, setting)
+    assert "someone" not in json.dumps(facts)
 
 
 def test_a_finished_training_is_not_done_again(copied, monkeypatch):

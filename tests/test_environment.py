@@ -81,6 +81,32 @@ def test_a_package_must_be_within_its_range(version, fits, settings, monkeypatch
         fails(check, version, ">=1.26")
 
 
+@pytest.mark.parametrize(("installed", "passes"), [
+    ({"tensorflow-cpu": "2.19.0"}, True),
+    ({"tensorflow": "2.19.0"}, True),
+    ({"tensorflow": "2.19.0", "tensorflow-cpu": "2.10.0"}, True),
+    ({"tensorflow": "2.10.0"}, False),
+    ({"tensorflow-cpu": "2.10.0"}, False),
+    ({"tensorflow-text": "2.19.0"}, False),
+    ({}, False),
+])  # fmt: skip
+@pytest.mark.parametrize("wanted", ["tensorflow", "tensorflow-cpu"])
+def test_either_build_of_tensorflow_will_do(wanted, installed, passes, monkeypatch):
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+    check = environment._check_package(Requirement(f"{wanted}>=2.18,<2.22"))
+    assert check.name == wanted and check.passed == passes
+    if passes:
+        assert "2.19.0" in str(check)
+        assert wanted in installed or next(iter(installed)) in check.found
+    else:
+        fails(check, "2.10.0" if "2.10.0" in installed.values() else "not installed")
+
+
 @pytest.mark.parametrize(
     ("version", "fits"), [((3, 10, 4), False), ((3, 11, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)]
 )

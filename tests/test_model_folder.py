@@ -13,7 +13,7 @@ from utils.model_folder import CaptionModel, load_caption_model, save_caption_mo
 from utils.training import TrainingPlan, compile_decoder
 
 ENCODER = {"name": "tiny", "weights": "random ones", "weights_checksum": "0" * 64, "input_shape": [24, 24],
-           "dataset_setting": "scenes", "encoder_setting": "inception_v3"}  # fmt: skip
+           "pictures_kind": "scenes", "encoder_setting": "inception_v3"}  # fmt: skip
 FACTS = {"dataset": "scenes", "pictures": 48, "captions": 240, "scores": {"val_loss": 1.23456}}
 
 
@@ -127,8 +127,9 @@ def test_a_vocabulary_without_special_words_is_refused(folder):
     lambda facts: {key: value for key, value in facts.items() if key != "format"},
     lambda facts: {key: value for key, value in facts.items() if key != "checksums"},
     lambda facts: {key: value for key, value in facts.items() if key != "encoder"},
+    lambda facts: facts | {"encoder": {key: value for key, value in ENCODER.items() if key != "pictures_kind"}},
     lambda facts: [facts],
-], ids=["format", "no format", "no checksums", "no encoder", "list"])  # fmt: skip
+], ids=["format", "no format", "no checksums", "no encoder", "other encoder facts", "list"])  # fmt: skip
 def test_facts_of_another_format_are_refused(change, folder):
     write_json(change(read_json(folder / "model.json")), folder / "model.json")
     with pytest.raises(CourseError, match=r"model\.json is of a format"):

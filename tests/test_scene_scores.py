@@ -19,12 +19,14 @@ from utils.scene_scores import (
     SceneTruth,
     carry_box_to_crop,
     count_claims,
+    pair_accuracy_by_novelty,
     read_claims,
     read_scene_truths,
+    right_and_wrong,
     score_captions,
     score_table,
 )
-from utils.scenes import COLOURS, KINDS
+from utils.scenes import COLOURS, KINDS, UNSEEN_PAIRS
 
 BALL_AND_KITE = SceneTruth(
     colours={"ball": "red", "kite": "blue"},
@@ -208,7 +210,7 @@ def test_the_table_has_a_row_a_score_and_a_column_a_method():
     assert len({len(line) for line in lines}) == 1
     rows = {name: line.removeprefix(name).split("  ") for line in lines[1:] for name in model if line.startswith(name)}
     assert set(rows) == set(model)
-    assert [cell.strip() for cell in rows[THINGS] if cell] == ["100.0 % (100.0-100.0)", "none"]
+    assert [cell.strip() for cell in rows[THINGS] if cell] == ["100.0% (100.0-100.0)", "none"]
     cells = [cell.strip() for cell in rows["things named per caption"] if cell]
     assert cells == ["2.00 (2.00-2.00)", "0.00 (0.00-0.00)"]
 
@@ -246,3 +248,33 @@ def test_relations_follow_from_the_carried_boxes():
         for subject, relation, other in truth.relations:
             dx, dy = middles[other] - middles[subject]
             assert {"left of": dx, "right of": -dx, "above": dy, "below": -dy}[relation] > 0
+
+
+def test_pairs_are_scored_apart_where_one_was_never_seen_in_training():
+    """Right in scenes of known pairs, wrong in those with an unseen one."""
+    scenes = scenes_of("val", 50)
+    truths = [truth_of(scene) for scene in scenes]
+    unseen = [bool({(thing.colour, thing.kind) for thing in scene.things} & UNSEEN_PAIRS) for scene in scenes]
+    assert 0 < sum(unseen) < len(scenes)
+    captions = [
+        f"a {next(colour for colour in COLOURS if (colour != scene.things[0].colour) == wrong)} {scene.things[0].kind}"
+        for scene, wrong in zip(scenes, unseen, strict=True)
+    ]
+    known, new = pair_accuracy_by_novelty(captions, truths).splitlines()
+    assert re.search(rf"known pairs +{len(scenes) - sum(unseen)} scenes, {PAIRS}: 100\.0 % \(100\.0-100\.0\)", known)
+    assert re.search(rf"unseen pair +{sum(unseen)} scenes, {PAIRS}: 0\.0 % \(0\.0-0\.0\)", new)
+    known_only = [row for row, is_unseen in enumerate(unseen) if not is_unseen]
+    report = pair_accuracy_by_novelty([captions[row] for row in known_only], [truths[row] for row in known_only])
+    assert report == known, "where no scene has an unseen pair there is one line"
+
+
+def test_captions_are_sorted_into_right_and_wrong_with_the_boldest_first():
+    captions = [
+        "a red ball",  # right, two claims
+        "at the beach",  # right: nothing is claimed
+        "a blue ball",  # wrong colour, two claims
+        "a blue kite above a red ball",  # right, five claims
+        "a fish",  # not there, one claim
+        "a blue kite below a red ball",  # wrong relation, five claims
+    ]
+    assert right_and_wrong(captions, [BALL_AND_KITE] * len(captions)) == ([3, 0, 1], [5, 2, 4])

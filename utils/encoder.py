@@ -190,7 +190,7 @@ def on_a_copy(preprocess_input: Preprocess) -> Preprocess:
 
 def _weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
     """What `get_cnn_encoder` takes as weights, and the same in words."""
-    if settings.dataset == "scenes" and name == "inception_v3":
+    if settings.pictures_kind == "scenes" and name == "inception_v3":
         return SCENE_WEIGHTS, f"trained on drawn scenes ({SCENE_WEIGHTS.name})"
     by_hand = imagenet_file(name, settings.data_folder)
     return (by_hand, f"ImageNet ({by_hand.name})") if by_hand else ("imagenet", "ImageNet (downloaded by Keras)")

@@ -16,6 +16,7 @@ from utils.quiet import keras
 from utils.settings import REPOSITORY, Settings
 
 _PYTHONS = ((3, 11), (3, 13))
+_TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
 _MEMORY_NEEDED, _DISK_NEEDED = 4e9, 1e9
 
 
@@ -62,13 +63,24 @@ def _check_packages() -> list[Check]:
 
 
 def _check_package(wanted: Requirement) -> Check:
+    """Whether a package is there in a version within its range; of TensorFlow either build will do."""
     remedy = "Run `make course`, or `python -m pip install -r requirements.txt`."
-    try:
-        version = metadata.version(wanted.name)
-    except metadata.PackageNotFoundError:
+    names = _TENSORFLOW_BUILDS if wanted.name in _TENSORFLOW_BUILDS else (wanted.name,)
+    versions = {name: version for name in names if (version := _installed_version(name))}
+    if not versions:
         return Check(wanted.name, False, "not installed", remedy)
-    fits = wanted.specifier.contains(version, prereleases=True)
-    return Check(wanted.name, fits, version if fits else f"{version}, but {wanted.specifier} is wanted", remedy)
+    for name, version in versions.items():
+        if wanted.specifier.contains(version, prereleases=True):
+            return Check(wanted.name, True, version if name == wanted.name else f"{version} ({name})", remedy)
+    found = " and ".join(versions.values())
+    return Check(wanted.name, False, f"{found}, but {wanted.specifier} is wanted", remedy)
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _check_memory() -> list[Check]:

@@ -13,6 +13,7 @@ from utils.quiet import keras
 
 FORMAT = 1
 _PARTS = ("decoder.keras", "vocabulary.json")
+_ENCODER_FACTS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _CARD = """# A caption model
 
 A decoder that writes a sentence about a picture, trained with the course *Say What You See*.
@@ -42,8 +43,9 @@ class CaptionModel:
     Attributes:
         decoder: from (embeddings, words) to the logits of each next word.
         vocab: word to index.
-        encoder: name, weights (in words), weights_checksum and input_shape of the encoder, and the
-            data set and encoder settings that it was made with.
+        encoder: name, weights (in words), weights_checksum and input_shape of the encoder,
+            pictures_kind ("scenes" or "photographs"), and encoder_setting: a name in keras.applications,
+            or the name of a `.keras` file.
         facts: data set, plan, scores: whatever is worth knowing.
     """
 
@@ -80,8 +82,9 @@ def load_caption_model(folder: Path) -> CaptionModel:
             "`python -m utils train`, or name another folder with --model."
         )
     facts = read_json(folder / "model.json")
-    if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT or not {"checksums", "encoder"} <= set(facts):
+    if not _is_known(facts):
         raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
+    del facts["format"]
     checksums = facts.pop("checksums")
     for name in _PARTS:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
@@ -91,6 +94,14 @@ def load_caption_model(folder: Path) -> CaptionModel:
     decoder = keras.saving.load_model(folder / "decoder.keras", compile=False, safe_mode=True)
     _check_parts_fit(decoder, vocab, folder)
     return CaptionModel(decoder, vocab, facts.pop("encoder"), facts)
+
+
+def _is_known(facts: Any) -> bool:
+    """Whether a model.json has everything that this version of the course reads in it."""
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        return False
+    checksums, encoder = facts.get("checksums"), facts.get("encoder")
+    return isinstance(checksums, dict) and isinstance(encoder, dict) and set(encoder) >= _ENCODER_FACTS
 
 
 def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) -> None:

@@ -70,7 +70,7 @@ def show_pictures(
         axis.axis("off")
     for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
         axis.imshow(picture)
-        axis.set_title(_wrapped(title, round(side * 11)), fontsize=9)
+        axis.set_title(_wrapped(title, round(side * 13)), fontsize=9)
     figure.tight_layout()
     show_figure(figure, alt)
 

@@ -5,6 +5,7 @@ Modules of the course say `from utils.quiet import keras`. Errors are Python's a
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ def silenced_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every new model in a loop
 with silenced_stderr():
     import keras
 

@@ -51,10 +51,11 @@ _TWO = ("{a} and {b}", "{a} and {b} {place}", "{a} and {b} {place}", "there is {
 _THREE = ("{a}, {b} and {c}", "{a}, {b} and {c} {place}", "{a}, {b} and {c} {place}",
           "{place} there is {a}, {b} and {c}", "you can see {a}, {b} and {c} {place}")  # fmt: skip
 _TWO_RELATED = ("{a} {relation} {b}", "{a} {relation} {b}", "{a} {relation} {b} {place}", "{a} {relation} {b} {place}",
-                "{a} {doing} {relation} {b}", "{relation} {b} there is {a}", "{b} with {a} {relation} it")  # fmt: skip
+                "{a} {doing} {relation} {b}", "{inverse} {a} there is {b}", "{a} with {b} {inverse} it")  # fmt: skip
 _THREE_RELATED = ("{a} {relation} {b} and there is also {c}", "{place} there is {a} {relation} {b}, and also {c}")
+_INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 _SHARE_RELATED = {2: 0.6, 3: 0.4}
-_HOW_MANY = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.4, 0.5)}
+_HOW_MANY = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.35, 0.55)}
 
 
 def describe_scene(scene: Scene) -> list[str]:
@@ -81,7 +82,7 @@ def _choose_things(scene: Scene, rng: np.random.Generator) -> list[Thing]:
     """The things that a sentence mentions: mostly large ones first, and from left to right."""
     available = len(scene.things)
     count = 1 + int(rng.choice(3, p=_HOW_MANY[available]))
-    if rng.random() < 0.85:
+    if rng.random() < 0.9:
         return list(scene.things[:count])
     return [scene.things[i] for i in rng.permutation(available)[:count]]
 
@@ -107,6 +108,7 @@ def _fill_template(scene: Scene, things: list[Thing], rng: np.random.Generator) 
         doing=doing,
         place=_pick(PLACE_WORDS[scene.place], rng),
         relation=_pick(RELATION_WORDS[relation], rng) if relation else "",
+        inverse=_pick(RELATION_WORDS[_INVERSE[relation]], rng) if relation else "",
     )
 
 

@@ -22,19 +22,29 @@ def probe_kinds(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictu
     Returns:
         A line for each question: the share of validation scenes whose answer is right in every part.
     """
-    truths = read_scene_truths(files.captions_zip, files.train_instances), read_scene_truths(files.captions_zip, files.val_instances)
+    members = (files.train_instances, files.val_instances)
+    truths = [read_scene_truths(files.captions_zip, member) for member in members]
     scaler = StandardScaler().fit(train[0])
-    features = [scaler.transform(side[0]) for side in (train, val)]
+    features = [scaler.transform(embeds) for embeds, _ in (train, val)]
     lines = []
-    for question, describe in (("which kinds of things", _kinds_present), ("which colour each thing has", _pairs_present)):
-        targets = [np.stack([describe(truth[fn].colours) for fn in side[1]]) for truth, side in zip(truths, (train, val), strict=True)]
-        asked = np.ptp(targets[0], axis=0) > 0  # a classifier needs examples of yes and of no
-        probe = RidgeClassifier(alpha=1000.0).fit(features[0], targets[0][:, asked])
-        answers = np.zeros_like(targets[1])
-        answers[:, asked] = probe.predict(features[1])
-        right = (answers == targets[1]).all(axis=1).mean()
+    for question, describe in _QUESTIONS.items():
+        train_targets, val_targets = (
+            np.stack([describe(truth[fn].colours) for fn in fns])
+            for truth, (_, fns) in zip(truths, (train, val), strict=True)
+        )
+        answers = _answer(features[0], train_targets, features[1])
+        right = (answers == val_targets).all(axis=1).mean()
         lines.append(f"{question}: all right in {100 * right:.0f} % of the validation scenes")
     return "\n".join(lines)
+
+
+def _answer(features: np.ndarray, targets: np.ndarray, new_features: np.ndarray) -> np.ndarray:
+    """Learn yes-or-no answers, (pictures, answers) of 0 and 1, and give them for new pictures."""
+    answers = np.zeros((len(new_features), targets.shape[1]), dtype=int)
+    varied = np.ptp(targets, axis=0) > 0  # a classifier needs examples of yes and of no
+    probe = RidgeClassifier(alpha=1000.0).fit(features, targets[:, varied])
+    answers[:, varied] = probe.predict(new_features)
+    return answers
 
 
 def _kinds_present(colours: dict[str, str]) -> np.ndarray:
@@ -45,3 +55,6 @@ def _kinds_present(colours: dict[str, str]) -> np.ndarray:
 def _pairs_present(colours: dict[str, str]) -> np.ndarray:
     """For each colour-and-kind pair 1 where the scene has it, else 0."""
     return np.array([colours.get(kind) == colour for colour in COLOURS for kind in KINDS], dtype=int)
+
+
+_QUESTIONS = {"which kinds of things": _kinds_present, "which colour each thing has": _pairs_present}

@@ -188,7 +188,7 @@ _RATIOS = {
     "stated relations that are true": ("relations true", "relations stated"),
     "salient things that are named": ("salient named", "salient things"),
     "things named per caption": ("things named", "captions"),
-    "captions of two things that state a relation": ("captions with a relation", "captions with two things"),
+    "two-thing captions with a relation": ("captions with a relation", "captions with two things"),
 }
 
 
@@ -222,19 +222,19 @@ def _ratio_score(total: np.ndarray, resampled: np.ndarray, above: int, below: in
 def score_table(columns: dict[str, dict[str, Score]]) -> str:
     """A table of scores as text: a row a score, a column a way of captioning."""
     width = max(map(len, _RATIOS))
-    lines = [" " * width + "".join(f"{name:>24}" for name in columns)]
+    lines = [" " * width + "".join(f"{name:>21}" for name in columns)]
     for row in _RATIOS:
-        cells = "".join(f"{_show(scores[row], row):>24}" for scores in columns.values())
+        cells = "".join(f"{_show(scores[row], row):>21}" for scores in columns.values())
         lines.append(f"{row:<{width}}{cells}")
     return "\n".join(lines)
 
 
 def _show(score: Score, row: str) -> str:
-    """'97.1 % (96.0 - 98.2)', or plain numbers where the score is no share."""
+    """'97.1% (96.0-98.2)', or plain numbers where the score is no share."""
     if np.isnan(score.value):
         return "none"
     number: Callable[[float], str] = (lambda x: f"{x:.2f}") if "per caption" in row else (lambda x: f"{100 * x:.1f}")
-    unit = "" if "per caption" in row else " %"
+    unit = "" if "per caption" in row else "%"
     return f"{number(score.value)}{unit} ({number(score.low)}-{number(score.high)})"
 
 

@@ -49,6 +49,11 @@ class Settings:
         return self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
 
     @property
+    def pictures_kind(self) -> str:
+        """What the pictures are: "scenes" that the course drew, or "photographs"."""
+        return "scenes" if self.dataset == "scenes" else "photographs"
+
+    @property
     def encoder_name(self) -> str:
         """A short name for files."""
         return _name_of(Path(self.encoder)) if self.encoder.endswith(".keras") else self.encoder
@@ -71,7 +76,7 @@ class Settings:
     @property
     def n_train_scenes(self) -> int:
         """Number of scenes to draw for training."""
-        return 48 if self.small else 2400
+        return 48 if self.small else 2700
 
     @property
     def n_val_scenes(self) -> int:
@@ -85,23 +90,25 @@ class Settings:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training pictures."""
-        return 2 if self.small else 20
+        """Passes over the training captions."""
+        return 2 if self.small else 12
 
     @property
     def control_epochs(self) -> int:
         """Passes of the control with shuffled pictures, which learns all it can in a few."""
-        return 1 if self.small else 6
+        return 1 if self.small else 5
 
     @property
     def experiment_epochs(self) -> int:
         """Passes of the short experiments."""
-        return 1 if self.small else 5
+        return 1 if self.small else 4
 
     @property
     def batch_size(self) -> int:
-        """Captions in one step of training."""
-        return 16 if self.small else 128
+        """Captions in one step of training: few for the scenes, since there binding needs many steps."""
+        if self.small:
+            return 16
+        return 32 if self.dataset == "scenes" else 64
 
     @property
     def min_count(self) -> int:

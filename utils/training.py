@@ -6,10 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from utils.captions import CaptionArrays
 from utils.decoder import fit_standardisation, masked_accuracy, masked_crossentropy
@@ -145,6 +147,7 @@ class EpochRecorder(keras.callbacks.Callback):
         super().__init__()
         self.validation, self.plan, self.pad_idx = validation, plan, pad_idx
         self.folder, self.history, self.watch = folder, history, watch
+        self.bar: tqdm | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         seed_dropout(self.model, self.plan.seed, epoch)
@@ -169,8 +172,10 @@ class EpochRecorder(keras.callbacks.Callback):
         if self.watch:
             self.watch(self.history)
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """Finish the line of an epoch's bar, also where the epoch was interrupted."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def seed_dropout(decoder: keras.Model, seed: int, epoch: int) -> None:
@@ -187,10 +192,15 @@ def checkpoint_path(folder: Path, epoch: int) -> Path:
 
 
 def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> None:
-    """Save the weights, the optimizer's state and the history after an epoch."""
+    """Save the weights, the optimizer's state and the history after an epoch.
+
+    Weights are kept of the last two epochs only: the one to go on from, and one more should it get lost.
+    """
     with atomic_path(checkpoint_path(folder, history[-1]["epoch"])) as partial:
         decoder.save_weights(partial)
     write_json(history, folder / "history.json")
+    for path in sorted(folder.glob("epoch_*.weights.h5"))[:-2]:
+        path.unlink()
 
 
 def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
@@ -212,11 +222,11 @@ def train_decoder(
     folder: Path | None = None,
     watch: Watch | None = None,
 ) -> History:
-    """Train a decoder; with a folder it keeps a checkpoint per epoch and goes on from the last one.
+    """Train a decoder; with a folder it leaves a checkpoint after every epoch and goes on from the last one.
 
     Args:
         folder: where checkpoints are kept; None keeps none.
-        watch: called with the history after every epoch.
+        watch: called with the history after every epoch, and first with that of a training that is resumed.
 
     Returns:
         For each epoch its number, loss, validation loss and accuracy, and seconds.
@@ -225,10 +235,12 @@ def train_decoder(
     compile_decoder(decoder, plan, pad_idx, len(batches))
     history = start_or_resume(decoder, train, plan, folder)
     batches.epoch = len(history)
+    if watch and history:
+        watch(history)
     if len(history) < plan.epochs:
-        recorder = EpochRecorder(validation, plan, pad_idx, folder, history, watch)
         options = {"initial_epoch": len(history), "epochs": plan.epochs, "shuffle": False, "verbose": 0}
-        decoder.fit(batches, callbacks=[recorder], **options)
+        with closing(EpochRecorder(validation, plan, pad_idx, folder, history, watch)) as recorder:
+            decoder.fit(batches, callbacks=[recorder], **options)
     return history
 
 
@@ -275,6 +287,14 @@ def take_pictures(examples: Examples, pictures: Sequence[int]) -> Examples:
 
 
 def shuffle_pictures(examples: Examples, seed: int = 0) -> Examples:
-    """The control: the same captions, each with the embedding of some other picture."""
-    order = np.random.default_rng(seed).permutation(len(examples.image_embeds))
-    return Examples(np.asarray(examples.image_embeds)[order], examples.captions)
+    """The control: every picture gets the captions of another one, the embeddings stay where they are.
+
+    The pictures stand in a random circle, and each takes the captions of its neighbour: none keeps its own.
+    """
+    captions = examples.captions
+    circle = np.random.default_rng(seed).permutation(captions.n_pictures)
+    neighbour = np.empty_like(circle)
+    neighbour[circle] = np.roll(circle, 1)
+    rows = [np.arange(captions.first[picture], captions.first[picture + 1]) for picture in neighbour]
+    first = np.cumsum([0, *map(len, rows)])
+    return Examples(examples.image_embeds, CaptionArrays(captions.matrix[np.concatenate(rows)], first))
