@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
-from utils.captions import END, START, indices_to_sentence
+from utils.captions import END, PAD, START, UNK, indices_to_sentence
 from utils.generation import (
     WordByWord,
     apply_temperature,
@@ -18,6 +18,8 @@ from utils.generation import (
 
 TABLE = [0.5, 0.4, 0.1]
 STEPS = 8
+
+NEVER_SAID = [VOCAB[token] for token in (PAD, UNK, START)]
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +149,20 @@ def test_greedy_captions_are_the_most_probable_words_of_the_decoder(model, decod
         words = [VOCAB[START]]
         for index in caption:
             logits = decoder.predict_on_batch([picture[None], np.array([words])])[0, -1]
+            logits[NEVER_SAID] = -np.inf
             assert logits[index] >= logits.max() - 1e-4
             words.append(int(index))
             if index == VOCAB[END]:
                 break
         assert (caption[len(words) - 1 :] == VOCAB[END]).all()
     assert len(np.unique(captions, axis=0)) > 2
+
+
+def test_tokens_that_are_no_words_are_never_said(model, features):
+    rng = np.random.default_rng(0)
+    for options in ({}, {"sample": True, "t": 5.0, "rng": rng}):
+        captions = generate_indices(model, np.repeat(features, 50, axis=0), VOCAB, max_len=STEPS, **options)
+        assert not np.isin(captions, NEVER_SAID).any()
 
 
 def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(model, features):
@@ -204,6 +214,8 @@ def test_sampling_follows_the_seed_and_the_temperature(model, features):
 
 def test_first_words_are_sampled_by_the_models_probabilities(model, features):
     probabilities, _ = model.next_word(np.full(len(features), VOCAB[START]), model.initial_state(features))
+    probabilities[:, NEVER_SAID] = 0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     undecided = probabilities.max(axis=1).argmin()
     pictures = np.repeat(features[undecided][None], 4_000, axis=0)
     drawn = generate_indices(model, pictures, VOCAB, sample=True, max_len=1, rng=np.random.default_rng(0))[:, 0]

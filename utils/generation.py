@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from utils.captions import END, START, indices_to_sentence, split_sentence
+from utils.captions import END, PAD, START, UNK, indices_to_sentence, split_sentence
 from utils.quiet import keras
 
 layers = keras.layers
@@ -59,7 +59,7 @@ class WordByWord:
     def next_word(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Probabilities of the next words (pictures, vocabulary), and the state after the given words (pictures,)."""
         probabilities, h, c = self.step_model.predict_on_batch([np.asarray(words, dtype=np.int32)[:, None], *state])
-        return probabilities, [h, c]
+        return np.array(probabilities), [h, c]
 
 
 def generate_indices(
@@ -82,6 +82,7 @@ def generate_indices(
     running = np.ones(len(image_embeds), dtype=bool)
     for position in range(max_len):
         probabilities, state = model.next_word(words, state)
+        probabilities[:, [vocab[PAD], vocab[UNK], vocab[START]]] = 0  # they are no words to say
         words = sample_rows(apply_temperature(probabilities, t), rng) if sample else probabilities.argmax(axis=-1)
         captions[running, position] = words[running]
         running &= words != vocab[END]

@@ -95,8 +95,10 @@ class Settings:
 
     @property
     def control_epochs(self) -> int:
-        """Passes of the control with shuffled pictures, which learns all it can in a few."""
-        return 1 if self.small else 5
+        """Passes of the control with shuffled captions; on the scenes it learns all it can in a few."""
+        if self.small:
+            return 1
+        return 5 if self.dataset == "scenes" else self.epochs
 
     @property
     def experiment_epochs(self) -> int:
