@@ -100,7 +100,7 @@ def test_what_is_allowed(tmp_path):
     made.cells[4].outputs = [
         picture({"alt": "a pixel"}),
         html(f"<img alt='a pixel' src='data:image/png;base64,{PIXEL}/tmp/'>"),
-        printed("https://example.org/home/ann, data/tmp/x and ../work/x\n"),
+        printed("https://example.org/home/ann, data/tmp/x and ../tmp/x\n"),
     ]
     made.cells[3].source = "### `![](x.png)` is how to show a picture\n\n```\n<img src='x'>\n```"
     assert lint(made, tmp_path) == []
