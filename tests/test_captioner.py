@@ -54,7 +54,7 @@ def test_the_caption_is_that_of_the_embedding(captioner, picture):
     path, embed = picture
     image = read_picture(path, captioner)
     caption = generate_caption(captioner, image)
-    assert [caption] == generate_sentences(captioner.word_by_word, embed[None], captioner.vocab)
+    assert [caption] == generate_sentences(captioner.model, embed[None], captioner.vocab)
     assert generate_caption(captioner, image, max_len=3) == " ".join(caption.split()[:3])
 
 
@@ -99,7 +99,7 @@ def test_an_encoder_of_keras_is_that_of_the_models_pictures(dataset, settings, m
     model = load_caption_model(settings.model_folder)
     model = replace(model, encoder=encoder_facts(tiny, trained))
     asked = []
-    monkeypatch.setattr("utils.captioner.encoder_for", lambda settings: asked.append(settings) or tiny)
+    monkeypatch.setattr("utils.captioner.encoder_for", lambda settings, features: asked.append(settings) or tiny)
     for chosen in ("scenes", "flickr8k"):
         encoder_of(model, replace(settings, dataset=chosen, encoder="vgg16"))
     assert {(asking.pictures_kind, asking.encoder) for asking in asked} == {(trained.pictures_kind, "inception_v3")}

@@ -205,3 +205,43 @@ def test_a_real_keras_file_works(tmp_path):
     pictures = np.random.default_rng(0).integers(256, size=(2, 299, 299, 3), dtype="uint8")
     embeddings = info.model.predict_on_batch(info.preprocess_for_model(pictures))
     assert embeddings.shape == (2, 512) and embeddings.std() > 0
+
+
+def test_the_mean_over_the_grid_is_the_embedding(tmp_path):
+    path = save_model(tmp_path / "cnn.keras", (40, 50, 3), layers.Conv2D(6, 3, strides=2))
+    settings = settings_for(tmp_path, encoder=str(path))
+    mean, grid = encoder_for(settings), encoder_for(settings, "grid")
+    assert (mean.features, grid.features) == ("mean", "grid") and mean.weights_checksum == grid.weights_checksum
+    pictures = np.random.default_rng(0).integers(256, size=(2, 40, 50, 3)).astype("float32")
+    regions = grid.model.predict_on_batch(pictures)
+    assert regions.shape == (2, 19 * 24, 6)
+    np.testing.assert_allclose(regions.mean(axis=1), mean.model.predict_on_batch(pictures), rtol=1e-3, atol=1e-3)
+    feature_map = keras.saving.load_model(path).predict_on_batch(pictures)
+    np.testing.assert_allclose(regions[:, 24 + 5], feature_map[:, 1, 5], rtol=1e-4, atol=1e-4)
+
+
+def test_an_encoder_without_regions_gives_no_grid(tmp_path):
+    path = save_model(tmp_path / "flat.keras", (8, 8, 3), layers.Flatten(), layers.Dense(5))
+    with pytest.raises(CourseError, match="no grid of regions"):
+        encoder_for(settings_for(tmp_path, encoder=str(path)), "grid")
+
+
+def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(tmp_path, monkeypatch):
+    asked = []
+
+    def build(include_top: bool, weights: str) -> keras.Model:
+        asked.append((include_top, Path(weights).name))
+        image = layers.Input((224, 224, 3))
+        hidden = layers.Dense(7, name="fc2")(layers.GlobalAveragePooling2D()(image))
+        return keras.Model(image, layers.Dense(3, activation="softmax")(hidden))
+
+    application = find_application("vgg16")._replace(build=build)
+    monkeypatch.setattr(utils.encoder, "find_application", lambda name: application)
+    with_classifier = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    (tmp_path / with_classifier.replace(".h5", "_notop.h5")).touch()
+    encoder_for(settings_for(tmp_path), "fc2")
+    (tmp_path / with_classifier).touch()
+    info = encoder_for(settings_for(tmp_path), "fc2")
+    assert asked == [(True, "imagenet"), (True, with_classifier)]
+    assert info.features == "fc2" and with_classifier in info.weights
+    assert info.model.predict_on_batch(np.zeros((2, 224, 224, 3))).shape == (2, 7)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.captions import indices_to_sentence
+from utils.architectures import next_word_model
 from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
-from utils.generation import WordByWord, generate_indices
+from utils.generation import BeamSearch, Decoding, Greedy, NextWordModel, Sampling, generate_sentences
 from utils.images import crop_and_resize
 from utils.model_folder import CaptionModel, load_caption_model
 from utils.settings import Settings
@@ -22,16 +22,16 @@ class Captioner:
 
     Attributes:
         encoder: turns a picture into an embedding.
-        word_by_word: predicts the next word.
+        model: predicts the next word.
         vocab: word to index.
     """
 
     encoder: EncoderInfo
-    word_by_word: WordByWord
+    model: NextWordModel
     vocab: dict[str, int]
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeddings (n, features) of pictures: RGB from 0 to 255, (n, height, width, 3) as the encoder expects."""
+        """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
         return self.encoder.model.predict_on_batch(self.encoder.preprocess_for_model(images))
 
 
@@ -42,6 +42,7 @@ def generate_caption(
     sample: bool = False,
     max_len: int = 20,
     rng: np.random.Generator | None = None,
+    beam: int | None = None,
 ) -> str:
     """Caption one picture.
 
@@ -51,10 +52,12 @@ def generate_caption(
         sample: draw words by their probability instead of always taking the most probable one.
         max_len: stop after so many words.
         rng: source of randomness when sampling.
+        beam: follow so many captions at once and return the most probable one.
     """
-    embeds = captioner.embed(image[None])
-    indices = generate_indices(captioner.word_by_word, embeds, captioner.vocab, t, sample, max_len, rng)
-    return indices_to_sentence(indices[0], captioner.vocab)
+    how: Decoding = Sampling(t, max_len=max_len) if sample else Greedy(max_len)
+    if beam is not None:
+        how = BeamSearch(beam, max_len=max_len)
+    return generate_sentences(captioner.model, captioner.embed(image[None]), captioner.vocab, how, rng)[0]
 
 
 def load_captioner(folder: Path, settings: Settings) -> Captioner:
@@ -69,7 +72,7 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings)
-    return Captioner(encoder, WordByWord(model.decoder), model.vocab)
+    return Captioner(encoder, next_word_model(model.decoder), model.vocab)
 
 
 def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
@@ -83,7 +86,8 @@ def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
                 f"--encoder FOLDER/{setting}, or ENCODER=FOLDER/{setting} in the environment."
             )
         setting = settings.encoder
-    encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting))
+    features = known.get("features", "mean")
+    encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting), features)
     if encoder.weights_checksum != known["weights_checksum"]:
         raise CourseError(
             f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.architectures import next_word_model
 from utils.captions import (
     PAD,
     CaptionArrays,
@@ -27,7 +28,7 @@ from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
 from utils.extraction import apply_model
 from utils.files import atomic_path, read_json, read_pickle, save_pickle, write_json
-from utils.generation import WordByWord, generate_sentences
+from utils.generation import generate_sentences
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
@@ -154,7 +155,7 @@ def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]
     control = build_decoder(len(vocab), image_embeds.shape[1], dropout=plan.dropout)
     if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
         raise CourseError("The control is not trained yet. Run the notebook 04_train_decoder first.")
-    return generate_sentences(WordByWord(control), image_embeds, vocab)
+    return generate_sentences(next_word_model(control), image_embeds, vocab)
 
 
 def save_example_captions(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from utils.generation import NextWordModel
 from utils.quiet import keras
 
 layers, ops = keras.layers, keras.ops
@@ -85,3 +86,16 @@ def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: in
     variance = ops.convert_to_numpy(layer.adapt_variance)
     layer.adapt_variance.assign(np.maximum(variance, 1e-4 * variance.mean()))
     layer.finalize_state()
+
+
+def rearrange_decoder(decoder: keras.Model) -> NextWordModel:
+    """Rearrange the layers of a trained decoder to predict a single next word; its state is the LSTM's h and c."""
+    lstm, state = decoder.get_layer("lstm"), decoder.get_layer("initial_state").output
+    start_model = keras.Model(decoder.inputs[0], [state, state])
+
+    word = layers.Input((), dtype="int32")
+    h, c = layers.Input((lstm.units,)), layers.Input((lstm.units,))
+    word_embed = decoder.get_layer("word_embedding")(word)
+    hidden, (new_h, new_c) = lstm.cell(word_embed, [h, c])
+    logits = decoder.get_layer("logits")(decoder.get_layer("logit_bottleneck")(hidden))
+    return NextWordModel(start_model, keras.Model([word, h, c], [logits, new_h, new_c]))

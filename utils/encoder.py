@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,10 @@ _INPUT_SIDES = {"inception_v3": 299, "inception_resnet_v2": 299, "xception": 299
 _USUAL_INPUT_SIDE = 224
 _ANY_SIZE_SIDE = 299  # for a `.keras` file that takes pictures of any size
 
+FEATURES = ("mean", "grid", "fc2")
+"""What an encoder gives of a picture: the mean over its regions, (features,); each of them, row by row,
+(regions, features); or the last hidden layer of VGG-16's classifier, (4096,)."""
+
 
 @dataclass(frozen=True)
 class EncoderInfo:
@@ -40,6 +44,7 @@ class EncoderInfo:
         name: a short name, fit for files.
         weights: where the weights come from, in words.
         weights_checksum: SHA-256 of all weights, to tell whether embeddings were made with the same ones.
+        features: what it gives of a picture, one of `FEATURES`.
     """
 
     model: keras.Model
@@ -48,6 +53,7 @@ class EncoderInfo:
     name: str
     weights: str
     weights_checksum: str
+    features: str = "mean"
 
 
 def get_cnn_encoder(
@@ -74,15 +80,27 @@ def get_cnn_encoder(
     return encoder, on_a_copy(application.preprocess_input)
 
 
-def encoder_for(settings: Settings) -> EncoderInfo:
+def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     """The encoder that goes with the settings.
 
     Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights,
     from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
 
+    Args:
+        features: what it is to give of a picture, one of `FEATURES`.
+
     Raises:
-        CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model.
+        CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
+            or if it cannot give these features.
     """
+    if features == "fc2":
+        return vgg16_fc2(settings)
+    encoder = _encoder_of_means(settings)
+    return replace(encoder, model=without_mean(encoder.model), features="grid") if features == "grid" else encoder
+
+
+def _encoder_of_means(settings: Settings) -> EncoderInfo:
+    """The encoder that goes with the settings, up to the mean over the regions."""
     if settings.encoder.endswith(".keras"):
         path = Path(settings.encoder)
         model, input_shape = load_encoder_file(path)
@@ -97,6 +115,38 @@ def encoder_for(settings: Settings) -> EncoderInfo:
         raise CourseError(f"{error} The data folder is {settings.data_folder}.") from error
     checksum = weights_checksum(model)
     return EncoderInfo(model, preprocess, application.input_shape, settings.encoder_name, in_words, checksum)
+
+
+def without_mean(encoder: keras.Model) -> keras.Model:
+    """An encoder without its last step: from a picture to (regions, features), the regions row by row.
+
+    Raises:
+        CourseError: if the encoder does not end with the mean over regions.
+    """
+    if not isinstance(encoder.layers[-1], keras.layers.GlobalAveragePooling2D):
+        raise CourseError(
+            f"The encoder {encoder.name} gives one list of numbers a picture and no grid of regions, which attention "
+            "needs. Take InceptionV3, or a .keras file that ends with a feature map."
+        )
+    grid = encoder.layers[-1].input
+    regions = keras.layers.Reshape((-1, grid.shape[-1]), name="regions")(grid)
+    return keras.Model(encoder.input, regions, name=f"{encoder.name}_grid")
+
+
+def vgg16_fc2(settings: Settings) -> EncoderInfo:
+    """VGG-16 with its classifier, cut at the last hidden layer: 4,096 numbers, for which it needs weights of its own.
+
+    Raises:
+        CourseError: if the weights are not in the data folder and cannot be downloaded.
+    """
+    application = find_application("vgg16")
+    by_hand = imagenet_file("vgg16", settings.data_folder, with_classifier=True)
+    with explained_errors("vgg16", by_hand or "imagenet"):
+        cnn = application.build(include_top=True, weights=str(by_hand or "imagenet"))
+    model = keras.Model(cnn.input, cnn.get_layer("fc2").output, name="vgg16_fc2_encoder")
+    in_words = f"ImageNet ({by_hand.name})" if by_hand else "ImageNet (downloaded by Keras)"
+    preprocess, shape = on_a_copy(application.preprocess_input), application.input_shape
+    return EncoderInfo(model, preprocess, shape, "vgg16", in_words, weights_checksum(model), "fc2")
 
 
 def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
@@ -196,13 +246,13 @@ def _weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
     return (by_hand, f"ImageNet ({by_hand.name})") if by_hand else ("imagenet", "ImageNet (downloaded by Keras)")
 
 
-def imagenet_file(name: str, folder: Path) -> Path | None:
-    """A file of ImageNet weights without the classifier in a folder, under the name that Keras gave it."""
+def imagenet_file(name: str, folder: Path, with_classifier: bool = False) -> Path | None:
+    """A file of ImageNet weights in a folder, under the name that Keras gave it."""
     names = [_plain(title) for title in _application_titles()]
     for path in sorted(folder.glob("*.h5")):
         stem = _plain(path.stem)
         owner = max((known for known in names if known in stem), key=len, default="")  # resnet50v2, not resnet50
-        if "notop" in stem and owner == _plain(name):
+        if ("notop" not in stem) == with_classifier and owner == _plain(name):
             return path
     return None
 

@@ -59,7 +59,7 @@ def save_caption_model(model: CaptionModel, folder: Path) -> None:
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").unlink(missing_ok=True)  # without it the folder counts as unfinished
-    plain = keras.Model(model.decoder.inputs, model.decoder.outputs, name="decoder")  # no loss: needs no code of ours
+    plain = keras.Model(model.decoder.inputs, model.decoder.outputs, name=model.decoder.name)  # without its loss
     with atomic_path(folder / "decoder.keras") as partial:
         plain.save(partial)
     write_json(invert_vocabulary(model.vocab), folder / "vocabulary.json")

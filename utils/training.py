@@ -43,7 +43,13 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How to train. The learning rate rises for half an epoch and falls to nothing along a cosine."""
+    """How to train.
+
+    Attributes:
+        schedule: "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine;
+            "exponential": it starts at its highest and is halved every `half_life` epochs.
+        max_len: captions are cut to this many indices, START and END included.
+    """
 
     epochs: int
     batch_size: int = 64
@@ -52,6 +58,8 @@ class TrainingPlan:
     dropout: float = 0.0
     max_len: int = 20
     seed: int = 0
+    schedule: str = "cosine"
+    half_life: float = 2.0
 
 
 def generate_batch(
@@ -96,18 +104,28 @@ class RandomBatches(keras.utils.PyDataset):
 
 def compile_decoder(decoder: keras.Model, plan: TrainingPlan, pad_idx: int, steps_per_epoch: int) -> None:
     """Give the decoder its loss, its accuracy and its optimizer."""
+    schedule = learning_rate_schedule(plan, steps_per_epoch)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=5.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    decoder.compile(optimizer, masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
+    optimizer.build(decoder.trainable_variables)
+
+
+def learning_rate_schedule(plan: TrainingPlan, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate of each step."""
+    schedules = keras.optimizers.schedules
+    if plan.schedule == "exponential":
+        return schedules.ExponentialDecay(plan.learning_rate, max(1, int(plan.half_life * steps_per_epoch)), 0.5)
+    if plan.schedule != "cosine":
+        raise ValueError(f"The schedule is {plan.schedule!r}. Possible are: cosine, exponential.")
     total, warm_up = plan.epochs * steps_per_epoch, steps_per_epoch // 2
-    schedule = keras.optimizers.schedules.CosineDecay(
+    return schedules.CosineDecay(
         plan.learning_rate * 0.01,
         max(1, total - warm_up),
         alpha=0.01,
         warmup_target=plan.learning_rate,
         warmup_steps=warm_up,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=5.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    decoder.compile(optimizer, masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
-    optimizer.build(decoder.trainable_variables)
 
 
 def evaluate_decoder(
@@ -254,7 +272,8 @@ def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingPlan, f
         history = restore_checkpoint(decoder, folder)
         if history:
             return history
-    fit_standardisation(decoder, train.image_embeds)
+    if any(layer.name == "standardise" for layer in decoder.layers):
+        fit_standardisation(decoder, train.image_embeds)
     return []
 
 

@@ -1,0 +1,29 @@
+"""The models of the course by name: how each is rearranged for writing captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from utils.decoder import rearrange_decoder
+from utils.errors import CourseError
+from utils.generation import NextWordModel
+from utils.quiet import keras
+
+
+def next_word_model(model: keras.Model) -> NextWordModel:
+    """Rearrange a trained model of the course, whichever it is, to predict one next word at a time.
+
+    Raises:
+        CourseError: if it is none of the course's models.
+    """
+    rearrange = _REARRANGE.get(model.name)
+    if rearrange is None:
+        raise CourseError(
+            f"There is no way to write captions with a model named {model.name!r}; known: {', '.join(_REARRANGE)}."
+        )
+    return rearrange(model)
+
+
+_REARRANGE: dict[str, Callable[[keras.Model], NextWordModel]] = {
+    "decoder": rearrange_decoder,
+}

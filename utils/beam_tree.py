@@ -1,0 +1,120 @@
+"""Beam search made visible: the tree of captions that it follows, for one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from utils.captions import END, START, invert_vocabulary
+from utils.generation import NextWordModel, special_tokens
+from utils.plots import BLUE, GREY, ORANGE, show_figure
+
+
+@dataclass(frozen=True)
+class TreeNode:
+    """A word that beam search considered.
+
+    Attributes:
+        word: the word, or END.
+        step: its place in the caption; START has 0.
+        rank: its place among the candidates of its step, 0 for the best.
+        parent: the number of the node before it in the list, None for START.
+        log_probability: of the caption up to this word.
+        kept: whether the search went on with it.
+    """
+
+    word: str
+    step: int
+    rank: int
+    parent: int | None
+    log_probability: float
+    kept: bool
+
+
+def grow_beam_tree(
+    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], k: int = 2, max_len: int = 20
+) -> list[TreeNode]:
+    """Search for a caption of one picture, (1, ...), and write down the 2 k best candidates of each step.
+
+    It finds what `BeamSearch(k)` finds without a length penalty, step by step instead of compiled.
+    """
+    words, tokens = invert_vocabulary(vocab), special_tokens(vocab)
+    tree = [TreeNode(START, 0, 0, None, 0.0, True)]
+    beams, state = [0], model.initial_state(features)
+    for step in range(1, max_len + 1):
+        if all(tree[beam].word == END for beam in beams):
+            break
+        probabilities, state = model.next_word(np.array([vocab[tree[beam].word] for beam in beams]), state)
+        probabilities[:, list(tokens.silent)] = 0
+        candidates = []  # (log-probability, which beam, word); what is finished stays as it is
+        for row, beam in enumerate(beams):
+            if tree[beam].word == END:
+                candidates.append((tree[beam].log_probability, row, END))
+                continue
+            for index in probabilities[row].argsort()[::-1][: 2 * k]:
+                with np.errstate(divide="ignore"):
+                    total = tree[beam].log_probability + float(np.log(probabilities[row, index]))
+                candidates.append((total, row, words[index]))
+        candidates.sort(key=lambda candidate: -candidate[0])
+        first = len(tree)
+        for rank, (total, row, word) in enumerate(candidates[: 2 * k]):
+            tree.append(TreeNode(word, step, rank, beams[row], total, rank < k))
+        rows = [row for _, row, _ in candidates[:k]]
+        beams, state = list(range(first, first + len(rows))), [part[rows] for part in state]
+    return tree
+
+
+def path_to(tree: Sequence[TreeNode], node: int | None) -> list[int]:
+    """The numbers of the nodes from START to a node."""
+    path: list[int] = []
+    while node is not None:
+        path.insert(0, node)
+        node = tree[node].parent
+    return path
+
+
+def best_path(tree: Sequence[TreeNode]) -> list[int]:
+    """The numbers of the nodes of the caption that the search returns: the best that ended, or got to the last step."""
+    last = max(node.step for node in tree)
+    candidates = [i for i, node in enumerate(tree) if node.kept and (node.word == END or node.step == last)]
+    return path_to(tree, max(candidates, key=lambda i: (tree[i].log_probability, tree[i].step)))
+
+
+def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
+    """Plot the tree: what is followed in blue, the caption that wins in orange, what is dropped in grey and dashed."""
+    best = set(best_path(tree))
+    steps, rows = max(node.step for node in tree), max(node.rank for node in tree) + 1
+    figure, axis = plt.subplots(figsize=(1.25 * (steps + 1), 0.8 * rows + 0.6))
+    for number, node in enumerate(tree):
+        repeated = node.word == END and node.parent is not None and tree[node.parent].word == END
+        colour = ORANGE if number in best else BLUE if node.kept else GREY
+        if node.parent is not None:
+            before = tree[node.parent]
+            style = {
+                "color": colour,
+                "linewidth": 2.2 if number in best else 1.2,
+                "linestyle": "-" if node.kept else ":",
+            }
+            axis.plot([before.step, node.step], [-before.rank, -node.rank], zorder=1, **style)
+        shown = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
+        frame = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.4}
+        axis.text(node.step, -node.rank, shown, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)
+        if not repeated:
+            axis.text(node.step, -node.rank - 0.36, f"{np.exp(node.log_probability):.2g}", ha="center", fontsize=7)
+    axis.set(xlim=(-0.5, steps + 0.5), ylim=(-rows + 0.4, 0.5))
+    axis.axis("off")
+    show_figure(figure, beam_tree_alt(tree))
+
+
+def beam_tree_alt(tree: Sequence[TreeNode]) -> str:
+    """The tree in words: for each step what is followed and what is dropped."""
+    parts = []
+    for step in range(1, max(node.step for node in tree) + 1):
+        nodes = [node for node in tree if node.step == step]
+        kept, dropped = ([node.word for node in nodes if node.kept is keep] for keep in (True, False))
+        parts.append(f"word {step}: {' and '.join(kept)} followed, {' and '.join(dropped) or 'nothing'} dropped")
+    best = " ".join(tree[number].word for number in best_path(tree)[1:] if tree[number].word != END)
+    return f"Tree of a beam search. {'; '.join(parts)}. It returns: {best}".replace(END, "END")
