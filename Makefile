@@ -20,7 +20,7 @@ DIGIT := [0-9a-f]
 MADE := scenes coco flickr8k flickr30k *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help install course lab test test-full lint lessons notebooks clean
+.PHONY: help install course advanced lab test test-full lint lessons notebooks clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-10s  %s\n", $$1, $$2 }'
@@ -31,8 +31,11 @@ help: ## list what there is to make
 
 install: $(INSTALLED) ## make .venv and install what the course needs
 
-course: $(INSTALLED) ## work through all notebooks; pages and executed copies go to build/
+course: $(INSTALLED) ## work through the core notebooks; pages and executed copies go to build/
 	@$(BIN)/python -m tools.run_course
+
+advanced: $(INSTALLED) ## the same, and then the advanced notebooks
+	@$(BIN)/python -m tools.run_course --all
 
 lab: $(INSTALLED) ## open the first notebook in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
@@ -57,7 +60,8 @@ lessons: $(INSTALLED) ## bring the lesson code in the notebooks up to date with 
 
 notebooks: $(INSTALLED) lessons ## execute the notebooks in place, from scratch, for committing
 	rm -rf data/scenes
-	$(BIN)/python -m tools.run_course --in-place
+	$(BIN)/python -m tools.run_course --all --in-place
+	rm -rf data/scene_model && cp -r data/scenes/inception_v3/model data/scene_model
 
 clean: ## remove build/ and what the course made or downloaded under data/
 	rm -rf build

@@ -9,10 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
+from scene_samples import truth_of
 
 from tools.notebooks import REPOSITORY
+from utils.captioner import load_captioner
+from utils.cli_caption import SCENE_MODEL
+from utils.generation import generate_sentences
+from utils.scene_drawing import draw_crop
+from utils.scene_scores import score_captions
+from utils.scenes import invent_scene
+from utils.settings import read_settings
 
 needs_make = pytest.mark.skipif(not shutil.which("make") or os.name != "posix", reason="make is not installed")
 
@@ -186,11 +195,22 @@ def test_the_project_is_small_and_holds_nothing_that_the_course_makes():
     assert max(sizes.values()) <= 25_000_000
     assert sum(sizes.values()) <= 40_000_000
     assert not [name for name in files if name.startswith(("build/", ".venv")) or name.endswith((".pickle", ".npy"))]
-    assert {name for name in files if name.startswith("data/")} <= {"data/inception_v3_scenes.weights.h5"}
+    shipped = ("data/inception_v3_scenes.weights.h5", "data/scene_model/")
+    assert not [name for name in files if name.startswith("data/") and not name.startswith(shipped)]
 
 
-def test_the_encoders_weights_are_part_of_the_project():
-    assert "data/inception_v3_scenes.weights.h5" in project_files()
+def test_the_weights_of_encoder_and_decoder_are_part_of_the_project():
+    shipped = {"inception_v3_scenes.weights.h5", *(f"scene_model/{name}" for name in ("decoder.keras", "model.json"))}
+    assert {f"data/{name}" for name in shipped} <= set(project_files())
+
+
+def test_the_shipped_model_captions_scenes_that_it_has_never_seen(tmp_path):
+    scenes = [invent_scene("val", index) for index in range(5_000, 5_012)]
+    captioner = load_captioner(SCENE_MODEL, read_settings({"COURSE_DATA": str(tmp_path)}))
+    embeds = captioner.embed(np.stack([draw_crop(scene) for scene in scenes]))
+    captions = generate_sentences(captioner.model, embeds, captioner.vocab)
+    scores = score_captions(captions, [truth_of(scene) for scene in scenes])
+    assert scores["things named that are there"].value > 0.9
 
 
 def requirement_lines(file: str) -> list[str]:

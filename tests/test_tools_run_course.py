@@ -306,3 +306,12 @@ def test_the_line_is_redrawn_in_a_terminal(monkeypatch, capsys):
 
 def test_clock():
     assert [clock(seconds) for seconds in (0, 59.6, 187, 3725)] == ["0:00", "1:00", "3:07", "1:02:05"]
+
+
+def test_the_advanced_notebooks_run_when_they_are_asked_for(course, capsys):
+    write(notebook("# Seven", code("print('far')")), course / "notebooks" / "07_seven.ipynb")
+    assert run_course.core_of(course / "notebooks") == ["00_one", "01_two"]
+    far = course / "build" / "notebooks" / "07_seven.ipynb"
+    assert run(course) == 0 and not far.exists()
+    assert run(course, "--all") == 0 and far.exists()
+    assert runs(course) == 1, "finished notebooks are used again"

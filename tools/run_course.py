@@ -1,4 +1,6 @@
-"""Work through the notebooks in order: `python -m tools.run_course`, which is what `make course` calls.
+"""Work through the core notebooks in order: `python -m tools.run_course`, which is what `make course` calls.
+
+`--all` goes on with the advanced ones (`make advanced`), and names choose some.
 
 Executed copies and pages go to `build/`; the notebooks themselves stay as they are, unless
 `--in-place` is given. What has been finished with the same code and settings is not done again.
@@ -39,6 +41,7 @@ BUILD = REPOSITORY / "build"
 """Where executed copies and pages go."""
 
 _DEFAULTS = read_settings({})
+_LAST_OF_CORE = "05"  # the number of the notebook that ends the core: a whole caption generator
 _LEFT_OUT = ("checkpoints", ".")  # what names start with that come and go: training tidies up after itself
 
 
@@ -98,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = Run(read_settings(), options.notebooks.resolve(), options.build.resolve(), options.in_place)
         _check_in_place(run)
-        run_course(run, options.names)
+        run_course(run, options.names or (() if options.all else core_of(run.notebooks)))
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -114,10 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.run_course", description=(__doc__ or "").strip())
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="run only these (03, or 03_prepare_captions)")
+    parser.add_argument("--all", action="store_true", help="run the advanced notebooks, too")
     parser.add_argument("--in-place", action="store_true", help="write the outputs into the notebooks themselves")
     parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="folder of the notebooks")
     parser.add_argument("--build", type=Path, default=BUILD, metavar="FOLDER", help="folder for copies and pages")
     return parser
+
+
+def core_of(folder: Path) -> list[str]:
+    """The names of the notebooks that build the caption generator; the advanced ones come after them."""
+    return [path.stem for path in find_notebooks(folder) if path.stem[:2] <= _LAST_OF_CORE]
 
 
 class _CourseStopped(Exception):
@@ -128,7 +137,7 @@ class _CourseStopped(Exception):
         self.status = status
 
 
-_TO_GO_ON = "To go on, give the same command again (make course): finished notebooks are used again."
+_TO_GO_ON = "To go on, give the same command again: finished notebooks are used again."
 
 
 def _check_in_place(run: Run) -> None:

@@ -24,11 +24,13 @@ class Captioner:
         encoder: turns a picture into an embedding.
         model: predicts the next word.
         vocab: word to index.
+        pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
     """
 
     encoder: EncoderInfo
     model: NextWordModel
     vocab: dict[str, int]
+    pictures_kind: str = "photographs"
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
@@ -72,7 +74,7 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings)
-    return Captioner(encoder, next_word_model(model.decoder), model.vocab)
+    return Captioner(encoder, next_word_model(model.decoder), model.vocab, model.encoder["pictures_kind"])
 
 
 def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
+from utils import cli_caption
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
 
@@ -46,17 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
         command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
         if name == "caption":
-            command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="picture files")
-            command.add_argument("--model", type=Path, help="model folder; without it the one of the last training")
-            command.add_argument("--max-len", type=_count, default=20, help="stop after so many words (default: 20)")
+            cli_caption.add_arguments(command)
     return parser
-
-
-def _count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)
 
 
 def _resources(settings: Settings, options: argparse.Namespace) -> int:
@@ -94,19 +85,4 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _caption(settings: Settings, options: argparse.Namespace) -> int:
-    """Caption pictures one by one; a bad one is reported and the rest goes on."""
-    from utils.captioner import generate_caption, load_captioner, read_picture
-
-    captioner = load_captioner(options.model or settings.model_folder, settings)
-    status = 0
-    for photo in options.photos:
-        try:
-            print(f"{photo}: {generate_caption(captioner, read_picture(photo, captioner), max_len=options.max_len)}")
-        except CourseError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            status = 1
-    return status
-
-
-_RUN = {"resources": _resources, "embed": _embed, "prepare": _prepare, "train": _train, "caption": _caption}
+_RUN = {"resources": _resources, "embed": _embed, "prepare": _prepare, "train": _train, "caption": cli_caption.run}

@@ -10,8 +10,14 @@ from utils.captions import END, PAD, START, UNK, invert_vocabulary
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
 from utils.quiet import keras
+from utils.scene_captions import NOUNS
 
 FORMAT = 1
+_KNOWS_SCENES = """The data set is made of drawn scenes of one to three things, each in one of a few colours. The things:
+{things}.
+A photograph is beyond this model.
+
+"""
 _PARTS = ("decoder.keras", "vocabulary.json")
 _ENCODER_FACTS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _CARD = """# A caption model
@@ -27,7 +33,7 @@ A decoder that writes a sentence about a picture, trained with the course *Say W
 | parameters | {parameters:,} |
 {scores}
 
-It describes what its data set shows, and nothing else: it will say something about any picture,
+{knows}It describes what its data set shows, and nothing else: it will say something about any picture,
 also where it knows nothing. Who appears in the pictures of a data set, and in which words, decides
 who appears in its captions.
 
@@ -117,9 +123,11 @@ def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) 
 def _model_card(model: CaptionModel) -> str:
     """The README of a model folder."""
     facts = {"dataset": "unknown", "pictures": "?", "captions": "?", **model.facts}
+    scenes = model.encoder.get("pictures_kind") == "scenes"
+    knows = _KNOWS_SCENES.format(things=", ".join(sorted(NOUNS))) if scenes else ""
     scores = "\n".join(f"| {name} | {value:.3f} |" for name, value in facts.get("scores", {}).items())
     return _CARD.format(
         dataset=facts["dataset"], pictures=facts["pictures"], captions=facts["captions"],
         encoder=model.encoder["name"], weights=model.encoder["weights"], words=len(model.vocab),
-        parameters=model.decoder.count_params(), scores=scores,
+        parameters=model.decoder.count_params(), scores=scores, knows=knows,
     )  # fmt: skip

@@ -28,8 +28,12 @@ def silenced_stderr() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of every new model in a loop
 with silenced_stderr():
     import keras
+
+if (
+    "tensorflow" in sys.modules
+):  # its logger warns of every new model in a loop; in notebooks it sets its own level first
+    sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
 
 __all__ = ["keras", "silenced_stderr"]

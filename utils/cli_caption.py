@@ -1,0 +1,157 @@
+"""The command `python -m utils caption`: describe any pictures with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.settings import REPOSITORY, Settings
+
+if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
+    from utils.caption_photos import PictureCaptions
+    from utils.generation import Decoding
+
+SCENE_MODEL = REPOSITORY / "data" / "scene_model"
+"""The trained model of the drawn scenes, which comes with the course."""
+
+DRAWINGS_ONLY = (
+    "Note: this model knows the course's drawn scenes and nothing else. Of a photograph it says something, "
+    "and what it says is wrong. For photographs, train one on photographs: see README.md."
+)
+_MANY = 8  # pictures; from here on a bar shows how far it is
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument(
+        "photos", nargs="+", metavar="PHOTO",
+        help="picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input",
+    )  # fmt: skip
+    command.add_argument(
+        "--model", type=Path, metavar="FOLDER",
+        help="model folder (default: the one of the last training, or else the one that comes with the course)",
+    )  # fmt: skip
+    command.add_argument("--max-len", type=_count, default=20, metavar="N", help="stop after N words (default: 20)")
+    way = command.add_mutually_exclusive_group()
+    way.add_argument("--beam", type=_count, metavar="K", help="beam search: follow the K best captions at once")
+    way.add_argument("--sample", action="store_true", help="draw words by their probability (see --temperature)")
+    command.add_argument("--length-penalty", type=float, default=0.0, metavar="A", help="beam search: 1 favours longer")
+    command.add_argument("--temperature", type=_positive, default=1.0, metavar="T", help="below 1: more cautious")
+    command.add_argument("--top-k", type=_count, metavar="K", help="draw among the K most probable words only")
+    command.add_argument("--top-p", type=_share, metavar="P", help="draw among the fewest words of probability P")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, for machines")
+    form.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Caption pictures; the exit status is 1 when one of them could not be read."""
+    import numpy as np
+
+    from utils.caption_photos import caption_pictures
+    from utils.captioner import load_captioner
+    from utils.picture_sources import find_pictures
+
+    captioner = load_captioner(options.model or default_model(settings), settings)
+    drawings_only = captioner.pictures_kind == "scenes"
+    if drawings_only and not options.json:
+        print(DRAWINGS_ONLY, file=sys.stderr)
+    sources = find_pictures(options.photos)
+    rng = np.random.default_rng(options.seed)
+    found = caption_pictures(captioner, sources, _decoding(options), rng, thumbnails=options.html is not None)
+    found = _watched(found, len(sources))
+    if options.json:
+        return _print_json(found, drawings_only)
+    return _write_page(found, options.html) if options.html else _print_lines(found)
+
+
+def default_model(settings: Settings) -> Path:
+    """The model folder of the last training; before any training of the drawn scenes, the one that is shipped."""
+    if (settings.model_folder / "model.json").exists() or settings.dataset != "scenes":
+        return settings.model_folder
+    return SCENE_MODEL
+
+
+def _decoding(options: argparse.Namespace) -> Decoding:
+    """The way of choosing words that the options ask for."""
+    from utils.generation import BeamSearch, Greedy, Sampling
+
+    if options.beam:
+        return BeamSearch(options.beam, options.length_penalty, options.max_len)
+    if options.sample:
+        return Sampling(options.temperature, options.top_k, options.top_p, options.max_len)
+    return Greedy(options.max_len)
+
+
+def _watched(found: Iterator[PictureCaptions], count: int) -> Iterable[PictureCaptions]:
+    """The same with a progress bar, where it takes a while."""
+    from utils.progress import progress
+
+    return progress(found, total=count, description="Captioning", unit=" pictures") if count >= _MANY else found
+
+
+def _print_lines(found: Iterable[PictureCaptions]) -> int:
+    status = 0
+    for picture in found:
+        if picture.error is not None:
+            print(f"Error: {picture.error}", file=sys.stderr)
+            status = 1
+        elif len(picture.captions) == 1:
+            print(f"{picture.name}: {picture.caption}", flush=True)
+        else:
+            lines = [f"  {probability:.4f}  {sentence}" for sentence, probability in picture.captions]
+            print("\n".join([f"{picture.name}:", *lines]), flush=True)
+    return status
+
+
+def _print_json(found: Iterable[PictureCaptions], drawings_only: bool) -> int:
+    pictures = [picture.as_json() for picture in found]
+    print(json.dumps({"knows_drawings_only": drawings_only, "pictures": pictures}, indent=2, ensure_ascii=False))
+    return int(any("error" in picture for picture in pictures))
+
+
+def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
+    from utils.gallery import GalleryItem, write_gallery
+
+    status, items = 0, []
+    for picture in found:
+        if picture.error is not None:
+            print(f"Error: {picture.error}", file=sys.stderr)
+            status = 1
+        others = [f"{probability:.3f}  {sentence}" for sentence, probability in picture.captions]
+        lines = [picture.name, *(others if len(others) > 1 else [])]
+        items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
+    write_gallery(path, "Captions", {"": items})
+    print(f"Captions of {len(items)} pictures: {path}")
+    return status
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    """A number above 0."""
+    return _number(text, lambda value: 0 < value < float("inf"), "no number above 0")
+
+
+def _share(text: str) -> float:
+    """A number above 0 and at most 1."""
+    return _number(text, lambda value: 0 < value <= 1, "no number above 0 and at most 1")
+
+
+def _number(text: str, fits, complaint: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is {complaint}")
+    return value
