@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packaging.requirements import Requirement
+from PIL import Image
 from scene_samples import truth_of
 
 from tools.notebooks import REPOSITORY
@@ -207,7 +208,8 @@ def test_the_weights_of_encoder_and_decoder_are_part_of_the_project():
 def test_the_shipped_model_captions_scenes_that_it_has_never_seen(tmp_path):
     scenes = [invent_scene("val", index) for index in range(5_000, 5_012)]
     captioner = load_captioner(SCENE_MODEL, read_settings({"COURSE_DATA": str(tmp_path)}))
-    embeds = captioner.embed(np.stack([draw_crop(scene) for scene in scenes]))
+    drawn = [Image.fromarray(draw_crop(scene)).resize(captioner.encoder.input_shape) for scene in scenes]
+    embeds = captioner.embed(np.stack(drawn))
     captions = generate_sentences(captioner.model, embeds, captioner.vocab)
     scores = score_captions(captions, [truth_of(scene) for scene in scenes])
     assert scores["things named that are there"].value > 0.9
