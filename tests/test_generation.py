@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
+from utils.beam_search import best_continuations
 from utils.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary
 from utils.decoder import rearrange_decoder
 from utils.generation import (
@@ -15,17 +16,13 @@ from utils.generation import (
     Greedy,
     NextWordModel,
     Sampling,
-    apply_temperature,
-    best_continuations,
     generate,
     generate_sentences,
-    keep_top_k,
-    keep_top_p,
     most_common_caption,
-    sample_rows,
     special_tokens,
 )
 from utils.quiet import keras
+from utils.word_choice import apply_temperature, keep_top_k, keep_top_p, sample_rows
 
 TABLE = [0.5, 0.4, 0.1]
 STEPS = 8
