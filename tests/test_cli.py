@@ -105,7 +105,7 @@ def test_unknown_settings_are_explained(arguments, named, course_environ, capsys
 ])  # fmt: skip
 def test_steps_that_come_too_early_name_the_one_before(command, named, course_environ, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    assert main([command, *(["photo.jpg"] if command == "caption" else [])]) == 1
+    assert main([command, *(["photo.jpg", "--dataset", "coco"] if command == "caption" else [])]) == 1
     error = capsys.readouterr().err
     for text in named:
         assert text in error

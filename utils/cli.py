@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from utils import cli_caption
+from utils import cli_caption, cli_model
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
 
@@ -16,6 +16,7 @@ _COMMANDS = {
     "prepare": "make the vocabulary and turn the captions into numbers",
     "train": "train the decoder and leave a model folder",
     "caption": "describe pictures with a trained model",
+    "model": "install, list and pack trained models",
 }
 _ENVIRONMENT = {"dataset": "DATASET", "encoder": "ENCODER", "size": "COURSE_SIZE", "seed": "COURSE_SEED"}
 
@@ -45,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
         command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
         command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
-        if name == "caption":
-            cli_caption.add_arguments(command)
+        if name in _ARGUMENTS:
+            _ARGUMENTS[name](command)
     return parser
 
 
@@ -85,4 +86,12 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-_RUN = {"resources": _resources, "embed": _embed, "prepare": _prepare, "train": _train, "caption": cli_caption.run}
+_ARGUMENTS = {"caption": cli_caption.add_arguments, "model": cli_model.add_arguments}
+_RUN = {
+    "resources": _resources,
+    "embed": _embed,
+    "prepare": _prepare,
+    "train": _train,
+    "caption": cli_caption.run,
+    "model": cli_model.run,
+}

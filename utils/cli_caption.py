@@ -32,8 +32,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input",
     )  # fmt: skip
     command.add_argument(
-        "--model", type=Path, metavar="FOLDER",
-        help="model folder (default: the one of the last training, or else the one that comes with the course)",
+        "--model", metavar="FOLDER|NAME",
+        help="model folder, or the name of an installed model (default: the one of the last training, or else the one "
+        "that comes with the course)",
     )  # fmt: skip
     command.add_argument("--max-len", type=_count, default=20, metavar="N", help="stop after N words (default: 20)")
     way = command.add_mutually_exclusive_group()
@@ -54,9 +55,11 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
     from utils.caption_photos import caption_pictures
     from utils.captioner import load_captioner
+    from utils.model_install import find_model
     from utils.picture_sources import find_pictures
 
-    captioner = load_captioner(options.model or default_model(settings), settings)
+    folder = find_model(options.model, settings) if options.model else default_model(settings)
+    captioner = load_captioner(folder, settings)
     drawings_only = captioner.pictures_kind == "scenes"
     if drawings_only and not options.json:
         print(DRAWINGS_ONLY, file=sys.stderr)
