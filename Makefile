@@ -20,10 +20,10 @@ DIGIT := [0-9a-f]
 MADE := scenes coco flickr8k flickr30k *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help install course advanced lab test test-full lint lessons notebooks clean
+.PHONY: help install course advanced caption photo-model lab test test-full lint lessons notebooks clean
 
 help: ## list what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-10s  %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Choices for course and lab: DATASET=scenes|coco|flickr8k|flickr30k|FOLDER"
 	@echo "  ENCODER=inception_v3|vgg16|mobilenet|...|FILE.keras  COURSE_SIZE=full|small"
@@ -36,6 +36,16 @@ course: $(INSTALLED) ## work through the core notebooks; pages and executed copi
 
 advanced: $(INSTALLED) ## the same, and then the advanced notebooks
 	@$(BIN)/python -m tools.run_course --all
+
+caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (files, folders, addresses)
+	@test -n '$(PHOTO)' || { echo "Say which picture: make caption PHOTO=holiday.jpg"; exit 2; }
+	@$(BIN)/python -m utils caption $(PHOTO)
+
+photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
+	@test -n '$(DATASET)' || { echo "Say which photographs: make photo-model DATASET=coco|flickr8k|flickr30k|FOLDER"; exit 2; }
+	for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
+		echo "== $$step"; $(BIN)/python -m utils $$step || exit 1; \
+	done
 
 lab: $(INSTALLED) ## open the first notebook in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
