@@ -68,8 +68,8 @@ def zip_fn(tmp_path) -> Path:
     return make_zip(tmp_path / "train.zip", PICTURES)
 
 
-def extract(zip_fn, encoder, store=None, preprocess=scale, input_shape=INPUT_SHAPE, batch_size=BATCH_SIZE):
-    return apply_model(zip_fn, encoder, preprocess, input_shape, batch_size, store)
+def extract(zip_fn, encoder, store=None, preprocess=scale, input_shape=INPUT_SHAPE, batch_size=BATCH_SIZE, **options):
+    return apply_model(zip_fn, encoder, preprocess, input_shape, batch_size, store, **options)
 
 
 def one_by_one(encoder, contents: dict[str, bytes]) -> np.ndarray:
@@ -256,3 +256,66 @@ def test_map_ahead_passes_errors_on_and_works_on_nothing():
     assert list(map_ahead(str, [])) == []
     with pytest.raises(ZeroDivisionError):
         list(map_ahead(lambda item: 1 / item, [1, 0, 1]))
+
+
+def make_grid_encoder() -> keras.Model:
+    encoder = make_encoder()
+    return keras.Model(encoder.input, layers.Reshape((-1, 5))(encoder.layers[-1].input))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_grids_of_regions_keep_their_shape_and_take_half_the_room_as_float16(zip_fn, tmp_path, stored):
+    store = tmp_path / "grids.npy" if stored else None
+    expected, names = extract(zip_fn, make_grid_encoder())
+    grids, file_names = extract(zip_fn, make_grid_encoder(), store, dtype="float16")
+    assert expected.shape == grids.shape == (10, 36, 5) and grids.dtype == np.float16 and file_names == names
+    assert (grids == expected.astype(np.float16)).all() and grids.nbytes * 2 == expected.nbytes
+    if stored:
+        assert store.stat().st_size - grids.nbytes < 300
+
+
+def test_an_interrupted_extraction_of_float16_goes_on_where_it_was(tmp_path):
+    path, store = make_zip(tmp_path / "a.zip", {"bad.png": b""} | PICTURES), tmp_path / "a.npy"
+    encoder = make_grid_encoder()
+    expected, names = extract(path, encoder, dtype="float16")
+    watch(encoder, fail_at=1)
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, encoder, store, dtype="float16")
+    watched = watch(encoder)
+    grids, file_names = extract(path, encoder, store, dtype="float16")
+    assert len(watched.shapes) == 2 and grids.shape[0] == 10  # the row of the bad picture is cut off
+    assert (grids == expected).all() and file_names == names
+
+
+def test_a_store_of_another_type_is_made_anew(zip_fn, encoder, tmp_path):
+    store = tmp_path / "a.npy"
+    extract(zip_fn, encoder, store)
+    assert extract(zip_fn, encoder, store, dtype="float16")[0].dtype == np.float16
+    assert extract(zip_fn, encoder, store)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(("dtype", "needed"), [("float32", 10 * 5 * 4), ("float16", 10 * 5 * 2)])
+def test_the_room_on_the_disk_is_counted_in_the_type_that_is_stored(
+    zip_fn, encoder, tmp_path, monkeypatch, dtype, needed
+):
+    for free, enough in ((needed - 1, False), (needed, True)):
+        monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if enough:
+            assert len(extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)[0]) == 10
+        else:
+            with pytest.raises(CourseError, match=r"a\.npy needs .* Make room"):
+                extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)
+
+
+def test_what_is_left_of_an_extraction_is_all_the_room_that_it_needs(zip_fn, encoder, tmp_path, monkeypatch):
+    watch(encoder, fail_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, tmp_path / "a.npy")
+    watch(encoder)
+    two_rows = 2 * 5 * 4
+    for free in (two_rows - 1, two_rows):
+        monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        if free < two_rows:
+            with pytest.raises(CourseError, match="Make room"):
+                extract(zip_fn, encoder, tmp_path / "a.npy")
+    assert len(extract(zip_fn, encoder, tmp_path / "a.npy")[0]) == 10

@@ -8,6 +8,8 @@ from utils.decoder import rearrange_decoder
 from utils.errors import CourseError
 from utils.generation import NextWordModel
 from utils.quiet import keras
+from utils.show_and_tell import rearrange_show_and_tell
+from utils.visual_attention import rearrange_attention_model
 
 
 def next_word_model(model: keras.Model) -> NextWordModel:
@@ -26,4 +28,6 @@ def next_word_model(model: keras.Model) -> NextWordModel:
 
 _REARRANGE: dict[str, Callable[[keras.Model], NextWordModel]] = {
     "decoder": rearrange_decoder,
+    "show_and_tell": rearrange_show_and_tell,
+    "visual_attention": rearrange_attention_model,
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from utils.encoder import Preprocess, weights_checksum
 from utils.errors import CourseError
-from utils.files import atomic_path, read_json, write_json
+from utils.files import read_json, write_json
 from utils.images import crop_and_resize, image_members, open_zip, read_member
 from utils.progress import progress
 from utils.quiet import keras
@@ -33,14 +33,18 @@ def apply_model(
     input_shape: tuple[int, int] = (299, 299),
     batch_size: int = 32,
     store: Path | None = None,
+    dtype: str = "float32",
 ) -> tuple[np.ndarray, list[str]]:
-    """Embed every picture of a zip: returns float32 (n, features) and the n file names, row by row.
+    """Embed every picture of a zip: returns (n, *shape of an embedding) and the n file names, row by row.
 
     Pictures that cannot be read are skipped and named at the end. With a `store`, the path of a
     `.npy` file, an interrupted extraction goes on where it was, and a finished one is not done again.
+
+    Args:
+        dtype: the type of the numbers; "float16" halves a file, at 3 significant digits.
     """
     members = image_members(zip_fn)
-    table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store)
+    table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store, dtype)
     to_do = members[table.members_done :]
     description = f"Embedding {Path(zip_fn).name}"
     with open_zip(zip_fn) as archive, progress(total=len(members), description=description, unit=" pictures") as bar:
@@ -118,9 +122,15 @@ class EmbeddingTable:
         skipped: the names of files that could not be read, each with the reason.
     """
 
-    def __init__(self, zip_fn: str | Path, members: list[zipfile.ZipInfo], row_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        zip_fn: str | Path,
+        members: list[zipfile.ZipInfo],
+        row_shape: tuple[int, ...],
+        dtype: str = "float32",
+    ):
         self.zip_fn, self.members = Path(zip_fn), members
-        self.shape = (len(members), *row_shape)
+        self.shape, self.dtype = (len(members), *row_shape), np.dtype(dtype)
         self.members_done = 0
         self.skipped: dict[str, str] = {}
         self.rows = self._make_rows()
@@ -131,7 +141,7 @@ class EmbeddingTable:
         return self.members_done - len(self.skipped)
 
     def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
-        """Append the embeddings of a batch, (batch size, features); those of the padding are dropped."""
+        """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped."""
         self.rows[self.row_count : self.row_count + batch.count] = embeddings[: batch.count]
         self.skipped.update(batch.skipped)
         self.members_done += batch.members_read
@@ -156,7 +166,7 @@ class EmbeddingTable:
         return names if len(set(names)) == len(names) else paths
 
     def _make_rows(self) -> np.ndarray:
-        return np.empty(self.shape, dtype="float32")
+        return np.empty(self.shape, self.dtype)
 
     def _finished_rows(self) -> np.ndarray:
         return self.rows[: self.row_count]
@@ -176,11 +186,12 @@ class StoredEmbeddingTable(EmbeddingTable):
         row_shape: tuple[int, ...],
         store: Path,
         made_from: dict,
+        dtype: str = "float32",
     ):
         self.store, self.made_from = Path(store), made_from
         self.partial = self.store.with_suffix(".partial.npy")
         self.record = self.store.with_suffix(".json")
-        super().__init__(zip_fn, members, row_shape)
+        super().__init__(zip_fn, members, row_shape, dtype)
 
     def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
         """Append the embeddings of a batch, and note on disk that they are there."""
@@ -193,27 +204,33 @@ class StoredEmbeddingTable(EmbeddingTable):
         path, mode = (self.store, "r") if self.store.exists() else (self.partial, "r+")
         try:
             rows = np.lib.format.open_memmap(path, mode)
-            self.members_done, self.skipped = record["members_done"], record["skipped"]
+            members_done, skipped = record["members_done"], record["skipped"]
         except (OSError, ValueError, TypeError, KeyError):  # nothing there, or nothing that fits
             return self._start_over()
+        if rows.dtype != self.dtype:
+            return self._start_over()
+        self.members_done, self.skipped = members_done, skipped
+        self._check_space()
         return rows
 
     def _start_over(self) -> np.ndarray:
         self.store.unlink(missing_ok=True)
         self.record.unlink(missing_ok=True)
         self.store.parent.mkdir(parents=True, exist_ok=True)
-        needed = 2 * 4 * int(np.prod(self.shape))  # 4 bytes a number; for a moment there are two copies
-        if shutil.disk_usage(self.store.parent).free < needed:  # writing to a memory map would crash
-            raise CourseError(f"{self.store} needs {needed / 1e6:,.0f} MB on the disk, which is too full. Make room.")
-        return np.lib.format.open_memmap(self.partial, "w+", dtype="float32", shape=self.shape)
+        self._check_space()
+        return np.lib.format.open_memmap(self.partial, "w+", dtype=self.dtype, shape=self.shape)
+
+    def _check_space(self) -> None:
+        """Refuse to fill a disk: writing to a memory map that has no room behind it would end the process."""
+        to_do = len(self.members) - self.members_done
+        check_space(self.store, self.dtype.itemsize * int(np.prod(self.shape[1:])) * to_do)
 
     def _finished_rows(self) -> np.ndarray:
         if not self.store.exists():
             self._write_record(file_names=self.file_names())
-            with atomic_path(self.store) as path, path.open("wb") as file:
-                np.save(file, self.rows[: self.row_count])
-            self.rows = None
-            self.partial.unlink()
+            self.rows = None  # closes the memory map, which some systems demand before a file is renamed
+            keep_first_rows(self.partial, self.row_count)
+            self.partial.replace(self.store)
         return np.load(self.store, mmap_mode="r")
 
     def _read_record(self) -> Any:
@@ -229,6 +246,38 @@ class StoredEmbeddingTable(EmbeddingTable):
         write_json(record | more, self.record)
 
 
+def check_space(path: Path, needed: int) -> None:
+    """Look whether there is room for a file.
+
+    Args:
+        path: where the file is to be; its folder exists.
+        needed: bytes that are still to be written.
+
+    Raises:
+        CourseError: if the disk has less than that left.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise CourseError(
+            f"{path} needs {needed / 1e6:,.0f} MB more on the disk, which has {free / 1e6:,.0f} MB left. "
+            "Make room, or set COURSE_DATA to a folder on another disk."
+        )
+
+
+def keep_first_rows(path: Path, count: int) -> None:
+    """Cut a `.npy` file off after some rows, in place: a copy could be too large for the disk.
+
+    NumPy leaves room in the header for the number of rows, so that what follows stays where it is.
+    """
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        file.seek(0)
+        header = {"shape": (count, *shape[1:]), "fortran_order": fortran_order, "descr": dtype.str}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + dtype.itemsize * int(np.prod((count, *shape[1:]))))
+
+
 def open_table(
     zip_fn: str | Path,
     members: list[zipfile.ZipInfo],
@@ -236,6 +285,7 @@ def open_table(
     preprocess_for_model: Preprocess,
     input_shape: tuple[int, int],
     store: Path | None,
+    dtype: str = "float32",
 ) -> EmbeddingTable:
     """An empty table in memory, or with a `store` the one on disk, as far as it got with this zip and encoder.
 
@@ -247,7 +297,7 @@ def open_table(
         raise CourseError(f"The encoder expects pictures of {expected} pixels, but input_shape is {input_shape}.")
     row_shape = encoder.compute_output_shape((1, *input_shape, 3))[1:]
     if store is None:
-        return EmbeddingTable(zip_fn, members, row_shape)
+        return EmbeddingTable(zip_fn, members, row_shape, dtype)
     made_from = {
         "zip": Path(zip_fn).name,
         "bytes": Path(zip_fn).stat().st_size,
@@ -256,7 +306,7 @@ def open_table(
         "embedding_shape": list(row_shape),
         **_describe_encoder(encoder, preprocess_for_model),
     }
-    return StoredEmbeddingTable(zip_fn, members, row_shape, store, made_from)
+    return StoredEmbeddingTable(zip_fn, members, row_shape, store, made_from, dtype)
 
 
 def _describe_encoder(encoder: keras.Model, preprocess_for_model: Preprocess) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ A decoder that writes a sentence about a picture, trained with the course *Say W
 also where it knows nothing. Who appears in the pictures of a data set, and in which words, decides
 who appears in its captions.
 
-Files: `decoder.keras` (Keras, loads without the course's code), `vocabulary.json` (the word of each
+Files: `decoder.keras` ({loads}), `vocabulary.json` (the word of each
 index), `model.json` (settings, scores and checksums).
 """
 
@@ -95,6 +96,7 @@ def load_caption_model(folder: Path) -> CaptionModel:
     for name in _PARTS:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
             raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
+    import_module("utils.architectures")  # so that Keras knows the layers that the course brings
     words = read_json(folder / "vocabulary.json")
     vocab = {word: index for index, word in enumerate(words)}
     decoder = keras.saving.load_model(folder / "decoder.keras", compile=False, safe_mode=True)
@@ -125,9 +127,13 @@ def _model_card(model: CaptionModel) -> str:
     facts = {"dataset": "unknown", "pictures": "?", "captions": "?", **model.facts}
     scenes = model.encoder.get("pictures_kind") == "scenes"
     knows = _KNOWS_SCENES.format(things=", ".join(sorted(NOUNS))) if scenes else ""
+    # Attention brings layers of its own, which Keras finds when the module that registers them is imported.
+    own = sorted({layer.__module__ for layer in model.decoder.layers if layer.__module__.startswith("utils.")})
+    loads = f"Keras, loads after `import {', '.join(own)}`" if own else "Keras, loads without the course's code"
     scores = "\n".join(f"| {name} | {value:.3f} |" for name, value in facts.get("scores", {}).items())
     return _CARD.format(
         dataset=facts["dataset"], pictures=facts["pictures"], captions=facts["captions"],
         encoder=model.encoder["name"], weights=model.encoder["weights"], words=len(model.vocab),
         parameters=model.decoder.count_params(), scores=scores, knows=knows,
+        loads=loads,
     )  # fmt: skip
