@@ -14,7 +14,7 @@ from utils.quiet import keras
 from utils.scene_captions import NOUNS
 
 FORMAT = 1
-_KNOWS_SCENES = """The data set is made of drawn scenes of one to three things, each in one of a few colours. The things:
+_KNOWS_SCENES = """The data set is made of drawn scenes: one to three things, each in one of a few colours. They are:
 {things}.
 A photograph is beyond this model.
 
