@@ -44,7 +44,9 @@ def _small_png(figure: Figure) -> bytes:
     figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
     plt.close(figure)
     small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    Image.open(buffer).convert("RGB").quantize(
+        256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+    ).save(small, "PNG", optimize=True)  # the usual median cut turns a few red pixels grey where most are blue
     return small.getvalue()
 
 
