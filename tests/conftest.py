@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -54,6 +55,14 @@ def finished_course(tmp_path_factory) -> FinishedCourse:
                 statuses[command] = main([command])
             outputs[command] = output.getvalue()
     return FinishedCourse(environ, statuses, outputs)
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    """Close the figures that a test made and did not show."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -35,9 +36,10 @@ from utils.visual_attention import get_caption
 
 
 @pytest.fixture(scope="module")
-def trained(finished_course):
-    """The small scenes with grids, captions and a trained model; and the history of its training."""
-    settings = finished_course.settings
+def trained(finished_course, tmp_path_factory):
+    """A copy of the small course with grids, captions and a trained model; and the history of its training."""
+    settings = replace(finished_course.settings, data_folder=tmp_path_factory.mktemp("attention") / "data")
+    shutil.copytree(finished_course.settings.data_folder, settings.data_folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_PROGRESS", "off")
         extract_grids(settings)
