@@ -220,14 +220,14 @@ def test_ctrl_c_reaches_the_cell_and_says_how_to_go_on(course):
     )
     wait_for(course / "notebooks" / "started")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert (course / "notebooks" / "tidied").exists()
     assert "stopped" in out and "01_two" not in out
     assert "make course" in err and "Traceback" not in err
 
 
-def wait_for(path: Path, seconds: float = 30) -> None:
+def wait_for(path: Path, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end, f"{path.name} did not come"

@@ -137,7 +137,7 @@ class _CourseStopped(Exception):
         self.status = status
 
 
-_TO_GO_ON = "To go on, give the same command again: finished notebooks are used again."
+_TO_GO_ON = "To go on, give the same command again (such as make course): finished notebooks are used again."
 
 
 def _check_in_place(run: Run) -> None:

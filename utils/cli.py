@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from utils import cli_caption, cli_model
+from utils import cli_caption, cli_evaluate, cli_model, cli_scale
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
 
@@ -15,6 +15,7 @@ _COMMANDS = {
     "embed": "run the pictures through the encoder and keep the embeddings",
     "prepare": "make the vocabulary and turn the captions into numbers",
     "train": "train the decoder and leave a model folder",
+    "evaluate": "measure the captions of the trained models: metrics, truth, diversity, errors",
     "caption": "describe pictures with a trained model",
     "model": "install, list and pack trained models",
 }
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
         if name in _ARGUMENTS:
             _ARGUMENTS[name](command)
+    cli_scale.add_commands(commands)
     return parser
 
 
@@ -86,12 +88,18 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-_ARGUMENTS = {"caption": cli_caption.add_arguments, "model": cli_model.add_arguments}
+_ARGUMENTS = {
+    "evaluate": cli_evaluate.add_arguments,
+    "caption": cli_caption.add_arguments,
+    "model": cli_model.add_arguments,
+}
 _RUN = {
     "resources": _resources,
     "embed": _embed,
     "prepare": _prepare,
     "train": _train,
+    "evaluate": cli_evaluate.run,
     "caption": cli_caption.run,
     "model": cli_model.run,
+    **cli_scale.RUN,
 }

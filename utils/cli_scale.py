@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -174,14 +173,11 @@ def _records(settings: Settings, options: argparse.Namespace) -> int:
 
 def _train_records(settings: Settings, options: argparse.Namespace) -> int:
     """The strategy comes first: several machines have to find each other before TensorFlow is asked anything else."""
-    from utils.scale_training import choose_strategy
+    from utils.scale_devices import choose_strategy
+    from utils.scale_training import train_on_records
 
     strategy = choose_strategy()
-    from utils.scale_training import is_chief, train_on_records
-
     training, config, cnn = _plan_training(settings, options)
-    if not is_chief(strategy):
-        os.environ["COURSE_PROGRESS"] = "off"
     trainee = train_on_records(training, config, cnn, strategy)
     print(f"Step {trainee.steps_done}, checkpoints in {training.folder}")
     return 0
