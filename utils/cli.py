@@ -7,6 +7,7 @@ import os
 import sys
 
 from utils import cli_caption, cli_evaluate, cli_model, cli_scale
+from utils.cli_options import add_settings
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
 
@@ -43,10 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        command.add_argument("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
-        command.add_argument("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
-        command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
-        command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
+        add_settings(command)
         if name in _ARGUMENTS:
             _ARGUMENTS[name](command)
     cli_scale.add_commands(commands)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.cli_options import count, positive, share
 from utils.settings import REPOSITORY, Settings
 
 if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
@@ -36,14 +37,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="model folder, or the name of an installed model (default: the one of the last training, or else the one "
         "that comes with the course)",
     )  # fmt: skip
-    command.add_argument("--max-len", type=_count, default=20, metavar="N", help="stop after N words (default: 20)")
+    command.add_argument("--max-len", type=count, default=20, metavar="N", help="stop after N words (default: 20)")
     way = command.add_mutually_exclusive_group()
-    way.add_argument("--beam", type=_count, metavar="K", help="beam search: follow the K best captions at once")
+    way.add_argument("--beam", type=count, metavar="K", help="beam search: follow the K best captions at once")
     way.add_argument("--sample", action="store_true", help="draw words by their probability (see --temperature)")
     command.add_argument("--length-penalty", type=float, default=0.0, metavar="A", help="beam search: 1 favours longer")
-    command.add_argument("--temperature", type=_positive, default=1.0, metavar="T", help="below 1: more cautious")
-    command.add_argument("--top-k", type=_count, metavar="K", help="draw among the K most probable words only")
-    command.add_argument("--top-p", type=_share, metavar="P", help="draw among the fewest words of probability P")
+    command.add_argument("--temperature", type=positive, default=1.0, metavar="T", help="below 1: more cautious")
+    command.add_argument("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
+    command.add_argument("--top-p", type=share, metavar="P", help="draw among the fewest words of probability P")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, for machines")
     form.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
@@ -131,30 +132,3 @@ def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
     write_gallery(path, "Captions", {"": items})
     print(f"Captions of {len(items)} pictures: {path}")
     return status
-
-
-def _count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    """A number above 0."""
-    return _number(text, lambda value: 0 < value < float("inf"), "no number above 0")
-
-
-def _share(text: str) -> float:
-    """A number above 0 and at most 1."""
-    return _number(text, lambda value: 0 < value <= 1, "no number above 0 and at most 1")
-
-
-def _number(text: str, fits, complaint: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is {complaint}")
-    return value

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.cli_options import count
 from utils.errors import CourseError
 from utils.settings import Settings
 
@@ -26,7 +27,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--results", type=Path, metavar="FILE",
         help="score the captions of this file in COCO's results format, whoever wrote them, beside the models",
     )  # fmt: skip
-    command.add_argument("--pictures", type=_count, metavar="N", help="evaluate N pictures at most (default: 1000)")
+    command.add_argument("--pictures", type=count, metavar="N", help="evaluate N pictures at most (default: 1000)")
     command.add_argument("--greedy", action="store_true", help="greedy captions only, not every way of choosing words")
     command.add_argument(
         "--no-java", action="store_true", help="leave out METEOR and SPICE, which need Java and a minute"
@@ -118,10 +119,3 @@ def _write_page(
     path = path or page_path(settings)
     write_evaluation_page(path, get_dataset(settings).val_zip, evaluations, pictures)
     return path
-
-
-def _count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from utils.cli_options import add_settings, count, positive, share_below_1, whole_number
 from utils.settings import Settings
 
 _SUMMARIES = {
@@ -38,22 +39,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     for name, summary in _SUMMARIES.items():
         description = f"{summary[0].upper()}{summary[1:]}. {_DETAILS[name]}"
         command = commands.add_parser(name, help=summary, description=description)
-        _add_settings(command)
+        add_settings(command)
         _ARGUMENTS[name](command)
-
-
-def _add_settings(command: argparse.ArgumentParser) -> None:
-    """The options that every command has."""
-    command.add_argument("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
-    command.add_argument("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
-    command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
-    command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
 
 
 def _add_records(command: argparse.ArgumentParser) -> None:
     command.add_argument("--records", type=Path, metavar="FOLDER", help="where to; default: the data set's folder")
     for split in ("train", "val", "test"):
-        command.add_argument(f"--{split}-shards", type=_from_0, metavar="N", help=f"number of {split} shards")
+        command.add_argument(f"--{split}-shards", type=whole_number(0), metavar="N", help=f"number of {split} shards")
     command.add_argument("--workers", type=count, metavar="N", help="shards written at the same time")
 
 
@@ -65,12 +58,12 @@ def _add_train_records(command: argparse.ArgumentParser) -> None:
         "--batch-size", type=count, default=32, metavar="N", help="of all devices together (default: 32)"
     )
     command.add_argument(
-        "--learning-rate", type=_positive, metavar="X", help="at the start (default: 0.001, phase 2: 0.00005)"
+        "--learning-rate", type=positive, metavar="X", help="at the start (default: 0.001, phase 2: 0.00005)"
     )
-    command.add_argument("--decay", type=_positive, metavar="X", help="factor of the learning rate (default: 0.5) ...")
+    command.add_argument("--decay", type=positive, metavar="X", help="factor of the learning rate (default: 0.5) ...")
     command.add_argument("--decay-steps", type=count, metavar="N", help="... over this many steps (default: 100000)")
     command.add_argument(
-        "--warm-up", type=_from_0, metavar="N", help="steps in which it rises (default: 0, phase 2: 100)"
+        "--warm-up", type=whole_number(0), metavar="N", help="steps in which it rises (default: 0, phase 2: 100)"
     )
     command.add_argument(
         "--save-every", type=count, default=1000, metavar="N", help="steps between checkpoints (default: 1000)"
@@ -81,7 +74,7 @@ def _add_train_records(command: argparse.ArgumentParser) -> None:
         "--side", type=count, metavar="N", help="side of the pictures in pixels (default: the encoder's)"
     )
     command.add_argument("--units", type=count, metavar="N", help="size of LSTM and embeddings (default: 512)")
-    command.add_argument("--dropout", type=_share, metavar="X", help="share left out (default: 0.3)")
+    command.add_argument("--dropout", type=share_below_1, metavar="X", help="share left out (default: 0.3)")
     command.add_argument("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"),
                          help="of the CNN (default: the best for the GPU; float32 on a CPU)")  # fmt: skip
 
@@ -117,39 +110,6 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "evaluate-records": _add_evaluate_records,
     "run-inference": _add_run_inference,
 }
-
-
-def count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)
-
-
-def _from_0(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
-    return value
 
 
 def _folders(settings: Settings, options: argparse.Namespace):
