@@ -20,7 +20,7 @@ DIGIT := [0-9a-f]
 MADE := scenes coco flickr8k flickr30k *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help install course advanced caption photo-model lab test test-full lint lessons notebooks clean
+.PHONY: help install course advanced caption demo photo-model lab test test-full lint lessons notebooks clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ advanced: $(INSTALLED) ## the same, and then the advanced notebooks
 caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (files, folders, addresses)
 	@test -n '$(PHOTO)' || { echo "Say which picture: make caption PHOTO=holiday.jpg"; exit 2; }
 	@$(BIN)/python -m utils caption $(PHOTO)
+
+demo: $(INSTALLED) ## caption pictures on a page in the browser, on this computer only
+	@$(BIN)/python -m utils demo
 
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
 	@test -n '$(DATASET)' || { echo "Say which photographs: make photo-model DATASET=coco|flickr8k|flickr30k|FOLDER"; exit 2; }

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from utils import cli_caption, cli_evaluate, cli_model, cli_scale
+from utils import cli_caption, cli_demo, cli_evaluate, cli_model, cli_scale
 from utils.cli_options import add_settings
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
@@ -18,6 +18,7 @@ _COMMANDS = {
     "train": "train the decoder and leave a model folder",
     "evaluate": "measure the captions of the trained models: metrics, truth, diversity, errors",
     "caption": "describe pictures with a trained model",
+    "demo": "caption pictures on a page in the browser, and watch how",
     "model": "install, list and pack trained models",
 }
 _ENVIRONMENT = {"dataset": "DATASET", "encoder": "ENCODER", "size": "COURSE_SIZE", "seed": "COURSE_SEED"}
@@ -89,6 +90,7 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
 _ARGUMENTS = {
     "evaluate": cli_evaluate.add_arguments,
     "caption": cli_caption.add_arguments,
+    "demo": cli_demo.add_arguments,
     "model": cli_model.add_arguments,
 }
 _RUN = {
@@ -98,6 +100,7 @@ _RUN = {
     "train": _train,
     "evaluate": cli_evaluate.run,
     "caption": cli_caption.run,
+    "demo": cli_demo.run,
     "model": cli_model.run,
     **cli_scale.RUN,
 }

@@ -60,7 +60,7 @@ def scale_lesson(settings: Settings) -> ScaleLesson:
     if settings.small:
         return ScaleLesson(_side(settings, 75), 64, 8, (4, 4), (4, 4), 32, rates)
     if settings.dataset == "scenes":
-        return ScaleLesson(_side(settings, 151), 512, 32, (500, 150), (100, 50), 640, rates)
+        return ScaleLesson(_side(settings, 151), 512, 32, (400, 120), (100, 40), 640, rates)
     rates = LearningRate(1e-3, decay_steps=20_000), LearningRate(5e-5, decay_steps=20_000, warm_up=200)
     return ScaleLesson(encoder_side(settings), 512, 32, (40_000, 40_000), (2_000, 2_000), 4_000, rates)
 
