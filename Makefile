@@ -60,7 +60,8 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 	exit $$status
 
 test-full: $(TEST_INSTALLED) ## run the notebooks at full size and compare with the committed outputs
-	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_full.py
+	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_demo_jupyterlab.py \
+		tests/test_full.py
 
 lint: $(TEST_INSTALLED) ## check code style, lesson code in notebooks, and the form of notebooks
 	$(BIN)/python -m ruff check .

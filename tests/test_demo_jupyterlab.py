@@ -41,8 +41,6 @@ ERRORS = """[...document.querySelectorAll('[data-mime-type="application/vnd.jupy
     .map((element) => element.innerText)"""
 
 WIDGET = """
-import io
-from PIL import Image
 import numpy as np
 from utils.captioner import load_captioner
 from utils.demo_notebook import show_caption_widget

@@ -259,3 +259,17 @@ def test_a_server_that_has_ended_is_told(browser, monkeypatch):
     browser.click(".tiles label:nth-child(2)")
     browser.wait_for("document.querySelector('[role=alert]').innerText")
     assert "does not answer" in browser.text("[role=alert]")
+
+
+def test_bars_are_labelled_with_rounded_probabilities(browser, server):
+    wish = {"picture": "example-0", "model": "Looks", "method": "greedy"}
+    expected = [chance for step in server.demo.caption(wish)["steps"] for _, chance in step["likely"]]
+    labels = browser.run("[...document.querySelectorAll('.steps .share')].map((one) => one.textContent)")
+    assert len(labels) == len(expected)
+    for label, chance in zip(labels, expected, strict=True):
+        if label.startswith("<"):
+            assert chance < 0.001
+        else:
+            assert float(label.rstrip(" \u00a0%")) == pytest.approx(
+                100 * chance, abs=0.5 if chance >= 0.0995 else 0.0501
+            )

@@ -216,8 +216,9 @@ def test_ctrl_c_reaches_the_cell_and_says_how_to_go_on(course):
     change(course, "00_one", 1, cell)
     folders = ["--notebooks", str(course / "notebooks"), "--build", str(course / "build")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.run_course", *folders], cwd=REPOSITORY, stdout=-1, stderr=-1, text=True
-    )
+        [sys.executable, "-m", "tools.run_course", *folders], cwd=REPOSITORY, stdout=-1, stderr=-1, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+    )  # fmt: skip
     wait_for(course / "notebooks" / "started")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)

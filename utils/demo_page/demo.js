@@ -31,7 +31,8 @@ function percent(probability) {
 
 /** The same for a bar, where there is little room. */
 function briefly(probability) {
-  return 0 < probability && probability < 0.001 ? "<\u00a00.1\u00a0%" : percent(probability).replace(/(\.\d)\d+/, "$1");
+  if (probability >= 0.0995 || probability === 0) return percent(probability);
+  return probability < 0.001 ? "<\u00a00.1\u00a0%" : `${(100 * probability).toFixed(1)}\u00a0%`;
 }
 
 /** The same as odds, where the percentage is small: ", or 1 in 1,460". */
