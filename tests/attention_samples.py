@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from caption_samples import FEATURES, VOCAB, toy_examples
 
+from utils.attention.model import build_visual_attention
 from utils.quiet import keras
 from utils.training import Examples
-from utils.visual_attention import build_visual_attention
 
 REGIONS = 4
 

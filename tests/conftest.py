@@ -35,7 +35,7 @@ class FinishedCourse:
 def finished_course(tmp_path_factory) -> FinishedCourse:
     from caption_samples import write_tiny_encoder
 
-    from utils.cli import main
+    from utils.commands.main import main
 
     folder = tmp_path_factory.mktemp("course")
     environ = {

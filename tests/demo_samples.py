@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.attention.model import build_visual_attention
 from utils.course import encoder_facts
-from utils.demo_core import Demo, ExamplePicture, encode_png, load_demo_model
+from utils.demo.core import Demo, ExamplePicture, encode_png, load_demo_model
 from utils.encoder import encoder_for
 from utils.model_folder import CaptionModel, load_caption_model, save_caption_model
-from utils.scene_drawing import draw_crop
-from utils.scenes import invent_scene
+from utils.scenes.drawing import draw_crop
+from utils.scenes.scene import invent_scene
 from utils.settings import Settings
-from utils.visual_attention import build_visual_attention
 
 
 def drawn(index: int) -> np.ndarray:

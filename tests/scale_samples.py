@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from utils.quiet import keras
-from utils.records import write_records
-from utils.scale_folder import model_config
-from utils.scale_model import ScaleModelConfig
-from utils.scale_training import LearningRate, ScaleTraining
+from utils.scale.folder import model_config
+from utils.scale.model import ScaleModelConfig
+from utils.scale.records import write_records
+from utils.scale.training import LearningRate, ScaleTraining
 
 SIDE = 24
 

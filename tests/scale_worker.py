@@ -20,14 +20,14 @@ def main(devices: str, records: Path, folder: Path, weights: Path) -> None:
     if devices == "mirrored":
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
-    from utils.scale_devices import choose_strategy, is_chief
+    from utils.scale.devices import choose_strategy, is_chief
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if devices == "mirrored" else choose_strategy()
 
     import numpy as np
     from scale_samples import distributed_training, tiny_cnn, tiny_config
 
-    from utils.scale_training import train_on_records
+    from utils.scale.training import train_on_records
 
     trainee = train_on_records(
         distributed_training(records, folder), tiny_config(records, dropout=0.0), tiny_cnn, strategy

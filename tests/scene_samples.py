@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from utils.scene_captions import describe_scene
-from utils.scene_scores import SceneTruth, read_claims
-from utils.scenes import CROP_SIDE, Scene, Thing, all_relations, invent_scene
+from utils.scenes.captions import describe_scene
+from utils.scenes.scene import CROP_SIDE, Scene, Thing, all_relations, invent_scene
+from utils.scenes.scores import SceneTruth, read_claims
 
 
 def scenes_of(split: str, count: int, seed: int = 0) -> list[Scene]:

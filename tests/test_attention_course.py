@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import utils.extraction
-from utils.attention_course import (
+from utils.attention.course import (
     attention_folder,
     attention_model_folder,
     attention_plan,
@@ -24,6 +24,7 @@ from utils.attention_course import (
     save_attention_model,
     train_attention,
 )
+from utils.attention.model import get_caption
 from utils.captioner import generate_caption, load_captioner
 from utils.captions import END, PAD, START, UNK, indices_to_sentence, split_sentence
 from utils.course import load_captions, load_embeddings
@@ -32,7 +33,6 @@ from utils.encoder import encoder_for
 from utils.errors import CourseError
 from utils.files import read_json
 from utils.model_folder import load_caption_model
-from utils.visual_attention import get_caption
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from utils import attention_plots
-from utils.attention_plots import attention_figure, lit_picture, plot_attention, plot_grid, plot_hits
-from utils.attention_scores import score_attention
+from utils.attention import plots as attention_plots
+from utils.attention.plots import attention_figure, lit_picture, plot_attention, plot_grid, plot_hits
+from utils.attention.scores import score_attention
 
 PICTURE = np.full((40, 40, 3), (200, 100, 0), dtype=np.uint8)
 
@@ -73,7 +73,7 @@ def test_the_figure_grows_with_the_caption():
 def test_hits_stand_beside_chance(shown):
     from test_attention_scores import TRUTH, peaked
 
-    from utils.attention_scores import look_at
+    from utils.attention.scores import look_at
 
     looks = [look_at(number, "tree", TRUTH, peaked(2, number % 4)) for number in range(8)]
     looks += [look_at(8, "ball", TRUTH, peaked(0, 3))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scene_samples import thing_at, truth_of
 
-from utils.attention_scores import (
+from utils.attention.scores import (
     attention_table,
     cells_in_box,
     distance_to_box,
@@ -17,7 +17,7 @@ from utils.attention_scores import (
     score_attention,
     score_looks,
 )
-from utils.scenes import Scene
+from utils.scenes.scene import Scene
 
 SCENE = Scene(
     "meadow",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from scene_samples import scenes_of
 
-from utils.bleu_by_hand import bleu_by_hand, brevity_penalty, clipped_matches
-from utils.caption_metrics import score_against_references
-from utils.scene_captions import describe_scene
-from utils.tokenizer import tokenize_all
+from utils.evaluation.bleu_by_hand import bleu_by_hand, brevity_penalty, clipped_matches
+from utils.evaluation.metrics import score_against_references
+from utils.evaluation.tokenizer import tokenize_all
+from utils.scenes.captions import describe_scene
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])

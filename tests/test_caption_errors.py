@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, truth_of
 
-from utils.caption_errors import (
+from utils.evaluation.caption_errors import (
     cider_by_picture,
     confuse_colours,
     confuse_things,
@@ -21,11 +21,11 @@ from utils.caption_errors import (
     use_other_words,
     wrong_claims,
 )
-from utils.caption_metrics import score_against_references
-from utils.evaluation import ValidationPictures
-from utils.scene_captions import describe_scene
-from utils.scene_scores import SceneTruth, count_claims, read_claims, score_captions
-from utils.scenes import COLOURS, KINDS
+from utils.evaluation.evaluate import ValidationPictures
+from utils.evaluation.metrics import score_against_references
+from utils.scenes.captions import describe_scene
+from utils.scenes.scene import COLOURS, KINDS
+from utils.scenes.scores import SceneTruth, count_claims, read_claims, score_captions
 
 TRUTH = SceneTruth(
     colours={"ball": "red", "kite": "blue"},

@@ -17,8 +17,9 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from scene_samples import scenes_of
 
-from utils import caption_metrics
-from utils.caption_metrics import (
+from utils.errors import CourseError
+from utils.evaluation import metrics as caption_metrics
+from utils.evaluation.metrics import (
     METRICS,
     MetricScore,
     diversity,
@@ -29,10 +30,9 @@ from utils.caption_metrics import (
     score_human_consistency,
     write_coco_results,
 )
-from utils.errors import CourseError
-from utils.scene_captions import describe_scene
-from utils.scene_scores import SceneTruth
-from utils.tokenizer import tokenize_all
+from utils.evaluation.tokenizer import tokenize_all
+from utils.scenes.captions import describe_scene
+from utils.scenes.scores import SceneTruth
 
 ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="the stand-ins for Java are shell scripts")
 WITHOUT_JAVA = [name for name in METRICS if name not in ("METEOR", "SPICE")]

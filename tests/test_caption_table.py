@@ -8,11 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import utils.caption_table
 import utils.extraction
-from utils.caption_table import get_data, open_features, read_annotations, table_examples, write_caption_table
+import utils.show_and_tell.caption_table
 from utils.captions import END, PAD, START, generate_vocabulary, indices_to_sentence
 from utils.errors import CourseError
+from utils.show_and_tell.caption_table import (
+    get_data,
+    open_features,
+    read_annotations,
+    table_examples,
+    write_caption_table,
+)
 from utils.training import RandomBatches, TrainingPlan
 
 FNS = ["a.jpg", "b#2.jpg", "ü.jpg"]
@@ -101,7 +107,7 @@ def test_a_truncated_or_oddly_shaped_file_of_features_is_refused(paths):
 
 
 def test_the_converter_repeats_features_and_keeps_the_order(paths, monkeypatch):
-    monkeypatch.setattr(utils.caption_table, "PICTURES_AT_ONCE", 2)
+    monkeypatch.setattr(utils.show_and_tell.caption_table, "PICTURES_AT_ONCE", 2)
     write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
     features, captions = get_data(*paths)
     assert features[:, 0].tolist() == [0, 0, 4, 8, 8, 8] and features.dtype == np.float32
@@ -137,7 +143,7 @@ def test_a_full_disk_or_an_interruption_leaves_the_old_files(paths, monkeypatch)
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(utils.caption_table, "progress", interrupted)
+    monkeypatch.setattr(utils.show_and_tell.caption_table, "progress", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_caption_table(FNS[:1], CAPTIONS[:1], EMBEDS[:1], *paths)
     assert [path.read_bytes() for path in paths] == before

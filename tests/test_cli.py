@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from utils import cli
-from utils.cli import main
+from utils.commands import main as cli
+from utils.commands.main import main
 from utils.course import load_vocabulary
 from utils.settings import REPOSITORY
 
@@ -157,5 +157,5 @@ def test_help_explains_every_command(capsys):
 
 
 def test_help_does_not_wait_for_keras():
-    code = "import sys, utils.cli; utils.cli.build_parser(); sys.exit('keras' in sys.modules)"
+    code = "import sys, utils.commands.main; utils.commands.main.build_parser(); sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import cli_caption
 from utils.caption_photos import caption_pictures
 from utils.captioner import generate_caption, load_captioner, read_picture
-from utils.cli import main
+from utils.commands.main import main
 from utils.errors import CourseError
 from utils.gallery import GalleryItem, gallery_page
 from utils.generation import BeamSearch, Greedy
+from utils.model_choice import SCENE_MODEL, default_model
 from utils.picture_sources import PictureSource, find_pictures, natural_order
 
 
@@ -214,10 +214,10 @@ def test_a_model_of_drawings_says_so_first(course_environ, photos, capsys):
 
 def test_without_a_training_the_shipped_model_is_used(finished_course, tmp_path):
     settings = finished_course.settings
-    assert cli_caption.default_model(settings) == settings.model_folder
-    assert cli_caption.default_model(replace(settings, data_folder=tmp_path)) == cli_caption.SCENE_MODEL
+    assert default_model(settings) == settings.model_folder
+    assert default_model(replace(settings, data_folder=tmp_path)) == SCENE_MODEL
     elsewhere = replace(settings, data_folder=tmp_path, dataset="coco")
-    assert cli_caption.default_model(elsewhere) == elsewhere.model_folder
+    assert default_model(elsewhere) == elsewhere.model_folder
 
 
 @pytest.mark.parametrize("arguments", [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, truth_of
 
-import utils.commonest_captions
-from utils.commonest_captions import (
+import utils.evaluation.commonest_captions
+from utils.evaluation.commonest_captions import (
     ADJECTIVES,
     commonest,
     commonest_captions,
@@ -18,8 +18,8 @@ from utils.commonest_captions import (
     pictures_by_word,
     plot_commonest_captions,
 )
-from utils.scene_captions import describe_scene
-from utils.scenes import KINDS
+from utils.scenes.captions import describe_scene
+from utils.scenes.scene import KINDS
 
 
 def test_the_commonest_caption_and_its_share():
@@ -85,7 +85,9 @@ def test_the_table_sorts_and_ends_with_the_mean():
 
 def test_the_plot_has_a_bar_for_model_and_people_of_each_kind(monkeypatch):
     figures = []
-    monkeypatch.setattr(utils.commonest_captions, "show_figure", lambda figure, alt: figures.append((figure, alt)))
+    monkeypatch.setattr(
+        utils.evaluation.commonest_captions, "show_figure", lambda figure, alt: figures.append((figure, alt))
+    )
     found = commonest_captions(["x", "y", "z", "z"], [["a", "b"]] * 4, {"one": [0, 1], "two": [2, 3]})
     plot_commonest_captions(found, "as words")
     axis = figures[0][0].axes[0]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from caption_samples import CAPTIONS, FEATURES, VOCAB, opinionated_decoder, toy_examples
 
-import utils.comparison
+import utils.evaluation.comparison
 from utils.architectures import next_word_model
 from utils.captions import PAD, UNK, caption_tokens_to_indices, generate_vocabulary, pack_captions
-from utils.comparison import (
+from utils.evaluation.comparison import (
     ModelReport,
     captions_per_second,
     comparison_table,
@@ -18,8 +18,8 @@ from utils.comparison import (
     training_seconds,
 )
 from utils.quiet import keras
-from utils.scene_scores import SceneTruth, score_captions
-from utils.show_and_tell import build_show_and_tell
+from utils.scenes.scores import SceneTruth, score_captions
+from utils.show_and_tell.model import build_show_and_tell
 from utils.training import Examples
 
 RED_BALL = SceneTruth({"ball": "red"}, {"ball": "small"}, frozenset(), frozenset({"ball"}))
@@ -84,21 +84,21 @@ def test_scores_are_those_of_the_greedy_captions(val):
     features = val.image_embeds[:4]
     truths = [RED_BALL] * 4
     report = measure_model("x", model, val, features, VOCAB, truths, 2.0)
-    sentences = utils.comparison.generate_sentences(next_word_model(model), features, VOCAB)
+    sentences = utils.evaluation.comparison.generate_sentences(next_word_model(model), features, VOCAB)
     assert repr(report.scores) == repr(score_captions(sentences, truths))
 
 
 def test_speed_is_the_median_of_several_times_without_the_first(monkeypatch):
     durations = iter([100.0, 2.0, 1.0, 50.0, 4.0, 3.0])
-    monkeypatch.setattr(utils.comparison, "TIMES", 5)
+    monkeypatch.setattr(utils.evaluation.comparison, "TIMES", 5)
     clock, batches = [0.0], []
-    monkeypatch.setattr(utils.comparison.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(utils.evaluation.comparison.time, "perf_counter", lambda: clock[0])
 
     def generate(model, batch, vocab, how, batch_size):
         batches.append((batch.shape, batch_size))
         clock[0] += next(durations)
 
-    monkeypatch.setattr(utils.comparison, "generate", generate)
+    monkeypatch.setattr(utils.evaluation.comparison, "generate", generate)
     features = np.arange(6).reshape(3, 2)
     assert captions_per_second(None, features, VOCAB, pictures=8) == pytest.approx(8 / 3)
     assert batches == [((8, 2), 8)] * 6

@@ -15,7 +15,7 @@ from PIL import Image
 
 from utils.captioner import generate_caption
 from utils.captions import split_sentence
-from utils.demo_core import (
+from utils.demo.core import (
     KEPT_UPLOADS,
     MAX_UPLOAD_BYTES,
     Demo,
@@ -23,7 +23,7 @@ from utils.demo_core import (
     describe,
     encode_png,
 )
-from utils.demo_examples import drawn_scenes, make_demo, trained_models, validation_pictures
+from utils.demo.examples import drawn_scenes, make_demo, trained_models, validation_pictures
 from utils.errors import CourseError
 from utils.generation import BeamSearch, Greedy, Sampling
 from utils.images import crop_and_resize

@@ -43,7 +43,7 @@ ERRORS = """[...document.querySelectorAll('[data-mime-type="application/vnd.jupy
 WIDGET = """
 import numpy as np
 from utils.captioner import load_captioner
-from utils.demo_notebook import show_caption_widget
+from utils.demo.notebook import show_caption_widget
 from utils.settings import read_settings
 
 settings = read_settings()

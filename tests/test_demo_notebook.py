@@ -10,10 +10,10 @@ import pytest
 from demo_samples import drawn, example
 from PIL import Image
 
-from utils import demo_notebook
 from utils.captioner import generate_caption, load_captioner
-from utils.demo_core import MAX_UPLOAD_BYTES, Demo, DemoModel
-from utils.demo_notebook import show_caption_widget, widgets_can_show
+from utils.demo import notebook as demo_notebook
+from utils.demo.core import MAX_UPLOAD_BYTES, Demo, DemoModel
+from utils.demo.notebook import show_caption_widget, widgets_can_show
 from utils.images import crop_and_resize
 
 
@@ -35,7 +35,7 @@ def displayed(monkeypatch):
 def widget(captioner):
     """A widget whose answers are collected instead of sent."""
     pytest.importorskip("anywidget", reason="anywidget is not installed")
-    from utils.demo_widget import CaptionWidget
+    from utils.demo.widget import CaptionWidget
 
     made = CaptionWidget(Demo([DemoModel("The model", captioner)], [example(0)]))
     made.sent = []

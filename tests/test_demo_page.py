@@ -12,8 +12,8 @@ from demo_samples import drawn, two_models
 from PIL import Image
 
 from utils.captioner import generate_caption
-from utils.demo_core import MAX_UPLOAD_BYTES
-from utils.demo_server import DemoServer
+from utils.demo.core import MAX_UPLOAD_BYTES
+from utils.demo.server import DemoServer
 from utils.images import crop_and_resize
 
 FIRST = "document.querySelectorAll('.steps > li').length"

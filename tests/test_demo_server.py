@@ -13,10 +13,10 @@ import sys
 import pytest
 from demo_samples import example
 
-from utils import cli_demo
-from utils.cli_demo import add_arguments, run
-from utils.demo_core import MAX_UPLOAD_BYTES, Demo, load_demo_model
-from utils.demo_server import PAGE_FOLDER, DemoServer
+from utils.commands import demo as cli_demo
+from utils.commands.demo import add_arguments, run
+from utils.demo.core import MAX_UPLOAD_BYTES, Demo, load_demo_model
+from utils.demo.server import PAGE_FOLDER, DemoServer
 from utils.errors import CourseError
 
 
@@ -71,7 +71,7 @@ def test_the_own_page_is_answered_also_through_a_tunnel(server):
 
 
 @pytest.mark.parametrize("path", [
-    "/../utils/cli.py", "/..%2f..%2fetc/passwd", "/demo_page/demo.js", "/demo.jsx", "/demoXjs", "/widget.js", "/api/",
+    "/../utils/settings.py", "/..%2f..%2fetc/passwd", "/page/demo.js", "/demo.jsx", "/demoXjs", "/widget.js", "/api/",
     "/api/warm_up", "/index.html", "//demo.js", "/static/demo.js",
 ])  # fmt: skip
 def test_other_paths_lead_nowhere(server, path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, thing_at, truth_of
 
-from utils.embedding_facts import (
+from utils.errors import CourseError
+from utils.evaluation.embedding_facts import (
     FACING_KINDS,
     QUESTIONS,
     answers_table,
@@ -14,9 +15,8 @@ from utils.embedding_facts import (
     invent_scenes_again,
     say_facing,
 )
-from utils.errors import CourseError
-from utils.scene_dataset import file_name
-from utils.scenes import COLOURS, KINDS, Scene
+from utils.scenes.dataset import file_name
+from utils.scenes.scene import COLOURS, KINDS, Scene
 
 TRAIN, VAL = scenes_of("train", 400), scenes_of("val", 120)
 COLOUR, SIZE, _, FACING = QUESTIONS

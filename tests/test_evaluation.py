@@ -16,13 +16,13 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from utils import evaluation
 from utils.architectures import next_word_model
-from utils.attention_course import attention_folder, attention_model_folder, grid_path
-from utils.caption_metrics import METRICS, read_coco_results
+from utils.attention.course import attention_folder, attention_model_folder, grid_path
+from utils.attention.model import build_visual_attention
 from utils.captions import START, caption_tokens_to_indices, invert_vocabulary
 from utils.errors import CourseError
-from utils.evaluation import (
+from utils.evaluation import evaluate as evaluation
+from utils.evaluation.evaluate import (
     TrainedModel,
     ValidationPictures,
     compare_with_people,
@@ -40,13 +40,13 @@ from utils.evaluation import (
     validation_pictures,
     ways_table,
 )
+from utils.evaluation.metrics import METRICS, read_coco_results
+from utils.evaluation.tokenizer import tokenize_all
 from utils.files import read_json, write_json
 from utils.generation import BeamSearch, Greedy, Sampling, generate_sentences
 from utils.model_folder import CaptionModel, save_caption_model
-from utils.show_and_tell import build_show_and_tell
-from utils.show_and_tell_course import show_and_tell_model_folder
-from utils.tokenizer import tokenize_all
-from utils.visual_attention import build_visual_attention
+from utils.show_and_tell.course import show_and_tell_model_folder
+from utils.show_and_tell.model import build_show_and_tell
 
 WAYS = {"greedy": Greedy(6), "beam, k = 1": BeamSearch(1, max_len=6), "sampling": Sampling(1.0, max_len=6)}
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from scene_samples import scenes_of, truth_of
 
-from utils import evaluation_plots
-from utils.caption_errors import Confusion, confuse_colours, score_by_things
-from utils.evaluation import ValidationPictures, evaluate_captions, people_diversity
-from utils.evaluation_page import best_and_worst, write_evaluation_page
-from utils.evaluation_plots import (
+from utils.evaluation import plots as evaluation_plots
+from utils.evaluation.caption_errors import Confusion, confuse_colours, score_by_things
+from utils.evaluation.evaluate import ValidationPictures, evaluate_captions, people_diversity
+from utils.evaluation.page import best_and_worst, write_evaluation_page
+from utils.evaluation.plots import (
     by_things_alt,
     by_things_figure,
     confusion_figure,
@@ -24,7 +24,7 @@ from utils.evaluation_plots import (
     plot_confusion,
     plot_quality_and_diversity,
 )
-from utils.scene_captions import describe_scene
+from utils.scenes.captions import describe_scene
 
 
 @pytest.fixture(scope="module")

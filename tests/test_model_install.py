@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.cli import main
+from utils.commands.main import main
 from utils.downloads import PAUSES
 from utils.errors import CourseError
 from utils.files import sha256_of

@@ -18,7 +18,7 @@ from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
 from utils import plots
-from utils.scene_scores import Score
+from utils.scenes.scores import Score
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7)]

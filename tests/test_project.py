@@ -17,11 +17,11 @@ from scene_samples import truth_of
 
 from tools.notebooks import REPOSITORY
 from utils.captioner import load_captioner
-from utils.cli_caption import SCENE_MODEL
 from utils.generation import generate_sentences
-from utils.scene_drawing import draw_crop
-from utils.scene_scores import score_captions
-from utils.scenes import invent_scene
+from utils.model_choice import SCENE_MODEL
+from utils.scenes.drawing import draw_crop
+from utils.scenes.scene import invent_scene
+from utils.scenes.scores import score_captions
 from utils.settings import read_settings
 
 needs_make = pytest.mark.skipif(not shutil.which("make") or os.name != "posix", reason="make is not installed")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from record_samples import picture, settings_for, small_scenes, write_data_set
 
-import utils.record_input
+import utils.scale.record_input
 from utils.errors import CourseError
 from utils.images import crop_and_resize
 from utils.quiet import keras, silenced_stderr
-from utils.record_input import (
+from utils.scale.record_input import (
     batches,
     check_shards,
     count_unreadable,
@@ -23,7 +23,7 @@ from utils.record_input import (
     name_damaged_shard,
     parse_example,
 )
-from utils.records import sequence_example, write_records
+from utils.scale.records import sequence_example, write_records
 
 with silenced_stderr():
     import tensorflow as tf
@@ -208,7 +208,9 @@ def test_long_captions_are_cut(folder):
 
 
 def test_every_epoch_has_every_example_once_in_another_order(folder, monkeypatch):
-    monkeypatch.setattr(utils.record_input, "SHUFFLE_BUFFER", 50)  # smaller than the data, as it is with real ones
+    monkeypatch.setattr(
+        utils.scale.record_input, "SHUFFLE_BUFFER", 50
+    )  # smaller than the data, as it is with real ones
     stored = sorted(
         record.numpy() for record in tf.data.TFRecordDataset([str(p) for p in find_shards(folder, "train")])
     )

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 from record_samples import picture, settings_for, small_scenes, write_data_set
 
-import utils.records
+import utils.scale.records
 from utils.captions import END, START, UNK, split_sentence
 from utils.dataset_files import read_captions
 from utils.datasets import get_dataset
 from utils.errors import CourseError
 from utils.images import decode_image_from_buf
 from utils.quiet import silenced_stderr
-from utils.record_vocabulary import read_word_counts
-from utils.records import as_jpeg, default_shard_count, read_record_facts, write_records
+from utils.scale.record_vocabulary import read_word_counts
+from utils.scale.records import as_jpeg, default_shard_count, read_record_facts, write_records
 
 with silenced_stderr():
     import tensorflow as tf
@@ -295,7 +295,7 @@ def test_pictures_whose_ids_are_no_numbers_are_numbered(tmp_path):
 
 def fail_after(monkeypatch, count: int, error: BaseException) -> None:
     """Have the writing of examples fail after so many."""
-    real, calls = utils.records.sequence_example, []
+    real, calls = utils.scale.records.sequence_example, []
 
     def failing(*args):
         calls.append(args)
@@ -303,7 +303,7 @@ def fail_after(monkeypatch, count: int, error: BaseException) -> None:
             raise error
         return real(*args)
 
-    monkeypatch.setattr(utils.records, "sequence_example", failing)
+    monkeypatch.setattr(utils.scale.records, "sequence_example", failing)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("broken disk")])

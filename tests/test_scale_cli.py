@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from utils import cli_scale
+from utils.commands import scale as cli_scale
 from utils.errors import CourseError
-from utils.scale_events import read_scalars
+from utils.scale.events import read_scalars
 from utils.settings import Settings
 
 COMMANDS = ("records", "train-records", "evaluate-records", "run-inference")

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_training
 
-from utils import scale_plots
 from utils.captions import UNK
-from utils.comparison import comparison_table
 from utils.datasets import get_dataset
 from utils.errors import CourseError
+from utils.evaluation.comparison import comparison_table
 from utils.images import image_members
-from utils.record_input import batches
-from utils.scale_course import (
+from utils.scale import plots as scale_plots
+from utils.scale.course import (
     demo_command,
     lesson_evaluation,
     lesson_model,
@@ -31,11 +30,12 @@ from utils.scale_course import (
     scale_lesson,
     seconds_of_training,
 )
-from utils.scale_evaluation import EvaluateNew, EvaluationPlan, evaluate_records, read_evaluations
-from utils.scale_events import open_writer, write_scalars
-from utils.scale_folder import ScaleFolders, copy_folder, load_trained_model, scale_folders
-from utils.scale_training import train_on_records
-from utils.scene_scores import read_scene_truths
+from utils.scale.evaluation import EvaluateNew, EvaluationPlan, evaluate_records, read_evaluations
+from utils.scale.events import open_writer, write_scalars
+from utils.scale.folder import ScaleFolders, copy_folder, load_trained_model, scale_folders
+from utils.scale.record_input import batches
+from utils.scale.training import train_on_records
+from utils.scenes.scores import read_scene_truths
 from utils.settings import read_settings
 
 
@@ -147,7 +147,7 @@ def test_a_folder_is_copied_once_and_whole(folders, tmp_path):
 def test_the_demonstration_is_a_command_of_the_course(finished_course, records, tmp_path):
     import argparse
 
-    from utils import cli_scale
+    from utils.commands import scale as cli_scale
 
     command = demo_command(finished_course.settings, records, tmp_path)
     assert command[:4] == [sys.executable, "-m", "utils", "train-records"]

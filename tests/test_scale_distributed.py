@@ -12,9 +12,9 @@ import pytest
 from scale_samples import distributed_training, tiny_cnn, tiny_config, tiny_records
 
 from utils.errors import CourseError
-from utils.scale_events import read_scalars
-from utils.scale_training import train_on_records
-from utils.scale_workers import free_ports, run_workers
+from utils.scale.events import read_scalars
+from utils.scale.training import train_on_records
+from utils.scale.workers import free_ports, run_workers
 
 TESTS = Path(__file__).resolve().parent
 ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]), "COURSE_PROGRESS": "off"}

@@ -12,11 +12,11 @@ import pytest
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_training
 
 from utils.errors import CourseError
-from utils.record_input import batches
-from utils.scale_evaluation import EvaluationPlan, Evaluator, evaluate_records, read_evaluations
-from utils.scale_events import open_writer, read_scalars, read_tags, write_scalars
-from utils.scale_folder import load_trained_model
-from utils.scale_training import train_on_records
+from utils.scale.evaluation import EvaluationPlan, Evaluator, evaluate_records, read_evaluations
+from utils.scale.events import open_writer, read_scalars, read_tags, write_scalars
+from utils.scale.folder import load_trained_model
+from utils.scale.record_input import batches
+from utils.scale.training import train_on_records
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_traini
 
 from utils.captions import END, START
 from utils.errors import CourseError
-from utils.record_input import decode_picture
-from utils.scale_folder import load_trained_model
-from utils.scale_inference import CaptionWithProbability, ScaleCaptioner, format_captions, read_photo, run_inference
-from utils.scale_training import LearningRate, train_on_records
+from utils.scale.folder import load_trained_model
+from utils.scale.inference import CaptionWithProbability, ScaleCaptioner, format_captions, read_photo, run_inference
+from utils.scale.record_input import decode_picture
+from utils.scale.training import LearningRate, train_on_records
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 from caption_samples import write_tiny_encoder
 from scale_samples import SIDE, tiny_cnn
 
-from utils import scale_model
 from utils.encoder import EncoderInfo, encoder_for, find_application, on_a_copy
 from utils.errors import CourseError
 from utils.quiet import keras
-from utils.scale_model import (
+from utils.scale import model as scale_model
+from utils.scale.model import (
     ScaleModelConfig,
     _on_pictures_of,
     build_scale_model,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scale_samples import tiny_cnn, tiny_config, tiny_records, tiny_training
 
-from utils import scale_training
 from utils.errors import CourseError
 from utils.files import read_json, write_json
 from utils.quiet import keras, silenced_stderr
-from utils.scale_devices import choose_precision, choose_strategy, format_tf_config
-from utils.scale_events import read_scalars
-from utils.scale_folder import find_checkpoint, load_trained_model
-from utils.scale_training import (
+from utils.scale import training as scale_training
+from utils.scale.devices import choose_precision, choose_strategy, format_tf_config
+from utils.scale.events import read_scalars
+from utils.scale.folder import find_checkpoint, load_trained_model
+from utils.scale.training import (
     PHASE_2,
     LearningRate,
     Trainee,

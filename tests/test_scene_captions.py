@@ -11,7 +11,7 @@ import pytest
 from scene_samples import scenes_of, thing_at, truth_of
 
 from utils.captions import split_sentence
-from utils.scene_captions import (
+from utils.scenes.captions import (
     CAPTIONS_PER_SCENE,
     COLOUR_WORDS,
     NOUNS,
@@ -20,8 +20,8 @@ from utils.scene_captions import (
     SIZE_WORDS,
     describe_scene,
 )
-from utils.scene_scores import COUNTS, count_claims, read_claims
-from utils.scenes import COLOURS, KINDS, PLACES, RELATIONS, SIZES, Scene
+from utils.scenes.scene import COLOURS, KINDS, PLACES, RELATIONS, SIZES, Scene
+from utils.scenes.scores import COUNTS, count_claims, read_claims
 
 RELATION_WORD = re.compile(r"\b(above|over|below|under|beneath|left|right)\b", re.IGNORECASE)
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from scene_samples import scenes_of
 
-import utils.scene_dataset
+import utils.scenes.dataset
 from utils.captions import get_captions_for_fns
-from utils.scene_captions import describe_scene
-from utils.scene_dataset import file_name, write_scene_dataset
-from utils.scene_drawing import draw_scene
-from utils.scene_scores import read_scene_truths
-from utils.scenes import COLOURS, KINDS, RELATIONS, all_relations
+from utils.scenes.captions import describe_scene
+from utils.scenes.dataset import file_name, write_scene_dataset
+from utils.scenes.drawing import draw_scene
+from utils.scenes.scene import COLOURS, KINDS, RELATIONS, all_relations
+from utils.scenes.scores import read_scene_truths
 
 COUNT = {"train": 12, "val": 10}
 SEED = 3
@@ -158,9 +158,9 @@ def test_an_interruption_ends_drawing_and_leaves_nothing(where, tmp_path, monkey
             raise KeyboardInterrupt
         return draw(*arguments) if where == "_encode" else real(*arguments)
 
-    real = utils.scene_dataset._member
-    monkeypatch.setattr(utils.scene_dataset, "_encode", draw)
-    monkeypatch.setattr(utils.scene_dataset, where, interrupt)
+    real = utils.scenes.dataset._member
+    monkeypatch.setattr(utils.scenes.dataset, "_encode", draw)
+    monkeypatch.setattr(utils.scenes.dataset, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_scene_dataset(tmp_path, 300, 1)
     assert list(tmp_path.iterdir()) == []

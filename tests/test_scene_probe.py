@@ -12,10 +12,10 @@ import pytest
 from scene_samples import scenes_of
 
 from utils.dataset_files import DatasetFiles
-from utils.scene_captions import describe_scene
-from utils.scene_dataset import file_name, instances_json
-from utils.scene_probe import probe_kinds
-from utils.scenes import COLOURS, KINDS, UNSEEN_PAIRS, Scene
+from utils.scenes.captions import describe_scene
+from utils.scenes.dataset import file_name, instances_json
+from utils.scenes.probe import probe_kinds
+from utils.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Scene
 
 SCENES = {"train": scenes_of("train", 600), "val": scenes_of("val", 100)}
 NAMES = {split: [file_name(split, index) for index in range(len(scenes))] for split, scenes in SCENES.items()}

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, truth_of
 
-from utils.scene_captions import NOUNS, describe_scene
-from utils.scene_dataset import file_name, instances_json
-from utils.scene_scores import (
+from utils.scenes.captions import NOUNS, describe_scene
+from utils.scenes.dataset import file_name, instances_json
+from utils.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS
+from utils.scenes.scores import (
     COUNTS,
     SceneTruth,
     carry_box_to_crop,
@@ -26,7 +27,6 @@ from utils.scene_scores import (
     score_captions,
     score_table,
 )
-from utils.scenes import COLOURS, KINDS, UNSEEN_PAIRS
 
 BALL_AND_KITE = SceneTruth(
     colours={"ball": "red", "kite": "blue"},

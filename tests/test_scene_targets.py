@@ -15,7 +15,7 @@ from tools.scene_targets import (
     random_crop_corner,
     scene_targets,
 )
-from utils.scenes import COLOURS, CROP_SIDE, KINDS, PLACES, Scene, all_relations
+from utils.scenes.scene import COLOURS, CROP_SIDE, KINDS, PLACES, Scene, all_relations
 
 BALL = thing_at("ball", "red", 40, 200, 90, 90)
 KITE = thing_at("kite", "blue", 200, 20, 40, 56, size="small")

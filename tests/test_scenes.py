@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, thing_at
 
-from utils.scenes import (
+from utils.scenes.scene import (
     COLOURS,
     CROP_SIDE,
     KINDS,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, toy_examples
 
-import utils.show_and_tell_course as course
+import utils.show_and_tell.course as course
 from utils.architectures import next_word_model
 from utils.captioner import load_captioner
 from utils.captions import END, PAD, START, UNK
@@ -20,7 +20,7 @@ from utils.files import read_json
 from utils.generation import BeamSearch, generate, generate_sentences
 from utils.quiet import keras
 from utils.settings import read_settings
-from utils.show_and_tell import (
+from utils.show_and_tell.model import (
     build_show_and_tell,
     caption_mask,
     log_word_frequencies,

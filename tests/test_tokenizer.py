@@ -12,8 +12,8 @@ import pytest
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from scene_samples import scenes_of
 
-from utils.scene_captions import describe_scene
-from utils.tokenizer import PUNCTUATION, tokenize, tokenize_all
+from utils.evaluation.tokenizer import PUNCTUATION, tokenize, tokenize_all
+from utils.scenes.captions import describe_scene
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos"
 BY_HAND = [

@@ -25,7 +25,7 @@ from tools.train_scene_encoder import (
     write_small_weights,
 )
 from utils.quiet import keras
-from utils.scenes import CROP_SIDE
+from utils.scenes.scene import CROP_SIDE
 
 SCENES = scenes_of("train", 12, seed=3)
 

@@ -11,14 +11,7 @@ from attention_samples import REGIONS, grid_examples, opinionated_attention, tin
 from caption_samples import FEATURES, VOCAB
 
 from utils.architectures import next_word_model
-from utils.captions import END, PAD, START, UNK
-from utils.errors import CourseError
-from utils.generation import BeamSearch, Greedy, Sampling, generate
-from utils.model_folder import CaptionModel, load_caption_model, save_caption_model
-from utils.quiet import keras
-from utils.settings import REPOSITORY
-from utils.training import TrainingPlan, compile_decoder, train_decoder
-from utils.visual_attention import (
+from utils.attention.model import (
     as_grid,
     attention_model,
     build_visual_attention,
@@ -29,6 +22,13 @@ from utils.visual_attention import (
     rearrange_attention_model,
     with_even_attention,
 )
+from utils.captions import END, PAD, START, UNK
+from utils.errors import CourseError
+from utils.generation import BeamSearch, Greedy, Sampling, generate
+from utils.model_folder import CaptionModel, load_caption_model, save_caption_model
+from utils.quiet import keras
+from utils.settings import REPOSITORY
+from utils.training import TrainingPlan, compile_decoder, train_decoder
 
 PLAN = TrainingPlan(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
 
@@ -243,7 +243,7 @@ def test_a_model_folder_keeps_the_model(tmp_path):
         "encoder_setting": "inception_v3", "features": "grid",
     }  # fmt: skip
     save_caption_model(CaptionModel(model, VOCAB, encoder), tmp_path)
-    assert "loads after `import utils.visual_attention`" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "loads after `import utils.attention.model`" in (tmp_path / "README.md").read_text(encoding="utf-8")
     loaded = load_caption_model(tmp_path)
     features, words = some_input()
     assert loaded.decoder.name == "visual_attention" and loaded.encoder["features"] == "grid"

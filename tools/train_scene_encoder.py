@@ -31,8 +31,8 @@ from utils.encoder import SCENE_WEIGHTS
 from utils.files import atomic_path
 from utils.progress import progress
 from utils.quiet import keras
-from utils.scene_drawing import draw_crop
-from utils.scenes import CROP_SIDE, Scene, invent_scene
+from utils.scenes.drawing import draw_crop
+from utils.scenes.scene import CROP_SIDE, Scene, invent_scene
 from utils.settings import REPOSITORY
 
 SCENE_SEED = 1_000

@@ -2,6 +2,6 @@
 
 import sys
 
-from utils.cli import main
+from utils.commands.main import main
 
 sys.exit(main())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from utils.attention.model import rearrange_attention_model
 from utils.decoder import rearrange_decoder
 from utils.errors import CourseError
 from utils.generation import NextWordModel
 from utils.quiet import keras
-from utils.show_and_tell import rearrange_show_and_tell
-from utils.visual_attention import rearrange_attention_model
+from utils.show_and_tell.model import rearrange_show_and_tell
 
 
 def next_word_model(model: keras.Model) -> NextWordModel:

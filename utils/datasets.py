@@ -20,7 +20,7 @@ from utils.dataset_folders import get_folder_dataset
 from utils.downloads import RESOURCES, fetch_resource
 from utils.files import sha256_of
 from utils.flickr import get_flickr8k, get_flickr30k
-from utils.scene_dataset import LICENCE, write_scene_dataset
+from utils.scenes.dataset import LICENCE, write_scene_dataset
 from utils.settings import Settings
 
 __all__ = ["RESOURCES", "DatasetFiles", "describe_files", "get_dataset"]

@@ -11,7 +11,7 @@ from utils.captions import END, PAD, START, UNK, invert_vocabulary
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
 from utils.quiet import keras
-from utils.scene_captions import NOUNS
+from utils.scenes.captions import NOUNS
 
 FORMAT = 1
 _KNOWS_SCENES = """The data set is made of drawn scenes: one to three things, each in one of a few colours. They are:

@@ -1,0 +1,1 @@
+"""Visual attention: the model, its training, and where it looks."""

@@ -1,0 +1,121 @@
+"""The command `python -m utils caption`: describe any pictures with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.commands.options import count, positive, share
+from utils.model_choice import DRAWINGS_ONLY, default_model
+from utils.settings import Settings
+
+if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
+    from utils.caption_photos import PictureCaptions
+    from utils.generation import Decoding
+
+_MANY = 8  # pictures; from here on a bar shows how far it is
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    command.add_argument(
+        "photos", nargs="+", metavar="PHOTO",
+        help="picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input",
+    )  # fmt: skip
+    command.add_argument(
+        "--model", metavar="FOLDER|NAME",
+        help="model folder, or the name of an installed model (default: the one of the last training, or else the one "
+        "that comes with the course)",
+    )  # fmt: skip
+    command.add_argument("--max-len", type=count, default=20, metavar="N", help="stop after N words (default: 20)")
+    way = command.add_mutually_exclusive_group()
+    way.add_argument("--beam", type=count, metavar="K", help="beam search: follow the K best captions at once")
+    way.add_argument("--sample", action="store_true", help="draw words by their probability (see --temperature)")
+    command.add_argument("--length-penalty", type=float, default=0.0, metavar="A", help="beam search: 1 favours longer")
+    command.add_argument("--temperature", type=positive, default=1.0, metavar="T", help="below 1: more cautious")
+    command.add_argument("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
+    command.add_argument("--top-p", type=share, metavar="P", help="draw among the fewest words of probability P")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, for machines")
+    form.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Caption pictures; the exit status is 1 when one of them could not be read."""
+    import numpy as np
+
+    from utils.caption_photos import caption_pictures
+    from utils.captioner import load_captioner
+    from utils.model_install import find_model
+    from utils.picture_sources import find_pictures
+
+    folder = find_model(options.model, settings) if options.model else default_model(settings)
+    captioner = load_captioner(folder, settings)
+    drawings_only = captioner.pictures_kind == "scenes"
+    if drawings_only and not options.json:
+        print(DRAWINGS_ONLY, file=sys.stderr)
+    sources = find_pictures(options.photos)
+    rng = np.random.default_rng(options.seed)
+    found = caption_pictures(captioner, sources, _decoding(options), rng, thumbnails=options.html is not None)
+    found = _watched(found, len(sources))
+    if options.json:
+        return _print_json(found, drawings_only)
+    return _write_page(found, options.html) if options.html else _print_lines(found)
+
+
+def _decoding(options: argparse.Namespace) -> Decoding:
+    """The way of choosing words that the options ask for."""
+    from utils.generation import BeamSearch, Greedy, Sampling
+
+    if options.beam:
+        return BeamSearch(options.beam, options.length_penalty, options.max_len)
+    if options.sample:
+        return Sampling(options.temperature, options.top_k, options.top_p, options.max_len)
+    return Greedy(options.max_len)
+
+
+def _watched(found: Iterator[PictureCaptions], count: int) -> Iterable[PictureCaptions]:
+    """The same with a progress bar, where it takes a while."""
+    from utils.progress import progress
+
+    return progress(found, total=count, description="Captioning", unit=" pictures") if count >= _MANY else found
+
+
+def _print_lines(found: Iterable[PictureCaptions]) -> int:
+    status = 0
+    for picture in found:
+        if picture.error is not None:
+            print(f"Error: {picture.error}", file=sys.stderr)
+            status = 1
+        elif len(picture.captions) == 1:
+            print(f"{picture.name}: {picture.caption}", flush=True)
+        else:
+            lines = [f"  {probability:.4f}  {sentence}" for sentence, probability in picture.captions]
+            print("\n".join([f"{picture.name}:", *lines]), flush=True)
+    return status
+
+
+def _print_json(found: Iterable[PictureCaptions], drawings_only: bool) -> int:
+    pictures = [picture.as_json() for picture in found]
+    print(json.dumps({"knows_drawings_only": drawings_only, "pictures": pictures}, indent=2, ensure_ascii=False))
+    return int(any("error" in picture for picture in pictures))
+
+
+def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
+    from utils.gallery import GalleryItem, write_gallery
+
+    status, items = 0, []
+    for picture in found:
+        if picture.error is not None:
+            print(f"Error: {picture.error}", file=sys.stderr)
+            status = 1
+        others = [f"{probability:.3f}  {sentence}" for sentence, probability in picture.captions]
+        lines = [picture.name, *(others if len(others) > 1 else [])]
+        items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
+    write_gallery(path, "Captions", {"": items})
+    print(f"Captions of {len(items)} pictures: {path}")
+    return status

@@ -1,0 +1,106 @@
+"""The course without notebooks: `python -m utils COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from utils.commands import caption, demo, evaluate, model, scale
+from utils.commands.options import add_settings
+from utils.errors import CourseError
+from utils.settings import Settings, read_settings
+
+_COMMANDS = {
+    "resources": "draw or download the pictures and captions, and show what there is",
+    "embed": "run the pictures through the encoder and keep the embeddings",
+    "prepare": "make the vocabulary and turn the captions into numbers",
+    "train": "train the decoder and leave a model folder",
+    "evaluate": "measure the captions of the trained models: metrics, truth, diversity, errors",
+    "caption": "describe pictures with a trained model",
+    "demo": "caption pictures on a page in the browser, and watch how",
+    "model": "install, list and pack trained models",
+}
+_ENVIRONMENT = {"dataset": "DATASET", "encoder": "ENCODER", "size": "COURSE_SIZE", "seed": "COURSE_SEED"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for what went wrong, 130 after Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    values = {name: getattr(options, option) for option, name in _ENVIRONMENT.items()}
+    given = {name: str(value) for name, value in values.items() if value is not None}
+    try:
+        return _RUN[options.command](read_settings({**os.environ, **given}), options)
+    except CourseError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's parser."""
+    parser = argparse.ArgumentParser(prog="python -m utils", description="Say What You See, without the notebooks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        add_settings(command)
+        if name in _ARGUMENTS:
+            _ARGUMENTS[name](command)
+    scale.add_commands(commands)
+    return parser
+
+
+def _resources(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.datasets import describe_files, get_dataset
+
+    files = get_dataset(settings)
+    for name, size, checksum in describe_files(files):
+        print(f"{name:<28} {size / 1e6:10.1f} MB  sha256 {checksum[:16]}…")
+    print(f"From: {files.source}\nLicence: {files.licence}")
+    return 0
+
+
+def _embed(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import extract_embeddings, load_embeddings
+
+    extract_embeddings(settings)
+    shapes = [f"{split} {load_embeddings(settings, split)[0].shape}" for split in ("train", "val")]
+    print("Embeddings: " + ", ".join(shapes))
+    return 0
+
+
+def _prepare(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import load_vocabulary, prepare_captions
+
+    prepare_captions(settings)
+    print(f"Vocabulary: {len(load_vocabulary(settings))} words")
+    return 0
+
+
+def _train(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import train
+
+    train(settings)
+    print(f"Model: {settings.model_folder}")
+    return 0
+
+
+_ARGUMENTS = {
+    "evaluate": evaluate.add_arguments,
+    "caption": caption.add_arguments,
+    "demo": demo.add_arguments,
+    "model": model.add_arguments,
+}
+_RUN = {
+    "resources": _resources,
+    "embed": _embed,
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": evaluate.run,
+    "caption": caption.run,
+    "demo": demo.run,
+    "model": model.run,
+    **scale.RUN,
+}

@@ -1,0 +1,1 @@
+"""How good captions are: metrics, errors, models side by side."""

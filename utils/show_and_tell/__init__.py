@@ -1,0 +1,1 @@
+"""Show and Tell: the picture as the first word of the LSTM."""
