@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,22 @@ class FinishedCourse:
         from utils.settings import read_settings
 
         return read_settings(self.environ)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_bars():
+    """No progress bars in the output of tests; those that test bars set the variable anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_PROGRESS", "off")
+        yield
+
+
+@pytest.fixture(scope="session")
+def records(finished_course) -> Path:
+    """Records of the scenes of the finished course; read only."""
+    from utils.scale.records import write_records
+
+    return write_records(finished_course.settings, shards={"train": 3, "val": 2}).folder
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from utils.quiet import keras
 from utils.scale.folder import model_config
 from utils.scale.model import ScaleModelConfig
-from utils.scale.records import write_records
 from utils.scale.training import LearningRate, ScaleTraining
 
 SIDE = 24
@@ -31,11 +30,6 @@ def tiny_config(records: Path, **sizes) -> ScaleModelConfig:
 def tiny_training(records: Path, folder: Path, steps: int, **options) -> ScaleTraining:
     options = {"batch_size": 8, "learning_rate": LearningRate(1e-2), "log_every": 1} | options
     return ScaleTraining(records, folder, steps, **options)
-
-
-def tiny_records(finished_course) -> Path:
-    """Records of the few scenes that all tests share; written once."""
-    return write_records(finished_course.settings, shards={"train": 3, "val": 2}).folder
 
 
 def distributed_training(records: Path, folder: Path) -> ScaleTraining:

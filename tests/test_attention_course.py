@@ -40,11 +40,9 @@ def trained(finished_course, tmp_path_factory):
     """A copy of the small course with grids, captions and a trained model; and the history of its training."""
     settings = replace(finished_course.settings, data_folder=tmp_path_factory.mktemp("attention") / "data")
     shutil.copytree(finished_course.settings.data_folder, settings.data_folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        extract_grids(settings)
-        prepare_attention_captions(settings)
-        return settings, train_attention(settings)
+    extract_grids(settings)
+    prepare_attention_captions(settings)
+    return settings, train_attention(settings)
 
 
 def test_the_mean_over_the_stored_regions_is_the_embedding_of_notebook_02(trained):

@@ -26,11 +26,6 @@ CAPTIONS = [["A red ball.", "Ein Bällchen"], ["Two dogs"], ["x", 'He says "hi',
 EMBEDS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
 @pytest.fixture
 def paths(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "captions.token", tmp_path / "features.npy"

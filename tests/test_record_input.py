@@ -35,10 +35,8 @@ SCENES = 240  # training examples: 48 scenes, 5 captions each
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Records of the small scenes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        settings = small_scenes(tmp_path_factory.mktemp("scenes"))
-        return write_records(settings, shards={"train": 5, "val": 3}).folder
+    settings = small_scenes(tmp_path_factory.mktemp("scenes"))
+    return write_records(settings, shards={"train": 5, "val": 3}).folder
 
 
 @pytest.fixture

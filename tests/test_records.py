@@ -32,11 +32,6 @@ TRAIN = {f"t{i}.jpg": picture(i, size=(40 + i, 60 - i)) for i in range(9)}
 VAL = {f"v{i}.jpg": picture(100 + i) for i in range(6)}
 
 
-@pytest.fixture(autouse=True)
-def _no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
 @pytest.fixture
 def settings(tmp_path):
     return settings_for(write_data_set(tmp_path / "own", TRAIN, VAL), tmp_path / "data")
@@ -45,10 +40,8 @@ def settings(tmp_path):
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """The small scenes and their records."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        settings = small_scenes(tmp_path_factory.mktemp("scenes"))
-        return settings, write_records(settings, shards={"train": 3, "val": 2})
+    settings = small_scenes(tmp_path_factory.mktemp("scenes"))
+    return settings, write_records(settings, shards={"train": 3, "val": 2})
 
 
 def read_as_im2txt(path: Path) -> list[SimpleNamespace]:

@@ -6,12 +6,11 @@ import math
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_training
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from utils.captions import UNK
 from utils.datasets import get_dataset
@@ -39,25 +38,13 @@ from utils.scenes.scores import read_scene_truths
 from utils.settings import read_settings
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
-@pytest.fixture(scope="module")
-def records(finished_course) -> Path:
-    return tiny_records(finished_course)
-
-
 @pytest.fixture(scope="module")
 def folders(records, tmp_path_factory) -> ScaleFolders:
     """A training of four steps, evaluated after each two."""
     made = ScaleFolders(tmp_path_factory.mktemp("made"))
     plan = EvaluationPlan(records, made.train, made.evaluation, examples=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        training = tiny_training(records, made.train, 4, save_every=2, keep=1)
-        train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(plan))
+    training = tiny_training(records, made.train, 4, save_every=2, keep=1)
+    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(plan))
     return made
 
 
@@ -70,7 +57,7 @@ def shown(monkeypatch) -> list[tuple]:
 
 def test_sizes_follow_from_the_settings(tmp_path):
     scenes, small = read_settings({}), read_settings({"COURSE_SIZE": "small"})
-    assert scale_lesson(scenes).side == 151 and scale_lesson(small).side == 75
+    assert scale_lesson(scenes).side == 203 and scale_lesson(small).side == 75
     assert sum(scale_lesson(small).steps) < 20 < sum(scale_lesson(scenes).steps) < 2_000
     photographs = scale_lesson(read_settings({"DATASET": str(tmp_path)}))
     assert photographs.side == 299 and sum(photographs.steps) > 10_000

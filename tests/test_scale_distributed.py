@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scale_samples import distributed_training, tiny_cnn, tiny_config, tiny_records
+from scale_samples import distributed_training, tiny_cnn, tiny_config
 
 from utils.errors import CourseError
 from utils.scale.events import read_scalars
@@ -22,9 +22,9 @@ PATIENCE = 240  # seconds; a quiet machine needs 15
 
 
 @pytest.fixture(scope="module")
-def runs(finished_course, tmp_path_factory) -> dict[str, Path]:
+def runs(records, tmp_path_factory) -> dict[str, Path]:
     """The same training by one process, by two, and by one with two devices."""
-    records, folder = tiny_records(finished_course), tmp_path_factory.mktemp("distributed")
+    folder = tmp_path_factory.mktemp("distributed")
     worker = [sys.executable, str(TESTS / "scale_worker.py")]
 
     def arguments(name: str) -> list[str]:
@@ -40,10 +40,8 @@ def runs(finished_course, tmp_path_factory) -> dict[str, Path]:
     assert outputs == [
         "2 replicas, chief True, step 5\n", "2 replicas, chief False, step 5\n", "2 replicas, chief True, step 5\n",
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        training, config = distributed_training(records, folder / "one"), tiny_config(records, dropout=0.0)
-        trainee = train_on_records(training, config, tiny_cnn)
+    training, config = distributed_training(records, folder / "one"), tiny_config(records, dropout=0.0)
+    trainee = train_on_records(training, config, tiny_cnn)
     np.savez(folder / "weights_one-0.npz", *trainee.model.get_weights())
     return {name: folder / name for name in ("one", "workers", "mirrored")} | {"folder": folder}
 

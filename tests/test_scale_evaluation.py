@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_training
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from utils.errors import CourseError
 from utils.scale.evaluation import EvaluationPlan, Evaluator, evaluate_records, read_evaluations
@@ -19,22 +19,10 @@ from utils.scale.record_input import batches
 from utils.scale.training import train_on_records
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
-@pytest.fixture(scope="module")
-def records(finished_course) -> Path:
-    return tiny_records(finished_course)
-
-
 @pytest.fixture(scope="module")
 def trained(records, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "train"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        train_on_records(tiny_training(records, folder, 6, save_every=3), tiny_config(records), tiny_cnn)
+    train_on_records(tiny_training(records, folder, 6, save_every=3), tiny_config(records), tiny_cnn)
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_records, tiny_training
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from utils.captions import END, START
 from utils.errors import CourseError
@@ -21,13 +21,11 @@ from utils.scale.training import LearningRate, train_on_records
 
 
 @pytest.fixture(scope="module")
-def trained(finished_course, tmp_path_factory) -> Path:
+def trained(records, tmp_path_factory) -> Path:
     """A training that has learned a few common words."""
-    records, folder = tiny_records(finished_course), tmp_path_factory.mktemp("trained") / "train"
+    folder = tmp_path_factory.mktemp("trained") / "train"
     training = tiny_training(records, folder, 40, learning_rate=LearningRate(3e-2), log_every=20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
+    train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
     return folder
 
 

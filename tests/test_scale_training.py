@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scale_samples import tiny_cnn, tiny_config, tiny_records, tiny_training
+from scale_samples import tiny_cnn, tiny_config, tiny_training
 
 from utils.errors import CourseError
 from utils.files import read_json, write_json
@@ -30,23 +30,11 @@ with silenced_stderr():
     import tensorflow as tf
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
-@pytest.fixture(scope="module")
-def records(finished_course) -> Path:
-    return tiny_records(finished_course)
-
-
 @pytest.fixture(scope="module")
 def phase_1(records, tmp_path_factory) -> Path:
     """The folder of a training of six steps."""
     folder = tmp_path_factory.mktemp("phase_1") / "train"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        train_on_records(tiny_training(records, folder, 6, save_every=2, keep=2), tiny_config(records), tiny_cnn)
+    train_on_records(tiny_training(records, folder, 6, save_every=2, keep=2), tiny_config(records), tiny_cnn)
     return folder
 
 

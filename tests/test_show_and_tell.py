@@ -32,11 +32,6 @@ from utils.training import TrainingPlan, fit_standardisation, train_decoder
 PAD_IDX = VOCAB[PAD]
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
 def tiny_model(seed: int = 0, word_size: int = 10, lstm_units: int = 14, **options) -> keras.Model:
     """A model whose random weights are so large that its predictions differ clearly."""
     keras.utils.set_random_seed(seed)
@@ -163,9 +158,7 @@ def test_it_learns_what_pictures_show():
 
 @pytest.fixture(scope="module")
 def trained(finished_course):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COURSE_PROGRESS", "off")
-        return course.train_show_and_tell(finished_course.settings)
+    return course.train_show_and_tell(finished_course.settings)
 
 
 def test_training_leaves_a_model_folder_that_captions(finished_course, trained):

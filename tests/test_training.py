@@ -33,11 +33,6 @@ PAD_IDX = VOCAB[PAD]
 PLAN = TrainingPlan(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
 
 
-@pytest.fixture(autouse=True)
-def no_bars(monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-
-
 @pytest.fixture(scope="module")
 def train() -> Examples:
     return toy_examples(24, seed=1)

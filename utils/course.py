@@ -32,7 +32,7 @@ from utils.generation import generate_sentences
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
-from utils.training import Examples, TrainingPlan, restore_checkpoint, train_decoder
+from utils.training import Examples, History, TrainingPlan, restore_checkpoint, train_decoder
 
 SPLITS = ("train", "val")
 _COMMANDS = {"02_extract_embeddings": "embed", "03_prepare_captions": "prepare"}
@@ -123,16 +123,22 @@ def train(settings: Settings) -> None:
 
 
 def save_model(
-    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingPlan, history: list[dict]
+    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingPlan, history: History
 ) -> None:
     """Write the settings' model folder."""
     captions = load_examples(settings, "train").captions
-    facts = {
-        "dataset": settings.dataset_name, "pictures": captions.n_pictures, "captions": len(captions.matrix),
-        "plan": asdict(plan), "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
-    }  # fmt: skip
+    facts = training_facts(settings, plan, captions.n_pictures, len(captions.matrix), history)
     encoder = _made_by("02_extract_embeddings", settings.work_folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(decoder, vocab, encoder, facts), settings.model_folder)
+
+
+def training_facts(
+    settings: Settings, plan: TrainingPlan, pictures: int, captions: int, history: History
+) -> dict[str, Any]:
+    """What a model folder remembers of a training."""
+    scores = {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")}
+    sizes = {"pictures": pictures, "captions": captions}
+    return {"dataset": settings.dataset_name, **sizes, "plan": asdict(plan), "scores": scores}
 
 
 def _map_array(path: Path) -> np.ndarray:
@@ -141,11 +147,20 @@ def _map_array(path: Path) -> np.ndarray:
 
 def _made_by(notebook: str, path: Path, read: Callable[[Path], Any]) -> Any:
     """Read a file that an earlier notebook makes."""
+    return read_made(path, read, f"Run the notebook {notebook} first, or `python -m utils {_COMMANDS[notebook]}`")
+
+
+def read_made(path: Path, read: Callable[[Path], Any], how: str) -> Any:
+    """Read a file that an earlier step makes.
+
+    Args:
+        how: what makes it, for the message.
+
+    Raises:
+        CourseError: if it is not there.
+    """
     if not path.exists():
-        raise CourseError(
-            f"{path.name} is not there yet. Run the notebook {notebook} first, or "
-            f"`python -m utils {_COMMANDS[notebook]}` (looked in {path.parent})."
-        )
+        raise CourseError(f"{path.name} is not there yet. {how} (looked in {path.parent}).")
     return read(path)
 
 

@@ -6,7 +6,7 @@ All of it lies in one folder beside what the other notebooks make, and nothing o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,10 @@ import numpy as np
 
 from utils.attention.model import TOP_WORDS, build_visual_attention, most_frequent_words
 from utils.captions import PAD, CaptionArrays, caption_tokens_to_indices, get_captions_for_fns, pack_captions
-from utils.course import SPLITS, encoder_facts, training_plan
+from utils.course import SPLITS, encoder_facts, read_made, training_facts, training_plan
 from utils.dataset_files import DatasetFiles
 from utils.datasets import get_dataset
 from utils.encoder import EncoderInfo, encoder_for
-from utils.errors import CourseError
 from utils.extraction import apply_model, check_space
 from utils.files import atomic_path, read_json, write_json
 from utils.images import image_members
@@ -148,20 +147,14 @@ def train_attention(settings: Settings, watch: Watch | None = None) -> History:
 def save_attention_model(settings: Settings, model: keras.Model, vocab: dict[str, int], history: History) -> None:
     """Write the model folder."""
     train = load_attention_examples(settings, "train")
-    facts = {
-        "dataset": settings.dataset_name, "pictures": train.captions.n_pictures,
-        "captions": len(train.captions.matrix), "plan": asdict(attention_plan(settings, train)),
-        "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
-    }  # fmt: skip
+    captions = train.captions
+    plan = attention_plan(settings, train)
+    facts = training_facts(settings, plan, captions.n_pictures, len(captions.matrix), history)
     encoder = _made(attention_folder(settings) / "encoder.json", read_json)
     save_caption_model(CaptionModel(model, vocab, encoder, facts), attention_model_folder(settings))
 
 
 def _made(path: Path, read: Callable[[Path], Any]) -> Any:
     """Read a file that an earlier step makes."""
-    if not path.exists():
-        raise CourseError(
-            f"{path.name} is not there yet. Run the notebook 08_visual_attention from its start, or extract_grids and "
-            f"prepare_attention_captions of utils.attention.course (looked in {path.parent})."
-        )
-    return read(path)
+    here = "extract_grids and prepare_attention_captions of utils.attention.course"
+    return read_made(path, read, f"Run the notebook 08_visual_attention from its start, or {here}")

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.captions import PAD, generate_vocabulary, get_captions_for_fns
-from utils.course import SPLITS, encoder_facts, load_embeddings
+from utils.course import SPLITS, encoder_facts, load_embeddings, read_made, training_facts
 from utils.dataset_files import DatasetFiles, make_once, stamp
 from utils.datasets import get_dataset
 from utils.encoder import encoder_for, imagenet_file
-from utils.errors import CourseError
 from utils.extraction import apply_model
 from utils.files import read_json, write_json
 from utils.model_folder import CaptionModel, save_caption_model
@@ -176,20 +175,13 @@ def save_show_and_tell(settings: Settings, model: keras.Model, vocab: dict[str, 
     """Write the model folder."""
     folder = show_and_tell_folder(settings)
     pictures = len(_made(folder / "file_names.json", read_json)["train"])
-    facts = {
-        "dataset": settings.dataset_name, "pictures": pictures, "captions": len(load_table(settings, "train")[1]),
-        "plan": asdict(show_and_tell_plan(settings)),
-        "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
-    }  # fmt: skip
+    captions = len(load_table(settings, "train")[1])
+    facts = training_facts(settings, show_and_tell_plan(settings), pictures, captions, history)
     encoder = _made(folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(model, vocab, encoder, facts), show_and_tell_model_folder(settings))
 
 
 def _made(path: Path, read: Callable[[Path], Any]) -> Any:
     """Read a file that an earlier step makes."""
-    if not path.exists():
-        raise CourseError(
-            f"{path.name} is not there yet. Run the notebook 07_show_and_tell from its start, or make_tables of "
-            f"utils.show_and_tell.course (looked in {path.parent})."
-        )
-    return read(path)
+    here = "make_tables of utils.show_and_tell.course"
+    return read_made(path, read, f"Run the notebook 07_show_and_tell from its start, or {here}")
