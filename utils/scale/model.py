@@ -67,6 +67,9 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     """Build the model: [pictures (batch, side, side, 3) from -1 to 1, words (batch, steps)] to the logits of each
     next word (batch, steps, vocabulary_size).
 
+    The features are normalised, picture by picture: how large they are depends on the CNN and on the side of the
+    pictures, and the LSTM should not have to adapt to that.
+
     Args:
         cnn: from pictures from -1 to 1 to features (batch, features), as `cnn_for` makes it.
     """
@@ -74,6 +77,7 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     words = layers.Input((None,), dtype="int32", name="words")
 
     features = PictureEncoder(cnn, name="picture_encoder")(pictures)
+    features = layers.LayerNormalization(center=False, scale=False, name="features")(features)
     picture_embed = layers.Dense(config.embedding_size, name="picture_embedding")(features)
     word_embeds = layers.Embedding(config.vocabulary_size, config.embedding_size, name="word_embedding")(words)
 
