@@ -18,17 +18,17 @@ from pycocoevalcap.rouge.rouge import Rouge
 from scene_samples import scenes_of
 
 from utils.errors import CourseError
+from utils.evaluation import java_programs
 from utils.evaluation import metrics as caption_metrics
+from utils.evaluation.coco_results import read_coco_results, write_coco_results
 from utils.evaluation.metrics import (
     METRICS,
     MetricScore,
     diversity,
     hallucination_rates,
     metrics_table,
-    read_coco_results,
     score_against_references,
     score_human_consistency,
-    write_coco_results,
 )
 from utils.evaluation.tokenizer import tokenize_all
 from utils.scenes.captions import describe_scene
@@ -60,8 +60,8 @@ def java_stand_in(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
 
     yield install
-    if caption_metrics._Meteor._current:
-        caption_metrics._Meteor._current.close()
+    if java_programs.Meteor._current:
+        java_programs.Meteor._current.close()
 
 
 def meteor_score(candidates=("a red ball", "a kite"), references=(("a red ball",), ("a blue kite",))) -> MetricScore:
@@ -207,7 +207,7 @@ def test_a_java_that_fails_is_said_in_a_line(java_stand_in):
 
 @ON_POSIX
 def test_a_java_that_hangs_is_ended_with_its_children(java_stand_in, monkeypatch):
-    monkeypatch.setattr(caption_metrics, "JAVA_ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(java_programs, "JAVA_ANSWERS_WITHIN", 0.5)
     java_stand_in("#!/bin/sh\nsleep 60\n")
     start = time.monotonic()
     assert "no answer within 0.5 seconds" in meteor_score().note
@@ -216,12 +216,12 @@ def test_a_java_that_hangs_is_ended_with_its_children(java_stand_in, monkeypatch
 
 @ON_POSIX
 def test_a_meteor_that_hangs_is_ended_with_its_children(java_stand_in, monkeypatch):
-    monkeypatch.setattr(caption_metrics, "METEOR_ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(java_programs, "METEOR_ANSWERS_WITHIN", 0.5)
     java_stand_in('#!/bin/sh\n[ "$1" = -version ] && exit 0\nsleep 60\n')
     start = time.monotonic()
     assert "no answer within 0.5 seconds" in meteor_score().note
     assert time.monotonic() - start < 10
-    assert caption_metrics._Meteor._current is None
+    assert java_programs.Meteor._current is None
 
 
 @ON_POSIX
@@ -255,9 +255,9 @@ def test_meteor_scores_the_whole_set_and_resamples_its_statistics(java_stand_in)
     score = meteor_score(["a red ball", "a kite"], [["a red ball"], ["some ||| kite"]])
     assert score.value == pytest.approx(4 / 5)
     assert (score.low, score.high) == pytest.approx((0.5, 1.0))
-    running = caption_metrics._Meteor._current
+    running = java_programs.Meteor._current
     assert meteor_score().value == pytest.approx(1.0)
-    assert caption_metrics._Meteor._current is running  # started once
+    assert java_programs.Meteor._current is running  # started once
 
 
 @ON_POSIX

@@ -10,8 +10,8 @@ import pytest
 
 from utils.commands import evaluate as cli_evaluate
 from utils.errors import CourseError
+from utils.evaluation.coco_results import read_coco_results, write_coco_results
 from utils.evaluation.evaluate import evaluation_folder, trained_models, validation_pictures
-from utils.evaluation.metrics import read_coco_results, write_coco_results
 from utils.files import read_json
 
 

@@ -22,6 +22,7 @@ from utils.attention.model import build_visual_attention
 from utils.captions import START, caption_tokens_to_indices, invert_vocabulary
 from utils.errors import CourseError
 from utils.evaluation import evaluate as evaluation
+from utils.evaluation.coco_results import read_coco_results
 from utils.evaluation.evaluate import (
     TrainedModel,
     ValidationPictures,
@@ -40,7 +41,7 @@ from utils.evaluation.evaluate import (
     validation_pictures,
     ways_table,
 )
-from utils.evaluation.metrics import METRICS, read_coco_results
+from utils.evaluation.metrics import METRICS
 from utils.evaluation.tokenizer import tokenize_all
 from utils.files import read_json, write_json
 from utils.generation import BeamSearch, Greedy, Sampling, generate_sentences

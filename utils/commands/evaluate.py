@@ -92,7 +92,7 @@ def _next_word_lines(models: Sequence[TrainedModel], next_words: dict[str, dict[
 
 def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
     """The captions of a file in COCO's results format, in the order of the pictures; others in it are passed over."""
-    from utils.evaluation.metrics import read_coco_results
+    from utils.evaluation.coco_results import read_coco_results
 
     captions = read_coco_results(path)
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]

@@ -34,6 +34,7 @@ from utils.dataset_files import DatasetFiles, read_captions
 from utils.datasets import get_dataset
 from utils.decoder import build_decoder, masked_accuracy, masked_crossentropy
 from utils.errors import CourseError
+from utils.evaluation.coco_results import write_coco_results
 from utils.evaluation.metrics import (
     METRICS,
     MetricScore,
@@ -41,7 +42,6 @@ from utils.evaluation.metrics import (
     hallucination_rates,
     score_against_references,
     score_human_consistency,
-    write_coco_results,
 )
 from utils.files import read_json, slug, write_json
 from utils.generation import BeamSearch, Decoding, Greedy, NextWordModel, Sampling, generate_sentences

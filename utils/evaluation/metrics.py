@@ -7,16 +7,9 @@ fails, they are left out with a line that says why.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import math
-import os
-import shutil
-import signal
-import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,22 +19,16 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from utils.errors import CourseError
+from utils.evaluation.java_programs import JAVA_OPTIONS, REFERENCE_FOLDER, Meteor, NotMeasured, run_java, working_java
 from utils.evaluation.tokenizer import tokenize, tokenize_all
 from utils.files import read_json, write_json
 from utils.scenes.scores import SceneTruth, read_claims
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
-JAVA_ANSWERS_WITHIN = 30.0
-"""Seconds that `java -version` may take."""
-METEOR_ANSWERS_WITHIN = 600.0
-"""Seconds that METEOR may take for one set of captions; reading its paraphrases alone takes up to a minute."""
 SPICE_ANSWERS_WITHIN = 3600.0
-
-_REFERENCE_FOLDER = Path(bleu_scorer.__file__).resolve().parents[1]
-_METEOR_JAR = _REFERENCE_FOLDER / "meteor" / "meteor-1.5.jar"
-_SPICE_FOLDER = _REFERENCE_FOLDER / "spice"
+"""Seconds that SPICE may take for one set of captions."""
+_SPICE_FOLDER = REFERENCE_FOLDER / "spice"
 _CORENLP_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
-_JAVA_OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
 
 
 @dataclass(frozen=True)
@@ -69,10 +56,6 @@ class _Measured:
     values: np.ndarray
     per_picture: np.ndarray
     scores_of: Callable[[np.ndarray, int], np.ndarray]
-
-
-class _NotMeasured(Exception):
-    """Why a metric cannot be had here."""
 
 
 def score_against_references(
@@ -161,9 +144,9 @@ def _measure(sets: Sequence[_Set], java: bool) -> tuple[list[list[_Measured]], d
     for names, measure in _MEASURES.items():
         try:
             if not java and measure in (_meteor, _spice):
-                raise _NotMeasured("the metrics that need Java were switched off")
+                raise NotMeasured("the metrics that need Java were switched off")
             measured.append([measure(*one_set) for one_set in sets])
-        except _NotMeasured as reason:
+        except NotMeasured as reason:
             notes[names[0]] = f"{names[0]}: not measured, because {reason}."
     return measured, notes
 
@@ -180,7 +163,7 @@ def _with_intervals(
             resampled = np.mean(
                 [one.scores_of(sums[:, i * width : (i + 1) * width], pictures) for i, one in enumerate(rounds)], axis=0
             )
-        except _NotMeasured as reason:
+        except NotMeasured as reason:
             note = f"{rounds[0].names[0]}: not measured, because {reason}."
             scores |= {name: MetricScore(math.nan, math.nan, math.nan, note) for name in rounds[0].names}
             continue
@@ -257,7 +240,7 @@ def _cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> _M
 
 def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> _Measured:
     """METEOR 1.5 (Denkowski and Lavie 2014, https://aclanthology.org/W14-3348), of the whole set."""
-    meteor = _Meteor.running()
+    meteor = Meteor.running()
     with meteor.answering():
         statistics = [
             meteor.ask("SCORE ||| " + " ||| ".join([*map(_without_bars, group), _without_bars(hypothesis)]))
@@ -279,152 +262,33 @@ def _without_bars(caption: str) -> str:
 
 def _meteor_of_sums(sums: np.ndarray, _pictures: int) -> np.ndarray:
     """METEOR (rows, 1) from sums of its statistics over pictures."""
-    meteor = _Meteor.running()
+    meteor = Meteor.running()
     with meteor.answering():
         return np.array(meteor.evaluate([" ".join(f"{number:.1f}" for number in row) for row in sums])[:-1])[:, None]
-
-
-class _Meteor:
-    """The Java program METEOR, started once and kept until Python ends, since it reads its data for up to a minute."""
-
-    _current: _Meteor | None = None
-
-    def __init__(self) -> None:
-        command = [_working_java(), *_JAVA_OPTIONS, "-Xmx2G", "-jar", str(_METEOR_JAR), "-", "-", "-stdio", "-l", "en"]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the program)
-        self._process = subprocess.Popen(
-            [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-            encoding="utf-8", cwd=_METEOR_JAR.parent, start_new_session=True,
-        )  # fmt: skip
-        atexit.register(self.close)
-
-    @classmethod
-    def running(cls) -> _Meteor:
-        """The running program; starts it where there is none."""
-        if cls._current is None:
-            cls._current = cls()
-        return cls._current
-
-    def close(self) -> None:
-        """End the program and all that it started."""
-        type(self)._current = None
-        atexit.unregister(self.close)
-        _kill(self._process)
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            with contextlib.suppress(OSError):
-                stream.close()
-
-    @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
-        """Bound the time that the questions of this block take; a program that fails or hangs is ended."""
-        overdue = threading.Event()
-        timer = threading.Timer(METEOR_ANSWERS_WITHIN, lambda: (overdue.set(), _kill(self._process)))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except (OSError, ValueError, EOFError) as error:
-            late = f"it gave no answer within {METEOR_ANSWERS_WITHIN:g} seconds"
-            reason = late if overdue.is_set() else f"its Java program failed ({self._last_words() or error})"
-            self.close()
-            raise _NotMeasured(reason) from error
-        except BaseException:  # interrupted between question and answer, the next answer would be a wrong one
-            self.close()
-            raise
-        finally:
-            timer.cancel()
-
-    def ask(self, question: str) -> str:
-        """One line to the program, one line back."""
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def evaluate(self, statistics: Sequence[str]) -> list[float]:
-        """The score of each line of statistics, and last that of all together."""
-        first = self.ask("EVAL ||| " + " ||| ".join(statistics))
-        return [float(first), *(float(self._answer()) for _ in statistics)]
-
-    def _answer(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
-            raise EOFError("it ended")
-        return line.strip()
-
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        return _last_line(self._errors.read())
 
 
 def _spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> _Measured:
     """SPICE (Anderson et al. 2016, https://arxiv.org/abs/1607.08822). CoreNLP is never downloaded, only used."""
     missing = [jar for jar in _CORENLP_JARS if not (_SPICE_FOLDER / "lib" / jar).exists()]
     if missing:
-        raise _NotMeasured(f"{' and '.join(missing)} of Stanford CoreNLP are not in pycocoevalcap's folder spice/lib")
-    java = _working_java()
+        raise NotMeasured(f"{' and '.join(missing)} of Stanford CoreNLP are not in pycocoevalcap's folder spice/lib")
+    java = working_java()
     sets = zip(hypotheses, references, strict=True)
     questions = [{"image_id": i, "test": hypothesis, "refs": list(group)} for i, (hypothesis, group) in enumerate(sets)]
     with tempfile.TemporaryDirectory(prefix="spice_", ignore_cleanup_errors=True) as folder:
         asked, answered = Path(folder, "in.json"), Path(folder, "out.json")
         write_json(questions, asked)
-        command = [java, *_JAVA_OPTIONS, "-Xmx8G", "-jar", "spice-1.0.jar", str(asked), "-out", str(answered)]
-        _run([*command, "-subset", "-silent"], SPICE_ANSWERS_WITHIN, _SPICE_FOLDER)
+        command = [java, *JAVA_OPTIONS, "-Xmx8G", "-jar", "spice-1.0.jar", str(asked), "-out", str(answered)]
+        run_java([*command, "-subset", "-silent"], SPICE_ANSWERS_WITHIN, _SPICE_FOLDER)
         try:
             found = {answer["image_id"]: float(answer["scores"]["All"]["f"]) for answer in read_json(answered)}
             per_picture = np.array([found[i] for i in range(len(questions))])
         except (CourseError, KeyError, TypeError, ValueError) as error:
-            raise _NotMeasured("its Java program left no scores") from error
+            raise NotMeasured("its Java program left no scores") from error
     return _Measured(("SPICE",), np.array([per_picture.mean()]), per_picture[:, None], _mean_of_sums)
 
 
 _MEASURES = {METRICS[:4]: _bleu, ("METEOR",): _meteor, ("ROUGE-L",): _rouge, ("CIDEr",): _cider, ("SPICE",): _spice}
-
-
-def _working_java() -> str:
-    """The path of a Java runtime that runs."""
-    java = shutil.which("java")
-    if java is None:
-        raise _NotMeasured("no Java runtime was found (there is no program named java on the PATH)")
-    _run([java, "-version"], JAVA_ANSWERS_WITHIN)
-    return java
-
-
-def _run(command: Sequence[str], limit: float, folder: Path | None = None) -> None:
-    """Run a Java program to its end, with no pipe that a child of it could keep open."""
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder, start_new_session=True
-            )
-        except OSError as error:
-            raise _NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
-        try:
-            status = process.wait(limit)
-        except subprocess.TimeoutExpired as error:
-            raise _NotMeasured(f"{command[0]} gave no answer within {limit:g} seconds") from error
-        finally:
-            _kill(process)
-        if status:
-            said.seek(0)
-            raise _NotMeasured(
-                f"{command[0]} ended with status {status} ({_last_line(said.read()) or 'saying nothing'})"
-            )
-
-
-def _kill(process: subprocess.Popen) -> None:
-    """End a process and, where the system has process groups, all that it started."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-    process.wait()
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", errors="replace").split("\n")
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
 
 
 def diversity(candidates: Sequence[str]) -> dict[str, float]:
@@ -492,58 +356,3 @@ def _show(score: MetricScore | None) -> str:
     if score is None or math.isnan(score.value):
         return "none"
     return f"{100 * score.value:.1f} ({100 * score.low:.1f}-{100 * score.high:.1f})"
-
-
-def write_coco_results(
-    path: str | Path, image_ids: Sequence[int], captions: Sequence[str], known_ids: Collection[int] | None = None
-) -> None:
-    """Write captions in COCO's results format, `[{"image_id": 42, "caption": "..."}]`, which other evaluators read.
-
-    Args:
-        path: of the JSON file.
-        image_ids: the picture of each caption, each picture once.
-        captions: one for each picture.
-        known_ids: the pictures of the data set; None accepts any.
-
-    Raises:
-        CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
-    """
-    if len(image_ids) != len(captions):
-        raise CourseError(f"{path} was not written: {len(image_ids)} pictures but {len(captions)} captions.")
-    numbers = [int(i) if isinstance(i, np.integer) else i for i in image_ids]
-    results = [{"image_id": i, "caption": caption} for i, caption in zip(numbers, captions, strict=True)]
-    _check_results(results, known_ids, f"{path} was not written")
-    write_json(results, path)
-
-
-def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None) -> dict[int, str]:
-    """Read a file in COCO's results format: id of the picture to its caption, in the order of the file.
-
-    Raises:
-        CourseError: if the file is missing or is not of that form, a picture comes twice or is not a known one.
-    """
-    results = read_json(path)
-    if not isinstance(results, list):
-        raise CourseError(f'{path} is not in COCO\'s results format, a list [{{"image_id": 42, "caption": "..."}}].')
-    _check_results(results, known_ids, f"{path} cannot be used")
-    return {result["image_id"]: result["caption"] for result in results}
-
-
-def _check_results(results: Sequence, known_ids: Collection[int] | None, trouble: str) -> None:
-    """Raise a CourseError about the first entry that is not as it should be."""
-    seen, known = set(), None if known_ids is None else set(known_ids)
-    for number, result in enumerate(results):
-        if not isinstance(result, dict) or not {"image_id", "caption"} <= result.keys():
-            raise CourseError(f"{trouble}: entry {number} has no image_id and caption.")
-        image_id, caption = result["image_id"], result["caption"]
-        if not isinstance(image_id, int) or isinstance(image_id, bool):
-            raise CourseError(f"{trouble}: the image_id of entry {number} is {image_id!r}, not a whole number.")
-        if not isinstance(caption, str):
-            raise CourseError(f"{trouble}: the caption of picture {image_id} is {caption!r}, not a text.")
-        if image_id in seen:
-            raise CourseError(f"{trouble}: picture {image_id} comes twice. Keep one caption a picture.")
-        if known is not None and image_id not in known:
-            raise CourseError(
-                f"{trouble}: the data set has no picture {image_id}. Bring captions of the same pictures."
-            )
-        seen.add(image_id)
