@@ -12,13 +12,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from caption_samples import write_tiny_encoder
+from PIL import Image
 
 from utils.commands.main import main
 from utils.downloads import PAUSES
 from utils.errors import CourseError
-from utils.files import sha256_of
+from utils.files import read_json, sha256_of, write_json
+from utils.model_choice import find_model, installed_models, models_folder
 from utils.model_folder import load_caption_model
-from utils.model_install import describe_models, find_model, install_model, installed_models, models_folder, pack_model
+from utils.model_install import describe_models, install_model, pack_model
 
 
 @pytest.fixture
@@ -124,6 +127,57 @@ def test_an_unknown_name_lists_the_known_ones(settings, folder):
     install_model(str(folder), settings, "mine")
     with pytest.raises(CourseError, match=r"no model 'yours'.*mine"):
         find_model("yours", settings)
+
+
+def test_who_gets_a_model_learns_which_encoder_is_missing_and_where_it_goes(
+    course_environ, folder, tmp_path, monkeypatch, capsys
+):
+    encoder = Path(course_environ.environ["ENCODER"])
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ENCODER", "")
+    assert main(["model", "pack", "--model", str(folder), str(tmp_path / "trip.zip")]) == 0
+    assert "needs the encoder tiny.keras, too" in capsys.readouterr().out
+    assert main(["model", "install", str(tmp_path / "trip.zip")]) == 0
+    said = capsys.readouterr().out
+    assert f"put it into {tmp_path / 'data'}" in said and "--encoder FOLDER/tiny.keras" in said
+    Image.new("RGB", (40, 40), "green").save(tmp_path / "photo.png")
+    caption = ["caption", "--with-keras", "--model", "trip", str(tmp_path / "photo.png")]
+    assert main(caption) == 1
+    assert f"Or put it into {tmp_path / 'data'}" in capsys.readouterr().err
+    shutil.copy(encoder, tmp_path / "data" / "tiny.keras")
+    assert main(caption) == 0
+
+
+def test_an_encoder_that_is_packed_with_its_model_is_all_that_is_needed(
+    course_environ, folder, tmp_path, monkeypatch, capsys
+):
+    packed = tmp_path / "whole.zip"
+    assert main(["model", "pack", "--with-encoder", "--model", str(folder), str(packed)]) == 0
+    assert "licence" in capsys.readouterr().out
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ENCODER", "")
+    assert main(["model", "install", str(packed)]) == 0
+    assert "Use it: python -m utils caption --model whole PHOTO" in capsys.readouterr().out
+    Image.new("RGB", (40, 40), "green").save(tmp_path / "photo.png")
+    assert main(["caption", "--with-keras", "--model", "whole", str(tmp_path / "photo.png")]) == 0
+
+
+def test_another_encoder_is_neither_packed_nor_installed(settings, folder, tmp_path):
+    other = write_tiny_encoder(tmp_path / "other.keras", seed=5)
+    with pytest.raises(CourseError, match="other weights"):
+        pack_model(folder, tmp_path / "a.zip", replace(settings, encoder=str(other)))
+    shutil.copy(other, folder / "encoder.keras")
+    with pytest.raises(CourseError, match="other weights"):
+        install_model(str(folder), settings)
+    assert not (tmp_path / "a.zip").exists() and not installed_models(settings)
+
+
+def test_an_encoder_that_everybody_has_is_not_packed(settings, folder, tmp_path):
+    facts = read_json(folder / "model.json")
+    facts["encoder"] |= {"encoder_setting": "inception_v3", "name": "inception_v3"}
+    write_json(facts, folder / "model.json")
+    with pytest.raises(CourseError, match="inception_v3 of Keras.*leave --with-encoder out"):
+        pack_model(folder, tmp_path / "a.zip", settings)
 
 
 def test_the_commands_work_together(course_environ, folder, tmp_path, monkeypatch, capsys):

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from utils.decoding import NEVER, BeamSearch, SpecialTokens
 from utils.quiet import keras
-from utils.word_choice import NEVER, SpecialTokens, Tensor
+from utils.word_choice import Tensor
 
 ops = keras.ops
 NextWord = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
 """From words (rows,) and a state to the log-probabilities of the next words (rows, vocabulary) and the new state."""
-
-
-@dataclass(frozen=True)
-class BeamSearch:
-    """Follow the k best captions at once.
-
-    Attributes:
-        k: how many captions are followed, and found, for each picture.
-        length_penalty: captions are ranked by log-probability / words ** length_penalty. 0 ranks by
-            probability, which favours short captions; 1 by the mean over the words.
-        max_len: stop after so many words.
-    """
-
-    k: int = 3
-    length_penalty: float = 0.0
-    max_len: int = 20
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"Beam search follows 1 caption or more, not {self.k}.")
 
 
 def best_continuations(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

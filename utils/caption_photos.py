@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.captioner import Captioner
+from utils.ahead import map_ahead
 from utils.captions import indices_to_sentence
+from utils.decoding import Decoding
 from utils.errors import CourseError
-from utils.extraction import map_ahead
-from utils.generation import Decoding, generate
 from utils.images import crop_and_resize, thumbnail
 from utils.picture_sources import PictureSource
+
+if TYPE_CHECKING:  # an exported captioner has no need of Keras
+    from utils.captioner import Captioner
+    from utils.fast.captioner import FastCaptioner
 
 _THUMBNAIL_SIDE = 240
 
@@ -49,7 +52,7 @@ class PictureCaptions:
 
 
 def caption_pictures(
-    captioner: Captioner,
+    captioner: Captioner | FastCaptioner,
     sources: Sequence[PictureSource],
     how: Decoding,
     rng: np.random.Generator | None = None,
@@ -65,7 +68,7 @@ def caption_pictures(
     """
 
     def read(batch: Sequence[PictureSource]) -> list[PictureCaptions | tuple]:
-        return [_read(source, captioner.encoder.input_shape, thumbnails) for source in batch]
+        return [_read(source, captioner.input_shape, thumbnails) for source in batch]
 
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
     for pictures in map_ahead(read, batches):
@@ -94,12 +97,12 @@ def _read(
 
 
 def _caption(
-    images: Sequence[np.ndarray], captioner: Captioner, how: Decoding, rng: np.random.Generator | None
+    images: Sequence[np.ndarray], captioner: Captioner | FastCaptioner, how: Decoding, rng: np.random.Generator | None
 ) -> list[list[tuple[str, float]]]:
     """Captions with their probabilities for each of some pictures."""
     if not images:
         return []
-    found = generate(captioner.model, captioner.embed(np.stack(images)), captioner.vocab, how, rng)
+    found = captioner.generate(captioner.embed(np.stack(images)), how, rng)
     return [
         [
             (indices_to_sentence(indices, captioner.vocab), float(np.exp(total)))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils.architectures import next_word_model
-from utils.encoder import EncoderInfo, encoder_for
+from utils.decoding import BeamSearch, Decoding, GeneratedCaptions, Greedy, Sampling
+from utils.encoder import EncoderInfo, encoder_for, with_features
 from utils.errors import CourseError
-from utils.generation import BeamSearch, Decoding, Greedy, NextWordModel, Sampling, generate_sentences
+from utils.generation import NextWordModel, generate, generate_sentences
 from utils.images import crop_and_resize
-from utils.model_folder import CaptionModel, load_caption_model
+from utils.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
+from utils.quiet import keras
 from utils.settings import Settings
+
+_CALLED_DIRECTLY = 2
+"""So many batches are encoded before the encoder is compiled, which takes as long as several of them."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,34 @@ class Captioner:
     model: NextWordModel
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
+    _calls: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.encoder.input_shape
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
-        return self.encoder.model.predict_on_batch(self.encoder.preprocess_for_model(images))
+        pictures = self.encoder.preprocess_for_model(images)
+        if next(self._calls) < _CALLED_DIRECTLY:
+            return keras.ops.convert_to_numpy(self.encoder.model(pictures, training=False))
+        return self.encoder.model.predict_on_batch(pictures)
+
+    def compile_encoder(self) -> None:
+        """Have the encoder ready for many pictures, one after the other."""
+        black = np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8")
+        for _ in range(_CALLED_DIRECTLY + 1):
+            self.embed(black)
+
+    def generate(
+        self,
+        features: np.ndarray,
+        how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+        rng: np.random.Generator | None = None,
+    ) -> GeneratedCaptions:
+        """Captions of embedded pictures."""
+        return generate(self.model, features, self.vocab, how, rng)
 
 
 def generate_caption(
@@ -77,17 +108,17 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     return Captioner(encoder, next_word_model(model.decoder), model.vocab, model.encoder["pictures_kind"])
 
 
-def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
-    """The encoder that a model was trained with; refuses one with other weights."""
+def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:
+    """The encoder that a model was trained with; refuses one with other weights.
+
+    Args:
+        loaded: encoders that are there already: one with the model's weights is used, and not loaded again.
+    """
     known = model.encoder
-    setting = known["encoder_setting"]
-    if setting.endswith(".keras"):  # the model knows the file's name but not where it is; its checksum tells the rest
-        if not settings.encoder.endswith(".keras"):
-            raise CourseError(
-                f"The model was trained with the encoder {setting}, a file of your own. Say where it is: "
-                f"--encoder FOLDER/{setting}, or ENCODER=FOLDER/{setting} in the environment."
-            )
-        setting = settings.encoder
+    for encoder in loaded:
+        if encoder.weights_checksum == known["weights_checksum"] and encoder.features != "fc2":
+            return with_features(encoder, known.get("features", "mean"))
+    setting = str(find_encoder_file(model, settings)) if model.encoder_file else known["encoder_setting"]
     features = known.get("features", "mean")
     encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting), features)
     if encoder.weights_checksum != known["weights_checksum"]:
@@ -96,6 +127,28 @@ def encoder_of(model: CaptionModel, settings: Settings) -> EncoderInfo:
             f"weights ({encoder.weights}). Bring the same weights, or train the model again."
         )
     return encoder
+
+
+def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
+    """The `.keras` file of a model's encoder: which the settings name, or beside the model, or in the data folder.
+
+    The model knows the file's name but not where it is; its checksum tells whether it is the right one.
+
+    Raises:
+        CourseError: if it is nowhere; says where to put it.
+    """
+    if settings.encoder.endswith(".keras"):
+        return Path(settings.encoder)
+    name = Path(str(model.encoder_file)).name
+    beside = [model.folder / ENCODER_FILE] if model.folder else []
+    for path in [*beside, settings.data_folder / name]:
+        if path.is_file():
+            return path
+    raise CourseError(
+        f"The model was trained with the encoder {name}, a file of your own. Say where it is: "
+        f"--encoder FOLDER/{name}, or ENCODER=FOLDER/{name} in the environment. Or put it into {settings.data_folder}, "
+        "where it is found."
+    )
 
 
 def read_picture(path: Path, captioner: Captioner) -> np.ndarray:

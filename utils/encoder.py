@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.downloads import fetch_resource, find_resource
 from utils.errors import CourseError
+from utils.fetching.record import checksum_of
+from utils.model_files import check_keras_file, check_weights_file
 from utils.quiet import keras
 from utils.settings import REPOSITORY, Settings
 
@@ -23,6 +27,13 @@ Preprocess = Callable[[np.ndarray], np.ndarray]
 
 SCENE_WEIGHTS = REPOSITORY / "data" / "inception_v3_scenes.weights.h5"
 """InceptionV3 as this course trained it on drawn scenes."""
+
+DOWNLOADED_WEIGHTS = {
+    ("inception_v3", False): "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    ("vgg16", False): "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    ("vgg16", True): "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+}
+"""ImageNet weights, with or without the classifier, that the course downloads itself; Keras downloads all others."""
 
 _INPUT_SIDES = {"inception_v3": 299, "inception_resnet_v2": 299, "xception": 299, "nasnet_large": 331}
 _USUAL_INPUT_SIDE = 224
@@ -95,8 +106,7 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     """
     if features == "fc2":
         return vgg16_fc2(settings)
-    encoder = _encoder_of_means(settings)
-    return replace(encoder, model=without_mean(encoder.model), features="grid") if features == "grid" else encoder
+    return with_features(_encoder_of_means(settings), features)
 
 
 def _encoder_of_means(settings: Settings) -> EncoderInfo:
@@ -115,6 +125,21 @@ def _encoder_of_means(settings: Settings) -> EncoderInfo:
         raise CourseError(f"{error} The data folder is {settings.data_folder}.") from error
     checksum = weights_checksum(model)
     return EncoderInfo(model, preprocess, application.input_shape, settings.encoder_name, in_words, checksum)
+
+
+def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
+    """The same encoder, with the same weights in memory, giving "mean" or "grid" of a picture.
+
+    Raises:
+        CourseError: if it has no grid to give.
+    """
+    if features == encoder.features:
+        return encoder
+    if features == "grid":
+        return replace(encoder, model=without_mean(encoder.model), features="grid")
+    grid = encoder.model.layers[-1].input  # before the regions were put in a row
+    mean = keras.layers.GlobalAveragePooling2D()(grid)
+    return replace(encoder, model=keras.Model(encoder.model.input, mean, name=encoder.model.name), features="mean")
 
 
 def without_mean(encoder: keras.Model) -> keras.Model:
@@ -140,11 +165,11 @@ def vgg16_fc2(settings: Settings) -> EncoderInfo:
         CourseError: if the weights are not in the data folder and cannot be downloaded.
     """
     application = find_application("vgg16")
-    by_hand = imagenet_file("vgg16", settings.data_folder, with_classifier=True)
-    with explained_errors("vgg16", by_hand or "imagenet"):
-        cnn = application.build(include_top=True, weights=str(by_hand or "imagenet"))
+    weights = _imagenet_weights("vgg16", settings, with_classifier=True)
+    with explained_errors("vgg16", weights):
+        cnn = application.build(include_top=True, weights=str(weights))
     model = keras.Model(cnn.input, cnn.get_layer("fc2").output, name="vgg16_fc2_encoder")
-    in_words = f"ImageNet ({by_hand.name})" if by_hand else "ImageNet (downloaded by Keras)"
+    in_words = f"ImageNet ({weights.name})"
     preprocess, shape = on_a_copy(application.preprocess_input), application.input_shape
     return EncoderInfo(model, preprocess, shape, "vgg16", in_words, weights_checksum(model), "fc2")
 
@@ -159,6 +184,7 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
         CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.
     """
     try:
+        check_keras_file(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged model can raise nearly anything
         raise CourseError(f"{path} cannot be used as an encoder: {_why_not_loaded(path, error)}.") from error
@@ -228,6 +254,19 @@ def _as_floats(images: np.ndarray) -> np.ndarray:
     return np.array(images, dtype="float32")
 
 
+def affine_preprocessing(preprocess: Preprocess) -> tuple[list[float], list[float], bool]:
+    """What an encoder's preprocessing does to RGB 0..255: scale and shift of each channel, and whether the order of
+    the channels was turned around before.
+
+    All preprocessing of keras.applications is of this kind; what it makes of black, white and red tells the numbers.
+    """
+    black, white, red = (
+        np.array(preprocess(np.array(colour, dtype="float32").reshape(1, 1, 1, 3))).reshape(3)
+        for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0))
+    )
+    return ((white - black) / 255).tolist(), black.tolist(), bool(red[2] != black[2])
+
+
 def on_a_copy(preprocess_input: Preprocess) -> Preprocess:
     """Keras' own preprocessing would overwrite the array that it is given."""
 
@@ -242,8 +281,32 @@ def _weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
     """What `get_cnn_encoder` takes as weights, and the same in words."""
     if settings.pictures_kind == "scenes" and name == "inception_v3":
         return SCENE_WEIGHTS, f"trained on drawn scenes ({SCENE_WEIGHTS.name})"
-    by_hand = imagenet_file(name, settings.data_folder)
-    return (by_hand, f"ImageNet ({by_hand.name})") if by_hand else ("imagenet", "ImageNet (downloaded by Keras)")
+    weights = _imagenet_weights(name, settings)
+    return (weights, f"ImageNet ({weights.name})") if weights else ("imagenet", "ImageNet (downloaded by Keras)")
+
+
+def _imagenet_weights(name: str, settings: Settings, with_classifier: bool = False) -> Path | None:
+    """A file of ImageNet weights: from the data folder, or what Keras keeps, or downloaded; None leaves it to Keras.
+
+    Raises:
+        CourseError: if it has to be downloaded and cannot be had.
+    """
+    if by_hand := imagenet_file(name, settings.data_folder, with_classifier):
+        if by_hand.name in DOWNLOADED_WEIGHTS.values():
+            return fetch_resource(by_hand.name, settings.data_folder)  # which checks it, once
+        return by_hand
+    file_name = DOWNLOADED_WEIGHTS.get((name, with_classifier))
+    if file_name is None:
+        return None
+    kept, published = keras_downloads() / file_name, find_resource(file_name).checksum
+    if kept.is_file() and checksum_of(kept, "md5") == published.removeprefix("md5:"):
+        return kept
+    return fetch_resource(file_name, settings.data_folder)
+
+
+def keras_downloads() -> Path:
+    """The folder where Keras keeps the weights that it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
 def imagenet_file(name: str, folder: Path, with_classifier: bool = False) -> Path | None:
@@ -263,6 +326,11 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         hint = " It comes with the course: fetch the repository again." if Path(weights) == SCENE_WEIGHTS else ""
         raise CourseError(f"The weights file {weights} is missing.{hint}")
+    if weights not in (None, "imagenet"):
+        try:
+            check_weights_file(weights)
+        except CourseError as error:
+            raise CourseError(f"The weights in {weights} cannot be used: {error}. Bring a whole copy.") from error
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Skipping nested container")  # Keras says it of each layer, then fails
@@ -286,6 +354,8 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
     if not path.is_file():
         return "there is no such file"
     text = str(error)
+    if isinstance(error, CourseError):
+        return text
     if "Lambda" in text or "safe_mode" in text:
         return "it carries Python code (a Lambda layer), which is not run"
     if "Could not locate" in text:

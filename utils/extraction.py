@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import os
-import shutil
 import zipfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from utils.ahead import map_ahead
 from utils.encoder import Preprocess, weights_checksum
 from utils.errors import CourseError
-from utils.files import read_json, write_json
+from utils.files import check_space, read_json, write_json
 from utils.images import crop_and_resize, image_members, open_zip, read_member
 from utils.progress import progress
 from utils.quiet import keras
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
+from utils.texts import visible
 
 
 def apply_model(
@@ -99,21 +94,6 @@ def picture_batches(
     return map_ahead(prepare, (members[start : start + batch_size] for start in starts))
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
-    """Like `map`, but threads work on the next few items (`ahead`) while the caller is busy with a result."""
-    ahead = ahead or min(8, os.cpu_count() or 1)
-    items = iter(items)
-    pool = ThreadPoolExecutor(ahead)
-    try:
-        waiting = deque(pool.submit(function, item) for item in itertools.islice(items, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 class EmbeddingTable:
     """The embeddings of the pictures of a zip, filled batch by batch, in memory.
 
@@ -153,8 +133,8 @@ class EmbeddingTable:
             CourseError: if not one picture could be read.
         """
         if self.skipped:
-            print(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures.")
-            print("\n".join(f"  {name}: {reason}" for name, reason in self.skipped.items()))
+            print(visible(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures."))
+            print("\n".join(visible(f"  {name}: {reason}") for name, reason in self.skipped.items()))
         if not self.row_count:
             raise CourseError(f"None of the pictures in {self.zip_fn} could be read. Bring a whole copy.")
         return self._finished_rows(), self.file_names()
@@ -244,24 +224,6 @@ class StoredEmbeddingTable(EmbeddingTable):
     def _write_record(self, **more: Any) -> None:
         record = {"made_from": self.made_from, "members_done": self.members_done, "skipped": self.skipped}
         write_json(record | more, self.record)
-
-
-def check_space(path: Path, needed: int) -> None:
-    """Look whether there is room for a file.
-
-    Args:
-        path: where the file is to be; its folder exists.
-        needed: bytes that are still to be written.
-
-    Raises:
-        CourseError: if the disk has less than that left.
-    """
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:
-        raise CourseError(
-            f"{path} needs {needed / 1e6:,.0f} MB more on the disk, which has {free / 1e6:,.0f} MB left. "
-            "Make room, or set COURSE_DATA to a folder on another disk."
-        )
 
 
 def keep_first_rows(path: Path, count: int) -> None:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from utils.beam_search import BeamSearch, NextWord, search_beams
-from utils.captions import indices_to_sentence, split_sentence
-from utils.quiet import keras
-from utils.word_choice import (
+from utils.beam_search import NextWord, search_beams
+from utils.captions import split_sentence
+from utils.decoding import (
     NEVER,
+    BeamSearch,
+    Decoding,
+    GeneratedCaptions,
     Greedy,
     Sampling,
     SpecialTokens,
-    Tensor,
-    apply_temperature,
-    keep_top_k,
-    keep_top_p,
-    sample_rows,
     special_tokens,
-    take_most_probable,
 )
+from utils.quiet import keras
+from utils.word_choice import Tensor, apply_temperature, keep_top_k, keep_top_p, sample_rows, take_most_probable
 
 __all__ = [
     "BeamSearch", "CaptionSearch", "Decoding", "GeneratedCaptions", "Greedy", "NextWordModel", "Sampling",
@@ -63,29 +60,6 @@ class NextWordModel:
         """Probabilities of the next words (rows, vocabulary), and what is remembered after the given words (rows,)."""
         logits, *new = self.step_model.predict_on_batch([np.asarray(words, dtype=np.int32), *state])
         return ops.convert_to_numpy(ops.softmax(logits)), [*new, *state[len(new) :]]
-
-
-Decoding = Greedy | Sampling | BeamSearch
-
-
-@dataclass(frozen=True)
-class GeneratedCaptions:
-    """Captions of some pictures, the best of each picture first.
-
-    Attributes:
-        indices: (pictures, captions, max_len) int32, END after the last word.
-        log_probabilities: (pictures, captions), of the whole caption with its END, in nats; -inf where there
-            are fewer captions than asked for.
-        finished: (pictures, captions), whether END was reached within max_len words.
-    """
-
-    indices: np.ndarray
-    log_probabilities: np.ndarray
-    finished: np.ndarray
-
-    def sentences(self, vocab: dict[str, int]) -> list[str]:
-        """The best caption of each picture, as words."""
-        return [indices_to_sentence(captions[0], vocab) for captions in self.indices]
 
 
 def write_captions(

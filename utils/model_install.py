@@ -6,44 +6,21 @@ import os
 import shutil
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+from utils.captioner import encoder_of, find_encoder_file
 from utils.downloads import download
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, slug
-from utils.images import open_zip
-from utils.model_folder import load_caption_model
+from utils.images import open_zip, read_bounded
+from utils.model_choice import installed_models, models_folder
+from utils.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from utils.settings import Settings
 
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
+_ALL_PARTS = (*PARTS, ENCODER_FILE)  # the last one only where somebody gives it along
 _MOST_BYTES = 2_000_000_000  # of one part; a decoder has a few million
-
-
-def models_folder(settings: Settings) -> Path:
-    """Where installed models are."""
-    return settings.data_folder / "models"
-
-
-def find_model(name: str | Path, settings: Settings) -> Path:
-    """The folder of a model: a path, or the name of an installed one.
-
-    Raises:
-        CourseError: if it is neither.
-    """
-    path, installed = Path(name), models_folder(settings) / str(name)
-    if path.exists() or len(path.parts) > 1:
-        return path
-    if not installed.exists():
-        known = ", ".join(installed_models(settings)) or "none"
-        raise CourseError(
-            f"There is no model {name!r}: neither such a folder, nor an installed model (there: {known})."
-        )
-    return installed
-
-
-def installed_models(settings: Settings) -> list[str]:
-    """The names of the installed models."""
-    return sorted(path.parent.name for path in models_folder(settings).glob("*/model.json"))
 
 
 def install_model(source: str, settings: Settings, name: str | None = None, checksum: str | None = None) -> Path:
@@ -69,7 +46,9 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
         folder = Path(temporary) / name
         folder.mkdir()
         _bring(source, folder, Path(temporary), checksum)
-        load_caption_model(folder)  # checks checksums, vocabulary and decoder, and runs no code of the file's
+        model = load_caption_model(folder)  # checks checksums, vocabulary and decoder, and runs no code of the file's
+        if (folder / ENCODER_FILE).exists():
+            encoder_of(model, replace(settings, encoder=str(folder / ENCODER_FILE)))  # is it the model's own?
         os.replace(folder, target)
     return target
 
@@ -85,7 +64,7 @@ def _bring(source: str, folder: Path, temporary: Path, checksum: str | None) -> 
         return
     path = Path(source).expanduser()
     if path.is_dir():
-        for part in PARTS:
+        for part in _ALL_PARTS:
             if (path / part).is_file():
                 shutil.copyfile(path / part, folder / part)
     elif path.exists():
@@ -99,31 +78,55 @@ def _bring(source: str, folder: Path, temporary: Path, checksum: str | None) -> 
 def _unpack(zip_path: Path, folder: Path) -> None:
     """Take the parts of a model from a zip, wherever in it they are; nothing else is written."""
     with open_zip(zip_path) as archive:
-        for part in PARTS:
+        for part in _ALL_PARTS:
             members = [info for info in archive.infolist() if Path(info.filename).name == part and not info.is_dir()]
             if len(members) > 1:
                 raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has one.")
             for member in members:
-                if member.file_size > _MOST_BYTES:
-                    raise CourseError(f"{part} in {zip_path.name} is too large to be part of a caption model.")
-                with archive.open(member) as packed, open(folder / part, "wb") as file:
-                    shutil.copyfileobj(packed, file)
+                (folder / part).write_bytes(read_bounded(archive, member, _MOST_BYTES))
 
 
-def pack_model(folder: Path, zip_path: Path) -> Path:
+def missing_encoder(folder: Path, settings: Settings) -> str | None:
+    """The name of the `.keras` file that a model needs and that is not found, None where nothing is missing."""
+    model = load_caption_model(folder)
+    try:
+        if model.encoder_file:
+            find_encoder_file(model, replace(settings, encoder=""))  # whatever this run was told, the next one is not
+    except CourseError:
+        return model.encoder_file
+    return None
+
+
+def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None) -> Path:
     """Pack a model folder into a zip that `install_model` takes.
 
+    Args:
+        settings: with them the encoder is packed, too: the `.keras` file that they name, or that lies beside the model.
+
     Raises:
-        CourseError: if the folder holds no whole model.
+        CourseError: if the folder holds no whole model, or the encoder is not there, or no file, or another one.
     """
-    load_caption_model(folder)
+    model = load_caption_model(folder)
+    parts = {part: folder / part for part in PARTS if (folder / part).exists()}
+    if settings is not None:
+        parts[ENCODER_FILE] = _encoder_to_pack(model, settings)
     with atomic_path(zip_path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part in PARTS:
-            if (folder / part).exists():
-                info = zipfile.ZipInfo(f"{zip_path.stem}/{part}", (2020, 1, 1, 0, 0, 0))  # the same model, the same zip
-                info.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(info, (folder / part).read_bytes())
+        for part, path in parts.items():
+            info = zipfile.ZipInfo(f"{zip_path.stem}/{part}", (2020, 1, 1, 0, 0, 0))  # the same model, the same zip
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
     return zip_path
+
+
+def _encoder_to_pack(model: CaptionModel, settings: Settings) -> Path:
+    """The file of a model's own encoder, after a look at its weights."""
+    if model.encoder_file is None:
+        raise CourseError(
+            f"The model's encoder is {model.encoder['name']} of Keras, which everybody has: leave --with-encoder out."
+        )
+    path = find_encoder_file(model, settings)
+    encoder_of(model, replace(settings, encoder=str(path)))
+    return path
 
 
 def describe_models(settings: Settings) -> str:

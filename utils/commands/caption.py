@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.commands.options import count, positive, share
-from utils.model_choice import DRAWINGS_ONLY, default_model
+from utils.model_choice import DRAWINGS_ONLY, default_model, find_model
 from utils.settings import Settings
+from utils.texts import terminal_json, visible
 
 if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
     from utils.caption_photos import PictureCaptions
-    from utils.generation import Decoding
+    from utils.captioner import Captioner
+    from utils.decoding import Decoding
+    from utils.fast.captioner import FastCaptioner
 
 _MANY = 8  # pictures; from here on a bar shows how far it is
 
@@ -39,6 +41,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--temperature", type=positive, default=1.0, metavar="T", help="below 1: more cautious")
     command.add_argument("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
     command.add_argument("--top-p", type=share, metavar="P", help="draw among the fewest words of probability P")
+    command.add_argument(
+        "--with-keras", action="store_true",
+        help="load the model with Keras, and neither use nor make the quick copy of it, which says the same",
+    )  # fmt: skip
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, for machines")
     form.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
@@ -46,15 +52,55 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Caption pictures; the exit status is 1 when one of them could not be read."""
+    folder = find_model(options.model, settings) if options.model else default_model(settings)
+    exported = None if options.with_keras else _exported(folder, settings)
+    captioner = exported or _with_keras(folder, settings)
+    status = _caption(captioner, options)
+    if exported is None and not options.with_keras:
+        _export(captioner, folder, settings)
+    return status
+
+
+def _exported(folder: Path, settings: Settings) -> FastCaptioner | None:
+    """The quick copy of a model, where there is one: it starts in a moment, and TensorFlow in several seconds."""
+    from utils.fast.captioner import load_exported
+
+    return load_exported(folder, settings.data_folder)
+
+
+def _with_keras(folder: Path, settings: Settings) -> Captioner:
+    from utils.captioner import load_captioner
+
+    return load_captioner(folder, settings)
+
+
+def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
+    """Make the quick copy of a model, once; whatever happens, the captions are there already."""
+    from utils.fast.captioner import cannot_be_exported
+    from utils.fast.engine import engine_is_here
+
+    if not engine_is_here() or cannot_be_exported(folder, settings.data_folder):
+        return
+    from utils.fast.export import export_captioner
+
+    print("Making a quick copy of this model for the next time (once; Ctrl-C skips it) ...", file=sys.stderr)
+    try:
+        reason = export_captioner(captioner, folder, settings.data_folder)
+    except KeyboardInterrupt:
+        reason = "stopped"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        print(f"No quick copy was made ({reason}). The model works as it is.", file=sys.stderr)
+
+
+def _caption(captioner: Captioner | FastCaptioner, options: argparse.Namespace) -> int:
+    """Caption the pictures and print the captions."""
     import numpy as np
 
     from utils.caption_photos import caption_pictures
-    from utils.captioner import load_captioner
-    from utils.model_install import find_model
     from utils.picture_sources import find_pictures
 
-    folder = find_model(options.model, settings) if options.model else default_model(settings)
-    captioner = load_captioner(folder, settings)
     drawings_only = captioner.pictures_kind == "scenes"
     if drawings_only and not options.json:
         print(DRAWINGS_ONLY, file=sys.stderr)
@@ -69,7 +115,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
 def _decoding(options: argparse.Namespace) -> Decoding:
     """The way of choosing words that the options ask for."""
-    from utils.generation import BeamSearch, Greedy, Sampling
+    from utils.decoding import BeamSearch, Greedy, Sampling
 
     if options.beam:
         return BeamSearch(options.beam, options.length_penalty, options.max_len)
@@ -89,19 +135,19 @@ def _print_lines(found: Iterable[PictureCaptions]) -> int:
     status = 0
     for picture in found:
         if picture.error is not None:
-            print(f"Error: {picture.error}", file=sys.stderr)
+            print(visible(f"Error: {picture.error}"), file=sys.stderr)
             status = 1
         elif len(picture.captions) == 1:
-            print(f"{picture.name}: {picture.caption}", flush=True)
+            print(visible(f"{picture.name}: {picture.caption}"), flush=True)
         else:
             lines = [f"  {probability:.4f}  {sentence}" for sentence, probability in picture.captions]
-            print("\n".join([f"{picture.name}:", *lines]), flush=True)
+            print(visible("\n".join([f"{picture.name}:", *lines])), flush=True)
     return status
 
 
 def _print_json(found: Iterable[PictureCaptions], drawings_only: bool) -> int:
     pictures = [picture.as_json() for picture in found]
-    print(json.dumps({"knows_drawings_only": drawings_only, "pictures": pictures}, indent=2, ensure_ascii=False))
+    print(terminal_json({"knows_drawings_only": drawings_only, "pictures": pictures}))
     return int(any("error" in picture for picture in pictures))
 
 
@@ -111,7 +157,7 @@ def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
     status, items = 0, []
     for picture in found:
         if picture.error is not None:
-            print(f"Error: {picture.error}", file=sys.stderr)
+            print(visible(f"Error: {picture.error}"), file=sys.stderr)
             status = 1
         others = [f"{probability:.3f}  {sentence}" for sentence, probability in picture.captions]
         lines = [picture.name, *(others if len(others) > 1 else [])]

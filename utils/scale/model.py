@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.encoder import EncoderInfo, Preprocess, encoder_for, find_application
+from utils.encoder import EncoderInfo, Preprocess, affine_preprocessing, encoder_for, find_application
 from utils.errors import CourseError
 from utils.generation import NextWordModel
 from utils.quiet import keras
@@ -162,19 +162,12 @@ def _on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
 
 
 def _preprocessed(pictures: keras.KerasTensor, preprocess: Preprocess) -> keras.KerasTensor:
-    """Bring pictures from -1 to 1 into the range that an encoder was trained on.
-
-    All preprocessing of keras.applications is a scale and a shift for each channel, after the order of the channels
-    was turned around for some. Which, shows in what it makes of black, white and red.
-    """
-    black, white, red = (
-        preprocess(np.array(colour, dtype="float32").reshape(1, 1, 1, 3)).reshape(3)
-        for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0))
-    )
-    scale = (white - black) / 2
+    """Bring pictures from -1 to 1 into the range that an encoder was trained on."""
+    scale, black, reverse = affine_preprocessing(preprocess)
+    scale, black = 127.5 * np.array(scale), np.array(black)  # from -1 to 1 are 2, from 0 to 255 are 255
     if np.allclose(scale, 1, atol=1e-3) and np.allclose(black, -1, atol=1e-3):
         return pictures
-    if red[2] != black[2]:
+    if reverse:
         pictures = ops.flip(pictures, axis=-1)
     return layers.Rescaling(scale.tolist(), (black + scale).tolist())(pictures)
 

@@ -1,0 +1,27 @@
+"""Work that threads do a little ahead of the one who needs it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
+    """Like `map`, but threads work on the next few items (`ahead`) while the caller is busy with a result."""
+    ahead = ahead or min(8, os.cpu_count() or 1)
+    items = iter(items)
+    pool = ThreadPoolExecutor(ahead)
+    try:
+        waiting = deque(pool.submit(function, item) for item in itertools.islice(items, ahead))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
