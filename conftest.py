@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 _SETTINGS = {"DATASET": "scenes", "ENCODER": "inception_v3", "COURSE_SIZE": "small", "COURSE_SEED": "0"}
+collect_ignore = ["notebooks/exercises", "instructors"]  # copies with empty functions, for people
 _data_folder = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 

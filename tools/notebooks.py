@@ -53,8 +53,13 @@ def read_notebook(path: Path) -> NotebookNode:
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook; the file is whole or as it was before."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(nbformat.writes(notebook).rstrip("\n") + "\n")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(notebook_text(notebook).encode())
+
+
+def notebook_text(notebook: NotebookNode) -> str:
+    """What stands in the file of a notebook, the same for the same notebook wherever it is written."""
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
 def normalise(notebook: NotebookNode) -> None:
