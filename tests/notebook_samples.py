@@ -12,6 +12,28 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 """A picture of one pixel: a PNG in base64."""
 
 
+OPENING = """# A lesson
+
+**After this notebook you will be able to** add.
+
+- **Before you start:** [nothing](https://example.org).
+- **Time:** 2 minutes on a CPU. GPU: not timed.
+- **Difficulty:** easy.
+- **Words:** [caption](../docs/glossary.md#caption).
+"""
+"""What learners are told at the top of a lesson."""
+
+QUESTIONS = """## Check yourself
+
+<details><summary>One and one?</summary>
+<p>Two.</p>
+</details>
+
+<details><summary>Two and two?</summary>Four.</details>
+"""
+"""Questions with folded answers."""
+
+
 def code(source: str, *tags: str, **metadata: object) -> NotebookNode:
     """A code cell that has not been executed."""
     return new_code_cell(source, metadata={**({"tags": list(tags)} if tags else {}), **metadata})
@@ -55,11 +77,13 @@ def write(made: NotebookNode, path: Path) -> Path:
 def well_formed() -> NotebookNode:
     """A notebook in which nothing is amiss."""
     return notebook(
-        "# A lesson\n\nTakes 2 minutes on a CPU.",
+        OPENING,
         "## First things\n\n![a pixel](pixel.png)\n\n```\n# no heading\n```",
         executed("print(1 + 1)", 1, printed("2\n"), tags=("nbval-check-output",)),
         "### A detail",
         executed("show()", 2, picture({"image/png": {"alt": "a grey pixel"}})),
+        QUESTIONS,
+        "## Further reading\n\n" + "\n".join(f"- [{name}](https://example.org/{name}): good." for name in "abc"),
         "## Recap\n\nWe added.",
         "## What comes next\n\nWe multiply.",
     )

@@ -59,6 +59,13 @@ def test_every_package_that_is_required_here_is_looked_at(settings):
     assert ("tensorflow" in here) != ("tensorflow-cpu" in here)
 
 
+def test_in_colab_its_own_jupyter_and_the_packages_of_single_notebooks_are_not_looked_at(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    names = {check.name for check in check_environment(settings)}
+    assert {"keras", "numpy", "tqdm", "Python", "Keras computes"} <= names
+    assert not {"ipython", "jupyterlab", "jupyter_client", "pycocoevalcap"} & names
+
+
 def test_a_missing_package_fails(settings, monkeypatch):
     version = metadata.version
 

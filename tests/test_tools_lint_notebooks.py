@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbformat.v4 import new_output
-from notebook_samples import PIXEL, code, executed, notebook, picture, printed, well_formed, write
+from notebook_samples import OPENING, PIXEL, QUESTIONS, code, executed, notebook, picture, printed, well_formed, write
 
 from tools.lint_notebooks import LARGEST_FILE, lint_notebook, main
 from utils.errors import CourseError
@@ -36,17 +36,32 @@ def test_a_good_notebook_passes(tmp_path):
     assert lint(well_formed(), tmp_path) == []
 
 
+READING = well_formed().cells[6].source
 BAD = {
-    "no title": (changed(0, source="Takes 2 minutes."), "0 headings of level 1"),
+    "no title": (changed(0, source=OPENING.replace("# A lesson", "")), "0 headings of level 1"),
     "two titles": (changed(3, source="# Another title"), "2 headings of level 1"),
     "late title": (
         notebook("Takes 2 minutes", "Really", *well_formed().cells),
         "too far down",
     ),
     "a jump in levels": (changed(1, source="### Too deep"), "level 3 after level 1"),
-    "no recap": (changed(5, source="## Summary"), "## Recap"),
-    "nothing after the recap": (changed(6, source="The end."), "## What comes next"),
-    "no minutes": (changed(0, source="# A lesson"), "how long"),
+    "no goals": (changed(0, source=OPENING.replace("After this notebook", "Then")), "able to do"),
+    "nothing to know before": (changed(0, source=OPENING.replace("Before you start", "Before")), "is needed before"),
+    "no link to them": (changed(0, source=OPENING.replace("[nothing](https://example.org)", "x")), "with links"),
+    "no minutes": (changed(0, source=OPENING.replace("2 minutes", "a while")), "time on a CPU"),
+    "nothing about a GPU": (changed(0, source=OPENING.replace("GPU: not timed.", "")), "GPU"),
+    "no difficulty": (changed(0, source=OPENING.replace("easy", "so so")), "easy, medium or hard"),
+    "no glossary": (changed(0, source=OPENING.replace("#caption", "")), "glossary"),
+    "no questions": (changed(5, source="## Questions"), "## Check yourself"),
+    "one question": (changed(5, source="## Check yourself\n\n<details><summary>Q</summary>A</details>"), "1 questions"),
+    "no answer": (changed(5, source=QUESTIONS.replace("\n<p>Two.</p>", "")), "1 questions"),
+    "a blank line in an answer": (changed(5, source=QUESTIONS.replace("<p>Two", "\n<p>Two")), "blank line"),
+    "too little to read": (changed(6, source="## Further reading\n\n- [a](b): c"), "1 entries"),
+    "no reason to read": (changed(6, source=READING.replace("a): good.", "a)")), "why it is good"),
+    "no link to read": (changed(6, source=READING.replace("[a]", "a")), "wants a link"),
+    "no recap": (changed(7, source="## Summary"), "## Recap"),
+    "nothing after the recap": (changed(8, source="The end."), "## What comes next"),
+    "long text": (changed(3, source="### A detail\n\n" + "word " * 320), "322 words"),
     "not executed": (changed(2, execution_count=None), "not executed"),
     "executed twice": (changed(4, execution_count=3), "not executed"),
     "long cell": (changed(2, source="\n".join(f"a{n} = {n}" for n in range(26))), "26 lines"),
@@ -108,7 +123,7 @@ def test_what_is_allowed(tmp_path):
 
 def test_command(tmp_path, capsys):
     good = write(well_formed(), tmp_path / "00_good.ipynb")
-    bad = write(changed(0, source="Takes 2 minutes."), tmp_path / "01_bad.ipynb")
+    bad = write(changed(0, source=OPENING.replace("# ", "")), tmp_path / "01_bad.ipynb")
     assert main([str(good)]) == 0
     assert main([str(good), str(bad)]) == 1
     assert "01_bad.ipynb: 0 headings" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """Check the form of the notebooks: `python -m tools.lint_notebooks`; the exit status is 1 when something is amiss.
 
-Titles and headings, execution, alternative texts, sizes, tags, the recap at the end. What a rule
-wants stands in the docstring of its function.
+Titles and headings, what learners are told at the top and asked at the end, execution, alternative texts, sizes,
+tags. What a rule wants stands in the docstring of its function.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools.include_lessons import names_in
-from tools.notebooks import NOTEBOOKS, code_cells, find_notebooks, read_notebook, tags_of
+from tools.notebooks import NOTEBOOKS, REPOSITORY, code_cells, find_notebooks, read_notebook, tags_of
 from utils.errors import CourseError
 
 LARGEST_FILE = 500_000
@@ -24,6 +24,22 @@ LARGEST_FILE = 500_000
 
 LONGEST_CELL = 25
 """Lines of code in a cell at most, unless it includes a lesson function."""
+
+LONGEST_TEXT = 320
+"""Words in a cell of text at most; addresses of links do not count."""
+
+OPENING = {
+    "what one will be able to do": re.compile(r"\*\*After this notebook you will be able to\*\*"),
+    "what is needed before, with links": re.compile(r"\*\*Before you start:\*\*.*\]\("),
+    "the time on a CPU": re.compile(r"\*\*Time:\*\*.*\d+ (minutes?|seconds).* CPU"),
+    "the time on a GPU, or that it is not known": re.compile(r"\*\*Time:\*\*.*\bGPU\b"),
+    "the difficulty: easy, medium or hard": re.compile(r"\*\*Difficulty:\*\* (easy|medium|hard)\b"),
+    "words with links to the glossary": re.compile(r"\(\S*docs/glossary\.md#[\w-]+\)"),
+}
+"""What learners are told at the top of a notebook, and how it is recognised."""
+
+QUESTIONS, READINGS = range(2, 5), range(3, 6)
+"""How many questions there may be under "Check yourself", and how many links under "Further reading"."""
 
 COMPARED = {
     "nbval-check-output": "the output is the same at any size",
@@ -37,11 +53,18 @@ TAGS = {*COMPARED, "nbval-skip", "nbval-ignore-output", "nbval-raises-exception"
 }  # fmt: skip
 """All tags that mean something; any other is taken for a slip of the pen."""
 
+COPIES = (("notebooks", "exercises"), ("instructors", "solutions"))
+"""Folders of notebooks that are made from the lessons, without outputs."""
+
+PROGRESS = "How far you are"
+"""Title of the section in which an exercise notebook counts what is done."""
+
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
 _HEADING = re.compile(r"^(#{1,6}) +(.+?)\s*$", re.MULTILINE)
 _PICTURE = re.compile(r"!\[([^\]]*)\](?=[(\[])")
-_MINUTES = re.compile(r"\d+ (minutes|seconds|minute)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_QUESTION = re.compile(r"<details>\s*<summary>(.+?)</summary>(.*?)</details>", re.DOTALL)
 _MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:root|home|tmp|work|Users)/|[A-Za-z]:\\+[Uu]sers")
 _DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[\w/+=]+")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -63,6 +86,17 @@ def lint_notebook(path: Path) -> list[str]:
     return messages
 
 
+def lint_copy(path: Path) -> list[str]:
+    """Check an exercise notebook, which has not been executed; the answer is that of `lint_notebook`."""
+    notebook = read_notebook(path)
+    return [message for rule in (*COPY_RULES, check_cleared) for message in rule(notebook)]
+
+
+def copies(root: Path = REPOSITORY) -> list[Path]:
+    """The exercise notebooks, and those with the solutions."""
+    return sorted(path for folder in COPIES for path in root.joinpath(*folder).glob("*.ipynb"))
+
+
 def check_title(notebook: NotebookNode) -> Iterator[str]:
     """One heading of level 1, in one of the first two cells."""
     titles = [position for position, level, _ in _headings(notebook) if level == 1]
@@ -81,17 +115,52 @@ def check_heading_levels(notebook: NotebookNode) -> Iterator[str]:
         before = level
 
 
+def check_opening(notebook: NotebookNode) -> Iterator[str]:
+    """The first cells say what one will learn, what to know before, how long it takes, how hard it is."""
+    text = "\n".join(cell.source for cell in notebook.cells[:4] if cell.cell_type == "markdown")
+    for what, pattern in OPENING.items():
+        if not pattern.search(text):
+            yield f"the first cells do not give {what}"
+
+
 def check_ending(notebook: NotebookNode) -> Iterator[str]:
-    """The last two sections are a recap and what comes next."""
-    sections = [text.lower() for _, level, text in _headings(notebook) if level == 2]
-    if sections[-2:] != ["recap", "what comes next"]:
-        yield 'the last two sections must be "## Recap" and "## What comes next"'
+    """The last four sections are questions, further reading, a recap, and what comes next.
+
+    In an exercise notebook the learner's progress may stand among them.
+    """
+    wanted = ["Check yourself", "Further reading", "Recap", "What comes next"]
+    sections = [text for _, level, text in _headings(notebook) if level == 2 and text != PROGRESS]
+    if sections[-4:] != wanted:
+        yield "the last four sections must be " + ", ".join(f'"## {title}"' for title in wanted)
 
 
-def check_minutes(notebook: NotebookNode) -> Iterator[str]:
-    """One of the first three cells says how many minutes or seconds the notebook takes."""
-    if not any(_MINUTES.search(cell.source) for cell in notebook.cells[:3] if cell.cell_type == "markdown"):
-        yield 'none of the first three cells says how long it takes on a CPU, as in "2 minutes"'
+def check_questions(notebook: NotebookNode) -> Iterator[str]:
+    """Under "Check yourself" stand a few questions, each with a folded answer."""
+    text = _section(notebook, "Check yourself")
+    answered = [answer for question, answer in _QUESTION.findall(text) if question.strip() and answer.strip()]
+    if text and (len(answered) not in QUESTIONS or text.count("<details") != len(answered)):
+        yield (
+            f'"Check yourself" has {len(answered)} questions with an answer; {QUESTIONS[0]} to {QUESTIONS[-1]} '
+            "are right, each as <details><summary>question</summary> answer </details>"
+        )
+
+
+def check_details(notebook: NotebookNode) -> Iterator[str]:
+    """What is folded holds no blank line: nbconvert would close it there, and show what follows."""
+    for position, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown" and re.search(r"<details\b((?!</details>).)*\n\s*\n", cell.source, re.DOTALL):
+            yield f"{_where(position)}: there is a blank line within <details>; write what is in it as HTML, as in <p>"
+
+
+def check_reading(notebook: NotebookNode) -> Iterator[str]:
+    """Under "Further reading" stand a few links, each in a line that says why."""
+    text = _section(notebook, "Further reading")
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    if text and len(lines) not in READINGS:
+        yield f'"Further reading" has {len(lines)} entries; {READINGS[0]} to {READINGS[-1]} are right'
+    for line in lines:
+        if not re.search(r"\]\([^)\s]+\):\s+\S", line):
+            yield f'an entry of "Further reading" wants a link, a colon, and why it is good: {line[:60]}'
 
 
 def check_execution(notebook: NotebookNode) -> Iterator[str]:
@@ -110,6 +179,14 @@ def check_code_length(notebook: NotebookNode) -> Iterator[str]:
         lines = len(cell.source.splitlines())
         if cell.cell_type == "code" and lines > LONGEST_CELL and not names_in(cell):
             yield f"{_where(position)}: {lines} lines of code; {LONGEST_CELL} are the most"
+
+
+def check_text_length(notebook: NotebookNode) -> Iterator[str]:
+    """A cell of text is short enough not to be skipped."""
+    for position, cell in enumerate(notebook.cells, start=1):
+        words = sum(any(map(str.isalnum, word)) for word in _LINK.sub("]", cell.source).split())
+        if cell.cell_type == "markdown" and words > LONGEST_TEXT:
+            yield f"{_where(position)}: {words} words of text; {LONGEST_TEXT} are the most"
 
 
 def check_tags(notebook: NotebookNode) -> Iterator[str]:
@@ -156,6 +233,13 @@ def check_paths(notebook: NotebookNode) -> Iterator[str]:
                 break
 
 
+def check_cleared(notebook: NotebookNode) -> Iterator[str]:
+    """No code cell has an output or a number: for the copies that learners begin with."""
+    for position, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code" and (cell.outputs or cell.execution_count is not None):
+            yield f"{_where(position)}: it was executed, and learners should begin with an empty one"
+
+
 def check_metadata(notebook: NotebookNode) -> Iterator[str]:
     """The kernel is Python's, and no state of widgets is stored."""
     languages = [notebook.metadata.get("kernelspec", {}).get("language")]
@@ -169,10 +253,14 @@ def check_metadata(notebook: NotebookNode) -> Iterator[str]:
 RULES: tuple[Callable[[NotebookNode], Iterator[str]], ...] = (
     check_title,
     check_heading_levels,
+    check_opening,
+    check_questions,
+    check_details,
+    check_reading,
     check_ending,
-    check_minutes,
     check_execution,
     check_code_length,
+    check_text_length,
     check_tags,
     check_markdown_pictures,
     check_output_pictures,
@@ -180,6 +268,11 @@ RULES: tuple[Callable[[NotebookNode], Iterator[str]], ...] = (
     check_metadata,
 )
 """All rules but the file's size."""
+
+COPY_RULES = tuple(
+    rule for rule in RULES if rule not in (check_execution, check_tags, check_output_pictures, check_paths)
+)
+"""The rules for notebooks without outputs."""
 
 
 def _headings(notebook: NotebookNode) -> list[tuple[int, int, str]]:
@@ -190,6 +283,12 @@ def _headings(notebook: NotebookNode) -> list[tuple[int, int, str]]:
         if cell.cell_type == "markdown"
         for marks, text in _HEADING.findall(_FENCE.sub("", cell.source))
     ]
+
+
+def _section(notebook: NotebookNode, title: str) -> str:
+    """The text below a heading of level 2, up to the next one; empty where there is none."""
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return next((part for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:] if part.startswith(title + "\n")), "")
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
@@ -239,14 +338,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         paths = options.paths or find_notebooks(NOTEBOOKS)
         found = {path: lint_notebook(path) for path in paths}
+        if not options.paths:
+            found |= {path: lint_copy(path) for path in copies()}
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1
     for path, messages in found.items():
         for message in messages:
-            print(f"{path.name}: {message}.")
+            print(f"{'/'.join(path.parts[-2:])}: {message}.")
     count = sum(map(len, found.values()))
-    print(f"{len(paths)} notebooks checked, {count} thing{'s' * (count != 1)} amiss.")
+    print(f"{len(found)} notebooks checked, {count} thing{'s' * (count != 1)} amiss.")
     return int(count > 0)
 
 

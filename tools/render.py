@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import copy
 import os
 import re
 import signal
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
@@ -21,11 +23,13 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
+from tools.first_cells import without_badge
 from tools.notebooks import code_cells
 from utils.files import atomic_path
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NOTEBOOK_LINK = re.compile(r'(href="(?:\./)?[0-9]{2}_\w+)\.ipynb(?=["#])')
+_REPOSITORY_LINK = re.compile(r'(?<=href=")(\.\./[^"#?]+)')
 
 _TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% macro with_alt(picture, output, kind) -%}
@@ -256,7 +260,8 @@ def peak_memory() -> int | None:
 def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> None:
     """Write a notebook as an HTML page that holds its pictures, with their alternative texts, and loads no script.
 
-    The one exception are formulas: a page that has some loads MathJax where there is a network.
+    The one exception are formulas: a page that has some loads MathJax where there is a network. The badge that opens
+    a notebook in Colab is left out, since its picture is on the network.
 
     Args:
         notebook: an executed notebook.
@@ -271,10 +276,20 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
         exclude_anchor_links=True,
     )
     resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": _has_formulas(notebook)}
-    html, _ = exporter.from_notebook_node(notebook, resources=resources)
+    shown = copy.deepcopy(notebook)
+    for cell in shown.cells[:1]:
+        cell.source = without_badge(cell.source)
+    html, _ = exporter.from_notebook_node(shown, resources=resources)
     html = _NOTEBOOK_LINK.sub(r"\1.html", html)
+    html = _REPOSITORY_LINK.sub(partial(_from_page, folder=folder, page=path), html)
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")
+
+
+def _from_page(link: re.Match, folder: Path, page: Path) -> str:
+    """A link to another file of the course, as it must stand in the page instead of in the notebook."""
+    target = (folder / link[1]).resolve()
+    return Path(os.path.relpath(target, page.resolve().parent)).as_posix() if target.exists() else link[1]
 
 
 def _has_formulas(notebook: NotebookNode) -> bool:

@@ -17,6 +17,13 @@ from utils.settings import REPOSITORY, Settings
 
 _PYTHONS = ((3, 11), (3, 13))
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
+NOT_IN_COLAB = {
+    "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
+    "anywidget", "openvino", "pycocoevalcap",
+}  # fmt: skip
+"""What nobody need have installed in Google Colab: it is a Jupyter of its own, and what only one notebook needs comes
+with the first cell of that notebook."""
+
 _MEMORY_NEEDED, _DISK_NEEDED = 4e9, 1e9
 
 
@@ -51,13 +58,13 @@ def _check_python() -> list[Check]:
 
 def _check_packages() -> list[Check]:
     """Every package of requirements.txt that applies here, in a version within its range."""
-    checks = []
+    checks, left_out = [], NOT_IN_COLAB if "google.colab" in sys.modules else set()
     for line in (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].strip()
         if not text or text.startswith("-"):
             continue
         wanted = Requirement(text)
-        if wanted.marker is None or wanted.marker.evaluate():
+        if wanted.name not in left_out and (wanted.marker is None or wanted.marker.evaluate()):
             checks.append(_check_package(wanted))
     return checks
 

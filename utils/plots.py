@@ -15,10 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
-"""Colours of Okabe and Ito's palette."""
+from utils.texts import visible
+
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
+"""Colours of Okabe and Ito's palette, and a grey so dark that nobody takes it for the green."""
 
 PALETTE = (BLUE, ORANGE, GREEN, PINK, GREY)
+
+_LONGEST_TITLE = 600  # characters: a caption of 10,000 words would make the figure too large to draw
 
 _STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
@@ -72,7 +76,8 @@ def show_pictures(
         axis.axis("off")
     for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
         axis.imshow(picture)
-        axis.set_title(_wrapped(title, round(side * 13)), fontsize=9)
+        shown = visible(title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE]} …")
+        axis.set_title(_wrapped(shown, round(side * 13)), fontsize=9, parse_math=False)  # a $ is a dollar
     figure.tight_layout()
     show_figure(figure, alt)
 

@@ -94,7 +94,7 @@ def attention_figure(
     axes.flat[0].set_title("picture", fontsize=10, color=GREY)
     for index, (axis, word, weights) in enumerate(zip(axes.flat[1:], words, attention, strict=False)):
         axis.imshow(lit_picture(picture, weights))
-        axis.set_title(word, fontsize=10, fontweight="bold" if index in boxes else "normal")
+        axis.set_title(word, fontsize=10, fontweight="bold" if index in boxes else "normal", parse_math=False)
         _mark_peak(axis, weights, picture.shape)
         if index in boxes:
             _draw_box(axis, boxes[index], picture.shape)

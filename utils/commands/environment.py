@@ -1,0 +1,18 @@
+"""The command `python -m utils environment`: what to paste into a report about something that does not work."""
+
+from __future__ import annotations
+
+import argparse
+
+from utils import __version__
+from utils.settings import Settings
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Print the checks of notebook 00; the exit status is 1 when one of them failed."""
+    from utils.environment import check_environment
+
+    checks = check_environment(settings)
+    print(f"Say What You See {__version__}; data set {settings.dataset}, encoder {settings.encoder}")
+    print(*checks, sep="\n")
+    return int(not all(check.passed for check in checks))
