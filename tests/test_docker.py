@@ -1,0 +1,356 @@
+"""The folder docker/: what can be said of it without Docker, and the test of the image where there is one."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from tools.notebooks import REPOSITORY
+
+DOCKER = REPOSITORY / "docker"
+ENTRYPOINT = DOCKER / "entrypoint.sh"
+LEARNER = 4321
+
+needs_bash = pytest.mark.skipif(not shutil.which("bash") or os.name != "posix", reason="bash is not installed")
+needs_root = pytest.mark.skipif(
+    os.name != "posix" or os.getuid() != 0 or not shutil.which("setpriv"), reason="only root becomes somebody else"
+)
+
+FAKE_TENSORFLOW = """
+from types import SimpleNamespace
+__version__ = "2.21.0"
+GPUS = [SimpleNamespace(name=f"gpu:{{i}}") for i in range({n_gpus})]
+config = SimpleNamespace(
+    list_physical_devices=lambda kind: GPUS if kind == "GPU" else [],
+    experimental=SimpleNamespace(get_device_details=lambda device: {{"device_name": "NVIDIA T4"}}),
+)
+"""
+
+
+def program(name: str) -> str:
+    """Where a linter is, or skip."""
+    beside_python = Path(sys.executable).with_name(name)
+    path = str(beside_python) if beside_python.exists() else shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def runs(*command: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, **options)
+
+
+def services() -> dict[str, dict]:
+    return yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions with their arguments, lines joined, comments left out."""
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
+    return [tuple(line.split(maxsplit=1)) for line in lines.splitlines() if line.strip()]
+
+
+# The files as such
+
+
+def test_hadolint_finds_nothing():
+    result = runs(program("hadolint"), DOCKER / "Dockerfile")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_shellcheck_finds_nothing():
+    result = runs(program("shellcheck"), *sorted(DOCKER.glob("*.sh")))
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_the_base_image_is_pinned_to_a_patch_release_of_the_python_that_the_versions_are_for():
+    (image,) = [value for name, value in instructions() if name == "FROM"]
+    found = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-(bookworm|trixie)", image)
+    assert found, image
+    assert f"on Python {found[1]} " in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_only_a_changed_list_of_packages_repeats_the_installation():
+    names = [name for name, _ in instructions()]
+    installation = names.index("RUN")
+    before = [value.split()[:-1] for name, value in instructions()[:installation] if name == "COPY"]
+    assert sorted(sum(before, [])) == ["constraints.txt", "docker/choose_requirements.py", "requirements.txt"]
+    copied = [value for name, value in instructions() if name in ("COPY", "ADD")]
+    assert not any(re.search(r"notebooks|utils|data|(^|\s)\.\s", value) for value in copied), "the course is mounted"
+    assert names.count("RUN") == 1
+    assert "-c constraints.txt" in instructions()[installation][1]
+
+
+def test_what_is_copied_exists_and_nothing_else_is_sent_to_docker():
+    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    def sent(path: str) -> bool:
+        answer = True
+        for rule in rules:
+            pattern = rule.removeprefix("!")
+            if fnmatch.fnmatch(path, pattern):
+                answer = rule.startswith("!")
+        return answer
+
+    copied = sum((value.split()[:-1] for name, value in instructions() if name == "COPY"), [])
+    for source in copied:
+        assert (REPOSITORY / source).is_file() and sent(source), source
+    for other in ("data/scenes/train_images.zip", "notebooks/00_start_here.ipynb", ".git/config", ".venv/bin/python"):
+        assert not sent(other), other
+
+
+def test_no_file_holds_a_token_or_password():
+    for path in [*DOCKER.iterdir(), REPOSITORY / ".dockerignore"]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"token[=:]\s*[\"']?[0-9a-f]{16}", text), path.name
+        assert not re.search(r"IdentityProvider\.token|NotebookApp\.token|password\s*[=:]", text), path.name
+
+
+# Compose
+
+
+def test_there_is_one_service_for_each_profile():
+    assert {name: service["profiles"] for name, service in services().items()} == {"cpu": ["cpu"], "gpu": ["gpu"]}
+    for name, service in services().items():
+        assert service["build"]["args"] == {"DEVICE": name}
+        assert (DOCKER / service["build"]["context"]).resolve() == REPOSITORY
+        assert (REPOSITORY / service["build"]["dockerfile"]).is_file()
+        assert service["image"].endswith(f":{name}")
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_ports_are_published_on_loopback_only(name):
+    ports = services()[name]["ports"]
+    assert len(ports) == 1
+    assert all(re.fullmatch(r"127\.0\.0\.1:\S+:8888", port) for port in ports)
+    assert "network_mode" not in services()[name]
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_repository_is_mounted_and_root_has_few_rights(name):
+    service = services()[name]
+    (volume,) = service["volumes"]
+    assert (DOCKER / volume["source"]).resolve() == REPOSITORY and volume["target"] == "/course"
+    assert service["cap_drop"] == ["ALL"] and set(service["cap_add"]) == {"SETUID", "SETGID", "KILL"}
+    assert "privileged" not in service
+
+
+def test_the_gpu_is_asked_for_where_there_is_one_and_nowhere_else():
+    (device,) = services()["gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    assert "deploy" not in services()["cpu"]
+
+
+def test_the_readme_names_every_variable_that_can_be_chosen():
+    (table,) = re.findall(
+        r"\| variable \| meaning \|\n((?:\|.*\n)+)", (DOCKER / "README.md").read_text(encoding="utf-8")
+    )
+    named = {name for line in table.splitlines() for name in re.findall(r"`([A-Z_]+)`", line.split("|")[1])}
+    assert named == set(services()["cpu"]["environment"]) == set(services()["gpu"]["environment"])
+
+
+# Versions
+
+
+def chosen(device: str, text: str | None = None) -> subprocess.CompletedProcess:
+    text = text or (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    return runs(sys.executable, DOCKER / "choose_requirements.py", device, input=text)
+
+
+def requirements(text: str) -> dict[str, Requirement]:
+    found = [Requirement(line.partition("#")[0]) for line in text.splitlines() if re.match(r"[A-Za-z]", line)]
+    return {requirement.name: requirement for requirement in found}
+
+
+def test_the_image_for_cpu_has_the_requirements_as_they_are():
+    assert chosen("cpu").stdout == (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+
+
+def test_the_image_for_gpu_has_the_same_versions_and_cuda():
+    cpu, gpu = requirements(chosen("cpu").stdout), requirements(chosen("gpu").stdout)
+    assert gpu["tensorflow"].extras == {"and-cuda"} and gpu["tensorflow"].marker is None
+    assert gpu["tensorflow"].specifier == cpu["tensorflow-cpu"].specifier == cpu["tensorflow"].specifier
+    builds = {"tensorflow", "tensorflow-cpu"}
+    assert set(gpu) == set(cpu) - {"tensorflow-cpu"}
+    assert {name: str(gpu[name]) for name in gpu if name not in builds} == {
+        name: str(cpu[name]) for name in cpu if name not in builds
+    }
+
+
+def test_both_builds_of_tensorflow_have_one_version():
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = dict(line.split("==") for line in lines if re.match(r"tensorflow(-cpu)?==", line))
+    assert len(pairs) == 2 and len(set(pairs.values())) == 1
+    assert f"TensorFlow {pairs['tensorflow']}" in (DOCKER / "README.md").read_text(encoding="utf-8")
+
+
+def test_other_devices_are_refused():
+    assert "cpu or gpu" in chosen("tpu").stderr
+    result = chosen("gpu", "numpy>=1\n")
+    assert result.returncode == 1 and "no TensorFlow" in result.stderr
+
+
+# What the container says at its start
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for nvidia-smi is a shell script")
+@pytest.mark.parametrize(
+    ("image", "n_gpus", "driver", "says"),
+    [
+        ("cpu", 0, False, "CPU: TensorFlow 2.21.0 works"),
+        ("gpu", 2, True, "GPU: NVIDIA T4, NVIDIA T4, seen by TensorFlow 2.21.0."),
+        ("gpu", 0, False, "NVIDIA Container Toolkit"),
+        ("gpu", 0, True, "TensorFlow does not find a GPU"),
+    ],
+)
+def test_the_device_is_said(tmp_path, image, n_gpus, driver, says):
+    (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW.format(n_gpus=n_gpus))
+    if driver:
+        (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": str(tmp_path), "COURSE_DEVICE": image}
+    result = runs(sys.executable, DOCKER / "say_device.py", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert says in result.stdout
+    if n_gpus or image == "cpu":
+        assert len(result.stdout.splitlines()) == 1
+    else:
+        assert '"No GPU"' in result.stdout and "### No GPU" in (DOCKER / "README.md").read_text(encoding="utf-8")
+
+
+# The entrypoint
+
+
+@pytest.fixture
+def course():
+    """A folder that looks like the course, which every user can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "notebooks").mkdir()
+        (folder / "notebooks" / "00_start_here.ipynb").touch()
+        (folder / "entrypoint.sh").write_text(ENTRYPOINT.read_text(encoding="utf-8"), encoding="utf-8")
+        yield folder
+
+
+def enter(course: Path, *command: str, **values: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "COURSE_FOLDER": str(course)} | values
+    return runs("bash", course / "entrypoint.sh", *command, env=environment)
+
+
+@needs_bash
+def test_a_command_runs_in_the_folder_with_a_home_of_its_own(course):
+    result = enter(course, "sh", "-c", 'pwd; echo "$HOME"; touch made', COURSE_AS_ROOT="1")
+    assert result.returncode == 0, result.stderr
+    folder, home = result.stdout.split()
+    assert Path(folder).resolve() == course.resolve()
+    assert home.startswith("/tmp/home.")
+    assert (course / "made").stat().st_uid == os.getuid()
+    assert not list(course.glob(".can_write*"))
+    shutil.rmtree(home)
+
+
+@needs_bash
+def test_without_the_course_it_says_what_to_do(course):
+    (course / "notebooks" / "00_start_here.ipynb").unlink()
+    result = enter(course, "true", COURSE_AS_ROOT="1")
+    assert result.returncode == 1
+    assert (
+        "must be mounted" in result.stderr and "docker compose -f docker/compose.yaml --profile cpu up" in result.stderr
+    )
+
+
+@needs_bash
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_said(course):
+    course.chmod(0o555)
+    result = enter(course, "true")
+    course.chmod(0o755)
+    assert result.returncode == 1 and "cannot write" in result.stderr
+
+
+@needs_bash
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "values", "becomes"),
+    [
+        (LEARNER, 0o755, {}, LEARNER),
+        (LEARNER, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, LEARNER),
+        (0, 0o777, {}, 1000),
+        (0, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, 0),
+        (0, 0o755, {"LOCAL_UID": "0"}, 0),
+        (0, 0o777, {"LOCAL_UID": "5432", "LOCAL_GID": "5433"}, 5432),
+    ],
+    ids=["owner", "owner without root", "Docker Desktop", "Docker without root", "root on request", "LOCAL_UID"],
+)
+def test_it_becomes_the_user_to_whom_the_files_are_to_belong(course, tmp_path, owner, mode, values, becomes):
+    os.chown(course, owner, owner)
+    course.chmod(mode)
+    if "COURSE_ID_MAP" in values:
+        (tmp_path / "map").write_text(values["COURSE_ID_MAP"] + "\n")
+        values = values | {"COURSE_ID_MAP": str(tmp_path / "map")}
+    result = enter(course, "sh", "-c", "id -u; touch made", **values)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(becomes)]
+    assert (course / "made").stat().st_uid == becomes
+
+
+@needs_bash
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "values", "says"),
+    [
+        (0, {}, "LOCAL_UID=0 docker compose"),
+        (LEARNER, {"LOCAL_UID": "5432"}, f"say LOCAL_UID={LEARNER}"),
+        (LEARNER, {"LOCAL_UID": "me"}, "are numbers"),
+    ],
+    ids=["root's folder", "LOCAL_UID that may not", "LOCAL_UID that is none"],
+)
+def test_what_cannot_work_is_refused_with_a_remedy(course, owner, values, says):
+    os.chown(course, owner, owner)
+    result = enter(course, "touch", "made", **values)
+    assert result.returncode == 1 and says in result.stderr
+    assert not (course / "made").exists()
+
+
+# The image
+
+
+@pytest.mark.full
+def test_the_image_passes_its_own_tests():
+    if not shutil.which("docker") or runs("docker", "info").returncode:
+        pytest.skip("no Docker engine answers")
+    build = ["docker", "build", "--tag", "say-what-you-see:test", "--file", str(DOCKER / "Dockerfile"), str(REPOSITORY)]
+    subprocess.run(build, check=True, timeout=1800)
+    mounted = ["--volume", f"{REPOSITORY}:/course:ro"]
+    test = [
+        "docker",
+        "run",
+        "--rm",
+        "--entrypoint",
+        "bash",
+        *mounted,
+        "say-what-you-see:test",
+        "/opt/course/test_image.sh",
+    ]
+    subprocess.run(test, check=True, timeout=600)
+
+
+def test_the_scripts_can_be_started():
+    for path in DOCKER.glob("*.sh"):
+        assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
+        if os.name == "posix":
+            assert path.stat().st_mode & stat.S_IXUSR, f"chmod +x {path.name}"
