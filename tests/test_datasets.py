@@ -474,6 +474,29 @@ def test_coco_is_downloaded(course, publish):
     assert "Attribution" in files.licence
 
 
+def test_coco_brought_by_hand_is_found_without_a_network(course, publish):
+    folder, publish_files = publish
+    picture_zip(folder / "train2014.zip", [f"train2014/{name}" for name in TRAIN])
+    picture_zip(folder / "val2014.zip", [f"val2014/{name}" for name in VAL])
+    members = {
+        f"annotations/captions_{side}2014.json": captions_json(names)
+        for side, names in (("train", TRAIN), ("val", VAL))
+    }
+    write_zip(folder / "annotations_trainval2014.zip", members)
+    publish_files("coco")
+    brought = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in list(folder.iterdir()):
+        path.unlink()
+    settings = course("coco")
+    places = {"val2014.zip": settings.data_folder}  # the message names the other folder, but this is as good
+    with pytest.raises(CourseError) as caught:
+        get_dataset(settings)
+    assert str(settings.data_folder / "coco" / "train2014.zip") in str(caught.value)
+    for name, content in brought.items():
+        (places.get(name, settings.data_folder / "coco") / name).write_bytes(content)
+    assert both_sides(get_dataset(settings)) == [set(TRAIN), set(VAL)]
+
+
 def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
     folder, publish_files = publish
     names = [f"f{number}.jpg" for number in range(6)]

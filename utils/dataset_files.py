@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from utils.errors import CourseError
-from utils.files import atomic_path, read_json, write_json
-from utils.images import image_members, open_zip, read_member
+from utils.files import MAX_JSON_BYTES, atomic_path, read_json, write_json
+from utils.images import image_members, open_zip, read_bounded, read_member
 from utils.progress import progress
+from utils.texts import visible
 
 VALIDATION_SHARE = 1 / 6
 """The share of the pictures that is kept for validation, where a data set brings no split of its own."""
@@ -32,6 +33,7 @@ class DatasetFiles:
         train_instances, val_instances: members that say what stands where, None where nobody has noted it.
         source: where the data set comes from.
         licence: on what terms it may be used.
+        test_zip, test_json: pictures and captions that are kept for the very end, None where there are none.
     """
 
     name: str
@@ -44,16 +46,24 @@ class DatasetFiles:
     val_instances: str | None
     source: str
     licence: str
+    test_zip: Path | None = None
+    test_json: str | None = None
 
     @property
-    def zips(self) -> tuple[Path, Path, Path]:
+    def zips(self) -> tuple[Path, ...]:
         """All files of the data set."""
-        return self.train_zip, self.val_zip, self.captions_zip
+        return (*(zip_path for zip_path, _ in self.sides), self.captions_zip)
 
     @property
-    def sides(self) -> tuple[tuple[Path, str], tuple[Path, str]]:
-        """Zip of pictures and member with their captions, for training and for validation."""
-        return (self.train_zip, self.train_json), (self.val_zip, self.val_json)
+    def sides(self) -> tuple[tuple[Path, str], ...]:
+        """Zip of pictures and member with their captions, for training, for validation and, where it is, for test."""
+        sides = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
+        return (*sides, self.scored) if self.test_zip else sides
+
+    @property
+    def scored(self) -> tuple[Path, str]:
+        """The side whose captions are scored: test where there is one, else validation."""
+        return (self.test_zip, self.test_json) if self.test_zip and self.test_json else (self.val_zip, self.val_json)
 
 
 def course_files(folder: Path, name: str, part: str, source: str, licence: str) -> DatasetFiles:
@@ -105,17 +115,19 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
         CourseError: if the zip or the member cannot be read, or is no caption JSON in COCO's format.
     """
     captions: dict[str, list[str]] = {}
+    text = read_zipped(zip_path, member)
     try:
-        with open_zip(zip_path) as archive:
-            data = json.loads(archive.read(member))
-        names = {image["id"]: image["file_name"] for image in data["images"]}
+        data = json.loads(text)
+        names: dict[Any, str] = {}
+        for image in data["images"]:
+            if names.setdefault(image["id"], image["file_name"]) != image["file_name"]:
+                raise ValueError(f"two pictures have the id {image['id']!r}")
         for annotation in data["annotations"]:
             captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
-        if not all(isinstance(text, str) for name, group in captions.items() for text in (name, *group)):
-            raise TypeError("a name or a caption is no text")
-    except CourseError:
-        raise
-    except Exception as error:  # damaged zips and JSON of another shape fail in many ways
+        for name, group in captions.items():
+            for text in (name, *group):
+                text.encode()  # fails where it is no text, or has halves of characters in it
+    except Exception as error:  # JSON of another shape fails in many ways
         raise CourseError(
             f"{member} in {zip_path} holds no captions in COCO's format ({type(error).__name__}: {error}). It needs "
             "'images', each with id and file_name, and 'annotations', each with image_id and caption."
@@ -123,25 +135,39 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
     return captions
 
 
+def read_zipped(zip_path: Path, member: str) -> bytes:
+    """The bytes of a JSON file in a zip.
+
+    Raises:
+        CourseError: if the zip or the member cannot be read, or is unreasonably large.
+    """
+    with open_zip(zip_path) as archive:
+        if member not in archive.namelist():
+            raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
+        return read_bounded(archive, archive.getinfo(member), MAX_JSON_BYTES)
+
+
 def write_dataset(
     files: DatasetFiles,
     sides: Sequence[Sequence[str]],
     captions: Mapping[str, list[str]],
     read_picture: Callable[[str], bytes],
+    ids: Mapping[str, int] | None = None,
 ) -> None:
-    """Write the three zips of a data set, the one with the captions last.
+    """Write the zips of a data set, the one with the captions last.
 
     Args:
         files: where to.
-        sides: names of the pictures for training and for validation.
+        sides: names of the pictures for training, for validation and, where the data set has that side, for test.
         captions: captions by the name of their picture.
         read_picture: gives the bytes of a picture; one that it cannot read is left out, and named.
+        ids: the number of each picture; None counts them.
     """
-    members, first_id = {}, 1
+    ids = ids or {name: number for number, name in enumerate((name for names in sides for name in names), 1)}
+    members = {}
     for (zip_path, member), names in zip(files.sides, sides, strict=True):
         write_pictures(zip_path, names, read_picture)
-        members[member] = json.dumps(_captions_json(names, captions, first_id), ensure_ascii=False)
-        first_id += len(names)
+        members[member] = json.dumps(_captions_json(names, captions, ids), ensure_ascii=False)
     with atomic_path(files.captions_zip) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for member, text in members.items():
             archive.writestr(zipfile.ZipInfo(member), text, zipfile.ZIP_DEFLATED)
@@ -159,7 +185,7 @@ def write_pictures(zip_path: Path, names: Sequence[str], read_picture: Callable[
                 continue
             archive.writestr(zipfile.ZipInfo(name), picture)
     if unreadable:
-        print(f"Pictures left out of {zip_path.name}, since they cannot be read: {counted(unreadable)}.")
+        print(f"Pictures left out of {visible(zip_path.name)}, since they cannot be read: {counted(unreadable)}.")
 
 
 def copy_pictures(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
@@ -184,11 +210,11 @@ def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]
 def counted(names: Collection[str]) -> str:
     """How many names, and the first few of them, for a message: `4 (a.jpg, b.jpg, c.jpg, …)`."""
     first = sorted(names)[:3]
-    return f"{len(names)} ({', '.join([*first, '…'] if len(names) > len(first) else first)})"
+    return visible(f"{len(names)} ({', '.join([*first, '…'] if len(names) > len(first) else first)})")
 
 
-def _captions_json(names: Sequence[str], captions: Mapping[str, list[str]], first_id: int) -> dict:
-    images = [{"id": number, "file_name": name} for number, name in enumerate(names, first_id)]
+def _captions_json(names: Sequence[str], captions: Mapping[str, list[str]], ids: Mapping[str, int]) -> dict:
+    images = [{"id": ids[name], "file_name": name} for name in names]
     annotations = [
         {"id": image["id"] * 100 + number, "image_id": image["id"], "caption": caption}
         for image in images

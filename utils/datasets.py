@@ -20,6 +20,7 @@ from utils.dataset_folders import get_folder_dataset
 from utils.downloads import RESOURCES, fetch_resource
 from utils.files import sha256_of
 from utils.flickr import get_flickr8k, get_flickr30k
+from utils.karpathy import get_karpathy_split
 from utils.scenes.dataset import LICENCE, write_scene_dataset
 from utils.settings import Settings
 
@@ -37,7 +38,9 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     if settings.dataset == "scenes":
         return _draw_scenes(settings)
     folder = settings.data_folder / settings.dataset_name
-    if settings.dataset == "coco":
+    if settings.split == "karpathy":
+        files = get_karpathy_split(settings.dataset, folder, settings.data_folder)
+    elif settings.dataset == "coco":
         files = _fetch_coco(folder)
     elif settings.dataset == "flickr8k":
         files = get_flickr8k(folder)
@@ -80,11 +83,15 @@ def _fetch_coco(folder: Path) -> DatasetFiles:
 def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
     """A few dozen pictures of a data set, chosen by the seed; the captions stay in their own zip."""
     folder = settings.dataset_folder
-    sampled = replace(files, train_zip=folder / "train_sample.zip", val_zip=folder / "val_sample.zip")
+    test_zip = files.test_zip and folder / "test_sample.zip"
+    sampled = replace(
+        files, train_zip=folder / "train_sample.zip", val_zip=folder / "val_sample.zip", test_zip=test_zip
+    )
+    n_train, n_others = settings.sample_size
 
     def make() -> None:
-        sides = zip(files.sides, (sampled.train_zip, sampled.val_zip), settings.sample_size, strict=True)
-        for (zip_path, member), copy, count in sides:
+        for (zip_path, member), (copy, _) in zip(files.sides, sampled.sides, strict=True):
+            count = n_train if zip_path == files.train_zip else n_others
             captioned = sorted(pictures_by_name(zip_path).keys() & read_captions(files.captions_zip, member).keys())
             rng = np.random.default_rng(settings.seed)
             chosen = rng.choice(len(captioned), min(count, len(captioned)), replace=False)

@@ -16,11 +16,10 @@ from utils.dataset_files import (
     stamp,
     write_dataset,
 )
-from utils.downloads import RESOURCES, fetch_resource
+from utils.downloads import FLICKR30K_PAGE, FLICKR_TERMS, RESOURCES, fetch_resource
 from utils.errors import CourseError
 from utils.images import open_zip, read_member
 
-FLICKR30K_PAGE = "http://shannon.cs.illinois.edu/DenotationGraph/"
 FLICKR30K_PICTURES = ("flickr30k-images.zip", "flickr30k_images.zip")
 FLICKR30K_CAPTIONS = "results_20130124.token"
 
@@ -32,7 +31,8 @@ def parse_token_file(text: str, source: str) -> dict[str, list[str]]:
         CourseError: if a line has another form; names the line and `source`.
     """
     captions: dict[str, list[str]] = {}
-    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+    # `splitlines` would also break at characters inside captions
+    for number, line in enumerate(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not line.strip():
             continue
         key, tab, caption = line.partition("\t")
@@ -69,16 +69,14 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
     Raises:
         CourseError: if they are not there; says where to ask for them, and what to put where.
     """
-    pictures = next((folder / name for name in FLICKR30K_PICTURES if (folder / name).exists()), None)
-    texts = _find_flickr30k_captions(folder)
+    pictures, texts = find_flickr30k_pictures(folder), _find_flickr30k_captions(folder)
     if not (pictures and texts):
         missing = [FLICKR30K_PICTURES[0]] * (not pictures) + [f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] * (not texts)
         raise CourseError(
             f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
             f"{' and '.join(missing)} into {folder}."
         )
-    licence = "for research and teaching that is not commercial; the pictures belong to their owners on Flickr"
-    files = course_files(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, licence)
+    files = course_files(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
     def convert() -> None:
         captions = parse_token_file(_read_flickr30k_captions(texts), texts.name)
@@ -87,6 +85,11 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
 
     make_once(folder, {"seed": seed, **stamp([pictures, texts])}, files.zips, convert)
     return files
+
+
+def find_flickr30k_pictures(folder: Path) -> Path | None:
+    """The zip with the pictures, as people receive it."""
+    return next((folder / name for name in FLICKR30K_PICTURES if (folder / name).exists()), None)
 
 
 def _find_flickr30k_captions(folder: Path) -> Path | None:
@@ -98,7 +101,7 @@ def _find_flickr30k_captions(folder: Path) -> Path | None:
 
 
 def _read_flickr30k_captions(path: Path) -> str:
-    return _text_in_zip(path, FLICKR30K_CAPTIONS) if path.suffix == ".zip" else path.read_text(encoding="utf-8")
+    return _text_in_zip(path, FLICKR30K_CAPTIONS) if path.suffix == ".zip" else _as_text(path.read_bytes(), path)
 
 
 def _convert(
@@ -127,4 +130,11 @@ def _text_in_zip(zip_path: Path, name: str) -> str:
     if member is None:
         raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")
     with open_zip(zip_path) as archive:
-        return read_member(archive, member).decode()
+        return _as_text(read_member(archive, member), f"{name} in {zip_path}")
+
+
+def _as_text(data: bytes, source: object) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{source} is not in UTF-8. Bring another copy.") from error
