@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # Relative paths in DATASET, ENCODER and COURSE_DATA count from here; notebooks run in a folder of their own.
 COURSE_START := $(CURDIR)
-export COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_DATA
+export COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_DATA COURSE_MIRROR
 
 # An installation holds for the folder that it was made in: one that was moved or copied is made again.
 FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)
@@ -17,16 +17,17 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 
 # What the course makes from a folder of the user's own has a name that ends with six digits from its path.
 DIGIT := [0-9a-f]
-MADE := scenes coco flickr8k flickr30k *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
+MADE := exported scenes $(foreach name,coco flickr8k flickr30k,$(name) $(name)_karpathy) *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help install course advanced caption demo photo-model lab test test-full lint lessons notebooks clean
+.PHONY: help install course advanced caption demo photo-model lab docker test test-full lint lessons exercises notebooks clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Choices for course and lab: DATASET=scenes|coco|flickr8k|flickr30k|FOLDER"
 	@echo "  ENCODER=inception_v3|vgg16|mobilenet|...|FILE.keras  COURSE_SIZE=full|small"
+	@echo "  COURSE_SPLIT=karpathy (with coco, flickr8k, flickr30k): the split of published comparisons"
 	@echo "Another Python (3.11 to 3.13): PYTHON=python3.12"
 
 install: $(INSTALLED) ## make .venv and install what the course needs
@@ -53,6 +54,9 @@ photo-model: $(INSTALLED) ## train on photographs, from download to model folder
 lab: $(INSTALLED) ## open the first notebook in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
 
+docker: ## the course in a container, with nothing installed here: make docker, or make docker DEVICE=gpu
+	docker compose -f docker/compose.yaml --profile $(or $(DEVICE),cpu) up --build
+
 test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen pictures
 	status=0; \
 	$(BIN)/python -m pytest || status=$$?; \
@@ -61,18 +65,25 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 
 test-full: $(TEST_INSTALLED) ## run the notebooks at full size and compare with the committed outputs
 	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_demo_jupyterlab.py \
-		tests/test_full.py
+		tests/test_full.py tests/test_download_kills.py
 
-lint: $(TEST_INSTALLED) ## check code style, lesson code in notebooks, and the form of notebooks
+lint: $(TEST_INSTALLED) ## check code style, lesson code, the form of notebooks, links and spelling
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m tools.include_lessons --check
+	$(BIN)/python -m tools.first_cells --check
+	$(BIN)/python -m tools.make_exercises --check
 	$(BIN)/python -m tools.lint_notebooks
+	$(BIN)/python -m tools.lint_docs
 
-lessons: $(INSTALLED) ## bring the lesson code in the notebooks up to date with utils/
+lessons: $(INSTALLED) ## bring lesson code, badges and first cells of the notebooks up to date
 	$(BIN)/python -m tools.include_lessons
+	$(BIN)/python -m tools.first_cells
 
-notebooks: $(INSTALLED) lessons ## execute the notebooks in place, from scratch, for committing
+exercises: $(INSTALLED) ## make the exercise notebooks and their solutions from the lessons
+	$(BIN)/python -m tools.make_exercises
+
+notebooks: $(INSTALLED) lessons exercises ## execute the notebooks in place, from scratch, for committing
 	rm -rf data/scenes
 	$(BIN)/python -m tools.run_course --all --in-place
 	rm -rf data/scene_model && cp -r data/scenes/inception_v3/model data/scene_model

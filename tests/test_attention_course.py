@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import utils.extraction
+import utils.files
 from utils.attention.course import (
     attention_folder,
     attention_model_folder,
@@ -122,13 +122,13 @@ def test_a_full_disk_is_noticed_before_the_work(trained, tmp_path, monkeypatch):
     assert check_space_for_grids(settings, files, encoder) == needed
     elsewhere = replace(settings, data_folder=tmp_path)
     for free in (needed - 1, needed):
-        monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(utils.files.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         if free == needed:
             check_space_for_grids(elsewhere, files, encoder)
         else:
             with pytest.raises(CourseError, match="train_grids.npy"):
                 check_space_for_grids(elsewhere, files, encoder)
-    monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(utils.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     check_space_for_grids(settings, files, encoder)  # all of it is there already
 
 

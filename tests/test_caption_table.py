@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import utils.extraction
+import utils.files
 import utils.show_and_tell.caption_table
 from utils.captions import END, PAD, START, generate_vocabulary, indices_to_sentence
 from utils.errors import CourseError
@@ -131,7 +131,7 @@ def test_a_full_disk_or_an_interruption_leaves_the_old_files(paths, monkeypatch)
     write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
     before = [path.read_bytes() for path in paths]
     with monkeypatch.context() as patch:
-        patch.setattr(utils.extraction.shutil, "disk_usage", lambda _: SimpleNamespace(free=50))
+        patch.setattr(utils.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=50))
         with pytest.raises(CourseError, match="features.npy"):
             write_caption_table(FNS[:1], CAPTIONS[:1], EMBEDS[:1], *paths)
 

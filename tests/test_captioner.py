@@ -50,6 +50,18 @@ def test_a_file_is_embedded_as_in_the_extraction(captioner, picture):
     np.testing.assert_allclose(found, expected[None], rtol=1e-4, atol=1e-5)
 
 
+def test_only_who_goes_on_pays_for_compiling_the_encoder(settings, picture):
+    captioner = load_captioner(settings.model_folder, settings)
+    image = read_picture(picture[0], captioner)[None]
+    found = [captioner.embed(image)]
+    assert captioner.encoder.model.predict_function is None
+    found += [captioner.embed(image), captioner.embed(image)]
+    assert captioner.encoder.model.predict_function is not None
+    for features in found:
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(features, picture[1][None], rtol=1e-4, atol=1e-5)
+
+
 def test_the_caption_is_that_of_the_embedding(captioner, picture):
     path, embed = picture
     image = read_picture(path, captioner)

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from utils import environment
 from utils.commands import main as cli
 from utils.commands.main import main
 from utils.course import load_vocabulary
+from utils.environment import Check
 from utils.settings import REPOSITORY
 
 COMMANDS = ("resources", "embed", "prepare", "train", "caption")
@@ -159,3 +161,13 @@ def test_help_explains_every_command(capsys):
 def test_help_does_not_wait_for_keras():
     code = "import sys, utils.commands.main; utils.commands.main.build_parser(); sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_environment_prints_the_checks_and_fails_with_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr(environment, "check_environment", lambda settings: [Check("memory", True, "8 GB")])
+    assert main(["environment"]) == 0
+    assert "[OK]   memory: 8 GB" in capsys.readouterr().out
+    monkeypatch.setattr(environment, "check_environment", lambda settings: [Check("memory", False, "1 GB", "Buy.")])
+    assert main(["environment"]) == 1
+    assert "[FAIL] memory: 1 GB\n       -> Buy." in capsys.readouterr().out

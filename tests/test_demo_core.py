@@ -22,6 +22,7 @@ from utils.demo.core import (
     decoding_of,
     describe,
     encode_png,
+    load_demo_model,
 )
 from utils.demo.examples import drawn_scenes, make_demo, trained_models, validation_pictures
 from utils.errors import CourseError
@@ -154,10 +155,12 @@ def test_every_way_of_choosing_words_has_its_decoding():
 
 
 def test_warming_up_compiles_every_way_for_every_model(demo):
-    assert sum(1 for _ in demo.warm_up()) == 6
+    assert sum(1 for _ in demo.warm_up()) == 6 + len(demo.models)
     compiled = [{type(how) for _, how in model.captioner.model.searches} for model in demo.models.values()]
     assert compiled == [{Greedy, Sampling, BeamSearch}] * 2
-    assert not list(Demo(list(demo.models.values())).warm_up())
+    assert all(model.captioner.encoder.model.predict_function for model in demo.models.values())
+    without_examples = Demo(list(demo.models.values()))
+    assert sum(1 for _ in without_examples.warm_up()) == 2, "the encoders only"
 
 
 # Models and pictures to offer
@@ -181,6 +184,20 @@ def test_the_trained_models_are_offered_those_that_look_first(finished_course, t
         ("Visual attention", True), ("Decoder", False),
     ]  # fmt: skip
     assert "Left out: Show and tell" in capsys.readouterr().err
+
+
+def test_models_with_the_same_weights_share_an_encoder_and_see_as_before(finished_course, tmp_path):
+    settings = replace(finished_course.settings, data_folder=tmp_path)
+    save_random_attention_model(finished_course.settings, settings.work_folder / "visual_attention" / "model")
+    shutil.copytree(finished_course.settings.model_folder, settings.model_folder)
+    looks, decoder = (model.captioner for model in trained_models(settings))
+    kept = {id(weight) for weight in looks.encoder.model.weights}
+    assert kept == {id(weight) for weight in decoder.encoder.model.weights} != set()
+    alone = load_demo_model("Decoder", settings.model_folder, settings).captioner
+    assert not kept & {id(weight) for weight in alone.encoder.model.weights}
+    picture = crop_and_resize(encode_png(drawn(1)), alone.input_shape)[None]
+    np.testing.assert_allclose(decoder.embed(picture), alone.embed(picture), rtol=1e-5, atol=1e-6)
+    assert looks.encoder.features == "grid" and decoder.encoder.features == "mean"
 
 
 def test_one_folder_is_offered_alone(finished_course):

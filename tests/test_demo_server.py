@@ -9,9 +9,11 @@ import os
 import re
 import socket
 import sys
+from urllib.parse import quote
 
 import pytest
 from demo_samples import example
+from hostile_files import claiming_picture
 
 from utils.commands import demo as cli_demo
 from utils.commands.demo import add_arguments, run
@@ -136,6 +138,73 @@ def test_a_body_that_is_too_large_is_not_read(server):
                 connection.sendall(f"{MAX_UPLOAD_BYTES + 1:x}\r\n".encode())
             assert connection.recv(100).startswith(b"HTTP/1.1 400")
     assert ask(server, "/api/overview")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Authorization": ""}]
+)
+def test_strangers_are_refused_before_they_have_sent_anything(server, headers):
+    """A page from elsewhere could send any number of large bodies; nobody waits for them."""
+    given = {"Host": f"127.0.0.1:{server.port}", "Authorization": f"token {server.token}", **headers}
+    for kind in ("image/png", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
+        lines = [f"{name}: {value}" for name, value in {**given, "Content-Type": kind}.items()]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            request = ["POST /api/add HTTP/1.1", *lines, f"Content-Length: {MAX_UPLOAD_BYTES}", "", ""]
+            connection.sendall("\r\n".join(request).encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 403")
+
+
+def test_a_form_is_not_taken_apart(server):
+    """What a form on a page elsewhere can send is never a wish, even with the token."""
+    status, _, body = ask(server, "/api/caption", body=b"picture=example-0", **{
+        "Content-Type": "application/x-www-form-urlencoded"
+    })  # fmt: skip
+    assert status == 400 and "no JSON" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+def test_a_picture_of_too_many_pixels_is_not_decoded(server, kind):
+    status, _, body = ask(server, "/api/add", body=claiming_picture(kind, 60_000, 60_000))
+    assert status == 400 and "pixels" in json.loads(body)["error"]
+
+
+PATHS = [
+    "/etc/passwd",
+    "../../etc/passwd",
+    "file:///etc/passwd",
+    "..\\..\\secret.png",
+    "data/scene_model",
+    "~",
+    "example-0\0",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_name_from_the_browser_reaches_the_file_system(server, path):
+    """Not as a picture, not as a model, not as a way, not in the address, not as a header."""
+    assert ask(server, "/api/overview")[0] == 200  # so that everything that is read once has been read
+    opened, watching = [], [True]
+
+    def watch(event: str, details: tuple) -> None:
+        if watching and event in ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove"):
+            opened.append(str(details[0]))
+
+    wish = {"picture": "example-0", "model": "Decoder", "method": "greedy"}
+    sys.addaudithook(watch)  # it cannot be taken away again
+    try:
+        with open(os.devnull):
+            pass
+        for name in wish:
+            status, _, body = ask(server, "/api/caption", body=json.dumps({**wish, name: path}).encode())
+            assert status == 400 and json.loads(body)["error"]
+        assert ask(server, "/api/add", body=path.encode())[0] == 400
+        assert ask(server, f"/{quote(path, safe='')}", "GET")[0] == 404
+        assert ask(server, f"/api/{quote(path, safe='')}")[0] == 404
+        named = {"Content-Disposition": f'attachment; filename="{quote(path)}"', "X-Forwarded-Host": quote(path)}
+        assert ask(server, "/api/add", body=example(6).data, **named)[0] == 200
+    finally:
+        watching.clear()
+    assert opened == [os.devnull], "the watch works, and nothing else was opened"
 
 
 def test_only_one_loopback_address_is_bound(server):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import urllib.error
 import zipfile
 from pathlib import Path
@@ -9,9 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from download_server import running_server
 from keras import layers
 
 import utils.encoder
+from utils import downloads
 from utils.encoder import (
     SCENE_WEIGHTS,
     encoder_for,
@@ -226,11 +230,33 @@ def test_an_encoder_without_regions_gives_no_grid(tmp_path):
         encoder_for(settings_for(tmp_path, encoder=str(path)), "grid")
 
 
-def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(tmp_path, monkeypatch):
+@pytest.fixture
+def weights_server(monkeypatch, tmp_path):
+    """Serves small files in place of ImageNet weights, under their names; Keras' own downloads are in `keras_home`."""
+    names = list(utils.encoder.DOWNLOADED_WEIGHTS.values())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
+    monkeypatch.setattr(downloads, "PAUSES", ())
+    keras.Sequential([layers.Input((2,)), layers.Dense(1)]).save_weights(tmp_path / "any.weights.h5")
+    weights = (tmp_path / "any.weights.h5").read_bytes()
+    (tmp_path / "any.weights.h5").unlink()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    with running_server() as server:
+        server.files = dict.fromkeys([f"/{name}" for name in names], weights)
+        checksum = "md5:" + hashlib.md5(weights).hexdigest()
+        table = tuple(
+            dataclasses.replace(entry, url=f"{server.url}/{entry.name}", bytes=None, checksum=checksum)
+            for entry in map(downloads.find_resource, names)
+        )
+        monkeypatch.setattr(downloads, "RESOURCES", table)
+        yield server
+
+
+def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(weights_server, tmp_path, monkeypatch):
     asked = []
 
     def build(include_top: bool, weights: str) -> keras.Model:
-        asked.append((include_top, Path(weights).name))
+        asked.append((include_top, Path(weights)))
         image = layers.Input((224, 224, 3))
         hidden = layers.Dense(7, name="fc2")(layers.GlobalAveragePooling2D()(image))
         return keras.Model(image, layers.Dense(3, activation="softmax")(hidden))
@@ -239,9 +265,33 @@ def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(tmp_
     monkeypatch.setattr(utils.encoder, "find_application", lambda name: application)
     with_classifier = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
     (tmp_path / with_classifier.replace(".h5", "_notop.h5")).touch()
-    encoder_for(settings_for(tmp_path), "fc2")
-    (tmp_path / with_classifier).touch()
-    info = encoder_for(settings_for(tmp_path), "fc2")
-    assert asked == [(True, "imagenet"), (True, with_classifier)]
+    for _ in range(2):  # downloaded, then found
+        info = encoder_for(settings_for(tmp_path), "fc2")
+    assert asked == [(True, tmp_path / with_classifier)] * 2
+    assert [path for path, *_ in weights_server.requests] == [f"/{with_classifier}"]
     assert info.features == "fc2" and with_classifier in info.weights
     assert info.model.predict_on_batch(np.zeros((2, 224, 224, 3))).shape == (2, 7)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "the file", "half of it"])
+def test_imagenet_weights_come_by_the_downloads_of_the_course(weights_server, tmp_path, monkeypatch, kept):
+    name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    content = weights_server.files[f"/{name}"]
+    folder = tmp_path / "keras_home" / "models"
+    folder.mkdir(parents=True)
+    if kept != "nothing":
+        (folder / name).write_bytes(content if kept == "the file" else content[:9])
+    built = []
+    monkeypatch.setattr(utils.encoder, "get_cnn_encoder", lambda *arguments: built.append(arguments) or (None, None))
+    monkeypatch.setattr(utils.encoder, "weights_checksum", lambda model: "")
+    info = encoder_for(settings_for(tmp_path, encoder="inception_v3"))
+    path = (folder if kept == "the file" else tmp_path) / name
+    assert built == [("inception_v3", path)] and path.read_bytes() == content and name in info.weights
+    assert len(weights_server.requests) == (0 if kept == "the file" else 1)
+
+
+def test_half_a_weights_file_brought_by_hand_is_named(weights_server, tmp_path):
+    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    (tmp_path / name).write_bytes(weights_server.files[f"/{name}"][:9])
+    with pytest.raises(CourseError, match="vgg16_weights.*checksum"):
+        encoder_for(settings_for(tmp_path, encoder="vgg16"))

@@ -155,7 +155,7 @@ def test_of_many_pictures_a_sample_is_taken(course):
 
 
 def test_ids_that_are_no_whole_numbers_are_replaced(tmp_path):
-    files = SimpleNamespace(captions_zip=tmp_path / "captions.zip", val_json="val.json")
+    files = SimpleNamespace(captions_zip=tmp_path / "captions.zip", scored=(None, "val.json"))
     images = [{"id": "x", "file_name": "a.jpg"}, {"id": "y", "file_name": "b.jpg"}]
     with zipfile.ZipFile(files.captions_zip, "w") as archive:
         archive.writestr("val.json", json.dumps({"images": images}))

@@ -16,7 +16,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-import utils.extraction
+import utils.files
 from utils.errors import CourseError
 from utils.extraction import apply_model, map_ahead
 from utils.images import crop_and_preprocess, decode_image_from_buf
@@ -231,7 +231,7 @@ def test_what_is_damaged_on_disk_is_made_anew(zip_fn, encoder, tmp_path, file, d
 
 
 def test_a_full_disk_is_noticed_before_the_work(zip_fn, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    monkeypatch.setattr(utils.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(CourseError, match="train.npy"):
         extract(zip_fn, encoder, tmp_path / "train.npy")
 
@@ -299,7 +299,7 @@ def test_the_room_on_the_disk_is_counted_in_the_type_that_is_stored(
     zip_fn, encoder, tmp_path, monkeypatch, dtype, needed
 ):
     for free, enough in ((needed - 1, False), (needed, True)):
-        monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(utils.files.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         if enough:
             assert len(extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)[0]) == 10
         else:
@@ -314,7 +314,7 @@ def test_what_is_left_of_an_extraction_is_all_the_room_that_it_needs(zip_fn, enc
     watch(encoder)
     two_rows = 2 * 5 * 4
     for free in (two_rows - 1, two_rows):
-        monkeypatch.setattr(utils.extraction.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(utils.files.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         if free < two_rows:
             with pytest.raises(CourseError, match="Make room"):
                 extract(zip_fn, encoder, tmp_path / "a.npy")

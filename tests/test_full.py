@@ -11,7 +11,7 @@ from tools.compare_notebooks import differences
 from tools.notebooks import REPOSITORY, find_notebooks, read_notebook
 from tools.run_course import BUILD, main
 
-SETTINGS = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_DATA")
+SETTINGS = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_DATA")
 
 
 @pytest.mark.full

@@ -55,6 +55,16 @@ def test_the_folder_explains_itself(folder):
         assert text in card
 
 
+def test_the_card_says_which_encoder_is_needed_and_where_it_goes(model, folder, tmp_path):
+    assert "comes by itself" in (folder / "README.md").read_text(encoding="utf-8")
+    encoder = {**ENCODER, "encoder_setting": "mine.keras"}
+    facts = {**FACTS, "training_seconds": 90.0}
+    save_caption_model(CaptionModel(model.decoder, VOCAB, encoder, facts), tmp_path / "own")
+    card = (tmp_path / "own" / "README.md").read_text(encoding="utf-8")
+    for text in ("file `mine.keras`", "0" * 64, "--encoder PATH", "encoder.keras", "| time of training | 1.5 minutes"):
+        assert text in card
+
+
 def test_a_model_without_facts_can_be_saved(tmp_path):
     save_caption_model(CaptionModel(tiny_decoder(), VOCAB, ENCODER), tmp_path)
     assert load_caption_model(tmp_path).facts == {}

@@ -167,6 +167,7 @@ def test_a_failing_course_fails_make(clone, fake):
 @needs_make
 def test_clean_removes_what_the_course_made_and_nothing_else(clone):
     made = ["build/html/a.html", "data/scenes/a.zip", "data/scenes_small/a.zip", "data/coco/a.zip"]
+    made += ["data/coco_karpathy/a.zip", "data/flickr8k_karpathy_small/a.zip"]
     made += ["data/holiday_0a1b2c/a.zip", "data/holiday_0a1b2c_small/a.zip"]
     kept = ["data/holiday/a.jpg", "data/photos_small/a.jpg", "data/inception_v3_scenes.weights.h5", ".venv/bin/python"]
     for name in [*made, *kept]:

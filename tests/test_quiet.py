@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from utils.quiet import keras, silenced_stderr
+from utils.quiet import keras, left_out, silenced_stderr
 from utils.settings import REPOSITORY
 
 
@@ -31,6 +32,25 @@ def test_an_error_inside_is_raised_and_heard(capfd):
         raise ValueError("wrong")
     os.write(2, b"again")
     assert capfd.readouterr().err == "again"
+
+
+def test_what_the_course_has_no_use_for_is_not_imported_and_can_be_imported_later():
+    program = (
+        "import sys\nfrom utils.quiet import keras\n"
+        "print([name for name in ('sklearn', 'scipy.stats', 'matplotlib') if name in sys.modules])\n"
+        "import matplotlib.pyplot, sklearn.linear_model\nprint(sklearn.linear_model.Ridge.__name__)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert result.stdout.split() == ["[]", "Ridge"]
+
+
+def test_a_package_counts_as_missing_only_inside_and_only_if_it_is_new(monkeypatch):
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    with left_out("this", "subprocess"):
+        with pytest.raises(ImportError):
+            importlib.import_module("this")
+        import subprocess as known
+    assert known is subprocess and "this" not in sys.modules
 
 
 def test_keras_comes_without_a_word():

@@ -70,7 +70,7 @@ def test_a_training_without_records_says_what_to_do(course_environ, tmp_path):
 @pytest.mark.parametrize("arguments", [
     ["train-records"], ["train-records", "--steps", "0"], ["train-records", "--steps", "1", "--dropout", "1"],
     ["train-records", "--steps", "1", "--learning-rate", "0"], ["train-records", "--steps", "1", "--decay", "x"],
-    ["records", "--val-shards", "-1"], ["run-inference"], ["evaluate-records", "--split", "train"],
+    ["records", "--val-shards", "-1"], ["run-inference"], ["evaluate-records", "--shards", "train"],
 ])  # fmt: skip
 def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_samples import PIXEL, code, notebook, write
+from notebook_samples import PIXEL, QUESTIONS, code, notebook, write
 
 from tools import run_course
+from tools.first_cells import badge
 from tools.notebooks import REPOSITORY, read_notebook
 from tools.render import ProgressLine, clock, write_page
 from utils.files import read_json, write_json
@@ -85,6 +86,28 @@ def test_pages_need_no_other_file(course):
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", page)
     assert not re.search(r"""(import|url\()\s*["']?https?:""", page)
     assert 'href="01_two.html"' in (course / "build" / "html" / "00_one.html").read_text(encoding="utf-8")
+
+
+def test_a_page_has_no_badge(tmp_path):
+    title = f"# Title\n\n{badge('notebooks/00_one.ipynb')}\n\nText."
+    write_page(notebook(title), "00_one", tmp_path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Text." in page and "colab" not in page.lower()
+
+
+def test_a_page_keeps_answers_folded(tmp_path):
+    write_page(notebook(f"# Title\n\n{QUESTIONS}"), "00_one", tmp_path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.search(r"<details><summary>One and one\?</summary>\s*<p>Two\.</p>\s*</details>", page)
+
+
+def test_a_page_links_the_courses_files_where_they_are(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "words.md").touch()
+    text = "# Title\n\n[a](../docs/words.md#a), [b](01_two.ipynb), [c](../gone.md)"
+    write_page(notebook(text), "00_one", tmp_path / "notebooks", tmp_path / "build" / "html" / "page.html")
+    page = (tmp_path / "build" / "html" / "page.html").read_text(encoding="utf-8")
+    assert all(f'href="{link}"' in page for link in ("../../docs/words.md#a", "01_two.html", "../gone.md"))
 
 
 def test_only_formulas_load_a_script(tmp_path):

@@ -36,6 +36,7 @@ from tools.render import NotebookFailed, execute_notebook, peak_memory, write_pa
 from utils.errors import CourseError
 from utils.files import read_json, write_json
 from utils.settings import DATASETS, Settings, read_settings
+from utils.texts import visible
 
 BUILD = REPOSITORY / "build"
 """Where executed copies and pages go."""
@@ -146,7 +147,7 @@ def _check_in_place(run: Run) -> None:
     if run.in_place and choices != asdict(_DEFAULTS) | {"data_folder": None}:
         raise CourseError(
             "--in-place writes the outputs that are committed, and those are from the built-in settings.\n"
-            "Unset DATASET, ENCODER, COURSE_SIZE and COURSE_SEED, or leave --in-place out."
+            "Unset DATASET, ENCODER, COURSE_SIZE, COURSE_SEED and COURSE_SPLIT, or leave --in-place out."
         )
 
 
@@ -285,7 +286,7 @@ def captions_as_text(examples: Sequence[dict[str, Any]], count: int = 5) -> str:
         rows = [("model", example["caption"]), *(("people", text) for text in example["references"][:2])]
         lines = [f"    {who if number < 2 else '':<8}{text}" for number, (who, text) in enumerate(rows)]
         blocks.append("\n".join([f"  {example['file']}", *lines]))
-    return "\n\n".join(blocks)
+    return visible("\n\n".join(blocks))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,9 @@ class Captioner:
 
     def compile_encoder(self) -> None:
         """Have the encoder ready for many pictures, one after the other."""
-        black = np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8")
-        for _ in range(_CALLED_DIRECTLY + 1):
-            self.embed(black)
+        for _ in itertools.islice(self._calls, _CALLED_DIRECTLY):
+            pass
+        self.embed(np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8"))
 
     def generate(
         self,

@@ -19,6 +19,10 @@ UNK = "#UNK#"
 START = "#START#"
 END = "#END#"
 
+LONGEST_CAPTION = 200
+"""Longer captions are cut where many are packed into one matrix, which is as wide as the longest: people write up to
+about 60 words, and one caption of 10,000 would make the matrix of a large data set too large for the memory."""
+
 
 def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: str) -> list[list[str]]:
     """The captions of each picture, in the order of the file names.
@@ -135,9 +139,14 @@ class CaptionArrays:
 
 
 def pack_captions(
-    captions_indexed: Iterable[Sequence[Sequence[int]]], pad_idx: int, max_len: int | None = None
+    captions_indexed: Iterable[Sequence[Sequence[int]]], pad_idx: int, max_len: int | None = LONGEST_CAPTION
 ) -> CaptionArrays:
     """Pack indexed captions into arrays of the smallest integer type that holds every index.
+
+    Args:
+        captions_indexed: for each picture its captions as lists of indices.
+        pad_idx: index that fills the free places.
+        max_len: longer captions are cut to this many indices; None cuts none.
 
     Raises:
         CourseError: if a picture has no captions.

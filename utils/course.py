@@ -6,7 +6,7 @@ Each step leaves its results in the settings' folders and finds those of the ste
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ from utils.decoder import build_decoder
 from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
 from utils.extraction import apply_model
-from utils.files import atomic_path, read_json, read_pickle, save_pickle, write_json
+from utils.files import atomic_path, read_array, read_arrays, read_json, read_pickle, save_pickle, write_json
 from utils.generation import generate_sentences
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
-from utils.training import Examples, History, TrainingPlan, restore_checkpoint, train_decoder
+from utils.training import Examples, History, TrainingPlan, restore_checkpoint, shuffle_pictures, train_decoder
 
 SPLITS = ("train", "val")
 _COMMANDS = {"02_extract_embeddings": "embed", "03_prepare_captions": "prepare"}
@@ -65,7 +65,7 @@ def encoder_facts(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
 
 def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
     """The embeddings of one side as a memory map, (pictures, features), and the file names."""
-    embeds = _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_embeds.npy", _map_array)
+    embeds = _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_embeds.npy", read_array)
     return embeds, _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_fns.pickle", read_pickle)
 
 
@@ -100,8 +100,13 @@ def load_vocabulary(settings: Settings) -> dict[str, int]:
 def load_examples(settings: Settings, split: str) -> Examples:
     """Embeddings and captions of one side, ready for training."""
     embeds, _ = load_embeddings(settings, split)
-    with _made_by("03_prepare_captions", settings.work_folder / f"{split}_captions.npz", np.load) as arrays:
-        return Examples(embeds, CaptionArrays(arrays["matrix"], arrays["first"]))
+    path = settings.work_folder / f"{split}_captions.npz"
+    return Examples(embeds, CaptionArrays(*_made_by("03_prepare_captions", path, read_caption_arrays)))
+
+
+def read_caption_arrays(path: Path) -> list[np.ndarray]:
+    """The matrix of captions and where those of each picture begin, from a `.npz` file."""
+    return read_arrays(path, ("matrix", "first"))
 
 
 def training_plan(settings: Settings) -> TrainingPlan:
@@ -122,6 +127,17 @@ def train(settings: Settings) -> None:
     save_model(settings, decoder, vocab, plan, history)
 
 
+def train_control(settings: Settings) -> None:
+    """Train the control of notebook 04, whose pictures have the captions of others, and leave its checkpoints."""
+    vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
+    plan = replace(training_plan(settings), epochs=settings.control_epochs)
+    keras.utils.set_random_seed(plan.seed)
+    control = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=plan.dropout)
+    shuffled = {split: shuffle_pictures(examples[split]) for split in SPLITS}
+    folder = settings.work_folder / "checkpoints_control"
+    train_decoder(control, shuffled["train"], shuffled["val"], plan, vocab[PAD], folder)
+
+
 def save_model(
     settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingPlan, history: History
 ) -> None:
@@ -138,11 +154,9 @@ def training_facts(
     """What a model folder remembers of a training."""
     scores = {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")}
     sizes = {"pictures": pictures, "captions": captions}
-    return {"dataset": settings.dataset_name, **sizes, "plan": asdict(plan), "scores": scores}
-
-
-def _map_array(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r")
+    seconds = round(sum(epoch.get("seconds", 0) for epoch in history), 1)
+    facts = {"dataset": settings.dataset_name, **sizes, "plan": asdict(plan), "scores": scores}
+    return {**facts, "training_seconds": seconds}
 
 
 def _made_by(notebook: str, path: Path, read: Callable[[Path], Any]) -> Any:
@@ -169,7 +183,10 @@ def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]
     vocab, plan = load_vocabulary(settings), training_plan(settings)
     control = build_decoder(len(vocab), image_embeds.shape[1], dropout=plan.dropout)
     if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
-        raise CourseError("The control is not trained yet. Run the notebook 04_train_decoder first.")
+        raise CourseError(
+            "The control is not trained yet. Run the notebook 04_train_decoder first, or "
+            "`python -m utils train --control`."
+        )
     return generate_sentences(next_word_model(control), image_embeds, vocab)
 
 

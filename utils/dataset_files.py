@@ -79,11 +79,18 @@ def make_once(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], mak
     `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
     """
     record = folder / "made_from.json"
-    if record.exists() and all(output.exists() for output in outputs) and read_json(record) == inputs:
+    if record.exists() and all(output.exists() for output in outputs) and _was_made_from(record, inputs):
         return
     record.unlink(missing_ok=True)
     make()
     write_json(inputs, record)
+
+
+def _was_made_from(record: Path, inputs: dict[str, Any]) -> bool:
+    try:
+        return read_json(record) == inputs
+    except CourseError:  # a damaged record tells nothing
+        return False
 
 
 def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:

@@ -20,8 +20,10 @@ from utils.dataset_files import (
     write_dataset,
 )
 from utils.errors import CourseError
+from utils.files import MAX_JSON_BYTES
 from utils.flickr import parse_token_file
-from utils.images import PICTURE_SUFFIXES, open_zip
+from utils.images import MAX_MEMBER_BYTES, PICTURE_SUFFIXES, open_zip
+from utils.texts import visible
 
 BOTH_FORMS = (
     "A folder of your own holds either pictures with a captions.csv (two columns: file, caption; one line a caption) "
@@ -71,6 +73,8 @@ def read_caption_csv(path: Path) -> dict[str, list[str]]:
                     raise csv.Error(f"{len(row)} columns where two belong")
                 if caption := row[1].strip():
                     captions.setdefault(row[0].strip(), []).append(caption)
+    except OSError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
     except csv.Error as error:
         raise CourseError(
             f"Row {line} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
@@ -115,7 +119,7 @@ def _from_pictures(source: Path, caption_file: Path, folder: Path, name: str, se
     def convert() -> None:
         captions = _captions_of_pictures(source, caption_file, pictures)
         sides = split_by_seed(captions, seed)
-        write_dataset(files, sides, captions, lambda name: pictures[name].read_bytes())
+        write_dataset(files, sides, captions, lambda name: _read_picture(pictures[name]))
 
     stamps = {name: stamp([path])[path.name] for name, path in pictures.items()}
     make_once(folder, {"seed": seed, **stamp([caption_file]), **stamps}, files.zips, convert)
@@ -124,10 +128,29 @@ def _from_pictures(source: Path, caption_file: Path, folder: Path, name: str, se
 
 def _find_pictures(source: Path) -> dict[str, Path]:
     """The pictures of a folder and the folders in it, by bare name, or by whole path where names occur twice."""
-    found = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
+    paths = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    found = [path.relative_to(source) for path in paths]
     found = [path for path in found if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
+    if nameless := [path.as_posix() for path in found if not _can_be_written(path.as_posix())]:
+        print(f"Pictures left out, since their names are no text in any encoding known here: {counted(nameless)}.")
+        found = [path for path in found if _can_be_written(path.as_posix())]
     often = max(Counter(path.name for path in found).values(), default=0) > 1
     return {"_".join(path.parts) if often else path.name: source / path for path in found}
+
+
+def _can_be_written(name: str) -> bool:
+    """Whether a name is text: on Linux the name of a file can be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_picture(path: Path) -> bytes:
+    if path.stat().st_size > MAX_MEMBER_BYTES:
+        raise CourseError(f"{path} is too large to be a picture.")
+    return path.read_bytes()
 
 
 def _captions_of_pictures(source: Path, caption_file: Path, pictures: dict[str, Path]) -> dict[str, list[str]]:
@@ -153,13 +176,15 @@ def _captions_of_pictures(source: Path, caption_file: Path, pictures: dict[str, 
             "and one to check."
         )
     if without := set(pictures) - set(captions):
-        print(f"Pictures left out, since {caption_file.name} has no caption for them: {counted(without)}.")
+        print(f"Pictures left out, since {visible(caption_file.name)} has no caption for them: {counted(without)}.")
     return captions
 
 
 def _read_caption_file(path: Path) -> dict[str, list[str]]:
     if path.suffix.lower() == ".csv":
         return read_caption_csv(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
     try:
         return parse_token_file(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
@@ -208,7 +233,7 @@ def _leave_out_uncaptioned(zip_path: Path, captions_zip: Path, member: str, copy
             f"{counted(captions)}, the pictures are called {counted(pictures)}."
         )
     if missing := captions.keys() - captioned:
-        print(f"Pictures that {member} names and {zip_path.name} does not hold: {counted(missing)}.")
+        print(visible(f"Pictures that {member} names and {zip_path.name} does not hold: {counted(missing)}."))
     if without := pictures.keys() - captioned:
-        print(f"Pictures of {zip_path.name} left out, since they have no caption: {counted(without)}.")
+        print(visible(f"Pictures of {zip_path.name} left out, since they have no caption: {counted(without)}."))
         copy_pictures(zip_path, copy, captioned)

@@ -194,8 +194,10 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
     if len(outputs) != 1 or len(outputs[0].shape) not in (2, 4) or outputs[0].shape[-1] is None:
         shapes = ", ".join(str(tuple(x.shape)) for x in outputs)
         raise CourseError(f"{path} gives {shapes}. An encoder gives (n, height, width, features) or (n, features).")
-    if len(outputs[0].shape) == 4:
-        model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(outputs[0]), name=f"{model.name}_encoder")
+    features, name = outputs[0], model.name
+    if len(features.shape) == 4:
+        features, name = keras.layers.GlobalAveragePooling2D()(features), f"{name}_encoder"
+    model = keras.Model(inputs[0], features, name=name)
     height, width = (size or _ANY_SIZE_SIDE for size in inputs[0].shape[1:3])
     return model, (height, width)
 

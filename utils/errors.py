@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from utils.texts import message
+
 
 class CourseError(Exception):
     """Something that the user can put right; the message says what was wrong, with which file, and what to do."""
+
+    def __str__(self) -> str:
+        """The message, fit for a terminal whatever a file's name or content put into it."""
+        return message(super().__str__())

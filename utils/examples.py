@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from utils.captioner import Captioner, generate_caption
-from utils.images import crop_and_resize, decode_image_from_buf, image_center_crop, image_members
+from utils.images import (
+    crop_and_resize,
+    decode_image_from_buf,
+    image_center_crop,
+    image_members,
+    open_zip,
+    read_member,
+)
 from utils.plots import show_pictures
 
 
@@ -25,10 +31,10 @@ def show_training_example(
         example_idx: which of the pictures to show, counting from 0.
     """
     captions_by_file = dict(zip(fns, captions, strict=True))
-    with zipfile.ZipFile(zip_fn) as archive:
+    with open_zip(zip_fn) as archive:
         members = [member for member in image_members(zip_fn) if member.filename.rsplit("/")[-1] in captions_by_file]
         example = members[example_idx]
-        picture = image_center_crop(decode_image_from_buf(archive.read(example)))
+        picture = image_center_crop(decode_image_from_buf(read_member(archive, example)))
     lines = captions_by_file[example.filename.rsplit("/")[-1]]
     show_pictures([picture], ["\n".join(lines)], alt="A picture described as: " + " ".join(lines), columns=1, side=4.2)
 
@@ -50,5 +56,5 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
 def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.ndarray]:
     """Read pictures out of a zip, cropped to their centre squares and resized: uint8 RGB, (side, side, 3) each."""
     members = {PurePosixPath(member.filename).name: member for member in image_members(zip_fn)}
-    with zipfile.ZipFile(zip_fn) as archive:
-        return [crop_and_resize(archive.read(members[fn]), (side, side)) for fn in fns]
+    with open_zip(zip_fn) as archive:
+        return [crop_and_resize(read_member(archive, members[fn]), (side, side)) for fn in fns]

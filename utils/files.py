@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
 import re
 import secrets
+import shutil
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.errors import CourseError
+from utils.plain_pickles import NotPlain, load_plain
+from utils.writing import check_is_no_folder, folder_in_use, write_errors_explained
+
+MAX_JSON_BYTES = 512 * 1024**2
+"""Larger JSON files are refused: the largest of COCO has 450 MB, and JSON takes many times its size in memory."""
+
+NUMBERS = "biuf"
+"""The kinds of NumPy types that the course keeps in files of arrays: truth values, whole and other numbers."""
 
 
 @contextmanager
@@ -25,16 +36,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     When the block fails or is interrupted, the temporary file is removed and an older file under
     the final name stays as it was. Missing folders are made. The temporary name keeps the suffix,
-    since some writers (NumPy, Keras) insist on theirs.
+    since some writers (NumPy, Keras) insist on theirs. What a process that was killed left in the
+    folder is removed by the next one that writes there.
+
+    Raises:
+        CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_errors_explained(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_is_no_folder(path)
+        with folder_in_use(path.parent):
+            try:
+                yield temporary
+                os.replace(temporary, path)
+            finally:
+                with suppress(OSError):  # what went wrong before says more
+                    temporary.unlink()
 
 
 def write_json(data: Any, path: str | Path) -> None:
@@ -47,14 +66,88 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        CourseError: if the file is missing or holds no JSON.
+        CourseError: if the file is missing, unreasonably large or holds no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        with open(path, "rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
+    if len(data) > MAX_JSON_BYTES:
+        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise CourseError(f"{path} holds no JSON ({error}). Make it again, or bring a whole copy.") from error
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """Map a `.npy` file of numbers into memory: what is not looked at is not read.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
+            raise ValueError("it holds other things than numbers")
+        return array
+    except FileNotFoundError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise CourseError(
+            f"{path} is no whole NumPy file of numbers ({error}). Delete it and make it again, or bring a whole copy."
+        ) from error
+
+
+def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Read the arrays of these names from a `.npz` file.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():  # an array of nothing but zeros packs well, but the course packs none
+                if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
+                    raise ValueError("it is packed in another way than the course packs")
+            return [_array_in(archive, f"{name}.npy") for name in names]
+    except FileNotFoundError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+    except Exception as error:
+        raise CourseError(
+            f"{path} is no whole NumPy file with {', '.join(names)} ({error}). Delete it and make it again, or bring a "
+            "whole copy."
+        ) from error
+
+
+def _array_in(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    """An array in a zip; memory is taken for what is there, not for what the header claims."""
+    data = io.BytesIO(archive.read(member))
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, is_fortran, dtype = header[np.lib.format.read_magic(data)](data)
+    if dtype.kind not in NUMBERS or min(shape, default=0) < 0:
+        raise ValueError("it holds other things than numbers")
+    array = np.frombuffer(data.read(), dtype)
+    return array.reshape(shape, order="F" if is_fortran else "C").copy()
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Look whether there is room for a file.
+
+    Args:
+        path: where the file is to be; its folder exists.
+        needed: bytes that are still to be written.
+
+    Raises:
+        CourseError: if the disk has less than that left.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise CourseError(
+            f"{path} needs {needed / 1e6:,.0f} MB more on the disk, which has {free / 1e6:,.0f} MB left. "
+            "Make room, or set COURSE_DATA to a folder on another disk."
+        )
 
 
 def sha256_of(path: str | Path) -> str:
@@ -85,10 +178,10 @@ def read_pickle(path: str | Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return _with_arrays(_PlainUnpickler(file).load())
+            return load_plain(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except _NotPlain as error:
+    except NotPlain as error:
         raise CourseError(
             f"{path} holds {error}. Only NumPy arrays and plain containers are read from pickles, "
             "since others could run a program. Make the file again with save_pickle."
@@ -97,82 +190,3 @@ def read_pickle(path: str | Path) -> Any:
         raise CourseError(
             f"{path} is no whole pickle ({type(error).__name__}). Delete it and make it again, or bring a whole copy."
         ) from error
-
-
-class _NotPlain(Exception):
-    """Something in a pickle that is not let in; the message names it."""
-
-
-class _Dtype:
-    """Stands in for a NumPy dtype in a pickle: whose own unpickling can be tricked into reading stray memory."""
-
-    def __init__(self, name: str, *_: Any):
-        self.dtype = np.dtype(str(name))
-        if self.dtype.kind not in "biufcSU":
-            raise _NotPlain(f"an array of type {name!r}")
-
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = np.dtype(self.dtype.newbyteorder(state[1]).str)
-
-
-class _Array:
-    """Stands in for a NumPy array in a pickle until all of it is read."""
-
-    __hash__ = None  # an array is no key of a dictionary and no member of a set
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, dtype, is_fortran, data = state
-        self.array = _array_from_buffer(data, dtype, shape, "F" if is_fortran else "C")
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _array_from_buffer(data: bytes, dtype: _Dtype, shape: tuple, order: str, axes: tuple | None = None) -> np.ndarray:
-    """An array of one's own, which can be written to, from its bytes."""
-    array = np.frombuffer(data, dtype.dtype)
-    array = array if array.flags.writeable else array.copy()
-    if order == "K" and axes is not None:
-        return array.reshape(shape).transpose(axes)
-    return array.reshape(shape, order=order)
-
-
-def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
-    return np.frombuffer(data, dtype.dtype)[0]
-
-
-def _latin1_bytes(text: str, _encoding: str) -> bytes:
-    return text.encode("latin-1")  # how old pickle protocols write bytes
-
-
-_ADMITTED: dict[tuple[str, str], Any] = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Dtype}
-_ADMITTED[("_codecs", "encode")] = _latin1_bytes
-for _core in ("numpy._core", "numpy.core"):  # NumPy 2 and NumPy 1
-    _ADMITTED[(f"{_core}.multiarray", "_reconstruct")] = _reconstruct
-    _ADMITTED[(f"{_core}.multiarray", "scalar")] = _scalar
-    _ADMITTED[(f"{_core}.numeric", "_frombuffer")] = _array_from_buffer
-for _builtins in ("builtins", "__builtin__"):  # Python 3 and the names that old protocols use
-    _ADMITTED.update({(_builtins, kind.__name__): kind for kind in (set, frozenset, bytes, bytearray, complex)})
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise _NotPlain(f"a {module}.{name}")
-        return _ADMITTED[(module, name)]
-
-
-def _with_arrays(obj: Any) -> Any:
-    """Put the arrays where their stand-ins are, in place where a container allows it."""
-    if isinstance(obj, _Array):
-        return obj.array
-    if isinstance(obj, list):
-        obj[:] = [_with_arrays(item) for item in obj]
-    elif isinstance(obj, dict):
-        obj.update({key: _with_arrays(value) for key, value in obj.items()})
-    elif isinstance(obj, tuple):
-        return tuple(_with_arrays(item) for item in obj)
-    elif isinstance(obj, _Dtype) or callable(obj):
-        raise _NotPlain("a type or a function")
-    return obj

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from utils.files import atomic_path
+from utils.texts import visible
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #1a1a1a;
@@ -62,12 +63,17 @@ def gallery_page(title: str, sections: dict[str, Sequence[GalleryItem]], introdu
     )
 
 
+def escape(text: str, quote: bool = True) -> str:
+    """A text for a page: nothing in it is markup, and nothing in it turns what comes after it around."""
+    return html.escape(visible(text), quote)
+
+
 def _item(item: GalleryItem) -> str:
     parts = []
     if item.picture is not None:
         parts.append(f'<img src="{_data_url(item.picture)}" alt="{escape(item.caption, quote=True)}">')
-    parts.append(f'<p class="caption{" error" if item.error else ""}">{escape(item.caption)}</p>')
-    return "".join([*parts, *(f'<p class="more">{escape(line)}</p>' for line in item.lines)])
+    parts.append(f'<p class="caption{" error" if item.error else ""}" dir="auto">{escape(item.caption)}</p>')
+    return "".join([*parts, *(f'<p class="more" dir="auto">{escape(line)}</p>' for line in item.lines)])
 
 
 def _data_url(picture: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from utils.captions import END, PAD, START, UNK, invert_vocabulary
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
+from utils.model_files import check_keras_file
 from utils.quiet import keras
 from utils.scenes.captions import NOUNS
+from utils.texts import markdown_text, visible
 
 FORMAT = 1
 _KNOWS_SCENES = """The data set is made of drawn scenes: one to three things, each in one of a few colours. They are:
@@ -20,6 +23,7 @@ A photograph is beyond this model.
 
 """
 _PARTS = ("decoder.keras", "vocabulary.json")
+_LONGEST_WORD = 1000
 _ENCODER_FACTS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _CARD = """# A caption model
 
@@ -38,9 +42,29 @@ A decoder that writes a sentence about a picture, trained with the course *Say W
 also where it knows nothing. Who appears in the pictures of a data set, and in which words, decides
 who appears in its captions.
 
-Files: `decoder.keras` ({loads}), `vocabulary.json` (the word of each
+## Use
+
+With the course installed, in its folder:
+
+    python -m utils model install FOLDER --name NAME      # this folder, or the zip that it came in
+    python -m utils caption --model NAME PHOTO
+
+{needs}
+
+## Files
+
+`decoder.keras` ({loads}), `vocabulary.json` (the word of each
 index), `model.json` (settings, scores and checksums).
 """
+
+_NEEDS_FILE = """It needs the encoder that it was trained with, the file `{setting}`, to be had from whoever trained
+it (SHA-256 of its weights: `{checksum}`).
+Beside this file as `{file}`, or under its own name in the course's `data/`, it is found; else say where it is:
+`--encoder PATH`. What it was trained on, and on what terms it may be given away, its author says."""
+_NEEDS_NAME = "The encoder, {name}, comes by itself: with the course, or as a download of ImageNet weights."
+
+ENCODER_FILE = "encoder.keras"
+"""The name of an encoder that is given away together with a model."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +78,20 @@ class CaptionModel:
             pictures_kind ("scenes" or "photographs"), and encoder_setting: a name in keras.applications,
             or the name of a `.keras` file.
         facts: data set, plan, scores: whatever is worth knowing.
+        folder: where it was read from.
     """
 
     decoder: keras.Model
     vocab: dict[str, int]
     encoder: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def encoder_file(self) -> str | None:
+        """The name of the `.keras` file that its encoder was, None for encoders that Keras knows by name."""
+        setting = self.encoder["encoder_setting"]
+        return setting if setting.endswith(".keras") else None
 
 
 def save_caption_model(model: CaptionModel, folder: Path) -> None:
@@ -96,20 +128,46 @@ def load_caption_model(folder: Path) -> CaptionModel:
     for name in _PARTS:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
             raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
-    import_module("utils.architectures")  # so that Keras knows the layers that the course brings
-    words = read_json(folder / "vocabulary.json")
-    vocab = {word: index for index, word in enumerate(words)}
-    decoder = keras.saving.load_model(folder / "decoder.keras", compile=False, safe_mode=True)
+    vocab = _read_vocabulary(folder / "vocabulary.json")
+    decoder = _load_decoder(folder / "decoder.keras")
     _check_parts_fit(decoder, vocab, folder)
-    return CaptionModel(decoder, vocab, facts.pop("encoder"), facts)
+    return CaptionModel(decoder, vocab, facts.pop("encoder"), facts, folder)
 
 
 def _is_known(facts: Any) -> bool:
     """Whether a model.json has everything that this version of the course reads in it."""
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         return False
-    checksums, encoder = facts.get("checksums"), facts.get("encoder")
-    return isinstance(checksums, dict) and isinstance(encoder, dict) and set(encoder) >= _ENCODER_FACTS
+    checksums, encoder, scores = facts.get("checksums"), facts.get("encoder"), facts.get("scores", {})
+    if not all(isinstance(part, dict) for part in (checksums, encoder, scores)) or not set(encoder) >= _ENCODER_FACTS:
+        return False
+    numbers = all(isinstance(score, int | float) for score in scores.values())
+    return numbers and all(isinstance(encoder[name], str) for name in _ENCODER_FACTS)
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    """Word to index, from a list of words that can be said: a model of somebody else's could hold anything."""
+    words = read_json(path)
+    if not isinstance(words, list) or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
+        raise CourseError(f"{path} is no list of words. Copy the folder again.")
+    if strange := [word for word in words if not word or visible(word) != word or len(word.split()) != 1]:
+        raise CourseError(f"{path} holds {strange[0]!r}, which is no word. Copy the folder again.")
+    vocab = {word: index for index, word in enumerate(words)}
+    if len(vocab) != len(words):
+        raise CourseError(f"{path} lists a word twice. Copy the folder again.")
+    return vocab
+
+
+def _load_decoder(path: Path) -> keras.Model:
+    """Read a decoder, which may consist of layers of Keras and of the course and of nothing else."""
+    import_module("utils.architectures")  # so that Keras knows the layers that the course brings
+    try:
+        check_keras_file(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except CourseError as error:
+        raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
+    except Exception as error:  # a damaged model can raise nearly anything
+        raise CourseError(f"{path} is no model that can be loaded. Copy the folder again.") from error
 
 
 def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) -> None:
@@ -117,7 +175,10 @@ def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) 
     missing = [token for token in (PAD, UNK, START, END) if token not in vocab]
     if missing:
         raise CourseError(f"{folder / 'vocabulary.json'} lacks {', '.join(missing)}.")
-    logits = decoder.outputs[0].shape[-1]
+    outputs = getattr(decoder, "outputs", None) or []
+    if len(outputs) != 1 or len(getattr(decoder, "inputs", None) or []) != 2:
+        raise CourseError(f"{folder / 'decoder.keras'} is no decoder, from pictures and words to the next word.")
+    logits = outputs[0].shape[-1]
     if logits != len(vocab):
         raise CourseError(f"In {folder} the decoder knows {logits} words, but vocabulary.json has {len(vocab)}.")
 
@@ -130,10 +191,30 @@ def _model_card(model: CaptionModel) -> str:
     # Attention brings layers of its own, which Keras finds when the module that registers them is imported.
     own = sorted({layer.__module__ for layer in model.decoder.layers if layer.__module__.startswith("utils.")})
     loads = f"Keras, loads after `import {', '.join(own)}`" if own else "Keras, loads without the course's code"
-    scores = "\n".join(f"| {name} | {value:.3f} |" for name, value in facts.get("scores", {}).items())
+    scores = "\n".join(f"| {_in_card(name)} | {value:.3f} |" for name, value in facts.get("scores", {}).items())
     return _CARD.format(
-        dataset=facts["dataset"], pictures=facts["pictures"], captions=facts["captions"],
-        encoder=model.encoder["name"], weights=model.encoder["weights"], words=len(model.vocab),
-        parameters=model.decoder.count_params(), scores=scores, knows=knows,
-        loads=loads,
+        dataset=_in_card(facts["dataset"]), pictures=_in_card(facts["pictures"]), captions=_in_card(facts["captions"]),
+        encoder=_in_card(model.encoder["name"]), weights=_in_card(model.encoder["weights"]), words=len(model.vocab),
+        parameters=model.decoder.count_params(), scores=_time_row(facts) + scores, knows=knows,
+        loads=loads, needs=_needs(model),
     )  # fmt: skip
+
+
+def _time_row(facts: dict[str, Any]) -> str:
+    """How long the training took, where that is known."""
+    seconds = facts.get("training_seconds")
+    return f"| time of training | {seconds / 60:.1f} minutes |\n" if isinstance(seconds, int | float) else ""
+
+
+def _needs(model: CaptionModel) -> str:
+    """Which encoder a model needs, and where to put it."""
+    if model.encoder_file is None:
+        return _NEEDS_NAME.format(name=_in_card(model.encoder["name"]))
+    return _NEEDS_FILE.format(
+        setting=_in_card(model.encoder_file), checksum=_in_card(model.encoder["weights_checksum"]), file=ENCODER_FILE
+    )
+
+
+def _in_card(text: Any) -> str:
+    """A text for a cell of the card; names of the usual form stay as they are."""
+    return str(text) if re.fullmatch(r"[\w ,.:()-]*", str(text)) else markdown_text(text)

@@ -9,6 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from utils.texts import visible
+
 
 def progress(
     iterable: Iterable[Any] | None = None, *, total: float | None = None, description: str = "", unit: str = "it"
@@ -28,7 +30,7 @@ def progress(
     return tqdm(
         iterable,
         total=total,
-        desc=description or None,
+        desc=visible(description) or None,
         unit=unit,
         unit_scale=unit == "B",
         ascii=" =",  # block characters break on some Windows terminals and in some logs

@@ -18,6 +18,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
 ENCODERS = ("inception_v3", "vgg16", "mobilenet")
 SIZES = ("full", "small")
+SPLITS = ("usual", "karpathy")
+KARPATHY = ("coco", "flickr8k", "flickr30k")  # what Karpathy has split
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Settings:
         size: "full", or "small" for a few dozen pictures and a first look.
         seed: decides drawing, splits and the start of training.
         data_folder: where everything that the course makes goes.
+        split: which pictures are held out: "usual", the data set's own way, or "karpathy", as most papers do it.
     """
 
     dataset: str
@@ -37,6 +40,7 @@ class Settings:
     size: str
     seed: int
     data_folder: Path
+    split: str = "usual"
 
     @property
     def small(self) -> bool:
@@ -46,7 +50,8 @@ class Settings:
     @property
     def dataset_name(self) -> str:
         """A short name for files; folders of the same name elsewhere get different ones."""
-        return self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
+        name = self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
+        return name if self.split == "usual" else f"{name}_{self.split}"
 
     @property
     def pictures_kind(self) -> str:
@@ -121,6 +126,7 @@ class Settings:
         """A table of the choices, to print."""
         rows = {
             "data set": self.dataset,
+            **({} if self.split == "usual" else {"split": self.split}),
             "encoder": self.encoder,
             "size": self.size,
             "seed": self.seed,
@@ -132,7 +138,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read DATASET, ENCODER, COURSE_SIZE, COURSE_SEED and COURSE_DATA; what is unset or empty has its default.
+    """Read DATASET, ENCODER, COURSE_SIZE, COURSE_SEED, COURSE_SPLIT and COURSE_DATA; unset or empty is the default.
 
     Relative paths count from the folder that the user started in: COURSE_START where that is set
     (notebooks run in a folder of their own), else the current one, else the repository.
@@ -143,17 +149,37 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     size = environ.get("COURSE_SIZE") or "full"
     if size not in SIZES:
         raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(SIZES)}.")
+    read_mirror(environ)  # what is wrong with it should show before anything is downloaded
     seed = environ.get("COURSE_SEED") or "0"
     if not (seed.isascii() and seed.isdigit()):
         raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 up.")
     starts = _starts(environ)
+    dataset = _read_dataset(environ.get("DATASET") or "scenes", starts)
     return Settings(
-        dataset=_read_dataset(environ.get("DATASET") or "scenes", starts),
+        dataset=dataset,
         encoder=_read_encoder(environ.get("ENCODER") or "inception_v3", starts),
         size=size,
         seed=int(seed),
         data_folder=_absolute(environ.get("COURSE_DATA") or str(REPOSITORY / "data"), starts[0]),
+        split=_read_split(environ.get("COURSE_SPLIT") or "usual", dataset),
     )
+
+
+def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Read COURSE_MIRROR, the address of a server that has the course's downloads, asked before all others.
+
+    `python -m utils mirror FOLDER` makes what such a server serves. None if it is unset or empty.
+
+    Raises:
+        CourseError: if it is no address.
+    """
+    mirror = (environ.get("COURSE_MIRROR") or "").strip().rstrip("/")
+    if mirror and not re.match(r"https?://[^/\s]+", mirror, re.IGNORECASE):
+        raise CourseError(
+            f"COURSE_MIRROR is {mirror!r}. Give the address of a server, such as http://192.168.1.5:8000. Files that "
+            "are on this computer go into the data folder instead."
+        )
+    return mirror or None
 
 
 def _starts(environ: Mapping[str, str]) -> list[Path]:
@@ -179,6 +205,18 @@ def _read_dataset(text: str, starts: list[Path]) -> str:
         f"DATASET is {text!r}, which {wrong}. Possible are: {', '.join(DATASETS)}, or a folder of your own "
         "(pictures with a captions.csv, or train*.zip, val*.zip and captions*.zip)."
     )
+
+
+def _read_split(text: str, dataset: str) -> str:
+    """The usual split, or Karpathy's of one of his three data sets."""
+    if text not in SPLITS:
+        raise CourseError(f"COURSE_SPLIT is {text!r}. Possible are: {', '.join(SPLITS)}.")
+    if text == "karpathy" and dataset not in KARPATHY:
+        raise CourseError(
+            f"COURSE_SPLIT is 'karpathy', which there is of {', '.join(KARPATHY)} only, but DATASET is {dataset!r}. "
+            "Name one of these, or leave COURSE_SPLIT out."
+        )
+    return text
 
 
 def _read_encoder(text: str, starts: list[Path]) -> str:

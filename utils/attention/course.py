@@ -14,12 +14,12 @@ import numpy as np
 
 from utils.attention.model import TOP_WORDS, build_visual_attention, most_frequent_words
 from utils.captions import PAD, CaptionArrays, caption_tokens_to_indices, get_captions_for_fns, pack_captions
-from utils.course import SPLITS, encoder_facts, read_made, training_facts, training_plan
+from utils.course import SPLITS, encoder_facts, read_caption_arrays, read_made, training_facts, training_plan
 from utils.dataset_files import DatasetFiles
 from utils.datasets import get_dataset
 from utils.encoder import EncoderInfo, encoder_for
-from utils.extraction import apply_model, check_space
-from utils.files import atomic_path, read_json, write_json
+from utils.extraction import apply_model
+from utils.files import atomic_path, check_space, read_array, read_json, write_json
 from utils.images import image_members
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
@@ -85,7 +85,7 @@ def check_space_for_grids(settings: Settings, files: DatasetFiles, encoder: Enco
 def load_grids(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
     """The features of one side as a memory map, (pictures, regions, features), and the file names."""
     path = grid_path(settings, split)
-    return _made(path, lambda made: np.load(made, mmap_mode="r")), read_json(path.with_suffix(".json"))["file_names"]
+    return _made(path, read_array), read_json(path.with_suffix(".json"))["file_names"]
 
 
 def load_grid_captions(settings: Settings, files: DatasetFiles, split: str) -> list[list[str]]:
@@ -114,8 +114,8 @@ def load_attention_vocabulary(settings: Settings) -> dict[str, int]:
 def load_attention_examples(settings: Settings, split: str) -> Examples:
     """Features and captions of one side, ready for training."""
     grids, _ = load_grids(settings, split)
-    with _made(attention_folder(settings) / f"{split}_captions.npz", np.load) as arrays:
-        return Examples(grids, CaptionArrays(arrays["matrix"], arrays["first"]))
+    path = attention_folder(settings) / f"{split}_captions.npz"
+    return Examples(grids, CaptionArrays(*_made(path, read_caption_arrays)))
 
 
 def attention_plan(settings: Settings, train: Examples) -> TrainingPlan:

@@ -140,7 +140,7 @@ def _print_lines(found: Iterable[PictureCaptions]) -> int:
         elif len(picture.captions) == 1:
             print(visible(f"{picture.name}: {picture.caption}"), flush=True)
         else:
-            lines = [f"  {probability:.4f}  {sentence}" for sentence, probability in picture.captions]
+            lines = [f"  {probability:#.2g}  {sentence}" for sentence, probability in picture.captions]
             print(visible("\n".join([f"{picture.name}:", *lines])), flush=True)
     return status
 
@@ -159,7 +159,7 @@ def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
         if picture.error is not None:
             print(visible(f"Error: {picture.error}"), file=sys.stderr)
             status = 1
-        others = [f"{probability:.3f}  {sentence}" for sentence, probability in picture.captions]
+        others = [f"{probability:#.2g}  {sentence}" for sentence, probability in picture.captions]
         lines = [picture.name, *(others if len(others) > 1 else [])]
         items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
     write_gallery(path, "Captions", {"": items})

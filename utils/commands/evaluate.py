@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from utils.commands.options import count
 from utils.errors import CourseError
 from utils.settings import Settings
+from utils.texts import terminal_json, visible
 
 if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
     from utils.evaluation.evaluate import Evaluation, TrainedModel, ValidationPictures
@@ -27,7 +27,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--results", type=Path, metavar="FILE",
         help="score the captions of this file in COCO's results format, whoever wrote them, beside the models",
     )  # fmt: skip
-    command.add_argument("--pictures", type=count, metavar="N", help="evaluate N pictures at most (default: 1000)")
+    command.add_argument(
+        "--pictures", type=count, metavar="N",
+        help="evaluate N pictures at most (default: 1000 validation pictures, or all test pictures)",
+    )  # fmt: skip
     command.add_argument("--greedy", action="store_true", help="greedy captions only, not every way of choosing words")
     command.add_argument(
         "--no-java", action="store_true", help="leave out METEOR and SPICE, which need Java and a minute"
@@ -39,7 +42,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors."""
     from utils.evaluation.evaluate import (
-        MOST_PICTURES,
         WAYS,
         evaluate_ways,
         evaluations_as_json,
@@ -53,7 +55,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
     models = [load_trained_model(settings, folder) for folder in options.model or []] or trained_models(settings)
     models = _tell_apart(models)
-    pictures = validation_pictures(settings, models, options.pictures or MOST_PICTURES)
+    pictures = validation_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
     ways, java = ({"greedy": WAYS["greedy"]} if options.greedy else WAYS), not options.no_java
@@ -63,10 +65,10 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         evaluations.append(_evaluate_brought(brought, pictures, options.results, java))
     page = _write_page(settings, options.html, evaluations, pictures)
     if options.json:
-        print(json.dumps(evaluations_as_json(evaluations, pictures, next_words), indent=2, ensure_ascii=False))
+        print(terminal_json(evaluations_as_json(evaluations, pictures, next_words)))
         return 0
-    print(f"{len(pictures)} validation pictures\n")
-    print("\n".join(_next_word_lines(models, next_words)) + f"\n\n{ways_table(evaluations)}\n")
+    print(f"{len(pictures)} {'validation' if settings.split == 'usual' else 'test'} pictures\n")
+    print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{ways_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
     return 0
 
@@ -117,5 +119,5 @@ def _write_page(
     from utils.evaluation.page import page_path, write_evaluation_page
 
     path = path or page_path(settings)
-    write_evaluation_page(path, get_dataset(settings).val_zip, evaluations, pictures)
+    write_evaluation_page(path, get_dataset(settings).scored[0], evaluations, pictures)
     return path

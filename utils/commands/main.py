@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 
-from utils.commands import caption, demo, evaluate, model, scale
+from utils.commands import caption, demo, environment, evaluate, mirror, model, resources, scale
 from utils.commands.options import add_settings
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
 
 _COMMANDS = {
+    "environment": "check whether this computer has what the course needs; paste the answer into reports",
     "resources": "draw or download the pictures and captions, and show what there is",
     "embed": "run the pictures through the encoder and keep the embeddings",
     "prepare": "make the vocabulary and turn the captions into numbers",
@@ -20,8 +21,15 @@ _COMMANDS = {
     "caption": "describe pictures with a trained model",
     "demo": "caption pictures on a page in the browser, and watch how",
     "model": "install, list and pack trained models",
+    "mirror": "fill a folder with the course's downloads, for a server in the classroom",
 }
-_ENVIRONMENT = {"dataset": "DATASET", "encoder": "ENCODER", "size": "COURSE_SIZE", "seed": "COURSE_SEED"}
+_ENVIRONMENT = {
+    "dataset": "DATASET",
+    "encoder": "ENCODER",
+    "size": "COURSE_SIZE",
+    "seed": "COURSE_SEED",
+    "split": "COURSE_SPLIT",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,16 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _resources(settings: Settings, options: argparse.Namespace) -> int:
-    from utils.datasets import describe_files, get_dataset
-
-    files = get_dataset(settings)
-    for name, size, checksum in describe_files(files):
-        print(f"{name:<28} {size / 1e6:10.1f} MB  sha256 {checksum[:16]}…")
-    print(f"From: {files.source}\nLicence: {files.licence}")
-    return 0
-
-
 def _embed(settings: Settings, options: argparse.Namespace) -> int:
     from utils.course import extract_embeddings, load_embeddings
 
@@ -79,22 +77,35 @@ def _prepare(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _train(settings: Settings, options: argparse.Namespace) -> int:
-    from utils.course import train
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    text = "train the control of notebook 04 instead, whose pictures have the captions of others"
+    parser.add_argument("--control", action="store_true", help=text)
 
+
+def _train(settings: Settings, options: argparse.Namespace) -> int:
+    from utils.course import train, train_control
+
+    if options.control:
+        train_control(settings)
+        print(f"Control: {settings.work_folder / 'checkpoints_control'}")
+        return 0
     train(settings)
     print(f"Model: {settings.model_folder}")
     return 0
 
 
 _ARGUMENTS = {
+    "train": _add_train_options,
     "evaluate": evaluate.add_arguments,
     "caption": caption.add_arguments,
     "demo": demo.add_arguments,
     "model": model.add_arguments,
+    "mirror": mirror.add_arguments,
+    "resources": resources.add_arguments,
 }
 _RUN = {
-    "resources": _resources,
+    "environment": environment.run,
+    "resources": resources.run,
     "embed": _embed,
     "prepare": _prepare,
     "train": _train,
@@ -102,5 +113,6 @@ _RUN = {
     "caption": caption.run,
     "demo": demo.run,
     "model": model.run,
+    "mirror": mirror.run,
     **scale.RUN,
 }

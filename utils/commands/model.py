@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from utils.settings import Settings
+from utils.texts import visible
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -18,18 +19,58 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="the installed models")
     pack = actions.add_parser("pack", help="pack a model folder into a zip, to give away")
     pack.add_argument("zip", type=Path, metavar="FILE.zip", help="the zip to write")
+    pack.add_argument(
+        "--with-encoder", action="store_true",
+        help="pack the .keras file of the model's encoder (ENCODER), too, so that the zip is all that is needed; "
+        "its licence must allow it",
+    )  # fmt: skip
     pack.add_argument("--model", type=Path, metavar="FOLDER", help="model folder (default: that of the last training)")
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Do what the action says."""
-    from utils.model_install import describe_models, install_model, pack_model
+    from utils.model_install import describe_models, install_model
 
     if options.action == "install":
         folder = install_model(options.source, settings, options.name, options.checksum)
-        print(f"Installed: {folder}\nUse it: python -m utils caption --model {folder.name} PHOTO")
+        print(f"Installed: {folder}")
+        _say_what_to_do(folder, settings)
     elif options.action == "pack":
-        print(f"Packed: {pack_model(options.model or settings.model_folder, options.zip)}")
+        _pack(settings, options)
     else:
-        print(describe_models(settings))
+        print(visible(describe_models(settings)))
     return 0
+
+
+def _say_what_to_do(folder: Path, settings: Settings) -> None:
+    """How to use a model, and which file is still missing for it."""
+    from utils.model_install import missing_encoder
+
+    use, missing = f"python -m utils caption --model {folder.name}", missing_encoder(folder, settings)
+    if missing is None:
+        print(f"Use it: {use} PHOTO")
+        return
+    missing = visible(missing)
+    print(
+        f"It needs the encoder {missing} as well, which did not come with it. Ask for it where the model is from and "
+        f"put it into {settings.data_folder}, or name it each time.\nUse it: {use} --encoder FOLDER/{missing} PHOTO"
+    )
+
+
+def _pack(settings: Settings, options: argparse.Namespace) -> None:
+    """Pack a model, and say what its receiver needs besides."""
+    from utils.model_folder import load_caption_model
+    from utils.model_install import pack_model
+
+    folder = options.model or settings.model_folder
+    path = pack_model(folder, options.zip, settings if options.with_encoder else None)
+    print(f"Packed: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if (name := load_caption_model(folder).encoder_file) is None:
+        return
+    if options.with_encoder:
+        print(f"It holds the encoder {visible(name)}. See that its licence lets you give it away.")
+    else:
+        print(
+            f"Who gets it needs the encoder {visible(name)}, too. Give that file along, or pack it in by "
+            "--with-encoder, if its licence allows it."
+        )

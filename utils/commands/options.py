@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from utils.settings import SPLITS
+
 NumberReader = Callable[[str], float]
 
 
@@ -13,6 +15,10 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
     command.add_argument("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
     command.add_argument("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
+    command.add_argument(
+        "--split", choices=SPLITS,
+        help="karpathy: train, validate and test on the pictures that most papers do (COURSE_SPLIT)",
+    )  # fmt: skip
     command.add_argument("--seed", type=int, help="start of all randomness (COURSE_SEED)")
 
 

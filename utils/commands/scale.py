@@ -11,6 +11,7 @@ from typing import Any
 
 from utils.commands.options import add_settings, count, positive, share_below_1, whole_number
 from utils.settings import Settings
+from utils.texts import visible
 
 _SUMMARIES = {
     "records": "write the data set as sharded TFRecords, in im2txt's format",
@@ -83,7 +84,7 @@ def _add_evaluate_records(command: argparse.ArgumentParser) -> None:
     _add_folders(command)
     command.add_argument("--once", action="store_true", help="evaluate what is there, and do not wait for more")
     command.add_argument("--timeout", type=count, metavar="SECONDS", help="end when so long nothing new came")
-    command.add_argument("--split", choices=("val", "test"), default="val", help="which shards (default: val)")
+    command.add_argument("--shards", choices=("val", "test"), default="val", help="which shards (default: val)")
     command.add_argument("--captions", type=count, metavar="N", help="evaluate so many captions at most")
     command.add_argument("--batch-size", type=count, default=32, metavar="N", help="captions at a time (default: 32)")
 
@@ -127,7 +128,7 @@ def _records(settings: Settings, options: argparse.Namespace) -> int:
 
     counts = {split: getattr(options, f"{split}_shards") for split in ("train", "val", "test")}
     facts = write_records(settings, options.records, _given(counts), options.workers)
-    print(f"{facts.show()}\nRecords: {facts.folder}")
+    print(visible(f"{facts.show()}\nRecords: {facts.folder}"))
     return 0
 
 
@@ -177,7 +178,7 @@ def _evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
 
     folders = _folders(settings, options)
     plan = EvaluationPlan(
-        _records_folder(settings, options), folders.train, folders.evaluation, options.split, options.batch_size,
+        _records_folder(settings, options), folders.train, folders.evaluation, options.shards, options.batch_size,
         options.captions,
     )  # fmt: skip
 

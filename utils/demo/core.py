@@ -59,14 +59,18 @@ class DemoModel:
     attention: keras.Model | None = None
 
 
-def load_demo_model(name: str, folder: Path, settings: Settings) -> DemoModel:
+def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
     """Read a model folder and its encoder, like `load_captioner`, and keep the way to the model's attention.
+
+    Args:
+        others: models that are there already; of those with the same weights the encoder is shared.
 
     Raises:
         CourseError: as `load_captioner`.
     """
     model = load_caption_model(folder)
-    encoder, kind = encoder_of(model, settings), model.encoder["pictures_kind"]
+    encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
+    kind = model.encoder["pictures_kind"]
     captioner = Captioner(encoder, next_word_model(model.decoder), model.vocab, kind)
     looks = model.decoder.name == "visual_attention"
     return DemoModel(name, captioner, attention_model(model.decoder) if looks else None)
@@ -193,10 +197,10 @@ class ExamplePicture:
 
 @dataclass
 class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by model, once they are made."""
+    """A picture as the encoders want it: pixels by input shape, and features by encoder, once they are made."""
 
     squares: dict[tuple[int, int], np.ndarray]
-    features: dict[str, np.ndarray] = field(default_factory=dict)
+    features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -292,16 +296,23 @@ class Demo:
         how = decoding_of(wish)
         rng = np.random.default_rng(_whole(wish.get("seed", 0), 0, 2**31, "seed"))
         square = kept.squares[model.captioner.encoder.input_shape]
-        if model.name not in kept.features:
-            kept.features[model.name] = model.captioner.embed(square[None])
-        return self._as_json(describe(model, kept.features[model.name], how, rng), square)
+        encoder = model.captioner.encoder
+        seen_by = encoder.weights_checksum, encoder.features
+        if seen_by not in kept.features:
+            kept.features[seen_by] = model.captioner.embed(square[None])
+        return self._as_json(describe(model, kept.features[seen_by], how, rng), square)
 
     def warm_up(self) -> Iterator[None]:
-        """Compile the ways of choosing words, one at a time: each takes a second, which nobody should wait for."""
+        """Compile the ways of choosing words and the encoders, one at a time: each takes a second, which nobody should
+        wait for.
+        """
         for method in ("greedy", "sample", "beam") if self.examples else ():
             for name in self.models:
                 self.caption({"picture": "example-0", "model": name, "method": method})
                 yield
+        for model in self.models.values():
+            model.captioner.compile_encoder()
+            yield
 
     def _keep(self, data: bytes) -> _KeptPicture:
         return _KeptPicture({shape: crop_and_resize(data, shape) for shape in self._shapes})

@@ -44,13 +44,13 @@ def trained_models(settings: Settings) -> list[DemoModel]:
     for title, folder in advanced.items():
         if (folder / "model.json").exists():
             try:
-                models.append(load_demo_model(title, folder, settings))
+                models.append(load_demo_model(title, folder, settings, models))
             except CourseError as error:
                 print(f"Left out: {title}. {error}", file=sys.stderr)
     folder = default_model(settings)
     if models and not (folder / "model.json").exists():
         return models
-    return [*models, load_demo_model("Decoder", folder, settings)]
+    return [*models, load_demo_model("Decoder", folder, settings, models)]
 
 
 def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:

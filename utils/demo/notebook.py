@@ -82,7 +82,8 @@ def _still_figure(square: np.ndarray, found: dict[str, Description]) -> Figure:
         sentence, probability = result.captions[0]
         height = 0.92 - 0.33 * place
         right.text(0, height, f"{name}, p = {probability:.2g}", fontsize=9, va="top", transform=right.transAxes)
-        right.text(0, height - 0.1, sentence, fontsize=12, va="top", wrap=True, transform=right.transAxes)
+        options = {"va": "top", "transform": right.transAxes, "parse_math": False}  # a $ is a dollar
+        right.text(0, height - 0.1, sentence, fontsize=12, wrap=True, **options)
     for axis, step in zip(bottom.subplots(rows, _COLUMNS, squeeze=False).flat, [*steps, *[None] * 8], strict=False):
         _plot_step(axis, step)
     bottom.suptitle("The most probable next words", fontsize=11)
@@ -95,7 +96,8 @@ def _plot_step(axis: Axes, step: Step | None) -> None:
         axis.axis("off")
         return
     names, values = zip(*step.likely[::-1], strict=True)
-    axis.barh(names, values, color=[ORANGE if name == step.word else BLUE for name in names])
+    axis.barh(range(len(names)), values, color=[ORANGE if name == step.word else BLUE for name in names])
     axis.set(xlim=(0, 1), xticks=[0, 1])
+    axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.tick_params(labelsize=8)
     axis.grid(False)

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application, HTTPError, RequestHandler
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from utils.demo.core import MAX_UPLOAD_BYTES, Demo
 from utils.errors import CourseError
@@ -48,8 +48,12 @@ _HEADERS = {
 }
 
 
+@stream_request_body
 class _Handler(RequestHandler):
-    """What all answers have in common: who may ask, and how errors are told."""
+    """What all answers have in common: who may ask, and how errors are told.
+
+    Who may not ask is told so before anything but the headers is read, and no form is taken apart.
+    """
 
     def initialize(self, token: str, **_: Any) -> None:
         self.token = token
@@ -65,6 +69,9 @@ class _Handler(RequestHandler):
         origin = self.request.headers.get("Origin")
         if origin is not None and origin != f"http://{self.request.host}":
             raise HTTPError(403, reason="Another page may not ask.")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Pass over what is sent where nothing is expected."""
 
     def check_token(self, given: str) -> None:
         if not hmac.compare_digest(given.encode(), self.token.encode()):
@@ -112,17 +119,23 @@ class _QuestionHandler(_Handler):
     def prepare(self) -> None:
         super().prepare()
         self.check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
+        self.received = bytearray()
+        self.most = MAX_UPLOAD_BYTES if self.path_args == ["add"] else _MAX_WISH_BYTES
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep what is sent, but not more than makes sense; `post` refuses what is longer."""
+        self.received += chunk[: self.most + 1 - len(self.received)]
 
     async def post(self, question: str) -> None:
-        content = self.request.body if question == "add" else self._wish()
+        content = bytes(self.received) if question == "add" else self._wish()
         loop = asyncio.get_running_loop()
         self.finish(await loop.run_in_executor(self.worker, self.demo.answer, question, content))
 
     def _wish(self) -> dict[str, Any]:
-        if len(self.request.body) > _MAX_WISH_BYTES:
+        if len(self.received) > self.most:
             raise HTTPError(413, reason="That is too much.")
         try:
-            wish = json.loads(self.request.body or "{}")
+            wish = json.loads(bytes(self.received) or "{}")
         except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="That is no JSON.") from error
         if not isinstance(wish, dict):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from utils.architectures import next_word_model
-from utils.attention.course import attention_folder, attention_model_folder, load_grids
+from utils.attention.course import GRID_TYPE, attention_folder, attention_model_folder, load_grids
 from utils.captions import (
     END,
     PAD,
@@ -29,10 +29,11 @@ from utils.captions import (
     invert_vocabulary,
     pack_captions,
 )
-from utils.course import load_embeddings, training_plan
+from utils.course import encoder_facts, load_embeddings, training_plan
 from utils.dataset_files import DatasetFiles, read_captions
 from utils.datasets import get_dataset
 from utils.decoder import build_decoder, masked_accuracy, masked_crossentropy
+from utils.encoder import encoder_for
 from utils.errors import CourseError
 from utils.evaluation.coco_results import write_coco_results
 from utils.evaluation.metrics import (
@@ -43,6 +44,7 @@ from utils.evaluation.metrics import (
     score_against_references,
     score_human_consistency,
 )
+from utils.extraction import apply_model
 from utils.files import read_json, slug, write_json
 from utils.generation import BeamSearch, Decoding, Greedy, NextWordModel, Sampling, generate_sentences
 from utils.model_folder import CaptionModel, load_caption_model
@@ -66,7 +68,7 @@ WAYS: dict[str, Decoding] = {
 """The ways of choosing words that are compared."""
 
 MOST_PICTURES = 1000
-"""So many validation pictures are evaluated at most; a large data set is sampled."""
+"""So many validation pictures are evaluated at most; a large data set is sampled. A test side counts as a whole."""
 
 RESAMPLES = 1000
 
@@ -141,27 +143,45 @@ def trained_models(settings: Settings) -> list[TrainedModel]:
 
 
 def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
-    """Read a model folder, and find the validation features that it wants.
+    """Read a model folder, and find or make the features of the pictures that it is to caption.
 
     Raises:
         CourseError: if a part is missing, or the features were made by another encoder than the model knows.
     """
     model = load_caption_model(folder)
-    kind = model.encoder.get("features", "mean")
+    features, fns, made_by = scored_features(settings, model.encoder.get("features", "mean"))
+    wanted = tuple(model.decoder.inputs[0].shape[1:])
+    if made_by["weights_checksum"] != model.encoder["weights_checksum"] or features.shape[1:] != wanted:
+        raise CourseError(
+            f"The model in {folder} was trained with {model.encoder['name']}, weights {model.encoder['weights']}, but "
+            f"the features in {settings.work_folder} are by {made_by['name']}, weights {made_by['weights']}. "
+            "Train the model again, or name the encoder that it was trained with (ENCODER)."
+        )
+    return TrainedModel(model.decoder.name, model, next_word_model(model.decoder), features, fns)
+
+
+def scored_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str], dict[str, Any]]:
+    """Features of the pictures that are scored, (pictures, ...), their file names, and what made them.
+
+    Those of the validation side come from the training. A test side is embedded here, when it is first needed.
+
+    Args:
+        kind: one of `utils.encoder.FEATURES`.
+    """
+    files = get_dataset(settings)
+    if files.test_zip is not None:
+        encoder, store = encoder_for(settings, kind), settings.work_folder / f"test_{kind}.npy"
+        preprocess, dtype = encoder.preprocess_for_model, GRID_TYPE if kind == "grid" else "float32"
+        features, fns = apply_model(
+            files.test_zip, encoder.model, preprocess, encoder.input_shape, store=store, dtype=dtype
+        )
+        return features, fns, encoder_facts(encoder, settings)
     load, made_in = {
         "mean": (load_embeddings, settings.work_folder),
         "grid": (load_grids, attention_folder(settings)),
         "fc2": (load_picture_features, show_and_tell_folder(settings)),
     }[kind]
-    features, fns = load(settings, "val")
-    made_by, wanted = read_json(made_in / "encoder.json"), tuple(model.decoder.inputs[0].shape[1:])
-    if made_by["weights_checksum"] != model.encoder["weights_checksum"] or features.shape[1:] != wanted:
-        raise CourseError(
-            f"The model in {folder} was trained with {model.encoder['name']}, weights {model.encoder['weights']}, but "
-            f"the features in {made_in} are by {made_by['name']}, weights {made_by['weights']}. Train the model again, "
-            "or name the encoder that it was trained with (ENCODER)."
-        )
-    return TrainedModel(model.decoder.name, model, next_word_model(model.decoder), features, fns)
+    return *load(settings, "val"), read_json(made_in / "encoder.json")
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
@@ -184,11 +204,17 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
 
 
 def validation_pictures(
-    settings: Settings, models: Sequence[TrainedModel], most: int = MOST_PICTURES
+    settings: Settings, models: Sequence[TrainedModel], most: int | None = None
 ) -> ValidationPictures:
-    """The validation pictures of which every model has features; of very many a random sample, by the seed."""
+    """The pictures to score of which every model has features: validation, or where there is such a side, test.
+
+    Args:
+        most: of more pictures than that, take a random sample, by the seed; None takes all test pictures, but
+            1,000 validation pictures at most.
+    """
     files = get_dataset(settings)
-    captions, ids = read_captions(files.captions_zip, files.val_json), _image_ids(files)
+    most = most or (len(models[0].fns) if files.test_zip else MOST_PICTURES)
+    captions, ids = read_captions(files.captions_zip, files.scored[1]), _image_ids(files)
     fns = [fn for fn in models[0].fns if fn in captions and all(fn in model.row_of for model in models)]
     if not fns:
         raise CourseError("The models have no validation picture in common. Run notebook 02 (and 08) again.")
@@ -204,7 +230,7 @@ def validation_pictures(
 def _image_ids(files: DatasetFiles) -> dict[str, int]:
     """The number of each validation picture, as COCO's results format wants it."""
     with zipfile.ZipFile(files.captions_zip) as archive:
-        images = json.loads(archive.read(files.val_json))["images"]
+        images = json.loads(archive.read(files.scored[1]))["images"]
     whole = all(isinstance(image["id"], int) for image in images)
     return {image["file_name"]: image["id"] if whole else number for number, image in enumerate(images, 1)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from utils.evaluation.evaluate import Evaluation, ValidationPictures, evaluation
 from utils.evaluation.plots import by_things_alt, by_things_figure, confusion_alt, confusion_figure
 from utils.examples import read_pictures
 from utils.files import atomic_path
-from utils.gallery import GalleryItem, gallery_page
+from utils.gallery import GalleryItem, escape, gallery_page
 from utils.plots import Picture
 from utils.settings import Settings
 

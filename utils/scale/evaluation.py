@@ -24,6 +24,7 @@ from utils.scale.folder import (
 from utils.scale.inference import ScaleCaptioner
 from utils.scale.model import masked_sums
 from utils.scale.record_input import batches
+from utils.texts import markdown_text
 
 with silenced_stderr():
     import tensorflow as tf
@@ -154,7 +155,7 @@ def compile_sums(model: keras.Model) -> Callable:
 
 def write_examples(writer: tf.summary.SummaryWriter, step: int, pictures: np.ndarray, captions: Sequence[str]) -> None:
     """Write pictures (n, side, side, 3) from -1 to 1, and a table of their captions in the same order."""
-    rows = [f"| {number} | {caption} |" for number, caption in enumerate(captions)]
+    rows = [f"| {number} | {markdown_text(caption)} |" for number, caption in enumerate(captions)]
     with writer.as_default(step=step):
         tf.summary.image("examples", (pictures + 1) / 2, max_outputs=len(pictures))
         tf.summary.text("captions", "\n".join(["| picture | caption |", "| --- | --- |", *rows]))
@@ -167,7 +168,10 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
     if not path.exists():
         return []
     try:
-        return [Evaluation(**line) for line in read_json(path)]
+        found = [Evaluation(**line) for line in read_json(path)]
+        if not all(isinstance(line.step, int) and isinstance(line.checkpoint, str) for line in found):
+            raise TypeError("a step is no whole number")
+        return found
     except TypeError as error:
         raise CourseError(f"{path} is not what `evaluate-records` writes. Delete it and evaluate again.") from error
 

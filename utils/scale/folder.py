@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
+from utils.model_files import check_config as check_description
 from utils.quiet import keras, silenced_stderr
 from utils.scale.model import ScaleModelConfig, build_scale_model
 from utils.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
@@ -93,7 +95,10 @@ def read_config(folder: Path) -> ScaleModelConfig:
     facts = read_json(path)
     try:
         if facts["format"] == FORMAT:
-            return ScaleModelConfig(**facts["model"])
+            config = ScaleModelConfig(**facts["model"])
+            kinds = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
+            if all(isinstance(value, kinds.get(name, int)) for name, value in asdict(config).items()):
+                return config
     except (KeyError, TypeError):
         pass
     raise CourseError(f"{path} is of a format that this version of the course does not know.")
@@ -102,8 +107,10 @@ def read_config(folder: Path) -> ScaleModelConfig:
 def read_cnn(folder: Path) -> keras.Model:
     """The architecture of the CNN, with random weights: the trained ones are in the checkpoints."""
     try:
-        return keras.models.model_from_json((folder / CNN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        description = read_json(folder / CNN_FILE)
+        check_description(description)
+        return keras.models.model_from_json(json.dumps(description))
+    except Exception as error:  # a damaged description can raise nearly anything
         raise CourseError(f"{folder / CNN_FILE} is missing or damaged. Bring a whole copy of the folder.") from error
 
 

@@ -16,6 +16,7 @@ from utils.generation import BeamSearch, NextWordModel, generate
 from utils.images import crop_and_resize
 from utils.scale.folder import TrainedModel, load_trained_model
 from utils.scale.model import rearrange_scale_model
+from utils.texts import visible
 
 BATCH = 32
 
@@ -98,7 +99,7 @@ def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len:
         if picture is None:
             status = 1
             continue
-        print(format_captions(path, captioner.caption(picture[None], k, max_len)[0]), flush=True)
+        print(visible(format_captions(path, captioner.caption(picture[None], k, max_len)[0])), flush=True)
     return status
 
 

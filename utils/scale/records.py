@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from utils.dataset_files import DatasetFiles, pictures_by_name, read_captions, stamp
+from utils.dataset_files import DatasetFiles, pictures_by_name, read_captions, read_zipped, stamp
 from utils.datasets import get_dataset
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
@@ -133,6 +133,7 @@ def write_records(
         write_word_counts(words, folder / WORD_COUNTS_FILE)
         _write_missing_shards(splits, words, settings.seed, ledger, workers or min(8, os.cpu_count() or 1))
         ledger.finish(splits)
+    ledger.tidy()
     return read_record_facts(folder)
 
 
@@ -147,9 +148,10 @@ def read_record_facts(folder: Path) -> RecordFacts:
         raise CourseError(f"There are no finished records in {folder}. Run `python -m utils records` first.")
     facts = read_json(folder / FACTS_FILE)
     try:
-        fields = {name: dict(facts[name]) for name in ("examples", "pictures", "skipped")}
-        shards, checksum = dict(facts["made_from"]["shards"]), facts["word_counts_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+        counts = {name: _counts(facts[name]) for name in ("examples", "pictures")}
+        fields = {**counts, "skipped": {str(name): str(reason) for name, reason in facts["skipped"].items()}}
+        shards, checksum = _counts(facts["made_from"]["shards"]), facts["word_counts_sha256"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CourseError(
             f"{folder / FACTS_FILE} is not what `python -m utils records` writes. Delete {folder} and run it again."
         ) from error
@@ -159,6 +161,13 @@ def read_record_facts(folder: Path) -> RecordFacts:
             "Run `python -m utils records` again."
         )
     return RecordFacts(folder, **fields, shards=shards)
+
+
+def _counts(found: dict[str, int]) -> dict[str, int]:
+    """A number for every split, out of a file that could hold anything."""
+    if not all(isinstance(found[split], int) for split in SPLITS):
+        raise TypeError("a count is no whole number")
+    return {split: found[split] for split in SPLITS}
 
 
 # What goes where
@@ -233,8 +242,7 @@ def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list
 
 def _read_image_ids(captions_zip: Path, member: str) -> dict[str, Any]:
     """The id of each picture by its name, from JSON that `read_captions` found to be in order."""
-    with open_zip(captions_zip) as archive:
-        return {image["file_name"]: image["id"] for image in json.loads(archive.read(member))["images"]}
+    return {image["file_name"]: image["id"] for image in json.loads(read_zipped(captions_zip, member))["images"]}
 
 
 def _put_aside(pictures: list[_Picture], share: float, seed: int) -> tuple[list[_Picture], list[_Picture]]:
@@ -488,6 +496,9 @@ class _Ledger:
         facts = {"made_from": self.made_from, "word_counts_sha256": sha256_of(self.folder / WORD_COUNTS_FILE)}
         facts |= {"examples": examples, "pictures": pictures, "skipped": dict(sorted(skipped.items()))}
         write_json(facts | {"done": dict(sorted(self.done.items()))}, self.folder / FACTS_FILE)
+
+    def tidy(self) -> None:
+        """Remove the notes that a finished run needs no more; one that was killed at the very end has left them."""
         (self.folder / _UNFINISHED_FILE).unlink(missing_ok=True)
 
     def _note(self) -> None:

@@ -14,8 +14,7 @@ import numpy as np
 
 from utils.captions import PAD, caption_tokens_to_indices, pack_captions
 from utils.errors import CourseError
-from utils.extraction import check_space
-from utils.files import atomic_path
+from utils.files import atomic_path, check_space
 from utils.progress import progress
 from utils.training import Examples
 

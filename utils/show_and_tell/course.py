@@ -5,7 +5,6 @@ All of it lies in one folder beside what the other notebooks make.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,9 @@ from utils.captions import PAD, generate_vocabulary, get_captions_for_fns
 from utils.course import SPLITS, encoder_facts, load_embeddings, read_made, training_facts
 from utils.dataset_files import DatasetFiles, make_once, stamp
 from utils.datasets import get_dataset
-from utils.encoder import encoder_for, imagenet_file
+from utils.encoder import encoder_for, imagenet_file, keras_downloads
 from utils.extraction import apply_model
-from utils.files import read_json, write_json
+from utils.files import read_array, read_json, write_json
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
@@ -61,8 +60,7 @@ def features_to_use(settings: Settings) -> str:
     """
     if settings.pictures_kind == "scenes":
         return "mean"  # an encoder that has only seen photographs makes little of drawings
-    keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    folders = (settings.data_folder, keras_home / "models")
+    folders = (settings.data_folder, keras_downloads())
     at_hand = any(imagenet_file("vgg16", folder, with_classifier=True) for folder in folders)
     return "fc2" if at_hand else "mean"
 
@@ -124,7 +122,7 @@ def load_picture_features(settings: Settings, split: str) -> tuple[np.ndarray, l
     if features_to_use(settings) == "mean":
         return load_embeddings(settings, split)
     folder = show_and_tell_folder(settings)
-    features = _made(fc2_path(settings, split), lambda path: np.load(path, mmap_mode="r"))
+    features = _made(fc2_path(settings, split), read_array)
     return features, _made(folder / "file_names.json", read_json)[split]
 
 

@@ -98,7 +98,7 @@ export function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {
   const overlay = make("canvas", { className: "overlay", width: 299, height: 299, hidden: true, "aria-hidden": "true" });
   const frame = make("div", { className: "frame" }, image, overlay);
   const pictureText = make("figcaption");
-  const sentence = make("p", { className: "sentence" });
+  const sentence = make("p", { className: "sentence", dir: "auto" });
   const probability = make("p", { className: "probability" });
   const others = make("div", { className: "others" });
   const people = make("div", { className: "people" });

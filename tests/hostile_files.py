@@ -1,0 +1,152 @@
+"""Zips, pictures, captions and models that are broken or made to do harm; each is made by code."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+CAPTIONS = {
+    "empty": "",
+    "white": " \t\n ",
+    "10,000 words": "word " * 10_000,
+    "one word of 100,000 letters": "w" * 100_000,
+    "Arabic, right to left": "كرة حمراء فوق طائرة ورقية",
+    "Hebrew with an English word": "כדור kite אדום",
+    "Hindi": "एक लाल गेंद",
+    "Chinese": "一个红色的球在风筝上面",
+    "Thai": "ลูกบอลสีแดง",
+    "an emoji of a family": "👨‍👩‍👧‍👦 beside a 🪁",
+    "accents apart": "un cafe\u0301",
+    "control characters": "a\x00red\x07\x08ball\x7f\x9b1m",
+    "an escape sequence": "\x1b[2J\x1b]0;title\x07a \x1b[31mred\x1b[0m ball",
+    "a carriage return that overwrites": "harmless\rError: all is lost",
+    "letters turned around": "a \u202eder\u202c ball \u2066x\u2069",
+    "other ends of line": "a\u2028ball\u2029and\x85a\x0bkite\x0c",
+    "markup": '<script>alert(1)</script><img src=x onerror="alert(2)">&lt;b&gt;',
+    "the end of an attribute": "\"><svg onload='alert(3)'>",
+    "Markdown": "| a | [link](javascript:alert(4)) | ![x](http://evil.example/x.png) `code` **bold** # title",
+    "mathematics": r"$\frac{1}{0}$ and $x_{$",
+    "formats": "%s %d {0} {name} {{}} ${HOME} $(ls)",
+    "a path": "../../etc/passwd",
+    "special words": "#START# #END# #PAD# #UNK# <S> </S>",
+}
+"""Captions that a data set, a model or a web page may bring."""
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (24, 16), mode: str = "RGB", **options: Any) -> bytes:
+    """The bytes of a small picture."""
+    x, y = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
+    image = Image.fromarray(np.stack([x, y, (x + y) / 2], axis=-1).astype("uint8")).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def animation(kind: str = "GIF", frames: int = 50) -> bytes:
+    """An animation of random noise."""
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (16, 24, 3), dtype=np.uint8)) for _ in range(frames)]
+    buffer = io.BytesIO()
+    images[0].save(buffer, kind, save_all=True, append_images=images[1:])
+    return buffer.getvalue()
+
+
+def claiming_picture(kind: str, width: int, height: int) -> bytes:
+    """A few bytes that claim to be a picture of so many pixels."""
+    if kind == "PNG":
+        header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        chunks = (header, b"IDAT" + zlib.compress(bytes(100)), b"IEND")
+        parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    data = bytearray(picture(kind))
+    if kind == "GIF":
+        data[6:10] = struct.pack("<HH", width, height)
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<ii", width, height)
+    elif kind == "JPEG":
+        start = data.index(b"\xff\xc0") + 5
+        data[start : start + 4] = struct.pack(">HH", height, width)
+    else:
+        raise ValueError(kind)
+    return bytes(data)
+
+
+def sixteen_bit_colour() -> bytes:
+    """A PNG with 16 bits in each of three channels, black to white from left to right."""
+    row = b"".join(struct.pack(">H", level) * 3 for level in np.linspace(0, 65535, 8).astype(int))
+    header = b"IHDR" + struct.pack(">IIBBBBB", 8, 2, 16, 2, 0, 0, 0)
+    chunks = (header, b"IDAT" + zlib.compress((b"\x00" + row) * 2), b"IEND")
+    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def write_zip(path: Path, members: Mapping[str, bytes] | list[tuple[str, bytes]], packed: bool = False) -> Path:
+    """Write a zip; a list may hold a name twice."""
+    pairs = list(members.items()) if isinstance(members, Mapping) else members
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+        for name, data in pairs:
+            archive.writestr(zipfile.ZipInfo(name), data, archive.compression)
+    return path
+
+
+def link_in_zip(path: Path, name: str, target: str) -> Path:
+    """Write a zip with a symbolic link, as `zip --symlinks` does."""
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, target)
+    return path
+
+
+def patch_directory(path: Path, offset: int, data: bytes, local_offset: int | None = None) -> Path:
+    """Overwrite bytes in every entry of a zip's directory, and in the header before each file."""
+    content = bytearray(path.read_bytes())
+    for signature, at in ((b"PK\x01\x02", offset), (b"PK\x03\x04", local_offset)):
+        start = content.find(signature)
+        while start >= 0 and at is not None:
+            content[start + at : start + at + len(data)] = data
+            start = content.find(signature, start + 4)
+    path.write_bytes(content)
+    return path
+
+
+def overlapping_zip(path: Path, files: int = 200, size: int = 20_000_000) -> Path:
+    """A bomb all of whose files are the same bytes of the zip, under names of their own."""
+    write_zip(path, {"0.png": bytes(size)}, packed=True)
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    end = content.index(b"PK\x05\x06")
+    entry = content[start:end]
+    entries = b"".join(entry.replace(b"0.png", f"{i:05d}"[:5].encode()) for i in range(files))
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, files, files, len(entries), start, 0)
+    path.write_bytes(content[:start] + entries + tail)
+    return path
+
+
+def captions_json(captions: Mapping[str, list[str]]) -> dict[str, list[dict]]:
+    """Captions in COCO's format."""
+    names = list(captions)
+    return {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [
+            {"id": 100 * i + k, "image_id": i, "caption": text}
+            for i, name in enumerate(names)
+            for k, text in enumerate(captions[name])
+        ],
+    }
+
+
+def captions_zip(path: Path, content: Any) -> Path:
+    """A zip with caption JSON, or with any text in its place."""
+    text = content if isinstance(content, str | bytes) else json.dumps(content)
+    return write_zip(path, {"annotations/captions_train.json": text}, packed=True)
