@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # Relative paths in DATASET, ENCODER and COURSE_DATA count from here; notebooks run in a folder of their own.
 COURSE_START := $(CURDIR)
-export COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_DATA COURSE_MIRROR
+export PHOTO COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_DATA COURSE_MIRROR
 
 # An installation holds for the folder that it was made in: one that was moved or copied is made again.
 FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)
@@ -39,17 +39,18 @@ advanced: $(INSTALLED) ## the same, and then the advanced notebooks
 	@$(BIN)/python -m tools.run_course --all
 
 caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (files, folders, addresses)
-	@test -n '$(PHOTO)' || { echo "Say which picture: make caption PHOTO=holiday.jpg"; exit 2; }
-	@$(BIN)/python -m utils caption $(PHOTO)
+	@test -n "$$PHOTO" || { echo "Say which picture: make caption PHOTO=holiday.jpg"; exit 2; }
+	@if test -e "$$PHOTO"; then $(BIN)/python -m utils caption "$$PHOTO"; else $(BIN)/python -m utils caption $$PHOTO; fi
 
 demo: $(INSTALLED) ## caption pictures on a page in the browser, on this computer only
 	@$(BIN)/python -m utils demo
 
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
 	@test -n '$(DATASET)' || { echo "Say which photographs: make photo-model DATASET=coco|flickr8k|flickr30k|FOLDER"; exit 2; }
-	for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
+	@for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
 		echo "== $$step"; $(BIN)/python -m utils $$step || exit 1; \
 	done
+	@echo "Use it: make caption PHOTO=holiday.jpg"
 
 lab: $(INSTALLED) ## open the first notebook in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
@@ -65,7 +66,8 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 
 test-full: $(TEST_INSTALLED) ## run the notebooks at full size and compare with the committed outputs
 	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_demo_jupyterlab.py \
-		tests/test_full.py tests/test_download_kills.py
+		tests/test_full.py tests/test_download_kills.py tests/test_crashes.py tests/test_troubles.py \
+		tests/test_steadiness.py
 
 lint: $(TEST_INSTALLED) ## check code style, lesson code, the form of notebooks, links and spelling
 	$(BIN)/python -m ruff check .

@@ -20,9 +20,10 @@ from utils.caption_photos import caption_pictures
 from utils.captioner import generate_caption, load_captioner, read_picture
 from utils.commands.main import main
 from utils.errors import CourseError
+from utils.files import write_json
 from utils.gallery import GalleryItem, gallery_page
 from utils.generation import BeamSearch, Greedy
-from utils.model_choice import SCENE_MODEL, default_model
+from utils.model_choice import SCENE_MODEL, default_model, remember_training
 from utils.picture_sources import PictureSource, find_pictures, natural_order
 
 
@@ -215,9 +216,25 @@ def test_a_model_of_drawings_says_so_first(course_environ, photos, capsys):
 def test_without_a_training_the_shipped_model_is_used(finished_course, tmp_path):
     settings = finished_course.settings
     assert default_model(settings) == settings.model_folder
-    assert default_model(replace(settings, data_folder=tmp_path)) == SCENE_MODEL
+    assert default_model(replace(settings, data_folder=tmp_path, encoder="inception_v3")) == SCENE_MODEL
     elsewhere = replace(settings, data_folder=tmp_path, dataset="coco")
     assert default_model(elsewhere) == elsewhere.model_folder
+
+
+def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
+    usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
+    photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
+    for trained in (usual, photographs):
+        write_json({}, trained.model_folder / "model.json")
+        remember_training(trained)
+        assert default_model(usual) == trained.model_folder
+    assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
+    other = replace(usual, encoder="/somewhere/other.keras")
+    assert default_model(other) == other.model_folder, "which is not there, and says so"
+    (photographs.model_folder / "model.json").unlink()
+    assert default_model(usual) == usual.model_folder
+    (tmp_path / "last_training.json").write_text("[]")
+    assert default_model(usual) == usual.model_folder
 
 
 @pytest.mark.parametrize("arguments", [

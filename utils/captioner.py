@@ -15,6 +15,7 @@ from utils.encoder import EncoderInfo, encoder_for, with_features
 from utils.errors import CourseError
 from utils.generation import NextWordModel, generate, generate_sentences
 from utils.images import crop_and_resize
+from utils.model_choice import last_training
 from utils.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
@@ -141,7 +142,9 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
         return Path(settings.encoder)
     name = Path(str(model.encoder_file)).name
     beside = [model.folder / ENCODER_FILE] if model.folder else []
-    for path in [*beside, settings.data_folder / name]:
+    last = last_training(settings)
+    trained_with = [Path(last[1])] if last and last[0] == model.folder else []
+    for path in [*beside, settings.data_folder / name, *trained_with]:
         if path.is_file():
             return path
     raise CourseError(

@@ -29,6 +29,7 @@ from utils.errors import CourseError
 from utils.extraction import apply_model
 from utils.files import atomic_path, read_array, read_arrays, read_json, read_pickle, save_pickle, write_json
 from utils.generation import generate_sentences
+from utils.model_choice import remember_training
 from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
@@ -146,6 +147,7 @@ def save_model(
     facts = training_facts(settings, plan, captions.n_pictures, len(captions.matrix), history)
     encoder = _made_by("02_extract_embeddings", settings.work_folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(decoder, vocab, encoder, facts), settings.model_folder)
+    remember_training(settings)
 
 
 def training_facts(

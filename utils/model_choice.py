@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from utils.errors import CourseError
-from utils.settings import REPOSITORY, Settings
+from utils.files import read_json, write_json
+from utils.settings import DEFAULT_ENCODER, REPOSITORY, Settings
 
 SCENE_MODEL = REPOSITORY / "data" / "scene_model"
 """The trained model of the drawn scenes, which comes with the course."""
@@ -16,11 +17,37 @@ DRAWINGS_ONLY = (
 )
 
 
+_LAST = "last_training.json"
+
+
+def remember_training(settings: Settings) -> None:
+    """Note that a training with these settings was the last one: its model is the one to caption with."""
+    folder = settings.model_folder.relative_to(settings.data_folder).as_posix()
+    write_json({"model": folder, "encoder": settings.encoder}, settings.data_folder / _LAST)
+
+
+def last_training(settings: Settings) -> tuple[Path, str] | None:
+    """The model folder of the last training in this data folder, and its encoder; None where there is none any more."""
+    try:
+        last = read_json(settings.data_folder / _LAST)
+        folder, encoder = settings.data_folder / last["model"], str(last["encoder"])
+        return (folder, encoder) if (folder / "model.json").is_file() else None
+    except (CourseError, KeyError, TypeError):
+        return None
+
+
 def default_model(settings: Settings) -> Path:
-    """The model folder of the last training; before any training of the drawn scenes, the one that is shipped."""
-    if (settings.model_folder / "model.json").exists() or settings.dataset != "scenes":
+    """The model folder that goes with the settings; where they are the usual ones, that of the last training, or else
+    the model of the drawn scenes that is shipped.
+    """
+    if settings.dataset != "scenes":
         return settings.model_folder
-    return SCENE_MODEL
+    last = last_training(settings)
+    if settings.encoder != DEFAULT_ENCODER:
+        return last[0] if last and last[1] == settings.encoder else settings.model_folder
+    if last:
+        return last[0]
+    return settings.model_folder if (settings.model_folder / "model.json").exists() else SCENE_MODEL
 
 
 def models_folder(settings: Settings) -> Path:

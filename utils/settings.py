@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 """The folder that holds the course: notebooks/, utils/, data/."""
 
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
+DEFAULT_ENCODER = "inception_v3"
 ENCODERS = ("inception_v3", "vgg16", "mobilenet")
 SIZES = ("full", "small")
 SPLITS = ("usual", "karpathy")
@@ -157,7 +158,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     dataset = _read_dataset(environ.get("DATASET") or "scenes", starts)
     return Settings(
         dataset=dataset,
-        encoder=_read_encoder(environ.get("ENCODER") or "inception_v3", starts),
+        encoder=_read_encoder(environ.get("ENCODER") or DEFAULT_ENCODER, starts),
         size=size,
         seed=int(seed),
         data_folder=_absolute(environ.get("COURSE_DATA") or str(REPOSITORY / "data"), starts[0]),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.commands.options import count, positive, share
+from utils.errors import CourseError
 from utils.model_choice import DRAWINGS_ONLY, default_model, find_model
 from utils.settings import Settings
 from utils.texts import terminal_json, visible
@@ -88,8 +89,8 @@ def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
         reason = export_captioner(captioner, folder, settings.data_folder)
     except KeyboardInterrupt:
         reason = "stopped"
-    except OSError as error:
-        reason = error.strerror
+    except (CourseError, OSError) as error:
+        reason = str(error)
     if reason:
         print(f"No quick copy was made ({reason}). The model works as it is.", file=sys.stderr)
 

@@ -24,7 +24,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="pack the .keras file of the model's encoder (ENCODER), too, so that the zip is all that is needed; "
         "its licence must allow it",
     )  # fmt: skip
-    pack.add_argument("--model", type=Path, metavar="FOLDER", help="model folder (default: that of the last training)")
+    which = "model folder, or an installed model (default: that of the last training)"
+    pack.add_argument("--model", metavar="FOLDER|NAME", help=which)
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -59,10 +60,11 @@ def _say_what_to_do(folder: Path, settings: Settings) -> None:
 
 def _pack(settings: Settings, options: argparse.Namespace) -> None:
     """Pack a model, and say what its receiver needs besides."""
+    from utils.model_choice import default_model, find_model
     from utils.model_folder import load_caption_model
     from utils.model_install import pack_model
 
-    folder = options.model or settings.model_folder
+    folder = find_model(options.model, settings) if options.model else default_model(settings)
     path = pack_model(folder, options.zip, settings if options.with_encoder else None)
     print(f"Packed: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if (name := load_caption_model(folder).encoder_file) is None:

@@ -46,8 +46,8 @@ def keep_progress(exercise: Exercise, progress: Progress) -> None:
     everything[exercise.notebook] = notebook | {exercise.name: asdict(replace(progress, done=done))}
     try:
         write_json(everything, _path())
-    except OSError as error:
-        print(f"(Your progress cannot be kept in {_path().parent}: {error.strerror}.)")
+    except (CourseError, OSError) as error:
+        print(f"(Your progress cannot be kept in {_path().parent}: {error})")
 
 
 def _path() -> Path:

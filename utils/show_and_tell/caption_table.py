@@ -38,7 +38,7 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
     annotations = read_annotations(annotation_path)
     features = open_features(feature_path)
     if len(features) != len(annotations):
-        raise CourseError(_counts_differ(annotations, features, Path(annotation_path), Path(feature_path)))
+        raise CourseError(counts_differ(annotations, features, Path(annotation_path), Path(feature_path)))
     return features, np.array([annotation.caption for annotation in annotations], dtype=object)
 
 
@@ -104,7 +104,7 @@ def open_features(path: str | Path) -> np.ndarray:
     return features
 
 
-def _counts_differ(annotations: Sequence[Annotation], features: np.ndarray, texts: Path, rows: Path) -> str:
+def counts_differ(annotations: Sequence[Annotation], features: np.ndarray, texts: Path, rows: Path) -> str:
     """The message for two files that do not belong together."""
     pictures = len({annotation.picture for annotation in annotations})
     hint = " That is one row for each picture; here every caption needs its own." if len(features) == pictures else ""
