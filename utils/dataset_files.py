@@ -16,6 +16,7 @@ from utils.files import MAX_JSON_BYTES, atomic_path, read_json, write_json
 from utils.images import image_members, open_zip, read_bounded, read_member
 from utils.progress import progress
 from utils.texts import visible
+from utils.writing import check_is_no_folder, write_errors_explained
 
 VALIDATION_SHARE = 1 / 6
 """The share of the pictures that is kept for validation, where a data set brings no split of its own."""
@@ -79,9 +80,11 @@ def make_once(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], mak
     `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
     """
     record = folder / "made_from.json"
+    check_is_no_folder(record)
     if record.exists() and all(output.exists() for output in outputs) and _was_made_from(record, inputs):
         return
-    record.unlink(missing_ok=True)
+    with write_errors_explained(record):
+        record.unlink(missing_ok=True)
     make()
     write_json(inputs, record)
 

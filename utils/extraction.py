@@ -19,6 +19,7 @@ from utils.images import crop_and_resize, image_members, open_zip, read_member
 from utils.progress import progress
 from utils.quiet import keras
 from utils.texts import visible
+from utils.writing import check_is_no_folder, make_folder, reserve, write_errors_explained
 
 
 def apply_model(
@@ -180,6 +181,8 @@ class StoredEmbeddingTable(EmbeddingTable):
         self._write_record()
 
     def _make_rows(self) -> np.ndarray:
+        for path in (self.store, self.partial, self.record):
+            check_is_no_folder(path)
         record = self._read_record()
         path, mode = (self.store, "r") if self.store.exists() else (self.partial, "r+")
         try:
@@ -191,14 +194,19 @@ class StoredEmbeddingTable(EmbeddingTable):
             return self._start_over()
         self.members_done, self.skipped = members_done, skipped
         self._check_space()
+        if mode == "r+":
+            reserve(self.partial, rows.offset + rows.nbytes)
         return rows
 
     def _start_over(self) -> np.ndarray:
-        self.store.unlink(missing_ok=True)
-        self.record.unlink(missing_ok=True)
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        self._check_space()
-        return np.lib.format.open_memmap(self.partial, "w+", dtype=self.dtype, shape=self.shape)
+        make_folder(self.store.parent)
+        with write_errors_explained(self.store, self.partial):
+            self.store.unlink(missing_ok=True)
+            self.record.unlink(missing_ok=True)
+            self._check_space()
+            rows = np.lib.format.open_memmap(self.partial, "w+", dtype=self.dtype, shape=self.shape)
+        reserve(self.partial, rows.offset + rows.nbytes)
+        return rows
 
     def _check_space(self) -> None:
         """Refuse to fill a disk: writing to a memory map that has no room behind it would end the process."""
@@ -209,8 +217,9 @@ class StoredEmbeddingTable(EmbeddingTable):
         if not self.store.exists():
             self._write_record(file_names=self.file_names())
             self.rows = None  # closes the memory map, which some systems demand before a file is renamed
-            keep_first_rows(self.partial, self.row_count)
-            self.partial.replace(self.store)
+            with write_errors_explained(self.store, self.partial):
+                keep_first_rows(self.partial, self.row_count)
+                self.partial.replace(self.store)
         return np.load(self.store, mmap_mode="r")
 
     def _read_record(self) -> Any:

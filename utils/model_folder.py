@@ -15,6 +15,7 @@ from utils.model_files import check_keras_file
 from utils.quiet import keras
 from utils.scenes.captions import NOUNS
 from utils.texts import markdown_text, visible
+from utils.writing import check_is_no_folder, make_folder, write_errors_explained
 
 FORMAT = 1
 _KNOWS_SCENES = """The data set is made of drawn scenes: one to three things, each in one of a few colours. They are:
@@ -96,8 +97,11 @@ class CaptionModel:
 
 def save_caption_model(model: CaptionModel, folder: Path) -> None:
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").unlink(missing_ok=True)  # without it the folder counts as unfinished
+    make_folder(folder)
+    for name in ("model.json", *_PARTS):
+        check_is_no_folder(folder / name)
+    with write_errors_explained(folder / "model.json"):
+        (folder / "model.json").unlink(missing_ok=True)  # without it the folder counts as unfinished
     plain = keras.Model(model.decoder.inputs, model.decoder.outputs, name=model.decoder.name)  # without its loss
     with atomic_path(folder / "decoder.keras") as partial:
         plain.save(partial)

@@ -19,6 +19,7 @@ from utils.errors import CourseError
 from utils.files import atomic_path, read_json, write_json
 from utils.progress import progress
 from utils.quiet import keras
+from utils.writing import check_is_no_folder, make_folder, write_errors_explained
 
 History = list[dict[str, float]]
 Watch = Callable[[History], None]
@@ -288,12 +289,14 @@ def fingerprint(decoder: keras.Model, train: Examples, plan: TrainingPlan) -> st
 
 def prepare_checkpoint_folder(folder: Path, plan_fingerprint: str) -> None:
     """Empty a folder of checkpoints that belong to another training."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     marker = folder / "training.json"
     if marker.exists() and read_json(marker).get("fingerprint") == plan_fingerprint:
         return
     for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
-        path.unlink(missing_ok=True)
+        check_is_no_folder(path)
+        with write_errors_explained(path):
+            path.unlink(missing_ok=True)
     write_json({"fingerprint": plan_fingerprint}, marker)
 
 

@@ -97,6 +97,33 @@ def why_not_written(path: Path, error: OSError) -> str:
     return f"{path} could not be written ({error.strerror or error}). Start again when that is put right."
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        CourseError: if that cannot be: a file is in the way, say, or the disk is read-only.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise CourseError(
+            f"{folder} is a file, but a folder of this name is to be made. Move the file away."
+        ) from error
+    except OSError as error:
+        raise CourseError(why_not_written(folder, error)) from error
+
+
+def reserve(path: Path, size: int) -> None:
+    """Have the disk keep room for a file that is there: one that is mapped into memory ends a process without it.
+
+    Raises:
+        CourseError: if the disk is full.
+    """
+    if hasattr(os, "posix_fallocate") and size:
+        with write_errors_explained(path), path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 def check_is_no_folder(path: Path) -> None:
     """Refuse to write a file where a folder is, before the work is done that it is to hold.
 

@@ -25,6 +25,7 @@ from utils.model_folder import CaptionModel, save_caption_model
 from utils.quiet import keras
 from utils.settings import Settings
 from utils.training import Examples, History, TrainingPlan, Watch, train_decoder
+from utils.writing import make_folder
 
 GRID_TYPE = "float16"
 """The type of stored features: 2 bytes a number, 0.26 MB a picture with InceptionV3."""
@@ -75,7 +76,7 @@ def check_space_for_grids(settings: Settings, files: DatasetFiles, encoder: Enco
     row = np.dtype(GRID_TYPE).itemsize * int(np.prod(encoder.model.output_shape[1:]))
     pictures = {"train": len(image_members(files.train_zip)), "val": len(image_members(files.val_zip))}
     paths = {split: grid_path(settings, split) for split in SPLITS}
-    paths["train"].parent.mkdir(parents=True, exist_ok=True)
+    make_folder(paths["train"].parent)
     # One that was begun has its room checked where it is resumed, since a part of it is there already.
     begun = [split for split in SPLITS if paths[split].exists() or paths[split].with_suffix(".partial.npy").exists()]
     check_space(paths["train"], row * sum(pictures[split] for split in SPLITS if split not in begun))

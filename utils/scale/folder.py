@@ -18,6 +18,7 @@ from utils.quiet import keras, silenced_stderr
 from utils.scale.model import ScaleModelConfig, build_scale_model
 from utils.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
 from utils.settings import Settings
+from utils.writing import make_folder
 
 with silenced_stderr():
     import tensorflow as tf
@@ -72,7 +73,7 @@ def model_config(records: Path, cnn_name: str, side: int, **sizes: int | float) 
 
 def prepare_training_folder(folder: Path, config: ScaleModelConfig, cnn: keras.Model, records: Path) -> None:
     """Keep beside the checkpoints what it takes to use them: sizes, the CNN's architecture and the vocabulary."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with atomic_path(folder / WORD_COUNTS_FILE) as partial:
         shutil.copyfile(records / WORD_COUNTS_FILE, partial)
     with atomic_path(folder / CNN_FILE) as partial:

@@ -39,6 +39,7 @@ from utils.scale.record_vocabulary import (
     write_word_counts,
 )
 from utils.settings import Settings
+from utils.writing import check_is_no_folder, make_folder
 
 with silenced_stderr():
     import tensorflow as tf
@@ -460,13 +461,14 @@ class _Ledger:
         Raises:
             CourseError: if there are shards of someone else.
         """
+        check_is_no_folder(self.folder / FACTS_FILE)
         shards = [path for split in SPLITS for path in self.folder.glob(f"{split}-?????-of-?????")]
         if shards and not any((self.folder / name).exists() for name in (FACTS_FILE, _UNFINISHED_FILE)):
             raise CourseError(
                 f"{self.folder} already holds {len(shards)} shards, {shards[0].name} for one, that were not written "
                 "from here. Move them away, or choose another folder."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._note()
         (self.folder / FACTS_FILE).unlink(missing_ok=True)
         for path in shards:

@@ -8,6 +8,7 @@ trained jointly.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import tempfile
 import time
@@ -395,7 +396,8 @@ class _Recorder:
             scalars = {"loss": loss, "learning_rate": float(self.trainee.optimizer.learning_rate)}
             if self.timed_steps > 0:
                 scalars["images_per_second"] = self.timed_steps * self.training.batch_size / seconds
-            write_scalars(self.writer, step, scalars)
+            with _full_disk_explained(f"The curves in {self.training.folder}"):
+                write_scalars(self.writer, step, scalars)
             self.bar.set_postfix_str(f"loss {loss:.3f}")
         self.losses.clear()
         self.timed_steps, self.started = 0, time.perf_counter()
@@ -404,12 +406,26 @@ class _Recorder:
         """Write a checkpoint of this step, unless there is one."""
         if step == self.saved:
             return
-        prefix = self.manager.save(checkpoint_number=step)
+        with _full_disk_explained(f"The checkpoint {self.training.folder / CHECKPOINT_NAME}-{step}"):
+            prefix = self.manager.save(checkpoint_number=step)
         self.saved = step
         if self.chief and self.after_checkpoint:
             paused = time.perf_counter()
             self.after_checkpoint(prefix)
             self.started += time.perf_counter() - paused  # that is no training
+
+
+@contextmanager
+def _full_disk_explained(what: str) -> Iterator[None]:
+    """Turn what TensorFlow raises where it cannot write, of the same kind as about memory, into words."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"\{\{.*?\}\}", "", error.message.splitlines()[0]).strip()  # without a name of TensorFlow's own
+        raise CourseError(
+            f"{what} could not be written ({reason}). Make room, move away what is in the way, or make the folder "
+            "writable, and start again: training goes on from its last checkpoint."
+        ) from error
 
 
 @contextmanager

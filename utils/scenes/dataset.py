@@ -15,6 +15,7 @@ from utils.scenes.captions import describe_scene
 from utils.scenes.drawing import draw_scene
 from utils.scenes.scene import COLOURS, KINDS, RELATIONS, Scene, all_relations, invent_scene
 from utils.scenes.scores import read_claims
+from utils.writing import make_folder
 
 LICENCE = "drawn by this course; CC BY 4.0"
 _DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
@@ -31,7 +32,7 @@ def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -
     mention the thing (`salient`), and the relations between things. Boxes are in pixels of the
     whole picture.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     splits = {"train": n_train, "val": n_val}
     members: dict[str, dict] = {}
     for split, count in splits.items():

@@ -25,6 +25,7 @@ from utils.settings import Settings
 from utils.show_and_tell.caption_table import get_data, table_examples, write_caption_table
 from utils.show_and_tell.model import build_show_and_tell, log_word_frequencies
 from utils.training import Examples, History, TrainingPlan, Watch, train_decoder
+from utils.writing import make_folder
 
 EPOCHS = 12
 LONGEST = 26
@@ -94,7 +95,7 @@ def make_tables(settings: Settings) -> None:
         write_json({split: fns for split, (_, fns) in sides.items()}, folder / "file_names.json")
         write_json(_encoder(settings, features), folder / "encoder.json")
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = [path for split in SPLITS for path in table_paths(settings, split)]
     make_once(folder, made_from, [*paths, folder / "file_names.json", folder / "encoder.json"], make)
 
