@@ -187,6 +187,7 @@ def test_a_page_shows_the_pictures(course_environ, photos, tmp_path, capsys):
     assert main(["caption", "--html", str(page), str(photos / "photo1.jpg"), str(photos / "notes.txt")]) == 1
     text = page.read_text()
     assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "no picture" in text
+    assert "knows the course&#x27;s drawn scenes and nothing else" in text
     assert "http" not in re.sub(r"base64,[^\"]*", "", text), "nothing is loaded from elsewhere"
 
 
@@ -235,6 +236,12 @@ def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finis
     assert default_model(usual) == usual.model_folder
     (tmp_path / "last_training.json").write_text("[]")
     assert default_model(usual) == usual.model_folder
+
+
+def test_a_packed_model_is_to_be_installed_first(course_environ, photos, tmp_path, capsys):
+    (tmp_path / "photo_model.zip").write_bytes(b"PK")
+    assert main(["caption", "--model", str(tmp_path / "photo_model.zip"), str(photos / "photo1.jpg")]) == 1
+    assert f"python -m utils model install {tmp_path / 'photo_model.zip'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [

@@ -277,3 +277,16 @@ def test_a_sample_has_at_least_one_picture_and_a_sensible_rate(tmp_path):
     with pytest.raises(CourseError):
         sample_zip(tmp_path / "missing.zip", tmp_path / "other.zip")
     assert not (tmp_path / "other.zip").exists()
+
+
+@pytest.mark.parametrize("start, name", [
+    (b"\0\0\0\x18ftypheic", "HEIC"), (b"\0\0\0\x18ftypavif", "AVIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+])  # fmt: skip
+def test_a_format_that_people_bring_is_named(start, name):
+    with pytest.raises(CourseError, match=f"known format; it looks like {name}: save it as JPEG or PNG first"):
+        decode_image_from_buf(start + bytes(100))
+
+
+def test_a_film_is_not_taken_for_a_picture():
+    with pytest.raises(CourseError, match="known format$"):
+        decode_image_from_buf(b"\0\0\0\x18ftypisom" + bytes(100))

@@ -23,7 +23,7 @@ ul.pictures { list-style: none; padding: 0; display: grid; gap: 1.25rem;
 img { width: 100%; max-width: 15rem; height: auto; border-radius: 4px; }
 p.caption { font-weight: 600; margin: .4rem 0 0; }
 p.more { margin: .2rem 0 0; color: #555; font-size: .875rem; overflow-wrap: anywhere; }
-p.error { color: #9c2f00; }
+p.error { color: #9c2f00; overflow-wrap: anywhere; }
 """
 
 

@@ -235,12 +235,21 @@ def _open_picture(buf: bytes) -> Iterator[Image.Image]:
         raise CourseError(_reason(buf, error)) from error
 
 
+def _foreign_format(buf: bytes) -> str | None:
+    """The name of a format that people do bring and the course does not read."""
+    if buf[4:8] == b"ftyp":
+        return {"avif": "AVIF", "heic": "HEIC", "heix": "HEIC", "mif1": "HEIC"}.get(buf[8:12].decode("latin-1"))
+    return "TIFF" if buf[:4] in (b"II*\0", b"MM\0*") else None
+
+
 def _reason(buf: bytes, error: Exception) -> str:
     """Why a picture could not be read, in a few words."""
     if not buf:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        return "the file is no picture of a known format"
+        foreign = _foreign_format(buf)
+        other = f"; it looks like {foreign}: save it as JPEG or PNG first" if foreign else ""
+        return f"the file is no picture of a known format{other}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "the picture has too many pixels"
     if "truncated" in str(error).lower():

@@ -62,6 +62,8 @@ def find_model(name: str | Path, settings: Settings) -> Path:
         CourseError: if it is neither.
     """
     path, installed = Path(name), models_folder(settings) / str(name)
+    if path.suffix == ".zip" and path.is_file():
+        raise CourseError(f"{path} is packed. Bring it in first: python -m utils model install {path}")
     if path.exists() or len(path.parts) > 1:
         return path
     if not installed.exists():

@@ -111,7 +111,8 @@ def _caption(captioner: Captioner | FastCaptioner, options: argparse.Namespace) 
     found = _watched(found, len(sources))
     if options.json:
         return _print_json(found, drawings_only)
-    return _write_page(found, options.html) if options.html else _print_lines(found)
+    introduction = DRAWINGS_ONLY if drawings_only else ""
+    return _write_page(found, options.html, introduction) if options.html else _print_lines(found)
 
 
 def _decoding(options: argparse.Namespace) -> Decoding:
@@ -152,7 +153,7 @@ def _print_json(found: Iterable[PictureCaptions], drawings_only: bool) -> int:
     return int(any("error" in picture for picture in pictures))
 
 
-def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
+def _write_page(found: Iterable[PictureCaptions], path: Path, introduction: str) -> int:
     from utils.gallery import GalleryItem, write_gallery
 
     status, items = 0, []
@@ -163,6 +164,7 @@ def _write_page(found: Iterable[PictureCaptions], path: Path) -> int:
         others = [f"{probability:#.2g}  {sentence}" for sentence, probability in picture.captions]
         lines = [picture.name, *(others if len(others) > 1 else [])]
         items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
-    write_gallery(path, "Captions", {"": items})
+    squares = "Each picture is shown as the model sees it: the square in its middle."
+    write_gallery(path, "Captions", {"": items}, f"{introduction} {squares}".strip())
     print(f"Captions of {len(items)} pictures: {path}")
     return status
