@@ -1,0 +1,1 @@
+"""What is measured: each module has `STAGES`, a tuple of one or several."""
