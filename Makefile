@@ -13,6 +13,8 @@ export PHOTO COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT C
 FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(FOLDER)
 TEST_INSTALLED := $(VENV)/.installed-test-$(FOLDER)
+MORE_INSTALLED := $(VENV)/.installed-more-$(FOLDER)
+PEERS_INSTALLED := $(VENV)/.installed-peers-$(FOLDER)
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 # What the course makes from a folder of the user's own has a name that ends with six digits from its path.
@@ -20,7 +22,7 @@ DIGIT := [0-9a-f]
 MADE := exported scenes $(foreach name,coco flickr8k flickr30k,$(name) $(name)_karpathy) *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help install course advanced caption demo photo-model lab docker test test-full lint lessons exercises notebooks clean
+.PHONY: help install course advanced caption demo photo-model lab docker test test-more test-full bench bench-peers lint lessons exercises notebooks clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -64,10 +66,21 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks || status=$$?; \
 	exit $$status
 
+test-more: $(MORE_INSTALLED) ## test what is optional: the models on JAX and PyTorch, extraction with Ray
+	status=0; \
+	for backend in jax torch; do KERAS_BACKEND=$$backend $(BIN)/python -m pytest -m backends || status=$$?; done; \
+	$(BIN)/python -m pytest tests/test_backends.py tests/test_cluster_*.py tests/test_benchmarks_*.py || status=$$?; \
+	exit $$status
+
 test-full: $(TEST_INSTALLED) ## run the notebooks at full size and compare with the committed outputs
 	$(BIN)/python -m pytest -m "full or not full" tests/test_project.py tests/test_notebooks.py tests/test_demo_jupyterlab.py \
 		tests/test_full.py tests/test_download_kills.py tests/test_crashes.py tests/test_troubles.py \
 		tests/test_steadiness.py
+
+bench: $(INSTALLED) ## time each part beside what people would use instead: make bench, or make bench STAGES="greedy beam"
+	$(BIN)/python -m benchmarks $(STAGES)
+
+bench-peers: $(PEERS_INSTALLED) ## install the packages of other frameworks that the benchmark compares with
 
 lint: $(TEST_INSTALLED) ## check code style, lesson code, the form of notebooks, links and spelling
 	$(BIN)/python -m ruff check .
@@ -104,4 +117,12 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 
 $(TEST_INSTALLED): requirements-test.txt $(INSTALLED)
 	@$(PIP_INSTALL) -r requirements-test.txt
+	@touch $@
+
+$(MORE_INSTALLED): requirements-backends.txt requirements-ray.txt $(TEST_INSTALLED)
+	@$(PIP_INSTALL) -r requirements-backends.txt -r requirements-ray.txt
+	@touch $@
+
+$(PEERS_INSTALLED): requirements-peers.txt requirements-backends.txt $(INSTALLED)
+	@$(PIP_INSTALL) -r requirements-peers.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""How the notebooks are tested: `python -m pytest --nbval-lax --nbval-current-env notebooks`.
+"""How the notebooks are tested: `python -m pytest --nbval-lax --nbval-current-env notebooks instructors/solutions`.
 
 They run in order on a few dozen pictures, and hand their files on to each other in a temporary
 folder. Outputs are compared in cells tagged `nbval-check-output`.
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 _SETTINGS = {"DATASET": "scenes", "ENCODER": "inception_v3", "COURSE_SIZE": "small", "COURSE_SEED": "0"}
-collect_ignore = ["notebooks/exercises", "instructors"]  # copies with empty functions, for people
+collect_ignore = ["notebooks/exercises"]  # copies with empty functions, for people
 _data_folder = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 

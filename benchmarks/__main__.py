@@ -9,21 +9,27 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
-from benchmarks.report import describe, table, write_report
+from benchmarks.report import describe, read_record, table, write_report
 from benchmarks.runner import run_stage
 from benchmarks.stage import Stage
 from utils.commands.options import count
 from utils.errors import CourseError
 
-_MODULES = ("extraction", "decoder_training", "greedy", "beam", "preparing", "first_caption", "training_memory")
+_MODULES = (
+    "extraction",
+    "decoder_training",
+    "greedy",
+    "beam",
+    "preparing",
+    "first_caption",
+    "training_memory",
+    "two_processes",
+)
 
 
 def all_stages() -> dict[str, Stage]:
     """The stages by name, in the order in which they are run."""
-    from importlib.util import find_spec
-
-    here = [name for name in _MODULES if find_spec(f"benchmarks.stages.{name}")]  # TODO all
-    stages = [stage for name in here for stage in import_module(f"benchmarks.stages.{name}").STAGES]
+    stages = [stage for name in _MODULES for stage in import_module(f"benchmarks.stages.{name}").STAGES]
     return {stage.name: stage for stage in stages}
 
 
@@ -37,21 +43,23 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     machine = describe_machine()
     print(describe(machine) + "\n", flush=True)
-    results = []
+    results = {found.stage.name: found for found in read_record(options.output / "benchmark.json", stages)}
+    done = []
     try:
         for name in options.stages or stages:
             with tempfile.TemporaryDirectory() as folder:
-                results.append(run_stage(stages[name], Path(folder), options.repetitions, options.small))
-            print(table(results[-1]) + "\n", flush=True)
-            write_report(machine, results, options.output)
+                results[name] = run_stage(stages[name], Path(folder), options.repetitions, options.small)
+            done.append(name)
+            print(table(results[name]) + "\n", flush=True)
+            write_report(machine, [results[each] for each in stages if each in results], options.output)
     except CourseError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nStopped. {len(results)} stages are finished.", file=sys.stderr)
+        print(f"\nStopped. Stages that were finished: {', '.join(done) or 'none'}.", file=sys.stderr)
         return 130
     print(f"Written to {options.output}: benchmark.md, benchmark.png, benchmark.json")
-    return 1 if any(found.disagreements() for found in results) else 0
+    return 1 if any(found.disagreements() for found in results.values()) else 0
 
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:
@@ -61,7 +69,10 @@ def _parser(names: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(names)}; default: all")
     parser.add_argument("--repetitions", type=count, default=5, metavar="N", help="rounds, of which medians are taken")
     parser.add_argument("--small", action="store_true", help="seconds of work: to see whether all runs, not how fast")
-    parser.add_argument("--output", type=Path, default=Path("build/bench"), metavar="FOLDER")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/bench"), metavar="FOLDER",
+        help="default: build/bench; other stages that are in a record there stay in it",
+    )  # fmt: skip
     return parser
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.runner import Result, StageResult
-from utils.files import atomic_path, write_json
+from benchmarks.stage import Sample, Stage
+from utils.files import atomic_path, read_json, write_json
 
 _ROLES = {"course": "course", "backend": "course, other backend", "peer": "peer", "limit": "limit"}
 _COLOURS = {"course": "#0072B2", "backend": "#56B4E9", "peer": "#E69F00", "limit": "#595959"}
@@ -77,6 +79,28 @@ def _contender_record(result: Result) -> dict[str, Any]:
         return about | {"trouble": result.trouble}
     figures = [float(f"{figure:.5g}") for figure in result.figures]
     return about | {"median": float(f"{result.median:.5g}"), "figures": figures, "facts": result.facts}
+
+
+def read_record(path: Path, stages: Mapping[str, Stage]) -> list[StageResult]:
+    """The stages in a record that there still are, as they were found; empty where there is no record."""
+    if not path.exists():
+        return []
+    kept = [kept for kept in read_json(path)["stages"] if kept["name"] in stages]
+    return [StageResult(stages[each["name"]], _results(each, stages[each["name"]])) for each in kept]
+
+
+def _results(kept: dict[str, Any], stage: Stage) -> list[Result]:
+    """The results of those contenders that a stage still has; their checks are not in a record."""
+    known = {contender.key for contender in stage.contenders}
+    return [
+        Result(
+            stage.contender(each["key"]),
+            [Sample(figure, facts=each["facts"]) for figure in each.get("figures", [])],
+            each.get("trouble", ""),
+        )
+        for each in kept["contenders"]
+        if each["key"] in known
+    ]
 
 
 def plot(stages: list[StageResult], path: Path) -> None:

@@ -163,7 +163,7 @@ def run_stage(stage: Stage, folder: Path, repetitions: int = 5, small: bool = Fa
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         total = len(results) * (repetitions + 1)
-        bar = stack.enter_context(progress(total=total, description=stage.title, unit=" runs"))
+        bar = stack.enter_context(progress(total=total, description=stage.name, unit=" runs"))
         for result in results:
             _set_up(result, work_file, workers, stack)
             bar.update()

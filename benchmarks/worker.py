@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from dataclasses import asdict
 
+from benchmarks.memory import peak_mb
 from benchmarks.stage import find_function
 
 
@@ -24,14 +24,8 @@ def main(prepare: str, work_file: str) -> None:
     _answer(answers, {"ready": True})
     for _ in sys.stdin:
         sample = asdict(repetition())
-        sample["facts"] = {"peak memory (MB)": round(peak_memory_mb()), **sample["facts"]}
+        sample["facts"] = {"peak memory (MB)": round(peak_mb()), **sample["facts"]}
         _answer(answers, sample)
-
-
-def peak_memory_mb() -> float:
-    """The most memory that this process has held, in MB (10**6 bytes); macOS counts in bytes, others in KiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def _answer(answers, content: dict) -> None:

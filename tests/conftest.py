@@ -4,11 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+TENSORFLOW_ONLY = ("test_scale_*.py", "test_record*.py", "test_hostile_models.py", "test_hostile_texts.py")
+"""Modules of tests that import `utils.scale`, which runs on no other backend."""
+
+ON_EVERY_BACKEND = {
+    "test_beam_tree", "test_course", "test_decoder", "test_exercise_compare", "test_generation", "test_training",
+    "test_visual_attention",
+}  # fmt: skip
+"""Modules of tests of what Keras computes: `KERAS_BACKEND=jax python -m pytest -m backends` runs these, in minutes."""
+
+TOO_SLOW = {
+    "test_a_model_folder_loads_in_a_program_that_has_not_met_attention", "test_a_saved_decoder_loads_without_our_code",
+    "test_attention_finds_the_region_that_shows_the_thing", "test_pictures_help_where_they_decide_the_caption",
+    "test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training",
+}  # fmt: skip
+"""Tests in these modules that run by default only: JAX compiles for half a minute and shows nothing more."""
+
+
+class NeedsTensorFlow(pytest.Module):
+    """A module of tests that is skipped where Keras computes with something else."""
+
+    def collect(self):
+        pytest.skip("training at scale needs KERAS_BACKEND=tensorflow", allow_module_level=True)
+
+
+def pytest_configure():
+    """PyTorch's threads wait for each other without a pause: for tiny networks one is quicker than two."""
+    if os.environ.get("KERAS_BACKEND") == "torch":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent):
+    if any(module_path.match(pattern) for pattern in TENSORFLOW_ONLY):
+        from utils.quiet import keras
+
+        if keras.config.backend() != "tensorflow":
+            return NeedsTensorFlow.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in ON_EVERY_BACKEND and item.name not in TOO_SLOW:
+            item.add_marker("backends")
 
 
 @dataclass(frozen=True)
@@ -72,6 +117,35 @@ def finished_course(tmp_path_factory) -> FinishedCourse:
                 statuses[command] = main([command])
             outputs[command] = output.getvalue()
     return FinishedCourse(environ, statuses, outputs)
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch) -> Path:
+    """A data folder of the test's own, which is not there yet."""
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch):
+    """A folder, and a function that lets the table of resources point at the small files in it, on this machine."""
+    from resource_samples import published_table, serve_folder
+
+    from utils import datasets, downloads, flickr, karpathy
+
+    monkeypatch.setattr(downloads, "PAUSES", ())
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with serve_folder(folder) as url:
+
+        def publish_files() -> None:
+            table = published_table(folder, url)
+            for module in (downloads, datasets, flickr, karpathy):
+                monkeypatch.setattr(module, "RESOURCES", table)
+
+        yield folder, publish_files
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,8 @@ from utils.scale import training as _scale_training  # noqa: F401  (imported bef
 from utils.settings import read_settings
 from utils.show_and_tell import course as show_and_tell_course
 
-LONGEST = 180  # seconds after which a run counts as hung
+LONGEST = 180  # seconds of computing after which a run counts as hung
+STILL = 600  # seconds after which one does that has not computed at all: a busy machine may leave it waiting for long
 SMALL_BATCH = 4  # pictures at a time, so that a tiny extraction has many moments to be killed at
 KILLED_AGAIN = 0.6  # so often the next run is not left to come to its end either
 _SEEN = struct.Struct("Id")  # operations on files so far, and when the first one was
@@ -119,17 +120,40 @@ def run(stage: Callable[[], object], data: Path, log: Path, operation: int = 0, 
     pid = os.fork()
     if not pid:
         _be_the_stage(stage, data, log, operation, shared)
-    begun = time.monotonic()
+    patience = _Patience(pid)
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         count, first = _SEEN.unpack(shared[:])
         now = time.monotonic()
         if done:
             return Run(os.waitstatus_to_exitcode(status), count, now - first if count else 0.0)
-        if (delay is not None and count and now - first >= delay) or now - begun > LONGEST:
+        if (delay is not None and count and now - first >= delay) or patience.is_over(now):
             os.kill(pid, signal.SIGKILL)
             delay = None
         time.sleep(0.002)
+
+
+class _Patience:
+    """Tells a run that hangs from one that a busy machine keeps waiting, by the time that it has computed for."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.computed, self.since = pid, -1.0, time.monotonic()
+
+    def is_over(self, now: float) -> bool:
+        """Whether the run has computed for too long, or not at all for very long."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            computed = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:  # this system does not tell
+            return now - self.since > LONGEST
+        if computed > self.computed:
+            self.computed, self.since = computed, now
+        return computed > LONGEST or now - self.since > STILL
+
+
+def _in_small_batches(apply_model: Callable) -> Callable:
+    """The same extraction with more moments between its batches, whatever size its callers would choose."""
+    return lambda *arguments, **options: apply_model(*arguments, **{**options, "batch_size": SMALL_BATCH})
 
 
 def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation: int, shared: mmap.mmap) -> None:
@@ -140,8 +164,7 @@ def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.environ["COURSE_DATA"] = str(data)
-        small = functools.partial(course.apply_model, batch_size=SMALL_BATCH)
-        course.apply_model = attention_course.apply_model = small
+        course.apply_model = attention_course.apply_model = _in_small_batches(course.apply_model)
         sys.addaudithook(functools.partial(_count, str(data), operation, shared))
         status = int(stage() or 0)
     except CourseError as error:

@@ -170,7 +170,8 @@ _MUTATIONS = (_flip_bits, _flip_bits, _set_bytes, _set_number, _set_number, _cut
 
 def make_readers(folder: Path) -> dict[str, Reader]:
     """All readers by name, each with sound files."""
-    return {**_plain_readers(), **_data_set_readers(folder), **_model_readers(folder), **_record_readers(folder)}
+    kinds = (_data_set_readers, _state_readers, _model_readers, _record_readers)
+    return _plain_readers() | {name: reader for kind in kinds for name, reader in kind(folder).items()}
 
 
 def _plain_readers() -> dict[str, Reader]:
@@ -288,6 +289,74 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
         "Karpathy's split": Reader(
             [sound["split"]], lambda path: read_split(path, "coco"), ".zip", True, "dataset_coco.json"
         ),
+    }
+
+
+def _state_readers(folder: Path) -> dict[str, Reader]:
+    """What the course notes for itself: how far it got, and what it has checked."""
+    from hashlib import sha256
+
+    from hostile_files import picture, write_zip
+
+    from utils.extraction import StoredEmbeddingTable
+    from utils.fetching import record
+    from utils.fetching.partial_file import PartialFile, notes_of
+    from utils.images import image_members
+    from utils.scenes.captions import describe_scene
+    from utils.scenes.dataset import instances_json
+    from utils.scenes.scene import invent_scene
+    from utils.scenes.scores import count_claims, read_scene_truths
+    from utils.training import prepare_checkpoint_folder, read_history
+
+    scenes = [invent_scene("val", number) for number in range(3)]
+    instances = instances_json("val", scenes, [describe_scene(scene) for scene in scenes])
+    truths = write_zip(folder / "t.zip", {"instances.json": json.dumps(instances)}).read_bytes()
+    pictures = write_zip(folder / "e.zip", {f"{letter}.png": picture(size=(8, 6)) for letter in "abcd"})
+    extraction = {"made_from": {"zip": "e.zip"}, "engine": "keras", "members_done": 3, "skipped": {"b.png": "damaged"}}
+    history = [{"epoch": epoch, "loss": 2.5, "val_loss": 2.0, "val_accuracy": 0.5, "seconds": 1.0} for epoch in (1, 2)]
+    identity = {"url": "http://127.0.0.1/a.zip", "size": 40, "etag": '"x"', "last_modified": None}
+    note = {"identity": identity, "block": 1 << 24, "done": [30]}
+
+    def read_truths(path: Path) -> None:
+        for truth in read_scene_truths(path, "instances.json").values():
+            count_claims("a red ball above a large blue house", truth)
+
+    def go_on_embedding(path: Path) -> None:
+        shutil.copyfile(path, path.parent / "store.json")
+        np.save(path.parent / "store.partial.npy", np.zeros((4, 2), "float32"))
+        store, made_from = path.parent / "store.npy", extraction["made_from"]
+        table = StoredEmbeddingTable(pictures, image_members(pictures), (2,), store, made_from)
+        table.members_done = len(table.members)
+        table.finish()
+
+    def go_on_training(path: Path) -> None:
+        shutil.copyfile(path, path.parent / "training.json")
+        prepare_checkpoint_folder(path.parent, "0" * 64)
+
+    def recall(path: Path) -> None:
+        shutil.copyfile(path, path.parent / record.RECORD)
+        known = path.with_name("a.zip")
+        known.write_bytes(b"abc")
+        record.is_unchanged(known, None)
+        record.check(known, None, None)
+
+    def go_on_downloading(path: Path) -> None:
+        target = path.with_name("a.zip")
+        shutil.copyfile(path, notes_of(target)[0])
+        target.with_name("a.zip.part").write_bytes(bytes(30))
+        part = PartialFile(target, True)
+        part.frontier()
+
+    downloads = {"a.zip": {"bytes": 3, "changed": 1, "checksum": f"sha256:{sha256(b'abc').hexdigest()}"}}
+    return {
+        "scene instances": Reader([truths], read_truths, ".zip", is_json=True, member="instances.json"),
+        "record of an extraction": Reader([json.dumps(extraction).encode()], go_on_embedding, ".json", is_json=True),
+        "history.json": Reader([json.dumps(history).encode()], read_history, ".json", is_json=True),
+        "training.json": Reader([json.dumps({"fingerprint": "0" * 64}).encode()], go_on_training, ".json", True),
+        "downloads.json": Reader(
+            [json.dumps(downloads | {"b.zip": {}}).encode(), b"{}"], recall, ".json", is_json=True
+        ),
+        "note of a download": Reader([json.dumps(note).encode()], go_on_downloading, ".json", is_json=True),
     }
 
 

@@ -12,7 +12,7 @@ from benchmark_samples import contender, stage
 
 from benchmarks.__main__ import all_stages, main
 from benchmarks.machine import describe_machine
-from benchmarks.report import number, record, table, write_report
+from benchmarks.report import number, read_record, record, table, write_report
 from benchmarks.runner import Result, StageResult, run_stage
 from benchmarks.stage import Goal, Sample, agree
 
@@ -133,6 +133,16 @@ def test_every_contender_of_every_stage_exists_and_every_goal_names_contenders()
         for one in each.contenders:
             module, function = one.prepare.split(":")
             assert function in functions_of(module)
+
+
+def test_a_record_is_read_back_as_it_was_found(found, tmp_path):
+    write_report(describe_machine(), [found], tmp_path)
+    (again,) = read_record(tmp_path / "benchmark.json", {"counting": found.stage})
+    assert [result.figures for result in again.results[:2]] == [result.figures for result in found.results[:2]]
+    assert again.results[3].trouble == found.results[3].trouble
+    assert again.ratio(found.stage.goals[0]) == found.ratio(found.stage.goals[0])
+    assert read_record(tmp_path / "benchmark.json", {}) == []
+    assert read_record(tmp_path / "none.json", {"counting": found.stage}) == []
 
 
 def test_an_unknown_stage_is_named_together_with_those_that_there_are(capsys):

@@ -12,6 +12,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from exercise_samples import named, report_on
 
 from utils import captions as references
 from utils.captions import END, PAD, START, UNK
@@ -24,30 +25,7 @@ EXERCISES = exercises_of(NOTEBOOK)
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
 
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
-
-
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path, monkeypatch):
-    """A data folder of the test's own, in which nothing is done yet."""
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-def named(function, name):
-    """The function under the name of an exercise; what is changed is a new function, not this one."""
-
-    def renamed(*arguments, **keywords):
-        return function(*arguments, **keywords)
-
-    renamed.__name__ = name
-    return renamed
-
-
-def report_on(function, name, capsys) -> tuple[str, str]:
-    """What is printed about a wrong function, and the message of the error."""
-    with pytest.raises(CheckFailed) as caught:
-        check(named(function, name))
-    return capsys.readouterr().out, str(caught.value)
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @each_exercise
@@ -76,7 +54,7 @@ def test_a_typical_mistake_is_recognised_by_name(exercise, mistake: Mistake, cap
     assert message == f"{exercise.name} is not right yet: {mistake.name}."
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+@each_exercise
 def test_no_mistake_is_two_mistakes(exercise):
     names = [mistake.name for mistake in exercise.mistakes]
     assert len(set(names)) == len(names) and exercise.hints

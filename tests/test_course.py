@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from utils import course
-from utils.captions import END, PAD, START, caption_tokens_to_indices, get_captions_for_fns, invert_vocabulary
+from utils.captions import (
+    END,
+    PAD,
+    START,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    invert_vocabulary,
+    pack_captions,
+)
 from utils.course import (
     control_sentences,
     encoder_facts,
@@ -19,6 +28,8 @@ from utils.course import (
     load_embeddings,
     load_examples,
     load_vocabulary,
+    prepare_captions,
+    save_caption_arrays,
     save_example_captions,
     train,
     training_plan,
@@ -27,8 +38,9 @@ from utils.dataset_files import pictures_by_name
 from utils.datasets import get_dataset
 from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
-from utils.files import read_json, read_pickle
-from utils.settings import REPOSITORY, read_settings
+from utils.fast import captions as fast_captions
+from utils.files import read_json, read_pickle, save_pickle, write_json
+from utils.settings import REPOSITORY, Settings, read_settings
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +156,54 @@ def test_captions_of_other_pictures_are_refused(copied):
     shutil.copy(copied.work_folder / "val_captions.npz", copied.work_folder / "train_captions.npz")
     with pytest.raises(CourseError, match="of 48 pictures.*of 24"):
         load_examples(copied, "train")
+
+
+def test_preparing_leaves_what_the_lesson_makes(copied, files, monkeypatch):
+    """The command takes a quicker way than notebook 03; the files are the same to the last byte."""
+    monkeypatch.setattr(fast_captions, "_index_plainly", lambda *_: pytest.fail("the plain way was taken"))
+    prepare_captions(copied)
+    names = ("vocabulary.json", "train_captions.npz", "val_captions.npz")
+    quick = {name: (copied.work_folder / name).read_bytes() for name in names}
+    vocab = generate_vocabulary(load_captions(copied, files, "train"), copied.min_count)
+    write_json(vocab, copied.work_folder / "vocabulary.json")
+    for split in ("train", "val"):
+        indexed = caption_tokens_to_indices(load_captions(copied, files, split), vocab)
+        save_caption_arrays(pack_captions(indexed, vocab[PAD]), copied, split)
+    assert {name: (copied.work_folder / name).read_bytes() for name in names} == quick
+
+
+def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
+    """What a preparation leaves that was stopped between its files, after the settings had changed."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "write_caption_rows", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_captions(copied)
+    for split in ("train", "val"):
+        with pytest.raises(CourseError, match=rf"{split}_captions\.npz.*another vocabulary.*03_prepare_captions"):
+            load_examples(copied, split)
+    prepare_captions(copied)
+    assert load_examples(copied, "train").captions.matrix.max() < len(load_vocabulary(copied))
+
+
+def test_arrays_of_earlier_versions_are_read(copied):
+    path = copied.work_folder / "val_captions.npz"
+    with np.load(path) as arrays:
+        np.savez(path, matrix=arrays["matrix"], first=arrays["first"])
+    assert load_examples(copied, "val").captions.n_pictures == 24
+
+
+@pytest.mark.parametrize(("names", "told"), [
+    (["a.jpg"], "48 pictures.*1 names"), ({"a.jpg": 1}, "48 pictures.*no list"), ([], "48 pictures.*0 names"),
+])  # fmt: skip
+def test_embeddings_with_the_names_of_others_are_refused(names, told, copied):
+    save_pickle(names, copied.work_folder / "train_img_fns.pickle")
+    with pytest.raises(CourseError, match=rf"train_img_embeds\.npy.*{told}.*02_extract_embeddings"):
+        load_embeddings(copied, "train")
 
 
 def test_the_control_captions_pictures_once_it_is_trained(copied):

@@ -22,7 +22,7 @@ def findings(kills: int, stage: str) -> dict[str, dict]:
     seed = int(os.environ.get("KILL_SEED") or random.SystemRandom().randrange(10**6))
     print(f"seed {seed}; the same again: KILL_SEED={seed}")
     command = [sys.executable, str(HARNESS), "--upto", stage, "--kills", str(kills), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * 3600, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert found, done.stderr
     return {facts["stage"]: facts for facts in found}

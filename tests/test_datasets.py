@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import io
 import json
 import os
-import threading
 import zipfile
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from resource_samples import write_zip
 
-from utils import datasets, downloads, flickr
+from utils import datasets, flickr
 from utils.dataset_files import make_once, pictures_by_name, read_captions, split_by_seed
 from utils.dataset_folders import read_caption_csv
 from utils.datasets import describe_files, get_dataset
@@ -33,14 +30,6 @@ def jpeg(number: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (6, 4), (number * 7 % 256, 0, 0)).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-def write_zip(path: Path, members: dict[str, bytes | str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
 
 
 def picture_zip(path: Path, names: list[str]) -> Path:
@@ -425,38 +414,6 @@ def test_photographs(course, size):
 # Data sets that are downloaded
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Let the table of resources point at small files on this machine."""
-    monkeypatch.setattr(downloads, "PAUSES", ())
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def small(resource):
-        content = (folder / resource.name).read_bytes()
-        url = f"http://127.0.0.1:{server.server_port}/{resource.name}"
-        checksum = "md5:" + hashlib.md5(content).hexdigest()
-        return dataclasses.replace(resource, url=url, bytes=len(content), checksum=checksum)
-
-    def publish_files(dataset):
-        table = tuple(small(resource) for resource in downloads.RESOURCES if resource.dataset == dataset)
-        for module in (downloads, datasets, flickr):
-            monkeypatch.setattr(module, "RESOURCES", table)
-
-    yield folder, publish_files
-    server.shutdown()
-    server.server_close()
-
-
 def test_coco_is_downloaded(course, publish):
     folder, publish_files = publish
     picture_zip(folder / "train2014.zip", [f"train2014/{name}" for name in TRAIN])
@@ -467,7 +424,7 @@ def test_coco_is_downloaded(course, publish):
     }
     instances = {f"annotations/instances_{side}2014.json": "{}" for side in ("train", "val")}
     write_zip(folder / "annotations_trainval2014.zip", members | instances)
-    publish_files("coco")
+    publish_files()
     files = get_dataset(course("coco"))
     assert both_sides(files) == [set(TRAIN), set(VAL)]
     assert (files.train_instances, files.val_instances) == tuple(instances)
@@ -483,7 +440,7 @@ def test_coco_brought_by_hand_is_found_without_a_network(course, publish):
         for side, names in (("train", TRAIN), ("val", VAL))
     }
     write_zip(folder / "annotations_trainval2014.zip", members)
-    publish_files("coco")
+    publish_files()
     brought = {path.name: path.read_bytes() for path in folder.iterdir()}
     for path in list(folder.iterdir()):
         path.unlink()
@@ -511,7 +468,7 @@ def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
     write_zip(
         folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens, "__MACOSX/._Flickr8k.token.txt": "", **lists}
     )
-    publish_files("flickr8k")
+    publish_files()
     settings = course("flickr8k")
     files = get_dataset(settings)
     assert both_sides(files) == [{"f0.jpg", "f1.jpg", "f2.jpg"}, {"f3.jpg", "f4.jpg"}]

@@ -17,6 +17,8 @@ from utils.environment import Check, check_environment
 from utils.quiet import keras
 from utils.settings import REPOSITORY, read_settings
 
+BACKENDS_FILE = (REPOSITORY / "requirements-backends.txt").read_text(encoding="utf-8")
+
 
 @pytest.fixture
 def settings(tmp_path):
@@ -105,6 +107,7 @@ def test_either_build_of_tensorflow_will_do(wanted, installed, passes, monkeypat
         return installed[name]
 
     monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     check = environment._check_package(Requirement(f"{wanted}>=2.18,<2.22"))
     assert check.name == wanted and check.passed == passes
     if passes:
@@ -112,6 +115,41 @@ def test_either_build_of_tensorflow_will_do(wanted, installed, passes, monkeypat
         assert wanted in installed or next(iter(installed)) in check.found
     else:
         fails(check, "2.10.0" if "2.10.0" in installed.values() else "not installed")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize(("version", "fits"), [("0.1", False), ("99.0", False), (None, False), ("2.7", None)])
+def test_another_backend_must_be_of_a_version_that_the_course_knows(backend, version, fits, monkeypatch):
+    def installed(name: str) -> str:
+        if version is None or name != backend:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(metadata, "version", installed)
+    monkeypatch.setattr(keras.config, "backend", lambda: backend)
+    [check] = environment._check_backend()
+    wanted = Requirement(next(line for line in BACKENDS_FILE.splitlines() if line.startswith(backend)))
+    assert check.passed == bool(version and wanted.specifier.contains(version))
+    assert backend in check.found and (version or "not installed") in check.found
+    if fits is False:
+        fails(check, "requirements-backends.txt", "unset KERAS_BACKEND")
+
+
+def test_without_tensorflow_another_backend_does(monkeypatch):
+    def installed(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", installed)
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    check = environment._check_package(Requirement("tensorflow>=2.18"))
+    assert check.passed and "not installed; notebook 09 needs it" in str(check)
+    fails(environment._check_package(Requirement("numpy>=1.26")), "not installed")
+
+
+def test_an_unknown_backend_fails(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "openvino")
+    [check] = environment._check_backend()
+    fails(check, "openvino", "KERAS_BACKEND")
 
 
 @pytest.mark.parametrize(

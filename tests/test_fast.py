@@ -20,7 +20,7 @@ from utils.commands.main import main
 from utils.decoding import BeamSearch, Greedy, Sampling
 from utils.encoder import affine_preprocessing, find_application
 from utils.fast import export
-from utils.fast.captioner import FACTS_FILE, cannot_be_exported, exported_folder, load_exported
+from utils.fast.captioner import DECODER_FILE, FACTS_FILE, cannot_be_exported, exported_folder, load_exported
 from utils.fast.engine import engine_is_here
 from utils.fast.export import export_captioner
 from utils.fast.search import generate_at_once
@@ -144,7 +144,7 @@ def test_another_training_in_the_same_folder_is_not_mixed_up(exported, tmp_path)
 
 
 @ENGINE
-@pytest.mark.parametrize("part", [FACTS_FILE, "encoder.xml", "step.bin", "start.xml"])
+@pytest.mark.parametrize("part", [FACTS_FILE, "encoder.xml", "encoder.bin", DECODER_FILE])
 def test_a_damaged_export_counts_as_none(exported, tmp_path, part):
     _, folder, data = exported
     copy = Path(shutil.copytree(data, tmp_path / "data"))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from caption_samples import VOCAB, tiny_decoder, write_tiny_encoder
 from utils.encoder import explained_errors, load_encoder_file
 from utils.errors import CourseError
 from utils.files import read_json, sha256_of, write_json
-from utils.model_files import check_keras_file, check_weights_file
+from utils.model_files import check_keras_file, check_weights_file, weights_bounded
 from utils.model_folder import CaptionModel, load_caption_model, save_caption_model
 from utils.quiet import keras
 from utils.scale.folder import CNN_FILE, read_cnn
@@ -124,6 +127,61 @@ def test_descriptions_that_name_more_than_layers_are_refused(name, sound, tmp_pa
     with pytest.raises(CourseError):  # the course's own look suffices, whatever the version of Keras lets through
         check_keras_file(path)
     assert not canary.exists() and "evil_layers" not in sys.modules
+
+
+MULTIPLYING = {  # each size is smaller than the number of weights in the file; their product is not
+    "dense": [["Dense", {"units": 40_000}], ["Dense", {"units": 40_000}]],
+    "convolution": [["Conv2D", {"filters": 40_000, "kernel_size": side}] for side in (1, 3)],
+    "recurrent": [["Reshape", {"target_shape": [1, 48]}], ["LSTM", {"units": 40_000}]],
+}  # fmt: skip
+LOAD = """
+import resource, sys
+from pathlib import Path
+from utils.encoder import load_encoder_file
+from utils.errors import CourseError
+from utils.quiet import keras
+keras.ops.ones(3)
+held = lambda: int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held() + 500_000_000,) * 2)
+for path in sys.argv[1:]:
+    try:
+        load_encoder_file(Path(path))
+    except CourseError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited in another way here")
+def test_layers_whose_sizes_multiply_are_refused_before_there_is_memory_for_them(tmp_path):
+    paths = [multiplying_model(tmp_path / f"{name}.keras", name) for name in MULTIPLYING]
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *paths], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, said in zip(MULTIPLYING, done.stdout.splitlines(), strict=True):
+        assert re.search(rf"{name}\.keras cannot be used as an encoder: it describes [\d,]+ weights", said)
+
+
+def multiplying_model(path: Path, name: str) -> Path:
+    """Write a model whose weights let every single size of such layers pass."""
+    small = keras.Sequential([layers.Input((4, 4, 3)), *([] if name == "convolution" else [layers.Flatten()])])
+    small.add(layers.Dense(20_000))
+    small.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {member: archive.read(member) for member in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][-1:] = [layer("keras.layers", kind, options) for kind, options in MULTIPLYING[name]]
+    config.pop("build_config", None)
+    return write_model(path, {**parts, "config.json": json.dumps(config).encode()})
+
+
+def test_only_the_thread_that_loads_a_model_is_held_to_its_bound():
+    with weights_bounded(10):
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(lambda: keras.Sequential([layers.Input((400,)), layers.Dense(400)])).result().built
+        with pytest.raises(CourseError, match="160,000 weights"):
+            keras.Sequential([layers.Input((400,)), layers.Dense(400)])
+    assert keras.Sequential([layers.Input((400,)), layers.Dense(400)]).built
 
 
 @pytest.mark.parametrize("kind", ["Lambda", "registered"])

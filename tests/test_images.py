@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import utils.images
 from utils.errors import CourseError
 from utils.images import (
     crop_and_preprocess,
@@ -290,3 +293,75 @@ def test_a_format_that_people_bring_is_named(start, name):
 def test_a_film_is_not_taken_for_a_picture():
     with pytest.raises(CourseError, match="known format$"):
         decode_image_from_buf(b"\0\0\0\x18ftypisom" + bytes(100))
+
+
+# Pictures of large telephones
+
+
+def grey_jpeg(width: int, height: int, one_pass: bool = True) -> bytes:
+    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes.
+
+    Args:
+        one_pass: whether the header of the scan says that all colours come in it; else it says that one does.
+    """
+    small = encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG")
+    frame, scan = small.index(b"\xff\xc0"), small.index(b"\xff\xda")
+    body = scan + 2 + int.from_bytes(small[scan + 2 : scan + 4])
+    header = bytearray(small[:body])
+    header[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    header[scan + 4] = 3 if one_pass else 1
+    assert len(small[body:-2]) == 4
+    return bytes(header) + small[body:-2] * (-(-width // 16) * -(-height // 16)) + small[-2:]
+
+
+PEAK = """
+import resource, sys
+from utils.images import crop_and_resize
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+buffers = [open(name, "rb").read() for name in sys.argv[1:]]
+crop_and_resize(buffers[0], (299, 299))
+before = peak()
+assert (crop_and_resize(buffers[1], (299, 299)) == 128).all()
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured in other units here")
+@pytest.mark.parametrize("size", [(12_000, 9_000), (16_320, 12_240)])
+def test_photographs_of_108_and_200_megapixels_take_little_memory(size, tmp_path):
+    paths = [tmp_path / "small.jpg", tmp_path / "large.jpg"]
+    for path, (width, height) in zip(paths, ((64, 64), size), strict=True):
+        path.write_bytes(grey_jpeg(width, height))
+    done = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 50, "MB; all pixels would take 400 and more"
+
+
+@pytest.mark.parametrize("input_shape", [(16, 16), (64, 48), (299, 299)])
+def test_a_large_jpeg_becomes_the_same_square_as_if_it_were_not(input_shape, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buf = encoded(gradient(640, 500), "JPEG", exif=exif)
+    expected = crop_and_resize(buf, input_shape).astype(int)
+    monkeypatch.setattr(utils.images, "MAX_PIXELS", 100_000)
+    assert decode_image_from_buf(buf).shape == (320, 250, 3), "at half its size, upright"
+    if 2 * max(input_shape) > 320:  # that would be all its pixels
+        with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
+            crop_and_resize(buf, input_shape)
+    else:
+        assert (crop_and_resize(buf, input_shape) == expected).all()
+
+
+def test_other_large_pictures_are_refused(monkeypatch):
+    picture, in_three_scans = gradient(640, 500), grey_jpeg(640, 500, one_pass=False)
+    large = [encoded(picture, "JPEG", progressive=True), encoded(picture, "PNG"), in_three_scans]
+    monkeypatch.setattr(utils.images, "MAX_PIXELS", 100_000)
+    for buf in large:
+        with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
+            crop_and_resize(buf, (16, 16))
+
+
+@pytest.mark.parametrize("damage", [lambda buf: buf[:-2000], lambda buf: buf[:700], lambda buf: buf[:150]])
+def test_a_damaged_large_jpeg_is_refused(damage):
+    for decode in (decode_image_from_buf, lambda buf: crop_and_resize(buf, (299, 299))):
+        with pytest.raises(CourseError):
+            decode(damage(grey_jpeg(12_000, 9_000)))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from caption_samples import write_tiny_encoder
 from PIL import Image
+from resource_samples import write_zip
 
 import utils.files
-from utils import datasets, downloads, flickr, karpathy
+from utils import downloads
 from utils.commands.main import main
 from utils.dataset_files import pictures_by_name, read_captions
 from utils.datasets import get_dataset
@@ -54,47 +51,8 @@ def published(coco: bool = True) -> dict:
     return {"images": images[::-1], "dataset": "coco" if coco else "flickr8k"}
 
 
-def write_zip(path: Path, members: dict[str, bytes | str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
 def write_pictures(path: Path, images: list[dict], folder: str) -> Path:
     return write_zip(path, {f"{folder}/{image['filename']}": jpeg(image["imgid"]) for image in images})
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Put the small files of a folder into the table of resources, served on this machine."""
-    monkeypatch.setattr(downloads, "PAUSES", ())
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def small(resource):
-        content = (folder / resource.name).read_bytes()
-        url, checksum = f"http://127.0.0.1:{server.server_port}/{resource.name}", hashlib.sha256(content).hexdigest()
-        return dataclasses.replace(resource, url=url, bytes=len(content), checksum=f"sha256:{checksum}")
-
-    def publish_files():
-        table = tuple(small(r) if (folder / r.name).exists() else r for r in downloads.RESOURCES)
-        for module in (downloads, datasets, flickr, karpathy):
-            monkeypatch.setattr(module, "RESOURCES", table)
-
-    yield folder, publish_files
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

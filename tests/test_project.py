@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colab_samples import project_files
 from packaging.requirements import Requirement
 from PIL import Image
 from scene_samples import truth_of
@@ -35,17 +36,6 @@ case "$1 $2" in
     "-m tools.run_course") echo "DATASET=$DATASET START=$COURSE_START"; exit "$FAKE_STATUS" ;;
 esac
 """
-
-
-def project_files() -> list[str]:
-    """The files that a commit of the present state would hold."""
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    if result.returncode:
-        pytest.skip("this is no clone")
-    return [name for name in result.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,21 @@ def test_a_package_counts_as_missing_only_inside_and_only_if_it_is_new(monkeypat
     assert known is subprocess and "this" not in sys.modules
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch", "a_mistake"])
+def test_a_backend_that_is_not_there_is_explained(backend):
+    program = (
+        f"import os, sys\nos.environ['KERAS_BACKEND'] = {backend!r}\nsys.modules[{backend!r}] = None\n"
+        "from utils.commands.main import main\nsys.exit(main(['environment']))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"Error: KERAS_BACKEND is {backend}")
+    assert "requirements-backends.txt" in result.stderr
+
+
 def test_keras_comes_without_a_word():
     assert hasattr(keras, "layers")
-    command = [sys.executable, "-c", "from utils.quiet import keras; print(keras.ops.ones((2,)).shape)"]
+    command = [sys.executable, "-c", "from utils.quiet import keras; print(tuple(keras.ops.ones((2,)).shape))"]
     environ = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, env=environ, check=True)
     assert (result.stdout.strip(), result.stderr) == ("(2,)", "")

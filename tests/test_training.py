@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from caption_samples import VOCAB, opinionated_decoder, tiny_decoder, toy_examples
@@ -23,6 +25,7 @@ from utils.training import (
     compile_decoder,
     evaluate_decoder,
     generate_batch,
+    restore_checkpoint,
     shuffle_pictures,
     start_or_resume,
     take_pictures,
@@ -199,7 +202,7 @@ def test_evaluation_counts_every_real_word_once(max_len):
     examples = toy_examples(131, seed=3)
     decoder = opinionated_decoder()
     compile_decoder(decoder, PLAN, PAD_IDX, 1)
-    decoder.run_eagerly = True
+    decoder.run_eagerly = keras.config.backend() == "tensorflow"  # captions of many lengths: quicker there
     first_pictures = take_pictures(examples, range(8))
     assert evaluate_decoder(decoder, first_pictures, PAD_IDX, max_len) == pytest.approx(
         evaluated(decoder, first_pictures, max_len), rel=1e-4
@@ -326,6 +329,79 @@ def test_a_lost_checkpoint_costs_an_epoch(train, checkpoints):
     assert resumed(checkpoints, train) == [1]
     checkpoint_path(checkpoints, 1).unlink()
     assert resumed(checkpoints, train) == []
+
+
+def cut_off(path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def with_another_weight(path) -> None:
+    """Sound HDF5, which lacks a weight of the last layer: those before it would be loaded."""
+    with h5py.File(path, "r+") as file:
+        del file["layers/dense_3/vars/0"]
+
+
+@pytest.mark.parametrize("damage", [cut_off, with_another_weight, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_costs_an_epoch(damage, train, checkpoints, capsys):
+    damage(checkpoint_path(checkpoints, 2))
+    assert resumed(checkpoints, train) == [1]
+    said = capsys.readouterr().out
+    assert "epoch_002.weights.h5 is damaged" in said and "the checkpoint before it" in said
+
+
+def test_after_a_damaged_checkpoint_training_ends_as_it_would_have(train, val, uninterrupted, checkpoints):
+    whole, expected = uninterrupted
+    cut_off(checkpoint_path(checkpoints, 2))
+    decoder = tiny_decoder(seed=79, dropout=PLAN.dropout)
+    assert losses(train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)) == losses(expected)
+    assert same_weights(decoder, whole)
+
+
+def test_where_all_checkpoints_are_damaged_training_starts_with_the_weights_that_it_had(train, checkpoints):
+    for epoch in (1, 2):
+        with_another_weight(checkpoint_path(checkpoints, epoch))
+    decoder = tiny_decoder(dropout=PLAN.dropout)
+    compile_decoder(decoder, PLAN, PAD_IDX, 3)
+    before = [weight.copy() for weight in decoder.get_weights()]
+    assert restore_checkpoint(decoder, checkpoints) == []
+    assert all(np.array_equal(a, b) for a, b in zip(decoder.get_weights(), before, strict=True))
+    assert int(decoder.optimizer.iterations) == 0
+
+
+def test_a_training_that_started_anew_keeps_its_own_checkpoints(train, val, checkpoints):
+    for epoch in (1, 2):
+        cut_off(checkpoint_path(checkpoints, epoch))
+
+    def interrupt(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_decoder(dropout=PLAN.dropout), train, val, PLAN, PAD_IDX, checkpoints, interrupt)
+    assert resumed(checkpoints, train) == [1]
+
+
+WHOLE = [{"epoch": 1, "loss": 2.5, "val_loss": 2.0, "val_accuracy": 0.5, "seconds": 1.0}]
+
+
+@pytest.mark.parametrize("text", [
+    "", "[", "{}", "7", "null", "[[]]", "[null]", "[{}]", '[{"epoch": 2, "loss": 1, "val_loss": 1, "val_accuracy": 1}]',
+    json.dumps(WHOLE + WHOLE), json.dumps([WHOLE[0] | {"loss": "2.5"}]), json.dumps([WHOLE[0] | {"seconds": None}]),
+])  # fmt: skip
+def test_a_damaged_history_is_named_and_nothing_is_lost(text, train, checkpoints):
+    (checkpoints / "history.json").write_text(text)
+    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(CourseError, match=r"history\.json is damaged.*remove .*checkpoints to train anew"):
+        resumed(checkpoints, train)
+    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"x"', "{"])
+def test_a_damaged_note_of_the_training_is_named_and_nothing_is_lost(text, train, checkpoints):
+    (checkpoints / "training.json").write_text(text)
+    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(CourseError, match=r"training\.json is damaged.*to train anew"):
+        resumed(checkpoints, train)
+    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
 
 
 def test_without_a_folder_training_starts_anew(train):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from utils.errors import CourseError
-from utils.files import atomic_path, write_json
-from utils.writing import folder_in_use, make_folder, write_errors_explained
+from utils.files import atomic_folder, atomic_path, write_json
+from utils.writing import LEFTOVER, folder_in_use, make_folder, write_errors_explained
 
 HARNESS = Path(__file__).with_name("trouble_harness.py")
 NAMESPACE = ["unshare", "--mount"]
@@ -35,7 +35,7 @@ def troubled(stages: tuple[str, ...], *options: str) -> list[dict]:
         pytest.skip("this system has no fork")
     troubles, start = (TROUBLES, NAMESPACE) if may_mount() else (TROUBLES[2:], [])
     command = [*start, sys.executable, str(HARNESS), *troubles, *options, "--stages", *stages]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * 3600, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -61,6 +61,42 @@ def test_what_a_killed_process_left_goes_when_the_next_one_writes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, "data.json"]
 
 
+KILLED_WITHIN = """
+import os, signal, sys
+from utils.files import atomic_folder
+with atomic_folder(sys.argv[1]) as staging:
+    (staging / "inside").mkdir()
+    (staging / "inside" / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by a signal")
+def test_a_folder_that_a_killed_process_left_goes_when_the_next_one_writes(tmp_path):
+    (tmp_path / ".part-of-mine").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".part-89abcdef-link").symlink_to(tmp_path / "mine")
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITHIN, tmp_path / "made"], check=False)
+    assert killed.returncode == -9 and [path for path in tmp_path.iterdir() if LEFTOVER.fullmatch(path.name)]
+    with atomic_folder(tmp_path / "made") as staging:
+        assert list(staging.iterdir()) == []
+        (staging / "whole").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {".part-of-mine", "mine", ".part-89abcdef-link", "made"}
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["whole"]
+
+
+def test_a_folder_that_fails_leaves_the_older_one_and_one_that_ends_well_takes_its_place(tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "old").touch()
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "made") as staging:
+        (staging / "new").touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "old"]
+    with atomic_folder(tmp_path / "made") as staging:
+        (staging / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "new"]
+
+
 def test_what_others_write_at_the_same_time_stays(tmp_path):
     code = "import sys; from pathlib import Path; from utils.writing import folder_in_use\n"
     code += "with folder_in_use(Path(sys.argv[1])):\n    print(flush=True); input()"
@@ -69,11 +105,13 @@ def test_what_others_write_at_the_same_time_stays(tmp_path):
         assert other.stdout.readline()
         theirs = tmp_path / ".part-0123abcd-data.json"
         theirs.write_text("half")
+        folder = tmp_path / ".part-0123abcd-folder"
+        folder.mkdir()
         write_json([1], tmp_path / "data.json")
-        assert theirs.exists()
+        assert theirs.exists() and folder.exists()
         other.kill()
     write_json([1], tmp_path / "data.json")
-    assert not theirs.exists()
+    assert not theirs.exists() and not folder.exists()
 
 
 def test_one_process_may_write_several_files_of_a_folder_at_once(tmp_path):

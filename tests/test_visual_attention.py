@@ -53,9 +53,9 @@ def test_attention_is_that_of_the_formula():
     kernel, bias = model.get_layer("W1").get_weights()
     w2, v = attention.get_weights()
     scores = (np.tanh((regions @ kernel + bias) + (hidden @ w2)[:, None]) @ v)[..., 0]
-    context, weights = attention(hidden, regions, model.get_layer("W1")(regions))
-    assert np.asarray(weights) == pytest.approx(softmax(scores), abs=1e-5)
-    assert np.asarray(context) == pytest.approx((softmax(scores)[..., None] * regions).sum(axis=1), abs=1e-4)
+    context, weights = map(keras.ops.convert_to_numpy, attention(hidden, regions, model.get_layer("W1")(regions)))
+    assert weights == pytest.approx(softmax(scores), abs=1e-5)
+    assert context == pytest.approx((softmax(scores)[..., None] * regions).sum(axis=1), abs=1e-4)
 
 
 def test_the_gru_reads_context_and_word():
@@ -69,7 +69,9 @@ def test_the_gru_reads_context_and_word():
         word = model.get_layer("word_embedding")(words[:, step])
         hidden, _ = cell.gru(keras.ops.concatenate([context, word], axis=-1), [hidden])
     logits = model.get_layer("logits")(model.get_layer("before_logits")(hidden))
-    assert model.predict_on_batch([features, words])[:, 1] == pytest.approx(np.asarray(logits), abs=1e-4)
+    assert model.predict_on_batch([features, words])[:, 1] == pytest.approx(
+        keras.ops.convert_to_numpy(logits), abs=1e-4
+    )
 
 
 def test_the_model_and_the_plain_loop_agree():

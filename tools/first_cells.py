@@ -7,7 +7,6 @@ is written: notebooks that differ are listed, those with exercises included, and
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from nbformat import NotebookNode
 
 import setup_google_colab
 from tools.notebooks import REPOSITORY, find_notebooks, read_notebook, write_notebook
+from tools.upkeep import check_parser, write_or_check
 from utils.errors import CourseError
 
 BADGE_PICTURE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -91,23 +91,16 @@ def stale_parts(notebook: NotebookNode, path: PurePosixPath) -> dict[int, str]:
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
     """Bring the notebooks' badges and first cells up to date, or check them; the result is the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.first_cells", description=(__doc__ or "").strip())
-    parser.add_argument("--check", action="store_true", help="write nothing; list the notebooks that differ")
-    options = parser.parse_args(arguments)
-    count = 0
-    try:
+    options = check_parser("tools.first_cells", __doc__, "notebooks").parse_args(arguments)
+
+    def update() -> int:
         paths = find_notebooks(root / "notebooks")
         if options.check:  # those with exercises are made from the others, by a tool of their own
             paths += sorted((root / "notebooks" / "exercises").glob("*.ipynb"))
-        for path in paths:
-            count += _update(path, root, options.check)
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{count} notebook{'s' * (count != 1)} {'differ' if options.check else 'written anew'}.")
-    if options.check and count:
-        print("To bring them up to date: make lessons exercises")
-    return int(options.check and count > 0)
+        return sum(_update(path, root, options.check) for path in paths)
+
+    done, remedy = ("differ", "make lessons exercises") if options.check else ("written anew", None)
+    return write_or_check(update, "notebook", done, remedy)
 
 
 def _update(path: Path, root: Path, check: bool) -> bool:

@@ -7,7 +7,6 @@ imported. With `--check` nothing is written: cells that differ are listed, and t
 
 from __future__ import annotations
 
-import argparse
 import ast
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools.notebooks import NOTEBOOKS, REPOSITORY, find_notebooks, read_notebook, write_notebook
+from tools.upkeep import check_parser, write_or_check
 from utils.errors import CourseError
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -121,21 +121,15 @@ def stale_cells(notebook: NotebookNode, root: Path = REPOSITORY) -> list[tuple[i
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
     """Write the included cells of all notebooks anew, or check them; the result is the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.include_lessons", description=(__doc__ or "").strip())
-    parser.add_argument("--check", action="store_true", help="write nothing; list the cells that differ")
+    parser = check_parser("tools.include_lessons", __doc__, "cells")
     parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="folder of the notebooks")
     options = parser.parse_args(arguments)
-    count = 0
-    try:
-        for path in find_notebooks(options.notebooks):
-            count += _update(path, root, options.check)
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{count} cell{'s' * (count != 1)} {'differ from the modules' if options.check else 'written anew'}.")
-    if options.check and count:
-        print("To bring the notebooks up to date: make lessons")
-    return int(options.check and count > 0)
+
+    def update() -> int:
+        return sum(_update(path, root, options.check) for path in find_notebooks(options.notebooks))
+
+    done, remedy = ("differ from the modules", "make lessons") if options.check else ("written anew", None)
+    return write_or_check(update, "cell", done, remedy)
 
 
 def _update(path: Path, root: Path, check: bool) -> int:

@@ -9,7 +9,6 @@ differs is listed, and the exit status is 1.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import re
 import sys
@@ -33,6 +32,7 @@ from tools.exercise_cells import (
 )
 from tools.lint_notebooks import COMPARED
 from tools.notebooks import REPOSITORY, find_notebooks, normalise, notebook_text, read_notebook
+from tools.upkeep import check_parser, write_or_check
 from utils.errors import CourseError
 from utils.files import atomic_path
 
@@ -160,23 +160,19 @@ def _holds(path: Path, text: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
     """Write the exercise notebooks, or check them; the result is the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.make_exercises", description=(__doc__ or "").strip())
-    parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
-    options = parser.parse_args(arguments)
-    try:
+    options = check_parser("tools.make_exercises", __doc__, "files").parse_args(arguments)
+
+    def update() -> int:
         files = exercise_files(root)
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    stale = stale_files(files, root)
-    for path in stale:
-        print(path.as_posix())
-        if not options.check:
-            _bring_up_to_date(root / path, files.get(path))
-    print(f"{len(stale)} file{'s' * (len(stale) != 1)} {'differ from the lessons' if options.check else 'written'}.")
-    if options.check and stale:
-        print("To bring them up to date: make exercises")
-    return int(options.check and bool(stale))
+        stale = stale_files(files, root)
+        for path in stale:
+            print(path.as_posix())
+            if not options.check:
+                _bring_up_to_date(root / path, files.get(path))
+        return len(stale)
+
+    done, remedy = ("differ from the lessons", "make exercises") if options.check else ("written", None)
+    return write_or_check(update, "file", done, remedy)
 
 
 def _bring_up_to_date(path: Path, text: str | None) -> None:

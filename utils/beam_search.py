@@ -58,7 +58,7 @@ def first_beams(rows: Tensor, how: BeamSearch, tokens: SpecialTokens) -> Beams:
     captions = ops.repeat(ops.full_like(words, tokens.end)[..., None], how.max_len, axis=2)
     nothing = ops.zeros_like(words, dtype="float32")
     only_first = np.array([0.0] + [NEVER] * (how.k - 1), dtype="float32")
-    return Beams(words, captions, words == tokens.end, nothing, nothing + only_first)
+    return Beams(words, captions, words == tokens.end, nothing, ops.add(nothing, only_first))
 
 
 def extend_beams(

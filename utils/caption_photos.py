@@ -73,7 +73,7 @@ def caption_pictures(
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
     for pictures in map_ahead(read, batches):
         readable = [picture for picture in pictures if isinstance(picture, tuple)]
-        captions = iter(_caption([image for _, image, _ in readable], captioner, how, rng))
+        captions = iter(caption_images([image for _, image, _ in readable], captioner, how, rng))
         for picture in pictures:
             if isinstance(picture, PictureCaptions):
                 yield picture
@@ -96,7 +96,7 @@ def _read(
         return PictureCaptions(source.name, error=f"{source.name} is no picture that can be read: {error}.")
 
 
-def _caption(
+def caption_images(
     images: Sequence[np.ndarray], captioner: Captioner | FastCaptioner, how: Decoding, rng: np.random.Generator | None
 ) -> list[list[tuple[str, float]]]:
     """Captions with their probabilities for each of some pictures."""

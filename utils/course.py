@@ -5,6 +5,7 @@ Each step leaves its results in the settings' folders and finds those of the ste
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,21 +14,24 @@ from typing import Any
 import numpy as np
 
 from utils.architectures import next_word_model
-from utils.captions import (
-    PAD,
-    CaptionArrays,
-    caption_tokens_to_indices,
-    generate_vocabulary,
-    get_captions_for_fns,
-    pack_captions,
-)
+from utils.captions import PAD, CaptionArrays, get_captions_for_fns
 from utils.dataset_files import DatasetFiles
 from utils.datasets import get_dataset
 from utils.decoder import build_decoder
 from utils.encoder import EncoderInfo, encoder_for
 from utils.errors import CourseError
 from utils.extraction import apply_model
-from utils.files import atomic_path, read_array, read_arrays, read_json, read_pickle, save_pickle, write_json
+from utils.fast.captions import CaptionRows, index_captions, write_caption_rows
+from utils.fast.encoder import FastEncoder
+from utils.files import (
+    read_array,
+    read_arrays,
+    read_json,
+    read_pickle,
+    save_pickle,
+    sha256_of,
+    write_json,
+)
 from utils.generation import generate_sentences
 from utils.model_choice import remember_training
 from utils.model_folder import CaptionModel, save_caption_model
@@ -39,13 +43,22 @@ SPLITS = ("train", "val")
 _COMMANDS = {"02_extract_embeddings": "embed", "03_prepare_captions": "prepare"}
 
 
-def extract_embeddings(settings: Settings) -> None:
-    """Embed the pictures of both sides: a memory-mapped `.npy`, and the pickles that the course promises."""
+def extract_embeddings(settings: Settings, apply: Callable[..., tuple[np.ndarray, list[str]]] | None = None) -> None:
+    """Embed the pictures of both sides: a memory-mapped `.npy`, and the pickles that the course promises.
+
+    Args:
+        apply: what does the work; it takes the arguments of `apply_model`, with a `FastEncoder` as the encoder, and
+            gives what that gives. Without, it is `apply_model`.
+    """
     files, encoder = get_dataset(settings), encoder_for(settings)
+    zips = {"train": files.train_zip, "val": files.val_zip}
+    model = FastEncoder(encoder, settings.data_folder, list(zips.values()))
+    apply, preprocess = apply or apply_model, encoder.preprocess_for_model
     for split in SPLITS:
-        zip_fn = files.train_zip if split == "train" else files.val_zip
         store = settings.work_folder / f"{split}_img_embeds.npy"
-        embeds, fns = apply_model(zip_fn, encoder.model, encoder.preprocess_for_model, encoder.input_shape, store=store)
+        embeds, fns = apply(
+            zips[split], model, preprocess, encoder.input_shape, store=store, batch_size=model.batch_size
+        )
         save_embeddings(settings, split, embeds, fns)
     write_json(encoder_facts(encoder, settings), settings.work_folder / "encoder.json")
 
@@ -65,9 +78,22 @@ def encoder_facts(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
 
 
 def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
-    """The embeddings of one side as a memory map, (pictures, features), and the file names."""
-    embeds = _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_embeds.npy", read_array)
-    return embeds, _made_by("02_extract_embeddings", settings.work_folder / f"{split}_img_fns.pickle", read_pickle)
+    """The embeddings of one side as a memory map, (pictures, features), and the file names.
+
+    Raises:
+        CourseError: if a file is missing or damaged, or if there are more of the ones than of the others.
+    """
+    path, names = (settings.work_folder / f"{split}_img_{part}" for part in ("embeds.npy", "fns.pickle"))
+    embeds, fns = (_made_by("02_extract_embeddings", *read) for read in ((path, read_array), (names, read_pickle)))
+    if not isinstance(fns, list) or embeds.shape[:1] != (len(fns),):
+        rows = embeds.shape[0] if embeds.ndim else 0
+        raise CourseError(
+            f"{path.name} holds the embeddings of {rows} pictures, and {names.name} "
+            f"{f'{len(fns)} names' if isinstance(fns, list) else 'no list of names'}: they do not belong together. "
+            f"Delete both, and run the notebook 02_extract_embeddings again, or `python -m utils embed` "
+            f"(looked in {path.parent})."
+        )
+    return embeds, fns
 
 
 def load_captions(settings: Settings, files: DatasetFiles, split: str) -> list[list[str]]:
@@ -77,32 +103,65 @@ def load_captions(settings: Settings, files: DatasetFiles, split: str) -> list[l
 
 
 def prepare_captions(settings: Settings) -> None:
-    """Make the vocabulary from the training captions, and the captions of both sides into integer arrays."""
-    files = get_dataset(settings)
-    captions = {split: load_captions(settings, files, split) for split in SPLITS}
-    vocab = generate_vocabulary(captions["train"], settings.min_count)
-    write_json(vocab, settings.work_folder / "vocabulary.json")
+    """Make the vocabulary from the training captions, and the captions of both sides into integer arrays.
+
+    They are those of notebook 03, made in a quicker way.
+    """
+    files, vocab = get_dataset(settings), None
+    fns = {split: load_embeddings(settings, split)[1] for split in SPLITS}
     for split in SPLITS:
-        indexed = caption_tokens_to_indices(captions[split], vocab)
-        save_caption_arrays(pack_captions(indexed, vocab[PAD]), settings, split)
+        member = files.train_json if split == "train" else files.val_json
+        vocab, rows = index_captions(fns.pop(split), files.captions_zip, member, vocab, settings.min_count)
+        if split == "train":
+            write_json(vocab, _vocabulary_path(settings))
+        _write_caption_arrays(rows, settings, split)
 
 
 def save_caption_arrays(captions: CaptionArrays, settings: Settings, split: str) -> None:
-    """Write packed captions as `train_captions.npz`, say."""
-    with atomic_path(settings.work_folder / f"{split}_captions.npz") as partial:
-        np.savez(partial, matrix=captions.matrix, first=captions.first)
+    """Write packed captions as `train_captions.npz`, say, once their vocabulary is written."""
+    matrix = captions.matrix
+    _write_caption_arrays(CaptionRows(matrix.shape, matrix.dtype, captions.first, lambda: [matrix]), settings, split)
+
+
+def _write_caption_arrays(captions: CaptionRows, settings: Settings, split: str) -> None:
+    """Write the captions of one side, in indices of the settings' vocabulary."""
+    write_caption_rows(captions, settings.work_folder / f"{split}_captions.npz", _vocabulary_path(settings))
+
+
+def _vocabulary_path(settings: Settings) -> Path:
+    return settings.work_folder / "vocabulary.json"
 
 
 def load_vocabulary(settings: Settings) -> dict[str, int]:
     """Word to index."""
-    return _made_by("03_prepare_captions", settings.work_folder / "vocabulary.json", read_json)
+    return _made_by("03_prepare_captions", _vocabulary_path(settings), read_json)
 
 
 def load_examples(settings: Settings, split: str) -> Examples:
-    """Embeddings and captions of one side, ready for training."""
+    """Embeddings and captions of one side, ready for training.
+
+    Raises:
+        CourseError: if a file is missing or damaged, or if they do not belong together.
+    """
     embeds, _ = load_embeddings(settings, split)
     path = settings.work_folder / f"{split}_captions.npz"
-    return Examples(embeds, CaptionArrays(*_made_by("03_prepare_captions", path, read_caption_arrays)))
+    captions = CaptionArrays(*_made_by("03_prepare_captions", path, read_caption_arrays))
+    _check_vocabulary(path, _vocabulary_path(settings))
+    return Examples(embeds, captions)
+
+
+def _check_vocabulary(path: Path, vocabulary: Path) -> None:
+    """Refuse captions whose indices are those of another vocabulary, as after a preparation that was stopped."""
+    with zipfile.ZipFile(path) as archive:
+        if "vocabulary.npy" not in archive.namelist() or not vocabulary.exists():
+            return  # captions of earlier versions do not tell
+    (checksum,) = read_arrays(path, ("vocabulary",))
+    if checksum.tobytes().hex() != sha256_of(vocabulary):
+        raise CourseError(
+            f"{path.name} was made with another vocabulary than {vocabulary.name} beside it, perhaps since the "
+            f"preparation was stopped. Run the notebook 03_prepare_captions again, or `python -m utils prepare` "
+            f"(looked in {path.parent})."
+        )
 
 
 def read_caption_arrays(path: Path) -> list[np.ndarray]:

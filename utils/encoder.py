@@ -19,7 +19,7 @@ import numpy as np
 from utils.downloads import fetch_resource, find_resource
 from utils.errors import CourseError
 from utils.fetching.record import checksum_of
-from utils.model_files import check_keras_file, check_weights_file
+from utils.model_files import check_weights_file, load_keras_file
 from utils.quiet import keras
 from utils.settings import REPOSITORY, Settings
 
@@ -184,8 +184,7 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
         CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.
     """
     try:
-        check_keras_file(path)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = load_keras_file(path)
     except Exception as error:  # a damaged model can raise nearly anything
         raise CourseError(f"{path} cannot be used as an encoder: {_why_not_loaded(path, error)}.") from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []

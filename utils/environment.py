@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -17,6 +17,8 @@ from utils.settings import REPOSITORY, Settings
 
 _PYTHONS = ((3, 11), (3, 13))
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
+BACKENDS = ("tensorflow", "jax", "torch")
+"""What Keras can compute with in this course; the first is the usual one."""
 NOT_IN_COLAB = {
     "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
     "anywidget", "openvino", "pycocoevalcap",
@@ -44,7 +46,8 @@ class Check:
 def check_environment(settings: Settings) -> list[Check]:
     """Look at Python, packages, memory, disk, the encoder's weights and Keras' backend."""
     looks: tuple[Callable[[], list[Check]], ...] = (
-        _check_python, _check_packages, _check_memory, lambda: _check_data(settings), _check_weights, _check_keras,
+        _check_python, _check_packages, _check_backend, _check_memory, lambda: _check_data(settings), _check_weights,
+        _check_keras,
     )  # fmt: skip
     return [check for look in looks for check in look()]
 
@@ -58,24 +61,42 @@ def _check_python() -> list[Check]:
 
 def _check_packages() -> list[Check]:
     """Every package of requirements.txt that applies here, in a version within its range."""
-    checks, left_out = [], NOT_IN_COLAB if "google.colab" in sys.modules else set()
-    for line in (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines():
-        text = line.split("#")[0].strip()
-        if not text or text.startswith("-"):
-            continue
-        wanted = Requirement(text)
-        if wanted.name not in left_out and (wanted.marker is None or wanted.marker.evaluate()):
-            checks.append(_check_package(wanted))
-    return checks
+    left_out = NOT_IN_COLAB if "google.colab" in sys.modules else set()
+    return [_check_package(wanted) for wanted in _required("requirements.txt") if wanted.name not in left_out]
 
 
-def _check_package(wanted: Requirement) -> Check:
-    """Whether a package is there in a version within its range; of TensorFlow either build will do."""
-    remedy = "Run `make course`, or `python -m pip install -r requirements.txt`."
+def _check_backend() -> list[Check]:
+    """Whether what Keras computes with is one that the course knows, and of a version within its range."""
+    backend, name = keras.config.backend(), "Keras' backend"
+    if backend not in BACKENDS:
+        return [Check(name, False, f"{backend}, which the course does not know", "Set KERAS_BACKEND to tensorflow.")]
+    if backend == BACKENDS[0]:
+        return []  # what is required names it, and that Keras computes with it is looked at below
+    (wanted,) = (wanted for wanted in _required("requirements-backends.txt") if wanted.name == backend)
+    check = _check_package(wanted, "Run `python -m pip install -r requirements-backends.txt`, or unset KERAS_BACKEND.")
+    return [replace(check, name=name, found=f"{backend} {check.found}; notebook 09 needs tensorflow")]
+
+
+def _required(file: str) -> list[Requirement]:
+    """The packages of a file of requirements that apply here."""
+    lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
+    texts = [line.split("#")[0].strip() for line in lines]
+    found = [Requirement(text) for text in texts if text and not text.startswith("-")]
+    return [wanted for wanted in found if wanted.marker is None or wanted.marker.evaluate()]
+
+
+def _check_package(
+    wanted: Requirement, remedy: str = "Run `make course`, or `python -m pip install -r requirements.txt`."
+) -> Check:
+    """Whether a package is there in a version within its range; of TensorFlow either build will do.
+
+    Without TensorFlow all but notebook 09 works, where Keras computes with something else.
+    """
     names = _TENSORFLOW_BUILDS if wanted.name in _TENSORFLOW_BUILDS else (wanted.name,)
     versions = {name: version for name in names if (version := _installed_version(name))}
     if not versions:
-        return Check(wanted.name, False, "not installed", remedy)
+        needless = wanted.name in _TENSORFLOW_BUILDS and keras.config.backend() != "tensorflow"
+        return Check(wanted.name, needless, "not installed" + "; notebook 09 needs it" * needless, remedy)
     for name, version in versions.items():
         if wanted.specifier.contains(version, prereleases=True):
             return Check(wanted.name, True, version if name == wanted.name else f"{version} ({name})", remedy)
@@ -127,6 +148,15 @@ def _check_keras() -> list[Check]:
         total = float(keras.ops.sum(keras.ops.ones((2, 3))))
     except Exception as error:  # whatever a broken installation raises
         return [Check("Keras computes", False, f"{type(error).__name__}: {error}", remedy)]
-    gpus = len(keras.distribution.list_devices("gpu"))
+    gpus = _count_gpus()
     device = f"{gpus} GPU" if gpus else "no GPU, which is fine"
     return [Check("Keras computes", total == 6.0, f"backend {keras.config.backend()}, {device}", remedy)]
+
+
+def _count_gpus() -> int:
+    """How many GPUs Keras' backend sees; Keras has no list of them for PyTorch, and none without GPUs for JAX."""
+    if keras.config.backend() == "torch":
+        import torch
+
+        return torch.cuda.device_count()
+    return sum(name.startswith(("gpu", "cuda", "rocm")) for name in keras.distribution.list_devices())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,9 @@ from utils.progress import progress
 from utils.quiet import keras
 from utils.texts import visible
 from utils.writing import check_is_no_folder, make_folder, reserve, write_errors_explained
+
+KERAS = "keras"
+"""The engine that computes embeddings unless another one is noted."""
 
 
 def apply_model(
@@ -101,6 +105,7 @@ class EmbeddingTable:
     Attributes:
         members_done: how many files of the zip are done with, skipped ones included.
         skipped: the names of files that could not be read, each with the reason.
+        engine: what computes the embeddings; None before there are any.
     """
 
     def __init__(
@@ -114,6 +119,8 @@ class EmbeddingTable:
         self.shape, self.dtype = (len(members), *row_shape), np.dtype(dtype)
         self.members_done = 0
         self.skipped: dict[str, str] = {}
+        self.engine: str | None = None
+        self._pending: deque[tuple[PictureBatch, np.ndarray]] = deque()
         self.rows = self._make_rows()
 
     @property
@@ -122,10 +129,13 @@ class EmbeddingTable:
         return self.members_done - len(self.skipped)
 
     def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
-        """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped."""
-        self.rows[self.row_count : self.row_count + batch.count] = embeddings[: batch.count]
-        self.skipped.update(batch.skipped)
-        self.members_done += batch.members_read
+        """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped.
+
+        They may be no array yet (`utils.fast.encoder.PendingRows`). Then they are waited for when the next ones are
+        added, so that whoever computes them never runs out of work.
+        """
+        self._pending.append((batch, embeddings))
+        self._keep_pending(leave=0 if isinstance(embeddings, np.ndarray) else 1)
 
     def finish(self) -> tuple[np.ndarray, list[str]]:
         """Name the pictures that were skipped; returns the embeddings and the file names, row by row.
@@ -133,6 +143,7 @@ class EmbeddingTable:
         Raises:
             CourseError: if not one picture could be read.
         """
+        self._keep_pending()
         if self.skipped:
             print(visible(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures."))
             print("\n".join(visible(f"  {name}: {reason}") for name, reason in self.skipped.items()))
@@ -145,6 +156,15 @@ class EmbeddingTable:
         paths = [member.filename for member in self.members if member.filename not in self.skipped]
         names = [PurePosixPath(path).name for path in paths]
         return names if len(set(names)) == len(names) else paths
+
+    def _keep_pending(self, leave: int = 0) -> None:
+        while len(self._pending) > leave:
+            self._keep(*self._pending.popleft())
+
+    def _keep(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+        self.rows[self.row_count : self.row_count + batch.count] = embeddings[: batch.count]
+        self.skipped.update(batch.skipped)
+        self.members_done += batch.members_read
 
     def _make_rows(self) -> np.ndarray:
         return np.empty(self.shape, self.dtype)
@@ -174,9 +194,8 @@ class StoredEmbeddingTable(EmbeddingTable):
         self.record = self.store.with_suffix(".json")
         super().__init__(zip_fn, members, row_shape, dtype)
 
-    def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
-        """Append the embeddings of a batch, and note on disk that they are there."""
-        super().add(batch, embeddings)
+    def _keep(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+        super()._keep(batch, embeddings)
         self.rows.flush()
         self._write_record()
 
@@ -187,12 +206,13 @@ class StoredEmbeddingTable(EmbeddingTable):
         path, mode = (self.store, "r") if self.store.exists() else (self.partial, "r+")
         try:
             rows = np.lib.format.open_memmap(path, mode)
-            members_done, skipped = record["members_done"], record["skipped"]
+            fits = self._fits(record, rows) and (mode == "r+" or record["members_done"] == len(self.members))
         except (OSError, ValueError, TypeError, KeyError):  # nothing there, or nothing that fits
             return self._start_over()
-        if rows.dtype != self.dtype:
+        if not fits:
             return self._start_over()
-        self.members_done, self.skipped = members_done, skipped
+        self.members_done, self.skipped = record["members_done"], record["skipped"]
+        self.engine = record.get("engine", KERAS)
         self._check_space()
         if mode == "r+":
             reserve(self.partial, rows.offset + rows.nbytes)
@@ -230,9 +250,19 @@ class StoredEmbeddingTable(EmbeddingTable):
         except (CourseError, KeyError, TypeError):
             return None
 
+    def _fits(self, record: Any, rows: np.ndarray) -> bool:
+        """Whether a record tells of these rows: how many files of the zip are done with, and which were skipped."""
+        done, skipped = record["members_done"], dict(record["skipped"])
+        known = {member.filename for member in self.members[:done]}
+        sound = type(done) is int and 0 <= done <= len(self.members) and skipped.keys() <= known
+        lengths = {len(self.members), done - len(skipped)} if done == len(self.members) else {len(self.members)}
+        sound = sound and all(isinstance(reason, str) for reason in skipped.values())
+        same_rows = rows.dtype == self.dtype and rows.shape[1:] == self.shape[1:]
+        return sound and same_rows and len(rows) in lengths
+
     def _write_record(self, **more: Any) -> None:
-        record = {"made_from": self.made_from, "members_done": self.members_done, "skipped": self.skipped}
-        write_json(record | more, self.record)
+        record = {"made_from": self.made_from, "engine": self.engine, "members_done": self.members_done}
+        write_json(record | {"skipped": self.skipped} | more, self.record)
 
 
 def keep_first_rows(path: Path, count: int) -> None:
@@ -268,7 +298,7 @@ def open_table(
         raise CourseError(f"The encoder expects pictures of {expected} pixels, but input_shape is {input_shape}.")
     row_shape = encoder.compute_output_shape((1, *input_shape, 3))[1:]
     if store is None:
-        return EmbeddingTable(zip_fn, members, row_shape, dtype)
+        return _with_engine(EmbeddingTable(zip_fn, members, row_shape, dtype), encoder)
     made_from = {
         "zip": Path(zip_fn).name,
         "bytes": Path(zip_fn).stat().st_size,
@@ -277,14 +307,23 @@ def open_table(
         "embedding_shape": list(row_shape),
         **_describe_encoder(encoder, preprocess_for_model),
     }
-    return StoredEmbeddingTable(zip_fn, members, row_shape, store, made_from, dtype)
+    return _with_engine(StoredEmbeddingTable(zip_fn, members, row_shape, store, made_from, dtype), encoder)
+
+
+def _with_engine(table: EmbeddingTable, encoder: keras.Model) -> EmbeddingTable:
+    """Decide what computes the rows that a table lacks; `utils.fast.encoder.FastEncoder` has the choice."""
+    if table.members_done < len(table.members):
+        choose_engine = getattr(encoder, "choose_engine", None)
+        table.engine = choose_engine(table.engine) if choose_engine else KERAS
+    return table
 
 
 def _describe_encoder(encoder: keras.Model, preprocess_for_model: Preprocess) -> dict[str, str]:
     """Checksums that change when an encoder's weights do, or what preprocessing makes of any level of grey."""
     levels = np.repeat(np.arange(256, dtype="float32"), 3).reshape(1, 16, 16, 3)
     preprocessed = np.asarray(preprocess_for_model(levels))
-    return {"encoder": weights_checksum(encoder), "preprocessing": _checksum(preprocessed.tobytes())}
+    weights = getattr(encoder, "weights_checksum", None) or weights_checksum(encoder)
+    return {"encoder": weights, "preprocessing": _checksum(preprocessed.tobytes())}
 
 
 def _checksum(data: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pickle
@@ -12,7 +11,7 @@ import secrets
 import shutil
 import unicodedata
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ from utils.writing import check_is_no_folder, folder_in_use, write_errors_explai
 
 MAX_JSON_BYTES = 512 * 1024**2
 """Larger JSON files are refused: the largest of COCO has 450 MB, and JSON takes many times its size in memory."""
+
+_PIECE = 2**20
 
 NUMBERS = "biuf"
 """The kinds of NumPy types that the course keeps in files of arrays: truth values, whole and other numbers."""
@@ -56,10 +57,63 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                     temporary.unlink()
 
 
+@contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder` that takes its place, and that of an older one, when the block ends well.
+
+    When the block fails or is interrupted, it is removed. What a process that was killed left is removed as with
+    `atomic_path`.
+
+    Raises:
+        CourseError: if the folder cannot be written: the disk is full, say.
+    """
+    folder = Path(folder)
+    staging = folder.with_name(f".part-{secrets.token_hex(4)}-{folder.name}")
+    with write_errors_explained(folder, staging):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_in_use(folder.parent):
+            try:
+                staging.mkdir()
+                yield staging
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(staging, folder)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+
 def write_json(data: Any, path: str | Path) -> None:
     """Write data as readable UTF-8 JSON."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def read_errors_explained(
+    path: str | Path, whole: str = "", facts: Callable[[Exception], object] = str
+) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into words.
+
+    Args:
+        path: the file.
+        whole: what it is no whole one of, as in "NumPy file of numbers": a damaged file can raise nearly anything. By
+            default what the system says of the file is explained, and other errors stay what they are.
+        facts: what to tell of such an error.
+
+    Raises:
+        CourseError: instead.
+    """
+    try:
+        yield
+    except CourseError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+        if not whole:
+            raise
+        raise CourseError(
+            f"{path} is no whole {whole} ({facts(error)}). Delete it and make it again, or bring a whole copy."
+        ) from error
 
 
 def read_json(path: str | Path) -> Any:
@@ -68,11 +122,8 @@ def read_json(path: str | Path) -> Any:
     Raises:
         CourseError: if the file is missing, unreasonably large or holds no JSON.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+    with read_errors_explained(path), open(path, "rb") as file:
+        data = file.read(MAX_JSON_BYTES + 1)
     if len(data) > MAX_JSON_BYTES:
         raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
     try:
@@ -87,17 +138,11 @@ def read_array(path: str | Path) -> np.ndarray:
     Raises:
         CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
     """
-    try:
+    with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
             raise ValueError("it holds other things than numbers")
         return array
-    except FileNotFoundError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise CourseError(
-            f"{path} is no whole NumPy file of numbers ({error}). Delete it and make it again, or bring a whole copy."
-        ) from error
 
 
 def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
@@ -106,30 +151,37 @@ def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     Raises:
         CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():  # an array of nothing but zeros packs well, but the course packs none
-                if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
-                    raise ValueError("it is packed in another way than the course packs")
-            return [_array_in(archive, f"{name}.npy") for name in names]
-    except FileNotFoundError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except Exception as error:
-        raise CourseError(
-            f"{path} is no whole NumPy file with {', '.join(names)} ({error}). Delete it and make it again, or bring a "
-            "whole copy."
-        ) from error
+    with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():  # an array of nothing but zeros packs well, but the course packs none
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
+                raise ValueError("it is packed in another way than the course packs")
+        return [_array_in(archive, f"{name}.npy") for name in names]
+
+
+def write_array(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> None:
+    """Write an array into a `.npz` file as `numpy.savez` does, a part of its rows at a time."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
 
 
 def _array_in(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """An array in a zip; memory is taken for what is there, not for what the header claims."""
-    data = io.BytesIO(archive.read(member))
+    """An array in a zip, read into its place; memory is taken for what is there, not for what the header claims."""
+    info = archive.getinfo(member)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, is_fortran, dtype = header[np.lib.format.read_magic(data)](data)
-    if dtype.kind not in NUMBERS or min(shape, default=0) < 0:
-        raise ValueError("it holds other things than numbers")
-    array = np.frombuffer(data.read(), dtype)
-    return array.reshape(shape, order="F" if is_fortran else "C").copy()
+    with archive.open(info) as file:
+        shape, is_fortran, dtype = header[np.lib.format.read_magic(file)](file)
+        if dtype.kind not in NUMBERS or min(shape, default=0) < 0:
+            raise ValueError("it holds other things than numbers")
+        data = np.empty(info.file_size - file.tell(), np.uint8)
+        for begin in range(0, len(data) + 1, _PIECE):  # the last piece may be empty: then the checksum is looked at
+            piece = file.read(_PIECE)
+            data[begin : begin + _PIECE] = np.frombuffer(piece, np.uint8)
+    return data.view(dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -176,17 +228,11 @@ def read_pickle(path: str | Path) -> Any:
     Raises:
         CourseError: if the file is missing, cut off or no pickle, or holds anything else.
     """
-    try:
-        with open(path, "rb") as file:
+    with read_errors_explained(path, "pickle", lambda error: type(error).__name__), open(path, "rb") as file:
+        try:
             return load_plain(file, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except NotPlain as error:
-        raise CourseError(
-            f"{path} holds {error}. Only NumPy arrays and plain containers are read from pickles, "
-            "since others could run a program. Make the file again with save_pickle."
-        ) from error
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise CourseError(
-            f"{path} is no whole pickle ({type(error).__name__}). Delete it and make it again, or bring a whole copy."
-        ) from error
+        except NotPlain as error:
+            raise CourseError(
+                f"{path} holds {error}. Only NumPy arrays and plain containers are read from pickles, "
+                "since others could run a program. Make the file again with save_pickle."
+            ) from error

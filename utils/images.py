@@ -7,8 +7,10 @@ the lessons show them. `crop_and_resize` is the same in one go, and quicker for 
 from __future__ import annotations
 
 import io
+import math
 import re
 import stat
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from utils.errors import CourseError
 from utils.files import atomic_path
@@ -25,7 +28,10 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
 
 MAX_PIXELS = 89_000_000
-"""Larger pictures are refused before they are decoded: a file of a few kB can claim any size."""
+"""More pixels are never decoded: a file of a few kB can claim any size."""
+
+MAX_JPEG_PIXELS = 250_000_000
+"""So many a JPEG may have that can be decoded row by row at a fraction of its size, as telephones make them."""
 
 MAX_MEMBER_BYTES = 256 * 1024**2
 """Larger files in a zip are refused before they are unpacked."""
@@ -42,7 +48,8 @@ def decode_image_from_buf(buf: bytes) -> np.ndarray:
     """Decode the bytes of a picture file to its pixels: uint8, (height, width, 3), RGB from 0 to 255.
 
     Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
-    is transparent, white shows through; of an animation it is the first frame.
+    is transparent, white shows through; of an animation it is the first frame. A JPEG of more than
+    `MAX_PIXELS` is decoded at 1/2, 1/4 or 1/8 of its size.
 
     Raises:
         CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
@@ -90,8 +97,7 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
     """
     height, width = input_shape
     enough = 2 * max(height, width)
-    with _open_picture(buf) as image:
-        image.draft(None, (enough, enough))  # does nothing for other formats than JPEG
+    with _open_picture(buf, (enough, enough)) as image:
         image = _turn_upright(image)
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -222,17 +228,50 @@ def _is_picture_name(info: zipfile.ZipInfo) -> bool:
 
 
 @contextmanager
-def _open_picture(buf: bytes) -> Iterator[Image.Image]:
-    """Open a picture, not yet decoded; whatever goes wrong with it then becomes a CourseError."""
-    try:
-        with Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise CourseError(f"the picture is too large ({image.width} x {image.height} pixels)")
+def _open_picture(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[Image.Image]:
+    """Open a picture, not yet decoded; whatever goes wrong with it then becomes a CourseError.
+
+    Args:
+        buf: bytes of the file.
+        enough: width and height that suffice: a JPEG is decoded at the least fraction of its size that has them. None:
+            at the largest fraction that may be decoded, for nearly all pictures 1.
+    """
+    is_large = _is_large_jpeg(buf)
+    try:  # Pillow warns of large pictures, or refuses them, but not where a format is asked for by its class
+        with JpegImageFile(io.BytesIO(buf)) if is_large else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
+            size, most = image.size, MAX_JPEG_PIXELS if is_large else MAX_PIXELS
+            if math.prod(size) <= most:
+                image.draft(None, enough or _largest_draft(size))  # does nothing for other formats than JPEG
+            if math.prod(size) > most or math.prod(image.size) > MAX_PIXELS:
+                raise CourseError(f"the picture is too large ({size[0]} x {size[1]} pixels)")
             yield image
     except CourseError:
         raise
     except Exception as error:  # a damaged picture can raise nearly anything
         raise CourseError(_reason(buf, error)) from error
+
+
+def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that may be decoded."""
+    fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= MAX_PIXELS), 8)
+    return size[0] // fraction, size[1] // fraction
+
+
+def _is_large_jpeg(buf: bytes) -> bool:
+    """Whether a picture is a JPEG of more than `MAX_PIXELS` that needs memory for a few rows only at a time.
+
+    That is so where the first scan holds all colours of a frame that is sequential; libjpeg keeps the whole picture
+    of others, at its full size. (ITU-T T.81, annex B, says how markers and segments follow each other.)
+    """
+    position, frame = 2, None
+    while buf[:2] == b"\xff\xd8" and buf[position : position + 1] == b"\xff" and position + 10 <= len(buf):
+        marker, length = buf[position + 1], int.from_bytes(buf[position + 2 : position + 4])
+        if marker in (0xC0, 0xC1):  # baseline, extended sequential: precision, height, width, number of colours
+            frame = struct.unpack(">HHB", buf[position + 5 : position + 10])
+        elif marker == 0xDA:  # the first scan: number of colours
+            return frame is not None and frame[0] * frame[1] > MAX_PIXELS and frame[2] == buf[position + 4]
+        position += 1 if marker == 0xFF else 2 + length  # any number of these may stand before a marker
+    return False
 
 
 def _foreign_format(buf: bytes) -> str | None:

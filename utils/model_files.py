@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -41,10 +45,48 @@ _WITH_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLay
 _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup", "HashedCrossing"}
 _SIZES = ("units", "filters", "output_dim", "input_dim")
 _HIDDEN_BYTES = 1 << 16  # a small set of nothing but zeros need not be in the file
+_PATCHING = threading.RLock()
 
 
-def check_keras_file(path: str | Path) -> None:
+def load_keras_file(path: str | Path) -> keras.Model:
+    """Read a `.keras` file, which may ask for layers of Keras and of this course, and for no more weights than it has.
+
+    Raises:
+        CourseError: with the reason, in a few words that follow the name of the file.
+        Exception: of nearly any kind, if Keras cannot read it.
+    """
+    with weights_bounded(check_keras_file(path)):
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+@contextmanager
+def weights_bounded(most: int) -> Iterator[None]:
+    """Let layers that this thread builds make so many weights in all, and not more.
+
+    A layer has as many weights as the sizes in its description multiplied, which only Keras knows to do for every
+    layer; so they are counted where it makes them, before there is memory for them.
+
+    Raises:
+        CourseError: if there are more.
+    """
+    made, thread, add_weight = [0], threading.get_ident(), keras.layers.Layer.add_weight
+
+    def counted(layer: keras.layers.Layer, shape: Sequence[int] | None = None, *arguments: Any, **options: Any) -> Any:
+        if threading.get_ident() == thread:
+            made[0] += math.prod(shape or ())
+            if made[0] > most + _HIDDEN_BYTES:
+                raise CourseError(f"it describes {made[0]:,} weights and more, and has {most:,} numbers in all")
+        return add_weight(layer, shape, *arguments, **options)
+
+    with _PATCHING, patch.object(keras.layers.Layer, "add_weight", counted):
+        yield
+
+
+def check_keras_file(path: str | Path) -> int:
     """Refuse a `.keras` file that is none, or that asks for more than layers of Keras and of this course.
+
+    Returns:
+        How many numbers it has for weights.
 
     Raises:
         CourseError: with the reason, in a few words that follow the name of the file.
@@ -55,6 +97,7 @@ def check_keras_file(path: str | Path) -> None:
             weights = _read(archive, _WEIGHTS)
             sizes = list(_check_weights(io.BytesIO(weights), len(weights)))
             check_config(json.loads(_read(archive, _CONFIG)), sum(sizes))
+            return sum(sizes)
     except CourseError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything

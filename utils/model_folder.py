@@ -11,7 +11,7 @@ from typing import Any
 from utils.captions import END, PAD, START, UNK, invert_vocabulary
 from utils.errors import CourseError
 from utils.files import atomic_path, read_json, sha256_of, write_json
-from utils.model_files import check_keras_file
+from utils.model_files import load_keras_file
 from utils.quiet import keras
 from utils.scenes.captions import NOUNS
 from utils.texts import markdown_text, visible
@@ -166,8 +166,7 @@ def _load_decoder(path: Path) -> keras.Model:
     """Read a decoder, which may consist of layers of Keras and of the course and of nothing else."""
     import_module("utils.architectures")  # so that Keras knows the layers that the course brings
     try:
-        check_keras_file(path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return load_keras_file(path)
     except CourseError as error:
         raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
     except Exception as error:  # a damaged model can raise nearly anything

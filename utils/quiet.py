@@ -11,7 +11,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from utils.errors import CourseError
 
 
 @contextmanager
@@ -42,8 +44,23 @@ def left_out(*names: str) -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with silenced_stderr(), left_out("sklearn", "matplotlib"):  # for keras.wrappers and keras.visualization
-    import keras
+try:
+    with silenced_stderr(), left_out("sklearn", "matplotlib"):  # for keras.wrappers and keras.visualization
+        import keras
+except (ImportError, ValueError) as error:
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        raise
+    raise CourseError(
+        f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']}, with which Keras cannot start here ({error}). Unset it to "
+        "compute with TensorFlow; or set it to jax or torch, after "
+        "`python -m pip install -r requirements-backends.txt`."
+    ) from error
+
+if keras.config.backend() != "tensorflow":  # or reading a model would import TensorFlow, to see whether it is meant
+    with suppress(ImportError, AttributeError):  # no part of Keras' interface, and no more than seconds lost without
+        from keras.src.utils.module_utils import tensorflow as _tensorflow
+
+        _tensorflow._available = False
 
 if (
     "tensorflow" in sys.modules

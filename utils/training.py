@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +17,9 @@ from tqdm import tqdm
 from utils.captions import CaptionArrays
 from utils.decoder import fit_standardisation, masked_accuracy, masked_crossentropy
 from utils.errors import CourseError
+from utils.fast.training import QuickTrainee, pack_batch, quick_trainee
 from utils.files import atomic_path, read_json, write_json
+from utils.model_files import check_weights_file
 from utils.progress import progress
 from utils.quiet import keras
 from utils.writing import check_is_no_folder, make_folder, write_errors_explained
@@ -103,10 +106,29 @@ class RandomBatches(keras.utils.PyDataset):
         self.epoch += 1
 
 
-def compile_decoder(decoder: keras.Model, plan: TrainingPlan, pad_idx: int, steps_per_epoch: int) -> None:
-    """Give the decoder its loss, its accuracy and its optimizer."""
+class PackedBatches(RandomBatches):
+    """The same batches as a quick trainee reads them."""
+
+    def __init__(self, examples: Examples, plan: TrainingPlan, first_epoch: int, trainee: QuickTrainee) -> None:
+        super().__init__(examples, plan, first_epoch)
+        self.trainee = trainee
+
+    def __getitem__(self, step: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        (embeds, words), targets = super().__getitem__(step)
+        return self.trainee.prepare(pack_batch(embeds, words, targets, self.trainee.pad_idx))
+
+
+def compile_decoder(
+    decoder: keras.Model, plan: TrainingPlan, pad_idx: int, steps_per_epoch: int, quick: bool = True
+) -> None:
+    """Give the decoder its loss, its accuracy and its optimizer, which is Keras' AdamW or does the same sooner."""
     schedule = learning_rate_schedule(plan, steps_per_epoch)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=5.0)
+    if quick and keras.backend.backend() == "tensorflow":
+        from utils.fast.training_tensorflow import QuickAdamW
+
+        optimizer = QuickAdamW(schedule, weight_decay=plan.weight_decay, clip=5.0)
+    else:
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     decoder.compile(optimizer, masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
     optimizer.build(decoder.trainable_variables)
@@ -168,8 +190,13 @@ class EpochRecorder(keras.callbacks.Callback):
         self.folder, self.history, self.watch = folder, history, watch
         self.bar: tqdm | None = None
 
+    @property
+    def decoder(self) -> keras.Model:
+        """The decoder, whichever way it is trained."""
+        return self.model.decoder if isinstance(self.model, QuickTrainee) else self.model
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        seed_dropout(self.model, self.plan.seed, epoch)
+        seed_dropout(self.decoder, self.plan.seed, epoch)
         self.started = time.perf_counter()
         description = f"epoch {epoch + 1}/{self.plan.epochs}"
         self.bar = progress(total=self.params["steps"], description=description, unit="step")
@@ -178,7 +205,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        scores = evaluate_decoder(self.model, self.validation, self.pad_idx, self.plan.max_len)
+        scores = evaluate_decoder(self.decoder, self.validation, self.pad_idx, self.plan.max_len)
         seconds = time.perf_counter() - self.started
         self.history.append({
             "epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": scores["loss"],
@@ -187,7 +214,7 @@ class EpochRecorder(keras.callbacks.Callback):
         self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, validation {scores['loss']:.3f}")
         self.bar.close()
         if self.folder:
-            save_checkpoint(self.model, self.folder, self.history)
+            save_checkpoint(self.decoder, self.folder, self.history)
         if self.watch:
             self.watch(self.history)
 
@@ -202,7 +229,12 @@ def seed_dropout(decoder: keras.Model, seed: int, epoch: int) -> None:
     for number, layer in enumerate(decoder.layers):
         if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
             start = np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]
-            layer.seed_generator.state.assign([int(start), 0])
+            state = layer.seed_generator.state
+            state.assign(np.array([start, 0]).astype(state.dtype))  # which on PyTorch has a sign
+    if keras.config.backend() == "torch":  # its dropout draws from one source for all layers
+        import torch
+
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
 
 
 def checkpoint_path(folder: Path, epoch: int) -> Path:
@@ -218,18 +250,78 @@ def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> Non
     with atomic_path(checkpoint_path(folder, history[-1]["epoch"])) as partial:
         decoder.save_weights(partial)
     write_json(history, folder / "history.json")
-    for path in sorted(folder.glob("epoch_*.weights.h5"))[:-2]:
+    kept = {checkpoint_path(folder, record["epoch"]) for record in history[-2:]}
+    for path in set(folder.glob("epoch_*.weights.h5")) - kept:
         path.unlink()
 
 
 def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
-    """Load the latest checkpoint of a folder; returns the history up to it, empty when there is none."""
-    history = read_json(folder / "history.json") if (folder / "history.json").exists() else []
-    while history and not checkpoint_path(folder, history[-1]["epoch"]).exists():
+    """Load the latest checkpoint of a folder; returns the history up to it, empty when there is none.
+
+    One that is damaged is named, and training goes on from the one before.
+
+    Raises:
+        CourseError: if the history is damaged.
+    """
+    history = read_history(folder / "history.json")
+    while history and not load_checkpoint(decoder, checkpoint_path(folder, history[-1]["epoch"])):
         history.pop()
-    if history:
-        decoder.load_weights(checkpoint_path(folder, history[-1]["epoch"]))
     return history
+
+
+def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
+    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether the file is there and whole.
+
+    Where it is not, the decoder stays as it was.
+    """
+    if not path.exists():
+        return False
+    variables = [*decoder.weights, *getattr(getattr(decoder, "optimizer", None), "variables", [])]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    try:
+        check_weights_file(path)
+        decoder.load_weights(path)
+        return True
+    except Exception as error:  # a damaged file can raise nearly anything
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        print(f"{path} is damaged ({type(error).__name__}): the checkpoint before it is taken.")
+        return False
+
+
+def read_history(path: Path) -> History:
+    """The history that a training keeps beside its checkpoints, empty if there is none yet.
+
+    Raises:
+        CourseError: if it is damaged.
+    """
+    if not path.exists():
+        return []
+    history = _read_whole(path, list)
+    for epoch, record in enumerate(history, 1):
+        numbers = [record.get(key) for key in ("epoch", "loss", "val_loss", "val_accuracy")]
+        numbers.append(record.get("seconds", 0))
+        if numbers[0] != epoch or not all(isinstance(number, (int, float)) for number in numbers):
+            raise _damaged(path)
+    return history
+
+
+def _read_whole(path: Path, kind: type) -> Any:
+    """JSON that holds a list of dictionaries or a dictionary, whichever is wanted."""
+    try:
+        found = read_json(path)
+    except CourseError as error:
+        raise _damaged(path) from error
+    if not isinstance(found, kind) or (kind is list and not all(isinstance(record, dict) for record in found)):
+        raise _damaged(path)
+    return found
+
+
+def _damaged(path: Path) -> CourseError:
+    return CourseError(
+        f"{path} is damaged, and without it training cannot go on from the checkpoints beside it. "
+        f"Bring a whole copy, or remove {path.parent} to train anew."
+    )
 
 
 def train_decoder(
@@ -240,27 +332,40 @@ def train_decoder(
     pad_idx: int,
     folder: Path | None = None,
     watch: Watch | None = None,
+    quick: bool = True,
 ) -> History:
     """Train a decoder; with a folder it leaves a checkpoint after every epoch and goes on from the last one.
 
     Args:
         folder: where checkpoints are kept; None keeps none.
         watch: called with the history after every epoch, and first with that of a training that is resumed.
+        quick: leave out work that changes nothing, where that is possible (see `utils.fast.training`).
 
     Returns:
         For each epoch its number, loss, validation loss and accuracy, and seconds.
     """
     batches = RandomBatches(train, plan)
-    compile_decoder(decoder, plan, pad_idx, len(batches))
+    compile_decoder(decoder, plan, pad_idx, len(batches), quick)
     history = start_or_resume(decoder, train, plan, folder)
     batches.epoch = len(history)
     if watch and history:
         watch(history)
     if len(history) < plan.epochs:
         options = {"initial_epoch": len(history), "epochs": plan.epochs, "shuffle": False, "verbose": 0}
+        model, batches = quickened(decoder, batches, pad_idx) if quick else (decoder, batches)
         with closing(EpochRecorder(validation, plan, pad_idx, folder, history, watch)) as recorder:
-            decoder.fit(batches, callbacks=[recorder], **options)
+            model.fit(batches, callbacks=[recorder], **options)
     return history
+
+
+def quickened(decoder: keras.Model, batches: RandomBatches, pad_idx: int) -> tuple[keras.Model, RandomBatches]:
+    """What to train, on which batches, so that a compiled decoder gets the same weights sooner; if need be, itself."""
+    (embeds, words), targets = batches[0]
+    trainee = quick_trainee(decoder, pad_idx, pack_batch(embeds, words, targets, pad_idx))
+    if trainee is None:
+        return decoder, batches
+    trainee.compile(decoder.optimizer)
+    return trainee, PackedBatches(batches.examples, batches.plan, batches.epoch, trainee)
 
 
 def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingPlan, folder: Path | None) -> History:
@@ -282,16 +387,21 @@ def fingerprint(decoder: keras.Model, train: Examples, plan: TrainingPlan) -> st
     """What checkpoints must agree on to be continued: plan, architecture, captions and some of the features."""
     digest = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())
-    digest.update(train.captions.matrix.tobytes() + train.captions.first.tobytes())
+    for array in (train.captions.matrix, train.captions.first):
+        digest.update(np.ascontiguousarray(array))  # without a copy
     digest.update(np.ascontiguousarray(train.image_embeds[:: max(1, len(train.image_embeds) // 50)]).tobytes())
     return digest.hexdigest()
 
 
 def prepare_checkpoint_folder(folder: Path, plan_fingerprint: str) -> None:
-    """Empty a folder of checkpoints that belong to another training."""
+    """Empty a folder of checkpoints that belong to another training.
+
+    Raises:
+        CourseError: if the note that says which training they belong to is damaged.
+    """
     make_folder(folder)
     marker = folder / "training.json"
-    if marker.exists() and read_json(marker).get("fingerprint") == plan_fingerprint:
+    if marker.exists() and _read_whole(marker, dict).get("fingerprint") == plan_fingerprint:
         return
     for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
         check_is_no_folder(path)

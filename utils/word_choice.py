@@ -33,7 +33,7 @@ def apply_temperature(probabilities: Tensor, t: float | Tensor) -> Tensor:
 def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
     """Set all but the k largest probabilities of each row to 0; what is as large as the last of them stays, too."""
     smallest_kept = ops.top_k(probabilities, min(k, probabilities.shape[-1]))[0][..., -1:]
-    return ops.where(probabilities >= smallest_kept, probabilities, 0)
+    return ops.where(ops.greater_equal(probabilities, smallest_kept), probabilities, 0)
 
 
 def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
@@ -41,7 +41,7 @@ def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
     falling = ops.flip(ops.sort(probabilities, axis=-1), axis=-1)
     before = ops.cumsum(falling, axis=-1) - falling
     kept = ops.where(before < p * ops.sum(probabilities, axis=-1, keepdims=True), falling, 2.0)
-    return ops.where(probabilities >= ops.min(kept, axis=-1, keepdims=True), probabilities, 0)
+    return ops.where(ops.greater_equal(probabilities, ops.min(kept, axis=-1, keepdims=True)), probabilities, 0)
 
 
 def sample_rows(probabilities: Tensor, uniform: Tensor) -> Tensor:

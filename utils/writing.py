@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ except ImportError:  # Windows: leftovers stay there until somebody deletes them
     fcntl = None
 
 LEFTOVER = re.compile(r"\.part-[0-9a-f]{8}-.+")
-"""Names of files that are being written, or that a process which was killed has left behind."""
+"""Names of files and folders that are being written, or that a process which was killed has left behind."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -55,8 +56,12 @@ def _open_folder(folder: Path) -> int | None:
 def _remove_leftovers(folder: Path) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if not LEFTOVER.fullmatch(entry.name):
+                continue
+            if entry.is_file(follow_symlinks=False):
                 os.unlink(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
 
 
 @contextmanager

@@ -206,7 +206,7 @@ def with_even_attention(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs[0], name=model.name))
     copy.set_weights(model.get_weights())
     kernel = copy.get_layer("decoder").cell.attention.V.kernel
-    kernel.assign(ops.zeros_like(kernel))
+    kernel.assign(ops.zeros(kernel.shape))
     return copy
 
 

@@ -8,6 +8,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.commands.cluster import (
+    add_cluster_arguments,
+    cluster_plan,
+    print_manifest,
+    refuse_without_ray,
+    shard_options,
+)
 from utils.commands.options import count, positive, share
 from utils.errors import CourseError
 from utils.model_choice import DRAWINGS_ONLY, default_model, find_model
@@ -27,7 +34,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
     command.add_argument(
         "photos", nargs="+", metavar="PHOTO",
-        help="picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input",
+        help="picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input; "
+        "with --engine ray files, folders, zips, tars and Parquet files",
     )  # fmt: skip
     command.add_argument(
         "--model", metavar="FOLDER|NAME",
@@ -49,17 +57,42 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, for machines")
     form.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
+    add_cluster_arguments(command, ("jsonl", "parquet"))
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Caption pictures; the exit status is 1 when one of them could not be read."""
     folder = find_model(options.model, settings) if options.model else default_model(settings)
+    if options.engine is not None:
+        return _caption_with_ray(folder, settings, options)
+    refuse_without_ray(options)
     exported = None if options.with_keras else _exported(folder, settings)
     captioner = exported or _with_keras(folder, settings)
     status = _caption(captioner, options)
     if exported is None and not options.with_keras:
         _export(captioner, folder, settings)
     return status
+
+
+def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:
+    """Caption any number of pictures, into shards; those that cannot be read are named and do not count as an error."""
+    if options.output is None:
+        raise CourseError("--engine ray needs --output FOLDER, where the captions go.")
+    if options.json or options.html:
+        raise CourseError("--json and --html are for a few pictures. With --engine ray captions go to --output.")
+    from utils.captioner import encoder_of
+    from utils.cluster.run import caption_with_ray
+    from utils.model_folder import load_caption_model
+
+    model = load_caption_model(folder)
+    if model.encoder["pictures_kind"] == "scenes":
+        print(DRAWINGS_ONLY, file=sys.stderr)
+    encoder, how, plan = encoder_of(model, settings), _decoding(options), cluster_plan(options)
+    manifest = caption_with_ray(
+        options.photos, options.output, model, encoder, how, settings.seed, plan, shard_options(options)
+    )
+    print_manifest(manifest, options.output)
+    return 0
 
 
 def _exported(folder: Path, settings: Settings) -> FastCaptioner | None:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from utils.commands import caption, demo, environment, evaluate, mirror, model, resources, scale
+from utils.commands import caption, demo, embed, environment, evaluate, mirror, model, resources, scale
 from utils.commands.options import add_settings
 from utils.errors import CourseError
 from utils.settings import Settings, read_settings
@@ -60,15 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _embed(settings: Settings, options: argparse.Namespace) -> int:
-    from utils.course import extract_embeddings, load_embeddings
-
-    extract_embeddings(settings)
-    shapes = [f"{split} {load_embeddings(settings, split)[0].shape}" for split in ("train", "val")]
-    print("Embeddings: " + ", ".join(shapes))
-    return 0
-
-
 def _prepare(settings: Settings, options: argparse.Namespace) -> int:
     from utils.course import load_vocabulary, prepare_captions
 
@@ -95,6 +86,7 @@ def _train(settings: Settings, options: argparse.Namespace) -> int:
 
 
 _ARGUMENTS = {
+    "embed": embed.add_arguments,
     "train": _add_train_options,
     "evaluate": evaluate.add_arguments,
     "caption": caption.add_arguments,
@@ -106,7 +98,7 @@ _ARGUMENTS = {
 _RUN = {
     "environment": environment.run,
     "resources": resources.run,
-    "embed": _embed,
+    "embed": embed.run,
     "prepare": _prepare,
     "train": _train,
     "evaluate": evaluate.run,

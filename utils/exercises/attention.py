@@ -652,17 +652,17 @@ def _changed_attention(change: Callable, copy: Callable = _copied) -> Callable:
 
 def _silence(model: keras.Model) -> None:
     kernel = model.get_layer("decoder").cell.attention.V.kernel
-    kernel.assign(ops.zeros_like(kernel))
+    kernel.assign(ops.zeros(kernel.shape))
 
 
 def _even_by_ones(model: keras.Model) -> None:
     kernel = model.get_layer("decoder").cell.attention.V.kernel
-    kernel.assign(ops.ones_like(kernel))
+    kernel.assign(ops.ones(kernel.shape))
 
 
 def _silence_query(model: keras.Model) -> None:
     kernel = model.get_layer("decoder").cell.attention.W2.kernel
-    kernel.assign(ops.zeros_like(kernel))
+    kernel.assign(ops.zeros(kernel.shape))
 
 
 def _blind(model: keras.Model) -> None:

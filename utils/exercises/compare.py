@@ -204,7 +204,7 @@ def _shape_or_dtype(value: Any, name: str) -> str:
     """The shape as a tuple, the dtype as in "float32", whatever the library."""
     if name == "shape":
         return str(tuple(value.shape))
-    return getattr(value.dtype, "name", str(value.dtype))
+    return getattr(value.dtype, "name", str(value.dtype).rpartition(".")[2])  # PyTorch says torch.float32
 
 
 def _values(value: Any) -> np.ndarray | None:
@@ -213,6 +213,7 @@ def _values(value: Any) -> np.ndarray | None:
         array = value
     else:
         try:
+            value = value.detach().cpu() if hasattr(value, "detach") else value  # PyTorch, with gradients
             array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
         except (AttributeError, NotImplementedError, TypeError, ValueError):
             return None

@@ -28,7 +28,7 @@ def describe(value: Any) -> str:
     """Type and shape in a few letters: "float32 (8, 5)", "no array, but None"."""
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         return "None" if value is None else f"no array, but a {type(value).__name__}"
-    return f"{getattr(value.dtype, 'name', value.dtype)} {tuple(value.shape)}"
+    return f"{getattr(value.dtype, 'name', str(value.dtype).rpartition('.')[2])} {tuple(value.shape)}"
 
 
 def draw_weights(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -10,12 +10,14 @@ import numpy as np
 from utils.decoding import Decoding, GeneratedCaptions, Greedy
 from utils.errors import CourseError
 from utils.fast.engine import Network, engine_is_here
-from utils.fast.search import generate_at_once
+from utils.fast.numpy_decoder import NumpyDecoder
+from utils.fast.search import StepModel, generate_at_once
 from utils.files import read_json, sha256_of
 
 FORMAT = 1
 FACTS_FILE = "exported.json"
-PARTS = ("encoder", "start", "step")
+DECODER_FILE = "decoder.npz"
+"""What writes, in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
 _FACTS = {"words", "pictures_kind", "input_shape", "n_states", "scale", "shift", "reverse_channels"}
 
 
@@ -41,10 +43,14 @@ class FastCaptioner:
         if not isinstance(facts, dict) or facts.get("format") != FORMAT or not facts.keys() >= _FACTS:
             raise CourseError(f"{folder / FACTS_FILE} is of a format that this version of the course does not know.")
         cache = folder / "compiled" if warm else None
-        self._encoder, self._start, self._step = (Network(folder / f"{part}.xml", cache) for part in PARTS)
+        self._encoder = Network(folder / "encoder.xml", cache)
         self.input_shape = tuple(facts["input_shape"])
         self.vocab = {word: index for index, word in enumerate(facts["words"])}
-        self.pictures_kind, self.n_states = facts["pictures_kind"], facts["n_states"]
+        self.pictures_kind = facts["pictures_kind"]
+        in_numpy = (folder / DECODER_FILE).is_file()
+        self._steps: StepModel = (
+            NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else _Networks(folder, cache, facts["n_states"])
+        )
         self._scale, self._shift = (np.array(facts[name], dtype="float32") for name in ("scale", "shift"))
         self._reverse = facts["reverse_channels"]
 
@@ -53,14 +59,6 @@ class FastCaptioner:
         pixels = images[..., ::-1] if self._reverse else images
         return self._encoder(pixels.astype("float32") * self._scale + self._shift)[0]
 
-    def start(self, features: np.ndarray) -> list[np.ndarray]:
-        """What is remembered before the first word."""
-        return self._start(features)
-
-    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
-        """Logits of the next words, and the new state."""
-        return self._step(words.astype("int32"), *state)[: 1 + self.n_states]
-
     def generate(
         self,
         features: np.ndarray,
@@ -68,7 +66,23 @@ class FastCaptioner:
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded pictures."""
-        return generate_at_once(self, features, self.vocab, how, rng)
+        return generate_at_once(self._steps, features, self.vocab, how, rng)
+
+
+class _Networks:
+    """What writes, as two networks: one makes the first state, the other takes a step."""
+
+    def __init__(self, folder: Path, cache: Path | None, n_states: int) -> None:
+        self._start, self._step = (Network(folder / f"{part}.xml", cache) for part in ("start", "step"))
+        self.n_states = n_states
+
+    def start(self, features: np.ndarray) -> list[np.ndarray]:
+        """What is remembered before the first word."""
+        return self._start(features)
+
+    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+        """Logits of the next words, and the new state."""
+        return self._step(words.astype("int32"), *state)[: 1 + self.n_states]
 
 
 def exported_folder(model_folder: Path, data_folder: Path) -> Path:

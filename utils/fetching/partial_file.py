@@ -56,6 +56,8 @@ class PartialFile:
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             self.identity = Identity(**note["identity"])
+            if not _is_sound(note, self.identity):
+                raise ValueError("the note is damaged")
             self._start_over(note["block"], note["done"])
             reached = max((i * self.block + n for i, n in enumerate(self._done) if n), default=0)
             fits = reached <= here and len(self._done) == self._n_blocks(self.identity.size)
@@ -210,3 +212,12 @@ class PartialFile:
 def _blocks_of(size: int, block: int) -> list[int]:
     """How the first `size` bytes of a file fill blocks."""
     return [min(block, size - start) for start in range(0, size, block)]
+
+
+def _is_sound(note: dict, identity: Identity) -> bool:
+    """Whether what a note says can be: numbers of bytes where such belong, and no block with more than fit in."""
+    block, texts = note["block"], (identity.url, identity.etag or "", identity.last_modified or "")
+    numbers = [block, *note["done"], identity.size or 0]
+    if not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers) or block == 0:
+        return False
+    return all(isinstance(text, str) for text in texts) and all(number <= block for number in note["done"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from utils.errors import CourseError
 from utils.fetching.fetch import only_one
@@ -16,6 +18,7 @@ RECORD = "downloads.json"
 """In each folder of downloads: by file name its size, the time of its last change, and its checksum."""
 
 _SLICE = 1 << 22
+_CHECKSUM = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512):[0-9a-fA-F]+")
 
 
 def recorded_checksum(path: Path) -> str | None:
@@ -79,12 +82,20 @@ def checksum_of(path: Path, algorithm: str) -> str:
 
 
 def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; one that cannot be read counts as empty."""
+    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
     with suppress(CourseError):
         entries = read_json(path.with_name(RECORD))
-        if isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values()):
-            return entries
+        if isinstance(entries, dict):
+            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
     return {}
+
+
+def _is_sound(entry: Any) -> bool:
+    """Whether something is an entry of a record: with a checksum, or without any."""
+    if not isinstance(entry, dict):
+        return False
+    checksum = entry.get("checksum")
+    return checksum is None or (isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None)
 
 
 def _stamp(path: Path) -> dict[str, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from utils.errors import CourseError
 from utils.quiet import silenced_stderr
 
@@ -38,9 +40,10 @@ def open_writer(folder: Path) -> tf.summary.SummaryWriter:
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
     """Write one value under each tag, and have it on the disk when this returns."""
-    with writer.as_default(step=step):
+    # For as long as the process lives, TensorFlow keeps each Python number that became a tensor; NumPy's it does not.
+    with writer.as_default(step=np.int64(step)):
         for tag, value in values.items():
-            tf.summary.scalar(tag, value)
+            tf.summary.scalar(tag, np.float32(value))
     writer.flush()
 
 

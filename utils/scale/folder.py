@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from utils.errors import CourseError
-from utils.files import atomic_path, read_json, sha256_of, write_json
+from utils.files import atomic_folder, atomic_path, read_json, sha256_of, write_json
 from utils.model_files import check_config as check_description
 from utils.quiet import keras, silenced_stderr
 from utils.scale.model import ScaleModelConfig, build_scale_model
@@ -164,10 +162,8 @@ def copy_folder(folder: Path, copy: Path) -> None:
     if copy.exists():
         return
     find_checkpoint(folder)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=copy.parent) as partial:
-        shutil.copytree(folder, Path(partial) / copy.name)
-        os.replace(Path(partial) / copy.name, copy)
+    with atomic_folder(copy) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
 
 
 # Checkpoints

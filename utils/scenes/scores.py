@@ -7,7 +7,6 @@ can be read word by word and every claim checked.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.captions import split_sentence
+from utils.dataset_files import read_zipped
+from utils.errors import CourseError
 from utils.scenes.captions import COLOUR_WORDS, NOUNS, SIZE_WORDS
-from utils.scenes.scene import UNSEEN_PAIRS
+from utils.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES, UNSEEN_PAIRS
 
 _KIND_OF = {noun: kind for kind, nouns in NOUNS.items() for noun in nouns}
 _COLOUR_OF = {word: colour for colour, words in COLOUR_WORDS.items() for word in words}
@@ -103,18 +104,32 @@ def _related_mentions(words: Sequence[str], position: int, mentions: Sequence[Me
 
 
 def read_scene_truths(captions_zip: Path, instances_json: str) -> dict[str, SceneTruth]:
-    """Read what each scene shows from the instances JSON: file name to truth."""
-    with zipfile.ZipFile(captions_zip) as archive:
-        data = json.loads(archive.read(instances_json))
-    kinds = {category["id"]: category["name"] for category in data["categories"]}
+    """Read what each scene shows from the instances JSON: file name to truth.
+
+    Raises:
+        CourseError: if the zip cannot be read, or the JSON is not what `write_scene_dataset` writes.
+    """
+    text = read_zipped(captions_zip, instances_json)
+    try:
+        return _scene_truths(json.loads(text))
+    except Exception as error:  # JSON of another shape fails in many ways
+        raise CourseError(
+            f"{instances_json} in {captions_zip} does not say what the scenes show ({type(error).__name__}: {error}). "
+            "Remove the zip, and have the scenes drawn again: python -m utils resources"
+        ) from error
+
+
+def _scene_truths(data: dict) -> dict[str, SceneTruth]:
+    """What each scene shows, by file name, from the content of the instances JSON."""
+    kinds = {category["id"]: _known(category["name"], KINDS) for category in data["categories"]}
     kind_of = {annotation["id"]: kinds[annotation["category_id"]] for annotation in data["annotations"]}
     things: dict[int, dict[str, dict]] = {image["id"]: {} for image in data["images"]}
     for annotation in data["annotations"]:
         things[annotation["image_id"]][kind_of[annotation["id"]]] = annotation
     relations: dict[int, set] = {image["id"]: set() for image in data["images"]}
     for relation in data["relations"]:
-        triple = kind_of[relation["subject_id"]], relation["predicate"], kind_of[relation["object_id"]]
-        relations[relation["image_id"]].add(triple)
+        subject, other = (kind_of[relation[f"{end}_id"]] for end in ("subject", "object"))
+        relations[relation["image_id"]].add((subject, _known(relation["predicate"], RELATIONS), other))
     return {
         image["file_name"]: _scene_truth(image, things[image["id"]], relations[image["id"]]) for image in data["images"]
     }
@@ -124,12 +139,19 @@ def _scene_truth(image: dict, things: dict[str, dict], relations: set[tuple[str,
     """What one scene shows, from its entries in the instances JSON; `things` are annotations by kind."""
     width, height = image["width"], image["height"]
     return SceneTruth(
-        colours={kind: thing["colour"] for kind, thing in things.items()},
-        sizes={kind: thing["size"] for kind, thing in things.items()},
+        colours={kind: _known(thing["colour"], COLOURS) for kind, thing in things.items()},
+        sizes={kind: _known(thing["size"], SIZES) for kind, thing in things.items()},
         relations=frozenset(relations),
         salient=frozenset(kind for kind, thing in things.items() if thing["salient"]),
         boxes={kind: carry_box_to_crop(thing["bbox"], width, height) for kind, thing in things.items()},
     )
+
+
+def _known(value: str, values: Sequence[str]) -> str:
+    """A value that must be one of some."""
+    if value not in values:
+        raise ValueError(f"{value!r} is none of {', '.join(values)}")
+    return value
 
 
 def carry_box_to_crop(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:

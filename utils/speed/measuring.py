@@ -89,9 +89,31 @@ def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
     return operations
 
 
+def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
+    """Count the bytes that have to come from memory and go there, at least, when a Keras model runs.
+
+    Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes. What
+    fits into the processor's caches may never see the memory, so that in truth it can be less, too.
+
+    Args:
+        model: a functional model, built, without models inside.
+        examples: how many go through it at once.
+        steps: how long a sequence is where the model leaves that open.
+    """
+    numbers = sum(math.prod(weight.shape) for weight in model.weights)
+    for layer in model.layers:
+        if any("kernel" in weight.name for weight in layer.weights):
+            for tensor in [*_tensors(layer.input), *_tensors(layer.output)]:
+                numbers += examples * math.prod(steps if side is None else side for side in tensor.shape[1:])
+    return 4 * numbers
+
+
 def _positions(layer: Any) -> tuple[int | None, ...]:
     """Over how many positions a layer moves its kernels; a recurrent one reads its input word by word."""
-    if not hasattr(layer, "cell"):
-        return layer.output.shape[1:-1]
-    given = layer.input[0] if isinstance(layer.input, (list, tuple)) else layer.input  # behind it are initial states
-    return given.shape[1:-1]
+    tensors = _tensors(layer.input if hasattr(layer, "cell") else layer.output)
+    return tensors[0].shape[1:-1]
+
+
+def _tensors(given: Any) -> list[Any]:
+    """What a layer takes or gives, as a flat list: recurrent ones have states besides."""
+    return [given] if hasattr(given, "shape") else [tensor for part in given for tensor in _tensors(part)]

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from utils import speed
-from utils.decoder import build_decoder
+from utils.decoder import build_decoder, rearrange_decoder
 from utils.quiet import keras
-from utils.speed import count_operations, memory_bandwidth, peak_gflops, time_in_turns
+from utils.speed import measuring
+from utils.speed.measuring import count_bytes, count_operations, memory_bandwidth, peak_gflops, time_in_turns
 
 layers = keras.layers
 
@@ -28,12 +28,12 @@ def test_a_slow_first_call_and_one_slow_round_leave_the_median_as_it_is(monkeypa
     def way():
         clock[0] += next(durations)
 
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
     assert time_in_turns({"way": way}, rounds=3) == {"way": 2.5}
 
 
 def test_limits_come_from_the_shortest_time(monkeypatch):
-    monkeypatch.setattr(speed, "shortest_time", lambda function, rounds: 0.5)
+    monkeypatch.setattr(measuring, "shortest_time", lambda function, rounds: 0.5)
     assert peak_gflops(side=100) == pytest.approx(2 * 100**3 / 0.5 / 1e9)
     assert memory_bandwidth(megabytes=4) == pytest.approx(2 * 4e6 / 0.5 / 1e9)
 
@@ -45,7 +45,7 @@ def test_the_limits_are_those_of_a_computer():
 
 def test_the_shortest_of_some_calls_counts():
     pauses = iter([0.05, 0.01, 0.03])
-    assert 0.009 < speed.shortest_time(lambda: time.sleep(next(pauses)), rounds=3) < 0.05
+    assert 0.009 < measuring.shortest_time(lambda: time.sleep(next(pauses)), rounds=3) < 0.05
 
 
 def test_convolutions_count_each_kernel_number_at_each_position():
@@ -79,10 +79,33 @@ def test_an_lstm_that_gives_only_its_last_output_still_reads_all_words():
 
 def test_inception_v3_takes_the_published_number_of_operations():
     model = keras.applications.InceptionV3(weights=None)
-    assert sum(count_operations(model).values()) / 2e9 == pytest.approx(5.71, abs=0.05)  # billions, torchvision's documentation
+    assert sum(count_operations(model).values()) / 2e9 == pytest.approx(
+        5.71, abs=0.05
+    )  # billions, torchvision's documentation
 
 
 def test_models_inside_models_are_counted():
     inner = keras.Sequential([layers.Input((4,)), layers.Dense(2, name="dense")], name="inner")
     outer = keras.Sequential([layers.Input((4,)), inner])
     assert count_operations(outer) == {"inner/dense": 2 * 4 * 2}
+
+
+def test_bytes_are_those_of_weights_once_and_of_what_passes_through_for_each_example():
+    model = keras.Sequential([layers.Input((6, 4)), layers.Dense(5, name="dense"), layers.Activation("relu")])
+    weights, passed = 4 * 5 + 5, 6 * 4 + 6 * 5
+    assert count_bytes(model) == 4 * (weights + passed)
+    assert count_bytes(model, examples=3) == 4 * (weights + 3 * passed)
+
+
+def test_bytes_of_open_sequences_follow_the_steps():
+    model = keras.Sequential([layers.Input((None, 2)), layers.LSTM(3, return_sequences=True)])
+    more = count_bytes(model, steps=10) - count_bytes(model, steps=9)
+    assert more == 4 * (2 + 3)
+
+
+def test_one_step_of_the_decoder_counts_its_cell_once():
+    step = rearrange_decoder(build_decoder(1000, 64)).step_model
+    operations = count_operations(step)
+    assert operations["logits"] == 2 * 120 * 1000
+    assert operations["lstm_cell"] == 2 * (100 + 300) * 4 * 300
+    assert count_bytes(step, examples=2) > 4 * (1000 * (120 + 100) + 400 * 1200)

@@ -1,0 +1,63 @@
+"""Stages of the benchmark inside a notebook: the same contenders on the same work, in the notebook's own process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.__main__ import all_stages
+from benchmarks.stage import Sample, find_function
+from utils.errors import CourseError
+from utils.files import read_json
+from utils.settings import REPOSITORY, Settings
+
+RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
+"""What the benchmark found on the machine on which the course is developed."""
+
+
+def prepare_ways(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Callable[[], Sample]]:
+    """Some contenders of a stage, ready to do a repetition each.
+
+    Args:
+        settings: work is written into their folder, and is of a few seconds where their size is small.
+        stage_name: as in `python -m benchmarks`.
+        keys: of contenders that do not need a process of their own.
+
+    Returns:
+        Functions by the contenders' titles; each does all of the work once and says how much that was.
+    """
+    stage = all_stages()[stage_name]
+    folder = settings.work_folder / "speed" / stage_name
+    folder.mkdir(parents=True, exist_ok=True)
+    work = json.loads(json.dumps(stage.make_work(folder, settings.size == "small")))
+    return {stage.contender(key).title: find_function(stage.contender(key).prepare)(work) for key in keys}
+
+
+def record_table(path: Path = RECORD) -> str:
+    """What the benchmark found, as lines of text: for each stage the course and the best of its peers.
+
+    Raises:
+        CourseError: if there is no record.
+    """
+    if not path.exists():
+        raise CourseError(f"There is no {path}. Run the benchmark: python -m benchmarks --output {path.parent}")
+    record = read_json(path)
+    machine = record["machine"]
+    lines = [f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, medians", ""]
+    lines += [_line(stage) for stage in record["stages"]]
+    return "\n".join(lines)
+
+
+def _line(stage: dict[str, Any]) -> str:
+    """A stage in a line or two: its figure, and the best of what people would use instead."""
+    found = [contender for contender in stage["contenders"] if "median" in contender]
+    best = min if stage["lower_is_better"] else max
+    own = next(contender for contender in found if contender["role"] == "course")
+    peers = [contender for contender in found if contender["role"] == "peer"]
+    text = f"{stage['title']}\n    {own['median']:,.4g} {stage['unit']}"
+    if peers:
+        peer = best(peers, key=lambda contender: contender["median"])
+        text += f"; best peer {peer['median']:,.4g}, {peer['title']}; {own['median'] / peer['median']:.2f} times that"
+    return text

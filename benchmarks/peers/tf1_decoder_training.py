@@ -1,0 +1,82 @@
+"""The decoder in the style of TensorFlow 1: a graph with placeholders, `dynamic_rnn`, a session with a feed.
+
+Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, in which the cells live on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.stage import Sample
+from benchmarks.stages.decoder_training import CLIP, EPSILON, LEARNING_RATE, PAD, batches_in_order, repetition
+
+tf1 = tf.compat.v1
+
+
+def train(work: dict) -> Callable[[], Sample]:
+    """Train with a loop over the batches."""
+    graph = tf.Graph()
+    with graph.as_default():
+        feeds, cell, loss, step = build(work)
+        session = tf1.Session()
+        session.run(tf1.global_variables_initializer())
+        for variable, value in zip(cell.weights, lstm_weights(np.load(work["weights"])), strict=True):
+            variable.load(value, session)
+    batches = batches_in_order(work)
+
+    def run() -> tuple[float, list[float]]:
+        begun = time.perf_counter()
+        losses = [session.run([loss, step], dict(zip(feeds, batch, strict=True)))[0] for batch in batches]
+        return time.perf_counter() - begun, [float(value) for value in losses]
+
+    return repetition(work["steps"], run)
+
+
+def build(work: dict) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:
+    """The graph: its placeholders, its cell, whose weights are still to be set, its loss, and a step of training."""
+    weights = dict(np.load(work["weights"]))
+    embeds = tf1.placeholder(tf.float32, (None, work["features"]))
+    words, targets = (tf1.placeholder(tf.int32, (None, None)) for _ in range(2))
+    real = tf.cast(tf.not_equal(targets, PAD), tf.float32)
+    x = (embeds - weights["standardise/0"]) / np.sqrt(weights["standardise/1"])
+    state = tf.nn.elu(_dense(weights, "initial_state", tf.nn.elu(_dense(weights, "image_bottleneck", x))))
+    read = tf.nn.embedding_lookup(_variable("word_embedding", weights["word_embedding/0"]), words)
+    cell = tf1.nn.rnn_cell.BasicLSTMCell(work["units"], forget_bias=1.0)
+    lengths = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
+    start = tf1.nn.rnn_cell.LSTMStateTuple(state, state)
+    hidden, _ = tf1.nn.dynamic_rnn(cell, read, sequence_length=lengths, initial_state=start)
+    hidden = tf.reshape(hidden, (-1, work["units"]))
+    logits = _dense(weights, "logits", tf.nn.elu(_dense(weights, "logit_bottleneck", hidden)))
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.reshape(targets, (-1,)), logits=logits)
+    loss = tf.reduce_sum(losses * tf.reshape(real, (-1,))) / tf.reduce_sum(real)
+    optimizer = tf1.train.AdamOptimizer(LEARNING_RATE, epsilon=EPSILON)
+    gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+    gradients, _ = tf.clip_by_global_norm(gradients, CLIP)
+    step = optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return (embeds, words, targets), cell, loss, step
+
+
+def lstm_weights(weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of the cell: gates in the order let in, new, keep, let out, and 1 less for keep's bias."""
+
+    def in_order(matrix: np.ndarray) -> np.ndarray:
+        let_in, keep, new, let_out = np.split(matrix, 4, axis=-1)
+        return np.concatenate([let_in, new, keep, let_out], axis=-1)
+
+    keep = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), len(weights["lstm/2"]) // 4)
+    return in_order(np.concatenate([weights["lstm/0"], weights["lstm/1"]])), in_order(weights["lstm/2"] - keep)
+
+
+def _dense(weights: dict[str, np.ndarray], name: str, x: tf.Tensor) -> tf.Tensor:
+    """A layer with the weights of the start."""
+    kernel, bias = (_variable(f"{name}_{number}", weights[f"{name}/{number}"]) for number in (0, 1))
+    return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+
+
+def _variable(name: str, value: np.ndarray) -> tf.Variable:
+    return tf1.get_variable(name, initializer=tf.constant(value))

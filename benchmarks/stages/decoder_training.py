@@ -1,0 +1,224 @@
+"""Training the decoder at COCO's size: every contender starts from the same weights and sees the same batches.
+
+Captions are nobody's, with COCO's lengths: 10.5 words on average (standard deviation 2.4), at least 6, a long tail.
+Gradients never reach the norm at which they are clipped, so that it makes no difference by what norm each clips.
+
+Keras on TensorFlow puts the squares of a word vector's gradients into Adam's second moment one by one, others the
+square of their sum. At this learning rate the losses of the first steps are the same all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.stage import Contender, Goal, Sample, Stage
+
+FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120,
+        "pictures": 3000, "batch": 64, "steps": 60}  # fmt: skip
+SMALL = {"words": 90, "features": 16, "image": 12, "word": 10, "units": 30, "logit": 12,
+         "pictures": 60, "batch": 8, "steps": 12}  # fmt: skip
+MAX_LEN, LEARNING_RATE, CLIP, EPSILON = 20, 2e-4, 5.0, 1e-7
+PAD, START, END = 0, 1, 2
+CHECKED_LOSSES = 12
+CAPTIONS_EACH = 5
+
+
+def make_work(folder: Path, small: bool) -> dict:
+    """Write the start's weights (npz, by names of Keras' layers), features, captions, and the batches in order."""
+    from utils.training import RandomBatches
+
+    sizes = SMALL if small else FULL
+    rng = np.random.default_rng(0)
+    paths = {f"{name}_file": str(folder / f"{name}.npy") for name in ("features", "captions", "embeds", "sentences")}
+    work = {**sizes, **paths, "weights": str(folder / "weights.npz")}
+    features = (rng.normal(size=(sizes["pictures"], sizes["features"])) * 0.3 + 0.4).astype("float32")
+    np.save(paths["features_file"], features)
+    np.save(paths["captions_file"], draw_captions(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
+    np.savez(work["weights"], **draw_weights(sizes, features, rng))
+    batches = RandomBatches(_examples(work), _plan(work))
+    chosen = [batches[step] for step in range(sizes["steps"])]
+    np.save(paths["embeds_file"], np.stack([embeds for (embeds, _), _ in chosen]))
+    sentences = [np.concatenate([words, targets[:, -1:]], axis=1) for (_, words), targets in chosen]
+    np.save(paths["sentences_file"], np.stack(sentences))
+    return work
+
+
+def draw_captions(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
+    """Padded indices of captions, (count, MAX_LEN): words by Zipf's law as Mandelbrot bent it."""
+    lengths = 6 + np.rint(rng.gamma(3.5, 4.5 / 3.5, count)).astype(int)
+    likely = (np.arange(vocabulary - 3) + 3.0) ** -1.5
+    words = 3 + rng.choice(vocabulary - 3, size=(count, MAX_LEN), p=likely / likely.sum())
+    place = np.arange(MAX_LEN)
+    words[:, 0] = START
+    words[place == lengths[:, None] + 1] = END
+    words[place > lengths[:, None] + 1] = PAD
+    return words.astype(np.int32)
+
+
+def draw_weights(sizes: dict, features: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of `utils.decoder.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+
+    def matrix(inputs: int, outputs: int) -> np.ndarray:
+        return rng.normal(scale=inputs**-0.5, size=(inputs, outputs)).astype("float32")
+
+    units, zeros = sizes["units"], lambda count: np.zeros(count, dtype="float32")
+    forget = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), units)
+    return {
+        "standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0),
+        "image_bottleneck/0": matrix(sizes["features"], sizes["image"]), "image_bottleneck/1": zeros(sizes["image"]),
+        "initial_state/0": matrix(sizes["image"], units), "initial_state/1": zeros(units),
+        "word_embedding/0": rng.normal(scale=0.3, size=(sizes["words"], sizes["word"])).astype("float32"),
+        "lstm/0": matrix(sizes["word"], 4 * units), "lstm/1": matrix(units, 4 * units), "lstm/2": forget,
+        "logit_bottleneck/0": matrix(units, sizes["logit"]), "logit_bottleneck/1": zeros(sizes["logit"]),
+        "logits/0": matrix(sizes["logit"], sizes["words"]), "logits/1": zeros(sizes["words"]),
+    }  # fmt: skip
+
+
+def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The batches for those who have no generator: embeddings, words to read, words to predict."""
+    embeds, sentences = np.load(work["embeds_file"]), np.load(work["sentences_file"])
+    return [(part, indices[:, :-1], indices[:, 1:]) for part, indices in zip(embeds, sentences, strict=True)]
+
+
+def repetition(steps: int, run: Callable[[], tuple[float, list[float]]]) -> Callable[[], Sample]:
+    """A repetition out of a function that trains on all batches once and returns the seconds and losses.
+
+    The losses that are compared are the first ones of all, of the repetition that warms up.
+    """
+    first: list[float] = []
+
+    def repeat() -> Sample:
+        seconds, losses = run()
+        first.extend(losses[: CHECKED_LOSSES - len(first)])
+        return Sample(steps, seconds, check=list(first))
+
+    return repeat
+
+
+def course(work: dict) -> Callable[[], Sample]:
+    """As `utils.training.train_decoder` does it, batches and bookkeeping included, without the validation."""
+    return _course(work, quick=True)
+
+
+def course_plain(work: dict) -> Callable[[], Sample]:
+    """The same, as the notebooks show it: padding takes part in everything but the loss."""
+    return _course(work, quick=False)
+
+
+def _course(work: dict, quick: bool) -> Callable[[], Sample]:
+    from utils.training import EpochRecorder, RandomBatches, compile_decoder, quickened
+
+    examples, plan = _examples(work), _plan(work)
+    decoder, batches = loaded_decoder(work), RandomBatches(examples, plan)
+    batches.steps = work["steps"]
+    compile_decoder(decoder, plan, PAD, work["steps"], quick)
+    model, batches = quickened(decoder, batches, PAD) if quick else (decoder, batches)
+    batches.steps = work["steps"]
+
+    batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
+
+    def run() -> tuple[float, list[float]]:
+        watch = _stopwatch()
+        recorder = EpochRecorder(examples, plan, PAD, None, [], None)
+        recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
+        model.fit(batches, callbacks=[watch, recorder], shuffle=False, verbose=0)
+        return watch.seconds, watch.losses()
+
+    return repetition(work["steps"], run)
+
+
+def loaded_decoder(work: dict):
+    """The course's decoder with the weights of the start."""
+    from utils.decoder import build_decoder
+
+    decoder = build_decoder(*(work[name] for name in ("words", "features", "image", "word", "units", "logit")))
+    weights = np.load(work["weights"])
+    for layer in decoder.layers:
+        if f"{layer.name}/0" in weights and layer.name != "standardise":
+            layer.set_weights([weights[f"{layer.name}/{number}"] for number in range(len(layer.weights))])
+    standardise = decoder.get_layer("standardise")
+    standardise.adapt_mean.assign(weights["standardise/0"].reshape(standardise.adapt_mean.shape))
+    standardise.adapt_variance.assign(weights["standardise/1"].reshape(standardise.adapt_variance.shape))
+    standardise.finalize_state()
+    return decoder
+
+
+def _stopwatch():
+    """A callback that takes the time from an epoch's begin to its end, and the loss of each step."""
+    from utils.quiet import keras
+
+    class Stopwatch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+            self.means: list[float] = []
+            self.begun = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            if batch < CHECKED_LOSSES:
+                self.means.append(float(logs["loss"]))
+
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            self.seconds = time.perf_counter() - self.begun
+
+        def losses(self) -> list[float]:
+            """Of each of the first steps; Keras tells the mean up to each."""
+            return np.diff(np.arange(1, len(self.means) + 1) * self.means, prepend=0.0).tolist()
+
+    return Stopwatch()
+
+
+def _examples(work: dict):
+    from utils.captions import CaptionArrays
+    from utils.training import Examples
+
+    first = np.arange(0, work["pictures"] * CAPTIONS_EACH + 1, CAPTIONS_EACH)
+    return Examples(np.load(work["features_file"], mmap_mode="r"), CaptionArrays(np.load(work["captions_file"]), first))
+
+
+def _plan(work: dict):
+    from utils.training import TrainingPlan
+
+    return TrainingPlan(
+        epochs=1000, batch_size=work["batch"], learning_rate=LEARNING_RATE, max_len=MAX_LEN,
+        schedule="exponential", half_life=1e6,
+    )  # fmt: skip
+
+
+_HERE = "benchmarks.stages.decoder_training"
+STAGES = (
+    Stage(
+        name="decoder_training",
+        title="Decoder training, vocabulary 8,769, batches of 64",
+        unit="steps/s",
+        make_work=make_work,
+        contenders=(
+            Contender("course", "the course: train_decoder", f"{_HERE}:course"),
+            Contender("plain", "the course, quick=False", f"{_HERE}:course_plain"),
+            Contender("keras_fit", "Keras fit", "benchmarks.peers.keras_fit:train", role="peer"),
+            Contender(
+                "tf1", "TensorFlow 1 style", "benchmarks.peers.tf1_decoder_training:train", role="peer",
+                needs=("tf_keras",), environ={"TF_USE_LEGACY_KERAS": "1"},
+            ),
+            Contender(
+                "torch", "PyTorch", "benchmarks.peers.torch_decoder_training:train", role="peer", needs=("torch",)
+            ),
+            Contender(
+                "jax", "the course on JAX", f"{_HERE}:course", role="backend", needs=("jax",),
+                environ={"KERAS_BACKEND": "jax"},
+            ),
+            Contender(
+                "keras_torch", "the course on PyTorch", f"{_HERE}:course", role="backend", needs=("torch",),
+                environ={"KERAS_BACKEND": "torch"},
+            ),
+        ),
+        goals=(
+            Goal("course", 1.3, "1.3 x the best peer on TensorFlow", against=("tf1", "keras_fit")),
+            Goal("course", 1.0, "no slower than PyTorch", against=("torch",)),
+            Goal("course", 1.15, "1.15 x PyTorch, if it can be had", against=("torch",)),
+        ),
+        agreement=1e-3,
+    ),
+)  # fmt: skip

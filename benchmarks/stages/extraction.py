@@ -1,0 +1,249 @@
+"""Extraction: a zip of JPEGs of COCO's size in, the embeddings of InceptionV3 out; and bare networks, as the limit."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.stage import Contender, Goal, Sample, Stage
+from utils.files import atomic_path
+
+PICTURES, FEW_PICTURES = 256, 48
+"""So many are embedded in a repetition; those whom that would take a minute get fewer."""
+
+SIZE, NOISE, QUALITY = (640, 480), 26, 90
+"""Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
+
+_SMALL_PICTURES, _SMALL_SIZE = 40, (64, 48)
+_BATCH_SIZE, _CHECKED = 32, 8
+_HERE = "benchmarks.stages.extraction"
+
+
+def make_work(folder: Path, small: bool) -> dict:
+    """Draw the zips, unless they are there; small work has a tiny encoder, too."""
+    counts = {"pictures": _SMALL_PICTURES if small else PICTURES, "few": _SMALL_PICTURES if small else FEW_PICTURES}
+    size, work = _SMALL_SIZE if small else SIZE, {"folder": str(folder), "encoder": "inception_v3"}
+    for name, count in counts.items():
+        path = folder / f"{name}_{count}_{size[0]}x{size[1]}.zip"
+        if not path.exists():
+            write_zip(path, count, size)
+        work[name] = str(path)
+    if small:
+        work["encoder"] = str(write_small_encoder(folder / "small.keras"))
+    return work
+
+
+def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
+    """Write a zip of pictures: patches of many sizes over one another, which packs about as well as photographs do."""
+    rng = np.random.default_rng(0)
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for number in range(count):
+            buffer = io.BytesIO()
+            Image.fromarray(draw_picture(rng, size)).save(buffer, "JPEG", quality=QUALITY)
+            archive.writestr(f"pictures/{number:06d}.jpg", buffer.getvalue())
+
+
+def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """A picture of coloured patches, uint8 (height, width, 3)."""
+    width, height = size
+    picture = np.full((height, width, 3), 128, dtype="float32")
+    for columns, strength in ((6, 70), (24, 40), (96, 25), (width, NOISE)):
+        patches = rng.uniform(-1, 1, (3, max(2, columns * height // width), columns)).astype("float32")
+        layers = [np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.BICUBIC)) for layer in patches]
+        picture += strength * np.stack(layers, axis=-1)
+    return np.clip(picture, 0, 255).astype("uint8")
+
+
+def write_small_encoder(path: Path) -> Path:
+    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels."""
+    from utils.quiet import keras
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    steps = [layers.Input((24, 24, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=3, activation="relu")]
+    with atomic_path(path) as partial:
+        keras.Sequential(steps).save(partial)
+    return path
+
+
+def _encoder(work: dict):
+    from utils.encoder import encoder_for
+    from utils.settings import read_settings
+
+    return encoder_for(read_settings({"COURSE_DATA": work["folder"], "DATASET": "scenes", "ENCODER": work["encoder"]}))
+
+
+def _extraction(apply: Callable[[], tuple[np.ndarray, list[str]]]) -> Callable[[], Sample]:
+    """Repetitions of a function that embeds all pictures of a zip."""
+
+    def repetition() -> Sample:
+        started = time.perf_counter()
+        embeddings, names = apply()
+        return Sample(len(names), time.perf_counter() - started, check=_check(embeddings))
+
+    return repetition
+
+
+def _check(embeddings: np.ndarray) -> list[float]:
+    """The sizes of the first embeddings."""
+    return np.linalg.norm(np.asarray(embeddings[:_CHECKED], dtype="float64"), axis=1).tolist()
+
+
+def course(work: dict) -> Callable[[], Sample]:
+    """The course, to the disk, with the quickest engine; it is exported beforehand."""
+    from utils.extraction import apply_model
+    from utils.fast import encoder as fast
+
+    encoder, store = _encoder(work), Path(work["folder"]) / "embeddings.npy"
+    fast.MIN_PICTURES = 0
+    model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
+
+    def apply() -> tuple[np.ndarray, list[str]]:
+        return apply_model(
+            work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, model.batch_size, store
+        )
+
+    repetition = _extraction(apply)
+
+    def afresh() -> Sample:
+        store.unlink(missing_ok=True)
+        return repetition()
+
+    return afresh
+
+
+def prepare_pictures(work: dict) -> Callable[[], Sample]:
+    """What comes before the network, by one thread: unzip, decode, crop, resize."""
+    from utils.images import crop_and_resize, image_members, open_zip, read_member
+
+    members, side = image_members(work["pictures"]), 24 if work["encoder"] != "inception_v3" else 299
+
+    def repetition() -> Sample:
+        started = time.perf_counter()
+        with open_zip(work["pictures"]) as archive:
+            for member in members:
+                crop_and_resize(read_member(archive, member), (side, side))
+        return Sample(len(members), time.perf_counter() - started)
+
+    return repetition
+
+
+def _course_with_keras(work: dict, pictures: str) -> Callable[[], Sample]:
+    from utils.extraction import apply_model
+
+    encoder = _encoder(work)
+    preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
+    return _extraction(lambda: apply_model(work[pictures], encoder.model, preprocess, shape, _BATCH_SIZE))
+
+
+def course_with_keras(work: dict) -> Callable[[], Sample]:
+    """The course, with Keras as engine."""
+    return _course_with_keras(work, "pictures")
+
+
+def course_with_keras_few(work: dict) -> Callable[[], Sample]:
+    """The same with fewer pictures."""
+    return _course_with_keras(work, "few")
+
+
+def queue_threads(work: dict) -> Callable[[], Sample]:
+    """A thread that reads, a queue, and Keras."""
+    from benchmarks.peers.queue_threads import apply_model
+
+    encoder = _encoder(work)
+    predict, preprocess = encoder.model.predict_on_batch, encoder.preprocess_for_model
+    return _extraction(lambda: apply_model(work["pictures"], predict, preprocess, encoder.input_shape))
+
+
+def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Sample]:
+    """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
+    from utils.extraction import picture_batches
+    from utils.images import image_members, open_zip
+
+    members = image_members(work["pictures"])
+    with open_zip(work["pictures"]) as archive:
+        batches = picture_batches(
+            archive, members[:_BATCH_SIZE], encoder.preprocess_for_model, encoder.input_shape, _BATCH_SIZE
+        )
+        batch = next(batches).pictures
+        batches.close()
+    rounds = len(members) // _BATCH_SIZE
+
+    def repetition() -> Sample:
+        started = time.perf_counter()
+        results = [predict(batch) for _ in range(rounds)]
+        embeddings = [np.asarray(rows) for rows in results][0]
+        return Sample(rounds * _BATCH_SIZE, time.perf_counter() - started, check=_check(embeddings))
+
+    return repetition
+
+
+def bare_keras(work: dict) -> Callable[[], Sample]:
+    """The Keras model alone."""
+    encoder = _encoder(work)
+    return _bare(work, encoder, encoder.model.predict_on_batch)
+
+
+def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
+    """OpenVINO alone, always with enough to do."""
+    from utils.fast.encoder import NETWORK_FILE, PendingRows, export_encoder, export_folder, load_encoder_export
+    from utils.fast.engine import ParallelNetwork
+
+    encoder = _encoder(work)
+    folder = export_folder(encoder, Path(work["folder"]))
+    if load_encoder_export(encoder, folder) is None:
+        export_encoder(encoder, folder)
+    network = ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
+    return _bare(work, encoder, lambda batch: PendingRows(network.submit(batch)))
+
+
+def bare_openvino_bf16(work: dict) -> Callable[[], Sample]:
+    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
+    exact, repetition = bare_openvino(work)().check, bare_openvino(work, "bf16")
+
+    def compared() -> Sample:
+        sample = repetition()
+        off = max(abs(found / size - 1) for found, size in zip(sample.check, exact, strict=True))
+        return replace(sample, check=None, facts={"off by (1/1000)": 1000 * off})
+
+    return compared
+
+
+_STAGE = Stage(
+    name="extraction",
+    title="Extraction: InceptionV3, 299 x 299, from a zip of JPEGs",
+    unit="pictures/s",
+    make_work=make_work,
+    contenders=(
+        Contender("course", "the course: apply_model with OpenVINO", f"{_HERE}:course"),
+        Contender("keras", "the course: apply_model with Keras", f"{_HERE}:course_with_keras", "backend"),
+        Contender("queue", "a thread, a queue, Keras", f"{_HERE}:queue_threads", "peer"),
+        Contender("bare_keras", "Keras on TensorFlow, bare", f"{_HERE}:bare_keras", "limit"),
+        Contender("bare_openvino", "OpenVINO, bare", f"{_HERE}:bare_openvino", "limit", ("openvino",)),
+        Contender("bf16", "OpenVINO in bfloat16, bare", f"{_HERE}:bare_openvino_bf16", "limit", ("openvino",)),
+        Contender("prepare", "pictures only, no network, one thread", f"{_HERE}:prepare_pictures", "limit"),
+        *(
+            Contender(
+                name, f"the course with Keras on {title}", f"{_HERE}:course_with_keras_few", "backend",
+                (name,), {"KERAS_BACKEND": name},
+            )
+            for name, title in (("jax", "JAX"), ("torch", "PyTorch"))
+        ),
+    ),
+    goals=(
+        Goal("course", 0.9, "90 % of the quickest engine's bare rate in float32", ("bare_openvino", "bare_keras")),
+        Goal("course", 0.95, "95 % of it, if it can be had", ("bare_openvino", "bare_keras")),
+        Goal("course", 1.0, "no slower than TensorFlow's bare rate", ("bare_keras",)),
+        Goal("course", 1.0, "ahead of a thread and a queue", ("queue",)),
+    ),
+    agreement=1e-3,
+)  # fmt: skip
+
+STAGES = (_STAGE,)

@@ -1,0 +1,114 @@
+"""A new process until its first caption, as someone in a terminal waits for it; the file cache is warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.stage import Contender, Goal, Sample, Stage
+from utils.errors import CourseError
+from utils.files import atomic_path
+from utils.scenes.drawing import draw_crop
+from utils.scenes.scene import invent_scene
+from utils.settings import REPOSITORY
+
+MODEL = REPOSITORY / "data" / "scene_model"
+SIDE = 299
+"""Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
+
+_CHOICES = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_MIRROR")
+
+
+def make_work(folder: Path, small: bool) -> dict:
+    """A drawn picture; the model is the one that comes with the course."""
+    picture = folder / "picture.png"
+    Image.fromarray(draw_crop(invent_scene("val", 0))).resize((SIDE, SIDE)).save(picture)
+    return {"folder": str(folder.resolve()), "picture": str(picture.resolve())}
+
+
+def with_keras(work: dict) -> Callable[[], Sample]:
+    """`python -m utils caption --with-keras`: as when a model captions for the first time."""
+    return lambda: timed(["-m", "utils", "caption", "--json", "--with-keras", work["picture"]], work, caption_in_json)
+
+
+def exported(work: dict) -> Callable[[], Sample]:
+    """The same command with the quick copy, which a first call has made."""
+    command = ["-m", "utils", "caption", "--json", work["picture"]]
+    timed(command, work, caption_in_json)
+    return lambda: timed(command, work, caption_in_json)
+
+
+def plain_tensorflow(work: dict) -> Callable[[], Sample]:
+    """A script with TensorFlow and Keras alone, for the same models."""
+    encoder = Path(work["folder"]) / "encoder.keras"
+    if not encoder.exists():
+        timed(["-c", f"from {__name__} import write_encoder; write_encoder({str(encoder)!r})"], work, str)
+    command = ["-m", "benchmarks.peers.plain_tensorflow", str(encoder), str(MODEL / "decoder.keras")]
+    return lambda: timed([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
+
+
+def write_encoder(path: str) -> None:
+    """Save the encoder of the scenes with Keras."""
+    from utils.encoder import encoder_for
+    from utils.settings import read_settings
+
+    with atomic_path(path) as partial:
+        encoder_for(read_settings({})).model.save(partial)
+
+
+def caption_in_json(output: str) -> str:
+    """The caption of the only picture in what `caption --json` prints."""
+    (picture,) = json.loads(output)["pictures"]
+    return picture["caption"]
+
+
+def timed(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
+    """Run Python with these arguments in a process of its own: seconds by the clock, and of the processors.
+
+    Args:
+        read: finds what all contenders must agree on in what the process prints.
+
+    Raises:
+        CourseError: with its last words, if it fails.
+    """
+    environ = {name: value for name, value in os.environ.items() if name not in _CHOICES}
+    environ |= {"COURSE_DATA": work["folder"], "COURSE_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False
+    )
+    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise CourseError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Sample(seconds, 1, read(done.stdout), {"processor time (s)": processor})
+
+
+_HERE = "benchmarks.stages.first_caption"
+STAGES = (
+    Stage(
+        name="first_caption",
+        title="A new process until its first caption",
+        unit="s",
+        make_work=make_work,
+        contenders=(
+            Contender("keras", "the course: caption --with-keras", f"{_HERE}:with_keras"),
+            Contender("exported", "the course: caption, once exported", f"{_HERE}:exported", needs=("openvino",)),
+            Contender("plain", "TensorFlow: load_model, predict", f"{_HERE}:plain_tensorflow", role="peer"),
+        ),
+        goals=(
+            Goal("keras", ratio=6.0, text="6 s with Keras"),
+            Goal("exported", ratio=3.0, text="3 s once exported"),
+            Goal("keras", against=("plain",), ratio=1.0, text="no longer than plain TensorFlow"),
+        ),
+        lower_is_better=True,
+    ),
+)

@@ -1,0 +1,126 @@
+"""Greedy decoding, decoder only: features in, captions out; one picture after another, and many together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
+from benchmarks.stage import Contender, Goal, Sample, Stage
+from benchmarks.stages.decoder_work import MAX_LEN, make_work, numpy_decoder, vocabulary
+from utils.decoding import Decoding, Greedy
+from utils.fast.search import generate_at_once
+
+_HERE, _PEERS = "benchmarks.stages.greedy", "benchmarks.peers"
+
+
+def course_search(work: dict, how: Decoding, plain: bool = False) -> Callable:
+    """`utils.generation.generate` with the decoder of notebook 04.
+
+    Args:
+        plain: the search that notebook 05 shows, also where a quicker one finds the same.
+    """
+    from utils.decoder import build_decoder, rearrange_decoder
+    from utils.generation import generate
+
+    weights, vocab = read_work(work).weights, vocabulary(work["words"])
+    sizes = [work[name] for name in ("words", "features", "image", "word", "units", "logit")]
+    decoder = build_decoder(*sizes)
+    for layer in decoder.layers:
+        if f"{layer.name}/0" in weights:
+            layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
+    model = rearrange_decoder(decoder)
+    if plain:
+        model.known_layers = ()
+
+    def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = generate(model, features, vocab, how)
+        return found.indices[:, 0], found.log_probabilities[:, 0]
+
+    return search
+
+
+def exported_search(work: dict, how: Decoding) -> Callable:
+    """The search of an exported captioner: no framework is imported."""
+    decoder, vocab = numpy_decoder(read_work(work).weights), vocabulary(work["words"])
+
+    def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = generate_at_once(decoder, features, vocab, how)
+        return found.indices[:, 0], found.log_probabilities[:, 0]
+
+    return search
+
+
+def course_one(work: dict) -> Callable[[], Sample]:
+    """The course, one picture after another."""
+    return search_one_by_one(course_search(work, Greedy(MAX_LEN)), read_work(work).features, rounds=10)
+
+
+def exported_one(work: dict) -> Callable[[], Sample]:
+    """An exported captioner, one picture after another."""
+    return search_one_by_one(exported_search(work, Greedy(MAX_LEN)), read_work(work).features, rounds=10)
+
+
+def plain_one(work: dict) -> Callable[[], Sample]:
+    """The search that notebook 05 shows, one picture after another."""
+    return search_one_by_one(course_search(work, Greedy(MAX_LEN), plain=True), read_work(work).features, rounds=2)
+
+
+def course_many(work: dict) -> Callable[[], Sample]:
+    """The course, all pictures together."""
+    return search_all(course_search(work, Greedy(MAX_LEN)), read_work(work).features, rounds=2)
+
+
+def exported_many(work: dict) -> Callable[[], Sample]:
+    """An exported captioner, all pictures together."""
+    return search_all(exported_search(work, Greedy(MAX_LEN)), read_work(work).features, rounds=2)
+
+
+def plain_many(work: dict) -> Callable[[], Sample]:
+    """The search that notebook 05 shows, all pictures together."""
+    return search_all(course_search(work, Greedy(MAX_LEN), plain=True), read_work(work).features, rounds=2)
+
+
+PEERS = {"predict": "Keras predict per word", "tf_function": "tf.function per word", "torch": "PyTorch loop"}
+_MODULES = {"predict": "keras_predict", "tf_function": "tf_function", "torch": "torch_decoder"}
+
+
+def contenders(module: str, suffix: str) -> tuple[Contender, ...]:
+    """The course in all its forms, and its peers; their functions end alike.
+
+    Args:
+        module: where the course's functions are, "course_one" and so on.
+        suffix: how the functions end: "one", "many".
+    """
+    kind = "greedy" if module.endswith("greedy") else "beam"
+    jax, torch = ({"KERAS_BACKEND": name} for name in ("jax", "torch"))
+    return (
+        Contender("course", "the course: generate", f"{module}:course_{suffix}"),
+        Contender("exported", "the course: exported captioner", f"{module}:exported_{suffix}"),
+        Contender("plain", "the course: compiled keras.ops, as in notebook 05", f"{module}:plain_{suffix}"),
+        Contender("jax", "the same on JAX", f"{module}:plain_{suffix}", "backend", ("jax",), jax),
+        Contender("on_torch", "the same on PyTorch", f"{module}:plain_{suffix}", "backend", ("torch",), torch),
+        *(
+            Contender(key, title, f"{_PEERS}.{_MODULES[key]}:{kind}_{suffix}", "peer", ("torch",) * (key == "torch"))
+            for key, title in PEERS.items()
+        ),
+    )
+
+
+STAGES = (
+    Stage(
+        name="greedy_one", title="Greedy decoding, decoder only, one picture at a time", unit="captions/s",
+        make_work=make_work, contenders=contenders(_HERE, "one"),
+        goals=(
+            Goal("course", 2.0, "generate 2 x the best peer", tuple(PEERS)),
+            Goal("exported", 2.0, "exported 2 x the best peer", tuple(PEERS)),
+        ),
+        agreement=1e-3,
+    ),
+    Stage(
+        name="greedy_many", title="Greedy decoding, decoder only, 256 pictures", unit="captions/s",
+        make_work=make_work, contenders=contenders(_HERE, "many"),
+        goals=(Goal("course", 1.3, "1.3 x the best peer", tuple(PEERS)),), agreement=1e-3,
+    ),
+)  # fmt: skip

@@ -1,0 +1,170 @@
+"""Captions from their zip to a vocabulary and padded matrices: how fast, and in how much memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.made_captions import MEMBER, make_captions, write_captions
+from benchmarks.memory import anonymous_mb, peak_mb
+from benchmarks.stage import Contender, Goal, Sample, Stage
+from utils.files import save_pickle
+
+Prepare = Callable[[dict], dict[str, float]]
+MIN_COUNT = 5
+
+
+def make_work(folder: Path, small: bool) -> dict:
+    """As many captions as COCO has for training, small: some thousand; and some to warm up with."""
+    sizes = {"warm": (60, 300), "whole": (1_500, 7_500) if small else ()}
+    work = {}
+    for name, size in sizes.items():
+        made, part = make_captions(*size), folder / name
+        part.mkdir(exist_ok=True)
+        write_captions(made, part / "captions.zip")
+        save_pickle(made.names, part / "names.pickle")
+        work[name] = {"folder": str(part), "member": MEMBER, "captions": len(made.lengths)}
+    return work
+
+
+def course(work: dict) -> Callable[[], Sample]:
+    """What `python -m utils prepare` does."""
+    return _timed(work, _prepare_course(), _check_of_course)
+
+
+def list_of_lists(work: dict) -> Callable[[], Sample]:
+    """What is usual."""
+    return _timed(work, _prepare_lists(), _check_of_lists)
+
+
+def course_memory(work: dict) -> Callable[[], Sample]:
+    """The same, for the memory that it takes."""
+    return _weighed(work, _prepare_course(), _check_of_course)
+
+
+def list_of_lists_memory(work: dict) -> Callable[[], Sample]:
+    """The same, for the memory that it takes."""
+    return _weighed(work, _prepare_lists(), _check_of_lists)
+
+
+def _prepare_course() -> Callable[[dict], None]:
+    from utils.fast.captions import index_captions, write_caption_rows
+    from utils.files import read_pickle, write_json
+
+    def prepare(part: dict) -> None:
+        folder = Path(part["folder"])
+        names = read_pickle(folder / "names.pickle")
+        vocab, rows = index_captions(names, folder / "captions.zip", part["member"], min_count=MIN_COUNT)
+        write_json(vocab, folder / "vocabulary.json")
+        write_caption_rows(rows, folder / "captions.npz", folder / "vocabulary.json")
+
+    return prepare
+
+
+def _prepare_lists() -> Callable[[dict], tuple]:
+    from benchmarks.peers import list_of_lists as lists
+
+    def prepare(part: dict) -> tuple:
+        folder = Path(part["folder"])
+        names = lists.load_pickle(folder / "names.pickle")
+        captions = lists.read_captions(names, folder / "captions.zip", part["member"])
+        vocab = lists.generate_vocabulary(captions, MIN_COUNT)
+        indexed = lists.to_indices(captions, vocab)
+        lists.save_pickle(vocab, folder / "vocabulary.pickle")
+        lists.save_pickle(indexed, folder / "indexed.pickle")
+        for _ in lists.matrices(indexed, vocab[lists.PAD]):  # what each epoch of training asks for
+            pass
+        return vocab, indexed
+
+    return prepare
+
+
+def _timed(work: dict, prepare: Callable[[dict], object], check: Callable[[dict], list[float]]) -> Callable[[], Sample]:
+    def repeat() -> Sample:
+        begun = time.perf_counter()
+        prepare(work["whole"])
+        seconds = time.perf_counter() - begun
+        return Sample(work["whole"]["captions"], seconds, check(work["whole"]))
+
+    return repeat
+
+
+def _weighed(
+    work: dict, prepare: Callable[[dict], object], check: Callable[[dict], list[float]]
+) -> Callable[[], Sample]:
+    prepare(work["warm"])  # so that all code is in memory
+
+    def repeat() -> Sample:
+        peak, kept = peak_mb(), anonymous_mb()
+        made = prepare(work["whole"])
+        facts = {} if kept is None else {"kept afterwards (MB)": anonymous_mb() - kept}
+        above = peak_mb() - peak
+        del made
+        return Sample(above, 1, check(work["whole"]), facts)
+
+    return repeat
+
+
+def _check_of_course(part: dict) -> list[float]:
+    from utils.captions import PAD
+    from utils.files import read_arrays, read_json
+
+    folder = Path(part["folder"])
+    vocab, (matrix,) = read_json(folder / "vocabulary.json"), read_arrays(folder / "captions.npz", ("matrix",))
+    return _check(len(vocab), (matrix[row : row + 64] for row in range(0, len(matrix), 64)), vocab[PAD])
+
+
+def _check_of_lists(part: dict) -> list[float]:
+    from benchmarks.peers import list_of_lists as lists
+
+    folder = Path(part["folder"])
+    vocab, indexed = (lists.load_pickle(folder / f"{name}.pickle") for name in ("vocabulary", "indexed"))
+    return _check(len(vocab), lists.matrices(indexed, vocab[lists.PAD]), vocab[lists.PAD])
+
+
+def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
+    """Figures that change with every word of every caption: its index, its place, its batch."""
+    captions = total = 0
+    for number, matrix in enumerate(matrices):
+        captions += len(matrix)
+        weighted = (
+            (matrix.astype(np.int64) - pad) * np.arange(1, matrix.shape[1] + 1) * np.arange(1, len(matrix) + 1)[:, None]
+        )
+        total += int(weighted.sum()) * (number % 97 + 1)
+    return [float(words), float(captions), float(total)]
+
+
+_TITLES = {
+    "course": "the course: one array, a piece at a time",
+    "lists": "lists of lists, Counter, a matrix for each batch",
+}
+STAGES = (
+    Stage(
+        name="preparing",
+        title="Preparing 414,113 captions",
+        unit="captions/s",
+        make_work=make_work,
+        contenders=(
+            Contender("course", _TITLES["course"], "benchmarks.stages.preparing:course"),
+            Contender("lists", _TITLES["lists"], "benchmarks.stages.preparing:list_of_lists", role="peer"),
+        ),
+        goals=(Goal("course", against=("lists",), ratio=3.0, text="several (3) times the speed of lists of lists"),),
+    ),
+    Stage(
+        name="preparing_memory",
+        title="Preparing 414,113 captions: most memory above the imports",
+        unit="MB",
+        make_work=make_work,
+        contenders=(
+            Contender("course", _TITLES["course"], "benchmarks.stages.preparing:course_memory", fresh=True),
+            Contender(
+                "lists", _TITLES["lists"], "benchmarks.stages.preparing:list_of_lists_memory", role="peer", fresh=True
+            ),
+        ),
+        goals=(Goal("course", against=("lists",), ratio=0.1, text="a tenth of the memory of lists of lists"),),
+        lower_is_better=True,
+    ),
+)
