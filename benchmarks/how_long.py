@@ -89,7 +89,7 @@ def _cluster(rates: Rates) -> list[str]:
     hours = {name: size / rates.encode / 3600 for name, size in DATA_SETS.items()}
     rows = [
         f"| {name} | {needed:,.0f} | {time_in_words(360 * needed)} | {time_in_words(36 * needed)} "
-        f"| {needed:,.0f} × price | {needed * PRICE:,.0f} |"
+        f"| {needed:,.0f} × price | {needed * PRICE:,.2f} |"
         for name, needed in hours.items()
     ]
     return [

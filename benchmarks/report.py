@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def plot(stages: list[StageResult], path: Path) -> None:
     """A row of bars for each stage: the medians, and a line from the lowest to the highest figure."""
     import matplotlib.pyplot as plt
 
-    heights = [1.0 + 0.36 * len(found.results) for found in stages]
+    heights = [1.2 + 0.36 * len(found.results) for found in stages]
     figure, axes = plt.subplots(
         len(stages), 1, figsize=(9, sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
     )
@@ -130,7 +131,8 @@ def _draw(axis, found: StageResult) -> None:
     axis.margins(x=0.12)
     axis.spines[["top", "right"]].set_visible(False)
     better = "lower" if found.stage.lower_is_better else "higher"
-    axis.set_title(f"{found.stage.title} ({found.stage.unit}, {better} is better)", loc="left", fontsize=11)
+    title = f"{found.stage.title} ({found.stage.unit}, {better} is better)"
+    axis.set_title(textwrap.fill(title, 62), loc="left", fontsize=11)
 
 
 def write_report(machine: dict[str, Any], stages: list[StageResult], folder: Path) -> None:

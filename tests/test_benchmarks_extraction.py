@@ -28,7 +28,7 @@ def test_every_contender_of_this_process_finds_the_same(work):
         if not contender.missing() and not contender.environ:
             sample = find_function(contender.prepare)(work)()
             assert sample.amount > 0 and sample.seconds > 0
-            if contender.key != "bf16":
+            if contender.key not in ("bf16", "prepare"):  # other numbers, and none
                 checks.append(sample.check)
     assert len(checks) >= 4
     for check in checks[1:]:

@@ -54,6 +54,7 @@ def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
     return apply_model(zip_fn, model, lambda images: np.array(images, dtype="float32"), input_shape)
 
 
+@pytest.mark.full
 def test_ray_on_this_machine_leaves_the_files_of_the_course(finished_course, tmp_path):
     shutil.copytree(finished_course.environ["COURSE_DATA"], tmp_path / "data")
     settings = finished_course.settings

@@ -117,7 +117,8 @@ def _products_in_one_thread() -> Iterator[None]:
     """Have NumPy compute each product in one thread, if it can be told so.
 
     Otherwise it divides every product, however small, among all cores and waits for the last of them: thousands of
-    times a second, each for as long as another program keeps that core. Beside one, that took more than fifty times as long.
+    times a second, each for as long as another program keeps that core. Beside others, that took more than fifty
+    times as long.
     """
     libraries = _linear_algebra()
     with nullcontext() if libraries is None else libraries.limit(limits=1, user_api="blas"):
