@@ -11,6 +11,8 @@ import pytest
 from benchmark_samples import contender, stage
 
 from benchmarks.__main__ import all_stages, main
+from benchmarks.how_long import main as how_long
+from benchmarks.how_long import time_in_words
 from benchmarks.machine import describe_machine
 from benchmarks.report import number, read_record, record, table, write_report
 from benchmarks.runner import Result, StageResult, run_stage
@@ -150,3 +152,14 @@ def test_an_unknown_stage_is_named_together_with_those_that_there_are(capsys):
     message = capsys.readouterr().err
     assert "flying" in message
     assert "greedy" in message
+
+
+def test_the_page_of_arithmetic_follows_from_the_record():
+    assert how_long(["--check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(40, "40 s"), (400, "6.7 minutes"), (10_800, "3.0 hours"), (86_400 * 20, "20 days")]
+)
+def test_durations_are_told_in_the_unit_that_fits(seconds, text):
+    assert time_in_words(seconds) == text
