@@ -42,15 +42,15 @@ advanced: $(INSTALLED) ## the same, and then the advanced notebooks
 
 caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (files, folders, addresses)
 	@test -n "$$PHOTO" || { echo "Say which picture: make caption PHOTO=holiday.jpg"; exit 2; }
-	@if test -e "$$PHOTO"; then $(BIN)/python -m utils caption "$$PHOTO"; else $(BIN)/python -m utils caption $$PHOTO; fi
+	@if test -e "$$PHOTO"; then $(BIN)/say-what-you-see caption "$$PHOTO"; else $(BIN)/say-what-you-see caption $$PHOTO; fi
 
 demo: $(INSTALLED) ## caption pictures on a page in the browser, on this computer only
-	@$(BIN)/python -m utils demo
+	@$(BIN)/say-what-you-see demo
 
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
 	@test -n '$(DATASET)' || { echo "Say which photographs: make photo-model DATASET=coco|flickr8k|flickr30k|FOLDER"; exit 2; }
 	@for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
-		echo "== $$step"; $(BIN)/python -m utils $$step || exit 1; \
+		echo "== $$step"; $(BIN)/say-what-you-see $$step || exit 1; \
 	done
 	@echo "Use it: make caption PHOTO=holiday.jpg"
 
@@ -101,7 +101,7 @@ exercises: $(INSTALLED) ## make the exercise notebooks and their solutions from 
 notebooks: $(INSTALLED) lessons exercises ## execute the notebooks in place, from scratch, for committing
 	rm -rf data/scenes
 	$(BIN)/python -m tools.run_course --all --in-place
-	rm -rf data/scene_model && cp -r data/scenes/inception_v3/model data/scene_model
+	rm -rf say_what_you_see/shipped/scene_model && cp -r data/scenes/inception_v3/model say_what_you_see/shipped/scene_model
 
 clean: ## remove build/ and what the course made or downloaded under data/
 	rm -rf build

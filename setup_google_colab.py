@@ -48,7 +48,7 @@ STEPS = {
     "train": ("04_train_decoder", "model/model.json"),
     "train --control": ("04_train_decoder", "checkpoints_control/history.json"),
 }
-"""Commands of `python -m utils` that do what notebooks do: which one, and the last of the files that it leaves."""
+"""Commands of `say-what-you-see` that do what notebooks do: which one, and the last of the files that it leaves."""
 
 STEPS_BEFORE = {
     "03_prepare_captions": ("embed",),
@@ -64,7 +64,7 @@ PAUSES = (1.0, 3.0)
 
 _TIMEOUT = 60  # seconds without a byte
 _MOST_BYTES = 500_000_000  # of the unpacked course; it has less than a tenth of that
-_NEEDED = ("requirements.txt", "utils/__init__.py", "notebooks/00_start_here.ipynb")
+_NEEDED = ("requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb")
 _RUNTIME_MENU = "Runtime > Change runtime type"
 
 
@@ -241,10 +241,10 @@ def _unpack(archive: Path, folder: Path) -> Path:
 
 def _make_importable(folder: Path) -> None:
     """Put the course first where this Python, and those that it starts, look for modules."""
-    loaded = getattr(sys.modules.get("utils"), "__file__", None)
+    loaded = getattr(sys.modules.get("say_what_you_see"), "__file__", None)
     if loaded and folder not in Path(loaded).resolve().parents:
         raise SetupError(
-            f"Another module called utils is loaded ({loaded}). Rename that file, choose Runtime > Restart session, "
+            f"Another module called say_what_you_see is loaded ({loaded}). Rename that file, choose Runtime > Restart session, "
             "and run this cell again."
         )
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -402,7 +402,7 @@ def _connect_drive() -> None:
 
 def missing_steps(name: str) -> list[str]:
     """The commands of `STEPS_BEFORE` whose files are not there, for the present settings."""
-    from utils.settings import read_settings
+    from say_what_you_see.core.settings import read_settings
 
     folder = read_settings().work_folder
     return [step for step in STEPS_BEFORE.get(name, ()) if not (folder / STEPS[step][1]).exists()]
@@ -428,12 +428,12 @@ def run_steps(steps: Sequence[str]) -> None:
             f"Doing what {STEPS[step][0]} does ({step}); this takes minutes, the longest without a GPU ...", flush=True
         )
         start = time.monotonic()
-        command = [sys.executable, "-m", "utils", *step.split()]
+        command = [sys.executable, "-m", "say_what_you_see", *step.split()]
         environ = {**os.environ, "COURSE_PROGRESS": "off"}
         result = subprocess.run(command, cwd=course_folder(), env=environ, capture_output=True, text=True)
         if result.returncode:
             said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
-            raise SetupError(f"`python -m utils {step}` failed. It says:\n{said}")
+            raise SetupError(f"`say-what-you-see {step}` failed. It says:\n{said}")
         _say("OK", f"{result.stdout.strip().splitlines()[-1]} ({time.monotonic() - start:.0f} s)")
 
 

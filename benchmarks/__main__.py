@@ -12,8 +12,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import describe, read_record, table, write_report
 from benchmarks.runner import run_stage
 from benchmarks.stage import Stage
-from utils.commands.options import count
-from utils.errors import CourseError
+from say_what_you_see.commands.options import count
+from say_what_you_see.core.errors import CourseError
 
 _MODULES = (
     "extraction",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lesson import RECORD
-from utils.errors import CourseError
-from utils.files import atomic_path, read_json
-from utils.settings import REPOSITORY
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path, read_json
+from say_what_you_see.core.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "how_long.md"
 

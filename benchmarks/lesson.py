@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.__main__ import all_stages
 from benchmarks.stage import Sample, find_function
-from utils.errors import CourseError
-from utils.files import read_json
-from utils.settings import REPOSITORY, Settings
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.settings import REPOSITORY, Settings
 
 RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
 """What the benchmark found on the machine on which the course is developed."""

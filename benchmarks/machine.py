@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from utils.speed.measuring import memory_bandwidth, peak_gflops
+from say_what_you_see.evaluation.speed import memory_bandwidth, peak_gflops
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "openvino", "jax", "torch", "numpy", "ray")
 

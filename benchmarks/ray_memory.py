@@ -1,4 +1,4 @@
-"""Memory of `python -m utils embed --engine ray` over time, for 1,000 to 100,000 pictures.
+"""Memory of `say-what-you-see embed --engine ray` over time, for 1,000 to 100,000 pictures.
 
 `python -m benchmarks.ray_memory` draws the pictures (32 x 32 JPEGs in tar shards), embeds them with a tiny encoder,
 each number of them in a run of its own, and adds up every half second what the processes of the run hold in memory: the
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from utils.files import write_json
-from utils.progress import progress
-from utils.settings import REPOSITORY
+from say_what_you_see.core.files import write_json
+from say_what_you_see.core.progress import progress
+from say_what_you_see.core.settings import REPOSITORY
 
 COUNTS = (1000, 10_000, 100_000)
 TAR_PICTURES = 250  # so that the smallest run has as many readers at work as the largest
@@ -54,7 +54,7 @@ def draw_shards(folder: Path, count: int) -> list[Path]:
 
 def write_encoder(path: Path, features: int) -> None:
     """An encoder of hardly any work, with as many features as InceptionV3."""
-    from utils.quiet import keras
+    from say_what_you_see.core.backend import keras
 
     pictures = keras.layers.Input((SIDE, SIDE, 3))
     x = keras.layers.Conv2D(features, 8, strides=8)(pictures)
@@ -63,7 +63,7 @@ def write_encoder(path: Path, features: int) -> None:
 
 def measure(sources: Path, encoder: Path, output: Path, batch_size: int) -> dict:
     """Embed pictures, watching memory; returns seconds, pictures and samples (seconds, then bytes by kind)."""
-    command = [sys.executable, "-m", "utils", "embed", "--engine", "ray", "--encoder", str(encoder),
+    command = [sys.executable, "-m", "say_what_you_see", "embed", "--engine", "ray", "--encoder", str(encoder),
                "--input", str(sources), "--output", str(output), "--batch-size", str(batch_size)]  # fmt: skip
     environ = {**os.environ, "COURSE_PROGRESS": "off"}
     started, samples, first_shard = time.perf_counter(), [], None

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.runner import Result, StageResult
 from benchmarks.stage import Sample, Stage
-from utils.files import atomic_path, read_json, write_json
+from say_what_you_see.core.files import atomic_path, read_json, write_json
 
 _ROLES = {"course": "course", "backend": "course, other backend", "peer": "peer", "limit": "limit"}
 _COLOURS = {"course": "#0072B2", "backend": "#56B4E9", "peer": "#E69F00", "limit": "#595959"}

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.stage import Contender, Goal, Sample, Stage, agree
-from utils.errors import CourseError
-from utils.files import write_json
-from utils.progress import progress
-from utils.settings import REPOSITORY
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import write_json
+from say_what_you_see.core.progress import progress
+from say_what_you_see.core.settings import REPOSITORY
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TENSORFLOW_ONLY = ("test_scale_*.py", "test_record*.py", "test_hostile_models.py", "test_hostile_texts.py")
-"""Modules of tests that import `utils.scale`, which runs on no other backend."""
+"""Modules of tests that import `say_what_you_see.training.scale`, which runs on no other backend."""
 
 ON_EVERY_BACKEND = {
     "test_beam_tree", "test_course", "test_decoder", "test_exercise_compare", "test_generation", "test_training",
@@ -43,7 +43,7 @@ def pytest_configure():
 
 def pytest_pycollect_makemodule(module_path: Path, parent):
     if any(module_path.match(pattern) for pattern in TENSORFLOW_ONLY):
-        from utils.quiet import keras
+        from say_what_you_see.core.backend import keras
 
         if keras.config.backend() != "tensorflow":
             return NeedsTensorFlow.from_parent(parent, path=module_path)
@@ -72,7 +72,7 @@ class FinishedCourse:
 
     @property
     def settings(self):
-        from utils.settings import read_settings
+        from say_what_you_see.core.settings import read_settings
 
         return read_settings(self.environ)
 
@@ -88,7 +88,7 @@ def no_bars():
 @pytest.fixture(scope="session")
 def records(finished_course) -> Path:
     """Records of the scenes of the finished course; read only."""
-    from utils.scale.records import write_records
+    from say_what_you_see.training.scale.records import write_records
 
     return write_records(finished_course.settings, shards={"train": 3, "val": 2}).folder
 
@@ -97,7 +97,7 @@ def records(finished_course) -> Path:
 def finished_course(tmp_path_factory) -> FinishedCourse:
     from caption_samples import write_tiny_encoder
 
-    from utils.commands.main import main
+    from say_what_you_see.commands.main import main
 
     folder = tmp_path_factory.mktemp("course")
     environ = {
@@ -131,7 +131,8 @@ def publish(tmp_path, monkeypatch):
     """A folder, and a function that lets the table of resources point at the small files in it, on this machine."""
     from resource_samples import published_table, serve_folder
 
-    from utils import datasets, downloads, flickr, karpathy
+    from say_what_you_see.data import datasets, flickr, karpathy
+    from say_what_you_see.data import resources as downloads
 
     monkeypatch.setattr(downloads, "PAUSES", ())
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

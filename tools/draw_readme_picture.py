@@ -9,12 +9,12 @@ import textwrap
 
 import matplotlib.pyplot as plt
 
-from utils.captioner import generate_caption, load_captioner
-from utils.course import load_embeddings
-from utils.datasets import get_dataset
-from utils.examples import read_pictures
-from utils.files import atomic_path
-from utils.settings import REPOSITORY, read_settings
+from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.settings import REPOSITORY, read_settings
+from say_what_you_see.course.decoder import load_embeddings
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.serving.captioner import generate_caption, load_captioner
+from utils.pictures import read_pictures
 
 SCENES = (5, 7, 8)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from say_what_you_see.core.errors import CourseError
 from tools.include_lessons import names_in
-from utils.errors import CourseError
 
 POINTS = {"easy": 1, "medium": 2, "hard": 3}
 """What nbgrader gives for an exercise of each difficulty."""
@@ -187,7 +187,7 @@ def check_cell(exercise: ExerciseCell) -> NotebookNode:
     grading = {"grade": True, "points": POINTS[exercise.difficulty], "locked": True, "solution": False}
     metadata = {"nbgrader": _grading(f"check_{exercise.grade_id}", grading)}
     return _code(
-        f"check-{exercise.number}", f"from utils.checks import check\n\ncheck({', '.join(exercise.names)})", metadata
+        f"check-{exercise.number}", f"from utils.check import check\n\ncheck({', '.join(exercise.names)})", metadata
     )
 
 
@@ -215,7 +215,7 @@ def _code(name: str, source: str, metadata: dict | None = None) -> NotebookNode:
 def progress_cells(notebook: str) -> list[NotebookNode]:
     """Heading and cell that show how far the learner is."""
     text = "## How far you are\n\nWhat was right once stays done, also when you come back tomorrow."
-    code = f'from utils.checks import show_progress\n\nshow_progress("{notebook}")'
+    code = f'from utils.check import show_progress\n\nshow_progress("{notebook}")'
     return [_markdown("exercises-progress", text), _code("exercises-progress-list", code)]
 
 

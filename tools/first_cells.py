@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from nbformat import NotebookNode
 
 import setup_google_colab
+from say_what_you_see.core.errors import CourseError
 from tools.notebooks import REPOSITORY, find_notebooks, read_notebook, write_notebook
 from tools.upkeep import check_parser, write_or_check
-from utils.errors import CourseError
 
 BADGE_PICTURE = "https://colab.research.google.com/assets/colab-badge.svg"
 """What a badge shows."""
@@ -28,7 +28,8 @@ _TITLE = re.compile(r"\A(# [^\n]+)\n*")
 _SOURCE = """\
 import sys
 
-if "google.colab" in sys.modules:  # everywhere else this cell does nothing
+sys.path.insert(0, "{up}")  # where utils/ is
+if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
     from pathlib import Path
     from urllib.request import urlopen
 
@@ -53,9 +54,10 @@ def badge(path: str | PurePosixPath) -> str:
     return f"[![Open in Colab]({BADGE_PICTURE})](https://colab.research.google.com/github/{place})"
 
 
-def first_cell_source(name: str) -> str:
-    """The source of the first code cell of a notebook, such as "04_train_decoder"."""
-    return _SOURCE.format(url=setup_google_colab.RAW_URL, name=name)
+def first_cell_source(path: PurePosixPath) -> str:
+    """The source of the first code cell of a notebook, such as "notebooks/04_train_decoder.ipynb"."""
+    up = "/".join([".."] * (len(path.parents) - 1))
+    return _SOURCE.format(up=up, url=setup_google_colab.RAW_URL, name=path.stem)
 
 
 def without_badge(text: str) -> str:
@@ -84,7 +86,7 @@ def stale_parts(notebook: NotebookNode, path: PurePosixPath) -> dict[int, str]:
     line = badge(path)
     right = {
         0: _TITLE.sub(lambda match: f"{match[1]}\n\n{line}\n\n", without_badge(title)).rstrip("\n"),
-        position: first_cell_source(path.stem),
+        position: first_cell_source(path),
     }
     return {place: source for place, source in right.items() if notebook.cells[place].source != source}
 

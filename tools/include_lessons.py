@@ -1,6 +1,6 @@
 """Keep the lesson code in the notebooks the same as in the modules: `python -m tools.include_lessons`.
 
-A code cell whose metadata says `{"include": "utils.captions.split_sentence"}`, or a list of such
+A code cell whose metadata says `{"include": "say_what_you_see.language.captions.split_sentence"}`, or a list of such
 names, gets as its source what stands in the module under these names. The modules are read, not
 imported. With `--check` nothing is written: cells that differ are listed, and the exit status is 1.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from say_what_you_see.core.errors import CourseError
 from tools.notebooks import NOTEBOOKS, REPOSITORY, find_notebooks, read_notebook, write_notebook
 from tools.upkeep import check_parser, write_or_check
-from utils.errors import CourseError
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -41,7 +41,7 @@ class Piece:
 
 
 def find_piece(name: str, root: Path = REPOSITORY) -> Piece:
-    """Find the definition that a dotted name stands for, such as "utils.captions.split_sentence".
+    """Find the definition that a dotted name stands for, such as "say_what_you_see.language.captions.split_sentence".
 
     Decorators, docstrings and comments belong to it. A text below a constant does not: as the
     last line of a cell, Jupyter would print it.

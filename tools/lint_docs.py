@@ -22,8 +22,8 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from say_what_you_see.core.errors import CourseError
 from tools.notebooks import REPOSITORY, read_notebook
-from utils.errors import CourseError
 
 TEXTS = ("*.md", "docs/**/*.md", "notebooks/**/*.md", "notebooks/**/*.ipynb", "instructors/**/*.md",
          "instructors/**/*.ipynb", "docker/**/*.md", ".github/**/*.md")  # fmt: skip

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from say_what_you_see.core.errors import CourseError
 from tools.include_lessons import names_in
 from tools.notebooks import NOTEBOOKS, REPOSITORY, code_cells, find_notebooks, read_notebook, tags_of
-from utils.errors import CourseError
 
 LARGEST_FILE = 500_000
 """Size of a notebook in bytes that it must stay below."""

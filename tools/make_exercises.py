@@ -1,6 +1,6 @@
 """Make the exercise notebooks from the lessons: `python -m tools.make_exercises`.
 
-A cell of a lesson becomes an exercise by its metadata, as in `{"include": "utils.captions.split_sentence",
+A cell of a lesson becomes an exercise by its metadata, as in `{"include": "say_what_you_see.language.captions.split_sentence",
 "exercise": {"minutes": 5, "difficulty": "easy", "task": "...", "hints": ["..."]}}`. Learners get the function
 without its body (`notebooks/exercises/`), instructors get it with the body between nbgrader's marks
 (`instructors/solutions/`). The same lessons give the same bytes. With `--check` nothing is written: what
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path
 from tools.exercise_cells import (
     ExerciseCell,
     check_cell,
@@ -33,8 +35,6 @@ from tools.exercise_cells import (
 from tools.lint_notebooks import COMPARED
 from tools.notebooks import REPOSITORY, find_notebooks, normalise, notebook_text, read_notebook
 from tools.upkeep import check_parser, write_or_check
-from utils.errors import CourseError
-from utils.files import atomic_path
 
 LEARNERS = Path("notebooks", "exercises")
 """Where the copies for learners go, in the repository."""

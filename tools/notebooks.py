@@ -8,8 +8,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from utils.errors import CourseError
-from utils.files import atomic_path
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 """The folder that holds the course."""

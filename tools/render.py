@@ -23,9 +23,9 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
+from say_what_you_see.core.files import atomic_path
 from tools.first_cells import without_badge
 from tools.notebooks import code_cells
-from utils.files import atomic_path
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NOTEBOOK_LINK = re.compile(r'(href="(?:\./)?[0-9]{2}_\w+)\.ipynb(?=["#])')

@@ -22,6 +22,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.settings import DATASETS, Settings, read_settings
+from say_what_you_see.core.text import visible
 from tools.notebooks import (
     NOTEBOOKS,
     REPOSITORY,
@@ -33,10 +37,6 @@ from tools.notebooks import (
     write_notebook,
 )
 from tools.render import NotebookFailed, execute_notebook, peak_memory, write_page
-from utils.errors import CourseError
-from utils.files import read_json, write_json
-from utils.settings import DATASETS, Settings, read_settings
-from utils.texts import visible
 
 BUILD = REPOSITORY / "build"
 """Where executed copies and pages go."""
@@ -238,7 +238,10 @@ def _text_print(notebook: NotebookNode) -> str:
 
 def _inputs(settings: Settings) -> dict[str, Any]:
     """What the outputs depend on beside the notebooks: settings, our code, our weights, the user's files."""
-    sources = [*sorted((REPOSITORY / "utils").rglob("*.py")), *sorted((REPOSITORY / "data").glob("*.h5"))]
+    sources = [
+        *sorted((REPOSITORY / "say_what_you_see").rglob("*.py")),
+        *sorted((REPOSITORY / "say_what_you_see" / "shipped").glob("*.h5")),
+    ]
     inputs = {str(path.relative_to(REPOSITORY)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
     given = [Path(settings.dataset)] if settings.dataset not in DATASETS else []
     given += [Path(settings.encoder)] if settings.encoder.endswith(".keras") else []

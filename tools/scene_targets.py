@@ -11,7 +11,7 @@ import itertools
 
 import numpy as np
 
-from utils.scenes.scene import COLOURS, CROP_SIDE, KINDS, PLACES, Scene, Thing, relations_between
+from say_what_you_see.data.scenes.scene import COLOURS, CROP_SIDE, KINDS, PLACES, Scene, Thing, relations_between
 
 UNKNOWN = -1.0
 POSITION_THRESHOLDS = (0.3, 0.45, 0.6, 0.75)

@@ -26,14 +26,14 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.progress import progress
+from say_what_you_see.core.settings import REPOSITORY
+from say_what_you_see.data.scenes.drawing import draw_crop
+from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, invent_scene
+from say_what_you_see.vision.encoders import SCENE_WEIGHTS
 from tools.scene_targets import TARGET_NAMES, UNKNOWN, crop_targets, random_crop_corner, scene_targets
-from utils.encoder import SCENE_WEIGHTS
-from utils.files import atomic_path
-from utils.progress import progress
-from utils.quiet import keras
-from utils.scenes.drawing import draw_crop
-from utils.scenes.scene import CROP_SIDE, Scene, invent_scene
-from utils.settings import REPOSITORY
 
 SCENE_SEED = 1_000
 """Scenes of another seed than the course's own: the encoder never sees its pictures."""

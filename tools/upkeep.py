@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from utils.errors import CourseError
+from say_what_you_see.core.errors import CourseError
 
 
 def check_parser(name: str, description: str | None, what: str) -> argparse.ArgumentParser:

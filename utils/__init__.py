@@ -1,3 +1,1 @@
-"""Say What You See: the modules behind the notebooks of the course."""
-
-__version__ = "0.1.0"
+"""What the notebooks need and a lesson is not: pictures, plots, the check of exercises, the widget."""

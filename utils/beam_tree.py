@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 
-from utils.captions import END, START, invert_vocabulary
-from utils.generation import NextWordModel, special_tokens
+from say_what_you_see.decoding.generation import NextWordModel, special_tokens
+from say_what_you_see.language.captions import END, START, invert_vocabulary
 from utils.plots import BLUE, GREY, ORANGE, show_figure
 
 

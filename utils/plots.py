@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
-from utils.texts import visible
+from say_what_you_see.core.text import visible
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
 """Colours of Okabe and Ito's palette, and a grey so dark that nobody takes it for the green."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from utils.quiet import keras
+from benchmarks.decoder_work import load_weights
+from say_what_you_see.core.backend import keras
 
 layers = keras.layers
 
@@ -23,7 +24,5 @@ def step_models(weights: dict[str, np.ndarray]) -> tuple[keras.Model, keras.Mode
     squeezed = layers.Dense(logit, activation="elu", name="logit_bottleneck")(hidden)
     logits = layers.Dense(vocabulary, name="logits")(squeezed)
     start, step = keras.Model(features, [state, state]), keras.Model([words, h, c], [logits, new_h, new_c])
-    for layer in [*start.layers, *step.layers]:
-        if layer.weights:
-            layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
+    load_weights([*start.layers, *step.layers], weights)
     return start, step

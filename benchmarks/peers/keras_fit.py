@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.decoder_work import load_weights
 from benchmarks.stage import Sample
 from benchmarks.stages.decoder_training import (
     CHECKED_LOSSES,
@@ -21,7 +22,7 @@ from benchmarks.stages.decoder_training import (
 
 def train(work: dict) -> Callable[[], Sample]:
     """Train with `fit` on arrays."""
-    from utils.quiet import keras
+    from say_what_you_see.core.backend import keras
 
     model = build(work)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
@@ -43,7 +44,7 @@ def train(work: dict) -> Callable[[], Sample]:
 
 def build(work: dict):
     """The model, with the weights of the start."""
-    from utils.quiet import keras
+    from say_what_you_see.core.backend import keras
 
     layers, weights = keras.layers, np.load(work["weights"])
     embeds, words = layers.Input((work["features"],)), layers.Input((None,), dtype="int32")
@@ -55,7 +56,5 @@ def build(work: dict):
     x = layers.LSTM(work["units"], return_sequences=True, name="lstm")(x, initial_state=[state, state])
     x = layers.Dense(work["logit"], activation="elu", name="logit_bottleneck")(x)
     model = keras.Model([embeds, words], layers.Dense(work["words"], name="logits")(x))
-    for layer in model.layers:
-        if layer.name != "standardise" and layer.weights:
-            layer.set_weights([weights[f"{layer.name}/{number}"] for number in range(len(layer.weights))])
+    load_weights(model.layers, weights)
     return model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.images import crop_and_preprocess, decode_image_from_buf
+from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
 BATCH_SIZE, QUEUE_SIZE = 32, 128
 _END = None

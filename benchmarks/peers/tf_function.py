@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.decoder_work import BEAMS, MAX_LEN
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.peers.keras_decoder import step_models
 from benchmarks.stage import Sample
-from benchmarks.stages.decoder_work import BEAMS, MAX_LEN
-from utils.decoding import SpecialTokens
+from say_what_you_see.decoding.decoding import SpecialTokens
 
 NEVER = -1e9
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.decoder_work import BEAMS, MAX_LEN
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.stage import Sample
-from benchmarks.stages.decoder_work import BEAMS, MAX_LEN
-from utils.decoding import SpecialTokens
+from say_what_you_see.decoding.decoding import SpecialTokens
 
 NEVER = -1e9
 

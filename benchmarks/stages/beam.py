@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.decoder_work import BEAMS, MAX_LEN, make_work
 from benchmarks.peers.decoding import read_work, search_all
 from benchmarks.stage import Goal, Sample, Stage
-from benchmarks.stages.decoder_work import BEAMS, MAX_LEN, make_work
 from benchmarks.stages.greedy import PEERS, contenders, course_search, exported_search
-from utils.decoding import BeamSearch
+from say_what_you_see.decoding.decoding import BeamSearch
 
 _HERE, _HOW = "benchmarks.stages.beam", BeamSearch(BEAMS, max_len=MAX_LEN)
 

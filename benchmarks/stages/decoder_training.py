@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.decoder_work import course_decoder
 from benchmarks.stage import Contender, Goal, Sample, Stage
 
 FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120,
@@ -29,7 +30,7 @@ CAPTIONS_EACH = 5
 
 def make_work(folder: Path, small: bool) -> dict:
     """Write the start's weights (npz, by names of Keras' layers), features, captions, and the batches in order."""
-    from utils.training import RandomBatches
+    from say_what_you_see.training.loop import RandomBatches
 
     sizes = SMALL if small else FULL
     rng = np.random.default_rng(0)
@@ -60,7 +61,7 @@ def draw_captions(count: int, vocabulary: int, rng: np.random.Generator) -> np.n
 
 
 def draw_weights(sizes: dict, features: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of `utils.decoder.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+    """Weights of `say_what_you_see.models.bottleneck_lstm.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
 
     def matrix(inputs: int, outputs: int) -> np.ndarray:
         return rng.normal(scale=inputs**-0.5, size=(inputs, outputs)).astype("float32")
@@ -100,7 +101,7 @@ def repetition(steps: int, run: Callable[[], tuple[float, list[float]]]) -> Call
 
 
 def course(work: dict) -> Callable[[], Sample]:
-    """As `utils.training.train_decoder` does it, batches and bookkeeping included, without the validation."""
+    """As `say_what_you_see.training.loop.train_decoder` does it, batches and bookkeeping included, without the validation."""
     return _course(work, quick=True)
 
 
@@ -110,7 +111,7 @@ def course_plain(work: dict) -> Callable[[], Sample]:
 
 
 def _course(work: dict, quick: bool) -> Callable[[], Sample]:
-    from utils.training import EpochRecorder, RandomBatches, compile_decoder, quickened
+    from say_what_you_see.training.loop import EpochRecorder, RandomBatches, compile_decoder, quickened
 
     examples, plan = _examples(work), _plan(work)
     decoder, batches = loaded_decoder(work), RandomBatches(examples, plan)
@@ -133,13 +134,8 @@ def _course(work: dict, quick: bool) -> Callable[[], Sample]:
 
 def loaded_decoder(work: dict):
     """The course's decoder with the weights of the start."""
-    from utils.decoder import build_decoder
-
-    decoder = build_decoder(*(work[name] for name in ("words", "features", "image", "word", "units", "logit")))
     weights = np.load(work["weights"])
-    for layer in decoder.layers:
-        if f"{layer.name}/0" in weights and layer.name != "standardise":
-            layer.set_weights([weights[f"{layer.name}/{number}"] for number in range(len(layer.weights))])
+    decoder = course_decoder(work, weights)
     standardise = decoder.get_layer("standardise")
     standardise.adapt_mean.assign(weights["standardise/0"].reshape(standardise.adapt_mean.shape))
     standardise.adapt_variance.assign(weights["standardise/1"].reshape(standardise.adapt_variance.shape))
@@ -149,7 +145,7 @@ def loaded_decoder(work: dict):
 
 def _stopwatch():
     """A callback that takes the time from an epoch's begin to its end, and the loss of each step."""
-    from utils.quiet import keras
+    from say_what_you_see.core.backend import keras
 
     class Stopwatch(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -171,15 +167,15 @@ def _stopwatch():
 
 
 def _examples(work: dict):
-    from utils.captions import CaptionArrays
-    from utils.training import Examples
+    from say_what_you_see.language.captions import CaptionArrays
+    from say_what_you_see.training.loop import Examples
 
     first = np.arange(0, work["pictures"] * CAPTIONS_EACH + 1, CAPTIONS_EACH)
     return Examples(np.load(work["features_file"], mmap_mode="r"), CaptionArrays(np.load(work["captions_file"]), first))
 
 
 def _plan(work: dict):
-    from utils.training import TrainingPlan
+    from say_what_you_see.training.loop import TrainingPlan
 
     return TrainingPlan(
         epochs=1000, batch_size=work["batch"], learning_rate=LEARNING_RATE, max_len=MAX_LEN,

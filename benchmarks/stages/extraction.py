@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from utils.files import atomic_path
+from say_what_you_see.core.files import atomic_path
 
 PICTURES, FEW_PICTURES = 256, 48
 """So many are embedded in a repetition; those whom that would take a minute get fewer."""
@@ -63,7 +63,7 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 def write_small_encoder(path: Path) -> Path:
     """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels."""
-    from utils.quiet import keras
+    from say_what_you_see.core.backend import keras
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -74,8 +74,8 @@ def write_small_encoder(path: Path) -> Path:
 
 
 def _encoder(work: dict):
-    from utils.encoder import encoder_for
-    from utils.settings import read_settings
+    from say_what_you_see.core.settings import read_settings
+    from say_what_you_see.vision.encoders import encoder_for
 
     return encoder_for(read_settings({"COURSE_DATA": work["folder"], "DATASET": "scenes", "ENCODER": work["encoder"]}))
 
@@ -98,8 +98,8 @@ def _check(embeddings: np.ndarray) -> list[float]:
 
 def course(work: dict) -> Callable[[], Sample]:
     """The course, to the disk, with the quickest engine; it is exported beforehand."""
-    from utils.extraction import apply_model
-    from utils.fast import encoder as fast
+    from say_what_you_see.vision import fast_encoder as fast
+    from say_what_you_see.vision.extraction import apply_model
 
     encoder, store = _encoder(work), Path(work["folder"]) / "embeddings.npy"
     fast.MIN_PICTURES = 0
@@ -121,7 +121,8 @@ def course(work: dict) -> Callable[[], Sample]:
 
 def prepare_pictures(work: dict) -> Callable[[], Sample]:
     """What comes before the network, by one thread: unzip, decode, crop, resize."""
-    from utils.images import crop_and_resize, image_members, open_zip, read_member
+    from say_what_you_see.data.archives import image_members, open_zip, read_member
+    from say_what_you_see.vision.pictures import crop_and_resize
 
     members, side = image_members(work["pictures"]), 24 if work["encoder"] != "inception_v3" else 299
 
@@ -136,7 +137,7 @@ def prepare_pictures(work: dict) -> Callable[[], Sample]:
 
 
 def _course_with_keras(work: dict, pictures: str) -> Callable[[], Sample]:
-    from utils.extraction import apply_model
+    from say_what_you_see.vision.extraction import apply_model
 
     encoder = _encoder(work)
     preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
@@ -164,8 +165,8 @@ def queue_threads(work: dict) -> Callable[[], Sample]:
 
 def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Sample]:
     """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
-    from utils.extraction import picture_batches
-    from utils.images import image_members, open_zip
+    from say_what_you_see.data.archives import image_members, open_zip
+    from say_what_you_see.vision.extraction import picture_batches
 
     members = image_members(work["pictures"])
     with open_zip(work["pictures"]) as archive:
@@ -193,8 +194,14 @@ def bare_keras(work: dict) -> Callable[[], Sample]:
 
 def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
     """OpenVINO alone, always with enough to do."""
-    from utils.fast.encoder import NETWORK_FILE, PendingRows, export_encoder, export_folder, load_encoder_export
-    from utils.fast.engine import ParallelNetwork
+    from say_what_you_see.vision.fast_encoder import (
+        NETWORK_FILE,
+        PendingRows,
+        export_encoder,
+        export_folder,
+        load_encoder_export,
+    )
+    from say_what_you_see.vision.openvino import ParallelNetwork
 
     encoder = _encoder(work)
     folder = export_folder(encoder, Path(work["folder"]))

@@ -14,13 +14,13 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from utils.errors import CourseError
-from utils.files import atomic_path
-from utils.scenes.drawing import draw_crop
-from utils.scenes.scene import invent_scene
-from utils.settings import REPOSITORY
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.settings import REPOSITORY, SHIPPED
+from say_what_you_see.data.scenes.drawing import draw_crop
+from say_what_you_see.data.scenes.scene import invent_scene
 
-MODEL = REPOSITORY / "data" / "scene_model"
+MODEL = SHIPPED / "scene_model"
 SIDE = 299
 """Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
 
@@ -35,13 +35,15 @@ def make_work(folder: Path, small: bool) -> dict:
 
 
 def with_keras(work: dict) -> Callable[[], Sample]:
-    """`python -m utils caption --with-keras`: as when a model captions for the first time."""
-    return lambda: timed(["-m", "utils", "caption", "--json", "--with-keras", work["picture"]], work, caption_in_json)
+    """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
+    return lambda: timed(
+        ["-m", "say_what_you_see", "caption", "--json", "--with-keras", work["picture"]], work, caption_in_json
+    )
 
 
 def exported(work: dict) -> Callable[[], Sample]:
     """The same command with the quick copy, which a first call has made."""
-    command = ["-m", "utils", "caption", "--json", work["picture"]]
+    command = ["-m", "say_what_you_see", "caption", "--json", work["picture"]]
     timed(command, work, caption_in_json)
     return lambda: timed(command, work, caption_in_json)
 
@@ -57,8 +59,8 @@ def plain_tensorflow(work: dict) -> Callable[[], Sample]:
 
 def write_encoder(path: str) -> None:
     """Save the encoder of the scenes with Keras."""
-    from utils.encoder import encoder_for
-    from utils.settings import read_settings
+    from say_what_you_see.core.settings import read_settings
+    from say_what_you_see.vision.encoders import encoder_for
 
     with atomic_path(path) as partial:
         encoder_for(read_settings({})).model.save(partial)

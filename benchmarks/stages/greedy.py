@@ -6,31 +6,26 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks.decoder_work import MAX_LEN, course_decoder, make_work, numpy_decoder, vocabulary
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from benchmarks.stages.decoder_work import MAX_LEN, make_work, numpy_decoder, vocabulary
-from utils.decoding import Decoding, Greedy
-from utils.fast.search import generate_at_once
+from say_what_you_see.decoding.decoding import Decoding, Greedy
+from say_what_you_see.decoding.search import generate_at_once
 
 _HERE, _PEERS = "benchmarks.stages.greedy", "benchmarks.peers"
 
 
 def course_search(work: dict, how: Decoding, plain: bool = False) -> Callable:
-    """`utils.generation.generate` with the decoder of notebook 04.
+    """`say_what_you_see.decoding.generation.generate` with the decoder of notebook 04.
 
     Args:
         plain: the search that notebook 05 shows, also where a quicker one finds the same.
     """
-    from utils.decoder import build_decoder, rearrange_decoder
-    from utils.generation import generate
+    from say_what_you_see.decoding.generation import generate
+    from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
 
     weights, vocab = read_work(work).weights, vocabulary(work["words"])
-    sizes = [work[name] for name in ("words", "features", "image", "word", "units", "logit")]
-    decoder = build_decoder(*sizes)
-    for layer in decoder.layers:
-        if f"{layer.name}/0" in weights:
-            layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
-    model = rearrange_decoder(decoder)
+    model = rearrange_decoder(course_decoder(work, weights))
     if plain:
         model.known_layers = ()
 

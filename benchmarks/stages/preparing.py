@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
 from benchmarks.memory import anonymous_mb, peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from utils.files import save_pickle
+from say_what_you_see.core.files import save_pickle
 
 Prepare = Callable[[dict], dict[str, float]]
 MIN_COUNT = 5
@@ -31,7 +31,7 @@ def make_work(folder: Path, small: bool) -> dict:
 
 
 def course(work: dict) -> Callable[[], Sample]:
-    """What `python -m utils prepare` does."""
+    """What `say-what-you-see prepare` does."""
     return _timed(work, _prepare_course(), _check_of_course)
 
 
@@ -51,8 +51,8 @@ def list_of_lists_memory(work: dict) -> Callable[[], Sample]:
 
 
 def _prepare_course() -> Callable[[dict], None]:
-    from utils.fast.captions import index_captions, write_caption_rows
-    from utils.files import read_pickle, write_json
+    from say_what_you_see.core.files import read_pickle, write_json
+    from say_what_you_see.language.fast_captions import index_captions, write_caption_rows
 
     def prepare(part: dict) -> None:
         folder = Path(part["folder"])
@@ -109,8 +109,8 @@ def _weighed(
 
 
 def _check_of_course(part: dict) -> list[float]:
-    from utils.captions import PAD
-    from utils.files import read_arrays, read_json
+    from say_what_you_see.core.files import read_arrays, read_json
+    from say_what_you_see.language.captions import PAD
 
     folder = Path(part["folder"])
     vocab, (matrix,) = read_json(folder / "vocabulary.json"), read_arrays(folder / "captions.npz", ("matrix",))

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
 from benchmarks.memory import anonymous_mb, file_mb, peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from utils.files import write_json
+from say_what_you_see.core.files import write_json
 
 BATCH, LONGEST, FEW = 64, 20, 64
 _ROWS = 2_000  # embeddings that are made at a time
@@ -40,7 +40,7 @@ def _write_embeddings(folder: Path, pictures: int, features: int) -> None:
 
 def _write_indexed(folder: Path, made) -> int:
     """Captions as an array and as pickled lists; returns the number of words in the vocabulary."""
-    from utils.fast.captions import index_captions, write_caption_rows
+    from say_what_you_see.language.fast_captions import index_captions, write_caption_rows
 
     write_captions(made, folder / "captions.zip")
     vocab, rows = index_captions(made.names, folder / "captions.zip", MEMBER)
@@ -58,9 +58,9 @@ def course(work: dict) -> Callable[[], Sample]:
     """Embeddings mapped from their file, captions as one array of the smallest integers."""
 
     def load() -> object:
-        from utils.captions import CaptionArrays
-        from utils.files import read_array, read_arrays
-        from utils.training import Examples, RandomBatches
+        from say_what_you_see.core.files import read_array, read_arrays
+        from say_what_you_see.language.captions import CaptionArrays
+        from say_what_you_see.training.loop import Examples, RandomBatches
 
         folder = Path(work["folder"])
         captions = CaptionArrays(*read_arrays(folder / "captions.npz", ("matrix", "first")))
@@ -87,22 +87,22 @@ def pickles(work: dict) -> Callable[[], Sample]:
 
 
 def _pad(work: dict) -> int:
-    from utils.files import read_json
+    from say_what_you_see.core.files import read_json
 
     return read_json(Path(work["folder"]) / "vocabulary.json")["#PAD#"]
 
 
 def _plan():
-    from utils.training import TrainingPlan
+    from say_what_you_see.training.loop import TrainingPlan
 
     return TrainingPlan(epochs=1, batch_size=BATCH, max_len=LONGEST)
 
 
 def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:
     """Train on a few pictures first, then on all: what has been added is the data's."""
-    from utils.decoder import build_decoder
-    from utils.quiet import keras
-    from utils.training import compile_decoder
+    from say_what_you_see.core.backend import keras
+    from say_what_you_see.models.bottleneck_lstm import build_decoder
+    from say_what_you_see.training.loop import compile_decoder
 
     keras.utils.set_random_seed(0)
     decoder = build_decoder(work["words"], work["features"], dropout=0.0)
@@ -124,8 +124,8 @@ def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:
 
 def _few_examples(work: dict) -> object:
     """Batches of as many steps from a handful of pictures with captions of full length."""
-    from utils.captions import CaptionArrays
-    from utils.training import Examples, RandomBatches
+    from say_what_you_see.language.captions import CaptionArrays
+    from say_what_you_see.training.loop import Examples, RandomBatches
 
     rng = np.random.default_rng(0)
     embeds = rng.random((FEW, work["features"]), "float32")

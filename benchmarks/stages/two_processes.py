@@ -21,8 +21,8 @@ _BATCH = 16
 
 def make_work(folder: Path, small: bool) -> dict:
     """Draw scenes and write them as records."""
-    from utils.scale.records import write_records
-    from utils.settings import read_settings
+    from say_what_you_see.core.settings import read_settings
+    from say_what_you_see.training.scale.records import write_records
 
     environ = {"COURSE_SIZE": "small", "COURSE_DATA": str(folder / "data")}
     records = write_records(read_settings(environ)).folder
@@ -40,8 +40,8 @@ def two_processes(work: dict) -> Callable[[], Sample]:
 
 
 def _train(work: dict, workers: int) -> Sample:
-    from utils.scale.events import read_scalars
-    from utils.scale.workers import run_workers
+    from say_what_you_see.training.scale.events import read_scalars
+    from say_what_you_see.training.scale.workers import run_workers
 
     folder = Path(work["folder"]) / f"training_{workers}"
     given = {
@@ -49,7 +49,7 @@ def _train(work: dict, workers: int) -> Sample:
         "--batch-size": _BATCH * workers, "--log-every": 5,
     }  # fmt: skip
     options = [str(part) for option in given.items() for part in option]
-    train = [sys.executable, "-m", "utils", "train-records", *options]
+    train = [sys.executable, "-m", "say_what_you_see", "train-records", *options]
     try:
         run_workers(
             [sys.executable, "-m", "benchmarks.pinned", *train], workers, environ={**os.environ, **work["environ"]}

@@ -1,0 +1,127 @@
+"""What the stages `greedy` and `beam` work on: a decoder of the default sizes for COCO's vocabulary, and features.
+
+Its weights are drawn at random, but for one unit of the LSTM: a clock, which starts from the picture, ticks with every
+word, and raises the score of END. So captions end as COCO's do, after 10.5 words on average (standard deviation 2.4),
+and differ in length. Words are as peaked as a trained decoder's, so that beams compete. What the words are makes no
+difference to the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.decoding.decoding import Greedy
+from say_what_you_see.decoding.search import generate_at_once
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models.numpy_decoder import NumpyDecoder
+
+MAX_LEN, BEAMS = 20, 3
+MEAN_LENGTH = 10.5
+FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120, "pictures": 256}
+SMALL = {"words": 90, "features": 16, "image": 12, "word": 10, "units": 30, "logit": 12, "pictures": 4}
+TICK, SPREAD = 0.05, 1.6
+_SLOPE = 150.0  # of END's score by the clock: from improbable to nearly certain within a few words
+
+
+def make_work(folder: Path, small: bool) -> dict:
+    """Write `weights.npz`, by names of Keras' layers, and `features.npy`; returns where they are, and the sizes."""
+    sizes = SMALL if small else FULL
+    rng = np.random.default_rng(0)
+    weights = draw_weights(sizes, rng)
+    features = rng.normal(size=(sizes["pictures"], sizes["features"])).astype("float32")
+    set_mean_length(weights, features)
+    np.savez(folder / "weights.npz", **weights)
+    np.save(folder / "features.npy", features)
+    return {"weights_file": str(folder / "weights.npz"), "features_file": str(folder / "features.npy"), **sizes}
+
+
+def vocabulary(size: int) -> dict[str, int]:
+    """Word to index, as large as asked for."""
+    words = [PAD, UNK, START, END, *(f"word{number}" for number in range(size))]
+    return {word: index for index, word in enumerate(words[:size])}
+
+
+def draw_weights(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of `say_what_you_see.models.bottleneck_lstm.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+
+    def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
+        return rng.normal(scale=scale / np.sqrt(inputs), size=(inputs, outputs)).astype("float32")
+
+    units, zeros = sizes["units"], lambda count: np.zeros(count, dtype="float32")
+    weights = {
+        "image_bottleneck/0": matrix(sizes["features"], sizes["image"]), "image_bottleneck/1": zeros(sizes["image"]),
+        "initial_state/0": matrix(sizes["image"], units), "initial_state/1": zeros(units),
+        "word_embedding/0": rng.normal(size=(sizes["words"], sizes["word"])).astype("float32"),
+        "lstm/0": matrix(sizes["word"], 4 * units, 1.5), "lstm/1": matrix(units, 4 * units), "lstm/2": zeros(4 * units),
+        "logit_bottleneck/0": matrix(units, sizes["logit"], 2.0), "logit_bottleneck/1": zeros(sizes["logit"]),
+        "logits/0": matrix(sizes["logit"], sizes["words"], 9.0), "logits/1": zeros(sizes["words"]),
+    }  # fmt: skip
+    _wind_the_clock(weights, units, vocabulary(sizes["words"])[END])
+    return weights
+
+
+def _wind_the_clock(weights: dict[str, np.ndarray], units: int, end: int) -> None:
+    """Make the LSTM's first unit add TICK with every word to where the picture let it start, and END heed it."""
+    direction = weights["initial_state/0"][:, 0]
+    direction *= TICK * SPREAD / (0.6 * np.linalg.norm(direction))  # elu halves the spread of what is negative
+    weights["initial_state/1"][0] = 0.3
+    for name in ("lstm/0", "lstm/1"):
+        weights[name][:, ::units] = 0
+    weights["lstm/2"][::units] = [10, 10, np.arctanh(TICK), 10]  # let in, keep, what comes in, let out
+    weights["logit_bottleneck/0"][:, 0] = np.eye(units)[0]
+    weights["logits/0"][0] = 0
+    weights["logits/0"][:, end] = _SLOPE * np.eye(len(weights["logits/0"]))[0]
+
+
+def set_mean_length(weights: dict[str, np.ndarray], features: np.ndarray) -> None:
+    """Set END's bias so that greedy captions have MEAN_LENGTH words on average, by trying."""
+    end = vocabulary(len(weights["word_embedding/0"]))[END]
+    low, high = -3 * _SLOPE, _SLOPE
+    for _ in range(18):
+        weights["logits/1"][end] = (low + high) / 2
+        if caption_lengths(weights, features).mean() > MEAN_LENGTH:
+            low = (low + high) / 2
+        else:
+            high = (low + high) / 2
+
+
+def numpy_decoder(weights: dict[str, np.ndarray]) -> NumpyDecoder:
+    """The decoder without a framework."""
+    layers = {"image_bottleneck": "start/0/elu", "initial_state": "start/1/elu", "lstm": "lstm/0/LSTM",
+              "logit_bottleneck": "output/0/elu", "logits": "output/1/linear"}  # fmt: skip
+    arrays = {"embedding": weights["word_embedding/0"]}
+    for name, array in weights.items():
+        layer, part = name.split("/")
+        if layer in layers:
+            arrays[f"{layers[layer]}/{part}"] = array
+    return NumpyDecoder.from_arrays(arrays)
+
+
+def course_decoder(work: dict, weights: Mapping[str, np.ndarray]) -> Any:
+    """The course's decoder of the work's sizes, with these weights."""
+    from say_what_you_see.models.bottleneck_lstm import build_decoder
+
+    decoder = build_decoder(*(work[name] for name in ("words", "features", "image", "word", "units", "logit")))
+    load_weights(decoder.layers, weights)
+    return decoder
+
+
+def load_weights(layers: Iterable[Any], weights: Mapping[str, np.ndarray]) -> None:
+    """Give Keras' layers the weights of their names, "name/0", "name/1" and so on; what has none stays as it is.
+
+    Means and variances of the features are left to those who know how their layer wants them.
+    """
+    for layer in layers:
+        if f"{layer.name}/0" in weights and layer.name != "standardise":
+            layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
+
+
+def caption_lengths(weights: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """The number of words, without END, of each greedy caption."""
+    vocab = vocabulary(len(weights["word_embedding/0"]))
+    found = generate_at_once(numpy_decoder(weights), features, vocab, Greedy(MAX_LEN))
+    return (found.indices[:, 0] != vocab[END]).sum(axis=1)

@@ -1,0 +1,1 @@
+"""The commands of `say-what-you-see`."""

@@ -1,0 +1,13 @@
+"""The one error that is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+from say_what_you_see.core.text import message
+
+
+class CourseError(Exception):
+    """Something that the user can put right; the message says what was wrong, with which file, and what to do."""
+
+    def __str__(self) -> str:
+        """The message, fit for a terminal whatever a file's name or content put into it."""
+        return message(super().__str__())

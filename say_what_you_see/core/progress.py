@@ -1,0 +1,40 @@
+"""Progress bars that read well in a terminal, in a notebook and in a log file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from say_what_you_see.core.text import visible
+
+
+def progress(
+    iterable: Iterable[Any] | None = None, *, total: float | None = None, description: str = "", unit: str = "it"
+) -> tqdm:
+    """Wrap an iterable in a progress bar, or make one that is moved by hand (`with progress(total=9) as bar`).
+
+    The bar is plain text on stderr, so that standard output, and with it the outputs that tests
+    compare, stays clean. The environment variable COURSE_PROGRESS=off silences it.
+
+    Args:
+        iterable: what to iterate over; None for a bar that is moved with `update`.
+        total: the number of steps where the iterable has no length.
+        description: a few words in front of the bar.
+        unit: what one step is; "B" counts bytes and shows them as kB, MB, GB.
+    """
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        iterable,
+        total=total,
+        desc=visible(description) or None,
+        unit=unit,
+        unit_scale=unit == "B",
+        ascii=" =",  # block characters break on some Windows terminals and in some logs
+        ncols=100,
+        mininterval=0.5 if watched else 15,  # a log keeps every redraw as a line of its own
+        disable=os.environ.get("COURSE_PROGRESS") == "off",
+    )

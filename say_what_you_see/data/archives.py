@@ -1,0 +1,152 @@
+"""Zips of pictures: opened, listed and read within bounds, whatever is in them."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+
+
+MAX_MEMBER_BYTES = 256 * 1024**2
+"""Larger files in a zip are refused before they are unpacked."""
+
+
+MAX_RATIO = 200
+"""A zip whose files are so many times as large as it is, is refused; a picture that packs so well may be in it."""
+
+
+_BOMB_BYTES = 256 * 1024**2  # less than that in all does no harm
+
+
+_PIECE = 1 << 16
+
+
+_UNBOUNDED_PIECE = 1 << 12  # bzip2 and LZMA unpack all of a piece at once
+
+
+def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
+    """Copy a random share of the pictures of a zip into a smaller zip, in the same order.
+
+    The same seed takes the same pictures. At least one is taken, however small the rate.
+
+    Raises:
+        CourseError: if `fn_in` is no zip with pictures in it, or `rate` is not between 0 and 1.
+    """
+    if not 0 < rate <= 1:
+        raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
+    members = image_members(fn_in)
+    count = max(1, round(rate * len(members)))
+    chosen = np.random.default_rng(seed).choice(len(members), size=count, replace=False)
+    with open_zip(fn_in) as zip_in, atomic_path(fn_out) as part, zipfile.ZipFile(part, "w") as zip_out:
+        for index in sorted(chosen):
+            zip_out.writestr(members[index], read_member(zip_in, members[index]))
+
+
+@contextmanager
+def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip to read it.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, or if it would be enormous when unpacked.
+    """
+    try:
+        archive = zipfile.ZipFile(zip_fn)
+    except FileNotFoundError as error:
+        raise CourseError(f"There is no file {zip_fn}. Check the path, or make the data set again.") from error
+    except Exception as error:  # a damaged zip can raise nearly anything
+        raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
+    with archive:
+        _check_sizes(archive, zip_fn)
+        yield archive
+
+
+def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
+    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is.
+
+    Raises:
+        CourseError: naming the zip.
+    """
+    size = archive.fp.seek(0, io.SEEK_END)
+    packed = sum(info.compress_size for info in archive.infolist())
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if packed > size or unpacked > max(MAX_RATIO * size, _BOMB_BYTES):
+        raise CourseError(
+            f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
+            "unpacked. Bring another copy."
+        )
+
+
+def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
+    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, if no picture is in it, or if the name of one leads
+            out of the zip.
+    """
+    with open_zip(zip_fn) as archive:
+        entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
+    members = [info for info in entries.values() if _is_picture_name(info)]
+    if not members:
+        raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
+    for info in members:
+        if _leads_out(info):
+            raise CourseError(
+                f"{zip_fn} holds {info.filename[:200]!r}, a link or a name that leads out of the folder that it would "
+                "be unpacked to. Do not unpack it; bring another copy."
+            )
+    return members
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of one file of a zip; several threads may read from the same archive.
+
+    Raises:
+        CourseError: if it is damaged, encrypted or unreasonably large.
+    """
+    return read_bounded(archive, member, MAX_MEMBER_BYTES)
+
+
+def read_bounded(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    """The bytes of one file of a zip, at most so many; what the zip says of its size need not be true.
+
+    Raises:
+        CourseError: if it is damaged, encrypted or larger.
+    """
+    name = f"{member.filename[:200]} in {archive.filename}"
+    if member.flag_bits & 1:
+        raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")
+    if member.file_size > most:
+        raise CourseError(
+            f"{name} is too large: it has {member.file_size / 1e6:,.0f} MB, {most / 1e6:,.0f} MB are read."
+        )
+    simple = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    try:
+        with archive.open(member) as file:
+            return b"".join(iter(lambda: file.read(_PIECE if simple else _UNBOUNDED_PIECE), b""))
+    except Exception as error:  # a damaged zip can raise nearly anything
+        raise CourseError(f"{name} cannot be unpacked ({error}).") from error
+
+
+def _leads_out(info: zipfile.ZipInfo) -> bool:
+    """Whether a program that unpacks a file without a thought would put it somewhere else, or make a link."""
+    name = info.filename.replace("\\", "/")
+    is_link = stat.S_ISLNK(info.external_attr >> 16)
+    return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))
+
+
+def _is_picture_name(info: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(info.filename)
+    parts = [part for part in info.filename.replace("\\", "/").split("/") if part not in (".", "..")]
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and not info.is_dir()

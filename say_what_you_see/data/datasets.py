@@ -1,0 +1,102 @@
+"""The data set that the settings ask for: drawn, downloaded, converted or found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.files import sha256_of
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.data.coco_format import (
+    DatasetFiles,
+    copy_pictures,
+    course_files,
+    make_once,
+    pictures_by_name,
+    read_captions,
+    stamp,
+)
+from say_what_you_see.data.flickr import get_flickr8k, get_flickr30k
+from say_what_you_see.data.folders import get_folder_dataset
+from say_what_you_see.data.karpathy import get_karpathy_split
+from say_what_you_see.data.resources import RESOURCES, fetch_resource
+from say_what_you_see.data.scenes.dataset import LICENCE, write_scene_dataset
+
+__all__ = ["RESOURCES", "DatasetFiles", "describe_files", "get_dataset"]
+
+
+def get_dataset(settings: Settings) -> DatasetFiles:
+    """Have the data set ready; what is there and whole is used again.
+
+    A small run draws fewer scenes, and of any other data set takes a sample of the pictures.
+
+    Raises:
+        CourseError: if it cannot be had, or is not what it should be.
+    """
+    if settings.dataset == "scenes":
+        return _draw_scenes(settings)
+    folder = settings.data_folder / settings.dataset_name
+    if settings.split == "karpathy":
+        files = get_karpathy_split(settings.dataset, folder, settings.data_folder)
+    elif settings.dataset == "coco":
+        files = _fetch_coco(folder)
+    elif settings.dataset == "flickr8k":
+        files = get_flickr8k(folder)
+    elif settings.dataset == "flickr30k":
+        files = get_flickr30k(folder, settings.seed)
+    else:
+        files = get_folder_dataset(Path(settings.dataset), folder, settings.dataset_name, settings.seed)
+    return _sample(files, settings) if settings.small else files
+
+
+def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:
+    """Name, size in bytes and SHA-256 checksum of the files of a data set."""
+    return [(path.name, path.stat().st_size, sha256_of(path)) for path in files.zips]
+
+
+def _draw_scenes(settings: Settings) -> DatasetFiles:
+    folder, counts = settings.dataset_folder, (settings.n_train_scenes, settings.n_val_scenes)
+    files = replace(
+        course_files(folder, "scenes", "scenes", "drawn by this course", LICENCE),
+        train_instances="annotations/instances_train.json",
+        val_instances="annotations/instances_val.json",
+    )
+    make_once(
+        folder,
+        {"scenes": list(counts), "seed": settings.seed},
+        files.zips,
+        lambda: write_scene_dataset(folder, *counts, settings.seed),
+    )
+    return files
+
+
+def _fetch_coco(folder: Path) -> DatasetFiles:
+    resources = [resource for resource in RESOURCES if resource.dataset == "coco"]
+    train_zip, val_zip, captions_zip = (fetch_resource(resource.name, folder) for resource in resources)
+    members = (f"annotations/{kind}_{side}2014.json" for kind in ("captions", "instances") for side in ("train", "val"))
+    licence = "; ".join(dict.fromkeys(resource.licence for resource in resources))
+    return DatasetFiles("coco", train_zip, val_zip, captions_zip, *members, "https://cocodataset.org", licence)
+
+
+def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
+    """A few dozen pictures of a data set, chosen by the seed; the captions stay in their own zip."""
+    folder = settings.dataset_folder
+    test_zip = files.test_zip and folder / "test_sample.zip"
+    sampled = replace(
+        files, train_zip=folder / "train_sample.zip", val_zip=folder / "val_sample.zip", test_zip=test_zip
+    )
+    n_train, n_others = settings.sample_size
+
+    def make() -> None:
+        for (zip_path, member), (copy, _) in zip(files.sides, sampled.sides, strict=True):
+            count = n_train if zip_path == files.train_zip else n_others
+            captioned = sorted(pictures_by_name(zip_path).keys() & read_captions(files.captions_zip, member).keys())
+            rng = np.random.default_rng(settings.seed)
+            chosen = rng.choice(len(captioned), min(count, len(captioned)), replace=False)
+            copy_pictures(zip_path, copy, {captioned[index] for index in chosen})
+
+    inputs = {"seed": settings.seed, "pictures": list(settings.sample_size), **stamp(files.zips)}
+    make_once(folder, inputs, sampled.zips, make)
+    return sampled

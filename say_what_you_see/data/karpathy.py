@@ -1,0 +1,150 @@
+"""Karpathy's split of COCO, Flickr8k and Flickr30k: the pictures that most papers train, validate and test on.
+
+Karpathy and Fei-Fei (2015, arXiv:1412.2306) published it with their captions as dataset_coco.json,
+dataset_flickr8k.json and dataset_flickr30k.json in one zip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_space
+from say_what_you_see.data.archives import open_zip, read_member
+from say_what_you_see.data.coco_format import (
+    DatasetFiles,
+    counted,
+    course_files,
+    make_once,
+    pictures_by_name,
+    write_dataset,
+)
+from say_what_you_see.data.flickr import FLICKR30K_PICTURES, find_flickr30k_pictures
+from say_what_you_see.data.resources import FLICKR30K_PAGE, RESOURCES, fetch_resource, find_resource
+
+SPLIT_ZIP = "caption_datasets.zip"
+_SIDES = {"train": "train", "restval": "train", "val": "val", "test": "test"}  # restval: the rest of COCO's val2014
+_PICTURE_ZIPS = {"coco": ("train2014.zip", "val2014.zip"), "flickr8k": ("Flickr8k_Dataset.zip",)}
+_SOURCES = {
+    "coco": "https://cocodataset.org",
+    "flickr8k": "Hodosh, Young and Hockenmaier 2013",
+    "flickr30k": FLICKR30K_PAGE,
+}
+
+
+@dataclass(frozen=True)
+class PublishedSplit:
+    """What Karpathy published of one data set.
+
+    Attributes:
+        sides: the names of the pictures for training (COCO's "restval" among them), validation and test.
+        captions: captions by the name of their picture.
+        ids: the number of each picture: COCO's own, or Karpathy's.
+    """
+
+    sides: tuple[list[str], list[str], list[str]]
+    captions: dict[str, list[str]]
+    ids: dict[str, int]
+
+
+def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
+    """Have a data set ready with Karpathy's split: the pictures of each side in a zip of its own, copied.
+
+    Once copied, the downloaded zips are not needed any more.
+
+    Args:
+        dataset: "coco", "flickr8k" or "flickr30k".
+        folder: where the copies go.
+        data_folder: where the split goes, and where the data sets' own folders are.
+
+    Raises:
+        CourseError: if a file cannot be had or is damaged, or if pictures of the split are missing.
+    """
+    files = course_files(folder, f"{dataset}_karpathy", dataset, _source(dataset), _licence(dataset))
+    files = replace(files, test_zip=folder / f"test_{dataset}.zip", test_json="annotations/captions_test.json")
+
+    def make() -> None:
+        split = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
+        _copy_split(files, split, _picture_zips(dataset, data_folder / dataset))
+
+    make_once(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, make)
+    return files
+
+
+def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
+    """Read the split of one data set.
+
+    Raises:
+        CourseError: if the zip or its member is damaged, or of another form.
+    """
+    member = f"dataset_{dataset}.json"
+    sides: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    captions, ids = {}, {}
+    try:
+        with open_zip(zip_path) as archive:
+            images = json.loads(read_member(archive, archive.getinfo(member)))["images"]
+        for image in images:
+            name = image["filename"]
+            sides[_SIDES[image["split"]]].append(name)
+            captions[name] = [str(sentence["raw"]).strip() for sentence in image["sentences"]]
+            ids[name] = int(image.get("cocoid", image["imgid"]))
+    except CourseError:
+        raise
+    except Exception as error:  # JSON of another shape fails in many ways
+        raise CourseError(
+            f"{zip_path} holds no {member} of the form that Karpathy published ({type(error).__name__}: {error}). "
+            "Remove the zip and run this again, or bring a whole copy."
+        ) from error
+    if not all(sides.values()):
+        raise CourseError(f"{member} in {zip_path} has no pictures for {counted([s for s in sides if not sides[s]])}.")
+    return PublishedSplit((sides["train"], sides["val"], sides["test"]), captions, ids)
+
+
+def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]) -> None:
+    """Write the zips of the data set. Not one picture may be missing: numbers from fewer could not be compared.
+
+    Raises:
+        CourseError: if pictures are missing in the zips; names them.
+    """
+    places = {name: (zip_path, member) for zip_path in zips for name, member in pictures_by_name(zip_path).items()}
+    missing = [name for name in split.captions if name not in places]
+    if missing:
+        raise CourseError(
+            f"Karpathy's split names pictures that are not in {' or '.join(map(str, zips))}: {counted(missing)}. "
+            "Bring whole copies; without these pictures no score could be compared with a published one."
+        )
+    files.train_zip.parent.mkdir(parents=True, exist_ok=True)
+    check_space(files.train_zip, sum(places[name][1].file_size for name in split.captions))
+    with ExitStack() as stack:
+        archives = {zip_path: stack.enter_context(open_zip(zip_path)) for zip_path in zips}
+
+        def read_picture(name: str) -> bytes:
+            zip_path, member = places[name]
+            return read_member(archives[zip_path], member)
+
+        write_dataset(files, split.sides, split.captions, read_picture, split.ids)
+
+
+def _picture_zips(dataset: str, folder: Path) -> list[Path]:
+    """The zips with the data set's pictures, downloaded where that is allowed."""
+    if dataset != "flickr30k":
+        return [fetch_resource(name, folder) for name in _PICTURE_ZIPS[dataset]]
+    pictures = find_flickr30k_pictures(folder)
+    if pictures is None:
+        raise CourseError(
+            f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
+            f"{FLICKR30K_PICTURES[0]} into {folder}."
+        )
+    return [pictures]
+
+
+def _source(dataset: str) -> str:
+    return f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
+
+
+def _licence(dataset: str) -> str:
+    return "; ".join(dict.fromkeys(resource.licence for resource in RESOURCES if resource.dataset == dataset))

@@ -1,0 +1,278 @@
+"""The table of what the course can download, and how it comes here; `say_what_you_see.data.fetching` does the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import read_mirror
+from say_what_you_see.data.fetching.contents import check_array, check_members, check_names, check_pictures
+from say_what_you_see.data.fetching.fetch import fetch, tidy
+from say_what_you_see.data.fetching.record import check, recorded_checksum, remember
+from say_what_you_see.data.fetching.transfer import Wanted
+
+PAUSES = (1.0, 3.0, 10.0, 30.0)
+"""Seconds to wait before each further round over the sources, when none of them brings anything."""
+
+
+_SHARED = ("karpathy", "weights")  # of use to several data sets: they lie in the data folder itself
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A file on the internet.
+
+    Attributes:
+        dataset: what it belongs to.
+        name: of the file.
+        url: its first source; of a file that is given out on request, the page where to ask.
+        bytes: its size; None where it is not published.
+        checksum: 'sha256:…' or 'md5:…'; None where it is not published: then `contents` are checked, and the first copy
+            is pinned: its checksum is noted, and later copies must have the same.
+        licence: on what terms it may be used.
+        purpose: what it is for.
+        mirrors: other sources of the very same file.
+        contents: checks what the file holds, and says it in words; raises CourseError.
+        by_request: it has to be asked for, and brought by hand.
+    """
+
+    dataset: str
+    name: str
+    url: str
+    bytes: int | None
+    checksum: str | None
+    licence: str
+    purpose: str
+    mirrors: tuple[str, ...] = ()
+    contents: Callable[[Path], str] | None = None
+    by_request: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it belongs in the data folder, and in a mirror."""
+        return self.name if self.dataset in _SHARED else f"{self.dataset}/{self.name}"
+
+
+_COCO_URL = "http://images.cocodataset.org"
+_COCO_MIRROR = "https://s3.amazonaws.com/images.cocodataset.org"  # the same files, by https
+_COCO_PICTURES = "pictures of Flickr under the licences of their owners, see https://cocodataset.org/#termsofuse"
+_FLICKR8K_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
+FLICKR_TERMS = "for research and teaching that is not commercial; the pictures belong to their owners on Flickr"
+FLICKR30K_PAGE = "http://shannon.cs.illinois.edu/DenotationGraph/"
+_COCO_NAME = r"COCO_{}2014_\d{{12}}\.jpg"
+_FIELD_COURSE_URL = "https://github.com/hse-aml/intro-to-dl/releases/download/v0.1"
+_KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+_KERAS_MIRROR = "https://github.com/fchollet/deep-learning-models/releases/download"
+_KERAS_TERMS = "MIT, as Keras; trained on ImageNet, whose pictures are for research only"
+_VGG_TERMS = "Creative Commons Attribution, by the VGG group at Oxford; trained on ImageNet"
+
+
+def _field_course(side: str, name: str, purpose: str, contents: Callable[[Path], str]) -> Resource:
+    """A file of the field's course, which publishes neither sizes nor checksums."""
+    name = f"{side}{name}"
+    licence = f"none is stated; made from COCO, {_COCO_PICTURES}"
+    return Resource(
+        "field_course", name, f"{_FIELD_COURSE_URL}/{name}", None, None, licence, purpose, contents=contents
+    )
+
+
+def _embeddings(side: str, count: int) -> Resource:
+    contents = partial(check_array, shape=(count, 2048), dtype="float32")
+    return _field_course(side, "_img_embeds.pickle", f"InceptionV3's embeddings of COCO's {side}2014", contents)
+
+
+def _names(side: str, count: int) -> Resource:
+    contents = partial(check_names, count=count, pattern=_COCO_NAME.format(side))
+    return _field_course(side, "_img_fns.pickle", f"file names of these embeddings, COCO's {side}2014", contents)
+
+
+def _sample(side: str) -> Resource:
+    contents = partial(check_pictures, pattern=_COCO_NAME.format(side))
+    return _field_course(side, "2014_sample.zip", f"about one in a hundred photographs of COCO's {side}2014", contents)
+
+
+RESOURCES = (
+    Resource(
+        "coco", "train2014.zip", f"{_COCO_URL}/zips/train2014.zip", 13_510_573_713,
+        "sha256:ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+        _COCO_PICTURES, "82,783 photographs for training", (f"{_COCO_MIRROR}/zips/train2014.zip",),
+    ),
+    Resource(
+        "coco", "val2014.zip", f"{_COCO_URL}/zips/val2014.zip", 6_645_013_297,
+        "sha256:fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
+        _COCO_PICTURES, "40,504 photographs for validation", (f"{_COCO_MIRROR}/zips/val2014.zip",),
+    ),
+    Resource(
+        "coco", "annotations_trainval2014.zip", f"{_COCO_URL}/annotations/annotations_trainval2014.zip", 252_872_794,
+        "sha256:031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
+        "Creative Commons Attribution 4.0", "five captions a photograph, and what stands where",
+        (f"{_COCO_MIRROR}/annotations/annotations_trainval2014.zip",),
+    ),
+    Resource(
+        "flickr8k", "Flickr8k_Dataset.zip", f"{_FLICKR8K_URL}/Flickr8k_Dataset.zip", None,
+        "md5:f18a1e2920de5bd84dae7cf08ec78978",
+        FLICKR_TERMS, "8,091 photographs, about 1.1 GB",
+    ),
+    Resource(
+        "flickr8k", "Flickr8k_text.zip", f"{_FLICKR8K_URL}/Flickr8k_text.zip", None,
+        "md5:bf6c1abcb8e4a833b7f922104de18627",
+        FLICKR_TERMS, "five captions a photograph, and the usual split; about 2 MB",
+    ),
+    Resource(
+        "karpathy", "caption_datasets.zip",
+        "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip", 36_745_453,
+        "sha256:4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
+        "none is stated; the captions are those of COCO, Flickr8k and Flickr30k",
+        "Karpathy's split of COCO, Flickr8k and Flickr30k, with their captions",
+    ),
+    Resource(
+        "flickr30k", "flickr30k-images.zip", FLICKR30K_PAGE, None, None,
+        FLICKR_TERMS, "31,783 photographs, given out on request only", by_request=True,
+    ),
+    Resource(
+        "flickr30k", "results_20130124.token", FLICKR30K_PAGE, None, None,
+        FLICKR_TERMS, "five captions a photograph, given out on request only", by_request=True,
+    ),
+    _embeddings("train", 82_783), _names("train", 82_783), _sample("train"),
+    _embeddings("val", 40_504), _names("val", 40_504), _sample("val"),
+    Resource(
+        "field_course", "captions_train-val2014.zip", f"{_FIELD_COURSE_URL}/captions_train-val2014.zip", None, None,
+        "Creative Commons Attribution 4.0", "the captions of COCO 2014 alone",
+        contents=partial(check_members, members=[f"annotations/captions_{side}2014.json" for side in ("train", "val")]),
+    ),
+    Resource(
+        "weights", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        f"{_KERAS_URL}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", 87_910_968,
+        "md5:bcbd6486424b2319ff4ef7d526e38f63",
+        _KERAS_TERMS, "InceptionV3, trained on ImageNet, for photographs",
+        (f"{_KERAS_MIRROR}/v0.5/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",),
+    ),
+    Resource(
+        "weights", "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        f"{_KERAS_URL}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5", 553_467_096,
+        "md5:64373286793e3c8b2b4e3219cbf3544b",
+        _VGG_TERMS, "VGG-16 with its classifier, trained on ImageNet, for show and tell",
+        (f"{_KERAS_MIRROR}/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels.h5",),
+    ),
+    Resource(
+        "weights", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        f"{_KERAS_URL}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", None,
+        "md5:6d6bbae143d832006294945121d1f1fc",
+        _VGG_TERMS, "VGG-16 without its classifier, for ENCODER=vgg16",
+        (f"{_KERAS_MIRROR}/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",),
+    ),
+)  # fmt: skip
+"""What can be downloaded, each file with its source, size, checksum and terms. Keras' own table of weights has the same
+checksums for them."""
+
+
+def find_resource(name: str) -> Resource:
+    """The entry of `RESOURCES` for a file name.
+
+    Raises:
+        CourseError: if there is none.
+    """
+    for resource in RESOURCES:
+        if resource.name == name:
+            return resource
+    raise CourseError(
+        f"The course knows no download {name!r}. `say-what-you-see resources --list` shows those it knows."
+    )
+
+
+def fetch_resource(name: str, folder: Path) -> Path:
+    """Have a file of `RESOURCES` in a folder: found there, or in the folder above, or downloaded.
+
+    What somebody brought by hand is checked once; files that are there and checked are used again at once.
+
+    Raises:
+        CourseError: if it cannot be had, or is not what it should be; says how to bring it by hand.
+    """
+    resource = find_resource(name)
+    path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)
+    if path.exists():
+        tidy(path)
+        _check_size(path, resource.bytes)
+        check(path, resource.checksum, resource.contents)
+        return path
+    if resource.by_request:
+        raise CourseError(f"{name} is given out on request only. Ask for it at {resource.url} and put it at {path}.")
+    pinned = recorded_checksum(path)
+    checksum = resource.checksum or pinned
+    mirror = read_mirror()
+    sources = [f"{mirror}/{quote(resource.place)}"] if mirror else []
+    _download([*sources, resource.url, *resource.mirrors], path, resource.bytes, checksum)
+    if checksum:
+        remember(path, checksum)
+    else:
+        _check_new(path, resource)
+    return path
+
+
+def _check_new(path: Path, resource: Resource) -> None:
+    """Check what a download holds whose checksum nobody knows; one that does not pass is not kept."""
+    try:
+        check(path, resource.checksum, resource.contents)
+    except CourseError as error:
+        os.unlink(path)
+        raise CourseError(
+            f"{error} The download was removed. Bring it by other means, from {resource.url}, and put it at {path}."
+        ) from error
+
+
+def download(
+    url: str, path: str | Path, *, bytes: int | None = None, checksum: str | None = None, mirrors: Sequence[str] = ()
+) -> Path:
+    """Download a file, unless it is there; go on with what an interruption left.
+
+    Args:
+        url: http or https.
+        path: the final name; it appears only when the file is whole.
+        bytes: the size that the file must have.
+        checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
+        mirrors: other addresses of the same file, tried in turn.
+
+    Raises:
+        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
+    """
+    return _download([url, *mirrors], Path(path), bytes, checksum)
+
+
+def _download(sources: Sequence[str], path: Path, bytes: int | None, checksum: str | None) -> Path:
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder, where a file belongs. Move it away and run this again.")
+    if path.exists():
+        tidy(path)
+    else:
+        fetch(sources, Wanted(path, bytes, checksum), PAUSES)
+    _check_size(path, bytes)
+    return path
+
+
+def _check_size(path: Path, bytes: int | None) -> None:
+    size = path.stat().st_size
+    if bytes is not None and size != bytes:
+        raise CourseError(
+            f"{path} has {size:,} bytes where {bytes:,} belong. Remove it and run this again, or bring a whole copy."
+        )
+
+
+def describe_resources() -> str:
+    """The table of resources, to print."""
+    blocks = []
+    for resource in RESOURCES:
+        size = f"{resource.bytes:,} bytes" if resource.bytes else "size not published"
+        proof = resource.checksum or "checksum not published; contents checked, first copy pinned"
+        lines = [
+            resource.url,
+            *resource.mirrors,
+            "on request, bring it by hand" if resource.by_request else f"{size}, {proof}",
+        ]
+        lines += [f"licence: {resource.licence}", f"goes to: {resource.place}"]
+        blocks.append("\n    ".join([f"{resource.name}: {resource.purpose}", *lines]))
+    return "\n".join(blocks)

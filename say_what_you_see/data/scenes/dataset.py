@@ -1,0 +1,129 @@
+"""Writes drawn scenes as a data set in COCO's format: two zips of JPEGs and a zip of JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.progress import progress
+from say_what_you_see.core.writing import make_folder
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.drawing import draw_scene
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, Scene, all_relations, invent_scene
+from say_what_you_see.evaluation.scene_truth import read_claims
+
+LICENCE = "drawn by this course; CC BY 4.0"
+_DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
+_JPEG_QUALITY = 92
+_FIRST_ID = {"train": 1, "val": 1_000_001}
+_SALIENT_MENTIONS = 3
+
+
+def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -> None:
+    """Write train_scenes.zip, val_scenes.zip and captions_scenes.zip into a folder.
+
+    The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. The
+    instances carry, beyond COCO's fields, colour, size, whether at least three of the five people
+    mention the thing (`salient`), and the relations between things. Boxes are in pixels of the
+    whole picture.
+    """
+    make_folder(folder)
+    splits = {"train": n_train, "val": n_val}
+    members: dict[str, dict] = {}
+    for split, count in splits.items():
+        scenes = [invent_scene(split, index, seed) for index in range(count)]
+        _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
+        captions = [describe_scene(scene) for scene in scenes]
+        members[f"annotations/captions_{split}.json"] = captions_json(split, scenes, captions)
+        members[f"annotations/instances_{split}.json"] = instances_json(split, scenes, captions)
+    with atomic_path(folder / "captions_scenes.zip") as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(_member(name, zipfile.ZIP_DEFLATED), json.dumps(content))
+
+
+def file_name(split: str, index: int) -> str:
+    """Name of a scene's picture."""
+    return f"scene_{split}_{index:06d}.jpg"
+
+
+def _member(name: str, compression: int) -> zipfile.ZipInfo:
+    """A zip member with a fixed date."""
+    member = zipfile.ZipInfo(name, _DATE)
+    member.compress_type = compression
+    return member
+
+
+def _encode(scene: Scene) -> bytes:
+    """Draw a scene as a JPEG file."""
+    buffer = io.BytesIO()
+    draw_scene(scene).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def _write_pictures(path: Path, split: str, scenes: list[Scene]) -> None:
+    """Draw all scenes of a split into a zip, several at a time."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            pictures = pool.map(_encode, scenes)
+            bar = progress(pictures, total=len(scenes), description=f"draw {split}", unit="scene")
+            for index, picture in enumerate(bar):
+                archive.writestr(_member(f"{split}/{file_name(split, index)}", zipfile.ZIP_STORED), picture)
+    finally:  # an interruption must not wait until all scenes are drawn
+        pool.shutdown(cancel_futures=True)
+
+
+def captions_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
+    """Captions in COCO's format."""
+    images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
+    annotations = [
+        {"id": image["id"] * 10 + number, "image_id": image["id"], "caption": caption}
+        for image, group in zip(images, captions, strict=True)
+        for number, caption in enumerate(group)
+    ]
+    return {"info": _info(), "images": images, "annotations": annotations}
+
+
+def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
+    """What was drawn, in COCO's format with colours, sizes, salience and relations."""
+    images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
+    annotations, relations = [], []
+    for image, scene, group in zip(images, scenes, captions, strict=True):
+        mentioned = [{mention.kind for mention in read_claims(caption).mentions} for caption in group]
+        for number, thing in enumerate(scene.things):
+            salient = sum(thing.kind in kinds for kinds in mentioned) >= _SALIENT_MENTIONS
+            annotations.append(_thing_entry(image["id"], number, scene) | {"salient": salient})
+        for subject, predicate, other in all_relations(scene):
+            ends = {"subject_id": image["id"] * 10 + subject, "object_id": image["id"] * 10 + other}
+            relations.append({"image_id": image["id"], "predicate": predicate, **ends})
+    categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
+    extras = {"colours": list(COLOURS), "predicates": list(RELATIONS)}
+    return {"info": _info(), "images": images, "annotations": annotations, "categories": categories,
+            "relations": relations, **extras}  # fmt: skip
+
+
+def _info() -> dict:
+    return {"description": "Drawn scenes of Say What You See", "licence": LICENCE}
+
+
+def _image_entry(split: str, index: int, scene: Scene) -> dict:
+    width, height = scene.image_size
+    identity = {"id": _FIRST_ID[split] + index, "file_name": file_name(split, index)}
+    return identity | {"width": width, "height": height, "place": scene.place}
+
+
+def _thing_entry(image_id: int, number: int, scene: Scene) -> dict:
+    """A thing as an annotation, its box moved from the centre crop to the whole picture."""
+    thing = scene.things[number]
+    left, top, width, height = thing.box
+    offset_x, offset_y = scene.crop_offset
+    return {
+        "id": image_id * 10 + number, "image_id": image_id, "category_id": KINDS.index(thing.kind) + 1,
+        "bbox": [left + offset_x, top + offset_y, width, height], "area": width * height, "iscrowd": 0,
+        "colour": thing.colour, "size": thing.size,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""How good captions are: metrics, truth on the drawn scenes, models side by side, galleries."""

@@ -1,0 +1,152 @@
+"""Models side by side on the same validation pictures: what they cost, how surprised they are, what they get right."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.generation import Greedy, NextWordModel, generate, generate_sentences
+from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, score_captions, score_table
+from say_what_you_see.language.captions import PAD, UNK
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.bottleneck_lstm import masked_accuracy, masked_crossentropy
+from say_what_you_see.training.loop import Examples, evaluate_decoder
+
+PICTURES_TO_TIME, TIMES = 256, 9
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """What is to be said of one model.
+
+    Attributes:
+        name: the column's title.
+        val_loss: nats per real word of the validation captions, END and UNK counted, no caption cut.
+        scores: of the greedy captions, from `score_captions`; None where nobody knows what the pictures show.
+        parameters: all numbers of the model.
+        training_seconds: None where it is not known.
+        captions_per_second: greedy, with features that are there already.
+        words: how many words the loss is the mean of.
+        unknown: how many of them are UNK to this model, which makes them easier to predict.
+        captions: how many validation captions there are.
+    """
+
+    name: str
+    val_loss: float
+    scores: dict[str, Score] | None
+    parameters: int
+    training_seconds: float | None
+    captions_per_second: float
+    words: int = 0
+    unknown: int = 0
+    captions: int = 0
+
+    @property
+    def loss_per_caption(self) -> float:
+        """Nats for a whole caption: does not depend on how captions are divided into words."""
+        return self.val_loss * self.words / self.captions if self.captions else float("nan")
+
+
+def measure_model(
+    name: str,
+    model: keras.Model,
+    examples: Examples,
+    val_features: np.ndarray,
+    vocab: dict[str, int],
+    truths: Sequence[SceneTruth] | None,
+    training_seconds: float | None,
+) -> ModelReport:
+    """Measure a model of the course, whichever it is.
+
+    Args:
+        name: the column's title.
+        model: from [features, words] to logits.
+        examples: the validation captions in the model's own vocabulary, with the features it was trained with.
+        val_features: (pictures, ...), one row for each validation picture.
+        vocab: the model's own words.
+        truths: what each of these pictures shows, None where nobody knows.
+        training_seconds: what `training_seconds` makes of its history.
+    """
+    matrix, writer = examples.captions.matrix, next_word_model(model)
+    scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None
+    return ModelReport(
+        name,
+        loss_per_real_word(model, examples, vocab[PAD]),
+        scores,
+        model.count_params(),
+        training_seconds,
+        captions_per_second(writer, val_features, vocab),
+        words=int((matrix[:, 1:] != vocab[PAD]).sum()),
+        unknown=int((matrix[:, 1:] == vocab[UNK]).sum()),
+        captions=len(matrix),
+    )
+
+
+def loss_per_real_word(model: keras.Model, examples: Examples, pad_idx: int) -> float:
+    """Nats per real word over all captions, none of them cut; the model itself is left as it is."""
+    judged = keras.Model(model.inputs, model.outputs[0])
+    judged.compile(loss=masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
+    rows, longest = examples.captions.matrix.shape
+    return evaluate_decoder(judged, examples, pad_idx, max_len=longest, limit=rows)["loss"]
+
+
+def captions_per_second(
+    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], pictures: int = PICTURES_TO_TIME
+) -> float:
+    """Greedy captions a second, in one batch: the median of several times, after one that compiles.
+
+    Args:
+        features: (pictures, ...); where there are too few, some are captioned more than once.
+        pictures: the size of the batch.
+    """
+    batch = np.asarray(features[np.arange(pictures) % len(features)], dtype=np.float32)
+    seconds = []
+    for _ in range(TIMES + 1):
+        start = time.perf_counter()
+        generate(model, batch, vocab, Greedy(), batch_size=pictures)
+        seconds.append(time.perf_counter() - start)
+    return pictures / statistics.median(seconds[1:])
+
+
+def training_seconds(history: Iterable[Mapping[str, float]]) -> float | None:
+    """The seconds of all epochs of a history, validation included; None when there is no epoch."""
+    seconds = [record["seconds"] for record in history]
+    return float(sum(seconds)) if seconds else None
+
+
+def comparison_table(reports: Sequence[ModelReport]) -> str:
+    """Reports as text: a row for each number, a column for each model; scores with 95 % intervals."""
+    cells = {
+        "loss, nats a word": [f"{report.val_loss:.3f}" for report in reports],
+        "loss, nats a caption": [f"{report.loss_per_caption:.2f}" for report in reports],
+        "validation words": [f"{report.words:,}" for report in reports],
+        "of them unknown (UNK)": [f"{report.unknown:,}" for report in reports],
+        "parameters": [f"{report.parameters:,}" for report in reports],
+        "seconds to train": [_seconds(report.training_seconds) for report in reports],
+        "captions a second (greedy)": [f"{report.captions_per_second:,.0f}" for report in reports],
+    }
+    lines = [" " * _LABEL_WIDTH + "".join(f"{report.name:>21}" for report in reports)]
+    lines += [f"{row:<{_LABEL_WIDTH}}" + "".join(f"{cell:>21}" for cell in line) for row, line in cells.items()]
+    known = next((report.scores for report in reports if report.scores), {})
+    if known:
+        nothing = dict.fromkeys(known, Score(float("nan"), float("nan"), float("nan")))
+        lines += score_table({report.name: report.scores or nothing for report in reports}).splitlines()[1:]
+    if len({report.words for report in reports}) > 1:
+        lines.append("The models divide captions into words differently: compare the loss of a caption, not of a word.")
+    if len({report.unknown for report in reports}) > 1:
+        lines.append(
+            "A word that is UNK to a model is easier to predict: its loss flatters the model with more of them."
+        )
+    return "\n".join(lines)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "not known" if seconds is None else f"{seconds:,.0f}"
+
+
+_LABEL_WIDTH = 34  # as in `score_table`

@@ -1,0 +1,188 @@
+"""How the course trains im2txt's model: sizes and steps that fit into minutes, and a report to compare it by."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.data.coco_format import DatasetFiles
+from say_what_you_see.decoding.generation import Greedy, generate_sentences
+from say_what_you_see.evaluation.comparison import ModelReport, captions_per_second
+from say_what_you_see.evaluation.scale import EvaluationPlan, compile_sums
+from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
+from say_what_you_see.language.captions import UNK
+from say_what_you_see.models.image_to_text import ScaleModelConfig, cnn_for, encoder_side, rearrange_scale_model
+from say_what_you_see.serving.scale_inference import read_pictures_of_zip
+from say_what_you_see.training.scale.events import read_scalars
+from say_what_you_see.training.scale.folder import ScaleFolders, TrainedModel, model_config, scale_folders
+from say_what_you_see.training.scale.record_input import batches
+from say_what_you_see.training.scale.training import BuildCnn, LearningRate, ScaleTraining
+
+WHOLE_CAPTION = 1_000
+"""More words than any caption has."""
+
+
+@dataclass(frozen=True)
+class ScaleLesson:
+    """How notebook 09 trains.
+
+    Attributes:
+        side: height and width of the pictures.
+        units: size of LSTM and embeddings.
+        dropout: share of the LSTM's inputs and outputs that are left out in training.
+        batch_size: captions in a step.
+        steps: of phase 1 and of phase 2.
+        save_every: steps between checkpoints, each of which is evaluated.
+        evaluated_captions: on so many validation captions; None is all.
+        rates: learning rates of phase 1 and of phase 2.
+    """
+
+    side: int
+    units: int
+    dropout: float
+    batch_size: int
+    steps: tuple[int, int]
+    save_every: tuple[int, int]
+    evaluated_captions: int | None
+    rates: tuple[LearningRate, LearningRate]
+
+
+def scale_lesson(settings: Settings) -> ScaleLesson:
+    """Sizes and steps that fit the settings.
+
+    On the scenes pictures have two thirds of the side that InceptionV3 was trained on, which makes a step more than
+    twice as fast; at half the side it no longer tells the things apart. What reads its data once needs little dropout.
+    The numbers for photographs are for a machine with a GPU: im2txt itself trained for 1,000,000 and 2,000,000 steps.
+    """
+    if settings.dataset == "scenes" or settings.small:
+        rates = LearningRate(4e-3, decay_steps=100), LearningRate(1e-4, decay_steps=150, warm_up=20)
+        if settings.small:
+            return ScaleLesson(_side(settings, 75), 64, 0.1, 8, (4, 4), (4, 4), 32, rates)
+        return ScaleLesson(_side(settings, 203), 256, 0.1, 32, (300, 100), (100, 50), 640, rates)
+    rates = LearningRate(1e-3, decay_steps=20_000), LearningRate(5e-5, decay_steps=20_000, warm_up=200)
+    return ScaleLesson(encoder_side(settings), 512, 0.3, 32, (40_000, 40_000), (2_000, 2_000), 4_000, rates)
+
+
+def _side(settings: Settings, smaller: int) -> int:
+    """A smaller side where the encoder is known to take one."""
+    return smaller if settings.encoder == "inception_v3" else encoder_side(settings)
+
+
+def lesson_model(settings: Settings, records: Path) -> tuple[ScaleModelConfig, BuildCnn]:
+    """The configuration of the lesson's model, and what makes its CNN with the weights that it starts from."""
+    lesson = scale_lesson(settings)
+    sizes = {"embedding_size": lesson.units, "lstm_units": lesson.units, "dropout": lesson.dropout}
+    config = model_config(records, settings.encoder_name, lesson.side, **sizes)
+    return config, lambda: cnn_for(settings, lesson.side)
+
+
+def lesson_training(
+    settings: Settings, records: Path, phase: int, folders: ScaleFolders | None = None
+) -> ScaleTraining:
+    """How the lesson trains in phase 1 or 2.
+
+    Args:
+        folders: None is those of the settings.
+    """
+    lesson = scale_lesson(settings)
+    return ScaleTraining(
+        records, (folders or scale_folders(settings)).train, sum(lesson.steps[:phase]), lesson.batch_size,
+        train_inception=phase == 2, learning_rate=lesson.rates[phase - 1], save_every=lesson.save_every[phase - 1],
+        keep=1, log_every=10, seed=settings.seed,
+    )  # fmt: skip
+
+
+def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders | None = None) -> EvaluationPlan:
+    """What the lesson evaluates on."""
+    folders = folders or scale_folders(settings)
+    most = scale_lesson(settings).evaluated_captions
+    return EvaluationPlan(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
+
+
+def read_validation_pictures(settings: Settings, files: DatasetFiles, fns: list[str]) -> np.ndarray:
+    """Validation pictures as the model takes them: (pictures, side, side, 3) from -1 to 1."""
+    return read_pictures_of_zip(files.val_zip, fns, scale_lesson(settings).side)
+
+
+def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3) -> list[str]:
+    """The command for the first steps of a small model: the same for any number of workers.
+
+    Without dropout: which words are dropped depends on the device.
+    """
+    given = {
+        "--records": records, "--folder": folder, "--steps": steps, "--side": _side(settings, 75), "--units": 64,
+        "--dropout": 0, "--batch-size": 8, "--log-every": 1,
+    }  # fmt: skip
+    options = [str(part) for option in given.items() for part in option]
+    return [sys.executable, "-m", "say_what_you_see", "train-records", *options]
+
+
+# A report, to stand beside those of other models
+
+
+def measure_scale_model(
+    name: str,
+    trained: TrainedModel,
+    records: Path,
+    pictures: np.ndarray,
+    truths: list[SceneTruth] | None,
+    training_seconds: float | None,
+) -> ModelReport:
+    """Measure im2txt's model as `say_what_you_see.evaluation.comparison.measure_model` measures the others.
+
+    Two things differ, since this model reads pixels: the CNN counts among its parameters, and captions a second
+    include its work.
+
+    Args:
+        pictures: (pictures, side, side, 3) from -1 to 1.
+        truths: what each of them shows; None where nobody knows.
+        training_seconds: from `seconds_of_training`.
+    """
+    writer, vocab = rearrange_scale_model(trained.model), trained.vocab
+    sentences = generate_sentences(writer, pictures, vocab, Greedy(), batch_size=64) if truths is not None else []
+    loss, words, unknown, captions = whole_captions(trained, records)
+    return ModelReport(
+        name,
+        loss,
+        score_captions(sentences, truths) if truths is not None else None,
+        trained.model.count_params(),
+        training_seconds,
+        captions_per_second(writer, pictures, vocab, pictures=64),
+        words=words,
+        unknown=unknown,
+        captions=captions,
+    )
+
+
+def whole_captions(trained: TrainedModel, records: Path) -> tuple[float, int, int, int]:
+    """Over all validation captions, none cut: nats per word, number of words, of unknown words, and of captions."""
+    sums, loss, words, unknown, captions = compile_sums(trained.model), 0.0, 0, 0, 0
+    for pictures, inputs, targets, mask in batches(records, "val", 64, trained.config.side, max_len=WHOLE_CAPTION):
+        total, _ = sums(pictures, inputs, targets, mask)
+        real = mask.numpy() == 1
+        loss += float(total)
+        words += int(real.sum())
+        unknown += int((targets.numpy()[real] == trained.vocab[UNK]).sum())
+        captions += int(real.any(axis=1).sum())
+    return loss / words, words, unknown, captions
+
+
+def seconds_of_training(folder: Path, batch_size: int) -> float:
+    """How long a training took, by the scalars that it left: evaluation and interruptions do not count."""
+    curves = read_scalars(folder)
+    speeds, seconds, before = dict(curves.get("images_per_second", [])), 0.0, 0
+    for step, _ in curves.get("loss", []):
+        if step in speeds:
+            seconds += (step - before) * batch_size / speeds[step]
+        before = step
+    return seconds
+
+
+def parameters_by_part(model: keras.Model) -> dict[str, int]:
+    """The number of parameters of each layer that has any."""
+    return {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}

@@ -1,0 +1,124 @@
+"""How fast, and how fast it could be: fair timing, the limits of a machine, and counting what a network has to do."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+
+ops = keras.ops
+
+
+def time_in_turns(ways: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
+    """Time several ways of doing the same work fairly: all in turn, round after round.
+
+    A computer is slower when it does something else besides, or when it is hot. In turns that meets all ways alike. The
+    first call of each, which compiles and fills caches, does not count.
+
+    Args:
+        ways: functions without arguments, by name.
+
+    Returns:
+        The median of each in seconds.
+    """
+    for way in ways.values():
+        way()
+    seconds = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def peak_gflops(side: int = 2048, rounds: int = 15) -> float:
+    """The most floating-point operations in a second that this machine reaches, in 10**9.
+
+    Measured with the product of two matrices of 32-bit floats, the work that processors do best: for two matrices
+    (side, side) it takes side**3 multiplications and as many additions. Keras computes it, on whatever it computes.
+    """
+    left, right = (ops.convert_to_tensor(matrix) for matrix in np.random.default_rng(0).random((2, side, side), "f"))
+    multiply = lambda: ops.convert_to_numpy(ops.matmul(left, right))  # noqa: E731  which waits for the result
+    return 2 * side**3 / shortest_time(multiply, rounds) / 1e9
+
+
+def memory_bandwidth(megabytes: int = 256, rounds: int = 7) -> float:
+    """The most bytes in a second that this machine moves between memory and processor, in 10**9.
+
+    Measured by copying an array that is too large for any cache: each of its bytes is read once and written once.
+    """
+    source = np.ones(megabytes * 250_000, dtype=np.float32)
+    target = np.empty_like(source)
+    return 2 * source.nbytes / shortest_time(lambda: np.copyto(target, source), rounds) / 1e9
+
+
+def shortest_time(function: Callable[[], Any], rounds: int) -> float:
+    """Seconds of the quickest of some calls: for limits, which nothing can make look better than they are."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
+    """Count the multiplications and additions that each layer of a Keras model needs for one example.
+
+    A layer moves its kernels over all positions of its output (pixels, words), and at each of them every number of a
+    kernel is multiplied once and added once. What has no kernel, such as activations, is so little that it is left out.
+
+    Args:
+        model: a functional model, built; models inside it are counted layer by layer.
+        steps: how long a sequence is where the model leaves that open.
+
+    Returns:
+        Operations by the name of the layer, for layers with kernels, in the model's order.
+    """
+    operations = {}
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            operations |= {f"{layer.name}/{name}": count for name, count in count_operations(layer, steps).items()}
+            continue
+        numbers = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
+        if numbers:
+            shape = _positions(layer)
+            operations[layer.name] = 2 * numbers * math.prod(steps if side is None else side for side in shape)
+    return operations
+
+
+def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
+    """Count the bytes that have to come from memory and go there, at least, when a Keras model runs.
+
+    Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes. What
+    fits into the processor's caches may never see the memory, so that in truth it can be less, too.
+
+    Args:
+        model: a functional model, built, without models inside.
+        examples: how many go through it at once.
+        steps: how long a sequence is where the model leaves that open.
+    """
+    numbers = sum(math.prod(weight.shape) for weight in model.weights)
+    for layer in model.layers:
+        if any("kernel" in weight.name for weight in layer.weights):
+            for tensor in [*_tensors(layer.input), *_tensors(layer.output)]:
+                numbers += examples * math.prod(steps if side is None else side for side in tensor.shape[1:])
+    return 4 * numbers
+
+
+def _positions(layer: Any) -> tuple[int | None, ...]:
+    """Over how many positions a layer moves its kernels; a recurrent one reads its input word by word."""
+    tensors = _tensors(layer.input if hasattr(layer, "cell") else layer.output)
+    return tensors[0].shape[1:-1]
+
+
+def _tensors(given: Any) -> list[Any]:
+    """What a layer takes or gives, as a flat list: recurrent ones have states besides."""
+    return [given] if hasattr(given, "shape") else [tensor for part in given for tensor in _tensors(part)]

@@ -1,0 +1,36 @@
+"""Results of learners' functions in one form, whether they come from Keras, its backend or NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+
+
+def as_numpy(value: Any) -> Any:
+    """Tensors as NumPy arrays: floats as float32, whole numbers as int32; inside lists and tuples, too.
+
+    What cannot be an array stays as it is, so that a report can show it.
+    """
+    if isinstance(value, (list, tuple)):
+        return [as_numpy(part) for part in value]
+    if not hasattr(value, "shape") and not isinstance(value, (bool, int, float)):
+        return value
+    array = np.asarray(keras.ops.convert_to_numpy(value))
+    if array.dtype == bool:
+        return array
+    return array.astype(np.float32 if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else np.int32)
+
+
+def describe(value: Any) -> str:
+    """Type and shape in a few letters: "float32 (8, 5)", "no array, but None"."""
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        return "None" if value is None else f"no array, but a {type(value).__name__}"
+    return f"{getattr(value.dtype, 'name', str(value.dtype).rpartition('.')[2])} {tuple(value.shape)}"
+
+
+def draw_weights(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Weights that are so large that a network's outputs differ clearly."""
+    return rng.normal(0, 1.0, shape).astype(np.float32)

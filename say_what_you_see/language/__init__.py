@@ -1,0 +1,1 @@
+"""From captions to numbers: words, the vocabulary, padded matrices of word indices."""

@@ -1,0 +1,1 @@
+"""Trained models as folders, and captions from them: saving, loading, installing, the captioner, the export for a quick start."""

@@ -1,0 +1,113 @@
+"""Captions for any number of pictures: batched, in order, and a bad picture does not end the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.prefetch import map_ahead
+from say_what_you_see.decoding.decoding import Decoding
+from say_what_you_see.language.captions import indices_to_sentence
+from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
+from say_what_you_see.vision.sources import PictureSource
+
+if TYPE_CHECKING:  # an exported captioner has no need of Keras
+    from say_what_you_see.serving.captioner import Captioner
+    from say_what_you_see.serving.exported import FastCaptioner
+
+_THUMBNAIL_SIDE = 240
+
+
+@dataclass(frozen=True)
+class PictureCaptions:
+    """What came of a picture.
+
+    Attributes:
+        name: as the user gave it.
+        captions: sentence and probability, the best first; empty where something went wrong.
+        error: what went wrong, None where nothing did.
+        thumbnail: a small picture, (side, side, 3), where one was asked for.
+    """
+
+    name: str
+    captions: list[tuple[str, float]] = field(default_factory=list)
+    error: str | None = None
+    thumbnail: np.ndarray | None = None
+
+    @property
+    def caption(self) -> str:
+        """The best caption."""
+        return self.captions[0][0] if self.captions else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        if self.error is not None:
+            return {"picture": self.name, "error": self.error}
+        others = [{"caption": sentence, "probability": probability} for sentence, probability in self.captions]
+        return {"picture": self.name, **others[0], **({"captions": others} if len(others) > 1 else {})}
+
+
+def caption_pictures(
+    captioner: Captioner | FastCaptioner,
+    sources: Sequence[PictureSource],
+    how: Decoding,
+    rng: np.random.Generator | None = None,
+    batch_size: int = 16,
+    thumbnails: bool = False,
+) -> Iterator[PictureCaptions]:
+    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
+
+    Args:
+        how: the way of choosing words.
+        rng: the source of randomness when sampling.
+        thumbnails: keep a small picture of each.
+    """
+
+    def read(batch: Sequence[PictureSource]) -> list[PictureCaptions | tuple]:
+        return [_read(source, captioner.input_shape, thumbnails) for source in batch]
+
+    batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
+    for pictures in map_ahead(read, batches):
+        readable = [picture for picture in pictures if isinstance(picture, tuple)]
+        captions = iter(caption_images([image for _, image, _ in readable], captioner, how, rng))
+        for picture in pictures:
+            if isinstance(picture, PictureCaptions):
+                yield picture
+            else:
+                yield PictureCaptions(picture[0], next(captions), thumbnail=picture[2])
+
+
+def _read(
+    source: PictureSource, input_shape: tuple[int, int], thumbnails: bool
+) -> PictureCaptions | tuple[str, np.ndarray, np.ndarray | None]:
+    """Name, pixels and thumbnail of a picture, or what went wrong with it."""
+    try:
+        data = source.read()
+    except CourseError as error:
+        return PictureCaptions(source.name, error=str(error))
+    try:
+        small = thumbnail(data, _THUMBNAIL_SIDE) if thumbnails else None
+        return source.name, crop_and_resize(data, input_shape), small
+    except CourseError as error:
+        return PictureCaptions(source.name, error=f"{source.name} is no picture that can be read: {error}.")
+
+
+def caption_images(
+    images: Sequence[np.ndarray], captioner: Captioner | FastCaptioner, how: Decoding, rng: np.random.Generator | None
+) -> list[list[tuple[str, float]]]:
+    """Captions with their probabilities for each of some pictures."""
+    if not images:
+        return []
+    found = captioner.generate(captioner.embed(np.stack(images)), how, rng)
+    return [
+        [
+            (indices_to_sentence(indices, captioner.vocab), float(np.exp(total)))
+            for indices, total in zip(captions, totals, strict=True)
+            if np.isfinite(total)
+        ]
+        for captions, totals in zip(found.indices, found.log_probabilities, strict=True)
+    ]

@@ -1,0 +1,168 @@
+"""From a picture to a sentence: an encoder and a decoder that belong together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.decoding.decoding import BeamSearch, Decoding, GeneratedCaptions, Greedy, Sampling
+from say_what_you_see.decoding.generation import NextWordModel, generate, generate_sentences
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.serving.model_choice import last_training
+from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
+from say_what_you_see.vision.pictures import crop_and_resize
+
+_CALLED_DIRECTLY = 2
+"""So many batches are encoded before the encoder is compiled, which takes as long as several of them."""
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """Everything that captions a picture.
+
+    Attributes:
+        encoder: turns a picture into an embedding.
+        model: predicts the next word.
+        vocab: word to index.
+        pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
+    """
+
+    encoder: EncoderInfo
+    model: NextWordModel
+    vocab: dict[str, int]
+    pictures_kind: str = "photographs"
+    _calls: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.encoder.input_shape
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
+        pictures = self.encoder.preprocess_for_model(images)
+        if next(self._calls) < _CALLED_DIRECTLY:
+            return keras.ops.convert_to_numpy(self.encoder.model(pictures, training=False))
+        return self.encoder.model.predict_on_batch(pictures)
+
+    def compile_encoder(self) -> None:
+        """Have the encoder ready for many pictures, one after the other."""
+        for _ in itertools.islice(self._calls, _CALLED_DIRECTLY):
+            pass
+        self.embed(np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8"))
+
+    def generate(
+        self,
+        features: np.ndarray,
+        how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+        rng: np.random.Generator | None = None,
+    ) -> GeneratedCaptions:
+        """Captions of embedded pictures."""
+        return generate(self.model, features, self.vocab, how, rng)
+
+
+def generate_caption(
+    captioner: Captioner,
+    image: np.ndarray,
+    t: float = 1.0,
+    sample: bool = False,
+    max_len: int = 20,
+    rng: np.random.Generator | None = None,
+    beam: int | None = None,
+) -> str:
+    """Caption one picture.
+
+    Args:
+        image: RGB from 0 to 255, (height, width, 3), cropped and resized for the encoder.
+        t: temperature, used when sampling: the higher, the more surprising.
+        sample: draw words by their probability instead of always taking the most probable one.
+        max_len: stop after so many words.
+        rng: source of randomness when sampling.
+        beam: follow so many captions at once and return the most probable one.
+    """
+    how: Decoding = Sampling(t, max_len=max_len) if sample else Greedy(max_len)
+    if beam is not None:
+        how = BeamSearch(beam, max_len=max_len)
+    return generate_sentences(captioner.model, captioner.embed(image[None]), captioner.vocab, how, rng)[0]
+
+
+def load_captioner(folder: Path, settings: Settings) -> Captioner:
+    """Read a model folder and the encoder that its decoder was trained with.
+
+    Args:
+        settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
+            path of a `.keras` file has to be given.
+
+    Raises:
+        CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
+    """
+    model = load_caption_model(folder)
+    encoder = encoder_of(model, settings)
+    return Captioner(encoder, next_word_model(model.decoder), model.vocab, model.encoder["pictures_kind"])
+
+
+def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:
+    """The encoder that a model was trained with; refuses one with other weights.
+
+    Args:
+        loaded: encoders that are there already: one with the model's weights is used, and not loaded again.
+    """
+    known = model.encoder
+    for encoder in loaded:
+        if encoder.weights_checksum == known["weights_checksum"] and encoder.features != "fc2":
+            return with_features(encoder, known.get("features", "mean"))
+    setting = str(find_encoder_file(model, settings)) if model.encoder_file else known["encoder_setting"]
+    features = known.get("features", "mean")
+    encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting), features)
+    if encoder.weights_checksum != known["weights_checksum"]:
+        raise CourseError(
+            f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "
+            f"weights ({encoder.weights}). Bring the same weights, or train the model again."
+        )
+    return encoder
+
+
+def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
+    """The `.keras` file of a model's encoder: which the settings name, or beside the model, or in the data folder.
+
+    The model knows the file's name but not where it is; its checksum tells whether it is the right one.
+
+    Raises:
+        CourseError: if it is nowhere; says where to put it.
+    """
+    if settings.encoder.endswith(".keras"):
+        return Path(settings.encoder)
+    name = Path(str(model.encoder_file)).name
+    beside = [model.folder / ENCODER_FILE] if model.folder else []
+    last = last_training(settings)
+    trained_with = [Path(last[1])] if last and last[0] == model.folder else []
+    for path in [*beside, settings.data_folder / name, *trained_with]:
+        if path.is_file():
+            return path
+    raise CourseError(
+        f"The model was trained with the encoder {name}, a file of your own. Say where it is: "
+        f"--encoder FOLDER/{name}, or ENCODER=FOLDER/{name} in the environment. Or put it into {settings.data_folder}, "
+        "where it is found."
+    )
+
+
+def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
+    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
+
+    Raises:
+        CourseError: if the file is missing or is no picture.
+    """
+    try:
+        return crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)
+    except OSError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+    except CourseError as error:
+        raise CourseError(f"{path} is no picture that can be read: {error}") from error

@@ -1,0 +1,115 @@
+"""Captions pictures with an exported captioner: nothing here imports Keras."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, sha256_of
+from say_what_you_see.decoding.decoding import Decoding, GeneratedCaptions, Greedy
+from say_what_you_see.decoding.search import StepModel, generate_at_once
+from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.vision.openvino import Network, engine_is_here
+
+FORMAT = 1
+FACTS_FILE = "exported.json"
+DECODER_FILE = "decoder.npz"
+"""What writes, in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
+_FACTS = {"words", "pictures_kind", "input_shape", "n_states", "scale", "shift", "reverse_channels"}
+
+
+class FastCaptioner:
+    """A captioner that was exported.
+
+    Attributes:
+        input_shape: height and width of the pictures.
+        vocab: word to index.
+        pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
+    """
+
+    def __init__(self, folder: Path, warm: bool = True) -> None:
+        """Read an exported captioner.
+
+        Args:
+            warm: keep what OpenVINO compiles beside it, for a quicker start the next time.
+
+        Raises:
+            CourseError: if it is of another format.
+        """
+        facts = read_json(folder / FACTS_FILE)
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT or not facts.keys() >= _FACTS:
+            raise CourseError(f"{folder / FACTS_FILE} is of a format that this version of the course does not know.")
+        cache = folder / "compiled" if warm else None
+        self._encoder = Network(folder / "encoder.xml", cache)
+        self.input_shape = tuple(facts["input_shape"])
+        self.vocab = {word: index for index, word in enumerate(facts["words"])}
+        self.pictures_kind = facts["pictures_kind"]
+        in_numpy = (folder / DECODER_FILE).is_file()
+        self._steps: StepModel = (
+            NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else _Networks(folder, cache, facts["n_states"])
+        )
+        self._scale, self._shift = (np.array(facts[name], dtype="float32") for name in ("scale", "shift"))
+        self._reverse = facts["reverse_channels"]
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
+        pixels = images[..., ::-1] if self._reverse else images
+        return self._encoder(pixels.astype("float32") * self._scale + self._shift)[0]
+
+    def generate(
+        self,
+        features: np.ndarray,
+        how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+        rng: np.random.Generator | None = None,
+    ) -> GeneratedCaptions:
+        """Captions of embedded pictures."""
+        return generate_at_once(self._steps, features, self.vocab, how, rng)
+
+
+class _Networks:
+    """What writes, as two networks: one makes the first state, the other takes a step."""
+
+    def __init__(self, folder: Path, cache: Path | None, n_states: int) -> None:
+        self._start, self._step = (Network(folder / f"{part}.xml", cache) for part in ("start", "step"))
+        self.n_states = n_states
+
+    def start(self, features: np.ndarray) -> list[np.ndarray]:
+        """What is remembered before the first word."""
+        return self._start(features)
+
+    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+        """Logits of the next words, and the new state."""
+        return self._step(words.astype("int32"), *state)[: 1 + self.n_states]
+
+
+def exported_folder(model_folder: Path, data_folder: Path) -> Path:
+    """Where the export of a model folder is kept; another training in the same folder takes the same place."""
+    return data_folder / "exported" / hashlib.sha256(str(model_folder.resolve()).encode()).hexdigest()[:12]
+
+
+def model_digest(model_folder: Path) -> str:
+    """What an export remembers of its model: the checksum of its facts, which hold those of all parts."""
+    return sha256_of(model_folder / "model.json")
+
+
+def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:
+    """Whether it was tried with this very model, and failed."""
+    try:
+        facts = read_json(exported_folder(model_folder, data_folder) / FACTS_FILE)
+        return "failed" in facts and facts["model"] == model_digest(model_folder)
+    except (CourseError, KeyError, OSError, TypeError):
+        return False
+
+
+def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
+    """The exported captioner of a model folder; None where there is none, or none that can be used."""
+    folder = exported_folder(model_folder, data_folder)
+    try:
+        if not engine_is_here() or read_json(folder / FACTS_FILE)["model"] != model_digest(model_folder):
+            return None
+        return FastCaptioner(folder)
+    except (CourseError, KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged, or of another OpenVINO
+        return None

@@ -1,0 +1,79 @@
+"""Which model captions: the one that the user names, or the one that is there. Does without Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
+
+SCENE_MODEL = SHIPPED / "scene_model"
+"""The trained model of the drawn scenes, which comes with the course."""
+
+DRAWINGS_ONLY = (
+    "Note: this model knows the course's drawn scenes and nothing else. Of a photograph it says something, "
+    "and what it says is wrong. For photographs, train one on photographs: see README.md."
+)
+
+
+_LAST = "last_training.json"
+
+
+def remember_training(settings: Settings) -> None:
+    """Note that a training with these settings was the last one: its model is the one to caption with."""
+    folder = settings.model_folder.relative_to(settings.data_folder).as_posix()
+    write_json({"model": folder, "encoder": settings.encoder}, settings.data_folder / _LAST)
+
+
+def last_training(settings: Settings) -> tuple[Path, str] | None:
+    """The model folder of the last training in this data folder, and its encoder; None where there is none any more."""
+    try:
+        last = read_json(settings.data_folder / _LAST)
+        folder, encoder = settings.data_folder / last["model"], str(last["encoder"])
+        return (folder, encoder) if (folder / "model.json").is_file() else None
+    except (CourseError, KeyError, TypeError):
+        return None
+
+
+def default_model(settings: Settings) -> Path:
+    """The model folder that goes with the settings; where they are the usual ones, that of the last training, or else
+    the model of the drawn scenes that is shipped.
+    """
+    if settings.dataset != "scenes":
+        return settings.model_folder
+    last = last_training(settings)
+    if settings.encoder != DEFAULT_ENCODER:
+        return last[0] if last and last[1] == settings.encoder else settings.model_folder
+    if last:
+        return last[0]
+    return settings.model_folder if (settings.model_folder / "model.json").exists() else SCENE_MODEL
+
+
+def models_folder(settings: Settings) -> Path:
+    """Where installed models are."""
+    return settings.data_folder / "models"
+
+
+def find_model(name: str | Path, settings: Settings) -> Path:
+    """The folder of a model: a path, or the name of an installed one.
+
+    Raises:
+        CourseError: if it is neither.
+    """
+    path, installed = Path(name), models_folder(settings) / str(name)
+    if path.suffix == ".zip" and path.is_file():
+        raise CourseError(f"{path} is packed. Bring it in first: say-what-you-see model install {path}")
+    if path.exists() or len(path.parts) > 1:
+        return path
+    if not installed.exists():
+        known = ", ".join(installed_models(settings)) or "none"
+        raise CourseError(
+            f"There is no model {name!r}: neither such a folder, nor an installed model (there: {known})."
+        )
+    return installed
+
+
+def installed_models(settings: Settings) -> list[str]:
+    """The names of the installed models."""
+    return sorted(path.parent.name for path in models_folder(settings).glob("*/model.json"))

@@ -1,0 +1,74 @@
+"""Which devices take part in a training: one, all GPUs of a machine, or several machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.errors import CourseError
+
+with silenced_stderr():
+    import tensorflow as tf
+
+
+def choose_strategy() -> tf.distribute.Strategy:
+    """How the work is divided: over machines where TF_CONFIG names several, else over all GPUs of this one.
+
+    Has to come before everything else that TensorFlow is asked to do.
+
+    Raises:
+        CourseError: if TF_CONFIG cannot be read.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        cluster = json.loads(text).get("cluster", {}) if text else {}
+        workers = sum(len(addresses) for job, addresses in cluster.items() if job in ("chief", "worker"))
+        if workers > 1:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise CourseError(
+            f"TF_CONFIG is {text!r}, which is not what TensorFlow expects, such as "
+            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}.'
+        ) from error
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def choose_precision() -> str:
+    """The dtype policy for the CNN: half precision where the GPUs have units for it, else float32.
+
+    bfloat16 (compute capability 8.0 and later) has the range of float32; float16 (7.0 and later) needs its losses
+    scaled. On a CPU both are slower than float32, or not there.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    capability = min((detail.get("compute_capability", (0, 0)) for detail in details), default=(0, 0))
+    if capability >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if capability >= (7, 0) else "float32"
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes checkpoints and scalars: one of several does."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    if resolver.task_type == "chief":
+        return True
+    has_chief = "chief" in resolver.cluster_spec().as_dict()
+    return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
+
+
+def format_tf_config(addresses: list[str], index: int) -> str:
+    """The value of TF_CONFIG for one of several workers, the first of which is the chief.
+
+    Args:
+        addresses: host and port of each worker, the same list for all.
+        index: which of them this one is, from 0.
+    """
+    config: Mapping[str, Any] = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return json.dumps(config)

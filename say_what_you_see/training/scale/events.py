@@ -1,0 +1,80 @@
+"""TensorBoard's event files: writing them, and reading them back for a plot that needs no server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.errors import CourseError
+
+with silenced_stderr():
+    import tensorflow as tf
+
+Curve = list[tuple[int, float]]
+"""Pairs of a step and a value, in the order of the steps."""
+
+
+def require_tensorboard() -> None:
+    """TensorFlow 2.21 writes no events without the package tensorboard, which does not come with it.
+
+    Raises:
+        CourseError: if it is not installed; better before a training than at its first scalar.
+    """
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise CourseError(
+            "Training at scale writes its curves for TensorBoard, which is not installed. Run `make course`, or "
+            "`python -m pip install tensorboard`."
+        ) from error
+
+
+def open_writer(folder: Path) -> tf.summary.SummaryWriter:
+    """A writer of a new event file in a folder, which is made when it is not there."""
+    require_tensorboard()
+    return tf.summary.create_file_writer(str(folder))
+
+
+def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
+    """Write one value under each tag, and have it on the disk when this returns."""
+    # For as long as the process lives, TensorFlow keeps each Python number that became a tensor; NumPy's it does not.
+    with writer.as_default(step=np.int64(step)):
+        for tag, value in values.items():
+            tf.summary.scalar(tag, np.float32(value))
+    writer.flush()
+
+
+def read_scalars(folder: Path) -> dict[str, Curve]:
+    """The curves in the event files of a folder, by tag. Of a step that was done twice, the later value counts."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves: dict[str, dict[int, tuple[float, float]]] = {}
+    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(path), size_guidance={"tensors": 0}).Reload()
+        for tag in events.Tags()["tensors"]:
+            if _plugin(events, tag) != "scalars":
+                continue
+            curve = curves.setdefault(tag, {})
+            for event in events.Tensors(tag):
+                if event.wall_time >= curve.get(event.step, (0.0, 0.0))[0]:
+                    curve[event.step] = (event.wall_time, float(tf.make_ndarray(event.tensor_proto)))
+    return {tag: [(step, curve[step][1]) for step in sorted(curve)] for tag, curve in curves.items()}
+
+
+def read_tags(folder: Path) -> dict[str, set[str]]:
+    """The tags in the event files of a folder, by the kind of what is under them: scalars, images, text."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    kinds: dict[str, set[str]] = {}
+    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(path)).Reload()
+        for tag in events.Tags()["tensors"]:
+            kinds.setdefault(_plugin(events, tag), set()).add(tag)
+    return kinds
+
+
+def _plugin(events, tag: str) -> str:
+    return events.SummaryMetadata(tag).plugin_data.plugin_name

@@ -1,0 +1,278 @@
+"""The training folder of im2txt's model: checkpoints, and all that is needed to use one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_folder, atomic_path, read_json, sha256_of, write_json
+from say_what_you_see.core.keras_files import check_config as check_description
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.core.writing import make_folder
+from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
+from say_what_you_see.training.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
+
+with silenced_stderr():
+    import tensorflow as tf
+
+FORMAT = 1
+CONFIG_FILE, CNN_FILE = "config.json", "cnn.json"
+CHECKPOINT_NAME = "ckpt"
+
+
+@dataclass(frozen=True)
+class ScaleFolders:
+    """Where `train-records` and `evaluate-records` keep their files: TensorBoard finds both below `base`."""
+
+    base: Path
+
+    @property
+    def train(self) -> Path:
+        """Checkpoints, and the scalars of training."""
+        return self.base / "train"
+
+    @property
+    def evaluation(self) -> Path:
+        """The scalars, pictures and captions of evaluation."""
+        return self.base / "eval"
+
+    def beside(self, name: str) -> ScaleFolders:
+        """Folders of another training of the same records, such as a control."""
+        return ScaleFolders(self.base.with_name(f"{self.base.name}_{name}"))
+
+
+def scale_folders(settings: Settings) -> ScaleFolders:
+    """The folders of the settings."""
+    return ScaleFolders(settings.work_folder / "im2txt")
+
+
+def model_config(records: Path, cnn_name: str, side: int, **sizes: int | float) -> ScaleModelConfig:
+    """The configuration of a model for these records.
+
+    Args:
+        records: folder of the shards, with `word_counts.txt`.
+        cnn_name: a short name of the network that looks at the picture.
+        side: height and width of the pictures, in pixels.
+        sizes: whatever else of `ScaleModelConfig` is not to have its default.
+
+    Raises:
+        CourseError: if `word_counts.txt` is missing or damaged.
+    """
+    path = Path(records) / WORD_COUNTS_FILE
+    size = 1 + max(read_word_counts(path).values())
+    return ScaleModelConfig(size, sha256_of(path), cnn_name, side, **sizes)
+
+
+def prepare_training_folder(folder: Path, config: ScaleModelConfig, cnn: keras.Model, records: Path) -> None:
+    """Keep beside the checkpoints what it takes to use them: sizes, the CNN's architecture and the vocabulary."""
+    make_folder(folder)
+    with atomic_path(folder / WORD_COUNTS_FILE) as partial:
+        shutil.copyfile(records / WORD_COUNTS_FILE, partial)
+    with atomic_path(folder / CNN_FILE) as partial:
+        partial.write_text(cnn.to_json(), encoding="utf-8")
+    write_json({"format": FORMAT, "model": asdict(config)}, folder / CONFIG_FILE)
+
+
+def read_config(folder: Path) -> ScaleModelConfig:
+    """The sizes of the model whose checkpoints are in a folder.
+
+    Raises:
+        CourseError: if they are not there, or of a format that is not known.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        raise CourseError(
+            f"There is no {CONFIG_FILE} in {folder}, so it is no folder of `say-what-you-see train-records`, or only a "
+            "part of one. Name the right folder, or bring the whole one."
+        )
+    facts = read_json(path)
+    try:
+        if facts["format"] == FORMAT:
+            config = ScaleModelConfig(**facts["model"])
+            kinds = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
+            if all(isinstance(value, kinds.get(name, int)) for name, value in asdict(config).items()):
+                return config
+    except (KeyError, TypeError):
+        pass
+    raise CourseError(f"{path} is of a format that this version of the course does not know.")
+
+
+def read_cnn(folder: Path) -> keras.Model:
+    """The architecture of the CNN, with random weights: the trained ones are in the checkpoints."""
+    try:
+        description = read_json(folder / CNN_FILE)
+        check_description(description)
+        return keras.models.model_from_json(json.dumps(description))
+    except Exception as error:  # a damaged description can raise nearly anything
+        raise CourseError(f"{folder / CNN_FILE} is missing or damaged. Bring a whole copy of the folder.") from error
+
+
+def check_config(folder: Path, config: ScaleModelConfig, records: Path) -> None:
+    """Refuse to go on from checkpoints of another model.
+
+    Raises:
+        CourseError: naming the size that differs, or the vocabulary that does not fit.
+    """
+    kept = read_config(folder)
+    check_vocabulary(folder, kept, records)
+    for field in fields(config):
+        before, now = getattr(kept, field.name), getattr(config, field.name)
+        if before != now:
+            raise CourseError(
+                f"The checkpoints in {folder} are of a model with {field.name} {before}, but now it is to be {now}. "
+                f"Give {before} again, or choose another training folder."
+            )
+
+
+def check_vocabulary(folder: Path, kept: ScaleModelConfig, records: Path) -> None:
+    """Refuse records with another vocabulary than that of the checkpoints in a folder."""
+    path = Path(records) / WORD_COUNTS_FILE
+    if not path.exists():
+        raise CourseError(f"There is no {path}. Run `say-what-you-see records` first.")
+    if sha256_of(path) != kept.vocabulary_sha256:
+        raise CourseError(
+            f"{path} is not the vocabulary that the checkpoints in {folder} were trained with: the same ids stand for "
+            f"other words. Take the records that they belong to (their vocabulary is {folder / WORD_COUNTS_FILE}), "
+            "or choose another training folder."
+        )
+
+
+def read_vocabulary(folder: Path, config: ScaleModelConfig) -> dict[str, int]:
+    """Word to id, of the model in a folder.
+
+    Raises:
+        CourseError: if `word_counts.txt` is missing or does not fit the checkpoints.
+    """
+    path = folder / WORD_COUNTS_FILE
+    if path.exists() and sha256_of(path) != config.vocabulary_sha256:
+        raise CourseError(
+            f"{path} is not the vocabulary that the checkpoints beside it were trained with. Copy the folder again."
+        )
+    return read_word_counts(path)
+
+
+def copy_folder(folder: Path, copy: Path) -> None:
+    """Copy a training folder with its latest checkpoint, to train it on in another way; done once."""
+    if copy.exists():
+        return
+    find_checkpoint(folder)
+    with atomic_folder(copy) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+
+
+# Checkpoints
+
+
+def find_checkpoint(path: Path) -> str:
+    """The checkpoint that a path stands for: itself, or of a folder the latest.
+
+    Args:
+        path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
+
+    Raises:
+        CourseError: if there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        latest = latest_checkpoint(path)
+        if latest is None:
+            raise CourseError(
+                f"There is no checkpoint in {path} yet. `say-what-you-see train-records` writes one; to use a single "
+                "checkpoint that was copied there, give its own path."
+            )
+        return latest
+    prefix = str(path).removesuffix(".index")
+    if not _exists(prefix):
+        raise CourseError(f"There is no checkpoint {path}. Name a folder that `train-records` wrote, or one in it.")
+    return prefix
+
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """The latest checkpoint of a folder; None if there is none."""
+    return next(reversed(existing_checkpoints(folder)), None)
+
+
+def existing_checkpoints(folder: Path) -> list[str]:
+    """The checkpoints that the file `checkpoint` of a folder lists and that are there, the oldest first."""
+    state = tf.train.get_checkpoint_state(str(folder))
+    return [prefix for prefix in state.all_model_checkpoint_paths if _exists(prefix)] if state else []
+
+
+def _exists(prefix: str) -> bool:
+    return Path(f"{prefix}.index").exists()
+
+
+@contextmanager
+def _damage_explained(prefix: str) -> Iterator[None]:
+    """Turn what TensorFlow raises while it reads a checkpoint into words."""
+    try:
+        yield
+    except (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError) as error:
+        raise CourseError(
+            f"The checkpoint {prefix} is damaged or of another model. Delete its files to go on from the one before, "
+            "or bring a whole copy."
+        ) from error
+
+
+def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    """Fill everything that a checkpoint object holds from files.
+
+    Raises:
+        CourseError: if the files are damaged, or lack something.
+    """
+    with _damage_explained(prefix):
+        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+
+
+def read_number(prefix: str, name: str) -> int:
+    """A single number out of a checkpoint, such as the phase.
+
+    Raises:
+        CourseError: if the files are damaged, or hold no such number.
+    """
+    with _damage_explained(prefix):
+        return int(tf.train.load_variable(prefix, f"{name}/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model out of a training folder, with the vocabulary of its ids and the step that it was trained to."""
+
+    model: keras.Model
+    config: ScaleModelConfig
+    vocab: dict[str, int]
+    step: int
+
+
+class ModelLoader:
+    """Builds the model of a training folder once, and fills it from any of its checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = read_config(folder)
+        self.vocab = read_vocabulary(folder, self.config)
+        self.model = build_scale_model(self.config, read_cnn(folder))
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def load(self, prefix: str) -> TrainedModel:
+        """Load a checkpoint; the model of an earlier call is the same one, with its weights replaced."""
+        restore(tf.train.Checkpoint(model=self.model, step=self.step), prefix)
+        return TrainedModel(self.model, self.config, self.vocab, int(self.step.numpy()))
+
+
+def load_trained_model(path: Path) -> TrainedModel:
+    """Load a checkpoint, or the latest of a folder.
+
+    Raises:
+        CourseError: if there is none, or if it or what belongs to it is damaged.
+    """
+    prefix = find_checkpoint(path)
+    return ModelLoader(Path(prefix).parent).load(prefix)
+
+
+BuildCnn = Callable[[], keras.Model]

@@ -1,0 +1,327 @@
+"""Reads sharded TFRecords of captioned pictures with tf.data: in parallel, shuffled, and in a reproducible order.
+
+A training that goes on at step 1,000 gets the batches that it would have got without the interruption, and several
+workers get the rows of the very batches that one worker alone would have got.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.training.scale.records import FACTS_FILE
+
+with silenced_stderr():
+    import tensorflow as tf
+
+PARALLEL_SHARDS = 8
+"""Training reads from so many shards in turn; the order of the examples depends on it."""
+
+SHUFFLE_BUFFER = 2048
+"""Training draws the next example from so many that wait in memory, as JPEG: 330 MB of COCO, 34 MB of the scenes."""
+
+SMALLEST_CROP = 0.9
+BRIGHTNESS, CONTRAST = 0.05, 0.1
+"""Training changes brightness by at most so much of the full range, and contrast by at most so large a share."""
+
+_FRAME_HEADER, _FRAME_FOOTER = 12, 4  # bytes: length and its checksum; checksum of the data
+_DRAFT_RATIOS = (1, 2, 4, 8)
+_READ_BYTES = 1024**2
+_WRITE_AGAIN = "Delete that file and run `say-what-you-see records` again: it writes only what is missing."
+
+
+def find_shards(folder: Path, split: str) -> list[Path]:
+    """The shards of a split, `train-00000-of-00256` and so on, in order.
+
+    Raises:
+        CourseError: if there are none, if some are missing, or if shards of two sets lie there together.
+    """
+    paths = sorted(Path(folder).glob(f"{split}-?????-of-?????"))
+    if not paths:
+        raise CourseError(
+            f"There are no {split} shards in {folder}. `say-what-you-see records` writes them"
+            + ("; for the drawn scenes it makes no test shards." if split == "test" else ".")
+        )
+    totals = {path.name[-5:] for path in paths}
+    if len(totals) > 1 or not totals.copy().pop().isdigit():
+        raise CourseError(
+            f"{folder} holds {split} shards of several sets, {paths[0].name} and {paths[-1].name}. Keep one set there."
+        )
+    expected = {f"{split}-{number:05d}-of-{paths[0].name[-5:]}" for number in range(int(paths[0].name[-5:]))}
+    if missing := sorted(expected - {path.name for path in paths}):
+        named = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise CourseError(
+            f"{len(missing)} of the {len(expected)} {split} shards in {folder} are missing: {named}. Bring them, "
+            "or run `say-what-you-see records` again: it writes only what is missing."
+        )
+    return paths
+
+
+def check_shards(paths: Iterable[Path]) -> list[int]:
+    """Check that shards are whole, without reading what is in them; returns the number of examples in each.
+
+    A TFRecord is 8 bytes of length, 4 of checksum, the data, and 4 of checksum. The check goes from length to length,
+    and compares the size of the file with the one that was noted when it was written, where that is known.
+
+    Raises:
+        CourseError: if a shard is cut off or damaged; the message names it.
+    """
+    paths = [Path(path) for path in paths]
+    sizes = {folder: _noted_sizes(folder) for folder in {path.parent for path in paths}}
+    return [_count_frames(path, sizes[path.parent].get(path.name)) for path in paths]
+
+
+def _noted_sizes(folder: Path) -> dict[str, int]:
+    """Size of each shard by its name, as `write_records` noted them; nothing for records of other origin."""
+    if not (folder / FACTS_FILE).exists():
+        return {}
+    try:
+        return {name: facts["bytes"] for name, facts in read_json(folder / FACTS_FILE)["done"].items()}
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _count_frames(path: Path, noted_size: int | None) -> int:
+    """The number of TFRecords in a file; complains if they do not fill it exactly."""
+    count, position = 0, 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            while position < size:
+                header = file.read(_FRAME_HEADER)
+                if len(header) < _FRAME_HEADER:
+                    break
+                length = struct.unpack("<Q", header[:8])[0]
+                position += _FRAME_HEADER + length + _FRAME_FOOTER
+                if position > size:
+                    break
+                file.seek(position)
+                count += 1
+    except OSError as error:
+        raise CourseError(f"Cannot read the shard {path}: {error.strerror}.") from error
+    if position != size or (size == 0 and noted_size is None) or noted_size not in (None, size):
+        whole = "" if noted_size is None else f" of {noted_size:,}"
+        raise CourseError(
+            f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} examples in it are "
+            f"whole. {_WRITE_AGAIN}"
+        )
+    return count
+
+
+def name_damaged_shard(paths: Iterable[Path]) -> str | None:
+    """Read shards with all their checksums; returns the path of the first damaged one, None if all are well.
+
+    For the time after a `tf.errors.DataLossError`, which does not say in which file it was.
+    """
+    for path in paths:
+        try:
+            for _ in tf.data.TFRecordDataset(str(path), buffer_size=_READ_BYTES):
+                pass
+        except tf.errors.OpError:
+            return str(path)
+    return None
+
+
+def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The picture, JPEG bytes (), and the ids of the caption's words, int64 (words,), out of a record."""
+    context, lists = tf.io.parse_single_sequence_example(
+        serialized,
+        context_features={"image/data": tf.io.FixedLenFeature([], tf.string)},
+        sequence_features={"image/caption_ids": tf.io.FixedLenSequenceFeature([], tf.int64)},
+    )
+    return context["image/data"], lists["image/caption_ids"]
+
+
+def decode_picture(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
+    """Decode a picture as InceptionV3 wants it: centre square, resized, float32 (side, side, 3) from -1 to 1.
+
+    Up to rounding (one of 255 levels) it is what `say_what_you_see.vision.pictures.crop_and_resize` and Keras' preprocessing make.
+
+    With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
+    change a little. im2txt also flips pictures and shifts their hue. Here that would make captions wrong: what was
+    to the left of a thing would be to its right, and a red ball would be orange.
+
+    Args:
+        jpeg: the bytes of a JPEG, ().
+        side: height and width of the result.
+        augment_seed: two whole numbers, (2,), that decide all chance; None changes nothing.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
+    """
+    square = _centre_square(_decode_jpeg(jpeg, side))
+    if augment_seed is None:
+        return tf.ensure_shape(_resize(square, side) / 127.5 - 1, (side, side, 3))
+    crop_seed, brightness_seed, contrast_seed = tf.unstack(tf.random.split(augment_seed, 3))
+    picture = _resize(_random_square(square, crop_seed), side) / 255
+    picture = tf.image.stateless_random_brightness(picture, BRIGHTNESS, brightness_seed)
+    picture = tf.image.stateless_random_contrast(picture, 1 - CONTRAST, 1 + CONTRAST, contrast_seed)
+    return tf.ensure_shape(tf.clip_by_value(picture, 0, 1) * 2 - 1, (side, side, 3))
+
+
+def _decode_jpeg(jpeg: tf.Tensor, side: int) -> tf.Tensor:
+    """Decode to uint8 (height, width, 3), large pictures at 1/2, 1/4 or 1/8 as `say_what_you_see.vision.pictures.crop_and_resize` does."""
+
+    def decoded_at(ratio: int) -> tf.Tensor:
+        return tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    shorter = tf.reduce_min(tf.io.extract_jpeg_shape(jpeg)[:2])
+    too_large = shorter // (2 * side)
+    index = sum(tf.cast(too_large >= ratio, tf.int32) for ratio in _DRAFT_RATIOS[1:])
+    return tf.switch_case(index, [lambda ratio=ratio: decoded_at(ratio) for ratio in _DRAFT_RATIOS])
+
+
+def _centre_square(picture: tf.Tensor) -> tf.Tensor:
+    height, width = tf.shape(picture)[0], tf.shape(picture)[1]
+    side = tf.minimum(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+def _random_square(square: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A square of at least `SMALLEST_CROP` times the side, somewhere in the given one."""
+    whole = tf.cast(tf.shape(square)[0], tf.float32)
+    scale, down, right = tf.unstack(tf.random.stateless_uniform([3], seed))
+    side = tf.round(whole * (SMALLEST_CROP + (1 - SMALLEST_CROP) * scale))
+    top, left = (tf.cast(tf.round((whole - side) * share), tf.int32) for share in (down, right))
+    size = tf.cast(side, tf.int32)
+    return square[top : top + size, left : left + size]
+
+
+def _resize(picture: tf.Tensor, side: int) -> tf.Tensor:
+    """Resize as Pillow does, whose bilinear filter widens where a picture gets smaller; float32 from 0 to 255."""
+    return tf.round(tf.image.resize(picture, (side, side), "bilinear", antialias=True))
+
+
+def batches(
+    folder: Path,
+    split: str,
+    batch_size: int,
+    side: int,
+    *,
+    seed: int | None = None,
+    training: bool = False,
+    start_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    max_len: int = 20,
+    decode: bool = True,
+) -> tf.data.Dataset:
+    """Batches of pictures with captions out of the shards of a split.
+
+    Training: without end, every epoch in another random order, pictures augmented. A batch depends on nothing but
+    the shards, `seed` and its number. Otherwise: one pass in order, the last batch may be smaller.
+
+    A picture that cannot be decoded is black, and the mask of its row is 0 throughout, so that it adds nothing to a
+    masked loss while the other rows stay where they are; `count_unreadable` counts such rows.
+
+    Args:
+        folder: where the shards are.
+        split: "train", "val" or "test".
+        batch_size: examples in a batch of one worker.
+        side: height and width of the pictures.
+        seed: decides order and augmentation in training; None is 0.
+        start_step: how many batches to pass over. Their pictures are not decoded, and whole epochs are not read.
+        shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
+            batches that a single worker would get with number times the batch size.
+        max_len: captions are cut to this many ids, <S> and </S> included.
+        decode: False gives the bytes of the JPEG instead of the pictures, (batch,).
+
+    Returns:
+        A dataset of pictures float32 (batch, side, side, 3) from -1 to 1, input ids int32 (batch, words), target ids
+        int32 (batch, words), each the word after the input, and mask float32 (batch, words), 0 where padded.
+
+    Raises:
+        CourseError: if shards are missing, cut off or of another format.
+    """
+    paths = find_shards(folder, split)
+    total = sum(check_shards(paths))
+    _check_format(paths, total)
+    worker, workers = shard
+    if not 0 <= worker < workers or start_step < 0:
+        raise ValueError(f"There is no worker {worker} of {workers}, or no step {start_step}.")
+    start = start_step * batch_size * workers
+    seed = seed or 0
+    records = _shuffled_records(paths, total, seed, start) if training else _records(paths).skip(start)
+    # The position in the endless stream of all workers is what decides which worker gets an example, and its changes.
+    rows = records.enumerate(start).shard(workers, worker)
+    rows = rows.map(
+        lambda position, record: _to_row(record, side, (seed, position) if training else None, max_len, decode),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    result = rows.padded_batch(batch_size, drop_remainder=training).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # `shard` does it
+    return result.with_options(options)
+
+
+def count_unreadable(mask: np.ndarray) -> int:
+    """How many rows of a batch have a picture that could not be decoded, by the batch's mask (batch, words)."""
+    return int((np.asarray(mask).sum(axis=1) == 0).sum())
+
+
+def _records(paths: Sequence[Path] | tf.Tensor) -> tf.data.Dataset:
+    names = paths if tf.is_tensor(paths) else [str(path) for path in paths]
+    return tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES)
+
+
+def _shuffled_records(paths: Sequence[Path], total: int, seed: int, start: int) -> tf.data.Dataset:
+    """The endless stream of records, from position `start` on: epoch after epoch, each in its own random order."""
+    names = [str(path) for path in paths]
+    first_epoch, offset = divmod(start, total)
+
+    def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Shuffling also depends on TensorFlow's global seed, which is none of this stream's business: it gets a fixed
+        # one, in the graph of this function only.
+        tf.compat.v1.set_random_seed(1)
+        order = tf.random.experimental.stateless_shuffle(tf.constant(names), seed=[seed, epoch])
+        shuffle_seed = tf.random.stateless_uniform([], [seed, epoch], maxval=2**31 - 1, dtype=tf.int64)
+        records = tf.data.Dataset.from_tensor_slices(order).interleave(
+            _records, cycle_length=PARALLEL_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        records = records.shuffle(SHUFFLE_BUFFER, seed=shuffle_seed, reshuffle_each_iteration=False)
+        return records.skip(tf.where(epoch == first_epoch, tf.constant(offset, tf.int64), tf.constant(0, tf.int64)))
+
+    return tf.data.Dataset.range(first_epoch, 2**62).flat_map(read_epoch)
+
+
+def _to_row(
+    record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: int, decode: bool
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Picture, input ids, target ids and mask of one record."""
+    jpeg, ids = parse_example(record)
+    ids = tf.cast(ids[:max_len], tf.int32)
+    picture, readable = _decode_or_blank(jpeg, side, augment_seed) if decode else (jpeg, True)
+    mask = tf.ones_like(ids[1:], tf.float32) * tf.cast(readable, tf.float32)
+    return picture, ids[:-1], ids[1:], mask
+
+
+def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """The picture and True, or a black one and False where it cannot be decoded.
+
+    TensorFlow's graphs have no `try`, but a dataset can leave out what fails.
+    """
+    blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
+    attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_picture(data, side, augment_seed), True))
+    return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()
+
+
+def _check_format(paths: Sequence[Path], total: int) -> None:
+    """Refuse records of another format at once, rather than in the middle of a training."""
+    if not total:
+        raise CourseError(f"There are no examples in {paths[0].parent}. Run `say-what-you-see records` again.")
+    try:
+        for record in _records(paths).take(1):
+            parse_example(record)
+    except tf.errors.OpError as error:
+        raise CourseError(
+            f"{paths[0]} is damaged, or holds other records than pictures with captions as im2txt writes them "
+            f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
+        ) from error

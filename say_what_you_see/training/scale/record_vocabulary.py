@@ -1,0 +1,71 @@
+"""The vocabulary of TFRecords: `word_counts.txt`, one word a line with its count, as im2txt writes and reads it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path
+from say_what_you_see.language.captions import END, START, UNK, split_sentence
+
+SENTENCE_START, SENTENCE_END, UNKNOWN = "<S>", "</S>", "<UNK>"
+"""How im2txt spells the special tokens that the course calls START, END and UNK."""
+
+WORD_COUNTS_FILE = "word_counts.txt"
+
+
+def count_words(captions: Iterable[str], min_count: int) -> list[tuple[str, int]]:
+    """Words with their counts, the commonest first, those of equal count in alphabetical order.
+
+    `<S>` and `</S>` count once for every caption, and are there even when the captions are few.
+    """
+    counts: Counter[str] = Counter()
+    for caption in captions:
+        counts.update(words_of(caption))
+    marks = (SENTENCE_START, SENTENCE_END)
+    frequent = [(word, count) for word, count in counts.items() if count >= min_count or word in marks]
+    return sorted(frequent, key=lambda pair: (-pair[1], pair[0]))
+
+
+def words_of(caption: str) -> list[str]:
+    """The words of a caption between `<S>` and `</S>`."""
+    return [SENTENCE_START, *split_sentence(caption), SENTENCE_END]
+
+
+def write_word_counts(words: Sequence[tuple[str, int]], path: Path) -> None:
+    """Write one line `word count` for each word; the number of a line, from 0, is the id of its word."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{word} {count}\n" for word, count in words), encoding="utf-8", newline="\n")
+
+
+def read_word_counts(path: Path) -> dict[str, int]:
+    """Read the vocabulary from `word_counts.txt`: word to id.
+
+    `<S>`, `</S>` and `<UNK>` are called START, END and UNK, as everywhere else in the course. The id of UNK is
+    the one after the last line, unless the file lists `<UNK>`.
+
+    Raises:
+        CourseError: if the file is missing or damaged; the message names the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CourseError(f"Cannot read {path}: {error.strerror}. Run `say-what-you-see records` first.") from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path} is not in UTF-8, so it is no list of words. Bring a whole copy.") from error
+    special = {SENTENCE_START: START, SENTENCE_END: END, UNKNOWN: UNK}
+    vocab: dict[str, int] = {}
+    for index, line in enumerate(lines):
+        word, _, count = line.partition(" ")
+        if not (word and count.isascii() and count.isdigit() and int(count)):
+            raise CourseError(f"Line {index + 1} of {path} is {line!r}. A line is a word, a space and its count.")
+        if special.get(word, word) in vocab:
+            raise CourseError(f"Line {index + 1} of {path} lists {word!r} a second time. Make the file again.")
+        vocab[special.get(word, word)] = index
+    for word in (SENTENCE_START, SENTENCE_END):
+        if special[word] not in vocab:
+            raise CourseError(f"{path} has {len(lines)} lines, and none of them is for {word}. Bring a whole copy.")
+    vocab.setdefault(UNK, len(lines))
+    return vocab

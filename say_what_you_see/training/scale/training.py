@@ -1,0 +1,480 @@
+"""Trains im2txt's model on TFRecords: on one device, on several, or on several machines; goes on where it stopped.
+
+The two phases are those of "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (Vinyals,
+Toshev, Bengio, Erhan, 2016), https://arxiv.org/abs/1609.06647: first the CNN is kept as it is, then everything is
+trained jointly.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.progress import progress
+from say_what_you_see.models.image_to_text import (
+    ScaleModelConfig,
+    build_scale_model,
+    masked_sums,
+    set_precision,
+    train_cnn,
+)
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief
+from say_what_you_see.training.scale.events import open_writer, require_tensorboard, write_scalars
+from say_what_you_see.training.scale.folder import (
+    CHECKPOINT_NAME,
+    BuildCnn,
+    check_config,
+    latest_checkpoint,
+    prepare_training_folder,
+    read_cnn,
+    read_number,
+    restore,
+)
+from say_what_you_see.training.scale.record_input import batches, find_shards, name_damaged_shard
+
+with silenced_stderr():
+    import tensorflow as tf
+
+AfterCheckpoint = Callable[[str], None]
+_SUM = tf.distribute.ReduceOp.SUM
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """A learning rate that rises linearly for some steps and then falls exponentially, as im2txt's.
+
+    Attributes:
+        start: the rate when it has risen, before it falls.
+        decay: the rate is multiplied by this factor ...
+        decay_steps: ... over this many steps, evenly.
+        warm_up: steps of the rise. A new Adam moves every parameter by the whole rate at its first step, whatever
+            the gradient: for a CNN that was trained already, that would be a kick.
+    """
+
+    start: float
+    decay: float = 0.5
+    decay_steps: int = 100_000
+    warm_up: int = 0
+
+
+PHASE_1 = LearningRate(1e-3)
+PHASE_2 = LearningRate(5e-5, warm_up=100)
+
+
+@dataclass(frozen=True)
+class ScaleTraining:
+    """How to train.
+
+    Attributes:
+        records: folder of the shards.
+        folder: training folder, for checkpoints and scalars.
+        steps: train up to this step, counted from the very beginning, both phases together.
+        batch_size: captions in a step, of all devices together.
+        train_inception: False is phase 1, True phase 2: all parameters jointly.
+        learning_rate: None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
+        clip_norm: the gradient of all parameters together is scaled down to this length.
+        save_every: steps between checkpoints; there is one at the end as well, and one after Ctrl-C.
+        keep: so many latest checkpoints are kept.
+        log_every: steps between scalars.
+        max_len: captions are cut to so many words, `<S>` and `</S>` included.
+        precision: Keras' dtype policy of the CNN; None lets `choose_precision` decide.
+        seed: decides first weights, order and augmentation of the examples, and dropout.
+    """
+
+    records: Path
+    folder: Path
+    steps: int
+    batch_size: int = 32
+    train_inception: bool = False
+    learning_rate: LearningRate | None = None
+    clip_norm: float = 5.0
+    save_every: int = 1000
+    keep: int = 5
+    log_every: int = 20
+    max_len: int = 20
+    precision: str | None = None
+    seed: int = 0
+
+    @property
+    def phase(self) -> int:
+        """1 while the CNN is kept as it is, 2 when everything is trained."""
+        return 2 if self.train_inception else 1
+
+
+# What is trained
+
+
+class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A `LearningRate` as a function of the step, for Keras."""
+
+    def __init__(self, rate: LearningRate) -> None:
+        self.rate = rate
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        risen = keras.ops.minimum((step + 1) / max(1, self.rate.warm_up), 1)
+        since = keras.ops.maximum(step - self.rate.warm_up, 0)
+        return self.rate.start * risen * self.rate.decay ** (since / self.rate.decay_steps)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+
+def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> keras.optimizers.Optimizer:
+    """Adam for one phase.
+
+    Keras clips a gradient before it adds up those of all replicas, and in `replica_step` each replica hands it the
+    sum already, divided by their number. So the limit is divided as well, and what is clipped is the sum.
+    """
+    rate = training.learning_rate or (PHASE_2 if training.train_inception else PHASE_1)
+    adam = keras.optimizers.Adam(WarmUpAndDecay(rate), global_clipnorm=training.clip_norm / replicas)
+    # Gradients that run through float16 layers are scaled, or the small ones would become 0. In phase 1 none does.
+    scaled = precision == "mixed_float16" and training.train_inception
+    return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
+
+
+@dataclass
+class Trainee:
+    """All that training changes, and that a checkpoint holds.
+
+    Attributes:
+        model: from pictures and words to logits.
+        optimizer: Adam with its averages, of the present phase.
+        step: number of steps done since the very beginning.
+        phase: which phase the optimizer belongs to.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    step: tf.Variable
+    phase: tf.Variable
+    dropouts: list[keras.layers.Dropout] = field(default_factory=list)
+
+    @property
+    def steps_done(self) -> int:
+        """The step as a plain number."""
+        return int(self.step.numpy())
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """What is saved, and restored by a run of the same phase."""
+        return tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step, phase=self.phase)
+
+
+def start_or_resume(
+    training: ScaleTraining, config: ScaleModelConfig, cnn: BuildCnn, strategy: tf.distribute.Strategy
+) -> Trainee:
+    """Build the model, and bring it to where its training stopped, or to the start.
+
+    With a checkpoint in the folder the function `cnn`, and with it the weights that the CNN once started from, is
+    not asked for. When the phase changes, weights and step stay and the optimizer starts anew: for most of the
+    parameters it has no averages yet, and those of the others belong to another learning rate.
+
+    Raises:
+        CourseError: if the checkpoints belong to another model or vocabulary, or are damaged.
+    """
+    prefix = latest_checkpoint(training.folder)
+    precision = training.precision or choose_precision()
+    if prefix:
+        check_config(training.folder, config, training.records)
+    with strategy.scope():
+        keras.utils.set_random_seed(training.seed)
+        network = read_cnn(training.folder) if prefix else cnn()
+        if not prefix and is_chief(strategy):
+            prepare_training_folder(training.folder, config, network, training.records)
+        trainee = _build_trainee(training, config, network, precision, strategy)
+        if prefix:
+            same_phase = read_number(prefix, "phase") == training.phase
+            held = trainee.checkpoint() if same_phase else tf.train.Checkpoint(model=trainee.model, step=trainee.step)
+            restore(held, prefix)
+    return trainee
+
+
+def _build_trainee(
+    training: ScaleTraining,
+    config: ScaleModelConfig,
+    cnn: keras.Model,
+    precision: str,
+    strategy: tf.distribute.Strategy,
+) -> Trainee:
+    set_precision(cnn, precision)
+    model = build_scale_model(config, cnn)
+    train_cnn(model, training.train_inception)
+    optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
+    optimizer.build(model.trainable_variables)
+    step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    return Trainee(model, optimizer, step, phase, dropouts)
+
+
+# A step
+
+
+def replica_step(trainee: Trainee, seeds: tf.Tensor, pictures, words, targets, mask) -> tf.Tensor:
+    """What one device does in one step, with its share of the batch; returns the loss of the whole batch.
+
+    The loss is the cross-entropy per real word of the whole batch. Captions have different lengths, so the mean of
+    the devices' means would be another number: each device divides its sum by the number of words of all.
+
+    Args:
+        seeds: (dropout layers,) int64, one for each.
+        pictures, words, targets, mask: as `say_what_you_see.training.scale.record_input.batches` gives them.
+    """
+    replica = tf.distribute.get_replica_context()
+    seed_dropout(trainee, seeds, replica)
+    total_words = tf.maximum(replica.all_reduce(_SUM, tf.reduce_sum(mask)), 1)
+    variables = [variable.value for variable in trainee.model.trainable_variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        for variable in variables:
+            tape.watch(variable)
+        crossentropy, _ = masked_sums(targets, trainee.model([pictures, words], training=True), mask)
+        share = crossentropy / total_words
+        scaled = trainee.optimizer.scale_loss(share)
+    gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, variables)]
+    summed = replica.all_reduce(_SUM, gradients)
+    # Keras adds up over replicas once more.
+    trainee.optimizer.apply([g / replica.num_replicas_in_sync for g in summed], trainee.model.trainable_variables)
+    return replica.all_reduce(_SUM, share)
+
+
+def seed_dropout(trainee: Trainee, seeds: tf.Tensor, replica: tf.distribute.ReplicaContext) -> None:
+    """Make dropout a function of the seed, the step and the device: a resumed training draws what it would have."""
+    position = trainee.step * replica.num_replicas_in_sync + tf.cast(replica.replica_id_in_sync_group, tf.int64)
+    for number, layer in enumerate(trainee.dropouts):
+        state = layer.seed_generator.state
+        state.assign(tf.cast(tf.stack([seeds[number], position]), state.dtype))
+
+
+def make_train_step(trainee: Trainee, strategy: tf.distribute.Strategy, seed: int) -> Callable[[Iterator], tf.Tensor]:
+    """Compile one step of training on all devices: from an iterator over distributed batches to the loss."""
+    seeds = np.random.SeedSequence(seed).generate_state(max(1, len(trainee.dropouts))).astype(np.int64)
+
+    @tf.function
+    def train_step(iterator: Iterator) -> tf.Tensor:
+        def on_replica(batch):
+            return replica_step(trainee, tf.constant(seeds), *batch)
+
+        losses = strategy.run(on_replica, args=(next(iterator),))
+        trainee.step.assign_add(1)
+        return strategy.experimental_local_results(losses)[0]
+
+    return train_step
+
+
+def distribute_batches(
+    training: ScaleTraining, side: int, start_step: int, strategy: tf.distribute.Strategy
+) -> tf.distribute.DistributedDataset:
+    """The training batches from a step on, in parts: each process reads its rows, each of its devices gets a share.
+
+    Raises:
+        CourseError: if the batch cannot be divided evenly.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if training.batch_size % replicas:
+        raise CourseError(
+            f"A batch of {training.batch_size} captions cannot be divided evenly among {replicas} devices. Choose a "
+            f"batch size that is a multiple of {replicas}."
+        )
+
+    def batches_of_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        processes = context.num_input_pipelines
+        dataset = batches(
+            training.records, "train", training.batch_size // processes, side,
+            seed=training.seed, training=True, start_step=start_step,
+            shard=(context.input_pipeline_id, processes), max_len=training.max_len,
+        )  # fmt: skip
+        if replicas > processes:
+            dataset = dataset.rebatch(training.batch_size // replicas)
+        return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    return strategy.distribute_datasets_from_function(batches_of_process)
+
+
+# The loop
+
+
+def train_on_records(
+    training: ScaleTraining,
+    config: ScaleModelConfig,
+    cnn: BuildCnn,
+    strategy: tf.distribute.Strategy | None = None,
+    after_checkpoint: AfterCheckpoint | None = None,
+) -> Trainee:
+    """Train up to a step, from the latest checkpoint of the training folder or from the start.
+
+    Args:
+        config: sizes and vocabulary of the model, from `say_what_you_see.training.scale.folder.model_config`.
+        cnn: makes the network that looks at the picture, with the weights that it starts from. It is called only
+            when there is no checkpoint.
+        strategy: how the work is divided; None lets `choose_strategy` decide.
+        after_checkpoint: called with every new checkpoint.
+
+    Returns:
+        The model, its optimizer and the step that was reached.
+
+    Raises:
+        CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
+            is no number any more.
+        KeyboardInterrupt: after Ctrl-C, with a checkpoint of the last whole step written.
+    """
+    require_tensorboard()
+    strategy = strategy or choose_strategy()
+    trainee = start_or_resume(training, config, cnn, strategy)
+    start = trainee.steps_done
+    _check_same_start(start, strategy, training.folder)
+    if start >= training.steps:
+        return trainee
+    with _Recorder(training, trainee, is_chief(strategy), after_checkpoint) as recorder:
+        iterator = iter(distribute_batches(training, config.side, start, strategy))
+        train_step = make_train_step(trainee, strategy, training.seed)
+        with _explained_errors(training):
+            for step in range(start + 1, training.steps + 1):
+                recorder.after_step(step, train_step(iterator))
+    return trainee
+
+
+class _Recorder:
+    """After each step: the bar, now and then scalars and a checkpoint; at the end or after Ctrl-C a last checkpoint."""
+
+    def __init__(
+        self, training: ScaleTraining, trainee: Trainee, chief: bool, after_checkpoint: AfterCheckpoint | None
+    ) -> None:
+        self.training, self.trainee, self.chief, self.after_checkpoint = training, trainee, chief, after_checkpoint
+        self.saved = trainee.steps_done
+        self.stack = ExitStack()
+
+    def __enter__(self) -> _Recorder:
+        training, folder = self.training, self.training.folder
+        if self.chief:
+            self.bar = self.stack.enter_context(
+                progress(total=training.steps - self.saved, description=f"phase {training.phase}", unit="step")
+            )
+            self.writer = self.stack.enter_context(_closing_writer(folder))
+        else:  # every process takes part in saving, but what it writes beside the chief's is thrown away
+            folder = Path(tempfile.mkdtemp(prefix="worker_"))
+            self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.manager = tf.train.CheckpointManager(
+            self.trainee.checkpoint(), str(folder), max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
+        )
+        self.losses: list[tf.Tensor] = []
+        self.timed_steps, self.started = -1, time.perf_counter()  # the first step compiles: its time says nothing
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        with self.stack:
+            # Whatever else went wrong may have spoilt the weights.
+            if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):
+                self.save(self.trainee.steps_done)
+
+    def after_step(self, step: int, loss: tf.Tensor) -> None:
+        self.losses.append(loss)
+        self.timed_steps += 1
+        if self.timed_steps == 0:
+            self.started = time.perf_counter()
+        if step % self.training.log_every == 0 or step == self.training.steps:
+            self.log(step)
+        if self.chief:
+            self.bar.update()
+        if step % self.training.save_every == 0:
+            self.save(step)
+
+    def log(self, step: int) -> None:
+        """Write the scalars since the last time; the loss is the mean over these steps."""
+        loss = float(np.mean([float(loss) for loss in self.losses]))
+        seconds = time.perf_counter() - self.started
+        if not math.isfinite(loss):
+            raise CourseError(
+                f"The loss is {loss} at step {step}, so training has failed. The checkpoints before are still good. "
+                "Lower the learning rate."
+            )
+        if self.chief:
+            scalars = {"loss": loss, "learning_rate": float(self.trainee.optimizer.learning_rate)}
+            if self.timed_steps > 0:
+                scalars["images_per_second"] = self.timed_steps * self.training.batch_size / seconds
+            with _full_disk_explained(f"The curves in {self.training.folder}"):
+                write_scalars(self.writer, step, scalars)
+            self.bar.set_postfix_str(f"loss {loss:.3f}")
+        self.losses.clear()
+        self.timed_steps, self.started = 0, time.perf_counter()
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint of this step, unless there is one."""
+        if step == self.saved:
+            return
+        with _full_disk_explained(f"The checkpoint {self.training.folder / CHECKPOINT_NAME}-{step}"):
+            prefix = self.manager.save(checkpoint_number=step)
+        self.saved = step
+        if self.chief and self.after_checkpoint:
+            paused = time.perf_counter()
+            self.after_checkpoint(prefix)
+            self.started += time.perf_counter() - paused  # that is no training
+
+
+@contextmanager
+def _full_disk_explained(what: str) -> Iterator[None]:
+    """Turn what TensorFlow raises where it cannot write, of the same kind as about memory, into words."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"\{\{.*?\}\}", "", error.message.splitlines()[0]).strip()  # without a name of TensorFlow's own
+        raise CourseError(
+            f"{what} could not be written ({reason}). Make room, move away what is in the way, or make the folder "
+            "writable, and start again: training goes on from its last checkpoint."
+        ) from error
+
+
+@contextmanager
+def _closing_writer(folder: Path) -> Iterator[tf.summary.SummaryWriter]:
+    writer = open_writer(folder)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path) -> None:
+    """Refuse to train where the processes found different checkpoints."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    steps = tf.constant(start, tf.int64)
+    total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(_SUM, steps))
+    if int(strategy.experimental_local_results(total)[0]) != replicas * start:
+        raise CourseError(
+            f"The processes found checkpoints of different steps; this one is at step {start}. The training folder "
+            f"{folder} has to be one that all machines share."
+        )
+
+
+@contextmanager
+def _explained_errors(training: ScaleTraining) -> Iterator[None]:
+    """Turn what TensorFlow raises in the middle of a training into words."""
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        shard = name_damaged_shard(find_shards(training.records, "train")) or f"A shard in {training.records}"
+        raise CourseError(
+            f"{shard} is damaged. Delete it, and run `say-what-you-see records` again, which writes what is missing; "
+            "training then goes on from its last checkpoint."
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise CourseError(
+            f"There is not enough memory for a batch of {training.batch_size} captions. Choose a smaller one "
+            "(--batch-size), or smaller pictures (--side). Training goes on from its last checkpoint."
+        ) from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise CourseError(
+            f"Another worker has stopped or cannot be reached ({error.message.splitlines()[0]}). Start all of them "
+            "again: they go on from the last checkpoint."
+        ) from error

@@ -1,0 +1,182 @@
+"""Pictures: from bytes in a zip to the square of pixels that an encoder looks at.
+
+`decode_image_from_buf`, `image_center_crop` and `crop_and_preprocess` are the steps one by one, as
+the lessons show them. `crop_and_resize` is the same in one go, and quicker for large photographs.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from say_what_you_see.core.errors import CourseError
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
+
+
+MAX_PIXELS = 89_000_000
+"""More pixels are never decoded: a file of a few kB can claim any size."""
+
+
+MAX_JPEG_PIXELS = 250_000_000
+"""So many a JPEG may have that can be decoded row by row at a fraction of its size, as telephones make them."""
+
+
+def decode_image_from_buf(buf: bytes) -> np.ndarray:
+    """Decode the bytes of a picture file to its pixels: uint8, (height, width, 3), RGB from 0 to 255.
+
+    Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
+    is transparent, white shows through; of an animation it is the first frame. A JPEG of more than
+    `MAX_PIXELS` is decoded at 1/2, 1/4 or 1/8 of its size.
+
+    Raises:
+        CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
+    """
+    with _open_picture(buf) as image:
+        return np.array(_to_rgb(_turn_upright(image)))
+
+
+def image_center_crop(img: np.ndarray) -> np.ndarray:
+    """Cut the largest square out of the middle of a picture: (height, width, 3) to (side, side, 3)."""
+    height, width = img.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return img[top : top + side, left : left + side]
+
+
+def crop_and_preprocess(
+    img: np.ndarray, input_shape: tuple[int, int], preprocess_for_model: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Make of a picture what an encoder expects: centre square, resized, in the encoder's own range of numbers.
+
+    Args:
+        img: uint8 pixels, (height, width, 3).
+        input_shape: height and width that the encoder expects, such as (299, 299).
+        preprocess_for_model: from 0..255 to what the encoder was trained on, such as -1..1.
+
+    Returns:
+        float32, (*input_shape, 3); `img` stays as it was.
+    """
+    height, width = input_shape
+    square = Image.fromarray(image_center_crop(img))
+    resized = square.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(preprocess_for_model(np.array(resized, dtype="float32")), dtype="float32")
+
+
+def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
+    """Decode a picture, cut out the centre square and resize it: uint8, (*input_shape, 3).
+
+    The pixels are those of `decode_image_from_buf`, `image_center_crop` and the resizing in
+    `crop_and_preprocess`. Only a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or
+    1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference.
+
+    Raises:
+        CourseError: as `decode_image_from_buf`.
+    """
+    height, width = input_shape
+    enough = 2 * max(height, width)
+    with _open_picture(buf, (enough, enough)) as image:
+        image = _turn_upright(image)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = _to_rgb(image.crop((left, top, left + side, top + side)))
+        return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def thumbnail(buf: bytes, side: int) -> np.ndarray:
+    """A small square picture to show in a figure: uint8, (side, side, 3)."""
+    return crop_and_resize(buf, (side, side))
+
+
+@contextmanager
+def _open_picture(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[Image.Image]:
+    """Open a picture, not yet decoded; whatever goes wrong with it then becomes a CourseError.
+
+    Args:
+        buf: bytes of the file.
+        enough: width and height that suffice: a JPEG is decoded at the least fraction of its size that has them. None:
+            at the largest fraction that may be decoded, for nearly all pictures 1.
+    """
+    is_large = _is_large_jpeg(buf)
+    try:  # Pillow warns of large pictures, or refuses them, but not where a format is asked for by its class
+        with JpegImageFile(io.BytesIO(buf)) if is_large else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
+            size, most = image.size, MAX_JPEG_PIXELS if is_large else MAX_PIXELS
+            if math.prod(size) <= most:
+                image.draft(None, enough or _largest_draft(size))  # does nothing for other formats than JPEG
+            if math.prod(size) > most or math.prod(image.size) > MAX_PIXELS:
+                raise CourseError(f"the picture is too large ({size[0]} x {size[1]} pixels)")
+            yield image
+    except CourseError:
+        raise
+    except Exception as error:  # a damaged picture can raise nearly anything
+        raise CourseError(_reason(buf, error)) from error
+
+
+def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that may be decoded."""
+    fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= MAX_PIXELS), 8)
+    return size[0] // fraction, size[1] // fraction
+
+
+def _is_large_jpeg(buf: bytes) -> bool:
+    """Whether a picture is a JPEG of more than `MAX_PIXELS` that needs memory for a few rows only at a time.
+
+    That is so where the first scan holds all colours of a frame that is sequential; libjpeg keeps the whole picture
+    of others, at its full size. (ITU-T T.81, annex B, says how markers and segments follow each other.)
+    """
+    position, frame = 2, None
+    while buf[:2] == b"\xff\xd8" and buf[position : position + 1] == b"\xff" and position + 10 <= len(buf):
+        marker, length = buf[position + 1], int.from_bytes(buf[position + 2 : position + 4])
+        if marker in (0xC0, 0xC1):  # baseline, extended sequential: precision, height, width, number of colours
+            frame = struct.unpack(">HHB", buf[position + 5 : position + 10])
+        elif marker == 0xDA:  # the first scan: number of colours
+            return frame is not None and frame[0] * frame[1] > MAX_PIXELS and frame[2] == buf[position + 4]
+        position += 1 if marker == 0xFF else 2 + length  # any number of these may stand before a marker
+    return False
+
+
+def _foreign_format(buf: bytes) -> str | None:
+    """The name of a format that people do bring and the course does not read."""
+    if buf[4:8] == b"ftyp":
+        return {"avif": "AVIF", "heic": "HEIC", "heix": "HEIC", "mif1": "HEIC"}.get(buf[8:12].decode("latin-1"))
+    return "TIFF" if buf[:4] in (b"II*\0", b"MM\0*") else None
+
+
+def _reason(buf: bytes, error: Exception) -> str:
+    """Why a picture could not be read, in a few words."""
+    if not buf:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        foreign = _foreign_format(buf)
+        other = f"; it looks like {foreign}: save it as JPEG or PNG first" if foreign else ""
+        return f"the file is no picture of a known format{other}"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return "the picture has too many pixels"
+    if "truncated" in str(error).lower():
+        return "the file is truncated"
+    return f"the picture is damaged ({error})"
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF note says; a damaged note does no harm."""
+    image.load()
+    with suppress(Exception):
+        image = ImageOps.exif_transpose(image)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode to RGB."""
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut at 255 instead of scaling
+        return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype("uint8")).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")

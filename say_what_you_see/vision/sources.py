@@ -1,0 +1,125 @@
+"""Where the pictures to caption come from: files, folders, patterns, addresses on the web, standard input."""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.archives import MAX_MEMBER_BYTES, PICTURE_SUFFIXES
+
+STANDARD_INPUT = "-"
+_TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A picture that is not read yet.
+
+    Attributes:
+        name: as the user gave it: a path, or an address.
+        read: its bytes; raises CourseError where it cannot be had.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+def find_pictures(arguments: Sequence[str]) -> list[PictureSource]:
+    """The pictures that arguments of a command line stand for, in their order.
+
+    A folder stands for the pictures in it and below it, by name; `*`, `?` and `[…]` for the paths that fit
+    (for shells that leave patterns as they are); `-` for standard input: a picture, or paths, one a line.
+    What cannot be found becomes a source that says so when it is read, so that the others go on.
+    """
+    return [source for argument in arguments for source in _sources_of(argument)]
+
+
+def _sources_of(argument: str) -> list[PictureSource]:
+    if argument == STANDARD_INPUT:
+        return _from_standard_input(sys.stdin.buffer.read())
+    if re.match(r"https?://", argument, re.IGNORECASE):
+        return [PictureSource(argument, lambda: fetch_picture(argument))]
+    path = Path(argument)
+    if path.is_dir():
+        return _of_folder(path)
+    if not path.exists() and glob.has_magic(argument):
+        paths = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural_order)
+        return [_file(path) for path in paths] or [_missing(argument, f"No file fits the pattern {argument}.")]
+    return [_file(path)]
+
+
+def _of_folder(folder: Path) -> list[PictureSource]:
+    hidden = [
+        path for path in folder.rglob("*") if any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    shown = sorted(set(paths) - set(hidden), key=natural_order)
+    known = ", ".join(sorted(PICTURE_SUFFIXES))
+    return [_file(path) for path in shown] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
+
+
+def _from_standard_input(data: bytes) -> list[PictureSource]:
+    """One picture, or paths and addresses as `find` or `ls` print them."""
+    try:
+        lines = [line.strip() for line in data.decode("utf-8").splitlines()]
+    except UnicodeDecodeError:
+        return [PictureSource(STANDARD_INPUT, lambda: data)]
+    return find_pictures([line for line in lines if line and line != STANDARD_INPUT]) or [
+        _missing(STANDARD_INPUT, "Standard input is empty. Send a picture, or paths, one a line.")
+    ]
+
+
+def natural_order(path: Path) -> list[tuple[str, int]]:
+    """A key that sorts picture2.jpg before picture10.jpg."""
+    parts = re.split(r"(\d+)", str(path).casefold())
+    return [(part, 0) if not part.isdecimal() else ("", int(part)) for part in parts]
+
+
+def _file(path: Path) -> PictureSource:
+    def read() -> bytes:
+        try:
+            if path.stat().st_size > MAX_MEMBER_BYTES:
+                raise CourseError(f"{path} is too large to be a picture.")
+            return path.read_bytes()
+        except OSError as error:
+            raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
+
+    return PictureSource(str(path), read)
+
+
+def _missing(name: str, message: str) -> PictureSource:
+    def read() -> bytes:
+        raise CourseError(message)
+
+    return PictureSource(name, read)
+
+
+def fetch_picture(url: str) -> bytes:
+    """Download a picture into memory.
+
+    Raises:
+        CourseError: if it cannot be had, or is too large.
+    """
+    try:
+        with requests.get(url, stream=True, timeout=_TIMEOUT) as answer:
+            if not answer.ok:
+                raise CourseError(f"{url} answers {answer.status_code} {answer.reason}.")
+            return _bounded(answer.iter_content(1 << 16), url)
+    except requests.RequestException as error:
+        raise CourseError(f"Cannot fetch {url}: no connection, or it broke off. Check the address.") from error
+
+
+def _bounded(chunks: Iterable[bytes], url: str) -> bytes:
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > MAX_MEMBER_BYTES:
+            raise CourseError(f"{url} is too large to be a picture.")
+    return bytes(data)

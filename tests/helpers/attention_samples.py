@@ -1,0 +1,36 @@
+"""Pictures of four regions, one of which shows a coloured thing, and tiny models that look at them, for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from caption_samples import FEATURES, VOCAB, toy_examples
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.models.attention import build_visual_attention
+from say_what_you_see.training.loop import Examples
+
+REGIONS = 4
+
+
+def grid_examples(count: int, seed: int = 0) -> tuple[Examples, np.ndarray]:
+    """Pictures with the thing in one region and nothing in the others, and which region that is, (count,)."""
+    examples = toy_examples(count, seed)
+    places = np.random.default_rng([seed, 1]).integers(REGIONS, size=count)
+    grids = np.zeros((count, REGIONS, FEATURES), dtype=np.float16)
+    grids[np.arange(count), places] = examples.image_embeds
+    return Examples(grids, examples.captions), places
+
+
+def tiny_attention(seed: int = 0, dropout: float = 0.0, regions: int = REGIONS, vocab_size: int = len(VOCAB)):
+    """A model of a few hundred parameters."""
+    keras.utils.set_random_seed(seed)
+    return build_visual_attention(vocab_size, regions, FEATURES, 12, 16, 14, dropout)
+
+
+def opinionated_attention(seed: int = 0, **options) -> keras.Model:
+    """A model whose weights are random but so large that its predictions and its attention differ clearly."""
+    model, rng = tiny_attention(seed, **options), np.random.default_rng(seed)
+    model.set_weights(
+        [w if w.ndim < 2 else rng.normal(0, 1.2, w.shape).astype(np.float32) for w in model.get_weights()]
+    )
+    return model

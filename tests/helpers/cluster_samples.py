@@ -1,0 +1,160 @@
+"""Small pictures in every kind of source, a tiny encoder, and a cluster of two nodes on this machine, for tests."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE = 240  # seconds; a quiet machine needs 15
+SIDE = 32
+
+
+def jpegs(count: int, seed: int = 0, side: int = SIDE) -> list[tuple[str, bytes]]:
+    """Names and bytes of pictures of noise; of the first twenty one is text and one is cut off."""
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for index in range(count):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(256, size=(side, side, 3), dtype="uint8")).save(buffer, "JPEG")
+        pictures.append((f"p{index:05d}.jpg", buffer.getvalue()))
+    for index, data in ((7, b"no picture"), (13, pictures[13][1][:300])):
+        pictures[index] = pictures[index][0], data
+    return pictures
+
+
+def write_zip(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in pictures:
+            archive.writestr(name, data)
+    return path
+
+
+def write_tar(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
+    """A shard as WebDataset has them: each picture has a text beside it."""
+    with tarfile.open(path, "w") as tar:
+        for name, data in pictures:
+            for member, content in ((name, data), (name.replace(".jpg", ".txt"), b"a caption")):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def write_folder(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
+    path.mkdir(parents=True)
+    for name, data in pictures:
+        (path / name).write_bytes(data)
+    return path
+
+
+def write_parquet(path: Path, pictures: list[tuple[str, bytes]], rows: int = 10) -> Path:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"file_name": [name for name, _ in pictures], "image": [data for _, data in pictures]})
+    parquet.write_table(table, path, row_group_size=rows)
+    return path
+
+
+def write_encoder(path: Path, filters: int = 8, side: int = SIDE) -> Path:
+    """An encoder with as many layers as it takes to notice when pictures or weights are mixed up."""
+    from say_what_you_see.core.backend import keras
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    pictures = layers.Input((side, side, 3))
+    x = layers.Rescaling(1 / 255)(pictures)
+    x = layers.Conv2D(filters, 5, activation="relu", padding="same")(x)
+    x = layers.Conv2D(filters, 5, strides=3, activation="relu")(x)
+    keras.Model(pictures, layers.GlobalAveragePooling2D()(x), name="tiny").save(path)
+    return path
+
+
+def run_command(data: Path, *arguments: object, wait: bool = True) -> subprocess.Popen:
+    """`say-what-you-see ...` in a process of its own, with a data folder of its own."""
+    environ = {**os.environ, "COURSE_DATA": str(data), "COURSE_PROGRESS": "off", "COURSE_START": str(REPOSITORY)}
+    environ.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-m", "say_what_you_see", *map(str, arguments)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environ, **streams)
+    if wait:
+        try:
+            process.out, process.err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+    return process
+
+
+@contextmanager
+def two_nodes() -> Iterator[str]:
+    """A cluster of two nodes of one CPU each, which listens on this machine only; yields its address.
+
+    The ports of Ray's agents are chosen here: left to Ray, a node gives up when they are not found within 15 seconds.
+    """
+    from say_what_you_see.distributed.engine import import_ray
+    from say_what_you_see.training.scale.workers import free_ports
+
+    import_ray()
+    from ray.cluster_utils import Cluster
+
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    cluster = Cluster()
+    try:
+        for _ in range(2):
+            ports = dict(zip(names, free_ports(4), strict=True))
+            memory = {"object_store_memory": 120 * 1024**2, "num_cpus": 1}
+            try:
+                cluster.add_node(node_ip_address="127.0.0.1", include_dashboard=False, **memory, **ports)
+            except Exception as error:  # Ray gives a node 30 seconds, whatever else the machine does
+                pytest.skip(f"no cluster came up on this machine: {error}")
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+    """Wait for something that a running process does."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "time is up"
+        time.sleep(0.02)
+
+
+def processes_titled(title: str) -> list[int]:
+    """The numbers of processes whose command line has these words in it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if title in path.read_bytes().decode(errors="replace"):
+                found.append(int(path.parent.name))
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+def listening_addresses(pids: list[int]) -> set[str]:
+    """The addresses, as /proc/net/tcp and tcp6 write them, that processes listen on."""
+    inodes = set()
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                inodes.add(os.readlink(path).removeprefix("socket:[").rstrip("]"))
+            except OSError:
+                continue
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return {fields[1].split(":")[0] for fields in lines if fields[3] == "0A" and fields[9] in inodes}

@@ -1,0 +1,59 @@
+"""The tree that is drawn is the search that is done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from caption_samples import FEATURES, VOCAB, opinionated_decoder
+
+from say_what_you_see.decoding.generation import BeamSearch, generate
+from say_what_you_see.language.captions import END, START, indices_to_sentence
+from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
+from utils.beam_tree import beam_tree_alt, best_path, grow_beam_tree, path_to, plot_beam_tree
+
+
+@pytest.fixture(scope="module")
+def model():
+    return rearrange_decoder(opinionated_decoder(seed=3))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(6, FEATURES)).astype("float32")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_last_step_holds_the_captions_of_the_search(k, model, pictures):
+    for picture in pictures:
+        tree = grow_beam_tree(model, picture[None], VOCAB, k, max_len=6)
+        found = generate(model, picture[None], VOCAB, BeamSearch(k, max_len=6))
+        words = [tree[number].word for number in best_path(tree)[1:] if tree[number].word != END]
+        assert " ".join(words) == indices_to_sentence(found.indices[0, 0], VOCAB)
+        assert tree[best_path(tree)[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)
+
+
+def test_each_step_follows_k_and_drops_k(model, pictures):
+    tree = grow_beam_tree(model, pictures[:1], VOCAB, k=2, max_len=5)
+    assert (tree[0].word, tree[0].parent) == (START, None)
+    for step in range(1, max(node.step for node in tree) + 1):
+        nodes = [node for node in tree if node.step == step]
+        assert [node.rank for node in nodes] == list(range(len(nodes))) and sum(node.kept for node in nodes) == 2
+        totals = [node.log_probability for node in nodes]
+        assert totals == sorted(totals, reverse=True)
+        assert all(tree[node.parent].kept and tree[node.parent].step == step - 1 for node in nodes)
+
+
+def test_a_path_leads_from_start_to_the_node(model, pictures):
+    tree = grow_beam_tree(model, pictures[:1], VOCAB, k=2, max_len=5)
+    path = path_to(tree, len(tree) - 1)
+    assert path[0] == 0 and [tree[number].step for number in path] == list(range(len(path)))
+
+
+def test_the_figure_says_in_words_what_it_shows(model, pictures, monkeypatch):
+    shown = []
+    monkeypatch.setattr("utils.beam_tree.show_figure", lambda figure, alt: shown.append(alt))
+    tree = grow_beam_tree(model, pictures[1:2], VOCAB, k=2, max_len=4)
+    plot_beam_tree(tree)
+    assert shown == [beam_tree_alt(tree)]
+    for node in tree[1:]:
+        assert node.word.strip("#") in shown[0]

@@ -1,0 +1,252 @@
+"""`check`: right answers pass, typical wrong ones are recognised by name, and reports help without telling all."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from exercise_samples import named, report_on
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.exercises.cases import Mistake
+from say_what_you_see.language import captions as references
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from utils.check import CheckFailed, check, exercises_of, find_exercise, show_progress
+
+NOTEBOOK = "03_prepare_captions"
+EXERCISES = exercises_of(NOTEBOOK)
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
+
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+pytestmark = pytest.mark.usefixtures("data_folder")
+
+
+@each_exercise
+def test_the_reference_under_another_identity_is_right(exercise, capsys):
+    start = time.perf_counter()
+    assert check(named(exercise.reference, exercise.name)) is None
+    assert time.perf_counter() - start < 1
+    assert re.fullmatch(rf"{exercise.name}: right\. \d+ cases, [23] of them random\.\n", capsys.readouterr().out)
+
+
+@each_exercise
+def test_drawn_cases_come_last_and_differ_with_the_seed(exercise):
+    first, second = (exercise.cases(np.random.default_rng(seed)) for seed in (0, 1))
+    drawn = [case.drawn for case in first]
+    assert drawn == sorted(drawn) and sum(drawn) >= 2
+    for one, other in zip(first, second, strict=True):
+        assert (str(one.arguments) != str(other.arguments)) == one.drawn
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda value: value.name)
+def test_a_typical_mistake_is_recognised_by_name(exercise, mistake: Mistake, capsys):
+    report, message = report_on(mistake.wrong, exercise.name, capsys)
+    assert f"It looks like this: {mistake.name}." in report
+    assert f"Hint: {mistake.hint}" in report
+    assert report.startswith(f"{exercise.name}: not right yet. Case ")
+    assert message == f"{exercise.name} is not right yet: {mistake.name}."
+
+
+@each_exercise
+def test_no_mistake_is_two_mistakes(exercise):
+    names = [mistake.name for mistake in exercise.mistakes]
+    assert len(set(names)) == len(names) and exercise.hints
+
+
+def test_the_report_shows_arguments_both_results_and_the_first_difference(capsys):
+    def count_more(train_captions, min_count=5):
+        counts = Counter(word for group in train_captions for text in group for word in references.split_sentence(text))
+        words = {word for word, count in counts.items() if count > min_count}
+        return {word: index for index, word in enumerate(sorted(words | {PAD, UNK, START, END}))}
+
+    report, _ = report_on(count_more, "generate_vocabulary", capsys)
+    lines = report.splitlines()
+    assert lines[0].endswith("a word that occurs exactly min_count times.")
+    assert "  train_captions = [['a b', 'b c'], ['d']]" in lines and "  min_count = 2" in lines
+    assert "  expected  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3, 'b': 4}" in lines
+    assert "  received  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3}" in lines
+    assert "  The first difference is at result['b']: expected 4, received no key 'b'." in lines
+    assert "words that occur exactly min_count times are left out" in report
+
+
+def test_no_report_shows_the_solution(capsys):
+    """Not a line of the references' bodies stands in a hint or a mistake's text."""
+    for exercise in EXERCISES:
+        source = inspect.getsource(exercise.reference).split('"""')[-1]
+        body = {line.strip() for line in source.splitlines() if len(line.strip()) > 12}
+        texts = [*exercise.hints, *(mistake.hint + mistake.name for mistake in exercise.mistakes)]
+        assert body and not [line for line in body for text in texts if line in text]
+
+
+def test_dtype_and_shape_are_compared(capsys):
+    report, _ = report_on(lambda batch, pad_idx, max_len=None: np.zeros((2, 3)), "batch_captions_to_matrix", capsys)
+    assert "expected  dtype int32" in report and "received  dtype float64" in report
+    report, _ = report_on(lambda *_: np.zeros((1, 3), np.int32), "batch_captions_to_matrix", capsys)
+    assert "expected  shape (2, 3)" in report and "received  shape (1, 3)" in report
+
+
+def test_what_is_not_written_yet(capsys):
+    def unwritten(sentence):
+        raise NotImplementedError("Write split_sentence here, in place of this line.")
+
+    report, message = report_on(unwritten, "split_sentence", capsys)
+    assert report == "" and message.startswith("split_sentence is not written yet.")
+    assert "Write split_sentence here" in message
+
+
+def test_an_error_is_reported_with_case_and_line(capsys):
+    def split_sentence(sentence):
+        words = []
+        return words[0]  # the line of the error
+
+    with pytest.raises(CheckFailed):
+        check(split_sentence)
+    report = capsys.readouterr().out
+    assert "Case 1 of 11: words and spaces" in report
+    assert "received  the error IndexError: list index out of range" in report
+    assert re.search(r"line \d+ of your code: return words\[0\]  # the line of the error", report)
+
+
+def test_an_error_where_one_is_due_is_compared_by_its_type(capsys):
+    def no_course_error(fns, zip_fn, zip_json_path):
+        try:
+            return references.get_captions_for_fns(fns, zip_fn, zip_json_path)
+        except CourseError as error:
+            raise RuntimeError("no captions") from error
+
+    report, message = report_on(no_course_error, "get_captions_for_fns", capsys)
+    assert "expected  the error CourseError" in report and "received  the error RuntimeError: no captions" in report
+    assert message.endswith("a picture that has no caption.")
+
+
+def test_wrong_numbers_of_arguments_and_exit_get_a_report_too(capsys):
+    report, _ = report_on(lambda: None, "split_sentence", capsys)
+    assert "TypeError" in report
+    report, _ = report_on(lambda sentence: sys.exit(), "split_sentence", capsys)
+    assert "SystemExit" in report
+
+
+def test_nothing_returned(capsys):
+    report, _ = report_on(lambda sentence: None, "split_sentence", capsys)
+    assert "received  None" in report and "return" in report
+
+
+def test_changed_arguments_are_found(capsys):
+    def takes_away(captions, vocab):
+        result = references.caption_tokens_to_indices(captions, vocab)
+        captions.clear()
+        return result
+
+    report, _ = report_on(takes_away, "caption_tokens_to_indices", capsys)
+    assert "It changes its argument captions" in report
+
+
+def test_a_loop_without_end_can_be_stopped():
+    def endless(sentence):
+        raise KeyboardInterrupt  # what Jupyter's stop button raises within the loop
+
+    with pytest.raises(CheckFailed, match="stopped.*loop"):
+        check(named(endless, "split_sentence"))
+
+
+def test_warnings_stay_silent(recwarn):
+    def split_sentence(sentence):
+        np.float64(1) / np.float64(0)
+        return references.split_sentence(sentence)
+
+    check(split_sentence)
+    assert not recwarn.list
+
+
+def test_the_courses_own_function_gives_no_points(capsys, data_folder):
+    assert check(references.split_sentence) == 0
+    assert "course's own" in capsys.readouterr().out and not data_folder.exists()
+    learners = named(references.generate_vocabulary, "generate_vocabulary")
+    assert check(references.split_sentence, learners) == 0
+    assert check(learners) is None
+
+
+@pytest.mark.parametrize("candidate", ["a text", None, 3])
+def test_what_is_no_function(candidate):
+    with pytest.raises(CheckFailed, match="takes a function"):
+        check(candidate)
+
+
+def test_a_notebook_without_exercises():
+    with pytest.raises(CourseError, match="00_start_here.*03_prepare_captions"):
+        show_progress("00_start_here")
+
+
+def test_one_hint_more_with_each_try(capsys):
+    exercise = find_exercise(references.split_sentence)
+    reports = [report_on(lambda sentence: [], "split_sentence", capsys)[0] for _ in range(4)]
+    for number, report in enumerate(reports[:3], start=1):
+        assert f"Hint {number} of 3: {exercise.hints[number - 1]}" in report and report.count("Hint") == 1
+    assert "no more hints" in reports[3] and "no more hints" not in reports[2]
+
+
+def test_a_mistake_that_is_made_again_gets_a_hint_more(capsys):
+    def wrong(sentence):
+        return sentence.lower().split()
+
+    first, second = (report_on(wrong, "split_sentence", capsys)[0] for _ in range(2))
+    assert first.count("Hint") == 1 and "Hint 1 of 3" not in first
+    assert "Hint 1 of 3" in second and first.splitlines()[-1] in second
+
+
+def test_progress_survives_the_kernel(capsys, data_folder):
+    check(named(references.split_sentence, "split_sentence"))
+    capsys.readouterr()
+    program = f"from utils.check import show_progress\nshow_progress({NOTEBOOK!r})"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[0] == "1 of 5 done"
+    assert re.findall(r"  done  (\w+)", shown) == ["split_sentence"] and shown.count("  open  ") == 4
+
+
+def test_what_was_right_once_stays_done(capsys):
+    check(named(references.split_sentence, "split_sentence"))
+    report_on(lambda sentence: [], "split_sentence", capsys)
+    show_progress(NOTEBOOK)
+    assert "1 of 5 done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"03_prepare_captions": 3}', '{"03_prepare_captions": {"x": []}}'])
+def test_a_damaged_file_of_progress_is_no_obstacle(damaged, capsys, data_folder):
+    data_folder.mkdir()
+    (data_folder / "exercises.json").write_text(damaged)
+    show_progress(NOTEBOOK)
+    check(named(references.split_sentence, "split_sentence"))
+    show_progress(NOTEBOOK)
+    shown = capsys.readouterr().out
+    assert "0 of 5 done" in shown and "1 of 5 done" in shown
+    assert json.loads((data_folder / "exercises.json").read_text())[NOTEBOOK]["split_sentence"]["done"]
+
+
+def test_progress_that_cannot_be_kept_is_no_obstacle(capsys, data_folder):
+    data_folder.write_text("a file where the folder should be")
+    check(named(references.split_sentence, "split_sentence"))
+    shown = capsys.readouterr().out
+    assert "cannot be kept" in shown and "right" in shown
+
+
+def test_notebook_03_needs_no_keras_for_its_checks():
+    program = (
+        "import sys\nfrom utils.check import check\nfrom utils import captions\n"
+        "def split_sentence(sentence): return captions.split_sentence(sentence)\n"
+        "check(split_sentence)\nassert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+
+def test_jupyter_shows_a_short_error():
+    error = CheckFailed("split_sentence is not right yet: " + "a long story " * 10)
+    lines = error._render_traceback_()
+    assert lines[0].startswith("CheckFailed: split_sentence") and max(map(len, lines)) <= 80
+    assert " ".join(lines).endswith("a long story")

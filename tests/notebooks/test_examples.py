@@ -1,0 +1,85 @@
+"""Examples out of a zip: the right picture, under the right words."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from say_what_you_see.course.decoder import load_embeddings
+from say_what_you_see.serving.captioner import generate_caption, load_captioner
+from utils import pictures as examples
+from utils.pictures import read_pictures, show_training_example, show_valid_example
+
+COLOURS = {"sky.png": (60, 120, 250), "grass.png": (40, 180, 60), "fire.png": (250, 90, 20)}
+CAPTIONS = [["a blue sky", "nothing but sky"], ["green grass"], ["fire", "a fire burns"]]
+
+
+@pytest.fixture
+def zip_fn(tmp_path):
+    """Pictures of one colour each, wider than high and red at the left and the right, in folders, with other files."""
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train/notes.txt", "no picture")
+        for name, colour in COLOURS.items():
+            picture = np.full((30, 50, 3), (255, 0, 0), np.uint8)
+            picture[:, 10:40] = colour
+            buffer = io.BytesIO()
+            Image.fromarray(picture).save(buffer, "PNG")
+            archive.writestr(f"train/{name}", buffer.getvalue())
+    return path
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple]:
+    """What would be shown: pictures, titles and the alternative text."""
+    calls = []
+    monkeypatch.setattr(
+        examples, "show_pictures", lambda pictures, titles, alt, **_: calls.append((pictures, titles, alt))
+    )
+    return calls
+
+
+def test_pictures_are_read_by_name_in_the_order_asked_for(zip_fn):
+    pictures = read_pictures(zip_fn, ["fire.png", "sky.png", "fire.png"], side=12)
+    for picture, name in zip(pictures, ("fire.png", "sky.png", "fire.png"), strict=True):
+        assert picture.shape == (12, 12, 3) and picture.dtype == np.uint8
+        assert (picture == COLOURS[name]).all(), "the centre square alone"
+
+
+@pytest.mark.parametrize("example_idx", [0, 1, 2])
+def test_a_training_example_stands_under_its_captions(example_idx, zip_fn, shown):
+    """Names and captions may come in another order than the pictures of the zip."""
+    fns = ["fire.png", "sky.png", "grass.png"]
+    captions = [CAPTIONS[2], CAPTIONS[0], CAPTIONS[1]]
+    show_training_example(zip_fn, fns, captions, example_idx)
+    [([picture], [title], alt)] = shown
+    assert picture.shape == (30, 30, 3) and (picture == list(COLOURS.values())[example_idx]).all()
+    assert title.splitlines() == CAPTIONS[example_idx]
+    assert all(caption in alt for caption in CAPTIONS[example_idx])
+
+
+def test_pictures_without_captions_are_passed_over(zip_fn, shown):
+    show_training_example(zip_fn, ["fire.png"], [CAPTIONS[2]])
+    [([picture], _, alt)] = shown
+    assert (picture == COLOURS["fire.png"]).all() and "a fire burns" in alt
+
+
+def test_names_and_captions_must_be_as_many(zip_fn):
+    with pytest.raises(ValueError):
+        show_training_example(zip_fn, list(COLOURS), CAPTIONS[:2])
+
+
+@pytest.mark.parametrize("example_idx", [0, 5])
+def test_a_validation_example_stands_under_the_models_caption(example_idx, finished_course, shown):
+    settings = finished_course.settings
+    captioner, (_, fns) = load_captioner(settings.model_folder, settings), load_embeddings(settings, "val")
+    val_zip = settings.dataset_folder / "val_scenes.zip"
+    show_valid_example(captioner, val_zip, fns, example_idx)
+    [([picture], [title], alt)] = shown
+    np.testing.assert_array_equal(picture, read_pictures(val_zip, [fns[example_idx]], 24)[0])
+    assert title == generate_caption(captioner, picture)
+    assert alt.endswith(title) and len(alt) > len(title)

@@ -1,0 +1,116 @@
+"""Comparing results: the first difference is found and named, and what is the same is the same."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from say_what_you_see.exercises.compare import copy_of, first_difference, short
+
+SAME = [
+    ([[1, 2], []], [[1, 2], []]),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ({"a": 2}, Counter("aa")),
+    (1, np.int64(1)),
+    (0.5, np.float32(0.5)),
+    (1.0, 1.0 + 1e-7),
+    (float("nan"), float("nan")),
+    (np.array([1.0, np.nan, np.inf]), np.array([1.0 + 1e-7, np.nan, np.inf])),
+    (np.zeros((0, 3)), np.zeros((0, 3))),
+    ({1, 2}, {2, 1}),
+    (None, None),
+    ("text", "text"),
+]
+
+
+@pytest.mark.parametrize(("expected", "received"), SAME)
+def test_the_same(expected, received):
+    assert first_difference(expected, received) is None
+
+
+DIFFERENT = [
+    ([[1, 2], [3, 4]], [[1, 2], [3, 5]], "[1][1]", "4", "5"),
+    ([1, 2, 3], [1, 2], "", "a list of 3", "a list of 2"),
+    ([[1], [2]], [[1]], "", "a list of 2", "a list of 1"),
+    ([1, 2], (1, 2), "", "a list", "a tuple"),
+    ({"a": 1}, {}, "['a']", "1", "no key 'a'"),
+    ({}, {"a": 1}, "['a']", "no key 'a'", "1"),
+    ({"a": {"b": 1}}, {"a": {"b": 2}}, "['a']['b']", "1", "2"),
+    (1, 1.0, "", "a whole number", "a number with a point"),
+    (1, True, "", "a whole number", "a truth value"),
+    (0.5, 0.6, "", "0.5", "0.6"),
+    ("red", "Red", "", "'red'", "'Red'"),
+    ([1], None, "", "a list", "None"),
+    ({1, 2}, {1}, "", "2 in it", "without it"),
+    ({1}, {1, 2}, "", "without 2", "with it"),
+    ([1, 2], np.array([1, 2]), "", "a list", "a NumPy array"),
+    (np.zeros((2, 3)), np.zeros((3, 2)), "", "shape (2, 3)", "shape (3, 2)"),
+    (np.zeros(2, np.int32), np.zeros(2, np.int64), "", "dtype int32", "dtype int64"),
+    (np.arange(6).reshape(2, 3), np.array([[0, 1, 2], [3, 9, 5]]), "[1, 1]", "4", "9"),
+    (np.array([0.1, 0.2]), np.array([0.1, np.nan]), "[1]", "0.2", "nan"),
+]
+
+
+@pytest.mark.parametrize(("expected", "received", "where", "wanted", "found"), DIFFERENT)
+def test_the_first_difference(expected, received, where, wanted, found):
+    difference = first_difference(expected, received)
+    assert difference is not None and difference.where == where
+    assert wanted in difference.expected and found in difference.received
+
+
+def test_the_tolerance_is_relative_to_the_number_or_to_one():
+    assert first_difference(1000.0, 1000.5, tolerance=1e-3) is None
+    assert first_difference(0.001, 0.0015, tolerance=1e-3) is None
+    assert first_difference(1.0, 1.1, tolerance=1e-3)
+
+
+def test_tensors_of_keras():
+    from say_what_you_see.core.backend import keras
+
+    ops = keras.ops
+    ones, tensor = np.ones((2, 2), np.float32), ops.ones((2, 2))
+    assert first_difference(tensor, ops.ones((2, 2))) is None
+    assert first_difference(tensor, ops.zeros((2, 2))).where == "[0, 0]"
+    assert "dtype int32" in first_difference(tensor, ops.ones((2, 2), "int32")).received
+    assert first_difference(tensor, ones).received.startswith("a NumPy array")
+    symbolic = keras.Input((3,))
+    assert first_difference(symbolic, keras.Input((3,))) is None
+    assert "(None, 4)" in first_difference(symbolic, keras.Input((4,))).received
+    half = ops.cast(tensor, "bfloat16")
+    assert first_difference(half, ops.cast(ops.ones((2, 2)), "bfloat16")) is None
+
+
+@dataclass(frozen=True)
+class Pair:
+    words: list
+    numbers: np.ndarray
+
+
+def test_dataclasses_are_compared_by_their_fields():
+    one, other = Pair(["a"], np.arange(3)), Pair(["a"], np.array([0, 1, 5]))
+    assert first_difference(one, Pair(["a"], np.arange(3))) is None
+    assert first_difference(one, other).where == ".numbers[2]"
+
+
+def test_copies_share_nothing_that_can_change():
+    generator = np.random.default_rng(3)
+    value = {"a": [[1], (2, {3})], "b": np.zeros(2), "c": Pair(["x"], np.ones(1)), "d": generator}
+    copied = copy_of(value)
+    copied["a"][0].append(9)
+    copied["b"][0] = 9
+    copied["c"].words.append("y")
+    copied["d"].random()
+    assert value["a"] == [[1], (2, {3})] and value["b"][0] == 0 and value["c"].words == ["x"]
+    assert generator.random() == np.random.default_rng(3).random()
+    assert copy_of(len) is len
+    assert copy_of(defaultdict(list, a=[1]))["new"] == []
+
+
+def test_long_values_are_cut():
+    for value in ("x" * 1000, list(range(1000)), np.arange(1000), {i: i for i in range(1000)}, [["a"] * 50] * 50):
+        assert len(short(value)) <= 160 and ("…" in short(value) or "..." in short(value))
+    assert short(np.array([[1, 20], [3, 4]])) == "[[1, 20], [3, 4]]"
+    assert short(len) == "len()"

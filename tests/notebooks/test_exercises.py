@@ -1,0 +1,74 @@
+"""Every exercise from notebook 04 on: the reference is right, the cases are sound, typical mistakes are recognised."""
+
+from __future__ import annotations
+
+import inspect
+from types import FunctionType
+
+import numpy as np
+import pytest
+from exercise_samples import assert_right, report_on
+
+from say_what_you_see.exercises.cases import Case, Exercise
+from utils.check import MODULES, exercises_of
+
+NOTEBOOKS = [name for name in MODULES if not name.startswith("03")]  # test_checks.py asks more of those of 03
+EXERCISES = [exercise for notebook in NOTEBOOKS for exercise in exercises_of(notebook)]
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
+RAISING = {"apply_temperature": ["t = 0", "t is negative"]}  # the only cases in which a reference raises an error
+
+pytestmark = pytest.mark.usefixtures("data_folder")
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+each_mistake = pytest.mark.parametrize(
+    ("exercise", "mistake"), MISTAKES, ids=[f"{exercise.name}: {mistake.name}" for exercise, mistake in MISTAKES]
+)
+
+
+@each_exercise
+def test_the_reference_is_right(exercise, capsys):
+    assert_right(exercise.reference, exercise.name)
+    assert capsys.readouterr().out.count("\n") == 1, "what the function prints is not shown"
+
+
+@each_exercise
+def test_cases_are_fixed_first_and_then_drawn_with_the_seed(exercise):
+    cases, others = (exercise.cases(np.random.default_rng(seed)) for seed in (0, 1))
+    drawn = [case.drawn for case in cases]
+    assert any(drawn) and not all(drawn) and drawn == sorted(drawn)
+    assert [text_of(one) != text_of(other) for one, other in zip(cases, others, strict=True)] == drawn
+    assert raising_cases(exercise) == RAISING.get(exercise.name, [])
+
+
+@each_exercise
+def test_nothing_is_said_twice_and_no_text_holds_the_solution(exercise):
+    names = [mistake.name for mistake in exercise.mistakes]
+    assert len(set(names)) == len(names) and len(exercise.hints) > 1
+    source = inspect.getsource(exercise.reference).split('"""')[-1]
+    body = {line.strip() for line in source.splitlines() if len(line.strip()) > 16}
+    texts = [*exercise.hints, *(mistake.hint + mistake.name for mistake in exercise.mistakes)]
+    assert body and not [line for line in body for text in texts if line in text]
+
+
+@each_mistake
+def test_a_typical_mistake_is_recognised_by_name(exercise, mistake, capsys):
+    report, message = report_on(mistake.wrong, exercise.name, capsys)
+    assert message == f"{exercise.name} is not right yet: {mistake.name}."
+    assert f"It looks like this: {mistake.name}." in report and f"Hint: {mistake.hint}" in report
+
+
+def raising_cases(exercise: Exercise) -> list[str]:
+    """The names of the cases in which the reference raises an error."""
+    observe = exercise.observe or FunctionType.__call__
+    raising = []
+    for case in exercise.cases(np.random.default_rng(0)):
+        try:
+            observe(exercise.reference, *case.arguments, **case.keywords)
+        except Exception:
+            raising.append(case.name)
+    return raising
+
+
+def text_of(case: Case) -> str:
+    """All that is drawn of a case, as text; what is a model says nothing of its weights."""
+    with np.printoptions(threshold=100_000):
+        return f"{case.arguments} {case.keywords}"

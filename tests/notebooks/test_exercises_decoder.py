@@ -1,0 +1,109 @@
+"""The exercises of notebook 04: other right answers than the course's pass, and reports say what differs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from exercise_samples import assert_right, report_on
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.language.captions import CaptionArrays
+from say_what_you_see.training.loop import Examples
+
+layers, ops = keras.layers, keras.ops
+pytestmark = pytest.mark.usefixtures("data_folder")
+
+
+def test_a_decoder_in_another_order_and_other_words():
+    def build(
+        vocab_size, feature_size, image_bottleneck=120, word_size=100, lstm_units=300, logit_bottleneck=120, dropout=0.0
+    ):
+        words = layers.Input((None,), dtype="int32")
+        vectors = layers.Embedding(vocab_size, word_size, name="word_embedding")(words)
+        picture = layers.Input((feature_size,))
+        seen = layers.Normalization(axis=-1, name="standardise")(picture)
+        seen = ops.elu(layers.Dense(image_bottleneck, name="image_bottleneck")(seen))
+        state = layers.Dense(lstm_units, activation=keras.activations.elu, name="initial_state")(
+            layers.Dropout(dropout)(seen)
+        )
+        lstm = layers.LSTM(lstm_units, return_sequences=True, return_state=True, name="lstm")
+        hidden, *_ = lstm(vectors, initial_state=(state, state))
+        hidden = layers.Dropout(dropout)(hidden)
+        per_word = layers.Dense(logit_bottleneck, activation="elu", name="logit_bottleneck")(hidden)
+        return keras.Model([picture, words], layers.Dense(vocab_size, name="logits")(per_word))
+
+    assert_right(build, "build_decoder")
+
+
+def test_what_is_no_model(capsys):
+    report, _ = report_on(lambda *sizes, **more: None, "build_decoder", capsys)
+    assert "received  model: 'no model, but None'" in report
+
+
+def test_a_loss_that_is_written_out():
+    def make(pad_idx):
+        def loss(words, logits):
+            words = ops.cast(words, "int32")
+            chosen = ops.sum(ops.one_hot(words, logits.shape[-1]) * logits, axis=-1)
+            losses = ops.logsumexp(logits, axis=-1) - chosen
+            real = ops.cast(words != pad_idx, "float32")
+            return ops.sum(ops.where(words != pad_idx, losses, 0.0)) / ops.sum(real)
+
+        return loss
+
+    assert_right(make, "masked_crossentropy")
+
+
+def test_a_loss_by_a_class_of_keras():
+    def make(pad_idx):
+        crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+
+        def loss(words, logits):
+            real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
+            return ops.mean(crossentropy(words, logits) * real) / ops.mean(real)
+
+        return loss
+
+    assert_right(make, "masked_crossentropy")
+
+
+def test_a_batch_drawn_row_by_row_with_numpy():
+    def draw(image_embeds, captions, batch_size, rng, max_len=20):
+        pictures = rng.choice(captions.n_pictures, size=batch_size)
+        rows = [rng.choice(np.arange(captions.first[p], captions.first[p + 1])) for p in pictures]
+        sentences = np.array(captions.matrix[rows, :max_len], dtype="int32")
+        words, next_words = sentences[:, :-1].copy(), sentences[:, 1:].copy()
+        return (image_embeds[pictures].astype("float32"), words), next_words
+
+    assert_right(draw, "generate_batch")
+
+
+def test_a_report_on_a_batch_says_which_fact_is_not_so(capsys):
+    def draw(image_embeds, captions, batch_size, rng, max_len=20):
+        return np.zeros((batch_size, 3), np.float32), np.zeros((batch_size, 5), np.int32)
+
+    report, _ = report_on(draw, "generate_batch", capsys)
+    assert "expected  form: '((embeddings, words), next words)'" in report
+    assert "received  form: '(an array, an array)'" in report
+
+
+def test_a_control_by_trying_orders_until_one_is_right():
+    def shuffle(examples, seed=0):
+        rng, captions = np.random.default_rng(seed), examples.captions
+        order = rng.permutation(captions.n_pictures)
+        while (order == np.arange(captions.n_pictures)).any():
+            order = rng.permutation(captions.n_pictures)
+        groups = [captions.matrix[captions.first[p] : captions.first[p + 1]] for p in order]
+        first = np.insert(np.cumsum([len(group) for group in groups]), 0, 0)
+        return Examples(examples.image_embeds, CaptionArrays(np.concatenate(groups), first))
+
+    assert_right(shuffle, "shuffle_pictures")
+
+
+def test_a_report_on_a_control_says_which_fact_is_not_so(capsys):
+    def shuffle(examples, seed=0):
+        half = examples.captions.matrix[::-1]
+        return Examples(examples.image_embeds, CaptionArrays(half, examples.captions.first))
+
+    report, _ = report_on(shuffle, "shuffle_pictures", capsys)
+    assert "expected  another seed gives another order: True" in report

@@ -1,0 +1,289 @@
+"""Exercise notebooks are made from the lessons: emptied where learners write, and the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from notebook_samples import code, executed, notebook, printed, write
+
+from say_what_you_see.core.errors import CourseError
+from tools.exercise_cells import emptied, marked, moved_links, read_exercise
+from tools.lint_notebooks import copies, lint_copy
+from tools.make_exercises import INSTRUCTORS, LEARNERS, exercise_files, exercises_in, main, stale_files
+from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
+from utils.check import MODULES, exercises_of
+
+FUNCTION = '''def double(number: int) -> int:
+    """Twice a number."""
+    # why not
+    result = 2 * number
+
+    return result'''
+
+CLASS = '''FACTOR = 2
+
+
+@register("doubler")
+class Doubler:
+    """Doubles."""
+
+    size = 3
+
+    def __init__(self, offset=0):
+        self.offset = offset
+
+    def double(self, number):
+        """Twice a number."""
+
+        def twice(n):
+            return 2 * n
+
+        return twice(number)
+
+    def triple(self, number):
+        return 3 * number
+
+
+def halve(number):
+    return number / 2'''
+
+
+def exercise_cell(source=FUNCTION, include="utils.numbers.double", **facts):
+    given = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], **facts}
+    return code(source, include=include, exercise={key: value for key, value in given.items() if value is not None})
+
+
+def exercise_of(**facts):
+    return read_exercise(exercise_cell(**facts), 1)
+
+
+def test_an_emptied_function_keeps_signature_docstring_and_hints():
+    assert (
+        emptied(FUNCTION, exercise_of())
+        == '''def double(number: int) -> int:
+    """Twice a number."""
+    # Think of 2.
+    raise NotImplementedError("Write double here, in place of this line.")'''
+    )
+
+
+def test_a_marked_function_is_whole_between_the_marks():
+    text = marked(FUNCTION, exercise_of())
+    assert text.splitlines()[2:4] == ["    # Think of 2.", "    ### BEGIN SOLUTION"]
+    assert text.splitlines()[-1] == "    ### END SOLUTION"
+    without = [line for line in text.splitlines() if "SOLUTION" not in line and "Think" not in line]
+    assert "\n".join(without) == FUNCTION
+
+
+INCLUDES = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
+
+
+def test_methods_of_a_class_are_emptied_but_not_its_start():
+    exercise = exercise_of(source=CLASS, include=INCLUDES)
+    assert exercise.names == ("Doubler", "halve")
+    source = emptied(CLASS, exercise)
+    assert re.findall(r"Write (\S+) here", source) == ["Doubler.double", "Doubler.triple", "halve"]
+    assert "self.offset = offset" in source and "FACTOR = 2" in source and "size = 3" in source
+    assert source.count("Think of 2.") == 1 and "twice" not in source
+    compile(source, "cell", "exec")
+
+
+def test_only_the_functions_and_methods_that_are_asked_for():
+    source = emptied(CLASS, exercise_of(source=CLASS, include=INCLUDES, functions=["Doubler"], methods=["triple"]))
+    assert re.findall(r"Write (\S+) here", source) == ["Doubler.triple"]
+    assert "return twice(number)" in source and "return number / 2" in source
+
+
+WRONG = {
+    "no minutes": {"minutes": None},
+    "no hints": {"hints": []},
+    "difficulty": {"difficulty": "impossible"},
+    "thrice": {"functions": ["thrice"]},
+    "function": {"include": ()},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_metadata_are_named(name):
+    with pytest.raises(CourseError, match=name.removeprefix("no ")):
+        exercise_of(**WRONG[name])
+
+
+def test_wrong_methods_and_bodies_are_named():
+    with pytest.raises(CourseError, match="Doubler.*quadruple"):
+        emptied(CLASS, exercise_of(source=CLASS, include=INCLUDES, methods=["triple", "quadruple"]))
+    one_line = "def double(number): return 2 * number"
+    with pytest.raises(CourseError, match="double has no body"):
+        emptied(one_line, exercise_of(source=one_line))
+
+
+LINKS = {
+    "[next](04_train_decoder.ipynb#loss)": "[next](04_train_decoder.ipynb#loss)",
+    "[first](00_start_here.ipynb)": "[first](../../notebooks/00_start_here.ipynb)",
+    "![a dog](../docs/dog.png)": "![a dog](../../docs/dog.png)",
+    '<img alt="a dog" src="pictures/dog.png">': '<img alt="a dog" src="../../notebooks/pictures/dog.png">',
+    "[notes]: ../README.md#start": "[notes]: ../../README.md#start",
+    "[web](https://example.org/a.html) [here](#top) [mail](mailto:a@b.c)": None,
+    "![own](attachment:dog.png)": None,
+    "[badge](https://host/blob/main/notebooks/03_prepare_captions.ipynb)": (
+        "[badge](https://host/blob/main/notebooks/exercises/03_prepare_captions.ipynb)"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", LINKS)
+def test_links_still_lead_there(text):
+    here = ("03_prepare_captions", "04_train_decoder")
+    assert moved_links(text, "03_prepare_captions", here) == (LINKS[text] or text)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A repository of two lessons, one of them with an exercise."""
+    made = notebook(
+        "# Numbers\n\nTakes 1 minute.",
+        "## First\n\n[zero](00_zero.ipynb)",
+        exercise_cell(),
+        executed("double(2)", 1, printed("4\n"), tags=("nbval-check-output", "hide-input")),
+        "## Recap\n\nWe doubled.\n\n## What comes next\n\nNothing.",
+    )
+    write(made, tmp_path / "notebooks" / "01_numbers.ipynb")
+    write(notebook("# Zero"), tmp_path / "notebooks" / "00_zero.ipynb")
+    return tmp_path
+
+
+def test_a_copy_has_all_that_a_learner_needs(root, capsys):
+    assert main([], root) == 0
+    made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
+    nbformat.validate(made)
+    ids = [cell.id for cell in made.cells]
+    assert ids[1:7] == ["exercises-opening", "cell-1", "exercise-1", "cell-2", "stuck-1", "check-1"]
+    title, opening, link, introduction, stub, stuck, check, call, *_ = made.cells
+    assert title.source.startswith("# Numbers: exercises\n") and "1 functions wait for you, about 5" in opening.source
+    assert link.source.endswith("[zero](../../notebooks/00_zero.ipynb)")
+    assert introduction.source.startswith("### Exercise 1 of 1: `double`\n\nAbout 5 minutes, easy. Double it.")
+    assert "raise NotImplementedError" in stub.source and "exercise" not in stub.metadata
+    assert stuck.metadata.jupyter.source_hidden
+    assert stuck.source.splitlines()[-1] == "# from utils.numbers import double"
+    assert check.source == "from utils.check import check\n\ncheck(double)"
+    assert not call.outputs and call.execution_count is None and call.metadata.tags == ["hide-input"]
+    assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-4"]
+
+
+def test_the_key_differs_by_the_solutions_alone(root):
+    main([], root)
+    learner, key = (
+        nbformat.read(root / folder / "01_numbers.ipynb", as_version=4) for folder in (LEARNERS, INSTRUCTORS)
+    )
+    different = [(a, b) for a, b in zip(learner.cells, key.cells, strict=True) if a != b]
+    [(stub, solution)] = different
+    assert "### BEGIN SOLUTION" in solution.source and stub.metadata == solution.metadata
+
+
+def test_nbgraders_metadata(root):
+    main([], root)
+    made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
+    found = {cell.id: cell.metadata.nbgrader for cell in made.cells if "nbgrader" in cell.metadata}
+    common = {"schema_version": 3, "task": False}
+    assert found["cell-2"] == {**common, "grade": False, "solution": True, "locked": False, "grade_id": "double"}
+    check = {"grade": True, "solution": False, "locked": True, "points": 1, "grade_id": "check_double"}
+    assert found["check-1"] == {**common, **check}
+
+
+def test_the_same_lessons_give_the_same_bytes(root, capsys):
+    main([], root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert main([], root) == 0 and main(["--check"], root) == 0
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    assert "0 files differ" in capsys.readouterr().out
+
+
+def test_what_differs_is_listed_and_put_right(root, capsys):
+    main([], root)
+    changed, superfluous = root / LEARNERS / "01_numbers.ipynb", root / INSTRUCTORS / "02_gone.ipynb"
+    right = changed.read_bytes()
+    changed.write_bytes(right + b"\n")
+    superfluous.write_text("{}")
+    capsys.readouterr()
+    assert main(["--check"], root) == 1
+    shown = capsys.readouterr().out
+    assert "notebooks/exercises/01_numbers.ipynb\ninstructors/solutions/02_gone.ipynb\n2 files differ" in shown
+    assert superfluous.exists() and main([], root) == 0
+    assert changed.read_bytes() == right and not superfluous.exists()
+
+
+def test_wrong_metadata_are_one_message_with_the_notebook(root, capsys):
+    write(notebook(exercise_cell(difficulty="odd")), root / "notebooks" / "02_odd.ipynb")
+    assert main([], root) == 1
+    assert re.match(r"02_odd\.ipynb: .*odd", capsys.readouterr().err)
+
+
+def test_the_courses_exercise_notebooks_are_up_to_date():
+    stale = stale_files(exercise_files())
+    assert not stale, f"{[path.as_posix() for path in stale]}: make exercises"
+
+
+@pytest.mark.parametrize("path", copies(), ids=lambda path: "/".join(path.parts[-2:]))
+def test_form_of_the_copies(path):
+    assert lint_copy(path) == []
+
+
+def test_a_copy_that_was_executed_is_found_out(tmp_path):
+    made = read_notebook(REPOSITORY / LEARNERS / "03_prepare_captions.ipynb")
+    made.cells[3].outputs = [printed("hello\n")]
+    (message,) = lint_copy(write(made, tmp_path / "03_prepare_captions.ipynb"))
+    assert message.startswith("cell 4") and "executed" in message
+
+
+def exercises_by_notebook():
+    lessons = {name: exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb")) for name in MODULES}
+    return {name: found for name, found in lessons.items() if found}
+
+
+@pytest.mark.parametrize("name", exercises_by_notebook())
+def test_every_exercise_of_a_notebook_can_be_checked_and_the_other_way_round(name):
+    asked = [function for exercise in exercises_by_notebook()[name].values() for function in exercise.functions]
+    checked = [f"{e.reference.__module__}.{e.reference.__qualname__}" for e in exercises_of(name)]
+    assert sorted(asked) == sorted(checked) and {e.notebook for e in exercises_of(name)} == {name}
+
+
+def test_links_of_copies_and_index_lead_to_files():
+    for path in [*copies(), REPOSITORY / LEARNERS / "README.md", REPOSITORY / "instructors" / "README.md"]:
+        text = path.read_text(encoding="utf-8")
+        texts = [cell.source for cell in read_notebook(path).cells] if path.suffix == ".ipynb" else [text]
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", "\n".join(texts)):
+            assert (path.parent / target).exists(), (path, target)
+            assert not posixpath.isabs(target)
+
+
+def test_an_unsolved_copy_stops_at_its_first_exercise(course_environ):
+    made = read_notebook(REPOSITORY / LEARNERS / "03_prepare_captions.ipynb")
+    client = NotebookClient(made, kernel_name="python3", resources={"metadata": {"path": str(REPOSITORY / LEARNERS)}})
+    with pytest.raises(CellExecutionError) as caught:
+        client.execute(env=os.environ | course_environ.environ)
+    assert caught.value.ename == "CheckFailed" and "NotImplementedError: Write get_captions_for_fns" in str(
+        caught.value
+    )
+    stopped = [cell.id for cell in made.cells if cell.cell_type == "code" and cell.execution_count]
+    assert stopped[-1] == "check-1"
+
+
+def test_the_index_is_complete():
+    text = (REPOSITORY / LEARNERS / "README.md").read_text(encoding="utf-8")
+    for name, found in exercises_by_notebook().items():
+        for exercise in found.values():
+            row = f"| [{name}]({name}.ipynb) | {exercise.title} | {exercise.minutes} | {exercise.difficulty} |"
+            assert row in text
+    assert text.count("\n### ") == 3
+
+
+def test_the_copies_are_json_without_outputs():
+    for path in copies():
+        assert '"outputs": [{' not in json.dumps(json.loads(path.read_text(encoding="utf-8")))

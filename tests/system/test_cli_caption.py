@@ -1,0 +1,261 @@
+"""`say-what-you-see caption`: where pictures come from, ways of choosing words, and the forms of the answer."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import threading
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import write_json
+from say_what_you_see.decoding.generation import BeamSearch, Greedy
+from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
+from say_what_you_see.serving.caption_photos import caption_pictures
+from say_what_you_see.serving.captioner import generate_caption, load_captioner, read_picture
+from say_what_you_see.serving.model_choice import SCENE_MODEL, default_model, remember_training
+from say_what_you_see.vision.sources import PictureSource, find_pictures, natural_order
+
+
+@pytest.fixture(scope="module")
+def photos(finished_course, tmp_path_factory) -> Path:
+    """A folder of twelve validation pictures, and some other things."""
+    folder = tmp_path_factory.mktemp("holiday")
+    with zipfile.ZipFile(finished_course.settings.dataset_folder / "val_scenes.zip") as archive:
+        for number, name in enumerate(archive.namelist()[:12], 1):
+            path = folder / ("deeper" if number > 10 else "") / f"photo{number}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(archive.read(name))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.jpg").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def captioner(finished_course):
+    return load_captioner(finished_course.settings.model_folder, finished_course.settings)
+
+
+@pytest.fixture
+def server(photos, monkeypatch):
+    """Serves the pictures of the folder."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = photos / self.path.lstrip("/")
+            if not path.is_file():
+                return self.send_error(404)
+            data = path.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def names_of(sources: list[PictureSource], folder: Path) -> list[str]:
+    return [str(Path(source.name).relative_to(folder)) for source in sources]
+
+
+def standard_input(monkeypatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+# Where pictures come from
+
+
+def test_a_folder_stands_for_its_pictures_in_the_order_people_count(photos):
+    in_order = [*(f"photo{number}.jpg" for number in range(1, 11))]
+    assert names_of(find_pictures([str(photos)]), photos) == ["deeper/photo11.jpg", "deeper/photo12.jpg", *in_order]
+
+
+def test_a_pattern_stands_for_what_fits(photos):
+    assert names_of(find_pictures([str(photos / "photo1*.jpg")]), photos) == ["photo1.jpg", "photo10.jpg"]
+    assert names_of(find_pictures([str(photos / "**" / "photo[12]*.jpg")]), photos)[0].startswith("deeper/")
+    with pytest.raises(CourseError, match=r"No file fits the pattern .*\*\.gif"):
+        find_pictures([str(photos / "*.gif")])[0].read()
+
+
+def test_a_file_with_a_bracket_in_its_name_is_a_file(tmp_path, photos):
+    path = Path(shutil.copy(photos / "photo1.jpg", tmp_path / "trip [2].jpg"))
+    assert find_pictures([str(path)])[0].read() == path.read_bytes()
+
+
+def test_standard_input_is_a_picture_or_a_list(photos, monkeypatch):
+    data = (photos / "photo1.jpg").read_bytes()
+    standard_input(monkeypatch, data)
+    assert [source.read() for source in find_pictures(["-"])] == [data]
+    standard_input(monkeypatch, f"{photos / 'photo1.jpg'}\n\n{photos / 'photo2.jpg'}\n".encode())
+    assert names_of(find_pictures(["-"]), photos) == ["photo1.jpg", "photo2.jpg"]
+    standard_input(monkeypatch, b"")
+    with pytest.raises(CourseError, match="Standard input is empty"):
+        find_pictures(["-"])[0].read()
+
+
+def test_an_address_is_fetched(photos, server):
+    found, missing = find_pictures([f"{server}/photo1.jpg", f"{server}/none.jpg"])
+    assert found.read() == (photos / "photo1.jpg").read_bytes()
+    with pytest.raises(CourseError, match=r"none\.jpg answers 404"):
+        missing.read()
+    with pytest.raises(CourseError, match="Cannot fetch http://127.0.0.1:1/a.jpg"):
+        find_pictures(["http://127.0.0.1:1/a.jpg"])[0].read()
+
+
+def test_what_is_too_large_to_be_a_picture_is_not_read(photos, server, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.vision.sources.MAX_MEMBER_BYTES", 100)
+    for argument in (f"{server}/photo1.jpg", str(photos / "photo1.jpg")):
+        with pytest.raises(CourseError, match="too large"):
+            find_pictures([argument])[0].read()
+
+
+def test_an_empty_folder_says_what_it_lacks(tmp_path):
+    with pytest.raises(CourseError, match=r"no pictures in .*\.jpg"):
+        find_pictures([str(tmp_path)])[0].read()
+
+
+def test_numbers_in_names_count_as_numbers():
+    names = ["b10.jpg", "b9.jpg", "a.jpg", "B1.jpg", "1.jpg", "b9b.jpg"]
+    assert sorted(map(Path, names), key=natural_order) == [
+        *map(Path, ["1.jpg", "a.jpg", "B1.jpg", "b9.jpg", "b9b.jpg", "b10.jpg"])
+    ]
+
+
+# Captions
+
+
+def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
+    sources = find_pictures([str(photos)])
+    alone = [generate_caption(captioner, read_picture(Path(source.name), captioner)) for source in sources]
+    for batch_size in (1, 5, 100):
+        found = list(caption_pictures(captioner, sources, Greedy(), batch_size=batch_size))
+        assert [picture.name for picture in found] == [source.name for source in sources]
+        assert [picture.caption for picture in found] == alone
+
+
+def test_a_bad_picture_stands_between_the_good_ones(captioner, photos):
+    arguments = [photos / "photo1.jpg", photos / "notes.txt", photos / "photo2.jpg", photos / "missing.jpg"]
+    found = list(caption_pictures(captioner, find_pictures([*map(str, arguments)]), BeamSearch(2), batch_size=3))
+    assert [picture.error is None for picture in found] == [True, False, True, False]
+    for picture, path in zip(found, arguments, strict=True):
+        assert picture.error is None or str(path) in picture.error
+        assert picture.error is not None or len(picture.captions) == 2
+
+
+def test_the_command_takes_everything_at_once(course_environ, photos, server, monkeypatch, capsys):
+    standard_input(monkeypatch, (photos / "photo3.jpg").read_bytes())
+    arguments = [str(photos / "deeper"), str(photos / "photo[12].jpg"), "-", f"{server}/photo4.jpg"]
+    assert main(["caption", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
+        "photo11.jpg", "photo12.jpg", "photo1.jpg", "photo2.jpg", "-", "photo4.jpg",
+    ]  # fmt: skip
+
+
+def test_json_is_for_machines(course_environ, photos, capsys):
+    status = main(["caption", "--json", "--beam", "3", str(photos / "photo1.jpg"), str(photos / "notes.txt")])
+    answer = json.loads(capsys.readouterr().out)
+    good, bad = answer["pictures"]
+    assert status == 1 and answer["knows_drawings_only"] is True
+    assert good["picture"].endswith("photo1.jpg") and len(good["captions"]) == 3
+    assert good["captions"][0] == {"caption": good["caption"], "probability": good["probability"]}
+    assert 1 >= good["probability"] >= good["captions"][1]["probability"] >= good["captions"][2]["probability"] > 0
+    assert bad["picture"].endswith("notes.txt") and "no picture" in bad["error"]
+
+
+def test_a_page_shows_the_pictures(course_environ, photos, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["caption", "--html", str(page), str(photos / "photo1.jpg"), str(photos / "notes.txt")]) == 1
+    text = page.read_text()
+    assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "no picture" in text
+    assert "knows the course&#x27;s drawn scenes and nothing else" in text
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text), "nothing is loaded from elsewhere"
+
+
+def test_a_page_shows_text_as_text():
+    hostile = "<script>alert('x')</script>\" onload=\"x"
+    picture = np.zeros((2, 2, 3), dtype="uint8")
+    page = gallery_page(hostile, {hostile: [GalleryItem(picture, hostile, [hostile])]}, hostile)
+    assert "<script>" not in page and 'onload="x' not in page and page.count("&lt;script&gt;") == 7
+
+
+def test_sampling_follows_the_seed(course_environ, photos, capsys):
+    def sampled(*options: str) -> str:
+        assert main(["caption", "--sample", *options, str(photos)]) == 0
+        return capsys.readouterr().out
+
+    assert sampled("--seed", "1") == sampled("--seed", "1") != sampled("--seed", "2")
+    assert main(["caption", str(photos)]) == 0
+    greedy = capsys.readouterr().out
+    assert sampled("--seed", "3", "--top-k", "1") == sampled("--temperature", "0.0001") == greedy
+
+
+def test_a_model_of_drawings_says_so_first(course_environ, photos, capsys):
+    assert main(["caption", str(photos / "photo1.jpg")]) == 0
+    assert capsys.readouterr().err.startswith("Note: this model knows the course's drawn scenes and nothing else.")
+
+
+def test_without_a_training_the_shipped_model_is_used(finished_course, tmp_path):
+    settings = finished_course.settings
+    assert default_model(settings) == settings.model_folder
+    assert default_model(replace(settings, data_folder=tmp_path, encoder="inception_v3")) == SCENE_MODEL
+    elsewhere = replace(settings, data_folder=tmp_path, dataset="coco")
+    assert default_model(elsewhere) == elsewhere.model_folder
+
+
+def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
+    usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
+    photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
+    for trained in (usual, photographs):
+        write_json({}, trained.model_folder / "model.json")
+        remember_training(trained)
+        assert default_model(usual) == trained.model_folder
+    assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
+    other = replace(usual, encoder="/somewhere/other.keras")
+    assert default_model(other) == other.model_folder, "which is not there, and says so"
+    (photographs.model_folder / "model.json").unlink()
+    assert default_model(usual) == usual.model_folder
+    (tmp_path / "last_training.json").write_text("[]")
+    assert default_model(usual) == usual.model_folder
+
+
+def test_a_packed_model_is_to_be_installed_first(course_environ, photos, tmp_path, capsys):
+    (tmp_path / "photo_model.zip").write_bytes(b"PK")
+    assert main(["caption", "--model", str(tmp_path / "photo_model.zip"), str(photos / "photo1.jpg")]) == 1
+    assert f"say-what-you-see model install {tmp_path / 'photo_model.zip'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--beam", "0"], ["--beam", "2", "--sample"], ["--temperature", "0"], ["--temperature", "nan"], ["--top-p", "1.5"],
+    ["--json", "--html", "a.html"],
+])  # fmt: skip
+def test_options_that_make_no_sense_end_with_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["caption", *arguments, "a.jpg"])
+    assert caught.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_a_picture_of_any_form_is_captioned(captioner, tmp_path):
+    Image.new("L", (30, 90), 200).save(tmp_path / "tall.png")
+    Image.new("RGBA", (90, 30), (200, 0, 0, 100)).save(tmp_path / "wide.webp")
+    found = list(caption_pictures(captioner, find_pictures([str(tmp_path)]), Greedy(), thumbnails=True))
+    assert all(picture.caption and picture.thumbnail.shape == (240, 240, 3) for picture in found) and len(found) == 2

@@ -1,0 +1,235 @@
+"""The files that the steps of the course hand on to each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, read_pickle, save_pickle, write_json
+from say_what_you_see.core.settings import REPOSITORY, Settings, read_settings
+from say_what_you_see.course import decoder as course
+from say_what_you_see.course.decoder import (
+    control_sentences,
+    encoder_facts,
+    load_captions,
+    load_embeddings,
+    load_examples,
+    load_vocabulary,
+    prepare_captions,
+    save_caption_arrays,
+    save_example_captions,
+    train,
+    training_plan,
+)
+from say_what_you_see.data.coco_format import pictures_by_name
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.language import fast_captions
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    invert_vocabulary,
+    pack_captions,
+)
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
+
+
+@pytest.fixture(scope="module")
+def settings(finished_course):
+    return finished_course.settings
+
+
+@pytest.fixture(scope="module")
+def files(settings):
+    return get_dataset(settings)
+
+
+@pytest.fixture
+def copied(settings, finished_course, tmp_path):
+    """Settings for a copy of what the course made."""
+    shutil.copytree(settings.data_folder, tmp_path / "data")
+    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "data")})
+
+
+@pytest.fixture
+def nothing(finished_course, tmp_path):
+    """Settings for a course that has not begun."""
+    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "empty")})
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_embeddings_are_mapped_and_pickled(split, settings, files):
+    embeds, fns = load_embeddings(settings, split)
+    assert isinstance(embeds, np.memmap) and embeds.dtype == np.float32
+    np.testing.assert_array_equal(read_pickle(settings.work_folder / f"{split}_img_embeds.pickle"), embeds)
+    zip_path = files.train_zip if split == "train" else files.val_zip
+    assert set(fns) == set(pictures_by_name(zip_path)) and len(fns) == len(embeds)
+    assert np.unique(embeds, axis=0).shape == embeds.shape, "different pictures, different embeddings"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_examples_belong_together(split, settings, files):
+    examples, vocab = load_examples(settings, split), load_vocabulary(settings)
+    captions = load_captions(settings, files, split)
+    _, fns = load_embeddings(settings, split)
+    member = files.train_json if split == "train" else files.val_json
+    assert captions == get_captions_for_fns(fns, files.captions_zip, member)
+    for picture, indexed in enumerate(caption_tokens_to_indices(captions, vocab)):
+        rows = examples.captions.matrix[examples.captions.first[picture] : examples.captions.first[picture + 1]]
+        assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == indexed
+
+
+def test_the_vocabulary_is_that_of_the_training_captions(settings, files):
+    vocab = load_vocabulary(settings)
+    assert invert_vocabulary(vocab) == sorted(vocab)
+    used = set(np.unique(load_examples(settings, "train").captions.matrix).tolist())
+    assert {vocab[word] for word in (START, END, PAD)} < used
+    assert len(used) >= len(vocab) - 1, "every word of it occurs, except perhaps the one for unknown words"
+
+
+def test_the_model_folder_knows_what_it_was_made_from(settings):
+    facts = read_json(settings.model_folder / "model.json")
+    assert (facts["dataset"], facts["pictures"], facts["captions"]) == ("scenes", 48, 240)
+    assert facts["plan"] == dataclasses.asdict(training_plan(settings))
+    assert set(facts["scores"]) == {"loss", "val_loss", "val_accuracy"}
+    encoder = encoder_facts(encoder_for(settings), settings)
+    assert facts["encoder"] == encoder | {"input_shape": list(encoder["input_shape"])}
+    assert facts["encoder"] == read_json(settings.work_folder / "encoder.json")
+    assert len(facts["encoder"]["weights_checksum"]) == 64
+
+
+def test_the_model_folder_can_be_given_away(settings):
+    """It knows the encoder's file by its name, and holds no path of this computer."""
+    assert read_json(settings.model_folder / "model.json")["encoder"]["encoder_setting"] == "tiny.keras"
+    for path in settings.model_folder.iterdir():
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(archive.read(name) for name in archive.namelist())
+        for folder in (settings.data_folder, settings.data_folder.parent, REPOSITORY):
+            assert str(folder).encode() not in content, path.name
+
+
+@pytest.mark.parametrize(("dataset", "encoder", "kind", "setting"), [
+    ("scenes", "vgg16", "scenes", "vgg16"),
+    ("coco", "inception_v3", "photographs", "inception_v3"),
+    ("/home/someone/scenes", "/home/someone/own.keras", "photographs", "own.keras"),
+])  # fmt: skip
+def test_facts_of_an_encoder(dataset, encoder, kind, setting, settings):
+    trained = dataclasses.replace(settings, dataset=dataset, encoder=encoder)
+    facts = encoder_facts(EncoderInfo(None, None, (24, 24), trained.encoder_name, "made up", "0" * 64), trained)
+    assert (facts["pictures_kind"], facts["encoder_setting"]) == (kind, setting)
+    assert "someone" not in json.dumps(facts)
+
+
+def test_a_finished_training_is_not_done_again(copied, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", "off")
+    before = {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()}
+    scores = read_json(copied.model_folder / "model.json")["scores"]
+    shutil.rmtree(copied.model_folder)
+    train(copied)
+    assert {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()} == before
+    assert read_json(copied.model_folder / "model.json")["scores"] == scores
+
+
+@pytest.mark.parametrize(("load", "name", "notebook"), [
+    (lambda settings: load_embeddings(settings, "val"), r"val_img_embeds\.npy", "02_extract_embeddings"),
+    (load_vocabulary, r"vocabulary\.json", "03_prepare_captions"),
+    (lambda settings: load_examples(settings, "train"), r"train_img_embeds\.npy", "02_extract_embeddings"),
+])  # fmt: skip
+def test_what_is_not_there_yet_names_its_notebook(load, name, notebook, nothing):
+    with pytest.raises(CourseError, match=f"{name}.*{notebook}") as caught:
+        load(nothing)
+    assert str(nothing.work_folder) in str(caught.value)
+
+
+def test_captions_of_other_pictures_are_refused(copied):
+    shutil.copy(copied.work_folder / "val_captions.npz", copied.work_folder / "train_captions.npz")
+    with pytest.raises(CourseError, match="of 48 pictures.*of 24"):
+        load_examples(copied, "train")
+
+
+def test_preparing_leaves_what_the_lesson_makes(copied, files, monkeypatch):
+    """The command takes a quicker way than notebook 03; the files are the same to the last byte."""
+    monkeypatch.setattr(fast_captions, "_index_plainly", lambda *_: pytest.fail("the plain way was taken"))
+    prepare_captions(copied)
+    names = ("vocabulary.json", "train_captions.npz", "val_captions.npz")
+    quick = {name: (copied.work_folder / name).read_bytes() for name in names}
+    vocab = generate_vocabulary(load_captions(copied, files, "train"), copied.min_count)
+    write_json(vocab, copied.work_folder / "vocabulary.json")
+    for split in ("train", "val"):
+        indexed = caption_tokens_to_indices(load_captions(copied, files, split), vocab)
+        save_caption_arrays(pack_captions(indexed, vocab[PAD]), copied, split)
+    assert {name: (copied.work_folder / name).read_bytes() for name in names} == quick
+
+
+def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
+    """What a preparation leaves that was stopped between its files, after the settings had changed."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "write_caption_rows", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_captions(copied)
+    for split in ("train", "val"):
+        with pytest.raises(CourseError, match=rf"{split}_captions\.npz.*another vocabulary.*03_prepare_captions"):
+            load_examples(copied, split)
+    prepare_captions(copied)
+    assert load_examples(copied, "train").captions.matrix.max() < len(load_vocabulary(copied))
+
+
+def test_arrays_of_earlier_versions_are_read(copied):
+    path = copied.work_folder / "val_captions.npz"
+    with np.load(path) as arrays:
+        np.savez(path, matrix=arrays["matrix"], first=arrays["first"])
+    assert load_examples(copied, "val").captions.n_pictures == 24
+
+
+@pytest.mark.parametrize(("names", "told"), [
+    (["a.jpg"], "48 pictures.*1 names"), ({"a.jpg": 1}, "48 pictures.*no list"), ([], "48 pictures.*0 names"),
+])  # fmt: skip
+def test_embeddings_with_the_names_of_others_are_refused(names, told, copied):
+    save_pickle(names, copied.work_folder / "train_img_fns.pickle")
+    with pytest.raises(CourseError, match=rf"train_img_embeds\.npy.*{told}.*02_extract_embeddings"):
+        load_embeddings(copied, "train")
+
+
+def test_the_control_captions_pictures_once_it_is_trained(copied):
+    embeds = load_embeddings(copied, "val")[0][:3]
+    with pytest.raises(CourseError, match="04_train_decoder"):
+        control_sentences(copied, embeds)
+    shutil.copytree(copied.work_folder / "checkpoints", copied.work_folder / "checkpoints_control")
+    sentences = control_sentences(copied, embeds)
+    assert len(sentences) == 3
+    assert {word for sentence in sentences for word in sentence.split()} <= set(load_vocabulary(copied))
+
+
+def test_five_examples_are_kept_for_the_terminal(copied, files):
+    _, fns = load_embeddings(copied, "val")
+    captions = load_captions(copied, files, "val")
+    examples = read_json(save_example_captions(copied, files, fns, [f"about {name}" for name in fns]))
+    assert len({example["file"] for example in examples}) == len(examples) == 5
+    for example in examples:
+        assert example["caption"] == f"about {example['file']}"
+        assert example["references"] == captions[fns.index(example["file"])]
+
+
+def test_the_plan_follows_the_settings(settings):
+    plan = training_plan(settings)
+    assert (plan.epochs, plan.batch_size, plan.seed) == (settings.epochs, settings.batch_size, settings.seed)
+    other = dataclasses.replace(settings, seed=5, size="full")
+    assert training_plan(other).seed == 5
+    assert training_plan(other).epochs > plan.epochs
+    assert set(course.SPLITS) == {"train", "val"}

@@ -1,0 +1,275 @@
+"""The page in a real browser, end to end: drop, caption, temperature, beam search, a broken file, the keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from demo_browser import Browser, chromium
+from demo_samples import drawn, two_models
+from PIL import Image
+
+from say_what_you_see.page.core import MAX_UPLOAD_BYTES
+from say_what_you_see.page.server import DemoServer
+from say_what_you_see.serving.captioner import generate_caption
+from say_what_you_see.vision.pictures import crop_and_resize
+
+FIRST = "document.querySelectorAll('.steps > li').length"
+
+
+@pytest.fixture(scope="module")
+def server(finished_course, tmp_path_factory):
+    running = DemoServer(two_models(finished_course.settings, tmp_path_factory.mktemp("attention"))).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("chromium")) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(shared_browser, server) -> Browser:
+    """The page, freshly loaded, with the first scene captioned."""
+    shared_browser.look(1200, 900)
+    shared_browser.problems.clear()
+    shared_browser.requests.clear()
+    shared_browser.open("about:blank")
+    shared_browser.open(server.url)
+    shared_browser.wait_for(FIRST)
+    return shared_browser
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "my <b>photo.jpg"
+    Image.fromarray(drawn(9)).resize((500, 400)).save(path)
+    return path
+
+
+def greedy_of(server, path: Path, model: str = "Looks") -> str:
+    captioner = server.demo.models[model].captioner
+    return generate_caption(captioner, crop_and_resize(path.read_bytes(), captioner.encoder.input_shape))
+
+
+def settled(browser: Browser, before: str) -> str:
+    """The caption, once the live region has announced another answer than before."""
+    browser.wait_for(f"document.querySelector('[role=status]').textContent !== {json.dumps(before)}")
+    return browser.text(".sentence")
+
+
+def announced(browser: Browser) -> str:
+    return browser.run("document.querySelector('[role=status]').textContent")
+
+
+def test_a_picture_that_is_dropped_is_captioned(browser, server, photo):
+    before = announced(browser)
+    browser.drop(".drop", [photo])
+    assert settled(browser, before) == greedy_of(server, photo)
+    assert announced(browser).startswith(f"Caption: {greedy_of(server, photo)}. Probability ")
+    assert re.search(r"Probability of exactly this sentence: [\d.]+\s%", browser.text(".probability"))
+    assert "my <b>photo.jpg, as the network sees it" in browser.text("figcaption"), "text is shown as text"
+    words = browser.run("[...document.querySelectorAll('.step-word')].map((word) => word.innerText)")
+    assert " ".join(word for word in words if word != "END") == greedy_of(server, photo)
+    assert browser.run("document.querySelectorAll('.steps > li:first-child .bar').length") == 5
+    assert browser.problems == []
+
+
+def test_a_picture_can_be_dropped_anywhere_on_the_page_and_chosen_as_a_file(browser, server, photo):
+    before = announced(browser)
+    browser.drop("h1", [photo])
+    assert settled(browser, before) == greedy_of(server, photo)
+    browser.choose_file("input[type=file]", photo)
+    browser.wait_for("document.querySelectorAll('.tile.own').length === 2")
+    assert browser.run("location.pathname") == "/", "the browser did not open the file itself"
+
+
+def test_the_temperature_changes_caption_and_bars(browser):
+    greedy = browser.text(".steps")
+    before = announced(browser)
+    browser.click("input[value=sample]")
+    settled(browser, before)
+    browser.run("document.querySelector('input[type=range]').focus()")
+    seen = set()
+    for _ in range(4):
+        before = browser.text(".word-by-word > p")
+        browser.press("ArrowRight", 5)
+        browser.wait_for(f"document.querySelector('.word-by-word > p').innerText !== {json.dumps(before)}")
+        seen.add(browser.text(".steps"))
+    assert "at temperature 3.0" in browser.text(".word-by-word > p")
+    assert len(seen) == 4 and greedy not in seen
+    for _ in range(20):  # sooner or later another sentence is drawn
+        before = browser.text(".sentence")
+        browser.click(".more:not([hidden]) button")
+        browser.wait_for("!document.querySelector('[aria-busy]')")
+        if browser.text(".sentence") != before:
+            return
+    raise AssertionError("twenty draws gave the same sentence")
+
+
+def test_beam_search_lists_what_it_found(browser):
+    browser.click("input[value=beam]")
+    browser.wait_for("document.querySelectorAll('.others li').length === 2")
+    browser.run("document.querySelectorAll('input[type=range]')[1].focus()")
+    browser.press("ArrowRight", 2)
+    browser.wait_for("document.querySelectorAll('.others li').length === 4")
+
+
+def test_a_broken_file_gets_a_message_and_loses_nothing(browser, tmp_path):
+    sentence, square = browser.text(".sentence"), browser.run("document.querySelector('.frame img').src")
+    (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
+    browser.drop(".drop", [tmp_path / "letter.jpg"])
+    browser.wait_for("document.querySelector('[role=alert]').innerText")
+    message = browser.text("[role=alert]")
+    assert message.startswith("letter.jpg cannot be used: the file is no picture of a known format.")
+    assert browser.text(".sentence") == sentence
+    assert browser.run("document.querySelector('.frame img').src") == square
+    assert browser.run("document.querySelectorAll('.tile.own').length") == 0
+    before = announced(browser)
+    browser.click(".tiles label:nth-child(2)")
+    settled(browser, before)
+    assert browser.text("[role=alert]") == "", "the message goes with the next picture"
+
+
+def test_a_file_that_is_too_large_is_not_sent(browser, tmp_path):
+    with open(tmp_path / "large.png", "wb") as file:
+        file.truncate(MAX_UPLOAD_BYTES + 1)
+    browser.requests.clear()
+    browser.drop(".drop", [tmp_path / "large.png"])
+    browser.wait_for("document.querySelector('[role=alert]').innerText")
+    assert "too large: 20.0 MB. At most 20 MB" in browser.text("[role=alert]")
+    assert not [url for url in browser.requests if url.endswith("/api/add")]
+
+
+def test_everything_can_be_done_with_the_keyboard(browser):
+    reached = []
+    for _ in range(12):
+        browser.press("Tab")
+        reached.append(browser.run("(document.activeElement.value || document.activeElement.innerText || '')"))
+        outline = "getComputedStyle(%s).outlineStyle"
+        shown = [
+            outline % "document.activeElement",
+            outline % "(document.activeElement.nextElementSibling ?? document.body)",
+        ]
+        shown.append(outline % "(document.activeElement.closest('label') ?? document.body)")
+        if browser.run("document.activeElement !== document.body"):
+            assert "solid" in [browser.run(one) for one in shown], f"no focus to be seen on {reached[-1]!r}"
+    assert browser.run("document.querySelector('input[type=file]').matches(':not([tabindex])')")
+    assert {"example-0", "greedy", "Looks"} <= set(reached)
+    browser.run("document.querySelector('input[value=example-0]').focus()")
+    before = announced(browser)
+    browser.press("ArrowRight")
+    settled(browser, before)
+    assert browser.run("document.querySelector('.tiles :checked').value") == "example-1"
+
+
+def test_every_control_has_a_name(browser):
+    browser.click("input[value=sample]")
+    browser.wait_for("document.querySelector('.more:not([hidden]) button')")
+    tree = browser.send("Accessibility.getFullAXTree")["nodes"]
+    controls = {"radio", "slider", "button", "image", "textbox"}
+    found = [node for node in tree if not node["ignored"] and node["role"]["value"] in controls]
+    assert {"radio", "slider", "button", "image"} <= {node["role"]["value"] for node in found}
+    unnamed = [node["role"]["value"] for node in found if not node.get("name", {}).get("value")]
+    assert not unnamed
+
+
+def test_a_word_shows_where_the_model_looked(browser):
+    browser.run("document.querySelectorAll('button.word')[1].focus()")
+    assert browser.run("getComputedStyle(document.querySelector('.overlay')).display") == "none"
+    browser.press("Enter")
+    browser.wait_for("document.querySelector('button.word[aria-pressed=true]')")
+    assert "it looked mostly at" in announced(browser)
+    lit = """(() => { const canvas = document.querySelector('.overlay');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        const brightest = data.reduce((most, value, i) => (i % 4 < 3 ? Math.max(most, value) : most), 0);
+        return [brightest, getComputedStyle(canvas).display]; })()"""
+    brightest, display = browser.run(lit)
+    assert brightest > 100 and display != "none"
+    browser.press("Enter")
+    browser.wait_for("document.querySelector('.overlay').hidden")
+    before = browser.text(".steps")
+    browser.click("input[value=Decoder]")
+    browser.wait_for(f"document.querySelector('.steps').innerText !== {json.dumps(before)}")
+    assert browser.run("document.querySelectorAll('canvas:not([hidden]), button.word').length") == 0
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1280])
+def test_no_screen_is_too_narrow(browser, width):
+    browser.look(width, 700)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    hidden = """[...document.querySelectorAll('button, .button, .way label, .sentence, .likely')].filter((element) => {
+        const box = element.getBoundingClientRect();
+        return box.width && (box.left < 0 || box.right > innerWidth + 1); }).length"""
+    assert browser.run(hidden) == 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_is_readable_in_light_and_in_dark(browser, dark):
+    browser.look(1200, 900, dark=dark)
+    grounds = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (sum(colour_of(grounds)) < 150) == dark
+    pairs = browser.run("""[...document.querySelectorAll('body *')].filter((element) => element.offsetParent &&
+        [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())).map((element) => {
+            const colourOf = (one) => getComputedStyle(one).backgroundColor;
+            let ground = element;
+            while (ground !== document.body && colourOf(ground) === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
+            return [getComputedStyle(element).color, colourOf(ground), element.className || element.tagName];
+        })""")
+    assert len(pairs) > 30
+    for text, ground, name in pairs:
+        assert contrast(colour_of(text), colour_of(ground)) >= 4.5, name
+
+
+def colour_of(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """WCAG's contrast ratio of two colours."""
+
+    def luminance(colour: list[float]) -> float:
+        parts = [value / 255 for value in colour]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_movement_is_left_out_for_who_does_not_want_it(browser):
+    moving = "getComputedStyle(document.querySelector('.word')).animationName"
+    assert browser.run(moving) == "none"
+    browser.look(1200, 900, still=False)
+    assert browser.run(moving) == "caption-demo-appear"
+
+
+def test_nothing_is_loaded_from_elsewhere(browser, server):
+    own = f"http://127.0.0.1:{server.port}/"
+    assert browser.requests and all(url.startswith((own, "data:image/", "about:")) for url in browser.requests)
+    assert browser.problems == [], "a violation of the content security policy would be reported here"
+
+
+def test_a_server_that_has_ended_is_told(browser, monkeypatch):
+    browser.run("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    browser.click(".tiles label:nth-child(2)")
+    browser.wait_for("document.querySelector('[role=alert]').innerText")
+    assert "does not answer" in browser.text("[role=alert]")
+
+
+def test_bars_are_labelled_with_rounded_probabilities(browser, server):
+    wish = {"picture": "example-0", "model": "Looks", "method": "greedy"}
+    expected = [chance for step in server.demo.caption(wish)["steps"] for _, chance in step["likely"]]
+    labels = browser.run("[...document.querySelectorAll('.steps .share')].map((one) => one.textContent)")
+    assert len(labels) == len(expected)
+    for label, chance in zip(labels, expected, strict=True):
+        if label.startswith("<"):
+            assert chance < 0.001
+        else:
+            assert float(label.rstrip(" \u00a0%")) == pytest.approx(
+                100 * chance, abs=0.5 if chance >= 0.0995 else 0.0501
+            )

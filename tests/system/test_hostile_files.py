@@ -1,0 +1,364 @@
+"""Zips, pictures, arrays and JSON from elsewhere: what is sound is read, the rest is refused at once and by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import struct
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from hostile_files import (
+    CAPTIONS,
+    animation,
+    captions_json,
+    captions_zip,
+    claiming_picture,
+    link_in_zip,
+    overlapping_zip,
+    patch_directory,
+    picture,
+    sixteen_bit_colour,
+    write_zip,
+)
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_array, read_arrays, read_json
+from say_what_you_see.data.archives import image_members, open_zip, read_member
+from say_what_you_see.data.coco_format import pictures_by_name, read_captions
+from say_what_you_see.data.flickr import parse_token_file
+from say_what_you_see.data.folders import get_folder_dataset, read_caption_csv
+from say_what_you_see.language.captions import (
+    PAD,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    pack_captions,
+)
+from say_what_you_see.vision import pictures as images
+from say_what_you_see.vision.pictures import MAX_JPEG_PIXELS, MAX_PIXELS, crop_and_resize, decode_image_from_buf
+
+MEMBER = "annotations/captions_train.json"
+
+# Zips
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.png", "a/../../out.png", "/etc/out.png", "C:\\out.png", "..\\out.png", "C:a.png"]
+)
+def test_names_that_lead_out_of_a_zip_are_refused(name, tmp_path):
+    path = write_zip(tmp_path / "out.zip", {"fine.png": picture(), name: picture()})
+    with pytest.raises(CourseError, match=r"out\.zip holds .*leads out"):
+        image_members(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    path = link_in_zip(tmp_path / "link.zip", "secret.png", "/etc/passwd")
+    with pytest.raises(CourseError, match=r"link\.zip holds 'secret\.png', a link"):
+        image_members(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_occur_twice(tmp_path):
+    """Of the very same name the last one counts, as when it is unpacked; in two folders it cannot be told apart."""
+    path = write_zip(tmp_path / "twice.zip", [("a.png", picture(size=(8, 8))), ("a.png", picture(size=(9, 9)))])
+    with open_zip(path) as archive:
+        [member] = image_members(path)
+        assert decode_image_from_buf(read_member(archive, member)).shape == (9, 9, 3)
+    path = write_zip(tmp_path / "folders.zip", {"x/a.png": picture(), "y/a.png": picture()})
+    with pytest.raises(CourseError, match=r"two pictures called a\.png"):
+        pictures_by_name(path)
+
+
+def test_a_zip_of_very_much_is_refused_before_it_is_unpacked(tmp_path):
+    path = write_zip(tmp_path / "bomb.zip", {f"{i}.bmp": bytes(30_000_000) for i in range(10)}, packed=True)
+    for bomb in (path, overlapping_zip(tmp_path / "overlap.zip")):
+        start = time.process_time()
+        with pytest.raises(CourseError, match=rf"{bomb.name} has .* claims to hold"):
+            image_members(bomb)
+        assert time.process_time() - start < 2
+
+
+def test_a_picture_that_packs_well_is_no_bomb(tmp_path):
+    plain = picture("BMP", (1000, 1000), "L")
+    path = write_zip(tmp_path / "plain.zip", {"white.bmp": bytes(len(plain)), "plain.bmp": plain}, packed=True)
+    with open_zip(path) as archive:
+        assert read_member(archive, archive.getinfo("plain.bmp")) == plain
+
+
+def test_a_file_that_claims_more_than_can_be_is_refused(tmp_path, monkeypatch):
+    path = write_zip(tmp_path / "large.zip", {"a.png": picture()})
+    monkeypatch.setattr(images, "MAX_MEMBER_BYTES", 10)
+    with open_zip(path) as archive, pytest.raises(CourseError, match=r"a\.png in .* too large"):
+        read_member(archive, archive.getinfo("a.png"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_that_claims_less_than_it_holds_is_cut_off(method, tmp_path):
+    path = tmp_path / "liar.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", bytes(20_000_000))
+    patch_directory(path, 24, struct.pack("<I", 1000), 22)  # the size when unpacked
+    with open_zip(path) as archive, pytest.raises(CourseError, match=r"a\.png in .*liar\.zip cannot be unpacked"):
+        read_member(archive, archive.getinfo("a.png"))
+
+
+def test_an_encrypted_file_is_named(tmp_path):
+    path = patch_directory(write_zip(tmp_path / "locked.zip", {"a.png": picture()}), 8, b"\x01\x00", 6)
+    with open_zip(path) as archive, pytest.raises(CourseError, match=r"a\.png in .*locked\.zip is encrypted.*password"):
+        read_member(archive, image_members(path)[0])
+
+
+def test_a_hundred_thousand_files_take_seconds(tmp_path):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(100_000):
+            archive.writestr(zipfile.ZipInfo(f"p/{number}.jpg"), b"")
+    start = time.process_time()
+    assert len(pictures_by_name(path)) == 100_000
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize(
+    "name", ["ü.png", "狗.png", "كلب.png", "a\u202egnp.png", "x" * 500 + ".png", "a b\t.png", "\x1b[2J.png"]
+)
+def test_names_of_every_script_are_names(name, tmp_path):
+    path = write_zip(tmp_path / "names.zip", {name: picture()})
+    assert list(pictures_by_name(path)) == [name]
+
+
+def test_names_in_an_encoding_that_they_are_not_in(tmp_path):
+    """A name in Latin-1 without saying so is read as DOS's; one that claims to be UTF-8 and is not makes no zip."""
+    path = patch_directory(write_zip(tmp_path / "dos.zip", {"hXnd.png": picture()}), 47, b"\xfc", 31)
+    assert len(image_members(path)) == 1
+    patch_directory(path, 8, b"\x00\x08", 6)
+    with pytest.raises(CourseError, match=r"dos\.zip is no zip file"):
+        image_members(path)
+
+
+def test_a_zip_that_is_cut_off_anywhere_is_refused(tmp_path):
+    whole = write_zip(tmp_path / "whole.zip", {"a.png": picture(), "b.png": picture()}).read_bytes()
+    path = tmp_path / "cut.zip"
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CourseError, match=r"cut\.zip"):
+            image_members(path)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(("kind", "size"), [
+    *((kind, size) for kind in ("PNG", "GIF", "BMP") for size in [(60_000, 60_000), (65_500, 1_400), (10_000, 8_901)]),
+    *(("JPEG", size) for size in [(60_000, 60_000), (65_500, 3_900), (16_000, 15_626)]),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_pixels_are_counted_before_they_are_decoded(kind, size):
+    assert size[0] * size[1] > (MAX_JPEG_PIXELS if kind == "JPEG" else MAX_PIXELS)
+    start = time.process_time()
+    for decode in (decode_image_from_buf, lambda data: crop_and_resize(data, (8, 8))):
+        with pytest.raises(CourseError, match="pixels"):
+            decode(claiming_picture(kind, *size))
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG"])  # the frames of a GIF have sizes of their own
+@pytest.mark.parametrize("size", [(0, 0), (0, 16), (24, 0)])
+def test_a_picture_without_pixels_is_refused(kind, size):
+    for decode in (decode_image_from_buf, lambda data: crop_and_resize(data, (8, 8))):
+        with pytest.raises(CourseError):
+            decode(claiming_picture(kind, *size))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_shown(kind):
+    assert decode_image_from_buf(animation(kind)).shape == (16, 24, 3)
+    assert crop_and_resize(animation(kind), (8, 8)).shape == (8, 8, 3)
+
+
+def test_sixteen_bits_a_channel_become_eight():
+    pixels = decode_image_from_buf(sixteen_bit_colour())
+    assert pixels.shape == (2, 8, 3) and pixels[0, 0, 0] == 0 and pixels[0, -1, 0] == 255
+
+
+@pytest.mark.parametrize("options", [{"mode": "CMYK"}, {"mode": "CMYK", "progressive": True}, {"mode": "L"}])
+def test_colours_of_print_are_colours(options):
+    assert decode_image_from_buf(picture("JPEG", **options)).shape == (16, 24, 3)
+
+
+def test_the_suffix_does_not_decide_what_a_picture_is(tmp_path):
+    path = write_zip(tmp_path / "wrong.zip", {"a.jpg": picture("PNG"), "b.png": picture("GIF"), "c.gif": b"GIF? no"})
+    with open_zip(path) as archive:
+        buffers = [read_member(archive, member) for member in image_members(path)]
+    assert [decode_image_from_buf(buffer).shape for buffer in buffers[:2]] == [(16, 24, 3)] * 2
+    with pytest.raises(CourseError, match="no picture"):
+        decode_image_from_buf(buffers[2])
+
+
+# Captions as JSON, tables and token files
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_every_caption_that_is_text_is_read_and_can_be_learned_from(name, tmp_path):
+    content = captions_json({"a.jpg": [CAPTIONS[name], "a red ball"]})
+    path = captions_zip(tmp_path / "captions.zip", content)
+    captions = read_captions(path, MEMBER)
+    assert captions == {"a.jpg": [CAPTIONS[name], "a red ball"]}
+    assert get_captions_for_fns(["a.jpg"], path, MEMBER) == [[CAPTIONS[name], "a red ball"]]
+    vocab = generate_vocabulary(captions.values(), min_count=1)
+    packed = pack_captions(caption_tokens_to_indices(captions.values(), vocab), vocab[PAD])
+    assert packed.matrix.shape[1] <= 200, "one long caption does not make all of them long"
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_a_token_line_is_one_line_whatever_is_in_it(name):
+    caption = CAPTIONS[name].replace("\n", " ").replace("\r", " ").strip()
+    text = f"a.jpg#0\t{caption}\nb.jpg#1\ta ball\n"
+    assert parse_token_file(text, "x.token") == {**({"a.jpg": [caption]} if caption else {}), "b.jpg": ["a ball"]}
+
+
+_IMAGE = {"id": 1, "file_name": "a.jpg"}
+_ANNOTATION = {"id": 1, "image_id": 1, "caption": "a ball"}
+
+
+@pytest.mark.parametrize("content", [
+    "", "null", "[]", "{}", '"text"', "12", "{", "[" * 100_000, '{"images": ' + "[" * 100_000, b"\xff\xfe\x00",
+    {"images": None, "annotations": []}, {"images": [_IMAGE]}, {"images": [[]], "annotations": []},
+    {"images": [{"id": 1}], "annotations": []}, {"images": [{"file_name": "a"}], "annotations": []},
+    {"images": [{"id": [], "file_name": "a"}], "annotations": []},
+    {"images": [_IMAGE, {"id": 1, "file_name": "b.jpg"}], "annotations": [_ANNOTATION]},
+    {"images": [_IMAGE], "annotations": {"a": 1}}, {"images": [_IMAGE], "annotations": [{"image_id": 1}]},
+    {"images": [_IMAGE], "annotations": [_ANNOTATION | {"image_id": 2}]},
+    {"images": [_IMAGE], "annotations": [_ANNOTATION | {"image_id": float("nan")}]},
+    '{"images": [{"id": 0.5, "file_name": "a"}], "annotations": [{"image_id": NaN, "caption": "a"}]}',
+    *({"images": [_IMAGE], "annotations": [_ANNOTATION | {"caption": text}]} for text in (None, 5, [], {}, "\ud800")),
+    *({"images": [_IMAGE | {"file_name": text}], "annotations": [_ANNOTATION]} for text in (None, 5, [], "\udcff.jpg")),
+    '{"images": [{"id": 1' + "0" * 5000 + ', "file_name": "a"}], "annotations": []}',
+])  # fmt: skip
+def test_json_of_another_shape_is_refused(content, tmp_path):
+    path = captions_zip(tmp_path / "captions.zip", content)
+    with pytest.raises(CourseError, match=r"captions_train\.json in .*captions\.zip") as caught:
+        read_captions(path, MEMBER)
+    assert len(str(caught.value)) < 1200
+
+
+def test_an_image_that_is_listed_twice_under_one_name_is_one(tmp_path):
+    content = {"images": [_IMAGE, _IMAGE], "annotations": [_ANNOTATION, _ANNOTATION]}
+    assert read_captions(captions_zip(tmp_path / "c.zip", content), MEMBER) == {"a.jpg": ["a ball", "a ball"]}
+
+
+def test_json_that_is_huge_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.data.coco_format.MAX_JSON_BYTES", 1000)
+    path = captions_zip(tmp_path / "captions.zip", captions_json({"a.jpg": ["word " * 1000]}))
+    with pytest.raises(CourseError, match="too large"):
+        read_captions(path, MEMBER)
+    monkeypatch.setattr("say_what_you_see.core.files.MAX_JSON_BYTES", 10)
+    (tmp_path / "data.json").write_text(json.dumps(list(range(20))))
+    with pytest.raises(CourseError, match=r"data\.json is larger"):
+        read_json(tmp_path / "data.json")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"{]", b"1" * 5000])
+def test_json_that_cannot_be_read_is_named(content, tmp_path):
+    (tmp_path / "data.json").write_bytes(content)
+    with pytest.raises(CourseError, match=r"data\.json holds no JSON"):
+        read_json(tmp_path / "data.json")
+
+
+@pytest.mark.parametrize("content", [
+    b"a.jpg,one,two\n", b'a.jpg,"open\n', b"\xff\xfe", b"a.jpg," + b"x" * 200_000, b"only\n", b'"a"b,c\n',
+])  # fmt: skip
+def test_a_table_of_another_shape_is_refused(content, tmp_path):
+    (tmp_path / "captions.csv").write_bytes(content)
+    with pytest.raises(CourseError, match=r"captions\.csv"):
+        read_caption_csv(tmp_path / "captions.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_in_a_folder_of_pictures_is_passed_over(tmp_path, capsys):
+    source = tmp_path / "source"
+    (source / "folder.jpg").mkdir(parents=True)
+    os.mkfifo(source / "pipe.jpg")  # reading it would wait for ever
+    (source / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    rows = []
+    for name, caption in zip("abcd", "wxyz", strict=True):
+        (source / f"{name}.png").write_bytes(picture())
+        rows.append(f"{name}.png,{caption}")
+    with open(os.fsencode(source) + b"/\xff\x1b[2J.png", "wb") as file:  # a name in no encoding
+        file.write(picture())
+    (source / "captions.csv").write_text("\n".join(rows))
+    files = get_folder_dataset(source, tmp_path / "made", "mine", seed=0)
+    assert sum(len(pictures_by_name(zip_path)) for zip_path in files.zips[:2]) == 4
+    assert r"\udcff\x1b[2J.png" in capsys.readouterr().out
+
+
+# Arrays
+
+
+def _npy(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    text = header.encode().ljust(118 - len(header) % 64) + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + data
+
+
+NPY = {
+    "an object array": None,
+    "a pickle": pickle.dumps(np.ones(3)),
+    "a structure": _npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", bytes(4)),
+    "objects in a structure": _npy("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }", bytes(8)),
+    "a huge shape": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }", bytes(8)),
+    "a shape that overflows": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2**62, 2**62), }", bytes(8)),
+    "a negative shape": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", bytes(8)),
+    "more than there is": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", bytes(8)),
+    "a header that is code": _npy("__import__('os').system('true')"),
+    "a header that is another thing": _npy("[1, 2]"),
+    "a header without a shape": _npy("{'descr': '<f4', 'fortran_order': False, }"),
+    "a header that is deep": _npy("(" * 5000),
+    "a header that is long": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31 - 1) + b"{",
+    "a version to come": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", bytes(8), b"\x09\x00"),
+    "texts": _npy("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", bytes(8)),
+    "nothing": b"",
+    "text": b"hello",
+}
+
+
+@pytest.mark.parametrize("name", NPY)
+def test_arrays_that_are_no_whole_tables_of_numbers_are_refused(name, tmp_path):
+    path = tmp_path / "array.npy"
+    if NPY[name] is None:
+        np.save(path, np.array([{}, os.system], dtype=object), allow_pickle=True)
+    else:
+        path.write_bytes(NPY[name])
+    with pytest.raises(CourseError, match=r"array\.npy is no whole NumPy file of numbers"):
+        read_array(path)
+    packed = write_zip(tmp_path / "arrays.npz", {"first.npy": path.read_bytes()})
+    with pytest.raises(CourseError, match=r"arrays\.npz is no whole NumPy file"):
+        read_arrays(packed, ["first"])
+
+
+def test_arrays_come_back(tmp_path):
+    arrays = {
+        "first": np.arange(6.0).reshape(2, 3),
+        "matrix": np.asfortranarray(np.arange(6, dtype="uint8").reshape(3, 2)),
+    }
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    for found, array in zip(read_arrays(tmp_path / "arrays.npz", list(arrays)), arrays.values(), strict=True):
+        np.testing.assert_array_equal(found, array, strict=True)
+    np.save(tmp_path / "array.npy", arrays["first"])
+    np.testing.assert_array_equal(read_array(tmp_path / "array.npy"), arrays["first"])
+
+
+@pytest.mark.parametrize("damage", ["missing member", "packed", "no zip", "missing"])
+def test_a_file_of_arrays_that_is_none_is_named(damage, tmp_path):
+    path = tmp_path / "arrays.npz"
+    if damage == "missing member":
+        np.savez(path, other=np.ones(2))
+    elif damage == "packed":
+        np.savez_compressed(path, first=np.zeros(1_000_000))
+    elif damage == "no zip":
+        path.write_bytes(b"PK")
+    with pytest.raises(CourseError, match=r"arrays\.npz"):
+        read_arrays(path, ["first"])

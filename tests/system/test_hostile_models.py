@@ -1,0 +1,416 @@
+"""Model files from elsewhere: what carries code, points elsewhere or claims too much is refused, and nothing runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from caption_samples import VOCAB, tiny_decoder, write_tiny_encoder
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, sha256_of, write_json
+from say_what_you_see.core.keras_files import check_keras_file, check_weights_file, weights_bounded
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.training.scale.folder import CNN_FILE, read_cnn
+from say_what_you_see.vision.encoders import explained_errors, load_encoder_file
+
+layers = keras.layers
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> dict[str, bytes]:
+    """The parts of a sound encoder."""
+    path = write_tiny_encoder(tmp_path_factory.mktemp("encoder") / "encoder.keras")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_model(path: Path, parts: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), data, method)
+    return path
+
+
+def with_layer(sound: dict[str, bytes], layer: dict[str, Any]) -> dict[str, bytes]:
+    """The encoder with one more layer in its description."""
+    config = json.loads(sound["config.json"])
+    config["config"]["layers"].append(layer)
+    return {**sound, "config.json": json.dumps(config).encode()}
+
+
+# Canaries: a module that notes that it was imported, and a function that notes that it was called
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch) -> Path:
+    """A file that is there once `evil_layers` was imported, or one of the hostile descriptions had its way."""
+    path = tmp_path / "canary"
+    folder = tmp_path / "importable"
+    folder.mkdir()
+    (folder / "evil_layers.py").write_text(
+        f"open({str(path)!r}, 'w').close()\nfrom keras.layers import Layer\nclass Evil(Layer): pass\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    yield path
+    sys.modules.pop("evil_layers", None)
+
+
+def layer(module: str | None, name: str, config: Any = None, registered: str | None = None) -> dict[str, Any]:
+    return {
+        "module": module,
+        "class_name": name,
+        "config": {} if config is None else config,
+        "registered_name": registered,
+    }
+
+
+def dense(**options: Any) -> dict[str, Any]:
+    return layer("keras.layers", "Dense", {"units": 3, **options})
+
+
+HOSTILE_LAYERS = {
+    "a class of a module": layer("evil_layers", "Evil", {}, "Evil"),
+    "a class of a module, not registered": layer("evil_layers", "Evil"),
+    "a class of a module that is ours": layer("say_what_you_see.models.attention", "keras", {}, "say_what_you_see>keras"),
+    "a layer that claims to be ours": layer("evil_layers", "Evil", {}, "say_what_you_see>Evil"),
+    "os.system": layer("os", "system", {"command": "touch CANARY"}),
+    "subprocess": layer("subprocess", "Popen", {"args": ["touch", "CANARY"]}),
+    "eval as an activation": dense(activation=layer("builtins", "function", "eval", "eval")),
+    "exec as an initializer": dense(kernel_initializer=layer("builtins", "function", "exec", "exec")),
+    "os.system as a constraint": dense(kernel_constraint=layer("os", "system", {"command": "touch CANARY"})),
+    "a lambda as an activation": dense(activation={"class_name": "__lambda__", "config": {"value": "4wEA"}}),
+    "Lambda": layer("keras.layers", "Lambda", {"function": {"class_name": "__lambda__", "config": {"code": "4wEA"}}}),
+    "Lambda by another road": layer("keras.src.layers.core.lambda_layer", "Lambda", {"function": "x"}),
+    "Lambda as it was": layer(None, "Lambda", {"function": ["4wEA", None, None], "function_type": "lambda"}),
+    "Lambda within": layer("keras.layers", "TimeDistributed", {"layer": layer("keras.layers", "Lambda")}),
+    "Lambda registered": layer("keras.layers", "Lambda", {}, "keras>Lambda"),
+    "get_file": layer("keras.utils", "get_file", {"fname": "x", "origin": "file:///etc/passwd"}),
+    "get_file as a function": dense(activation=layer("keras.utils", "function", "get_file", "get_file")),
+    "load_model": layer("keras.saving", "load_model", {"filepath": "evil.keras", "safe_mode": False}),
+    "unsafe mode": layer("keras.config", "enable_unsafe_deserialization"),
+    "an application, which downloads": layer("keras.applications", "VGG16", {"weights": "imagenet"}),
+    "a torch module": layer("keras.layers", "TorchModuleWrapper", {"module": "gASVAA=="}),
+    "a saved model": layer("keras.layers", "TFSMLayer", {"filepath": "/tmp/model"}),
+    "a vocabulary file": layer("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
+    "a dotted class": layer("keras.layers", "Layer.__init__.__globals__"),
+    "a dotted module": layer("keras.layers..os", "system"),
+    "a module of Keras' inside": layer("keras.src.saving.serialization_lib", "deserialize_keras_object"),
+    "a class that is no name": layer("keras.layers", "__class__"),
+    "a class that is a list": layer("keras.layers", ["Dense"]),
+    "a module that is a number": layer(5, "Dense"),
+    "a layer of a terabyte": dense(units=10**12),
+    "a convolution of a terabyte": layer("keras.layers", "Conv2D", {"filters": 10**12, "kernel_size": [3, 3]}),
+    "an endless nest": {"class_name": "Dense", "config": json.loads("[" * 500 + "]" * 500)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_LAYERS)
+def test_descriptions_that_name_more_than_layers_are_refused(name, sound, tmp_path, canary, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    description = json.loads(json.dumps(HOSTILE_LAYERS[name]).replace("CANARY", str(canary)))
+    path = write_model(tmp_path / "hostile.keras", with_layer(sound, description))
+    with pytest.raises(CourseError, match=r"hostile\.keras cannot be used as an encoder: it "):
+        load_encoder_file(path)
+    with pytest.raises(CourseError):  # the course's own look suffices, whatever the version of Keras lets through
+        check_keras_file(path)
+    assert not canary.exists() and "evil_layers" not in sys.modules
+
+
+MULTIPLYING = {  # each size is smaller than the number of weights in the file; their product is not
+    "dense": [["Dense", {"units": 40_000}], ["Dense", {"units": 40_000}]],
+    "convolution": [["Conv2D", {"filters": 40_000, "kernel_size": side}] for side in (1, 3)],
+    "recurrent": [["Reshape", {"target_shape": [1, 48]}], ["LSTM", {"units": 40_000}]],
+}  # fmt: skip
+LOAD = """
+import resource, sys
+from pathlib import Path
+from say_what_you_see.vision.encoders import load_encoder_file
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.backend import keras
+keras.ops.ones(3)
+held = lambda: int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held() + 500_000_000,) * 2)
+for path in sys.argv[1:]:
+    try:
+        load_encoder_file(Path(path))
+    except CourseError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited in another way here")
+def test_layers_whose_sizes_multiply_are_refused_before_there_is_memory_for_them(tmp_path):
+    paths = [multiplying_model(tmp_path / f"{name}.keras", name) for name in MULTIPLYING]
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *paths], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, said in zip(MULTIPLYING, done.stdout.splitlines(), strict=True):
+        assert re.search(rf"{name}\.keras cannot be used as an encoder: it describes [\d,]+ weights", said)
+
+
+def multiplying_model(path: Path, name: str) -> Path:
+    """Write a model whose weights let every single size of such layers pass."""
+    small = keras.Sequential([layers.Input((4, 4, 3)), *([] if name == "convolution" else [layers.Flatten()])])
+    small.add(layers.Dense(20_000))
+    small.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {member: archive.read(member) for member in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    config["config"]["layers"][-1:] = [layer("keras.layers", kind, options) for kind, options in MULTIPLYING[name]]
+    config.pop("build_config", None)
+    return write_model(path, {**parts, "config.json": json.dumps(config).encode()})
+
+
+def test_only_the_thread_that_loads_a_model_is_held_to_its_bound():
+    with weights_bounded(10):
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(lambda: keras.Sequential([layers.Input((400,)), layers.Dense(400)])).result().built
+        with pytest.raises(CourseError, match="160,000 weights"):
+            keras.Sequential([layers.Input((400,)), layers.Dense(400)])
+    assert keras.Sequential([layers.Input((400,)), layers.Dense(400)]).built
+
+
+@pytest.mark.parametrize("kind", ["Lambda", "registered"])
+def test_real_models_with_code_are_refused(kind, tmp_path, canary):
+    @keras.saving.register_keras_serializable("of_somebody_else")
+    class Harmless(layers.Layer):
+        pass
+
+    extra = layers.Lambda(lambda x: x * 2) if kind == "Lambda" else Harmless()
+    keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3), extra]).save(tmp_path / "code.keras")
+    with pytest.raises(CourseError, match="Python code" if kind == "Lambda" else "does not know"):
+        load_encoder_file(tmp_path / "code.keras")
+
+
+def test_models_of_many_layers_are_let_through(tmp_path):
+    image = layers.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    x = layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", kernel_initializer="he_normal")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Activation(keras.activations.gelu)(x)
+    x = layers.SeparableConv2D(4, 3, padding="same", depthwise_constraint=keras.constraints.MaxNorm(2))(x) + x
+    x = keras.ops.relu(layers.RandomFlip()(x)) * 2
+    within = keras.Sequential([layers.Conv2D(5, 3), layers.LeakyReLU()])
+    model = keras.Model(image, layers.Dropout(0.1)(within(x)))
+    model.compile("adam", loss=lambda y, p: keras.ops.mean(p))  # how it was trained is not loaded
+    model.save(tmp_path / "many.keras")
+    assert load_encoder_file(tmp_path / "many.keras")[0].output_shape == (None, 5)
+
+
+# The zip around a model
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "/tmp/evil.py", "assets/vocabulary.txt", "config.json.bak", "a/config.json"]
+)
+def test_files_that_are_no_part_of_a_model_are_refused(name, sound, tmp_path):
+    path = write_model(tmp_path / "more.keras", {**sound, name: b"print()"})
+    with pytest.raises(CourseError, match=r"more\.keras cannot be used as an encoder: it holds .*no part of a model"):
+        load_encoder_file(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["more.keras"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_parts_that_are_missing_or_twice_there_are_refused(sound, tmp_path):
+    for number, name in enumerate(("config.json", "model.weights.h5")):
+        few = write_model(tmp_path / f"{number}.keras", {key: data for key, data in sound.items() if key != name})
+        twice = write_model(tmp_path / f"{number}x2.keras", sound)
+        with zipfile.ZipFile(twice, "a") as archive:
+            archive.writestr(name, sound[name])
+        for path in (few, twice):
+            with pytest.raises(CourseError, match="no whole Keras model"):
+                load_encoder_file(path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_bomb_in_a_model_is_not_unpacked(name, sound, tmp_path):
+    path = write_model(tmp_path / "bomb.keras", {**sound, name: bytes(100_000_000)}, zipfile.ZIP_DEFLATED)
+    start = time.process_time()
+    with pytest.raises(CourseError, match=f"its {name} is unreasonably large"):
+        load_encoder_file(path)
+    assert time.process_time() - start < 2
+
+
+NO_MODELS = {
+    "nothing": b"", "text": b"no model", "a pickle": b"\x80\x04N.", "a zip's beginning": b"PK\x03\x04" + bytes(50),
+    "HDF5": None, "an empty zip": b"PK\x05\x06" + bytes(18),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_what_is_no_model_is_refused(name, suffix, tmp_path):
+    path = tmp_path / f"none{suffix}"
+    data = NO_MODELS[name]
+    if data is None:
+        with h5py.File(path, "w") as file:
+            file["texts"] = ["a", "b"]
+    else:
+        path.write_bytes(data)
+    with pytest.raises(CourseError, match=r"none\."):
+        if suffix == ".keras":
+            load_encoder_file(path)
+        else:
+            with explained_errors("vgg16", path):
+                pytest.fail("the weights would have been read")
+
+
+# Weights
+
+
+def _external_link(root: h5py.File) -> None:
+    root["there"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def _soft_link(root: h5py.File) -> None:
+    root["there"] = h5py.SoftLink("/layers")
+
+
+def _external_data(root: h5py.File) -> None:
+    root.create_dataset("data", (4,), "uint8", external=[("/etc/passwd", 0, 4)])
+
+
+def _virtual_data(root: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4,), "uint8")
+    layout[:] = h5py.VirtualSource("/etc/passwd", "data", (4,), "uint8")
+    root.create_virtual_dataset("data", layout)
+
+
+def _huge(root: h5py.File) -> None:
+    root.create_dataset("data", (10**6, 10**6), "float32")
+
+
+def _huge_in_chunks(root: h5py.File) -> None:
+    root.create_dataset("data", (10**6, 10**6), "float32", chunks=(10, 10))
+
+
+def _packed(root: h5py.File) -> None:
+    root.create_dataset("data", data=np.zeros(30_000_000, "uint8"), compression="gzip", compression_opts=9)
+
+
+def _cycle(root: h5py.File) -> None:
+    group = root.create_group("a/b")
+    group["c"] = root["a"]
+
+
+def _texts(root: h5py.File) -> None:
+    root["texts"] = np.array([b"import os"])
+
+
+def _references(root: h5py.File) -> None:
+    root["data"] = np.ones(3)
+    root["reference"] = root["data"].ref
+
+
+def _lambda(root: h5py.File) -> None:
+    root.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": [layer(None, "Lambda")]}})
+
+
+HOSTILE_WEIGHTS = (_external_link, _soft_link, _external_data, _virtual_data, _huge, _huge_in_chunks, _packed, _cycle,
+                   _texts, _references, _lambda)  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", HOSTILE_WEIGHTS, ids=lambda spoil: spoil.__name__.strip("_"))
+def test_weights_that_are_more_than_numbers_are_refused(spoil, sound, tmp_path):
+    data = io.BytesIO(sound["model.weights.h5"])
+    with h5py.File(data, "a") as root:
+        spoil(root)
+    path = write_model(tmp_path / "weights.keras", {**sound, "model.weights.h5": data.getvalue()})
+    with pytest.raises(CourseError, match=r"weights\.keras cannot be used as an encoder: it"):
+        load_encoder_file(path)
+    (tmp_path / "spoilt.h5").write_bytes(data.getvalue())
+    with (
+        pytest.raises(CourseError, match=r"The weights in .*spoilt\.h5 cannot be used"),
+        explained_errors("vgg16", tmp_path / "spoilt.h5"),
+    ):
+        pytest.fail("the weights would have been read")
+
+
+def test_sound_weights_are_let_through(sound, tmp_path):
+    (tmp_path / "sound.weights.h5").write_bytes(sound["model.weights.h5"])
+    check_weights_file(tmp_path / "sound.weights.h5")
+
+
+def test_weights_that_are_cut_off_are_refused(sound, tmp_path):
+    whole = sound["model.weights.h5"]
+    for length in range(0, len(whole), len(whole) // 12):
+        (tmp_path / "cut.h5").write_bytes(whole[:length])
+        with pytest.raises(CourseError):
+            check_weights_file(tmp_path / "cut.h5")
+
+
+# Model folders, and models at scale
+
+
+FACTS = {"name": "tiny", "weights": "random", "weights_checksum": "0" * 64, "input_shape": [24, 24],
+         "pictures_kind": "scenes", "encoder_setting": "tiny.keras"}  # fmt: skip
+
+
+def folder_with(tmp_path: Path, part: str, data: bytes) -> Path:
+    """A model folder with another part, whose checksum was made to fit."""
+    folder = tmp_path / "model"
+    save_caption_model(CaptionModel(tiny_decoder(), VOCAB, FACTS), folder)
+    (folder / part).write_bytes(data)
+    facts = read_json(folder / "model.json")
+    facts["checksums"][part] = sha256_of(folder / part)
+    write_json(facts, folder / "model.json")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["a class of a module", "Lambda", "os.system as a constraint", "a layer of a terabyte"]
+)
+def test_a_decoder_with_code_is_refused(name, sound, tmp_path, canary):
+    parts = with_layer(sound, HOSTILE_LAYERS[name])
+    folder = folder_with(tmp_path, "decoder.keras", write_model(tmp_path / "d.keras", parts).read_bytes())
+    with pytest.raises(CourseError, match=r"decoder\.keras cannot be used: it"):
+        load_caption_model(folder)
+    assert not canary.exists()
+
+
+def test_a_model_that_is_no_decoder_is_refused(sound, tmp_path):
+    folder = folder_with(tmp_path, "decoder.keras", write_model(tmp_path / "d.keras", sound).read_bytes())
+    with pytest.raises(CourseError, match=r"decoder\.keras is no decoder"):
+        load_caption_model(folder)
+
+
+@pytest.mark.parametrize("words", [
+    {"a": 1}, "text", None, [1], [["a"]], ["a", "a"], [""], ["a b"], ["\x1b[2J"], ["a\u202e"], ["a\nb"], ["w" * 2000],
+    ["\ud800"],
+])  # fmt: skip
+def test_a_vocabulary_of_things_that_are_no_words_is_refused(words, tmp_path):
+    with pytest.raises(CourseError, match=r"vocabulary\.json"):
+        load_caption_model(folder_with(tmp_path, "vocabulary.json", json.dumps(words).encode()))
+
+
+@pytest.mark.parametrize("change", [
+    {"encoder": {**FACTS, "encoder_setting": 5}}, {"encoder": {**FACTS, "pictures_kind": ["scenes"]}}, {"scores": [1]},
+    {"scores": {"loss": "low"}}, {"checksums": []},
+], ids=str)  # fmt: skip
+def test_facts_of_other_types_are_refused(change, tmp_path):
+    folder = folder_with(tmp_path, "README.md", b"")
+    write_json({**read_json(folder / "model.json"), **change}, folder / "model.json")
+    with pytest.raises(CourseError, match=r"model\.json is of a format"):
+        load_caption_model(folder)
+
+
+def test_the_description_of_a_cnn_at_scale_may_not_name_code(sound, tmp_path, canary):
+    for name in ("a class of a module", "Lambda", "eval as an activation"):
+        (tmp_path / CNN_FILE).write_bytes(with_layer(sound, HOSTILE_LAYERS[name])["config.json"])
+        with pytest.raises(CourseError, match=CNN_FILE):
+            read_cnn(tmp_path)
+    assert not canary.exists()

@@ -1,0 +1,289 @@
+"""Captions and names from elsewhere are shown as text everywhere: terminal, pages, widget, TensorBoard, model card."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from caption_samples import VOCAB, tiny_decoder
+from demo_browser import chromium
+from hostile_files import CAPTIONS, picture, write_zip
+
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.text import markdown_text, message, terminal_json, visible
+from say_what_you_see.data.archives import image_members
+from say_what_you_see.evaluation.evaluate import ValidationPictures, evaluate_captions
+from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
+from say_what_you_see.evaluation.page import write_evaluation_page
+from say_what_you_see.evaluation.scale import write_examples
+from say_what_you_see.page.core import Demo, data_url
+from say_what_you_see.page.server import PAGE_FOLDER, DemoServer
+from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
+from say_what_you_see.serving.scale_inference import CaptionWithProbability, format_captions
+from say_what_you_see.training.scale.events import open_writer
+from say_what_you_see.vision.extraction import EmbeddingTable, PictureBatch
+from tools.run_course import captions_as_text
+from utils.plots import show_pictures
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal or a page obeys instead of showing it."""
+
+ESCAPE = "\x1b]0;title\x07\x1b[2J\x9b1m"
+
+
+class Page(HTMLParser):
+    """The tags of a page in their order, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, *(name for name, _ in attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def one_line(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
+# The functions
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_texts_keep_what_can_be_seen_and_lose_what_is_obeyed(name):
+    text = CAPTIONS[name]
+    assert not OBEYED.search(visible(text)) and visible(visible(text)) == visible(text)
+    if not OBEYED.search(text) and "\u2028" not in text:
+        assert visible(text) == text
+    assert json.loads(terminal_json({"caption": text})) == {"caption": text}
+    assert not OBEYED.search(terminal_json([text]))
+    assert "\n" not in markdown_text(text)
+
+
+def test_letters_that_belong_to_a_script_stay():
+    """Persian and Hindi need joiners, Arabic and Hebrew marks of direction."""
+    for text in ("می\u200cروم", "क्\u200dष", "\u200fשלום\u200e", "👩\u200d🚀", "e\u0301"):
+        assert visible(text) == text
+
+
+def test_a_message_is_short_and_keeps_its_end():
+    text = message("The file " + "x" * 100_000 + " is damaged. Bring a whole copy.")
+    assert len(text) < 5000 and text.startswith("The file x") and text.endswith("Bring a whole copy.")
+    assert str(CourseError(f"a {ESCAPE} name")) == r"a \x1b]0;title\x07\x1b[2J\x9b1m name"
+
+
+# The terminal
+
+
+def test_names_of_pictures_and_errors_do_not_reach_the_terminal_raw(course_environ, tmp_path, capsys):
+    model = str(course_environ.settings.model_folder)
+    sound, broken = tmp_path / f"sound{ESCAPE}.png", tmp_path / f"broken{ESCAPE}.png"
+    sound.write_bytes(picture(size=(40, 40)))
+    broken.write_bytes(b"no picture")
+    missing = tmp_path / f"missing{ESCAPE}.png"
+    for options in ([], ["--beam", "2"], ["--json"], ["--html", str(tmp_path / "page.html")]):
+        main(["caption", "--model", model, *options, *map(str, (sound, broken, missing))])
+        shown = capsys.readouterr()
+        assert not OBEYED.search(shown.out + shown.err), options
+        if "--json" in options:
+            names = [entry["picture"] for entry in json.loads(shown.out)["pictures"]]
+            assert names == [str(sound), str(broken), str(missing)], "for machines they are what they are"
+        elif "--html" not in options:
+            assert r"sound\x1b]0;title" in shown.out
+            assert r"broken\x1b]0;title" in shown.err and r"missing\x1b]0;title" in shown.err
+    assert main(["caption", "--model", f"{tmp_path}/{ESCAPE}", str(sound)]) == 1
+    assert not OBEYED.search(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_captions_of_people_do_not_reach_the_terminal_raw(name):
+    shown = captions_as_text([{"file": f"{ESCAPE}.jpg", "caption": CAPTIONS[name], "references": [CAPTIONS[name]] * 2}])
+    assert not OBEYED.search(shown)
+    found = format_captions(Path("a.jpg"), [CaptionWithProbability(CAPTIONS[name], 0.5)])
+    assert not OBEYED.search(visible(found))
+
+
+def test_pictures_that_are_skipped_are_named_in_letters(tmp_path, capsys):
+    path = write_zip(tmp_path / "p.zip", {f"{ESCAPE}.png": b"no", "b.png": picture()})
+    table = EmbeddingTable(path, image_members(path), (2,))
+    table.add(PictureBatch(np.zeros((2, 4, 4, 3)), 1, {f"{ESCAPE}.png": f"reason {ESCAPE}"}), np.zeros((2, 2)))
+    table.finish()
+    shown = capsys.readouterr().out
+    assert r"\x1b[2J" in shown and not OBEYED.search(shown)
+
+
+# Pages
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_a_gallery_shows_captions_as_text(name):
+    text = CAPTIONS[name]
+    picture = np.zeros((2, 2, 3), np.uint8)
+
+    def page(caption: str) -> Page:
+        items = [GalleryItem(picture, caption, [caption]), GalleryItem(None, caption, error=True)]
+        html = gallery_page(caption, {caption or "x": items}, caption or "x")
+        assert not OBEYED.search(html.replace("\n", ""))
+        return Page(html)
+
+    assert page(text).tags == page("a ball").tags
+    assert one_line(text) in page(text).words
+
+
+def test_the_page_of_an_evaluation_shows_captions_as_text(tmp_path):
+    texts = list(CAPTIONS.values())
+    names = [f"{number}.png" for number in range(len(texts))]
+    pictures_zip = write_zip(tmp_path / "p.zip", dict.fromkeys(names, picture()))
+
+    def page(captions: list[str], model: str) -> Page:
+        captions = [text[:500] for text in captions]
+        people = [[text, "a red ball"] for text in captions]
+        known = ValidationPictures(names, list(range(len(names))), people)
+        found = evaluate_captions(captions, known, False, model, model)
+        write_evaluation_page(tmp_path / "page.html", pictures_zip, [found], known)
+        return Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    hostile = page(texts, CAPTIONS["markup"])
+    assert hostile.tags == page([f"ball {number}" for number in range(len(texts))], "model").tags
+    assert one_line(CAPTIONS["markup"]) in hostile.words and not OBEYED.search(hostile.words)
+
+
+# The page of the demonstration, and the widget, which has the same code
+
+
+SQUARE = data_url(np.zeros((8, 8, 3), np.uint8))
+
+
+class Answers(Demo):
+    """A demonstration whose model says what it is given."""
+
+    def __init__(self, captions: dict[str, str]) -> None:
+        super().__init__([])
+        self.said = list(captions.values())
+
+    def overview(self) -> dict:
+        models = [{"name": text[:200] or "empty", "looks": True, "note": text[:200]} for text in self.said]
+        return {**super().overview(), "models": models}
+
+    def add_picture(self, data: bytes) -> dict:
+        return {"id": "own", "thumbnail": SQUARE}
+
+    def caption(self, wish: dict) -> dict:
+        steps = [{"word": text[:200], "probability": 0.5, "likely": [[text[:200], 0.5]]} for text in self.said]
+        return {
+            "captions": [[text[:200], 0.1] for text in self.said],
+            "finished": True,
+            "steps": steps,
+            "attention": [[[1.0]]] * len(steps),
+            "square": SQUARE,
+        }
+
+
+def test_the_page_in_the_browser_shows_captions_as_text(tmp_path):
+    server = DemoServer(Answers(CAPTIONS)).start()
+    try:
+        with chromium(tmp_path / "chromium") as browser:
+            browser.open(server.url)
+            browser.wait_for("document.querySelectorAll('.way').length")
+            path = tmp_path / '<img src=x onerror="document.title=1">.png'
+            path.write_bytes(picture())
+            browser.drop(".drop", [path])
+            browser.wait_for("document.querySelectorAll('.steps > li').length")
+            strange = "script:not([src]), svg, b, a, iframe, object, embed, form:not(.choices), [onerror], [onload]"
+            assert browser.run(f"document.querySelectorAll({json.dumps(strange)}).length") == 0
+            words = browser.run("[...document.querySelectorAll('.step-word')].map((word) => word.textContent)")
+            assert words == [text[:200] for text in CAPTIONS.values()], "to the letter"
+            assert browser.run("document.title") == "Say What You See"
+            assert not [url for url in browser.requests if "evil" in url or url.endswith("/x")]
+            assert browser.problems == []
+    finally:
+        server.stop()
+
+
+def test_the_code_of_page_and_widget_makes_text_nodes_only():
+    for path in PAGE_FOLDER.glob("*.js"):
+        code = path.read_text(encoding="utf-8")
+        for risky in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "srcdoc",
+        ):
+            assert risky not in code, f"{risky} in {path.name}"
+
+
+# Markdown: TensorBoard and the card of a model
+
+
+def rendered(markdown: str) -> Page:
+    plugin_util = pytest.importorskip("tensorboard.plugin_util")
+    return Page(plugin_util.markdown_to_safe_html(markdown))
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_tensorboard_shows_captions_as_text(name, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for number, caption in enumerate((CAPTIONS[name], "a ball")):
+        writer = open_writer(tmp_path / str(number))
+        write_examples(writer, 1, np.zeros((2, 4, 4, 3), np.float32), [caption, "the end"])
+        writer.close()
+    pages = []
+    for number in range(2):
+        [path] = (tmp_path / str(number)).glob("events.*")
+        events = accumulator.EventAccumulator(str(path)).Reload()
+        [event] = events.Tensors("captions")
+        pages.append(rendered(event.tensor_proto.string_val[0].decode()))
+    hostile, harmless = pages
+    assert hostile.tags == harmless.tags
+    assert one_line(CAPTIONS[name]) in hostile.words and "the end" in hostile.words
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
+def test_the_card_of_a_model_shows_names_as_text(name, tmp_path):
+    def card(text: str) -> str:
+        encoder = {"name": text, "weights": text, "weights_checksum": "0", "pictures_kind": "photographs",
+                   "encoder_setting": "x"}  # fmt: skip
+        facts = {"dataset": text, "pictures": text, "captions": 5, "scores": {text: 1.5}}
+        save_caption_model(CaptionModel(tiny_decoder(), VOCAB, encoder, facts), tmp_path)
+        return (tmp_path / "README.md").read_text(encoding="utf-8")
+
+    text = CAPTIONS[name]
+    hostile, harmless = rendered(card(text)), rendered(card("word"))
+    assert hostile.tags == harmless.tags
+    assert one_line(text) in hostile.words and not OBEYED.search(card(text))
+
+
+# Figures
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.filterwarnings("ignore:Matplotlib currently does not support")
+@pytest.mark.filterwarnings("ignore:Tight layout")
+def test_figures_show_captions_as_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("utils.plots.show_figure", lambda figure, alt: shown.append(figure))
+    texts = list(CAPTIONS.values())
+    show_pictures([np.zeros((2, 2, 3), np.uint8)] * len(texts), texts, "captions")
+    titles = [axis.get_title() for axis in shown[0].axes[: len(texts)]]
+    shown[0].canvas.draw()  # mathematics that makes no sense would fail here
+    assert titles[list(CAPTIONS).index("mathematics")].replace("\n", " ") == CAPTIONS["mathematics"]
+    assert max(map(len, titles)) < 1000 and not any(OBEYED.search(title.replace("\n", "")) for title in titles)
+    plt.close(shown[0])

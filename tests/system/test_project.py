@@ -1,0 +1,255 @@
+"""The project as a newcomer finds it: make's targets, the installation's steps, what is tracked, code style."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colab_samples import project_files
+from packaging.requirements import Requirement
+from PIL import Image
+from scene_samples import truth_of
+
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data.scenes.drawing import draw_crop
+from say_what_you_see.data.scenes.scene import invent_scene
+from say_what_you_see.decoding.generation import generate_sentences
+from say_what_you_see.evaluation.scene_truth import score_captions
+from say_what_you_see.serving.captioner import load_captioner
+from say_what_you_see.serving.model_choice import SCENE_MODEL
+from tools.notebooks import REPOSITORY
+
+needs_make = pytest.mark.skipif(not shutil.which("make") or os.name != "posix", reason="make is not installed")
+
+FAKE_PYTHON = """#!/bin/sh
+# Stands in for Python: writes down how it is called, and makes environments with itself in them.
+echo "$@" | cut -c 1-200 >> "$FAKE_LOG"
+case "$1 $2" in
+    -c*) exec "$REAL_PYTHON" -c "import sys; sys.version_info = ($FAKE_VERSION, 0); exec(sys.argv[1])" "$2" ;;
+    "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    "-m tools.run_course") echo "DATASET=$DATASET START=$COURSE_START"; exit "$FAKE_STATUS" ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A fresh clone of the present state, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("fresh") / "the course"
+    for name in project_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, folder / name)
+        shutil.copymode(REPOSITORY / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def fake(tmp_path, clone):
+    """Environment in which PYTHON is a stand-in that installs nothing, and the log of its calls."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    log.touch()
+    for leftover in clone.glob(".venv"):
+        shutil.rmtree(leftover)
+    values = {"PYTHON": str(python), "FAKE_LOG": str(log), "FAKE_VERSION": "3, 12", "FAKE_STATUS": "0"}
+    return values | {"REAL_PYTHON": sys.executable}, log
+
+
+def make(folder: Path, *arguments: str, **values: str) -> subprocess.CompletedProcess:
+    unwanted = ("MAKE", "MFLAGS", "DATASET", "ENCODER", "COURSE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)} | values
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def calls(log: Path) -> list[str]:
+    """What the stand-in was called with since the last time, without the look at its version."""
+    lines = [line for line in log.read_text().splitlines() if not line.startswith("-c")]
+    log.write_text("")
+    return lines
+
+
+@needs_make
+def test_help_is_the_default_and_lists_every_target(clone):
+    shown = make(clone).stdout
+    assert shown == make(clone, "help").stdout
+    makefile = (clone / "Makefile").read_text()
+    for target in re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split():
+        assert re.search(rf"^make {target} +\w", shown, re.MULTILINE), target
+
+
+@needs_make
+def test_a_dry_run_shows_the_steps_in_order(clone):
+    steps = make(clone, "-n", "course").stdout
+    positions = [steps.index(step) for step in ("-m venv .venv", "-c constraints.txt", "-m tools.run_course")]
+    assert positions == sorted(positions)
+    tests = make(clone, "-n", "test").stdout
+    assert tests.index("-r requirements-test.txt") < tests.index("-m pytest") < tests.index("--nbval-lax")
+    assert "test_full.py" in make(clone, "-n", "test-full").stdout
+    assert "00_start_here.ipynb" in make(clone, "-n", "lab").stdout
+
+
+@needs_make
+def test_the_second_run_installs_nothing(clone, fake):
+    values, log = fake
+    first = make(clone, "course", "DATASET=../mine", **values)
+    assert first.returncode == 0, first.stderr
+    assert f"DATASET=../mine START={clone}" in first.stdout
+    assert [call.split()[:2] for call in calls(log)] == [["-m", "venv"], ["-m", "pip"], ["-m", "tools.run_course"]]
+    assert make(clone, "course", **values).returncode == 0
+    assert calls(log) == ["-m tools.run_course"]
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "pyproject.toml"])
+def test_changed_requirements_are_installed(name, clone, fake):
+    values, log = fake
+    make(clone, "course", **values)
+    calls(log)
+    (stamp,) = (clone / ".venv").glob(".installed-*")
+    os.utime(stamp, (0, 0))
+    os.utime(clone / name)
+    make(clone, "course", **values)
+    assert any("pip" in call for call in calls(log))
+
+
+@needs_make
+def test_a_moved_environment_is_made_again(clone, fake, tmp_path):
+    values, log = fake
+    make(clone, "course", **values)
+    calls(log)
+    moved = tmp_path / "moved"
+    shutil.copytree(clone, moved)
+    make(moved, "course", **values)
+    assert any("pip" in call for call in calls(log))
+
+
+@needs_make
+@pytest.mark.parametrize("version", ["3, 10", "3, 14"])
+def test_another_python_gets_a_message(version, clone, fake):
+    values, log = fake
+    result = make(clone, "course", **values | {"FAKE_VERSION": version})
+    assert result.returncode != 0
+    assert "3.11, 3.12 or 3.13" in result.stderr and version.replace(", ", ".") in result.stderr
+    assert calls(log) == [] and not (clone / ".venv").exists()
+
+
+@needs_make
+def test_no_python_gets_a_message(clone, fake):
+    values, _ = fake
+    result = make(clone, "course", **values | {"PYTHON": "no-such-python"})
+    assert result.returncode != 0 and "no-such-python" in result.stdout + result.stderr
+
+
+@needs_make
+def test_a_failing_course_fails_make(clone, fake):
+    values, _ = fake
+    assert make(clone, "course", **values | {"FAKE_STATUS": "1"}).returncode != 0
+
+
+@needs_make
+def test_clean_removes_what_the_course_made_and_nothing_else(clone):
+    made = ["build/html/a.html", "data/scenes/a.zip", "data/scenes_small/a.zip", "data/coco/a.zip"]
+    made += ["data/coco_karpathy/a.zip", "data/flickr8k_karpathy_small/a.zip"]
+    made += ["data/holiday_0a1b2c/a.zip", "data/holiday_0a1b2c_small/a.zip"]
+    kept = ["data/holiday/a.jpg", "data/photos_small/a.jpg", "data/inception_v3_scenes.weights.h5", ".venv/bin/python"]
+    for name in [*made, *kept]:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+    assert make(clone, "clean").returncode == 0
+    assert not [name for name in made if (clone / name).exists()]
+    assert all((clone / name).exists() for name in kept)
+    assert not (clone / "build").exists() and not (clone / "data" / "scenes").exists()
+    shutil.rmtree(clone / ".venv")
+
+
+def test_a_clone_finds_its_notebooks_and_settings(clone):
+    program = (
+        "from tools.notebooks import find_notebooks\nfrom say_what_you_see.core.settings import read_settings\n"
+        "print(len(find_notebooks()))\nprint(read_settings({}).data_folder)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=clone, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    count, data = result.stdout.splitlines()
+    assert int(count) >= 6 and Path(data) == clone.resolve() / "data"
+
+
+def test_the_project_is_small_and_holds_nothing_that_the_course_makes():
+    files = project_files()
+    sizes = {name: (REPOSITORY / name).stat().st_size for name in files}
+    assert max(sizes.values()) <= 25_000_000
+    assert sum(sizes.values()) <= 40_000_000
+    assert not [name for name in files if name.startswith(("build/", ".venv")) or name.endswith((".pickle", ".npy"))]
+    shipped = ("data/inception_v3_scenes.weights.h5", "data/scene_model/")
+    assert not [name for name in files if name.startswith("data/") and not name.startswith(shipped)]
+
+
+def test_the_weights_of_encoder_and_decoder_are_part_of_the_project():
+    shipped = {"inception_v3_scenes.weights.h5", *(f"scene_model/{name}" for name in ("decoder.keras", "model.json"))}
+    assert {f"data/{name}" for name in shipped} <= set(project_files())
+
+
+def test_the_shipped_model_captions_scenes_that_it_has_never_seen(tmp_path):
+    scenes = [invent_scene("val", index) for index in range(5_000, 5_012)]
+    captioner = load_captioner(SCENE_MODEL, read_settings({"COURSE_DATA": str(tmp_path)}))
+    drawn = [Image.fromarray(draw_crop(scene)).resize(captioner.encoder.input_shape) for scene in scenes]
+    embeds = captioner.embed(np.stack(drawn))
+    captions = generate_sentences(captioner.model, embeds, captioner.vocab)
+    scores = score_captions(captions, [truth_of(scene) for scene in scenes])
+    assert scores["things named that are there"].value > 0.9
+
+
+def requirement_lines(file: str) -> list[str]:
+    lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-test.txt"])
+def test_versions_known_to_work_fit_the_ranges(file):
+    pins = {pin.name.lower(): str(pin.specifier) for pin in map(Requirement, requirement_lines("constraints.txt"))}
+    assert all(specifier.startswith("==") for specifier in pins.values())
+    for requirement in map(Requirement, requirement_lines(file)):
+        assert requirement.specifier.contains(pins[requirement.name].removeprefix("==")), requirement.name
+
+
+@pytest.mark.parametrize(
+    ("sys_platform", "platform_machine", "expected"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("win32", "AMD64", "tensorflow-cpu"),
+        ("darwin", "arm64", "tensorflow"),
+    ],
+)
+def test_every_system_gets_one_tensorflow(sys_platform, platform_machine, expected):
+    system = {"sys_platform": sys_platform, "platform_machine": platform_machine}
+    requirements = [Requirement(line) for line in requirement_lines("requirements.txt") if "tensorflow" in line]
+    assert [r.name for r in requirements if r.marker is None or r.marker.evaluate(system)] == [expected]
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=" ".join)
+def test_code_style(command):
+    result = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "."], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
+
+
+def test_ci_script_picks_a_python_and_calls_make(tmp_path):
+    if os.name != "posix" or not shutil.which("bash"):
+        pytest.skip("bash is not installed")
+    (tmp_path / "make").write_text('#!/bin/sh\necho "make $*"\necho "==== 3 passed, 1 skipped in 2.0s ===="\nexit 7\n')
+    (tmp_path / "make").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHON": sys.executable}
+    command = ["bash", str(REPOSITORY / ".ci" / "run")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 7
+    assert f"make test PYTHON={sys.executable}" in result.stdout
+    assert "3 passed" in result.stdout.splitlines()[-1]

@@ -1,0 +1,269 @@
+"""What holds for every caption, vocabulary, matrix, zip and folder, tried on what Hypothesis comes up with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import string
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+from hostile_files import captions_json, captions_zip, picture, write_zip
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, read_pickle, save_pickle, slug, write_json
+from say_what_you_see.core.text import markdown_text, terminal_json, visible
+from say_what_you_see.data.archives import image_members, open_zip, read_member, sample_zip
+from say_what_you_see.data.coco_format import pictures_by_name, read_captions, split_by_seed
+from say_what_you_see.data.flickr import parse_token_file
+from say_what_you_see.data.folders import get_folder_dataset, read_caption_csv
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    UNK,
+    batch_captions_to_matrix,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    indices_to_sentence,
+    invert_vocabulary,
+    pack_captions,
+    split_sentence,
+)
+
+SPECIAL = [PAD, UNK, START, END]
+# Every run tries the same, and HYPOTHESIS_RANDOM=1 something else each time.
+settings.register_profile(
+    "course", max_examples=60, deadline=None, derandomize=not os.environ.get("HYPOTHESIS_RANDOM"),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], database=None,
+)  # fmt: skip
+settings.load_profile("course")
+FEW = settings(max_examples=20)
+
+texts = st.text(max_size=60)
+written = texts.filter(lambda text: text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text))
+captions = st.lists(st.lists(written, min_size=1, max_size=4), min_size=1, max_size=6)
+words = st.lists(st.sampled_from(["a", "red", "ball", "kite", "été", "狗", "two2", "under_score"]), max_size=8)
+indexed = st.lists(st.lists(st.integers(0, 5000), min_size=1, max_size=20), min_size=1, max_size=12)
+names = st.text(string.ascii_lowercase + string.digits + " _-éß狗", min_size=1, max_size=12).map(str.strip).filter(bool)
+
+
+# Captions and vocabularies
+
+
+@given(texts)
+def test_words_are_small_have_no_white_space_and_come_again(text):
+    found = split_sentence(text)
+    assert all(word and word == "".join(word.split()) for word in found)
+    assert not set(found) & set(SPECIAL), "no caption can hold a special token"
+    assert [word for part in found for word in split_sentence(part)] == found
+
+
+@given(captions, st.integers(1, 4))
+def test_a_vocabulary_numbers_frequent_words_in_their_order(groups, min_count):
+    vocab = generate_vocabulary(groups, min_count)
+    assert sorted(vocab.values()) == list(range(len(vocab))) and set(SPECIAL) <= set(vocab)
+    assert invert_vocabulary(vocab) == sorted(vocab)
+    every = [word for group in groups for caption in group for word in split_sentence(caption)]
+    assert set(vocab) - set(SPECIAL) == {word for word in every if every.count(word) >= min_count}
+
+
+@given(st.lists(st.lists(words.map(" ".join), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_a_caption_comes_back_from_its_indices(groups):
+    vocab = generate_vocabulary(groups, 1)
+    for group, found in zip(groups, caption_tokens_to_indices(groups, vocab), strict=True):
+        for caption, indices in zip(group, found, strict=True):
+            assert indices[0] == vocab[START] and indices[-1] == vocab[END]
+            assert indices_to_sentence(indices, vocab) == " ".join(split_sentence(caption))
+            assert indices_to_sentence([*indices, *indices], vocab) == " ".join(split_sentence(caption))
+
+
+@given(captions, captions)
+def test_words_that_are_not_in_the_vocabulary_are_unknown(known, others):
+    vocab = generate_vocabulary(known, 1)
+    for group, found in zip(others, caption_tokens_to_indices(others, vocab), strict=True):
+        for caption, indices in zip(group, found, strict=True):
+            expected = [word if word in vocab else UNK for word in split_sentence(caption)]
+            assert [invert_vocabulary(vocab)[index] for index in indices[1:-1]] == expected
+
+
+# Padding
+
+
+@given(indexed, st.integers(0, 9), st.none() | st.integers(1, 25))
+def test_a_matrix_holds_the_captions_and_padding(batch, pad_idx, max_len):
+    matrix = batch_captions_to_matrix(batch, pad_idx, max_len)
+    width = max(map(len, batch)) if max_len is None else min(max(map(len, batch)), max_len)
+    assert matrix.shape == (len(batch), width) and matrix.dtype == np.int32
+    for row, caption in zip(matrix.tolist(), batch, strict=True):
+        kept = caption[:width]
+        assert row == kept + [pad_idx] * (width - len(kept))
+
+
+@given(st.lists(indexed, min_size=1, max_size=5), st.integers(0, 9), st.none() | st.integers(1, 25))
+def test_packed_captions_are_those_of_each_picture(groups, pad_idx, max_len):
+    packed = pack_captions(groups, pad_idx, max_len)
+    assert packed.n_pictures == len(groups) and np.diff(packed.first).tolist() == [len(group) for group in groups]
+    assert packed.matrix.max() <= np.iinfo(packed.matrix.dtype).max
+    for number, group in enumerate(groups):
+        rows = packed.matrix[packed.first[number] : packed.first[number + 1]]
+        for row, caption in zip(rows.tolist(), group, strict=True):
+            assert row[: len(caption)] == caption[: len(row)] and set(row[len(caption) :]) <= {pad_idx}
+    chosen = packed.choose(np.arange(len(groups)), np.random.default_rng(0))
+    for row, group in zip(chosen.tolist(), groups, strict=True):
+        assert any(row[: len(caption)] == caption[: len(row)] for caption in group)
+
+
+# Files
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+    | st.binary(max_size=20) | st.complex_numbers(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=4) | st.frozensets(st.integers(-999, 999), max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(plain)
+def test_plain_values_come_back_from_pickles(tmp_path, value):
+    save_pickle(value, tmp_path / "value.pickle")
+    assert read_pickle(tmp_path / "value.pickle") == value
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_a_pickle_or_refused(tmp_path, data):
+    (tmp_path / "data.pickle").write_bytes(data)
+    try:
+        read_pickle(tmp_path / "data.pickle")
+    except CourseError as error:
+        assert "data.pickle" in str(error)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | written,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(written, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_json_comes_back(tmp_path, value):
+    write_json(value, tmp_path / "value.json")
+    assert read_json(tmp_path / "value.json") == value
+
+
+@given(texts)
+def test_a_slug_is_the_name_of_a_file(text):
+    found = slug(text)
+    assert found and set(found) <= set(string.ascii_lowercase + string.digits + "_") and slug(found) == found
+
+
+@given(texts)
+def test_texts_are_made_fit_once(text):
+    assert visible(visible(text)) == visible(text) and visible(text).encode() is not None
+    assert not set(markdown_text(text)) & set("|<>`*[]\n\x1b")
+    assert terminal_json(text).isprintable() or any(not sign.isprintable() for sign in visible(text))
+
+
+# Zips and folders
+
+
+contents = st.dictionaries(names.map(lambda name: f"{name}.png"), st.binary(max_size=50), min_size=1, max_size=6)
+
+
+@given(contents, st.booleans())
+def test_the_pictures_of_a_zip_come_back(tmp_path, members, packed):
+    path = write_zip(tmp_path / "pictures.zip", {**members, "notes.txt": b"x", ".hidden.png": b"x"}, packed)
+    found = pictures_by_name(path)
+    assert list(found) == list(members)
+    with open_zip(path) as archive:
+        assert [read_member(archive, info) for info in found.values()] == list(members.values())
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda name: "\0" not in name and name.isprintable()))
+def test_a_zip_has_pictures_with_names_that_stay_in_it_or_is_refused(tmp_path, name):
+    path = write_zip(tmp_path / "names.zip", {f"{name}.png": b"x", "fine.png": b"x"})
+    try:
+        found = [member.filename for member in image_members(path)]
+    except CourseError as error:
+        assert "leads out" in str(error)
+    else:
+        assert "fine.png" in found
+        assert not any(".." in PurePosixPath(member).parts or member.startswith("/") for member in found)
+
+
+@given(contents, st.floats(0.01, 1), st.integers(0, 9))
+def test_a_sample_is_a_part_in_the_same_order(tmp_path, members, rate, seed):
+    path = write_zip(tmp_path / "pictures.zip", members)
+    sample_zip(path, tmp_path / "sample.zip", rate, seed)
+    with zipfile.ZipFile(tmp_path / "sample.zip") as archive:
+        taken = archive.namelist()
+        assert all(archive.read(name) == members[name] for name in taken)
+    assert len(taken) == max(1, round(rate * len(members)))
+    assert taken == [name for name in members if name in taken]
+
+
+@given(st.dictionaries(names, st.lists(written, min_size=1, max_size=3), max_size=4))
+def test_captions_come_back_from_a_zip(tmp_path, groups):
+    path = captions_zip(tmp_path / "captions.zip", captions_json(groups))
+    member = "annotations/captions_train.json"
+    assert read_captions(path, member) == groups
+    assert get_captions_for_fns(list(groups), path, member) == list(groups.values())
+
+
+@given(st.dictionaries(names, st.lists(written, min_size=1, max_size=3), max_size=4))
+def test_captions_come_back_from_a_table(tmp_path, groups):
+    rows = io.StringIO(newline="")
+    csv.writer(rows).writerows([name, text] for name, group in groups.items() for text in group)
+    (tmp_path / "captions.csv").write_bytes(b"file,caption\r\n" + rows.getvalue().encode())
+    kept = {name: [text.strip() for text in group if text.strip()] for name, group in groups.items()}
+    assert read_caption_csv(tmp_path / "captions.csv") == {name: group for name, group in kept.items() if group}
+
+
+@given(st.dictionaries(names, st.lists(written, min_size=1, max_size=3), max_size=4))
+def test_captions_come_back_from_a_token_file(groups):
+    groups = {name: [text.replace("\r", " ").replace("\n", " ") for text in group] for name, group in groups.items()}
+    lines = [f"{name}#{i}\t{text}" for name, group in groups.items() for i, text in enumerate(group)]
+    kept = {name: [text.strip() for text in group if text.strip()] for name, group in groups.items()}
+    assert parse_token_file("\n".join(lines), "x") == {name: group for name, group in kept.items() if group}
+
+
+@given(st.sets(names, min_size=2, max_size=30), st.integers(0, 5))
+def test_a_split_leaves_out_nobody_and_is_the_same_again(pictures, seed):
+    train, val = split_by_seed(pictures, seed)
+    assert train and val and sorted([*train, *val]) == sorted(pictures)
+    assert (train, val) == split_by_seed(reversed(sorted(pictures)), seed)
+
+
+@FEW
+@given(st.dictionaries(names, st.lists(names, min_size=1, max_size=3), min_size=2, max_size=5), st.booleans())
+def test_a_folder_becomes_a_data_set_with_all_its_captions(groups, deeper):
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source"
+        place = source / "deeper" if deeper else source
+        place.mkdir(parents=True)
+        rows = io.StringIO(newline="")
+        for name, group in groups.items():
+            (place / f"{name}.png").write_bytes(picture(size=(4, 4)))
+            written_as = f"deeper/{name}.png" if deeper else f"{name}.png"
+            csv.writer(rows).writerows([written_as, text] for text in group)
+        (source / "captions.csv").write_bytes(rows.getvalue().encode())
+        before = sorted(path.name for path in source.rglob("*"))
+        if "caption" in rows.getvalue().splitlines()[0].lower():
+            pytest.skip("the first line could be a header")
+        files = get_folder_dataset(source, Path(folder) / "made", "mine", seed=0)
+        found = {}
+        for zip_path, member in files.sides:
+            found |= read_captions(files.captions_zip, member)
+            assert set(pictures_by_name(zip_path)) <= set(found)
+        assert found == {f"{name}.png": group for name, group in groups.items()}
+        assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written into the folder"

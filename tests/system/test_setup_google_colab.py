@@ -1,0 +1,486 @@
+"""The set-up in Colab, tried on a stand-in: downloads, versions, packages, GPU, Drive, and what comes before."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path, PurePosixPath
+
+import pytest
+from colab_samples import ARCHIVE, SETUP_FILE, CodeHost, Colab, course_archive, pack, project_files, serve
+
+import setup_google_colab as setup
+from say_what_you_see import __version__
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.environment import NOT_IN_COLAB
+from say_what_you_see.core.settings import read_settings
+from tools.first_cells import first_cell_source
+from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Colab runs on Linux")
+
+SMALL = ["requirements.txt", "notebooks/00_start_here.ipynb"]
+SMALL += [
+    path.relative_to(REPOSITORY).as_posix()
+    for path in sorted((REPOSITORY / "say_what_you_see").rglob("*"))
+    if path.is_file() and "__pycache__" not in path.parts
+]
+TOP = "say-what-you-see-0.1.0"
+HERE = f"say-what-you-see-{setup.REVISION}"
+CALL = "from setup_google_colab import *; "
+NOTEBOOK = "02_extract_embeddings"
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+EXERCISES = sorted((NOTEBOOKS / "exercises").glob("*.ipynb"))
+
+
+@pytest.fixture
+def host():
+    files = {ARCHIVE: pack(course_archive(SMALL)), SETUP_FILE: (REPOSITORY / "setup_google_colab.py").read_bytes()}
+    with serve(files) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def whole_host():
+    """The host with all that a commit would hold."""
+    archive = pack(course_archive(project_files()))
+    with serve({ARCHIVE: archive, SETUP_FILE: (REPOSITORY / "setup_google_colab.py").read_bytes()}) as served:
+        yield served
+
+
+@pytest.fixture
+def machine(tmp_path, host) -> Callable[..., Colab]:
+    """Makes the machine, with packages in other versions than Colab's, or without them."""
+    return lambda **packages: Colab(tmp_path, host.address, {key.replace("_", "-"): packages[key] for key in packages})
+
+
+def cell(name: str = NOTEBOOK, arguments: str = "") -> str:
+    """The first cell of a notebook, with arguments as a learner would add them."""
+    return first_cell_source(PurePosixPath(f"notebooks/{name}.ipynb")).replace(f'"{name}")', f'"{name}"{arguments})')
+
+
+def said(result: subprocess.CompletedProcess) -> str:
+    """What a successful run printed."""
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def complaint(result: subprocess.CompletedProcess) -> str:
+    """The error, without the traceback, of a run that failed as it should."""
+    assert result.returncode == 1, result.stdout
+    return result.stderr[re.search(r"^\S*(SetupError|RuntimeError): ", result.stderr, re.MULTILINE).start() :]
+
+
+def test_the_revision_is_that_of_this_version():
+    assert setup.REVISION.removeprefix("v") == __version__
+
+
+@pytest.mark.parametrize("path", [*LESSONS, *EXERCISES], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+def test_the_first_cell_of_every_notebook(path, tmp_path, whole_host):
+    source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
+    colab = Colab(tmp_path, whole_host.address)
+    look = "import os, say_what_you_see.core.settings as s\nprint(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
+    lines = said(colab.run(f"{source}\n{look}")).splitlines()
+    folder = colab.start / HERE
+    waits = f"The course is set up. {path.stem} has to wait for those files."
+    assert lines[-4] == (waits if path.stem in setup.STEPS_BEFORE else f"{path.stem} is ready: run the cells below.")
+    assert lines[-3:] == [
+        str(folder / "notebooks"),
+        str(folder / "say_what_you_see" / "core" / "settings.py"),
+        str(folder / "data"),
+    ]
+    assert (folder / "say_what_you_see" / "shipped" / "inception_v3_scenes.weights.h5").stat().st_size > 1e6
+    added = [name for call in colab.pip_calls for name in call["wanted"]]
+    assert added == (["pycocoevalcap>=1.2,<2"] if path.stem == "06_evaluate_captions" else [])
+    assert {entry.name for entry in colab.start.iterdir()} - {"__pycache__"} == {"setup_google_colab.py", HERE}
+
+
+@pytest.mark.parametrize("path", [*LESSONS, *EXERCISES], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
+    source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    before = (list(sys.path), dict(os.environ))
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        exec(source, {})
+    assert (out.getvalue(), err.getvalue(), list(tmp_path.iterdir())) == ("", "", [])
+    assert (list(sys.path), dict(os.environ)) == before and Path.cwd() == tmp_path
+
+
+def test_the_second_call_is_quick_and_asks_nobody(machine, host):
+    colab = machine()
+    twice = f"{cell()}\nimport os, time, urllib.request\nurllib.request.urlopen = None\nstart = time.perf_counter()\n"
+    twice += f"{cell()}\nprint(os.getcwd(), time.perf_counter() - start)"
+    *lines, last = said(colab.run(twice)).splitlines()
+    folder, seconds = last.rsplit(" ", 1)
+    assert folder == str(colab.start / HERE / "notebooks") and float(seconds) < 2
+    assert host.requests == [SETUP_FILE, ARCHIVE]
+    assert sum(line.startswith(NOTEBOOK) for line in lines) == 2
+    assert not (colab.start / HERE / "notebooks" / "setup_google_colab.py").exists()
+
+
+def test_a_restarted_session_downloads_only_the_setup(machine, host):
+    colab = machine()
+    said(colab.run(cell()))
+    (colab.start / HERE / "data").mkdir(exist_ok=True)
+    (colab.start / HERE / "data" / "mine").touch()
+    said(colab.run(cell()))
+    assert host.requests == [SETUP_FILE, ARCHIVE, SETUP_FILE]
+    assert (colab.start / HERE / "data" / "mine").exists()
+
+
+def test_processes_that_notebooks_start_find_the_course(machine):
+    check = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import say_what_you_see.core.errors'], cwd='/', check=True)"
+    said(machine().run(f"{cell()}\n{check}"))
+
+
+def test_paths_of_the_learner_count_from_the_folder_that_colab_starts_in(machine):
+    colab = machine()
+    (colab.start / "photos").mkdir()
+    ask = "from say_what_you_see.core.settings import read_settings\nprint(read_settings().dataset)"
+    assert said(colab.run(f"{cell()}\n{ask}", DATASET="photos")).endswith(f"{colab.start / 'photos'}\n")
+
+
+def test_a_clone_is_used_as_it_is(machine, host, tmp_path):
+    colab = machine()
+    for name in [*SMALL, "setup_google_colab.py"]:
+        (colab.start / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, colab.start / "clone" / name)
+    asks = f"import os, sys; sys.path.insert(0, 'clone'); {CALL} setup_notebook('{NOTEBOOK}')\n"
+    lines = said(colab.run(asks + "print(os.getcwd(), os.environ['COURSE_START'], sep='\\n')")).splitlines()
+    assert lines[-2:] == [str(colab.start / "clone" / "notebooks"), str(colab.start)]
+    assert host.requests == []
+
+
+# Downloads
+
+
+def assert_nothing_is_left(colab: Colab) -> None:
+    assert {path.name for path in colab.start.iterdir()} <= {"setup_google_colab.py", "__pycache__"}
+
+
+def test_offline_the_first_cell_says_so(tmp_path):
+    colab = Colab(tmp_path, "http://127.0.0.1:9")
+    message = complaint(colab.run(cell()))
+    assert f"Cannot download {setup.RAW_URL}/setup_google_colab.py" in message and "run this cell again" in message
+    assert_nothing_is_left(colab)
+
+
+@pytest.mark.parametrize(("faults", "text"), [
+    ([503], "the server answers 503"), (["cut off"], "only a part of it"), ([404], "(404)"), ([500], "answers 500"),
+])  # fmt: skip
+def test_a_failed_download_says_why_and_starts_over(faults, text, machine, host):
+    colab = machine()
+    host.faults[ARCHIVE] = faults
+    message = complaint(colab.run(cell()))
+    assert message.startswith("setup_google_colab.SetupError") and setup.ARCHIVE_URL in message and text in message
+    assert host.requests.count(ARCHIVE) == (1 if faults == [404] else 3)
+    assert_nothing_is_left(colab)
+    host.faults.clear()
+    assert f"{NOTEBOOK} is ready" in said(colab.run(cell()))
+
+
+def test_a_host_that_goes_away_after_the_setup(machine, host):
+    colab = machine()
+    host.files[SETUP_FILE] += b"\nimport os; os.environ['STAND_IN_HOST'] = 'http://127.0.0.1:9'\n"
+    message = complaint(colab.run(cell()))
+    assert "no connection to the server" in message and "run this cell again" in message
+    assert_nothing_is_left(colab)
+
+
+def test_a_download_that_breaks_off_is_tried_again(machine, host):
+    host.faults[ARCHIVE] = ["cut off", 503, 200]
+    assert f"{NOTEBOOK} is ready" in said(machine().run(cell()))
+    assert host.requests.count(ARCHIVE) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.py", f"{TOP}/../../evil.py", "/evil.py", f"{TOP}\\..\\..\\evil.py", "b/evil.py"]
+)
+def test_an_archive_with_files_that_belong_elsewhere_is_refused(name, machine, host):
+    colab = machine()
+    host.files[ARCHIVE] = pack(course_archive(SMALL) | {name: b"evil"})
+    assert "belong elsewhere" in complaint(colab.run(cell()))
+    assert_nothing_is_left(colab)
+    assert not list(colab.start.parent.rglob("evil.py"))
+
+
+def test_an_archive_of_another_release_is_refused(machine, host):
+    colab = machine()
+    changed = {f"{TOP}/say_what_you_see/__init__.py": b'__version__ = "9.9.9"\n'}
+    host.files[ARCHIVE] = pack(course_archive(SMALL) | changed)
+    assert f"is not release {setup.REVISION}" in complaint(colab.run(cell()))
+    assert_nothing_is_left(colab)
+
+
+def test_an_archive_that_is_far_too_large_is_refused(machine, host):
+    host.files[SETUP_FILE] = host.files[SETUP_FILE].replace(b"_MOST_BYTES = 500_000_000", b"_MOST_BYTES = 500")
+    colab = machine()
+    assert "far larger" in complaint(colab.run(cell()))
+    assert_nothing_is_left(colab)
+
+
+def test_a_page_in_place_of_an_archive_is_no_archive(machine, host):
+    host.files[ARCHIVE] = b"<html>Please log in</html>"
+    assert "something else, arrives" in complaint(machine().run(cell()))
+
+
+def test_what_a_killed_download_left_is_removed(machine):
+    colab = machine()
+    (colab.start / ".part-course-abc" / "unpacked").mkdir(parents=True)
+    said(colab.run(cell()))
+    assert not (colab.start / ".part-course-abc").exists()
+
+
+def test_a_course_with_missing_files_is_not_touched(machine):
+    colab = machine()
+    said(colab.run(cell()))
+    (colab.start / HERE / "requirements.txt").unlink()
+    (colab.start / HERE / "notebooks" / "mine.ipynb").touch()
+    assert "Files are missing in" in complaint(colab.run(cell()))
+    assert (colab.start / HERE / "notebooks" / "mine.ipynb").exists()
+
+
+def test_a_module_of_the_same_name_is_found_out(machine):
+    colab = machine()
+    (colab.start / "say_what_you_see.py").touch()
+    assert "Another module called say_what_you_see" in complaint(colab.run(f"import say_what_you_see\n{cell()}"))
+
+
+# Versions
+
+
+@pytest.mark.parametrize(("package", "version", "text"), [
+    ("tensorflow", "2.15.0", "TensorFlow 2.15.0 is too old: the course needs >=2.18,<2.22"),
+    ("keras", "2.15.0", "Keras 2.15.0 is too old: the course needs >=3.8,<4"),
+    ("numpy", "1.24.4", "NumPy 1.24.4 is too old: the course needs >=1.26,<3"),
+    ("tensorflow", None, "This runtime has no TensorFlow"),
+    ("keras", None, "This runtime has no Keras"),
+])  # fmt: skip
+def test_older_versions_stop_and_say_what_to_do(package, version, text, machine):
+    colab = machine(**{package: version})
+    message = complaint(colab.run(cell()))
+    assert text in message and "Runtime > Change runtime type" in message
+    assert colab.pip_calls == []
+
+
+@pytest.mark.parametrize(("package", "version"), [("tensorflow", "2.22.0"), ("keras", "4.0.1"), ("numpy", "3.0.0")])
+def test_newer_versions_are_tried_and_said(package, version, machine):
+    output = said(machine(**{package: version}).run(cell()))
+    assert f"{version} is newer than what the course was tried with" in output
+    assert "choose an earlier runtime version" in output and f"{NOTEBOOK} is ready" in output
+
+
+@pytest.mark.parametrize("versions", [{"tensorflow": None, "tensorflow_cpu": "2.21.0"}, {"numpy": "1.26.4"}])
+def test_versions_within_the_ranges_are_named(versions, machine):
+    output = said(machine(**versions).run(cell()))
+    line = next(line for line in output.splitlines() if "TensorFlow" in line)
+    assert line.startswith("[OK]") and next(version for version in versions.values() if version) in line
+    assert "newer" not in output
+
+
+def test_a_numpy_that_was_replaced_while_in_use_is_found_out(machine):
+    message = complaint(machine().run(f"import numpy; numpy.__version__ = '1.26.4'\n{cell()}"))
+    assert "NumPy 1.26.4 is in use, but 2.0.2 was installed" in message and "delete runtime" in message
+
+
+@pytest.mark.parametrize(("version", "wanted", "expected"), [
+    ("2.18.0", ">=2.18,<2.22", 0), ("2.18", ">=2.18.0,<3", 0), ("2.21.9", ">=2.18,<2.22", 0),
+    ("2.22.0", ">=2.18,<2.22", 1), ("2.22.0rc1", ">=2.18,<2.22", 1), ("2.9.1", ">=2.18,<2.22", -1),
+    ("10.0", ">=9,<10", 1), ("1.26.4.post1", ">=1.26,<3", 0), ("2.9.0+cu126", ">=2,<3", 0), ("3", ">=3.0.0,<4", 0),
+])  # fmt: skip
+def test_versions_are_compared_as_numbers(version, wanted, expected):
+    assert setup.compare_version(version, wanted) == expected
+
+
+def test_the_ranges_come_from_requirements_and_are_understood():
+    ranges = setup.read_ranges(REPOSITORY)
+    names = {*setup.PACKAGES, *(names[0] for names in setup.NEVER_REPLACED.values())}
+    names |= {name for extra in setup.EXTRA_PACKAGES.values() for name in extra}
+    assert names <= set(ranges)
+    assert all(re.fullmatch(r">=[\d.]+,<[\d.]+", ranges[name]) for name in names)
+    assert set(setup.EXTRA_PACKAGES) | set(setup.STEPS_BEFORE) <= {path.stem for path in LESSONS}
+
+
+def test_every_requirement_is_either_set_up_or_not_needed_in_colab():
+    everywhere = {*setup.PACKAGES, *(name for names in setup.NEVER_REPLACED.values() for name in names)}
+    extra = {name for names in setup.EXTRA_PACKAGES.values() for name in names}
+    assert set(setup.read_ranges(REPOSITORY)) == everywhere | NOT_IN_COLAB
+    assert not everywhere & NOT_IN_COLAB and extra <= NOT_IN_COLAB
+
+
+# Packages
+
+
+def test_only_what_is_missing_is_installed_and_everything_else_is_held(machine):
+    colab = machine(tqdm=None)
+    assert "Added tqdm>=4.66,<5, pycocoevalcap>=1.2,<2" in said(colab.run(cell("06_evaluate_captions")))
+    [call] = colab.pip_calls
+    assert call["wanted"] == ["tqdm>=4.66,<5", "pycocoevalcap>=1.2,<2"]
+    assert {"tensorflow==2.19.0", "keras==3.10.0", "numpy==2.0.2", "torch==2.9.0+cpu"} <= set(call["constraints"])
+    assert not {"-r", "--requirement", "--upgrade", "-U", "--force-reinstall"} & set(call["arguments"])
+    said(colab.run(cell("06_evaluate_captions")))
+    assert len(colab.pip_calls) == 1
+
+
+def test_a_package_that_does_not_fit_stops_and_changes_nothing(machine):
+    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="fails"))
+    assert "Cannot add pycocoevalcap>=1.2,<2" in message and "ResolutionImpossible" in message
+
+
+def test_a_pip_that_replaces_numpy_all_the_same_is_found_out(machine):
+    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="replaces NumPy"))
+    assert "pip replaced numpy 2.0.2" in message and "delete runtime" in message
+
+
+def test_other_versions_of_other_packages_are_left_alone(machine):
+    colab = machine(pillow="10.4.0")
+    output = said(colab.run(cell()))
+    assert "pillow 10.4.0 is not what the course was tried with" in output and f"{NOTEBOOK} is ready" in output
+    assert colab.pip_calls == []
+
+
+# The GPU
+
+
+def test_without_a_gpu_it_says_where_to_switch_one_on(machine):
+    output = said(machine().run(cell()))
+    assert "No GPU" in output and "Runtime > Change runtime type > T4 GPU" in output
+
+
+def test_a_gpu_is_named(machine):
+    colab = machine()
+    colab.add_gpu()
+    output = said(colab.run(cell()))
+    assert "[OK]   GPU: Tesla T4" in output and "No GPU" not in output
+
+
+def test_a_driver_without_a_gpu_is_no_gpu(machine):
+    colab = machine()
+    colab.add_gpu("echo No devices were found; exit 6")
+    assert "No GPU" in said(colab.run(cell()))
+
+
+# Google Drive
+
+DATA = "\nimport os\nprint(os.environ.get('COURSE_DATA'))"
+
+
+def test_without_drive_it_is_offered(machine):
+    output = said(machine().run(cell() + DATA))
+    assert f'setup_notebook("{NOTEBOOK}", drive=True)' in output and output.endswith("None\n")
+
+
+def test_what_is_in_drive_outlives_the_runtime(machine, tmp_path):
+    colab, drive = machine(), tmp_path / "drive of the learner"
+    drive.mkdir()
+    leave = "\nimport os, pathlib\npathlib.Path(os.environ['COURSE_DATA'], 'checkpoint').write_text('epoch 7')"
+    source = cell(arguments=", drive=True")
+    output = said(colab.run(source + leave + "\n" + source, STAND_IN_DRIVE=str(drive)))
+    place = colab.start / "drive" / "MyDrive" / "say-what-you-see"
+    assert output.count(f"What the notebooks make goes to {place}") == 2
+    (colab.start / "drive" / "MyDrive").unlink()
+    colab.lose_the_runtime()
+    read = "\nimport os, pathlib\nprint(pathlib.Path(os.environ['COURSE_DATA'], 'checkpoint').read_text())"
+    assert said(colab.run(source + read, STAND_IN_DRIVE=str(drive))).endswith("epoch 7\n")
+
+
+def test_who_declines_goes_on_without_drive(machine):
+    output = said(machine().run(cell(arguments=", drive=True") + DATA))
+    assert "Google Drive is not connected (mount failed)" in output
+    assert f"{NOTEBOOK} is ready" in output and output.endswith("None\n")
+
+
+def test_a_data_folder_of_the_learner_stays(machine):
+    output = said(machine().run(cell() + DATA, COURSE_DATA="/somewhere"))
+    assert "goes to /somewhere" in output and output.endswith("/somewhere\n")
+
+
+# What comes first
+
+# Stands in for the course's commands: leaves the files that the real ones leave, and says which it is.
+COMMANDS = """
+import os, pathlib, sys
+from setup_google_colab import STEPS
+from say_what_you_see.core.settings import read_settings
+step = " ".join(sys.argv[1:])
+if step == os.environ.get("STAND_IN_BREAKS"):
+    sys.exit("Error: the disk is full")
+path = read_settings().work_folder / STEPS[step][1]
+path.parent.mkdir(parents=True, exist_ok=True)
+path.touch()
+print("did", step)
+"""
+
+
+def test_a_notebook_says_which_come_first(machine):
+    output = said(machine().run(cell("05_generate_captions")))
+    assert "02_extract_embeddings, 03_prepare_captions and 04_train_decoder" in output
+    assert "is ready" not in output
+    assert 'setup_notebook("05_generate_captions", prepare=True)' in output
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "02_extract_embeddings", "08_visual_attention"])
+def test_a_notebook_that_needs_no_other_says_nothing(name, machine):
+    assert "prepare=True" not in said(machine().run(cell(name)))
+
+
+def with_commands(host: CodeHost) -> None:
+    added = {
+        f"{TOP}/say_what_you_see/__main__.py": COMMANDS.encode(),
+        f"{TOP}/setup_google_colab.py": host.files[SETUP_FILE],
+    }
+    host.files[ARCHIVE] = pack(course_archive(SMALL) | added)
+
+
+def test_what_comes_first_is_done_on_request_and_only_once(machine, host):
+    with_commands(host)
+    colab, source = machine(), cell("05_generate_captions", ", prepare=True")
+    output = said(colab.run(source))
+    done = re.findall(r"\[OK\]   did (.*) \(\d+ s\)", output)
+    assert done == ["embed", "prepare", "train", "train --control"] and "05_generate_captions is ready" in output
+    again = said(colab.run(source))
+    assert "did" not in again and "prepare=True" not in again
+
+
+def test_a_step_that_fails_says_why(machine, host):
+    with_commands(host)
+    colab, source = machine(), cell("05_generate_captions", ", prepare=True")
+    message = complaint(colab.run(source, STAND_IN_BREAKS="prepare"))
+    assert "`say-what-you-see prepare` failed" in message and "the disk is full" in message
+    assert "did embed" not in said(colab.run(source))
+
+
+def test_the_steps_leave_the_files_that_tell_that_they_are_done(finished_course, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished_course.settings.data_folder, tmp_path / "data")
+    for name, value in {**finished_course.environ, "COURSE_DATA": str(tmp_path / "data")}.items():
+        monkeypatch.setenv(name, value)
+    assert setup.missing_steps("05_generate_captions") == ["train --control"]
+    assert main(["train", "--control"]) == 0
+    assert "checkpoints_control" in capsys.readouterr().out
+    assert setup.missing_steps("05_generate_captions") == []
+    for step, (_, last) in setup.STEPS.items():
+        path = read_settings().work_folder / last
+        path.rename(path.with_name("away"))
+        assert setup.missing_steps("05_generate_captions") == [step]
+        path.with_name("away").rename(path)
+
+
+# In the notebook
+
+
+def test_an_error_is_shown_without_a_traceback():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    with redirect_stdout(io.StringIO()) as output:
+        shell.run_cell("from setup_google_colab import SetupError\nraise SetupError('The disk is full. Make room.')")
+    assert output.getvalue().strip() == "SetupError: The disk is full. Make room."

@@ -1,0 +1,93 @@
+"""The settings: defaults, names, paths and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import REPOSITORY, read_settings
+
+
+def test_defaults():
+    settings = read_settings({})
+    assert (settings.dataset, settings.encoder, settings.size, settings.seed) == ("scenes", "inception_v3", "full", 0)
+    assert settings.data_folder == REPOSITORY / "data"
+    assert settings.work_folder == REPOSITORY / "data" / "scenes" / "inception_v3"
+    assert settings.model_folder.parent == settings.work_folder
+    assert (REPOSITORY / "utils" / "settings.py").exists()
+
+
+def test_empty_values_are_defaults():
+    assert read_settings(dict.fromkeys(["DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED"], "")) == read_settings({})
+
+
+def test_small_is_smaller_and_has_a_folder_of_its_own():
+    full, small = read_settings({}), read_settings({"COURSE_SIZE": "small"})
+    for name in ("n_train_scenes", "n_val_scenes", "epochs", "batch_size", "min_count"):
+        assert getattr(small, name) < getattr(full, name)
+    assert small.dataset_folder != full.dataset_folder
+    assert small.dataset_name == full.dataset_name
+
+
+def test_relative_paths_count_from_where_the_user_started(tmp_path, monkeypatch):
+    start, elsewhere = tmp_path / "start", tmp_path / "elsewhere"
+    for folder in (start / "Holiday Photos", elsewhere / "Holiday Photos"):
+        folder.mkdir(parents=True)
+    (start / "my.keras").touch()
+    monkeypatch.chdir(elsewhere)
+    environ = {"DATASET": "Holiday Photos", "ENCODER": "my.keras", "COURSE_DATA": "out", "COURSE_START": str(start)}
+    settings = read_settings(environ)
+    assert settings.dataset == str(start / "Holiday Photos")
+    assert settings.encoder == str(start / "my.keras")
+    assert settings.data_folder == start / "out"
+    here = read_settings({"DATASET": "Holiday Photos"})
+    assert here.dataset == str(elsewhere / "Holiday Photos")
+    assert here.dataset_name.startswith("holiday_photos")
+    assert here.dataset_name != settings.dataset_name, "folders of the same name must not share their results"
+
+
+def test_the_repository_is_the_last_resort(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_settings({"DATASET": "tests"}).dataset == str(REPOSITORY / "tests")
+
+
+def test_a_known_name_wins_over_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "coco").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_settings({"DATASET": "coco"}).dataset == "coco"
+    assert read_settings({"DATASET": "./coco"}).dataset == str(tmp_path / "coco")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("InceptionV3", "inception_v3"), ("VGG16", "vgg16"), ("mobilenet", "mobilenet"), ("ResNet50", "resnet50")],
+)
+def test_encoder_names_in_several_spellings(written, read):
+    assert read_settings({"ENCODER": written}).encoder_name == read
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("DATASET", "cocoa", "flickr8k"),
+        ("DATASET", "say_what_you_see/core/settings.py", "is a file"),
+        ("ENCODER", "not/a/name", "inception_v3"),
+        ("ENCODER", "missing.keras", "no such file"),
+        ("COURSE_SIZE", "tiny", "full, small"),
+        ("COURSE_SEED", "-1", "whole number"),
+        ("COURSE_SEED", "one", "whole number"),
+    ],
+)
+def test_unknown_values_are_named(name, value, named, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(CourseError, match=named) as caught:
+        read_settings({name: value})
+    assert name in str(caught.value)
+    assert value in str(caught.value)
+
+
+def test_show_tells_every_choice():
+    table = read_settings({"COURSE_SEED": "7"}).show()
+    for text in ("scenes", "inception_v3", "full", "7", "data/scenes/inception_v3"):
+        assert text in table
+    assert str(REPOSITORY) not in table

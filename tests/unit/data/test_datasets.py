@@ -1,0 +1,505 @@
+"""Data sets: drawn, downloaded from a server on this machine, converted, found in a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from resource_samples import write_zip
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import sha256_of
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data import datasets, flickr
+from say_what_you_see.data.coco_format import make_once, pictures_by_name, read_captions, split_by_seed
+from say_what_you_see.data.datasets import describe_files, get_dataset
+from say_what_you_see.data.flickr import parse_token_file
+from say_what_you_see.data.folders import read_caption_csv
+
+PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "photos"
+needs_photos = pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs in ../shared/photos are not here")
+
+
+def jpeg(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), (number * 7 % 256, 0, 0)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def picture_zip(path: Path, names: list[str]) -> Path:
+    return write_zip(path, {name: jpeg(number) for number, name in enumerate(names)})
+
+
+def captions_json(names: list[str]) -> str:
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    annotations = [{"id": n, "image_id": n, "caption": f"This is {name}."} for n, name in enumerate(names)]
+    return json.dumps({"images": images, "annotations": annotations})
+
+
+TRAIN = [f"t{number}.jpg" for number in range(5)]
+VAL = ["v0.jpg", "v1.jpg"]
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """Read settings whose results go to a temporary folder."""
+    monkeypatch.setenv("COURSE_PROGRESS", "off")
+
+    def settings(dataset, **others):
+        return read_settings({"DATASET": str(dataset), "COURSE_DATA": str(tmp_path / "data"), **others})
+
+    return settings
+
+
+@pytest.fixture
+def pictures_folder(tmp_path):
+    """A user's folder in form 1: twelve pictures with two captions each."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"p{number}.jpg").write_bytes(jpeg(number))
+    lines = [f'p{number}.jpg,"Picture {number}, {way}."' for way in ("seen", "told") for number in range(12)]
+    (folder / "captions.csv").write_text("file,caption\n" + "\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def zips_folder(tmp_path):
+    """A user's folder in form 2."""
+    folder = tmp_path / "zipped"
+    picture_zip(folder / "train_mine.zip", [f"images/{name}" for name in TRAIN])
+    picture_zip(folder / "val_mine.zip", VAL)
+    members = {"any/captions_train_mine.json": captions_json(TRAIN), "any/captions_val_mine.json": captions_json(VAL)}
+    write_zip(folder / "captions_mine.zip", members)
+    return folder
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def both_sides(files) -> list[set[str]]:
+    """Names of the pictures on either side, after a look at whether captions and pictures fit."""
+    for zip_path, member in files.sides:
+        assert set(read_captions(files.captions_zip, member)) == set(pictures_by_name(zip_path))
+    return [set(pictures_by_name(zip_path)) for zip_path, _ in files.sides]
+
+
+# The scenes
+
+
+def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
+    settings = course("scenes", COURSE_SIZE="small")
+    draw = datasets.write_scene_dataset
+    calls = []
+    monkeypatch.setattr(datasets, "write_scene_dataset", lambda *a: (calls.append(a), draw(*a)))
+    files = get_dataset(settings)
+    assert get_dataset(settings) == files
+    assert len(calls) == 1
+    assert [len(side) for side in both_sides(files)] == [settings.n_train_scenes, settings.n_val_scenes]
+    with zipfile.ZipFile(files.captions_zip) as archive:
+        assert {files.train_instances, files.val_instances} <= set(archive.namelist())
+    get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED="1"))
+    files.val_zip.unlink()
+    get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED="1"))
+    assert len(calls) == 3
+
+
+def test_describe_files_gives_sizes_and_checksums(course, zips_folder):
+    files = get_dataset(course(zips_folder))
+    described = describe_files(files)
+    assert [name for name, _, _ in described] == ["train_mine.zip", "val_mine.zip", "captions_mine.zip"]
+    for (_, size, checksum), path in zip(described, files.zips, strict=True):
+        assert size == path.stat().st_size
+        assert checksum == sha256_of(path)
+
+
+def test_make_once_makes_again_after_a_failure_or_a_change(tmp_path):
+    output, made = tmp_path / "output", []
+
+    def make(fail=False):
+        made.append(fail)
+        output.touch()
+        if fail:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_once(tmp_path, {"a": 1}, [output], partial(make, fail=True))
+    for inputs in ({"a": 1}, {"a": 1}, {"a": 2}, {"a": 2}):
+        make_once(tmp_path, inputs, [output], make)
+    assert made == [True, False, False]
+
+
+# Folders, form 1: pictures and a table
+
+
+def test_pictures_are_split_with_all_captions_on_one_side(course, pictures_folder):
+    before = contents(pictures_folder)
+    files = get_dataset(course(pictures_folder))
+    train, val = both_sides(files)
+    assert train | val == {f"p{number}.jpg" for number in range(12)}
+    assert len(val) == 2
+    captions = {
+        name: group for _, member in files.sides for name, group in read_captions(files.captions_zip, member).items()
+    }
+    assert captions["p3.jpg"] == ["Picture 3, seen.", "Picture 3, told."]
+    with zipfile.ZipFile(files.val_zip) as archive:
+        for info in archive.infolist():
+            assert archive.read(info) == (pictures_folder / info.filename).read_bytes()
+            assert info.compress_type == zipfile.ZIP_STORED
+    assert contents(pictures_folder) == before
+    assert all(path.is_relative_to(course(pictures_folder).dataset_folder) for path in files.zips)
+
+
+def test_the_seed_decides_the_split():
+    names = [f"{number}.jpg" for number in range(60)]
+    assert split_by_seed(names, 1) == split_by_seed(reversed(names), 1)
+    assert split_by_seed(names, 1) != split_by_seed(names, 2)
+    assert [len(side) for side in split_by_seed(names, 0)] == [50, 10]
+    assert [len(side) for side in split_by_seed(names[:2], 0)] == [1, 1]
+
+
+def test_unchanged_folders_are_converted_once(course, pictures_folder):
+    def changed():
+        return contents(get_dataset(course(pictures_folder)).train_zip.parent)
+
+    first = changed()
+    assert changed() == first
+    os.utime(pictures_folder / "p0.jpg", ns=(1, 1))
+    assert changed() != first
+
+
+def test_subfolders_with_the_same_names(course, tmp_path):
+    folder = tmp_path / "days"
+    for day in ("monday", "tuesday"):
+        (folder / day).mkdir(parents=True)
+        (folder / day / "1.jpg").write_bytes(jpeg(len(day)))
+    (folder / "captions.csv").write_text("monday/1.jpg,A start.\n./tuesday\\1.jpg,Going on.\n")
+    train, val = both_sides(get_dataset(course(folder)))
+    assert train | val == {"monday_1.jpg", "tuesday_1.jpg"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("header", ["", "file,caption\n", "image,Caption\r\n"])
+def test_tables_in_their_usual_forms(header, encoding, tmp_path):
+    path = tmp_path / "captions.csv"
+    text = header + 'a.jpg,"A dog, a ""big"" one."\n\nb.jpg,Ein Bär\na.jpg,\na.jpg,A dog.\n'
+    path.write_text(text, encoding=encoding, newline="")
+    assert read_caption_csv(path) == {"a.jpg": ['A dog, a "big" one.', "A dog."], "b.jpg": ["Ein Bär"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"a.jpg,A dog, running.\n", "Row 1 .*3 columns"),
+        (b"file,caption\na.jpg,A dog.\nb.jpg\n", "Row 3 .*1 columns"),
+        (b'a.jpg,"A dog.\n', "Row . "),
+        ("a.jpg,Ein Bär".encode("latin-1"), "UTF-8"),
+    ],
+)
+def test_tables_that_cannot_be_read(content, named, tmp_path):
+    (tmp_path / "captions.csv").write_bytes(content)
+    with pytest.raises(CourseError, match=named) as caught:
+        read_caption_csv(tmp_path / "captions.csv")
+    assert str(tmp_path / "captions.csv") in str(caught.value)
+
+
+def test_a_missing_picture_is_named(course, pictures_folder):
+    (pictures_folder / "p3.jpg").unlink()
+    with pytest.raises(CourseError, match=r"p3\.jpg"):
+        get_dataset(course(pictures_folder))
+
+
+def test_files_outside_the_folder_are_missing(course, pictures_folder, tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(jpeg(0))
+    (pictures_folder / "captions.csv").write_text("../secret.jpg,A secret.\np1.jpg,A picture.\np2.jpg,Another.\n")
+    with pytest.raises(CourseError, match=r"secret\.jpg"):
+        get_dataset(course(pictures_folder))
+
+
+def test_a_picture_without_captions_is_left_out_and_counted(course, pictures_folder, capsys):
+    (pictures_folder / "extra.png").write_bytes(b"")
+    train, val = both_sides(get_dataset(course(pictures_folder)))
+    assert "extra.png" not in train | val
+    assert "captions.csv has no caption for them: 1 (extra.png)" in capsys.readouterr().out
+
+
+def test_one_picture_is_too_few(course, pictures_folder):
+    (pictures_folder / "captions.csv").write_text("p1.jpg,A picture.\np1.jpg,The same.\n")
+    with pytest.raises(CourseError, match="two pictures at least"):
+        get_dataset(course(pictures_folder))
+
+
+def test_token_files_are_read(course, pictures_folder):
+    (pictures_folder / "captions.csv").unlink()
+    lines = [f"p{number}.jpg#{n}\tCaption {n} ." for number in range(12) for n in range(5)]
+    (pictures_folder / "my.token.txt").write_text("\n".join(lines))
+    files = get_dataset(course(pictures_folder))
+    both_sides(files)
+    captions = read_captions(files.captions_zip, files.train_json)
+    assert all(group == [f"Caption {n} ." for n in range(5)] for group in captions.values())
+
+
+def test_a_wrong_line_of_a_token_file_is_named():
+    with pytest.raises(CourseError, match=r"Line 2 of x\.token"):
+        parse_token_file("a.jpg#0\tA dog .\na.jpg,A dog .\n", "x.token")
+
+
+def test_two_files_with_captions_are_both_named(course, pictures_folder):
+    (pictures_folder / "results.token").touch()
+    with pytest.raises(CourseError, match=r"captions\.csv and results\.token"):
+        get_dataset(course(pictures_folder))
+
+
+# Folders, form 2: zips
+
+
+def test_zips_are_used_where_they_are(course, zips_folder, capsys):
+    before = contents(zips_folder)
+    (zips_folder / "train_mine_sample.zip").touch()
+    files = get_dataset(course(zips_folder))
+    (zips_folder / "train_mine_sample.zip").unlink()
+    assert {path.parent for path in files.zips} == {zips_folder}
+    assert both_sides(files) == [set(TRAIN), set(VAL)]
+    assert files.train_json == "any/captions_train_mine.json"
+    assert files.train_instances is None
+    assert contents(zips_folder) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_instances_are_found_where_they_are(course, zips_folder):
+    with zipfile.ZipFile(zips_folder / "captions_mine.zip", "a") as archive:
+        archive.writestr("any/instances_train.json", "{}")
+    files = get_dataset(course(zips_folder))
+    assert (files.train_instances, files.val_instances) == ("any/instances_train.json", None)
+
+
+@pytest.mark.parametrize("extra", ["train2.zip", "validation.zip", "annotations.zip"])
+def test_two_candidates_are_both_named(course, zips_folder, extra):
+    write_zip(zips_folder / extra, {})
+    with pytest.raises(CourseError, match=rf"_mine\.zip.*{extra}|{extra}.*_mine\.zip"):
+        get_dataset(course(zips_folder))
+
+
+def test_two_candidates_within_the_captions_are_both_named(course, zips_folder):
+    with zipfile.ZipFile(zips_folder / "captions_mine.zip", "a") as archive:
+        archive.writestr("captions_train_other.json", "{}")
+    with pytest.raises(CourseError, match=r"captions_train_mine\.json and captions_train_other\.json"):
+        get_dataset(course(zips_folder))
+
+
+def test_both_forms_at_once_are_refused(course, zips_folder):
+    (zips_folder / "captions.csv").touch()
+    with pytest.raises(CourseError, match="two data sets"):
+        get_dataset(course(zips_folder))
+
+
+@pytest.mark.parametrize(("name", "missing"), [("val", r"val\*"), ("captions", r"captions\*.zip or annotations\*")])
+def test_missing_pieces_are_named_with_both_forms(course, zips_folder, name, missing):
+    (zips_folder / f"{name}_mine.zip").unlink()
+    with pytest.raises(CourseError, match=f"holds no {missing}") as caught:
+        get_dataset(course(zips_folder))
+    assert "captions.csv" in str(caught.value)
+    assert "train*.zip" in str(caught.value)
+
+
+def test_an_empty_folder_is_told_both_forms(course, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError, match=r"captions\.csv .*train\*\.zip"):
+        get_dataset(course(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "no members"])
+@pytest.mark.parametrize("name", ["train_mine.zip", "val_mine.zip", "captions_mine.zip"])
+def test_zips_that_are_none_or_empty_are_named(course, zips_folder, name, content):
+    (zips_folder / name).write_bytes(content)
+    with pytest.raises(CourseError, match=name):
+        get_dataset(course(zips_folder))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[1, 2]",
+        "{",
+        '{"images": []}',
+        '{"images": [{"id": 1}], "annotations": []}',
+        '{"images": [{"id": 1, "file_name": "t0.jpg"}], "annotations": [{"image_id": 2, "caption": "A dog."}]}',
+        '{"images": [{"id": 1, "file_name": "t0.jpg"}], "annotations": [{"image_id": 1, "caption": 5}]}',
+        b"\xff\xfe",
+    ],
+)
+def test_json_of_another_shape_is_named(course, zips_folder, content):
+    members = {"captions_train.json": content, "captions_val.json": captions_json(VAL)}
+    write_zip(zips_folder / "captions_mine.zip", members)
+    with pytest.raises(CourseError, match=r"captions_train\.json in .*captions_mine\.zip.*'images'"):
+        get_dataset(course(zips_folder))
+
+
+def test_pictures_and_captions_of_different_data_sets(course, zips_folder):
+    picture_zip(zips_folder / "val_mine.zip", ["other.jpg"])
+    with pytest.raises(CourseError, match=r"no caption for any picture.*val_mine\.zip.*other\.jpg"):
+        get_dataset(course(zips_folder))
+
+
+def test_pictures_of_the_same_name_are_named(course, zips_folder):
+    picture_zip(zips_folder / "val_mine.zip", ["a/v0.jpg", "b/v0.jpg"])
+    with pytest.raises(CourseError, match=r"v0\.jpg"):
+        get_dataset(course(zips_folder))
+
+
+def test_pictures_without_captions_are_left_out_of_a_copy(course, zips_folder, capsys):
+    picture_zip(zips_folder / "train_mine.zip", [*TRAIN[1:], "extra.jpg"])
+    before = contents(zips_folder)
+    for _ in range(2):
+        files = get_dataset(course(zips_folder))
+        assert set(pictures_by_name(files.train_zip)) == set(TRAIN[1:])
+        assert files.val_zip.parent == zips_folder
+    out = capsys.readouterr().out
+    assert out.count("extra.jpg") == 1
+    assert out.count("train_mine.zip does not hold: 1 (t0.jpg)") == 1
+    assert contents(zips_folder) == before
+    picture_zip(zips_folder / "train_mine.zip", TRAIN)
+    assert get_dataset(course(zips_folder)).train_zip.parent == zips_folder
+
+
+# Small runs
+
+
+def test_a_small_run_takes_a_sample(course, zips_folder, monkeypatch):
+    settings = course(zips_folder, COURSE_SIZE="small")
+    monkeypatch.setattr(type(settings), "sample_size", (3, 24))
+    files = get_dataset(settings)
+    train, val = (set(pictures_by_name(zip_path)) for zip_path, _ in files.sides)
+    assert len(train) == 3
+    assert train < set(TRAIN)
+    assert val == set(VAL)
+    assert files.captions_zip == zips_folder / "captions_mine.zip"
+    assert files.train_zip.parent == settings.dataset_folder
+    before = contents(settings.dataset_folder)
+    assert get_dataset(settings) == files
+    assert contents(settings.dataset_folder) == before
+
+
+def test_a_damaged_picture_is_left_out_of_a_sample_and_named(course, zips_folder, capsys):
+    path = zips_folder / "val_mine.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(VAL):
+            archive.writestr(name, jpeg(number))
+    path.write_bytes(path.read_bytes().replace(jpeg(1), jpeg(1)[::-1]))
+    files = get_dataset(course(zips_folder, COURSE_SIZE="small"))
+    assert set(pictures_by_name(files.val_zip)) == {"v0.jpg"}
+    assert "cannot be read: 1 (v1.jpg)" in capsys.readouterr().out
+
+
+@needs_photos
+@pytest.mark.parametrize("size", ["full", "small"])
+def test_photographs(course, size):
+    before = contents(PHOTOS)
+    settings = course(PHOTOS, COURSE_SIZE=size)
+    files = get_dataset(settings)
+    counts = [len(pictures_by_name(zip_path)) for zip_path, _ in files.sides]
+    assert counts == (list(settings.sample_size) if size == "small" else [500, 100])
+    for zip_path, member in files.sides:
+        assert pictures_by_name(zip_path).keys() <= read_captions(files.captions_zip, member).keys()
+    assert contents(PHOTOS) == before
+
+
+# Data sets that are downloaded
+
+
+def test_coco_is_downloaded(course, publish):
+    folder, publish_files = publish
+    picture_zip(folder / "train2014.zip", [f"train2014/{name}" for name in TRAIN])
+    picture_zip(folder / "val2014.zip", [f"val2014/{name}" for name in VAL])
+    members = {
+        f"annotations/captions_{side}2014.json": captions_json(names)
+        for side, names in (("train", TRAIN), ("val", VAL))
+    }
+    instances = {f"annotations/instances_{side}2014.json": "{}" for side in ("train", "val")}
+    write_zip(folder / "annotations_trainval2014.zip", members | instances)
+    publish_files()
+    files = get_dataset(course("coco"))
+    assert both_sides(files) == [set(TRAIN), set(VAL)]
+    assert (files.train_instances, files.val_instances) == tuple(instances)
+    assert "Attribution" in files.licence
+
+
+def test_coco_brought_by_hand_is_found_without_a_network(course, publish):
+    folder, publish_files = publish
+    picture_zip(folder / "train2014.zip", [f"train2014/{name}" for name in TRAIN])
+    picture_zip(folder / "val2014.zip", [f"val2014/{name}" for name in VAL])
+    members = {
+        f"annotations/captions_{side}2014.json": captions_json(names)
+        for side, names in (("train", TRAIN), ("val", VAL))
+    }
+    write_zip(folder / "annotations_trainval2014.zip", members)
+    publish_files()
+    brought = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in list(folder.iterdir()):
+        path.unlink()
+    settings = course("coco")
+    places = {"val2014.zip": settings.data_folder}  # the message names the other folder, but this is as good
+    with pytest.raises(CourseError) as caught:
+        get_dataset(settings)
+    assert str(settings.data_folder / "coco" / "train2014.zip") in str(caught.value)
+    for name, content in brought.items():
+        (places.get(name, settings.data_folder / "coco") / name).write_bytes(content)
+    assert both_sides(get_dataset(settings)) == [set(TRAIN), set(VAL)]
+
+
+def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
+    folder, publish_files = publish
+    names = [f"f{number}.jpg" for number in range(6)]
+    picture_zip(
+        folder / "Flickr8k_Dataset.zip", [f"Flicker8k_Dataset/{name}" for name in names] + ["__MACOSX/._f0.jpg"]
+    )
+    tokens = "".join(f"{name}#{n}\tPicture {name} .\n" for name in [*names, "lost.jpg"] for n in range(5))
+    lists = {
+        "Flickr_8k.trainImages.txt": "f0.jpg\nf1.jpg\nf2.jpg\nlost.jpg\n",
+        "Flickr_8k.devImages.txt": "f3.jpg\nf4.jpg\n",
+    }
+    write_zip(
+        folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens, "__MACOSX/._Flickr8k.token.txt": "", **lists}
+    )
+    publish_files()
+    settings = course("flickr8k")
+    files = get_dataset(settings)
+    assert both_sides(files) == [{"f0.jpg", "f1.jpg", "f2.jpg"}, {"f3.jpg", "f4.jpg"}]
+    assert all(len(group) == 5 for group in read_captions(files.captions_zip, files.train_json).values())
+    assert "lost.jpg" in capsys.readouterr().out
+    (settings.dataset_folder / "Flickr8k_Dataset.zip").unlink()
+    assert get_dataset(settings) == files, "once converted, the download is not needed"
+    assert not (settings.dataset_folder / "Flickr8k_Dataset.zip").exists()
+
+
+def test_flickr30k_must_be_asked_for(course):
+    settings = course("flickr30k")
+    with pytest.raises(CourseError, match="on request") as caught:
+        get_dataset(settings)
+    for text in (flickr.FLICKR30K_PAGE, "flickr30k-images.zip", "results_20130124.token", str(settings.dataset_folder)):
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_flickr30k_is_converted(course, zipped):
+    settings = course("flickr30k")
+    names = [f"{number}.jpg" for number in range(12)]
+    picture_zip(settings.dataset_folder / "flickr30k-images.zip", [f"flickr30k-images/{name}" for name in names])
+    tokens = "".join(f"{name}#{n}\tPicture {name} .\n" for name in names for n in range(5))
+    if zipped:
+        write_zip(settings.dataset_folder / "flickr30k.zip", {"text/results_20130124.token": tokens})
+    else:
+        (settings.dataset_folder / "results_20130124.token").write_text(tokens)
+    files = get_dataset(settings)
+    train, val = both_sides(files)
+    assert (len(train), len(val)) == (10, 2)
+    before = contents(settings.dataset_folder)
+    get_dataset(settings)
+    assert contents(settings.dataset_folder) == before

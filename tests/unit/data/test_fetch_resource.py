@@ -1,0 +1,330 @@
+"""The table of resources: found, brought by hand, downloaded, mirrored, checked, and pinned where nobody says how."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import pickle
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from download_server import running_server
+
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import save_pickle, sha256_of
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data import mirror
+from say_what_you_see.data import resources as downloads
+from say_what_you_see.data.fetching.contents import check_array, check_members, check_names, check_pictures
+from say_what_you_see.data.fetching.record import RECORD
+from say_what_you_see.data.mirror import make_mirror
+from say_what_you_see.data.resources import RESOURCES, Resource, describe_resources, fetch_resource, find_resource
+
+CONTENT = b"PK" + bytes(range(256)) * 40
+ARRAY = np.arange(12, dtype="float32").reshape(3, 4)
+
+
+def md5(content: bytes) -> str:
+    return "md5:" + hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Serves the table of this test: a file with a checksum, one without, weights, and one given out on request."""
+    monkeypatch.setattr(downloads, "PAUSES", ())
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    with running_server() as server:
+        save_pickle(ARRAY, tmp_path / "embeds.pickle")
+        embeds = (tmp_path / "embeds.pickle").read_bytes()
+        server.files = {"/known.zip": CONTENT, "/embeds.pickle": embeds, "/w.h5": CONTENT[::-1]}
+        contents = partial(check_array, shape=(3, 4), dtype="float32")
+        table = (
+            Resource("coco", "known.zip", f"{server.url}/known.zip", len(CONTENT), md5(CONTENT), "free", "tests"),
+            Resource("field", "embeds.pickle", f"{server.url}/embeds.pickle", None, None, "free", "tests",
+                     contents=contents),
+            Resource("weights", "w.h5", f"{server.url}/w.h5", None, md5(CONTENT[::-1]), "free", "tests"),
+            Resource("asked", "asked.zip", f"{server.url}/page", None, None, "none", "tests", by_request=True),
+        )  # fmt: skip
+        for module in (downloads, mirror):
+            monkeypatch.setattr(module, "RESOURCES", table)
+        yield server
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+# The table
+
+
+def test_the_table_is_complete():
+    assert len({resource.name for resource in RESOURCES}) == len(RESOURCES)
+    for resource in RESOURCES:
+        assert resource.licence and resource.purpose and resource.url.startswith("http")
+        assert resource.by_request or resource.checksum or resource.contents, "something must tell whether it is right"
+        if resource.checksum:
+            algorithm, _, digits = resource.checksum.partition(":")
+            assert len(bytes.fromhex(digits)) == hashlib.new(algorithm).digest_size
+        for url in () if resource.by_request else (resource.url, *resource.mirrors):
+            assert url.endswith("/" + resource.name)
+
+
+@pytest.mark.parametrize(("name", "size", "begins"), [
+    ("train2014.zip", 13_510_573_713, "sha256:ede4087e"), ("val2014.zip", 6_645_013_297, "sha256:fe9be816"),
+    ("annotations_trainval2014.zip", 252_872_794, "sha256:031296bb"),
+    ("caption_datasets.zip", 36_745_453, "sha256:4cfd7013"),
+    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", 87_910_968, "md5:bcbd6486"),
+    ("vgg16_weights_tf_dim_ordering_tf_kernels.h5", 553_467_096, "md5:64373286"),
+    ("Flickr8k_Dataset.zip", None, "md5:f18a1e29"), ("train_img_embeds.pickle", None, None),
+])  # fmt: skip
+def test_the_table_has_what_is_known(name, size, begins):
+    resource = find_resource(name)
+    assert resource.bytes == size and (resource.checksum or "").startswith(begins or "")
+    text = describe_resources()
+    assert name in text and resource.url in text and resource.licence in text
+    assert (f"{size:,} bytes" if size else "size not published") in text
+
+
+def test_keras_says_the_same_of_its_weights():
+    for application in ("inception_v3", "vgg16"):
+        folder = Path(importlib.util.find_spec("keras").origin).parent  # without importing it, which takes seconds
+        source = next(folder.rglob(f"applications/{application}.py")).read_text(encoding="utf-8")
+        for resource in RESOURCES:
+            if resource.dataset == "weights" and resource.name.startswith(application):
+                assert resource.checksum.removeprefix("md5:") in source and resource.name in source
+
+
+def test_an_unknown_name_says_where_the_table_is():
+    with pytest.raises(CourseError, match="resources --list"):
+        find_resource("train2015.zip")
+
+
+# With a checksum
+
+
+def test_a_download_is_recorded_and_used_again_at_once(server, data, monkeypatch):
+    path = fetch_resource("known.zip", data / "coco")
+    entry = json.loads((data / "coco" / RECORD).read_text())["known.zip"]
+    assert path.read_bytes() == CONTENT and entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
+    monkeypatch.setattr(
+        "say_what_you_see.data.fetching.record.checksum_of", lambda *_: pytest.fail("it was checked before")
+    )
+    assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("place", ["data/coco/known.zip", "data/known.zip"])
+def test_a_file_brought_by_hand_is_found_and_checked_once(server, tmp_path, data, place, monkeypatch):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert fetch_resource("known.zip", data / "coco") == path
+    monkeypatch.setattr(
+        "say_what_you_see.data.fetching.record.checksum_of", lambda *_: pytest.fail("it was checked before")
+    )
+    assert fetch_resource("known.zip", data / "coco") == path
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"?"])
+def test_a_wrong_file_brought_by_hand_is_named_and_stays(server, data, content):
+    path = data / "coco" / "known.zip"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(CourseError, match=r"known\.zip has"):
+        fetch_resource("known.zip", data / "coco")
+    assert path.read_bytes() == content and server.requests == []
+
+
+def test_a_file_that_was_replaced_is_checked_again(server, data):
+    path = fetch_resource("known.zip", data / "coco")
+    path.write_bytes(CONTENT[::-1])
+    with pytest.raises(CourseError, match="instead of"):
+        fetch_resource("known.zip", data / "coco")
+
+
+def test_offline_the_message_leads_to_a_file_that_is_then_found(server, data):
+    with running_server() as gone:
+        url = gone.url
+    table = tuple(dataclasses.replace(entry, url=f"{url}/{entry.name}") for entry in downloads.RESOURCES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downloads, "RESOURCES", table)
+        with pytest.raises(CourseError, match="offline") as caught:
+            fetch_resource("known.zip", data / "coco")
+        named = str(caught.value).split("put it at ")[1].split(": the same")[0]
+        Path(named).write_bytes(CONTENT)
+        assert fetch_resource("known.zip", data / "coco") == Path(named)
+
+
+def test_what_is_given_out_on_request_is_not_asked_of_a_server(server, data):
+    with pytest.raises(CourseError, match=r"on request only.*/page.*asked\.zip"):
+        fetch_resource("asked.zip", data / "asked")
+    assert server.requests == []
+
+
+# Without a checksum
+
+
+def test_the_first_copy_is_checked_pinned_and_said(server, data, capsys):
+    path = fetch_resource("embeds.pickle", data / "field")
+    text = capsys.readouterr().out
+    assert "Nobody has published a checksum of embeds.pickle" in text and "(3, 4), float32" in text
+    assert sha256_of(path) in text and RECORD in text
+    fetch_resource("embeds.pickle", data / "field")
+    assert capsys.readouterr().out == "", "said once"
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_another_copy_must_equal_the_pinned_one(server, data, by_hand, tmp_path, capsys):
+    path = fetch_resource("embeds.pickle", data / "field")
+    assert "Nobody has published" in capsys.readouterr().out
+    first = path.read_bytes()
+    save_pickle(ARRAY + 1, tmp_path / "other.pickle")
+    other = (tmp_path / "other.pickle").read_bytes()
+    path.unlink()
+    server.files["/embeds.pickle"] = other
+    if by_hand:
+        path.write_bytes(other)
+    with pytest.raises(CourseError, match="instead of sha256:" + hashlib.sha256(first).hexdigest()):
+        fetch_resource("embeds.pickle", data / "field")
+    path.unlink(missing_ok=True)
+    server.files["/embeds.pickle"] = first
+    if by_hand:
+        path.write_bytes(first)
+    assert fetch_resource("embeds.pickle", data / "field").read_bytes() == first
+    assert capsys.readouterr().out == "", "said once"
+
+
+@pytest.mark.parametrize("wrong", [
+    ARRAY[:2], ARRAY.astype("float64"), ARRAY.tolist(), np.full((3, 4), np.nan, "float32"), {"a": 1},
+], ids=["shape", "dtype", "list", "nan", "dictionary"])  # fmt: skip
+def test_a_download_that_holds_something_else_is_not_kept(server, data, wrong):
+    server.files["/embeds.pickle"] = pickle.dumps(wrong)
+    with pytest.raises(CourseError, match=r"embeds\.pickle holds .*removed"):
+        fetch_resource("embeds.pickle", data / "field")
+    assert not (data / "field" / "embeds.pickle").exists() and not (data / "field" / RECORD).exists()
+
+
+def test_a_pickle_that_would_run_a_program_does_not(server, data):
+    server.files["/embeds.pickle"] = b"cos\nsystem\n(S'touch " + str(data).encode() + b"/ran'\ntR."
+    with pytest.raises(CourseError, match="could run a program"):
+        fetch_resource("embeds.pickle", data / "field")
+    assert not (data / "ran").exists()
+
+
+def test_a_damaged_record_counts_as_none(server, data):
+    path = fetch_resource("embeds.pickle", data / "field")
+    for damaged in ("{", "[]", '{"embeds.pickle": 3}'):
+        path.with_name(RECORD).write_text(damaged)
+        assert fetch_resource("embeds.pickle", data / "field") == path
+        assert json.loads(path.with_name(RECORD).read_text())["embeds.pickle"]["bytes"] == path.stat().st_size
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_names_pictures_and_members_are_checked(tmp_path):
+    pattern = r"COCO_val2014_\d{12}\.jpg"
+    names = [f"COCO_val2014_{number:012}.jpg" for number in range(3)]
+    save_pickle(names, tmp_path / "names.pickle")
+    assert check_names(tmp_path / "names.pickle", 3, pattern) == "3 file names"
+    for wrong in (names[:2], [*names[:2], names[0]], [*names[:2], "../x.jpg"], tuple(names), [1, 2, 3]):
+        save_pickle(wrong, tmp_path / "wrong.pickle")
+        with pytest.raises(CourseError, match="names of 3 pictures"):
+            check_names(tmp_path / "wrong.pickle", 3, pattern)
+    path = write_zip(tmp_path / "sample.zip", {f"val2014/{name}": b"picture " * 9 for name in names})
+    assert check_pictures(path, pattern) == "a whole zip of 3 pictures"
+    assert "a whole zip" in check_members(path, [f"val2014/{names[0]}"])
+    with pytest.raises(CourseError, match="lacks captions.json"):
+        check_members(path, ["captions.json"])
+    path.write_bytes(path.read_bytes().replace(b"picture ", b"pictur? ", 1))
+    with pytest.raises(CourseError, match="damaged zip"):
+        check_pictures(path, pattern)
+    with pytest.raises(CourseError, match="0 pictures"):
+        check_pictures(write_zip(tmp_path / "other.zip", {"run.sh": b""}), pattern)
+
+
+# Mirrors
+
+
+@pytest.fixture
+def classroom(tmp_path):
+    """Python's own web server for a folder, as a teacher starts it."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "mirror").mkdir()
+    handler = partial(Handler, directory=str(tmp_path / "mirror"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield tmp_path / "mirror", f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_mirror_is_made_served_and_downloaded_from(server, classroom, data, monkeypatch, capsys):
+    folder, url = classroom
+    assert main(["mirror", str(folder)]) == 0
+    assert "COURSE_MIRROR=" in capsys.readouterr().out
+    places = ["coco/known.zip", "field/embeds.pickle", "w.h5"]
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums == {place: sha256_of(folder / place) for place in places}
+    server.requests.clear()
+    monkeypatch.setenv("COURSE_MIRROR", f"{url}/")
+    for name, place in zip(("known.zip", "embeds.pickle", "w.h5"), places, strict=True):
+        assert main(["resources", name]) == 0
+        assert (data / place).read_bytes() == (folder / place).read_bytes()
+    assert server.requests == [], "the publisher is left in peace"
+
+
+def test_a_mirror_takes_what_the_data_folder_has_and_keeps_what_it_has(server, data, tmp_path):
+    settings = read_settings({"COURSE_DATA": str(data)})
+    fetch_resource("known.zip", data / "coco")
+    server.requests.clear()
+    paths = make_mirror(tmp_path / "mirror", settings, ["coco"])
+    assert [path.read_bytes() for path in paths] == [CONTENT] and server.requests == []
+    (data / "coco" / "known.zip").unlink()
+    assert make_mirror(tmp_path / "mirror", settings, ["coco"]) == paths and server.requests == []
+    with pytest.raises(CourseError, match="called cocoa.*coco, field, weights"):
+        make_mirror(tmp_path / "mirror", settings, ["cocoa"])
+
+
+@pytest.mark.parametrize("wrong", ["missing", "other bytes"])
+def test_a_mirror_without_the_right_file_gives_way_to_the_publisher(server, classroom, data, monkeypatch, wrong):
+    folder, url = classroom
+    if wrong == "other bytes":
+        (folder / "coco").mkdir()
+        (folder / "coco" / "known.zip").write_bytes(CONTENT[::-1])
+    monkeypatch.setenv("COURSE_MIRROR", url)
+    assert fetch_resource("known.zip", data / "coco").read_bytes() == CONTENT
+    assert [path for path, *_ in server.requests] == ["/known.zip"]
+
+
+@pytest.mark.parametrize("wrong", ["/mnt/share", "192.168.1.5:8000", "http:///x"])
+def test_a_mirror_that_is_no_address_is_refused_at_once(wrong):
+    with pytest.raises(CourseError, match="COURSE_MIRROR"):
+        read_settings({"COURSE_MIRROR": wrong})
+
+
+def test_the_table_is_shown_and_unknown_files_are_named(server, capsys):
+    assert main(["resources", "--list"]) == 0
+    text = capsys.readouterr().out
+    assert "known.zip" in text and "on request" in text and "first copy pinned" in text
+    assert main(["resources", "known.zip", "unknown.zip"]) == 1
+    assert "unknown.zip" in capsys.readouterr().err and server.requests == []

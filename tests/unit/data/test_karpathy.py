@@ -1,0 +1,206 @@
+"""Karpathy's split: downloaded from a server on this machine, applied, trained with and scored on its test pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from caption_samples import write_tiny_encoder
+from PIL import Image
+from resource_samples import write_zip
+
+import say_what_you_see.core.files
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data import resources as downloads
+from say_what_you_see.data.coco_format import pictures_by_name, read_captions
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.data.karpathy import SPLIT_ZIP, read_split
+from say_what_you_see.evaluation.coco_results import read_coco_results
+
+NAMES = {"train": "train2014", "restval": "val2014", "val": "val2014", "test": "val2014"}
+COUNTS = {"train": 8, "restval": 4, "val": 3, "test": 4}
+
+
+def jpeg(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (number * 37 % 256, number * 91 % 256, 100)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def published(coco: bool = True) -> dict:
+    """A split in the form that Karpathy published, the sides mixed as there."""
+    images = []
+    for split, folder in NAMES.items():
+        for _ in range(COUNTS[split]):
+            number = len(images)
+            raw = [f"A {('red', 'green')[number % 2]} thing, number {n}. " for n in range(5)]
+            image = {"imgid": number, "split": split, "sentids": [], "sentences": [
+                {"raw": text, "tokens": text.lower().split(), "imgid": number, "sentid": 0} for text in raw
+            ]}  # fmt: skip
+            if coco:
+                image |= {"filepath": folder, "filename": f"COCO_{folder}_{number:012}.jpg", "cocoid": 900 + number}
+            else:
+                image |= {"filename": f"{number}_ab.jpg", "split": "train" if split == "restval" else split}
+            images.append(image)
+    return {"images": images[::-1], "dataset": "coco" if coco else "flickr8k"}
+
+
+def write_pictures(path: Path, images: list[dict], folder: str) -> Path:
+    return write_zip(path, {f"{folder}/{image['filename']}": jpeg(image["imgid"]) for image in images})
+
+
+@pytest.fixture
+def coco(publish):
+    """COCO, a few pictures large, on the server."""
+    folder, publish_files = publish
+    data = published()
+    for name in ("train2014", "val2014"):
+        images = [image for image in data["images"] if image["filepath"] == name]
+        write_pictures(folder / f"{name}.zip", images, name)
+    write_zip(folder / SPLIT_ZIP, {"dataset_coco.json": json.dumps(data)})
+    publish_files()
+    return folder
+
+
+@pytest.fixture
+def environ(tmp_path) -> dict[str, str]:
+    data, encoder = tmp_path / "data", write_tiny_encoder(tmp_path / "tiny.keras")
+    return {"DATASET": "coco", "COURSE_SPLIT": "karpathy", "COURSE_DATA": str(data), "ENCODER": str(encoder)}
+
+
+def test_restval_is_trained_with_and_each_side_has_its_pictures_and_captions(coco, environ):
+    settings = read_settings(environ)
+    files = get_dataset(settings)
+    assert settings.dataset_folder.name == "coco_karpathy"
+    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [12, 3, 4]
+    for path, member in files.sides:
+        captions = read_captions(files.captions_zip, member)
+        assert captions.keys() == pictures_by_name(path).keys()
+        assert all(len(group) == 5 and group[0].endswith("number 0.") for group in captions.values())
+    with zipfile.ZipFile(files.captions_zip) as archive:
+        images = json.loads(archive.read(files.scored[1]))["images"]
+    assert {image["id"] for image in images} == {915, 916, 917, 918}, "COCO's own numbers"
+    with zipfile.ZipFile(files.scored[0]) as archive:
+        assert archive.read("COCO_val2014_000000000015.jpg") == jpeg(15)
+
+
+def test_once_copied_nothing_else_is_needed(coco, environ):
+    settings = read_settings(environ)
+    files = get_dataset(settings)
+    for name in ("train2014.zip", "val2014.zip"):
+        (settings.data_folder / "coco" / name).unlink()
+    (settings.data_folder / SPLIT_ZIP).unlink()
+    before = files.scored[0].stat().st_mtime_ns
+    assert get_dataset(settings) == files and files.scored[0].stat().st_mtime_ns == before
+    files.scored[0].unlink()
+    get_dataset(settings)
+    assert files.scored[0].exists(), "what is missing is made again"
+
+
+def test_flickr8k_has_the_same_form_without_cocoid(publish, environ):
+    folder, publish_files = publish
+    data = published(coco=False)
+    write_pictures(folder / "Flickr8k_Dataset.zip", data["images"], "Flicker8k_Dataset")
+    write_zip(folder / SPLIT_ZIP, {"dataset_flickr8k.json": json.dumps(data)})
+    publish_files()
+    files = get_dataset(read_settings(environ | {"DATASET": "flickr8k"}))
+    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [12, 3, 4]
+    assert "Karpathy" in files.source and "research" in files.licence
+
+
+def test_flickr30k_needs_its_pictures_only(publish, environ):
+    folder, publish_files = publish
+    data = published(coco=False)
+    write_zip(folder / SPLIT_ZIP, {"nested/notes.txt": "", "dataset_flickr30k.json": json.dumps(data)})
+    publish_files()
+    settings = read_settings(environ | {"DATASET": "flickr30k"})
+    with pytest.raises(CourseError, match=r"on request only.*flickr30k-images\.zip into"):
+        get_dataset(settings)
+    pictures = settings.data_folder / "flickr30k" / "flickr30k-images.zip"
+    write_pictures(pictures, data["images"], "flickr30k-images")
+    assert len(pictures_by_name(get_dataset(settings).scored[0])) == 4
+
+
+def test_a_picture_that_the_zips_lack_is_named_and_nothing_is_written(coco, environ):
+    data = published()
+    for name, dropped in (("val2014", 15), ("train2014", 2)):
+        images = [i for i in data["images"] if i["filepath"] == name and i["imgid"] != dropped]
+        write_pictures(Path(environ["COURSE_DATA"]) / "coco" / f"{name}.zip", images, name)
+    sizes = {r.name: r for r in downloads.RESOURCES}
+    with pytest.MonkeyPatch.context() as patch:
+        table = tuple(dataclasses.replace(r, bytes=None, checksum=None) for r in sizes.values())
+        patch.setattr(downloads, "RESOURCES", table)
+        with pytest.raises(CourseError, match=r"2 \(COCO_train2014_0+2\.jpg, COCO_val2014_0+15\.jpg\)"):
+            get_dataset(read_settings(environ))
+    assert not list((Path(environ["COURSE_DATA"]) / "coco_karpathy").glob("*.zip"))
+
+
+def test_a_full_disk_is_noticed_before_anything_is_copied(coco, environ, monkeypatch):
+    get_dataset(read_settings(environ)).scored[0].unlink()
+    monkeypatch.setattr(say_what_you_see.core.files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(CourseError, match="more on the disk"):
+        get_dataset(read_settings(environ))
+
+
+@pytest.mark.parametrize("content", [
+    "[1]", "{", '{"images": [{"filename": "a.jpg"}]}', '{"images": []}',
+    '{"images": [{"filename": "a.jpg", "split": "dev", "imgid": 1, "sentences": []}]}',
+])  # fmt: skip
+def test_a_split_of_another_form_is_named(content, tmp_path):
+    path = write_zip(tmp_path / SPLIT_ZIP, {"dataset_coco.json": content})
+    with pytest.raises(CourseError, match=rf"(?s){SPLIT_ZIP}.*dataset_coco\.json|dataset_coco\.json in .*{SPLIT_ZIP}"):
+        read_split(path, "coco")
+
+
+def test_a_damaged_or_missing_split_is_named(coco, environ, tmp_path):
+    with pytest.raises(CourseError, match="no dataset_flickr8k.json"):
+        read_split(coco / SPLIT_ZIP, "flickr8k")
+    damaged = bytearray((coco / SPLIT_ZIP).read_bytes())
+    damaged[60:80] = bytes(20)
+    (tmp_path / SPLIT_ZIP).write_bytes(damaged)
+    with pytest.raises(CourseError, match="cannot be unpacked"):
+        read_split(tmp_path / SPLIT_ZIP, "coco")
+    (coco / SPLIT_ZIP).write_bytes(damaged)
+    with pytest.raises(CourseError, match=f"{SPLIT_ZIP}.* checksum"):
+        get_dataset(read_settings(environ))
+    (coco / SPLIT_ZIP).unlink()
+    (tmp_path / SPLIT_ZIP).unlink()
+    with pytest.raises(CourseError, match=f"{SPLIT_ZIP}.*404.*{environ['COURSE_DATA']}"):
+        get_dataset(read_settings(environ))
+
+
+def test_only_his_data_sets_have_his_split(tmp_path):
+    for dataset in ("scenes", str(tmp_path)):
+        with pytest.raises(CourseError, match="coco, flickr8k, flickr30k only"):
+            read_settings({"DATASET": dataset, "COURSE_SPLIT": "karpathy"})
+    with pytest.raises(CourseError, match="usual, karpathy"):
+        read_settings({"DATASET": "coco", "COURSE_SPLIT": "other"})
+    assert "split        karpathy" in read_settings({"DATASET": "coco", "COURSE_SPLIT": "karpathy"}).show()
+
+
+def test_a_small_run_samples_every_side(coco, environ, monkeypatch):
+    settings = read_settings(environ | {"COURSE_SIZE": "small"})
+    monkeypatch.setattr(type(settings), "sample_size", (5, 2))
+    files = get_dataset(settings)
+    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [5, 2, 2]
+    assert files.scored[0].parent == settings.dataset_folder
+
+
+def test_the_commands_train_on_one_side_and_score_the_other(coco, environ, tmp_path, monkeypatch, capsys):
+    for name, value in (environ | {"COURSE_SIZE": "small"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("COURSE_SPLIT")
+    for command in ("resources", "embed", "prepare", "train"):
+        assert main([command, "--split", "karpathy"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["evaluate", "--split", "karpathy", "--greedy", "--no-java"]) == 0
+    assert "4 test pictures" in capsys.readouterr().out
+    settings = read_settings(environ | {"COURSE_SIZE": "small"})
+    found = read_coco_results(settings.work_folder / "evaluation" / "results_decoder_greedy.json")
+    assert sorted(found) == [915, 916, 917, 918]

@@ -1,0 +1,248 @@
+"""The stream on Ray: the same as one machine alone, in order, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+if any(find_spec(name) is None for name in ("ray", "pandas", "pyarrow")):
+    pytest.skip("Ray is not installed (pip install -r requirements-ray.txt)", allow_module_level=True)
+if sys.platform != "linux":
+    pytest.skip("these tests look into /proc", allow_module_level=True)
+
+from cluster_samples import (
+    PATIENCE,
+    REPOSITORY,
+    jpegs,
+    listening_addresses,
+    processes_titled,
+    run_command,
+    two_nodes,
+    wait_until,
+    write_encoder,
+    write_folder,
+    write_parquet,
+    write_tar,
+    write_zip,
+)
+
+from say_what_you_see.core.files import read_pickle
+from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
+from say_what_you_see.vision.encoders import load_encoder_file
+from say_what_you_see.vision.extraction import apply_model
+
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+SLOW_SIDE = 96
+
+
+def embeddings(folder: Path) -> tuple[list[str], np.ndarray]:
+    shards = list(read_shards(folder))
+    return [name for names, _ in shards for name in names], np.concatenate([rows for _, rows in shards])
+
+
+def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
+    model, input_shape = load_encoder_file(encoder)
+    return apply_model(zip_fn, model, lambda images: np.array(images, dtype="float32"), input_shape)
+
+
+@pytest.mark.full
+def test_ray_on_this_machine_leaves_the_files_of_the_course(finished_course, tmp_path):
+    shutil.copytree(finished_course.environ["COURSE_DATA"], tmp_path / "data")
+    settings = finished_course.settings
+    work = tmp_path / "data" / settings.work_folder.relative_to(settings.data_folder)
+    for path in work.glob("*_img_*"):
+        path.unlink()
+    environ = {key: finished_course.environ[key] for key in finished_course.environ if key != "COURSE_DATA"}
+    done = subprocess.run(
+        [sys.executable, "-m", "say_what_you_see", "embed", "--engine", "ray"], cwd=REPOSITORY, capture_output=True, text=True,
+        env={**os.environ, **environ, "COURSE_DATA": str(tmp_path / "data")}, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == finished_course.outputs["embed"].splitlines()[-1]
+    assert "ray" not in done.stderr.lower(), "a learner should not have to read Ray's messages"
+    made = sorted(path.name for path in work.glob("*_img_*"))
+    assert made == sorted(path.name for path in settings.work_folder.glob("*_img_*"))
+    for split in ("train", "val"):
+        alone = np.load(settings.work_folder / f"{split}_img_embeds.npy")
+        np.testing.assert_allclose(np.load(work / f"{split}_img_embeds.npy"), alone, rtol=1e-5, atol=1e-5)
+        names = read_pickle(settings.work_folder / f"{split}_img_fns.pickle")
+        assert read_pickle(work / f"{split}_img_fns.pickle") == names
+        record = f"{split}_img_embeds.json"
+        assert json.loads((work / record).read_text()) == json.loads((settings.work_folder / record).read_text())
+
+
+def test_ray_on_this_machine_listens_for_nobody_else_and_leaves_nothing_behind(tmp_path):
+    program = (
+        "import sys; from say_what_you_see.distributed.engine import ClusterPlan, running_ray\n"
+        "with running_ray(ClusterPlan()) as ray:\n"
+        "    ray.get(ray.remote(lambda: 1).remote())\n"
+        "    print(ray._private.worker._global_node.get_session_dir_path(), flush=True)\n"
+        "    sys.stdin.readline()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        session = Path(process.stdout.readline().strip()).name
+        assert session.startswith("session_")
+        pids = [process.pid, *processes_titled(session), *processes_titled("ray::")]
+        assert len(pids) > 4
+        addresses = listening_addresses(pids)
+        assert addresses, "then this would prove nothing"
+        assert addresses <= LOOPBACK
+        process.kill()
+        process.wait()
+        assert not wait_for_end(session)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_end(session: str, patience: float = 60) -> list[int]:
+    """The processes of a Ray session that are still there when the time is up."""
+    import time
+
+    end = time.monotonic() + patience
+    while (left := processes_titled(session)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return left
+
+
+@pytest.fixture(scope="module")
+def cluster() -> str:
+    with two_nodes() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("encoders")
+    slow = write_encoder(folder / "slow.keras", filters=24, side=SLOW_SIDE)
+    return {"quick": write_encoder(folder / "quick.keras"), "slow": slow}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, encoders) -> tuple[Path, np.ndarray, list[str]]:
+    """So many pictures that a run can be killed in its middle, and what one machine makes of them."""
+    zip_fn = write_zip(tmp_path_factory.mktemp("many") / "many.zip", jpegs(1200))
+    return (zip_fn, *by_one_machine(zip_fn, encoders["slow"]))
+
+
+def command(cluster: str, many: tuple, encoders: dict[str, Path], output: Path) -> list[object]:
+    return [
+        "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["slow"], "--input", many[0],
+        "--output", output, "--shard-size", 50, "--batch-size", 10, "--workers", 2,
+    ]  # fmt: skip
+
+
+def check_same(output: Path, many: tuple) -> None:
+    names, rows = embeddings(output)
+    assert names == many[2]
+    np.testing.assert_allclose(rows, many[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.full
+def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster, encoders, tmp_path):
+    pictures = jpegs(60)
+    paths = [
+        write_zip(tmp_path / "a.zip", pictures), write_tar(tmp_path / "a.tar", pictures),
+        write_parquet(tmp_path / "a.parquet", pictures), write_folder(tmp_path / "folder", pictures),
+    ]  # fmt: skip
+    alone, names = by_one_machine(paths[0], encoders["quick"])
+    run = run_command(
+        tmp_path / "data", "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["quick"],
+        "--input", *paths, "--output", tmp_path / "out", "--format", "parquet", "--shard-size", 25,
+    )  # fmt: skip
+    assert run.returncode == 0, run.err
+    assert "Skipped 8 of 240 pictures." in run.out and "p00013.jpg: the file is truncated" in run.out
+    found_names, rows = embeddings(tmp_path / "out")
+    assert found_names == names * 4
+    np.testing.assert_allclose(rows, np.concatenate([alone] * 4), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.full
+def test_a_killed_worker_loses_nothing(cluster, encoders, many, tmp_path):
+    output = tmp_path / "out"
+    process = run_command(tmp_path / "data", *command(cluster, many, encoders, output), wait=False)
+    wait_until(lambda: len(list(output.glob("*.npy"))) >= 2, process)
+    killed = processes_titled("ray::MapWorker")[:1] + processes_titled("ray::MapBatches")[:1]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    assert killed
+    assert not (output / MANIFEST_FILE).exists(), "killed too late to prove anything"
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    check_same(output, many)
+
+
+@pytest.mark.full
+def test_a_killed_driver_loses_nothing_and_whole_shards_are_not_made_again(cluster, encoders, many, tmp_path):
+    output = tmp_path / "out"
+    process = run_command(tmp_path / "data", *command(cluster, many, encoders, output), wait=False)
+    wait_until(lambda: len(list(output.glob("*.json"))) >= 3, process)
+    process.kill()
+    process.communicate()
+    whole = {path: path.with_suffix(".npy").stat().st_mtime_ns for path in sorted(output.glob("*.json"))}
+    assert 3 <= len(whole) < 24, "killed too late to prove anything"
+    again = run_command(tmp_path / "data", *command(cluster, many, encoders, output))
+    assert again.returncode == 0, again.err
+    check_same(output, many)
+    assert {path: path.with_suffix(".npy").stat().st_mtime_ns for path in whole} == whole
+    assert not list(output.glob(".part-*")), "what the killed run left behind is still there"
+
+
+@pytest.mark.full
+def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_path):
+    data = finished_course.environ["COURSE_DATA"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in finished_course.environ.items():
+            patch.setenv(name, value)
+        pictures = write_folder(tmp_path / "pictures", jpegs(20))
+        output = tmp_path / "out"
+        options = ["--engine", "ray", "--address", cluster, "--output", output, "--beam", 2]
+        run = run_command(data, "caption", pictures, *options)
+        alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
+    assert run.returncode == 0, run.err
+    assert "Skipped 2 of 20 pictures." in run.out
+    found = [caption for _, captions in read_shards(output) for caption in captions]
+    expected = [each["captions"] for each in json.loads(alone.out)["pictures"] if "captions" in each]
+    assert len(found) == 18
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [each["caption"] for each in ours] == [each["caption"] for each in theirs]
+        probabilities = [each["probability"] for each in theirs]
+        assert [each["probability"] for each in ours] == pytest.approx(probabilities, rel=1e-3)
+
+
+def test_an_address_where_nobody_answers_is_explained(tmp_path, encoders):
+    pictures = write_folder(tmp_path / "pictures", jpegs(20))
+    run = run_command(
+        tmp_path / "data", "embed", "--engine", "ray", "--address", "127.0.0.1:9", "--encoder", encoders["quick"],
+        "--input", pictures, "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "No Ray cluster answers at '127.0.0.1:9'" in run.err
+
+
+@pytest.mark.full
+def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path, monkeypatch):
+    pytest.importorskip("psutil")
+    from benchmarks import ray_memory
+
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    ray_memory.write_encoder(tmp_path / "tiny.keras", 512)
+    most = []
+    for count in (1000, 10_000):
+        ray_memory.draw_shards(tmp_path / str(count), count)
+        result = ray_memory.measure(tmp_path / str(count), tmp_path / "tiny.keras", tmp_path / f"out_{count}", 256)
+        assert result["pictures"] == count
+        most.append(max(sum(sample[1:]) for sample in result["samples"]))
+    assert most[1] < 1.25 * most[0], f"{most[0] / 1e6:.0f} MB became {most[1] / 1e6:.0f} MB"

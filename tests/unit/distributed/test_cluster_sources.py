@@ -1,0 +1,157 @@
+"""Parts of folders, zips, tars and Parquet files: all pictures, once, in order, from any point on."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="reading these sources takes requirements-ray.txt")
+
+from cluster_samples import jpegs, write_folder, write_parquet, write_tar, write_zip
+
+import say_what_you_see.distributed.sources as sources
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.distributed.sources import find_sources, pictures_of
+
+PICTURES = jpegs(45)
+WRITERS = {"zip": write_zip, "tar": write_tar, "folder": write_folder, "parquet": write_parquet}
+
+
+@pytest.fixture(params=WRITERS)
+def source(request, tmp_path) -> Path:
+    name = "pictures" if request.param == "folder" else f"pictures.{request.param}"
+    return WRITERS[request.param](tmp_path / name, PICTURES)
+
+
+def read_all(inputs: list[Path | str], part_size: int = 8, **options) -> list[tuple[str, bytes]]:
+    parts = find_sources([str(each) for each in inputs], part_size, **options).parts
+    assert [part.index for part in parts] == list(range(len(parts)))
+    return [(name, read()) for part in parts for name, read in pictures_of(pickle.loads(pickle.dumps(part)))]
+
+
+def test_every_picture_comes_once_and_in_order(source, monkeypatch):
+    monkeypatch.setattr(sources, "TAR_BYTES", 20_000)  # so that the tar is read by several tasks
+    parts = find_sources([str(source)], 8).parts
+    assert len(parts) > 3
+    assert all(part.pictures is None or 0 < part.pictures <= 8 for part in parts)
+    assert read_all([source]) == PICTURES
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 8])
+def test_a_part_is_read_from_where_it_was_left(source, first):
+    part = find_sources([str(source)], 8).parts[0]
+    whole = [name for name, _ in pictures_of(part)]
+    assert [name for name, _ in pictures_of(replace(part, first=first))] == whole[first:]
+
+
+def test_addresses_are_read_as_paths_are(source):
+    assert read_all([source.as_uri()]) == PICTURES
+
+
+def test_sources_are_read_in_the_order_in_which_they_are_given(tmp_path):
+    paths = [write_zip(tmp_path / "b.zip", PICTURES[:3]), write_tar(tmp_path / "a.tar", PICTURES[3:9])]
+    assert read_all(paths) == PICTURES[:9]
+
+
+def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp_path):
+    folder = tmp_path / "all"
+    write_folder(folder / "sub", PICTURES[6:8])
+    for name, pictures in (("shard10.tar", PICTURES[3:6]), ("shard9.tar", PICTURES[:3])):
+        write_tar(folder / name, pictures)
+    write_folder(folder / ".hidden", PICTURES[:1])
+    assert read_all([folder]) == [*PICTURES[:6], *((f"sub/{name}", data) for name, data in PICTURES[6:8])]
+
+
+def test_a_single_picture_is_a_source(tmp_path):
+    write_folder(tmp_path / "some", PICTURES[:2])
+    assert read_all([tmp_path / "some" / PICTURES[1][0]]) == PICTURES[1:2]
+
+
+def test_pictures_as_hugging_face_writes_them(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = [{"bytes": data, "path": name} for name, data in PICTURES[:3]]
+    parquet.write_table(pa.table({"image": rows, "label": [1, 2, 3]}), tmp_path / "a.parquet")
+    assert read_all([tmp_path / "a.parquet"]) == PICTURES[:3]
+
+
+def test_columns_can_be_named(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names, data = zip(*PICTURES[:3], strict=True)
+    columns = {"thumb": [b"x"] * 3, "big": data, "name": ["a", "b", "c"], "code": names}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert read_all([tmp_path / "a.parquet"], columns=("big", "code")) == PICTURES[:3]
+    with pytest.raises(CourseError, match="columns thumb, big, name, code, of which thumb, big hold bytes"):
+        find_sources([str(tmp_path / "a.parquet")], 8, columns=("name", ""))
+
+
+@pytest.mark.parametrize("cut", ["in a picture", "in a header"])
+def test_a_tar_that_is_cut_off_or_damaged_says_so_in_place_of_the_next_picture(tmp_path, cut):
+    path = write_tar(tmp_path / "a.tar", PICTURES[:5])
+    data = bytearray(path.read_bytes())
+    header = data.index(PICTURES[3][0].encode())
+    if cut == "in a picture":
+        del data[header + 700 :]
+    else:
+        data[header : header + 400] = b"\xff" * 400
+    path.write_bytes(data)
+    [part] = find_sources([str(path)], 8).parts
+    found = list(pictures_of(part))
+    assert [name for name, _ in found] == [name for name, _ in PICTURES[:3]] + ["a.tar"]
+    with pytest.raises(CourseError, match="damaged"):
+        found[-1][1]()
+
+
+def test_a_picture_that_vanished_is_an_error_of_that_picture(tmp_path):
+    folder = write_folder(tmp_path / "some", PICTURES[:3])
+    [part] = find_sources([str(folder)], 8).parts
+    (folder / PICTURES[1][0]).unlink()
+    found = list(pictures_of(part))
+    assert found[2][1]() == PICTURES[2][1]
+    with pytest.raises(CourseError, match="not there any more"):
+        found[1][1]()
+
+
+def test_a_source_that_a_node_does_not_see_is_an_error_of_the_run(source):
+    part = find_sources([str(source)], 8).parts[0]
+    source.rename(source.with_name("elsewhere"))
+    with pytest.raises(CourseError, match="All machines of the cluster have to see the pictures"):
+        list(pictures_of(part))
+
+
+def test_what_changed_shows_in_the_facts(source):
+    facts = find_sources([str(source)], 8).facts
+    assert find_sources([str(source)], 8).facts == facts
+    if source.is_dir():
+        (source / PICTURES[0][0]).unlink()
+    else:
+        WRITERS[source.suffix.lstrip(".")](source, PICTURES[1:])
+    assert find_sources([str(source)], 8).facts != facts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tar.gz", b"", "packed tar"),
+        ("a.txt", b"", "neither a folder nor"),
+        ("a.zip", b"no zip", "no zip file"),
+        ("a.parquet", b"no parquet", "no whole Parquet file"),
+        ("missing.zip", None, "nothing at"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CourseError, match=message):
+        find_sources([str(tmp_path / name)], 8)
+
+
+def test_a_folder_without_pictures_is_explained(tmp_path):
+    with pytest.raises(CourseError, match="no pictures in"):
+        find_sources([str(tmp_path)], 8)

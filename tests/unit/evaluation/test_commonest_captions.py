@@ -1,0 +1,100 @@
+"""The giraffe next to a tree: counting how often one caption is given, to the model and to people alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scene_samples import scenes_of, truth_of
+
+import say_what_you_see.evaluation.commonest_captions
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.scene import KINDS
+from say_what_you_see.evaluation.commonest_captions import (
+    ADJECTIVES,
+    commonest,
+    commonest_captions,
+    commonest_captions_table,
+    mean_shares,
+    pattern,
+    pictures_by_kind,
+    pictures_by_word,
+    plot_commonest_captions,
+)
+
+
+def test_the_commonest_caption_and_its_share():
+    assert commonest(["b", "a", "b", "c"]) == ("b", 0.5)
+    assert commonest(["b", "a"]) == ("a", 0.5)
+
+
+def test_colours_sizes_and_articles_can_be_left_out():
+    assert pattern("An orange cat, a BIG red Ball.", ADJECTIVES) == "a cat a ball"
+    assert pattern("An orange cat.", frozenset()) == "an orange cat"
+
+
+def test_a_model_that_repeats_itself_stands_out():
+    sentences = ["a giraffe next to a tree"] * 8 + ["a giraffe"] * 2 + ["a car"] * 5
+    references = [[f"giraffe number {i}", f"animal {i}"] for i in range(10)] + [["a car", "a car"]] * 5
+    giraffes, cars, nothing = commonest_captions(
+        sentences, references, {"giraffe": range(10), "car": range(10, 15), "all": range(15), "none": []}
+    )
+    assert (giraffes.kind, giraffes.pictures, giraffes.caption) == ("giraffe", 10, "a giraffe next to a tree")
+    assert giraffes.share == 0.8 and giraffes.people_share == pytest.approx(0.1)
+    assert cars.share == cars.people_share == 1
+    assert nothing.kind == "all" and nothing.share == pytest.approx(8 / 15)
+
+
+def test_people_have_one_caption_a_picture_like_the_model():
+    people = [["a", "b", "c", "d", "e"]] * 40
+    found = commonest_captions(["x"] * 40, people, {"all": range(40)})[0]
+    rng = np.random.default_rng(1)
+    expected = np.mean([np.bincount(rng.integers(5, size=40)).max() / 40 for _ in range(2000)])
+    assert found.people_share == pytest.approx(expected, abs=0.01)
+    assert found.people_share > 0.25  # the share in the pool of all captions would be 0.2
+
+
+def test_a_model_that_says_what_a_person_said_has_the_persons_share():
+    truths = [truth_of(scene) for scene in scenes_of("val", 60)]
+    references = [describe_scene(scene) for scene in scenes_of("val", 60)]
+    found = commonest_captions([group[0] for group in references], references, pictures_by_kind(truths), ADJECTIVES)
+    model, people = mean_shares(found)
+    assert model == pytest.approx(people, abs=0.1)
+
+
+def test_scenes_are_grouped_by_what_is_in_them():
+    scenes = scenes_of("val", 30)
+    groups = pictures_by_kind([truth_of(scene) for scene in scenes])
+    assert tuple(groups) == KINDS
+    for kind, pictures in groups.items():
+        assert pictures == [i for i, scene in enumerate(scenes) if kind in {thing.kind for thing in scene.things}]
+
+
+def test_photographs_are_grouped_by_what_most_people_say():
+    references = [["A dog", "the dog runs", "a pet"], ["a dog", "a cat", "A cat"], ["dog dog", "x", "y"]]
+    assert pictures_by_word(references, ["dog", "cat", "tree"]) == {"dog": [0], "cat": [1], "tree": []}
+
+
+def test_the_table_sorts_and_ends_with_the_mean():
+    references = [["a", "b"]] * 4
+    found = commonest_captions(["x", "y", "z", "z"], references, {"one": [0, 1], "two": [2, 3]})
+    lines = commonest_captions_table(found).splitlines()
+    assert [line.split()[0] for line in lines] == ["kind", "two", "one", "mean"]
+    assert lines[1].endswith("z") and "100 %" in lines[1] and "75.0 %" in lines[3]
+    assert commonest_captions_table([]).count("\n") == 0
+
+
+def test_the_plot_has_a_bar_for_model_and_people_of_each_kind(monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        say_what_you_see.evaluation.commonest_captions, "show_figure", lambda figure, alt: figures.append((figure, alt))
+    )
+    found = commonest_captions(["x", "y", "z", "z"], [["a", "b"]] * 4, {"one": [0, 1], "two": [2, 3]})
+    plot_commonest_captions(found, "as words")
+    axis = figures[0][0].axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["two", "one"]
+    assert [bar.get_width() for bar in axis.patches][:2] == [1.0, 0.5] and len(axis.patches) == 4
+    assert figures[0][1] == "as words"
+
+
+def test_without_pictures_there_is_no_mean():
+    assert np.isnan(mean_shares([])).all()

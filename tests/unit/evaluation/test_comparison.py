@@ -1,0 +1,145 @@
+"""The comparison: losses that count every real word, scores, speed, and a table that says what it compares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from caption_samples import CAPTIONS, FEATURES, VOCAB, opinionated_decoder, toy_examples
+
+import say_what_you_see.evaluation.comparison
+from say_what_you_see.core.backend import keras
+from say_what_you_see.evaluation.comparison import (
+    ModelReport,
+    captions_per_second,
+    comparison_table,
+    loss_per_real_word,
+    measure_model,
+    training_seconds,
+)
+from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
+from say_what_you_see.language.captions import PAD, UNK, caption_tokens_to_indices, generate_vocabulary, pack_captions
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.show_and_tell import build_show_and_tell
+from say_what_you_see.training.loop import Examples
+
+RED_BALL = SceneTruth({"ball": "red"}, {"ball": "small"}, frozenset(), frozenset({"ball"}))
+
+
+@pytest.fixture(scope="module")
+def val() -> Examples:
+    return toy_examples(30, seed=5)
+
+
+def loss_by_hand(model: keras.Model, examples: Examples, pad_idx: int) -> float:
+    surprises = []
+    for caption, picture in zip(examples.captions.matrix, examples.captions.picture_of_caption(), strict=True):
+        words = caption[caption != pad_idx].astype(np.int32)
+        logits = model.predict_on_batch([examples.image_embeds[picture : picture + 1], words[None, :-1]])[0]
+        logits = logits.astype(np.float64)
+        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        surprises += [-log_probs[i, word] for i, word in enumerate(words[1:])]
+    return float(np.mean(surprises))
+
+
+@pytest.mark.parametrize("build", [opinionated_decoder, lambda: build_show_and_tell(len(VOCAB), FEATURES, 8, 8)])
+def test_the_loss_is_the_mean_over_all_real_words(val, build):
+    model = build()
+    assert loss_per_real_word(model, val, VOCAB[PAD]) == pytest.approx(loss_by_hand(model, val, VOCAB[PAD]), rel=1e-4)
+
+
+def test_no_caption_is_cut():
+    vocab = generate_vocabulary(CAPTIONS, 1)
+    long = " ".join(["a red ball"] * 12)
+    captions = pack_captions(caption_tokens_to_indices([[long], ["a kite"]], vocab), vocab[PAD])
+    examples = Examples(np.ones((2, FEATURES), dtype=np.float32), captions)
+    report = measure_model("x", opinionated_decoder(), examples, examples.image_embeds, vocab, None, 1.0)
+    assert report.words == 36 + 1 + 2 + 1 and report.captions == 2
+    assert report.val_loss == pytest.approx(loss_by_hand(opinionated_decoder(), examples, vocab[PAD]), rel=1e-4)
+    assert report.loss_per_caption == pytest.approx(report.val_loss * 40 / 2)
+
+
+def test_measuring_leaves_the_model_as_it_is(val):
+    model = opinionated_decoder()
+    model.compile("sgd", "mse")
+    optimizer, weights = model.optimizer, model.get_weights()
+    loss_per_real_word(model, val, VOCAB[PAD])
+    assert model.optimizer is optimizer
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
+
+
+def test_words_that_a_vocabulary_lacks_are_counted(val):
+    small = generate_vocabulary([["a red ball there is"]], 1)
+    kites = pack_captions(caption_tokens_to_indices([["a red kite"], ["a ball"]], small), small[PAD])
+    examples = Examples(np.ones((2, FEATURES), dtype=np.float32), kites)
+    model = build_show_and_tell(len(small), FEATURES, 8, 8)
+    report = measure_model("x", model, examples, examples.image_embeds, small, None, None)
+    assert (report.words, report.unknown, report.captions) == (7, 1, 2)
+    assert report.scores is None and report.training_seconds is None
+    assert report.parameters == model.count_params()
+    assert (kites.matrix == small[UNK]).sum() == 1
+
+
+def test_scores_are_those_of_the_greedy_captions(val):
+    model = opinionated_decoder()
+    features = val.image_embeds[:4]
+    truths = [RED_BALL] * 4
+    report = measure_model("x", model, val, features, VOCAB, truths, 2.0)
+    sentences = say_what_you_see.evaluation.comparison.generate_sentences(next_word_model(model), features, VOCAB)
+    assert repr(report.scores) == repr(score_captions(sentences, truths))
+
+
+def test_speed_is_the_median_of_several_times_without_the_first(monkeypatch):
+    durations = iter([100.0, 2.0, 1.0, 50.0, 4.0, 3.0])
+    monkeypatch.setattr(say_what_you_see.evaluation.comparison, "TIMES", 5)
+    clock, batches = [0.0], []
+    monkeypatch.setattr(say_what_you_see.evaluation.comparison.time, "perf_counter", lambda: clock[0])
+
+    def generate(model, batch, vocab, how, batch_size):
+        batches.append((batch.shape, batch_size))
+        clock[0] += next(durations)
+
+    monkeypatch.setattr(say_what_you_see.evaluation.comparison, "generate", generate)
+    features = np.arange(6).reshape(3, 2)
+    assert captions_per_second(None, features, VOCAB, pictures=8) == pytest.approx(8 / 3)
+    assert batches == [((8, 2), 8)] * 6
+
+
+def test_training_seconds_add_up():
+    assert training_seconds([{"seconds": 1.5}, {"seconds": 2.0}]) == 3.5
+    assert training_seconds([]) is None
+
+
+def row_of(table: str, label: str) -> list[str]:
+    return next(line for line in table.splitlines() if line.startswith(label))[34:].split()
+
+
+def test_the_table_has_a_column_for_each_model():
+    scores = score_captions(["a red ball"], [RED_BALL])
+    reports = [
+        ModelReport("one", 0.51234, scores, 1234567, 61.4, 1999.6, 40, 0, 10),
+        ModelReport("two", 0.6, scores, 99, None, 5.0, 40, 0, 10),
+    ]
+    table = comparison_table(reports)
+    assert table.splitlines()[0].split() == ["one", "two"]
+    assert row_of(table, "loss, nats a word") == ["0.512", "0.600"]
+    assert row_of(table, "loss, nats a caption") == ["2.05", "2.40"]
+    assert row_of(table, "parameters") == ["1,234,567", "99"]
+    assert row_of(table, "seconds to train") == ["61", "not", "known"]
+    assert row_of(table, "captions a second") == ["2,000", "5"]
+    assert row_of(table, "colours joined to the right thing")[0] == "100.0%"
+    assert len({len(line) for line in table.splitlines()}) == 1
+    assert "differently" not in table and "UNK to a model" not in table
+
+
+def test_the_table_says_when_words_or_vocabularies_differ():
+    plain = {"scores": None, "parameters": 1, "training_seconds": 1.0, "captions_per_second": 1.0, "captions": 5}
+    one, more = ModelReport("one", 1.0, words=40, **plain), ModelReport("two", 1.0, words=45, unknown=3, **plain)
+    assert "differently" in comparison_table([one, more]) and "UNK to a model" in comparison_table([one, more])
+    assert "colours" not in comparison_table([one, more])
+    assert "differently" not in comparison_table([one, one])
+
+
+def test_a_model_without_scores_stands_beside_one_with():
+    scores = score_captions(["a red ball"], [RED_BALL])
+    table = comparison_table([ModelReport("one", 1, scores, 1, 1, 1), ModelReport("two", 1, None, 1, 1, 1)])
+    assert row_of(table, "things named that are there")[-1] == "none"

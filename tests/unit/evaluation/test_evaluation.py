@@ -1,0 +1,271 @@
+"""Trained models are found with their features, caption the validation pictures in every way, and are measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from caption_samples import VOCAB, opinionated_decoder, toy_examples
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.course.attention import attention_folder, attention_model_folder, grid_path
+from say_what_you_see.course.show_and_tell import show_and_tell_model_folder
+from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate_sentences
+from say_what_you_see.evaluation import evaluate as evaluation
+from say_what_you_see.evaluation.coco_results import read_coco_results
+from say_what_you_see.evaluation.evaluate import (
+    TrainedModel,
+    ValidationPictures,
+    compare_with_people,
+    control_model,
+    evaluate_captions,
+    evaluate_ways,
+    evaluations_as_json,
+    leave_one_out,
+    next_word_scores,
+    people_diversity,
+    results_path,
+    save_evaluations,
+    teacher_forced_captions,
+    trained_models,
+    validation_pictures,
+    ways_table,
+)
+from say_what_you_see.evaluation.metrics import METRICS
+from say_what_you_see.evaluation.tokenizer import tokenize_all
+from say_what_you_see.language.captions import START, caption_tokens_to_indices, invert_vocabulary
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.attention import build_visual_attention
+from say_what_you_see.models.show_and_tell import build_show_and_tell
+from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
+
+WAYS = {"greedy": Greedy(6), "beam, k = 1": BeamSearch(1, max_len=6), "sampling": Sampling(1.0, max_len=6)}
+
+
+@pytest.fixture(scope="module")
+def course(finished_course):
+    """Settings, models and pictures of the small course."""
+    settings = finished_course.settings
+    models = trained_models(settings)
+    return SimpleNamespace(settings=settings, models=models, pictures=validation_pictures(settings, models))
+
+
+@pytest.fixture
+def copied(finished_course, tmp_path):
+    """Settings of a copy of the small course, to change."""
+    settings = finished_course.settings
+    shutil.copytree(settings.data_folder, tmp_path / "data")
+    return replace(settings, data_folder=tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """A decoder with large random weights, and pictures whose captions are known."""
+    examples, decoder = toy_examples(12), opinionated_decoder(1)
+    words = invert_vocabulary(VOCAB)
+    groups = [
+        [" ".join(words[i] for i in row if words[i][0] != "#") for row in examples.captions.matrix[first:last]]
+        for first, last in zip(examples.captions.first, examples.captions.first[1:], strict=False)
+    ]
+    fns = [f"{number}.jpg" for number in range(12)]
+    model = CaptionModel(decoder, VOCAB, {}, {})
+    trained = TrainedModel("decoder", model, next_word_model(decoder), examples.image_embeds, fns)
+    return SimpleNamespace(model=trained, pictures=ValidationPictures(fns, list(range(1, 13)), groups))
+
+
+def test_a_course_without_the_advanced_notebooks_has_one_model(course):
+    [model] = course.models
+    assert model.name == "decoder" and model.fns[:2] == course.pictures.fns[:2]
+    assert len(course.pictures) == 24 and model.features_of(course.pictures).shape == (24, 8)
+
+
+def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copied):
+    [decoder] = trained_models(copied)
+    vocab, encoder = decoder.caption_model.vocab, decoder.caption_model.encoder
+    tell = build_show_and_tell(len(vocab), 8, 6, 6)
+    save_caption_model(CaptionModel(tell, vocab, {**encoder, "features": "mean"}), show_and_tell_model_folder(copied))
+    attend = build_visual_attention(len(vocab), 4, 8, 6, 6, 6)
+    save_caption_model(CaptionModel(attend, vocab, {**encoder, "features": "grid"}), attention_model_folder(copied))
+    backwards = decoder.fns[::-1]
+    np.save(grid_path(copied, "val"), np.arange(24 * 4 * 8, dtype=np.float16).reshape(24, 4, 8))
+    write_json({"file_names": backwards[:20]}, grid_path(copied, "val").with_suffix(".json"))
+    write_json(encoder, attention_folder(copied) / "encoder.json")
+    models = trained_models(copied)
+    assert [model.name for model in models] == ["decoder", "show_and_tell", "visual_attention"]
+    pictures = validation_pictures(copied, models)
+    assert set(pictures.fns) == set(backwards[:20]), "those of which every model has features"
+    assert np.array_equal(
+        models[2].features_of(pictures), models[2].features[[backwards.index(f) for f in pictures.fns]]
+    )
+    found = evaluate_ways(models, pictures, {"greedy": Greedy(4)}, java=False)
+    assert [one.model for one in found] == [model.name for model in models]
+
+
+def test_without_a_training_it_says_how_to_train(copied):
+    (copied.model_folder / "model.json").unlink()
+    with pytest.raises(CourseError, match="say-what-you-see train"):
+        trained_models(copied)
+
+
+def test_features_by_another_encoder_are_refused(copied):
+    facts = read_json(copied.work_folder / "encoder.json")
+    write_json({**facts, "weights_checksum": "0" * 64}, copied.work_folder / "encoder.json")
+    with pytest.raises(CourseError, match="Train the model again"):
+        trained_models(copied)
+
+
+def test_the_control_of_notebook_04_is_found_or_asked_for(copied):
+    [decoder] = trained_models(copied)
+    with pytest.raises(CourseError, match="04_train_decoder"):
+        control_model(copied, decoder)
+    shutil.copytree(copied.work_folder / "checkpoints", copied.work_folder / "checkpoints_control")
+    control, pictures = control_model(copied, decoder), validation_pictures(copied, [decoder])
+    assert control.name == "control" and control.fns == decoder.fns
+    scores = next_word_scores(control, pictures)
+    assert scores == pytest.approx(next_word_scores(decoder, pictures), rel=1e-4), "here the two share a checkpoint"
+
+
+def test_pictures_come_with_what_is_known_of_them(course):
+    files = evaluation.get_dataset(course.settings)
+    with zipfile.ZipFile(files.captions_zip) as archive:
+        data = json.loads(archive.read(files.val_json))
+    ids = {image["file_name"]: image["id"] for image in data["images"]}
+    assert course.pictures.image_ids == [ids[fn] for fn in course.pictures.fns]
+    for group, truth in zip(course.pictures.references, course.pictures.truths, strict=True):
+        scores = evaluation.score_captions(group, [truth] * len(group))
+        assert scores["things named that are there"].value == 1
+
+
+def test_of_many_pictures_a_sample_is_taken(course):
+    some = validation_pictures(course.settings, course.models, most=5)
+    places = [course.pictures.fns.index(fn) for fn in some.fns]
+    assert len(set(places)) == 5 and places == sorted(places)
+    assert some == validation_pictures(course.settings, course.models, most=5)
+    assert some.references == [course.pictures.references[place] for place in places]
+
+
+def test_ids_that_are_no_whole_numbers_are_replaced(tmp_path):
+    files = SimpleNamespace(captions_zip=tmp_path / "captions.zip", scored=(None, "val.json"))
+    images = [{"id": "x", "file_name": "a.jpg"}, {"id": "y", "file_name": "b.jpg"}]
+    with zipfile.ZipFile(files.captions_zip, "w") as archive:
+        archive.writestr("val.json", json.dumps({"images": images}))
+    assert evaluation._image_ids(files) == {"a.jpg": 1, "b.jpg": 2}
+
+
+def test_every_way_is_measured_and_equal_captions_once(toy, monkeypatch):
+    measured = []
+    monkeypatch.setattr(evaluation, "evaluate_captions", lambda *args: measured.append(1) or evaluate_captions(*args))
+    greedy, beam, sampled = evaluate_ways([toy.model], toy.pictures, WAYS, java=False, seed=3)
+    assert greedy.captions == beam.captions != sampled.captions and len(measured) == 2
+    assert (greedy.way, beam.way, sampled.way) == tuple(WAYS) and greedy.metrics == beam.metrics
+    assert greedy.captions == generate_sentences(toy.model.writer, toy.model.features, VOCAB, Greedy(6))
+    again = evaluate_ways([toy.model], toy.pictures, {"sampling": WAYS["sampling"]}, java=False, seed=3)
+    assert again[0].captions == sampled.captions
+    assert greedy.exact is None and greedy.hallucinations is None
+
+
+def test_next_word_scores_are_means_over_all_real_words(toy):
+    scores = next_word_scores(toy.model, toy.pictures)
+    features, losses, right = toy.model.features_of(toy.pictures), [], []
+    for feature, group in zip(features, toy.pictures.references, strict=True):
+        for caption in caption_tokens_to_indices([group], VOCAB)[0]:
+            logits = toy.model.caption_model.decoder.predict_on_batch([feature[None], np.array([caption[:-1]])])[0]
+            logits = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+            losses += [-line[word] for line, word in zip(logits, caption[1:], strict=True)]
+            right += (logits.argmax(axis=-1) == caption[1:]).tolist()
+    assert scores["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert scores["accuracy"] == pytest.approx(np.mean(right))
+    assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
+
+
+def test_a_teacher_forced_model_reads_the_true_words(toy):
+    captions, words = [group[0] for group in toy.pictures.references], invert_vocabulary(VOCAB)
+    decoder, features = toy.model.caption_model.decoder, toy.model.features
+    said = teacher_forced_captions(decoder, features, captions, VOCAB)
+    for caption, sentence, feature in zip(captions, said, features, strict=True):
+        read, predicted = [VOCAB[START]], []
+        for word in caption.split():
+            logits = decoder.predict_on_batch([feature[None], np.array([read])])
+            predicted.append(words[int(logits[0, -1].argmax())])
+            read.append(VOCAB[word])
+        assert sentence == " ".join(word for word in predicted if word[0] != "#")
+    assert any(sentence != caption for caption, sentence in zip(captions, said, strict=True))
+
+
+def test_each_picture_loses_one_reference():
+    groups = [["a", "b", "c"], ["d", "e"], ["f", "g", "h"]] * 20
+    fewer = leave_one_out(groups)
+    assert [len(group) for group in fewer] == [2, 1, 2] * 20
+    assert all(set(few) < set(group) for few, group in zip(fewer, groups, strict=True))
+    assert len({tuple(few) for few in fewer if few[0] in "abc"}) == 3, "not always the same one"
+
+
+def test_people_and_models_are_compared_with_as_many(course):
+    captions = [group[0] for group in course.pictures.references]
+    columns = compare_with_people({"model": captions}, course.pictures.references, java=False)
+    assert list(columns) == ["people", "model"]
+    assert 0 < columns["people"]["BLEU-1"].value < 1
+    wanted = evaluation.score_against_references(captions, leave_one_out(course.pictures.references), java=False)
+    assert columns["model"]["CIDEr"] == wanted["CIDEr"]
+    assert people_diversity(course.pictures.references)["distinct captions"] > 12
+    with pytest.raises(CourseError):
+        compare_with_people({}, [["only one"]], java=False)
+
+
+def test_the_reference_scorers_read_the_results_and_give_the_same_numbers(course, copied):
+    captions = [group[0] for group in course.pictures.references[1:]] + ["a red ball"]
+    found = replace(evaluate_captions(captions, course.pictures, java=False), model="decoder", way="beam, k = 3")
+    save_evaluations(copied, [found], course.pictures, {})
+    path = results_path(copied, found)
+    assert path.name == "results_decoder_beam_k_3.json"
+    results = read_coco_results(path)
+    assert list(results) == course.pictures.image_ids
+    people = dict(zip(results, map(tokenize_all, course.pictures.references), strict=True))
+    said = {image_id: tokenize_all([caption]) for image_id, caption in results.items()}
+    bleu = Bleu(4).compute_score(people, said, verbose=0)[0]
+    reference = [*bleu, Rouge().compute_score(people, said)[0], Cider().compute_score(people, said)[0]]
+    names = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert [found.metrics[name].value for name in names] == pytest.approx(reference, abs=1e-6)
+
+
+def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, copied):
+    found = evaluate_captions(["in the desert"] * 24, course.pictures, java=False, model="m", way="w")
+    path = save_evaluations(copied, [found], course.pictures, {"m": {"loss": 1.0}})
+    kept = read_json(path)
+    assert kept == json.loads(json.dumps(evaluations_as_json([found], course.pictures, {"m": {"loss": 1.0}})))
+    json.dumps(kept, allow_nan=False)
+    [one] = kept["evaluations"]
+    assert one["metrics"]["METEOR"]["value"] is None and "Java" in one["metrics"]["METEOR"]["note"]
+    assert one["exact"]["things named that are there"]["value"] is None
+    assert one["metrics"]["BLEU-1"]["value"] == found.metrics["BLEU-1"].value
+
+
+def test_the_table_has_a_row_for_each_way_with_its_interval_below(course):
+    first = evaluate_captions(
+        [group[0] for group in course.pictures.references], course.pictures, False, "one", "greedy"
+    )
+    second = evaluate_captions(["in the desert"] * 24, course.pictures, False, "two", "greedy")
+    lines = ways_table([first, replace(first, way="beam"), second]).splitlines()
+    assert lines[0].split() == [name for name in METRICS if name not in ("METEOR", "SPICE")]
+    assert [line for line in lines if line in ("one", "two")] == ["one", "two", "one", "two"]
+    assert lines[2].split()[:2] == ["greedy", "100.0"] and lines[3].split()[0] == "100.0-100.0"
+    part = next(i for i, line in enumerate(lines) if "CHAIRi" in line)
+    last = next(line for line in reversed(lines) if line.startswith("  greedy"))
+    assert lines[part].split()[-3:] == ["distinct", "words", "length"] and last.split()[-3:] == ["1", "3", "3.0"]
+    assert last.split()[1] == "none", "it names nothing"
+    assert any(line.startswith("METEOR: not measured") for line in lines)
+
+
+def test_photographs_have_no_columns_of_what_was_drawn(toy):
+    table = ways_table(evaluate_ways([toy.model], toy.pictures, {"greedy": Greedy(6)}, java=False))
+    assert "CHAIRi" not in table and "colours" not in table and "distinct" in table

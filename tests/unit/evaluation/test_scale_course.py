@@ -1,0 +1,200 @@
+"""What notebook 09 puts together: sizes and steps by the settings, a report beside those of other models, figures."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data.archives import image_members
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.evaluation.comparison import comparison_table
+from say_what_you_see.evaluation.scale import EvaluateNew, EvaluationPlan, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale_lesson import (
+    demo_command,
+    lesson_evaluation,
+    lesson_model,
+    lesson_training,
+    measure_scale_model,
+    parameters_by_part,
+    read_validation_pictures,
+    scale_lesson,
+    seconds_of_training,
+)
+from say_what_you_see.evaluation.scene_truth import read_scene_truths
+from say_what_you_see.language.captions import UNK
+from say_what_you_see.training.scale.events import open_writer, write_scalars
+from say_what_you_see.training.scale.folder import ScaleFolders, copy_folder, load_trained_model, scale_folders
+from say_what_you_see.training.scale.record_input import batches
+from say_what_you_see.training.scale.training import train_on_records
+from utils import training_plots as scale_plots
+
+
+@pytest.fixture(scope="module")
+def folders(records, tmp_path_factory) -> ScaleFolders:
+    """A training of four steps, evaluated after each two."""
+    made = ScaleFolders(tmp_path_factory.mktemp("made"))
+    plan = EvaluationPlan(records, made.train, made.evaluation, examples=0)
+    training = tiny_training(records, made.train, 4, save_every=2, keep=1)
+    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(plan))
+    return made
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple]:
+    figures: list[tuple] = []
+    monkeypatch.setattr(scale_plots, "show_figure", lambda figure, alt: figures.append((figure, alt)))
+    return figures
+
+
+def test_sizes_follow_from_the_settings(tmp_path):
+    scenes, small = read_settings({}), read_settings({"COURSE_SIZE": "small"})
+    assert scale_lesson(scenes).side == 203 and scale_lesson(small).side == 75
+    assert sum(scale_lesson(small).steps) < 20 < sum(scale_lesson(scenes).steps) < 2_000
+    photographs = scale_lesson(read_settings({"DATASET": str(tmp_path)}))
+    assert photographs.side == 299 and sum(photographs.steps) > 10_000
+    for settings in (scenes, small, read_settings({"DATASET": str(tmp_path)})):
+        lesson = scale_lesson(settings)
+        assert all(steps % every == 0 for steps, every in zip(lesson.steps, lesson.save_every, strict=True))
+        assert lesson.rates[1].start < lesson.rates[0].start / 10
+
+
+def test_the_phases_of_the_lesson_follow_each_other(finished_course, records):
+    settings = finished_course.settings
+    one, two = (lesson_training(settings, records, phase) for phase in (1, 2))
+    assert (one.train_inception, two.train_inception) == (False, True)
+    assert one.folder == two.folder == scale_folders(settings).train and one.steps < two.steps
+    config, make_cnn = lesson_model(settings, records)
+    assert config.side == SIDE and make_cnn().input_shape == (None, SIDE, SIDE, 3)
+    assert lesson_evaluation(settings, records).train_folder == one.folder
+    control = scale_folders(settings).beside("control")
+    assert control.base != scale_folders(settings).base
+    assert lesson_training(settings, records, 1, control).folder == control.train
+
+
+def test_each_checkpoint_is_evaluated_although_one_is_kept(folders, records):
+    assert [result.step for result in read_evaluations(folders.evaluation)] == [2, 4]
+    assert len(list(folders.train.glob("ckpt-*.index"))) == 1
+    assert evaluate_records(EvaluationPlan(records, folders.train, folders.evaluation), once=True) == []
+
+
+def test_a_report_beside_those_of_other_models(folders, records, finished_course):
+    files, trained = get_dataset(finished_course.settings), load_trained_model(folders.train)
+    fns = sorted(member.filename.rsplit("/")[-1] for member in image_members(files.val_zip))
+    pictures = read_validation_pictures(finished_course.settings, files, fns)
+    assert pictures.shape == (len(fns), SIDE, SIDE, 3) and -1 <= pictures.min() < pictures.max() <= 1
+    by_file = read_scene_truths(files.captions_zip, files.val_instances)
+    report = measure_scale_model("tiny", trained, records, pictures, [by_file[fn] for fn in fns], 12.0)
+
+    words, surprise, unknown = 0, 0.0, 0
+    for batch_pictures, inputs, targets, mask in batches(records, "val", 17, SIDE, max_len=100):
+        logits = np.array(trained.model([batch_pictures, inputs]), dtype="float64")
+        logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        real = mask.numpy() == 1
+        surprise -= np.take_along_axis(logs, targets.numpy()[..., None], axis=-1)[..., 0][real].sum()
+        words, unknown = words + real.sum(), unknown + (targets.numpy()[real] == trained.vocab[UNK]).sum()
+    assert (report.words, report.unknown, report.captions) == (words, unknown, 5 * len(fns))
+    assert report.val_loss == pytest.approx(surprise / words, rel=1e-5)
+    assert report.parameters == sum(parameters_by_part(trained.model).values())
+    assert report.captions_per_second > 0 and report.scores
+    assert "tiny" in comparison_table([report])
+    without = measure_scale_model("tiny", trained, records, pictures[:2], None, None)
+    assert without.scores is None and without.val_loss == report.val_loss
+
+
+def test_seconds_of_training_are_those_of_its_steps(tmp_path):
+    writer = open_writer(tmp_path)
+    for step, speed in ((10, 40.0), (20, 80.0)):
+        write_scalars(writer, step, {"loss": 1.0, "images_per_second": speed})
+    writer.close()
+    assert seconds_of_training(tmp_path, batch_size=8) == pytest.approx(10 * 8 / 40 + 10 * 8 / 80)
+    assert seconds_of_training(tmp_path / "nothing", 8) == 0
+
+
+def test_a_folder_is_copied_once_and_whole(folders, tmp_path):
+    copy = tmp_path / "copies" / "train"
+    copy_folder(folders.train, copy)
+    assert load_trained_model(copy).step == 4
+    (copy / "config.json").unlink()
+    copy_folder(folders.train, copy)
+    assert not (copy / "config.json").exists()
+    assert [path.name for path in copy.parent.iterdir()] == ["train"]
+    with pytest.raises(CourseError, match="no checkpoint"):
+        copy_folder(tmp_path / "copies", tmp_path / "other")
+
+
+def test_the_demonstration_is_a_command_of_the_course(finished_course, records, tmp_path):
+    import argparse
+
+    from say_what_you_see.commands import scale as cli_scale
+
+    command = demo_command(finished_course.settings, records, tmp_path)
+    assert command[:4] == [sys.executable, "-m", "say_what_you_see", "train-records"]
+    parser = argparse.ArgumentParser()
+    cli_scale.add_commands(parser.add_subparsers(dest="command"))
+    options = parser.parse_args(command[3:])
+    assert (options.steps, options.dropout, options.side, options.log_every) == (3, 0, SIDE, 1)
+
+
+# Figures
+
+
+def test_a_line_for_each_part_of_a_training(folders, shown):
+    results = read_evaluations(folders.evaluation)
+    scale_plots.plot_perplexities({"one": results, "two": results[1:]}, "Two lines")
+    [(figure, alt)] = shown
+    lines = figure.axes[0].get_lines()
+    assert alt == "Two lines" and [line.get_label() for line in lines] == ["one", "two"]
+    assert lines[0].get_ydata().tolist() == pytest.approx([math.exp(result.loss) for result in results])
+
+
+def test_the_plot_of_event_files_has_what_is_in_them(folders, shown):
+    tags = ("loss", "learning_rate")
+    scale_plots.plot_scalars({"training": folders.train, "evaluation": folders.evaluation}, tags, "Curves")
+    [(figure, _)] = shown
+    assert [axis.get_title() for axis in figure.axes] == list(tags)
+    assert [len(axis.get_lines()) for axis in figure.axes] == [2, 1]
+    assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("place", ["nowhere", "Jupyter", "Colab"])
+def test_tensorboard_is_shown_where_someone_looks(monkeypatch, tmp_path, place):
+    from tensorboard import notebook
+
+    started = []
+    monkeypatch.setattr(notebook, "start", started.append)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setenv("TENSORBOARD_BINARY", "as the user said")
+    if place == "Jupyter":
+        monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    if place == "Colab":
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    assert scale_plots.show_tensorboard(tmp_path) == (place != "nowhere")
+    assert os.environ["TENSORBOARD_BINARY"] == "as the user said"
+    assert started == ([] if place == "nowhere" else [f'--logdir "{tmp_path}"'])
+
+
+def test_tensorboard_is_found_beside_python(monkeypatch, tmp_path):
+    """In a virtual environment that nobody has activated it is not in PATH."""
+    from tensorboard import notebook
+
+    monkeypatch.setattr(notebook, "start", lambda _: None)
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    monkeypatch.setenv("TENSORBOARD_BINARY", "")
+    monkeypatch.delenv("TENSORBOARD_BINARY")
+    assert scale_plots.show_tensorboard(tmp_path)
+    assert os.access(os.environ["TENSORBOARD_BINARY"], os.X_OK)
+
+
+def test_another_data_set_keeps_its_own_folders(finished_course):
+    settings = finished_course.settings
+    other = replace(settings, size="full")
+    assert scale_folders(settings).base != scale_folders(other).base

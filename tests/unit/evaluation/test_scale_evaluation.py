@@ -1,0 +1,150 @@
+"""Evaluating checkpoints: perplexity over the validation captions, event files that TensorBoard reads."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.evaluation.scale import EvaluationPlan, Evaluator, evaluate_records, read_evaluations
+from say_what_you_see.training.scale.events import open_writer, read_scalars, read_tags, write_scalars
+from say_what_you_see.training.scale.folder import load_trained_model
+from say_what_you_see.training.scale.record_input import batches
+from say_what_you_see.training.scale.training import train_on_records
+
+
+@pytest.fixture(scope="module")
+def trained(records, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "train"
+    train_on_records(tiny_training(records, folder, 6, save_every=3), tiny_config(records), tiny_cnn)
+    return folder
+
+
+@pytest.fixture
+def plan(trained, records, tmp_path) -> EvaluationPlan:
+    folder = Path(shutil.copytree(trained, tmp_path / "train"))
+    return EvaluationPlan(records, folder, tmp_path / "eval", batch_size=50, examples=0)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, records, tmp_path_factory) -> EvaluationPlan:
+    plan = EvaluationPlan(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
+    evaluate_records(plan, once=True)
+    return plan
+
+
+def test_perplexity_over_all_words_of_the_validation_captions(evaluated, records, trained):
+    model, surprises = load_trained_model(trained).model, []
+    for pictures, words, targets, mask in batches(records, "val", 7, SIDE):
+        logits = np.array(model([pictures, words]), dtype="float64")
+        shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        picked = np.take_along_axis(shares, targets.numpy()[..., None], axis=-1)[..., 0]
+        surprises += (-np.log(picked[mask.numpy() == 1])).tolist()
+    result = read_evaluations(evaluated.folder)[-1]
+    assert result.step == 6 and result.words == len(surprises)
+    assert result.loss == pytest.approx(np.mean(surprises), rel=1e-5)
+    assert result.perplexity == pytest.approx(math.exp(np.mean(surprises)), rel=1e-5)
+
+
+def test_tensorboard_finds_curves_pictures_and_captions(evaluated):
+    results = read_evaluations(evaluated.folder)
+    curves = read_scalars(evaluated.folder)
+    assert set(curves) == {"loss", "perplexity"}
+    for tag, curve in curves.items():
+        assert [step for step, _ in curve] == [3, 6]
+        assert [value for _, value in curve] == pytest.approx([getattr(result, tag) for result in results], rel=1e-5)
+    tags = read_tags(evaluated.folder)
+    assert tags == {"scalars": {"loss", "perplexity"}, "images": {"examples"}, "text": {"captions"}}
+
+
+def test_the_examples_are_different_pictures(evaluated):
+    pictures = Evaluator(evaluated)._example_pictures()
+    assert pictures.shape == (4, SIDE, SIDE, 3)
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_every_checkpoint_is_evaluated_once(plan, records):
+    assert [result.step for result in evaluate_records(plan, once=True)] == [3, 6]
+    assert evaluate_records(plan, once=True) == []
+    train_on_records(tiny_training(records, plan.train_folder, 9, save_every=3), tiny_config(records), tiny_cnn)
+    reported = []
+    assert [result.step for result in evaluate_records(plan, once=True, report=reported.append)] == [9]
+    assert [result.step for result in reported] == [9]
+    assert [result.step for result in read_evaluations(plan.folder)] == [3, 6, 9]
+
+
+def test_another_training_in_the_same_folder_is_evaluated_anew(plan, records):
+    first = evaluate_records(plan, once=True)
+    shutil.rmtree(plan.train_folder)
+    options = {"save_every": 3, "seed": 1}
+    train_on_records(tiny_training(records, plan.train_folder, 6, **options), tiny_config(records), tiny_cnn)
+    second = evaluate_records(plan, once=True)
+    assert [result.step for result in second] == [3, 6]
+    assert all(a.loss != b.loss for a, b in zip(first, second, strict=True))
+    assert read_evaluations(plan.folder) == second
+
+
+def test_evaluation_waits_for_checkpoints_while_training_goes_on(plan, records, tmp_path):
+    """As two processes would, with the training folder not there yet when the evaluation starts."""
+    kept = plan.train_folder.rename(tmp_path / "kept")
+    results: list[int] = []
+    waiting = threading.Thread(
+        target=evaluate_records, args=(plan, False, 4), kwargs={"report": lambda result: results.append(result.step)}
+    )
+    waiting.start()
+    shutil.copytree(kept, plan.train_folder)
+    waiting.join(timeout=120)
+    assert not waiting.is_alive() and results == [3, 6]
+
+
+def test_a_part_of_the_captions_will_do(plan, records):
+    few = EvaluationPlan(records, plan.train_folder, plan.folder, batch_size=10, most_captions=15, examples=0)
+    result = evaluate_records(few, once=True)[-1]
+    words = sum(int(mask.numpy().sum()) for *_, mask in batches(records, "val", 10, SIDE).take(2))
+    assert result.words == words
+    assert set(read_tags(plan.folder)) == {"scalars"}
+
+
+def test_nothing_to_evaluate(plan, tmp_path):
+    empty = EvaluationPlan(plan.records, tmp_path / "nowhere", plan.folder)
+    with pytest.raises(CourseError, match="no checkpoint"):
+        evaluate_records(empty, once=True)
+    assert evaluate_records(empty, timeout=0.1) == []
+
+
+def test_records_of_another_vocabulary_are_refused(plan, tmp_path):
+    other = Path(shutil.copytree(plan.records, tmp_path / "records"))
+    with (other / "word_counts.txt").open("a") as file:
+        file.write("platypus 1\n")
+    changed = EvaluationPlan(other, plan.train_folder, plan.folder)
+    with pytest.raises(CourseError, match="not the vocabulary"):
+        evaluate_records(changed, once=True)
+
+
+def test_without_tensorboard(plan, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    with pytest.raises(CourseError, match="pip install tensorboard"):
+        evaluate_records(plan, once=True)
+
+
+def test_damaged_results_are_explained(plan):
+    plan.folder.mkdir()
+    (plan.folder / "evaluations.json").write_text('[{"step": 3}]')
+    with pytest.raises(CourseError, match="evaluations.json is not what"):
+        evaluate_records(plan, once=True)
+
+
+def test_a_curve_has_the_later_value_of_a_step_that_was_done_twice(tmp_path):
+    for values in ([1.0, 2.0], [3.0]):
+        writer = open_writer(tmp_path)
+        for step, value in enumerate(values, start=5):
+            write_scalars(writer, step, {"loss": value})
+        writer.close()
+    assert read_scalars(tmp_path) == {"loss": [(5, 3.0), (6, 2.0)]}
+    assert read_scalars(tmp_path / "nothing") == {}

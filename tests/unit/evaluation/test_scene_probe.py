@@ -1,0 +1,71 @@
+"""The linear probe finds what an embedding holds, and nothing where it holds nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scene_samples import scenes_of
+
+from say_what_you_see.data.coco_format import DatasetFiles
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.dataset import file_name, instances_json
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Scene
+from say_what_you_see.evaluation.probe import probe_kinds
+
+SCENES = {"train": scenes_of("train", 600), "val": scenes_of("val", 100)}
+NAMES = {split: [file_name(split, index) for index in range(len(scenes))] for split, scenes in SCENES.items()}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> DatasetFiles:
+    """The instances of the scenes; nothing is drawn."""
+    path = tmp_path_factory.mktemp("probe") / "captions.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split, scenes in SCENES.items():
+            captions = [describe_scene(scene) for scene in scenes]
+            archive.writestr(f"{split}.json", json.dumps(instances_json(split, scenes, captions)))
+    nowhere = Path("nowhere.zip")
+    return DatasetFiles("scenes", nowhere, nowhere, path, "", "", "train.json", "val.json", "", "")
+
+
+def pairs_shown(scenes: list[Scene]) -> np.ndarray:
+    """Features that say which thing has which colour, with some noise; each is there many times over."""
+    pairs = [(colour, kind) for colour in COLOURS for kind in KINDS]
+    shown = [
+        [(colour, kind) in {(t.colour, t.kind) for t in scene.things} for colour, kind in pairs] for scene in scenes
+    ]
+    noise = np.random.default_rng(len(scenes)).normal(0, 0.05, (len(scenes), 20 * len(pairs)))
+    return np.tile(np.array(shown, dtype=float), 20) + noise
+
+
+def shares(report: str) -> list[float]:
+    """The shares of the report's lines, between 0 and 1: kinds of things, colours of things."""
+    kinds, colours = report.splitlines()
+    assert "kinds" in kinds and "colour" in colours
+    return [int(re.search(r"(\d+) %", line)[1]) / 100 for line in (kinds, colours)]
+
+
+def test_embeddings_that_hold_the_answers(files):
+    kinds, colours = shares(probe_kinds(files, *((pairs_shown(SCENES[split]), NAMES[split]) for split in SCENES)))
+    unseen = np.mean([any((t.colour, t.kind) in UNSEEN_PAIRS for t in scene.things) for scene in SCENES["val"]])
+    assert kinds > 0.85
+    assert 0.85 < colours <= 1 - unseen, "of a pair that no training scene has, nothing can be learned"
+
+
+def test_file_names_tell_which_embedding_is_whose(files):
+    """The same embeddings in another order, with their names."""
+    order = np.random.default_rng(0).permutation(len(NAMES["val"]))
+    train, val = ((pairs_shown(SCENES[split]), NAMES[split]) for split in ("train", "val"))
+    moved = val[0][order], [val[1][i] for i in order]
+    assert probe_kinds(files, train, moved) == probe_kinds(files, train, val)
+
+
+def test_random_embeddings(files):
+    rng = np.random.default_rng(0)
+    random = ((rng.normal(size=(len(NAMES[split]), 200)), NAMES[split]) for split in SCENES)
+    assert max(shares(probe_kinds(files, *random))) < 0.15

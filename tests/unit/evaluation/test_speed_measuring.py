@@ -1,0 +1,117 @@
+"""Fair timing, the limits of a machine, and counted operations."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.evaluation import speed as measuring
+from say_what_you_see.evaluation.speed import (
+    count_bytes,
+    count_operations,
+    memory_bandwidth,
+    peak_gflops,
+    time_in_turns,
+)
+from say_what_you_see.models.bottleneck_lstm import build_decoder, rearrange_decoder
+
+layers = keras.layers
+
+
+def test_ways_take_turns_and_the_first_call_does_not_count():
+    calls = []
+    ways = {name: lambda name=name: calls.append(name) for name in ("first", "second")}
+    assert set(time_in_turns(ways, rounds=3)) == {"first", "second"}
+    assert calls == ["first", "second"] * 4
+
+
+def test_a_slow_first_call_and_one_slow_round_leave_the_median_as_it_is(monkeypatch):
+    durations = iter([50.0, 2.0, 9.0, 2.5])
+    clock = [0.0]
+
+    def way():
+        clock[0] += next(durations)
+
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
+    assert time_in_turns({"way": way}, rounds=3) == {"way": 2.5}
+
+
+def test_limits_come_from_the_shortest_time(monkeypatch):
+    monkeypatch.setattr(measuring, "shortest_time", lambda function, rounds: 0.5)
+    assert peak_gflops(side=100) == pytest.approx(2 * 100**3 / 0.5 / 1e9)
+    assert memory_bandwidth(megabytes=4) == pytest.approx(2 * 4e6 / 0.5 / 1e9)
+
+
+def test_the_limits_are_those_of_a_computer():
+    assert 1 < peak_gflops(side=256, rounds=3) < 100_000
+    assert 0.5 < memory_bandwidth(megabytes=8, rounds=3) < 10_000
+
+
+def test_the_shortest_of_some_calls_counts():
+    pauses = iter([0.05, 0.01, 0.03])
+    assert 0.009 < measuring.shortest_time(lambda: time.sleep(next(pauses)), rounds=3) < 0.05
+
+
+def test_convolutions_count_each_kernel_number_at_each_position():
+    model = keras.Sequential([
+        layers.Input((8, 8, 3)),
+        layers.Conv2D(5, 3, padding="same", name="plain"),
+        layers.Conv2D(4, 3, strides=2, padding="same", name="strided"),
+        layers.DepthwiseConv2D(3, padding="same", name="depthwise"),
+        layers.BatchNormalization(),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(7, name="dense"),
+    ])  # fmt: skip
+    assert count_operations(model) == {
+        "plain": 2 * 3 * 3 * 3 * 5 * 64, "strided": 2 * 3 * 3 * 5 * 4 * 16, "depthwise": 2 * 3 * 3 * 4 * 16,
+        "dense": 2 * 4 * 7,
+    }  # fmt: skip
+
+
+def test_the_decoder_reads_word_by_word_and_embeddings_cost_nothing():
+    operations = count_operations(build_decoder(1000, 64), steps=10)
+    assert "word_embedding" not in operations
+    assert operations["lstm"] == 2 * 10 * (100 + 300) * 4 * 300
+    assert operations["logits"] == 2 * 10 * 120 * 1000
+    assert operations["image_bottleneck"] == 2 * 64 * 120
+
+
+def test_an_lstm_that_gives_only_its_last_output_still_reads_all_words():
+    model = keras.Sequential([layers.Input((6, 2)), layers.LSTM(3, name="lstm")])
+    assert count_operations(model) == {"lstm": 2 * 6 * (2 + 3) * 4 * 3}
+
+
+def test_inception_v3_takes_the_published_number_of_operations():
+    model = keras.applications.InceptionV3(weights=None)
+    assert sum(count_operations(model).values()) / 2e9 == pytest.approx(
+        5.71, abs=0.05
+    )  # billions, torchvision's documentation
+
+
+def test_models_inside_models_are_counted():
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(2, name="dense")], name="inner")
+    outer = keras.Sequential([layers.Input((4,)), inner])
+    assert count_operations(outer) == {"inner/dense": 2 * 4 * 2}
+
+
+def test_bytes_are_those_of_weights_once_and_of_what_passes_through_for_each_example():
+    model = keras.Sequential([layers.Input((6, 4)), layers.Dense(5, name="dense"), layers.Activation("relu")])
+    weights, passed = 4 * 5 + 5, 6 * 4 + 6 * 5
+    assert count_bytes(model) == 4 * (weights + passed)
+    assert count_bytes(model, examples=3) == 4 * (weights + 3 * passed)
+
+
+def test_bytes_of_open_sequences_follow_the_steps():
+    model = keras.Sequential([layers.Input((None, 2)), layers.LSTM(3, return_sequences=True)])
+    more = count_bytes(model, steps=10) - count_bytes(model, steps=9)
+    assert more == 4 * (2 + 3)
+
+
+def test_one_step_of_the_decoder_counts_its_cell_once():
+    step = rearrange_decoder(build_decoder(1000, 64)).step_model
+    operations = count_operations(step)
+    assert operations["logits"] == 2 * 120 * 1000
+    assert operations["lstm_cell"] == 2 * (100 + 300) * 4 * 300
+    assert count_bytes(step, examples=2) > 4 * (1000 * (120 + 100) + 400 * 1200)

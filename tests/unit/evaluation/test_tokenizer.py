@@ -1,0 +1,108 @@
+"""The Python tokeniser gives the words that the field's Java tokeniser gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+from scene_samples import scenes_of
+
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.evaluation.tokenizer import PUNCTUATION, tokenize, tokenize_all
+
+PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "photos"
+BY_HAND = [
+    ("A red ball, below a kite.", "a red ball below a kite"),
+    ("It's a dog's life, isn't it? The girls' toys", "it 's a dog 's life is n't it the girls toys"),
+    ("They DON'T, can't and won't; I'm, you're", "they do n't ca n't and wo n't i 'm you 're"),
+    ("we've, he'd, she'll", "we 've he 'd she 'll"),
+    ("We cannot see; he's gonna run", "we can not see he 's gon na run"),
+    ("It’s “curly” – isn’t it…", "it 's curly is n't it"),
+    ("red-headed three-year-old - t-shirt -- and", "red-headed three-year-old t-shirt and"),
+    ("co-worker's black-and-white.", "co-worker 's black-and-white"),
+    ("Mr. Smith on Main St. in the U.S. at 5 p.m.", "mr. smith on main st. in the u.s. at 5 p.m."),
+    ("1,000 people, 3.5 meters, 10:30, 12/31/2009, 1/2, 2nd", "1,000 people 3.5 meters 10:30 12/31/2009 1/2 2nd"),
+    ("50% of $5.00 and #1", "50 % of $ 5.00 and # 1"),
+    ('A sign says "STOP" (in red) [sic]', "a sign says stop -lrb- in red -rrb- -lsb- sic -rsb-"),
+    ("wait... what.. no! what?! yes!!", "wait what no what ?! yes !!"),
+    ("rock 'n' roll at six o'clock, ma'am, in the '90s", "rock 'n' roll at six o'clock ma'am in the '90s"),
+    ("O'Brien and y'all; 'tis 'em", "o'brien and y' all 't is 'em"),
+    ("black/white AT&T a & b w/ no. 5", "black/white at&t a & b w / no. 5"),
+    ("a café naïve ½ € é", "a café naïve 1/2 $ é"),
+    ("a man.No space,here;or:here", "a man.no space here or here"),
+    ("blue #UNK# kite #sunset @home", "blue #unk # kite #sunset @home"),
+    ("a happy 😀 face :)", "a happy face :-rrb-"),
+    ("  a   double\tspaced caption\n", "a double spaced caption"),
+    ("plan A. The end", "plan a the end"),
+    ("", ""),
+    (" . ' \" -- ", ""),
+]  # fmt: skip
+
+
+def java_runs() -> bool:
+    java = shutil.which("java")
+    try:
+        return java is not None and subprocess.run([java, "-version"], capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+needs_java = pytest.mark.skipif(not java_runs(), reason="no Java runtime to compare the tokeniser with")
+
+
+def reference(captions: list[str]) -> list[str]:
+    answers = PTBTokenizer().tokenize({i: [{"caption": caption}] for i, caption in enumerate(captions)})
+    return [answers[i][0] for i in range(len(captions))]
+
+
+def differences(captions: list[str]) -> list[tuple[str, str, str]]:
+    both = zip(captions, reference(captions), tokenize_all(captions), strict=True)
+    return [(caption, theirs, ours) for caption, theirs, ours in both if theirs != ours]
+
+
+@pytest.mark.parametrize(("caption", "words"), BY_HAND)
+def test_captions_are_cut_as_written_down_by_hand(caption, words):
+    assert tokenize(caption) == words.split()
+
+
+def test_captions_joined_again_have_single_spaces():
+    assert tokenize_all(["A dog , a  cat.", "!"]) == ["a dog a cat", ""]
+
+
+def test_the_words_of_scene_captions_are_their_plain_words():
+    captions = [caption for scene in scenes_of("train", 50) for caption in describe_scene(scene)]
+    plain = [caption.lower().replace(",", "").replace(".", "").split() for caption in captions]
+    assert list(map(tokenize, captions)) == plain
+
+
+@pytest.mark.parametrize("mark", sorted(PUNCTUATION))
+def test_no_punctuation_is_left(mark):
+    assert tokenize(f"a dog {mark} runs") == ["a", "dog", "runs"]
+
+
+@needs_java
+def test_what_was_written_down_by_hand_is_what_the_reference_says():
+    captions = [" ".join(caption.split()) for caption, _ in BY_HAND if caption]
+    assert differences(captions) == []
+
+
+@needs_java
+def test_scene_captions_are_cut_as_the_reference_cuts_them():
+    captions = [caption for scene in scenes_of("val", 400, seed=7) for caption in describe_scene(scene)]
+    assert len(captions) >= 2000
+    assert differences(captions) == []
+
+
+@needs_java
+@pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs in ../shared/photos are not here")
+def test_captions_of_photographs_are_cut_as_the_reference_cuts_them():
+    with zipfile.ZipFile(PHOTOS / "captions_photos.zip") as archive:
+        files = [json.loads(archive.read(f"annotations/captions_{split}.json")) for split in ("train", "val")]
+    captions = [annotation["caption"] for data in files for annotation in data["annotations"]]
+    assert len(captions) == 3000
+    assert differences(captions) == []

@@ -1,0 +1,179 @@
+"""Captions become words, words become indices, indices become matrices, and all the way back."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    UNK,
+    batch_captions_to_matrix,
+    caption_tokens_to_indices,
+    generate_vocabulary,
+    get_captions_for_fns,
+    indices_to_sentence,
+    invert_vocabulary,
+    pack_captions,
+    split_sentence,
+)
+
+CAPTIONS = [
+    ["A red ball.", "There is a ball!", "a ball, a red one"],
+    ["The kite is blue"],
+    ["a ball below a blue kite", "A kite."],
+]
+SPECIAL = {PAD, UNK, START, END}
+
+
+@pytest.fixture
+def vocab() -> dict[str, int]:
+    return generate_vocabulary(CAPTIONS, min_count=1)
+
+
+@pytest.fixture
+def zip_fn(tmp_path):
+    images = [{"id": 7, "file_name": "b.jpg"}, {"id": 3, "file_name": "a.jpg"}, {"id": 5, "file_name": "silent.jpg"}]
+    written = [(3, "A."), (7, "B."), (3, "AA.")]
+    annotations = [{"id": n, "image_id": image, "caption": caption} for n, (image, caption) in enumerate(written)]
+    with zipfile.ZipFile(tmp_path / "captions.zip", "w") as archive:
+        archive.writestr("annotations/captions.json", json.dumps({"images": images, "annotations": annotations}))
+    return tmp_path / "captions.zip"
+
+
+def test_captions_come_in_the_order_of_the_file_names(zip_fn):
+    for fns, expected in ((["a.jpg", "b.jpg"], [["A.", "AA."], ["B."]]), (["b.jpg"], [["B."]]), ([], [])):
+        assert get_captions_for_fns(fns, zip_fn, "annotations/captions.json") == expected
+
+
+@pytest.mark.parametrize("name", ["silent.jpg", "unheard_of.jpg"])
+def test_a_picture_without_captions_is_named(zip_fn, name):
+    with pytest.raises(CourseError, match=rf"captions\.zip.*1 .*{name}"):
+        get_captions_for_fns(["a.jpg", name], zip_fn, "annotations/captions.json")
+
+
+@pytest.mark.parametrize(("sentence", "words"), [
+    ("A red ball, below a kite.", ["a", "red", "ball", "below", "a", "kite"]),
+    ("  Hello -- WORLD!? ", ["hello", "world"]),
+    ("Über den Dächern", ["über", "den", "dächern"]),
+    ("2 dogs", ["2", "dogs"]),
+    ("...", []),
+])  # fmt: skip
+def test_split_sentence(sentence, words):
+    assert split_sentence(sentence) == words
+
+
+def test_the_vocabulary_follows_the_sorted_words(vocab):
+    assert list(vocab) == sorted(vocab)
+    assert list(vocab.values()) == list(range(len(vocab)))
+    words = {word for group in CAPTIONS for caption in group for word in split_sentence(caption)}
+    assert set(vocab) == words | SPECIAL
+
+
+@pytest.mark.parametrize("min_count", [1, 2, 3, 4, 5, 100])
+def test_rare_words_are_left_out(min_count):
+    words = [word for group in CAPTIONS for caption in group for word in split_sentence(caption)]
+    expected = {word for word in words if words.count(word) >= min_count}
+    assert set(generate_vocabulary(CAPTIONS, min_count)) == expected | SPECIAL
+
+
+def test_no_word_of_a_caption_can_be_a_special_token():
+    captions = [[f"{token} {token}"] for token in SPECIAL]
+    assert set(generate_vocabulary(captions, 1)) - SPECIAL == {"pad", "unk", "start", "end"}
+
+
+def test_indices_are_those_of_the_words(vocab):
+    words = invert_vocabulary(vocab)
+    for group, indexed in zip(CAPTIONS, caption_tokens_to_indices(CAPTIONS, vocab), strict=True):
+        for caption, indices in zip(group, indexed, strict=True):
+            assert [words[index] for index in indices] == [START, *split_sentence(caption), END]
+
+
+def test_unknown_words_become_unk(vocab):
+    [[indices]] = caption_tokens_to_indices([["a purple ball"]], vocab)
+    assert indices == [vocab[START], vocab["a"], vocab[UNK], vocab["ball"], vocab[END]]
+
+
+def test_captions_without_words(vocab):
+    assert caption_tokens_to_indices([["", "..."]], vocab) == [[[vocab[START], vocab[END]]] * 2]
+
+
+@pytest.mark.parametrize(("max_len", "expected"), [
+    (None, [[1, 2, 3], [4, 5, 9]]),
+    (100, [[1, 2, 3], [4, 5, 9]]),
+    (3, [[1, 2, 3], [4, 5, 9]]),
+    (2, [[1, 2], [4, 5]]),
+    (1, [[1], [4]]),
+])  # fmt: skip
+def test_captions_are_padded_or_cut(max_len, expected):
+    matrix = batch_captions_to_matrix([[1, 2, 3], [4, 5]], 9, max_len)
+    np.testing.assert_array_equal(matrix, np.array(expected, dtype=np.int32), strict=True)
+
+
+def test_packed_captions_are_the_same_as_lists(vocab):
+    indexed = caption_tokens_to_indices(CAPTIONS, vocab)
+    packed = pack_captions(indexed, vocab[PAD])
+    assert packed.n_pictures == len(CAPTIONS)
+    for picture, group in enumerate(indexed):
+        rows = packed.matrix[packed.first[picture] : packed.first[picture + 1]]
+        assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == group
+    np.testing.assert_array_equal(packed.picture_of_caption(), [0, 0, 0, 1, 2, 2])
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(200, np.uint8), (300, np.uint16), (70_000, np.uint32)])
+def test_packed_captions_take_the_smallest_type_that_holds_them(largest, dtype):
+    packed = pack_captions([[[0, largest, 5]], [[1]]], pad_idx=1)
+    assert packed.matrix.dtype == dtype
+    np.testing.assert_array_equal(packed.matrix, [[0, largest, 5], [1, 1, 1]])
+
+
+def test_long_captions_are_cut_while_packing(vocab):
+    packed = pack_captions(caption_tokens_to_indices(CAPTIONS, vocab), vocab[PAD], max_len=4)
+    assert packed.matrix.shape == (6, 4)
+    assert (packed.matrix[:, 0] == vocab[START]).all()
+
+
+@pytest.mark.parametrize(("captions", "named"), [([[[1, 2]], []], "number 1"), ([], "no captions")])
+def test_a_picture_without_captions_is_not_packed(captions, named):
+    with pytest.raises(CourseError, match=named):
+        pack_captions(captions, 0)
+
+
+def test_chosen_captions_belong_to_the_pictures_and_all_are_chosen():
+    groups = [[[picture * 10 + number] for number in range(picture + 1)] for picture in range(5)]
+    packed = pack_captions(groups, 99)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(5, size=2_000)
+    chosen = packed.choose(pictures, rng)[:, 0]
+    np.testing.assert_array_equal(chosen // 10, pictures)
+    assert set(chosen.tolist()) == {caption[0] for group in groups for caption in group}
+    of_the_last = np.bincount(chosen[pictures == 4] - 40)
+    assert of_the_last.min() / of_the_last.max() > 0.6, "every caption of a picture is about as likely"
+
+
+def test_choosing_follows_the_random_numbers():
+    packed = pack_captions([[[n] for n in range(50)]], 99)
+    one, same, other = (packed.choose(np.zeros(20, int), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_indices_become_a_sentence_again(vocab):
+    for group, indexed in zip(CAPTIONS, caption_tokens_to_indices(CAPTIONS, vocab), strict=True):
+        for caption, indices in zip(group, indexed, strict=True):
+            assert indices_to_sentence([*indices, vocab[PAD]], vocab) == " ".join(split_sentence(caption))
+    assert indices_to_sentence([vocab["a"], vocab[UNK], vocab[END], vocab["kite"]], vocab) == f"a {UNK}"
+    assert indices_to_sentence([vocab["a"], vocab["kite"]], vocab) == "a kite", "without END, too"
+    assert indices_to_sentence([], vocab) == ""
+
+
+def test_the_inverted_vocabulary_gives_back_every_word(vocab):
+    assert {word: index for index, word in enumerate(invert_vocabulary(vocab))} == vocab
+    shuffled = dict(reversed(vocab.items()))
+    assert invert_vocabulary(shuffled) == invert_vocabulary(vocab)

@@ -1,0 +1,181 @@
+"""im2txt's model: its shapes, what is trained in which phase, the CNN on pictures of another size or range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from caption_samples import write_tiny_encoder
+from scale_samples import SIDE, tiny_cnn
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.models import image_to_text as scale_model
+from say_what_you_see.models.image_to_text import (
+    ScaleModelConfig,
+    _on_pictures_of,
+    build_scale_model,
+    cnn_for,
+    encoder_side,
+    masked_sums,
+    rearrange_scale_model,
+    set_precision,
+    train_cnn,
+)
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, find_application, on_a_copy
+
+CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_scale_model(CONFIG, tiny_cnn())
+
+
+def some_batch(rows: int = 3, steps: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    pictures = rng.uniform(-1, 1, (rows, SIDE, SIDE, 3)).astype("float32")
+    return pictures, rng.integers(11, size=(rows, steps)).astype("int32")
+
+
+def test_a_row_of_logits_for_each_word(model):
+    logits = model(list(some_batch()))
+    assert logits.shape == (3, 5, 11)
+    assert [tuple(tensor.shape) for tensor in model.inputs] == [(None, SIDE, SIDE, 3), (None, None)]
+    assert model.get_layer("picture_embedding").output.shape == (None, 12)
+
+
+def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(model):
+    pictures, words = some_batch()
+    logits = np.array(model([pictures, words]))
+    later = words.copy()
+    later[:, 3] = (later[:, 3] + 1) % 11
+    changed = np.array(model([pictures, later]))
+    np.testing.assert_allclose(changed[:, :3], logits[:, :3], atol=1e-6)
+    assert (np.abs(changed[:, 3:] - logits[:, 3:]).max(axis=(1, 2)) > 1e-4).all()
+    assert (np.abs(np.array(model([pictures[::-1], words]))[0] - logits[0]).max(axis=-1) > 1e-5).all()
+
+
+def test_one_word_at_a_time_gives_the_same_logits(model):
+    pictures, words = some_batch()
+    shares = np.array(keras.ops.softmax(model([pictures, words])))
+    writer = rearrange_scale_model(model)
+    state = writer.initial_state(pictures)
+    for position in range(words.shape[1]):
+        probabilities, state = writer.next_word(words[:, position], state)
+        np.testing.assert_allclose(probabilities, shares[:, position], atol=1e-6)
+
+
+def test_the_phases_train_other_parameters(model):
+    head = {"picture_embedding", "word_embedding", "lstm", "logits"}
+    cnn = {weight.path for weight in model.get_layer("picture_encoder").cnn.weights}
+    train_cnn(model, False)
+    trained = {weight.path for weight in model.trainable_variables}
+    assert not trained & cnn and {path.split("/")[0] for path in trained} == head
+    train_cnn(model, True)
+    trained = {weight.path.rpartition("/")[2] for weight in model.trainable_variables if weight.path in cnn}
+    assert trained == {"kernel", "gamma", "beta"}, "all but the mean and variance that BatchNorm has learned"
+
+
+@pytest.mark.parametrize("train_inception", [False, True])
+def test_batch_norm_uses_what_it_has_learned_also_in_training(model, train_inception):
+    pictures, _ = some_batch()
+    train_cnn(model, train_inception)
+    encoder = model.get_layer("picture_encoder")
+    statistics = [np.array(weight) for weight in encoder.cnn.get_layer("normalisation").non_trainable_variables]
+    np.testing.assert_array_equal(encoder(pictures, training=True), encoder(pictures, training=False))
+    for before, after in zip(statistics, encoder.cnn.get_layer("normalisation").non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_dropout_is_for_training_only(model):
+    batch = list(some_batch())
+    np.testing.assert_array_equal(model(batch, training=False), model(batch, training=False))
+    assert (np.array(model(batch, training=True)) != np.array(model(batch, training=True))).any()
+
+
+def test_only_real_words_count():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
+    targets, mask = np.array([[1, 2, 3], [4, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]], "float32")
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    expected = -sum(np.log(shares[row, step, targets[row, step]]) for row, step in zip(*mask.nonzero(), strict=True))
+    total, words = masked_sums(targets, logits, mask)
+    assert float(words) == 4 and float(total) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_for_the_cnn_alone(policy):
+    keras.utils.set_random_seed(0)
+    cnn = tiny_cnn()
+    set_precision(cnn, policy)
+    half = build_scale_model(CONFIG, cnn)
+    whole = build_scale_model(CONFIG, tiny_cnn())
+    whole.set_weights(half.get_weights())
+    assert {weight.dtype for weight in half.trainable_variables} == {"float32"}
+    logits, exact = half(list(some_batch())), np.array(whole(list(some_batch())))
+    assert logits.dtype == "float32" and half.get_layer("lstm").compute_dtype == "float32"
+    assert 0 < np.abs(np.array(logits) - exact).max() < 0.05
+
+
+# The settings' encoder
+
+
+def test_the_settings_encoder_at_its_own_size(tmp_path):
+    settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})
+    assert encoder_side(settings) == 24
+    cnn, encoder = cnn_for(settings), keras.saving.load_model(tmp_path / "tiny.keras")
+    pixels = np.random.default_rng(0).integers(256, size=(2, 24, 24, 3)).astype("float32")
+    expected = np.array(encoder(pixels)).mean(axis=(1, 2))
+    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), expected, atol=1e-5)
+    again = keras.models.model_from_json(cnn.to_json())
+    again.set_weights(cnn.get_weights())
+    np.testing.assert_allclose(again(pixels / 127.5 - 1), expected, atol=1e-5)
+
+
+def test_the_settings_encoder_at_another_size(tmp_path):
+    settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})
+    cnn, encoder = cnn_for(settings, 36), keras.saving.load_model(tmp_path / "tiny.keras")
+    kernel, bias = encoder.layers[-1].get_weights()
+    pixels = np.random.default_rng(0).integers(256, size=(2, 36, 36, 3)).astype("float32")
+    maps = keras.ops.relu(keras.ops.conv(pixels / 255, kernel, 3) + bias)
+    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), np.array(maps).mean(axis=(1, 2)), atol=1e-5)
+
+
+def test_inception_v3_on_the_scenes_has_the_weights_of_the_course(monkeypatch):
+    encoders = []
+    monkeypatch.setattr(scale_model, "encoder_for", lambda s: encoders.append(encoder_for(s)) or encoders[-1])
+    settings = read_settings({})
+    assert encoder_side(settings) == 299 and not encoders
+    cnn = cnn_for(settings, 151)
+    assert cnn.input_shape == (None, 151, 151, 3) and cnn.output_shape == (None, 2048)
+    for one, other in zip(cnn.get_weights(), encoders[0].model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "vgg16", "mobilenet", "resnet50", "efficientnet_b0"])
+def test_every_encoder_gets_the_range_that_it_was_trained_on(name):
+    preprocess = on_a_copy(find_application(name).preprocess_input)
+    layers = keras.layers
+    pictures = layers.Input((4, 4, 3))
+    network = keras.Model(pictures, layers.Flatten()(pictures))
+    cnn = _on_pictures_of(EncoderInfo(network, preprocess, (4, 4), "as_it_is", "", ""), 4)
+    pixels = np.random.default_rng(0).integers(256, size=(2, 4, 4, 3)).astype("float32")
+    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), preprocess(pixels).reshape(2, -1), atol=1e-3)
+
+
+def test_an_encoder_that_takes_one_size_only_says_so(tmp_path):
+    layers = keras.layers
+    keras.Sequential([layers.Input((12, 12, 3)), layers.Flatten(), layers.Dense(4)]).save(tmp_path / "flat.keras")
+    settings = read_settings({"ENCODER": str(tmp_path / "flat.keras")})
+    assert cnn_for(settings).output_shape == (None, 4)
+    with pytest.raises(CourseError, match="flat.*20 x 20.*12 x 12"):
+        cnn_for(settings, 20)
+
+
+def test_sizes_can_be_chosen():
+    model = build_scale_model(replace(CONFIG, embedding_size=7, lstm_units=5), tiny_cnn())
+    assert model.get_layer("word_embedding").output.shape == (None, None, 7)
+    assert model.get_layer("lstm").units == 5

@@ -1,0 +1,243 @@
+"""Show and Tell: the picture is read first, the loss is the formula's, the steps leave a model that captions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from caption_samples import FEATURES, VOCAB, toy_examples
+
+import say_what_you_see.course.show_and_tell as course
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.decoding.generation import BeamSearch, generate, generate_sentences
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.bottleneck_lstm import masked_crossentropy
+from say_what_you_see.models.show_and_tell import (
+    build_show_and_tell,
+    caption_mask,
+    log_word_frequencies,
+    loss_per_word,
+    rearrange_show_and_tell,
+)
+from say_what_you_see.serving.captioner import load_captioner
+from say_what_you_see.training.loop import TrainingPlan, fit_standardisation, train_decoder
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
+
+PAD_IDX = VOCAB[PAD]
+
+
+def tiny_model(seed: int = 0, word_size: int = 10, lstm_units: int = 14, **options) -> keras.Model:
+    """A model whose random weights are so large that its predictions differ clearly."""
+    keras.utils.set_random_seed(seed)
+    model = build_show_and_tell(len(VOCAB), FEATURES, word_size, lstm_units, **options)
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        if len(weight.shape) == 2:
+            weight.assign(rng.normal(0, 1, weight.shape))
+    fit_standardisation(model, toy_examples(30).image_embeds)
+    return model
+
+
+def inputs_of(examples, rows: int = 7) -> list[np.ndarray]:
+    pictures = examples.captions.picture_of_caption()[:rows]
+    return [examples.image_embeds[pictures], examples.captions.matrix[:rows].astype(np.int32)]
+
+
+def test_there_are_logits_for_each_word_and_none_for_the_picture():
+    model = build_show_and_tell(50, 33)
+    assert model.name == "show_and_tell"
+    assert model.output_shape == (None, None, 50)
+    assert model.get_layer("image_embedding").units == model.get_layer("word_embedding").output_dim == 256
+    assert model.get_layer("lstm").units == 256
+    assert model.predict_on_batch([np.ones((2, 33)), np.ones((2, 9), dtype=np.int32)]).shape == (2, 9, 50)
+
+
+def test_the_picture_is_the_first_input_of_the_lstm():
+    model, (features, words) = tiny_model(), inputs_of(toy_examples(6))
+    cell, state = model.get_layer("lstm").cell, [np.zeros((7, 14), dtype=np.float32)] * 2
+    image = model.get_layer("image_embedding")(model.get_layer("standardise")(features))
+    _, state = cell(image, state)
+    for step in range(words.shape[1]):
+        hidden, state = cell(model.get_layer("word_embedding")(words[:, step]), state)
+        expected = keras.ops.convert_to_numpy(model.get_layer("logits")(hidden))
+        np.testing.assert_allclose(model.predict_on_batch([features, words])[:, step], expected, atol=1e-4)
+
+
+def test_a_word_is_not_seen_before_its_turn_and_the_picture_always_is():
+    model, (features, words) = tiny_model(), inputs_of(toy_examples(6))
+    before = model.predict_on_batch([features, words])
+    words[:, 3] = (words[:, 3] + 1) % len(VOCAB)
+    after = model.predict_on_batch([features, words])
+    np.testing.assert_allclose(before[:, :3], after[:, :3], atol=1e-6)
+    assert np.abs(before[:, 3] - after[:, 3]).max() > 1e-2
+    assert np.abs(model.predict_on_batch([features[::-1], words]) - after)[0].max() > 1e-2
+
+
+@pytest.mark.parametrize("sizes", [(10, 14), (14, 10), (12, 12)])
+def test_rearranged_it_predicts_the_same(sizes):
+    model, (features, words) = tiny_model(0, *sizes), inputs_of(toy_examples(6))
+    logits = model.predict_on_batch([features, words])
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    writer = next_word_model(model)
+    state = writer.initial_state(features)
+    for step in range(words.shape[1]):
+        probabilities, state = writer.next_word(words[:, step], state)
+        np.testing.assert_allclose(probabilities, expected[:, step], atol=1e-5)
+
+
+def test_greedy_and_beam_search_work_and_survive_saving(tmp_path):
+    model, features = tiny_model(), toy_examples(9).image_embeds
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert generate_sentences(next_word_model(loaded), features, VOCAB) == generate_sentences(
+        rearrange_show_and_tell(model), features, VOCAB
+    )
+    found = generate(next_word_model(loaded), features, VOCAB, BeamSearch(3))
+    assert found.indices.shape[:2] == (9, 3)
+    assert (np.diff(found.log_probabilities, axis=1) <= 1e-5).all()
+
+
+def test_the_first_bias_is_how_often_words_occur():
+    captions = toy_examples(40).captions.matrix
+    logs = log_word_frequencies(captions, VOCAB)
+    assert logs.dtype == np.float32 and np.exp(logs).sum() == pytest.approx(1, rel=1e-5)
+    predicted = captions[:, 1:]
+    real = predicted[predicted != PAD_IDX]
+    counts = {word: int((real == index).sum()) for word, index in VOCAB.items()}
+    assert np.exp(logs[VOCAB["ball"]] - logs[VOCAB[UNK]]) == pytest.approx(counts["ball"] + 1, rel=1e-4)
+    assert np.exp(logs[VOCAB[END]] - logs[VOCAB["a"]]) == pytest.approx((counts[END] + 1) / (counts["a"] + 1), rel=1e-4)
+    assert logs[VOCAB[PAD]] == logs[VOCAB[START]] == logs.min()
+    model = build_show_and_tell(len(VOCAB), FEATURES, 6, 6, word_log_probabilities=logs)
+    np.testing.assert_array_equal(model.get_layer("logits").bias, logs)
+    assert not np.any(build_show_and_tell(len(VOCAB), FEATURES, 6, 6).get_layer("logits").bias)
+
+
+def test_the_mask_is_one_for_words_and_zero_for_padding():
+    mask = caption_mask(np.array([[5, PAD_IDX, 7], [PAD_IDX, PAD_IDX, 1 + PAD_IDX]]), PAD_IDX)
+    assert mask.dtype == np.float32
+    np.testing.assert_array_equal(mask, [[1, 0, 1], [0, 0, 1]])
+
+
+def test_the_formula_by_hand_on_three_words():
+    probabilities = np.array([[[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]], [[0.25, 0.25, 0.5], [0.2, 0.2, 0.6]]])
+    words, mask = np.array([[0, 1], [2, 0]]), np.array([[1, 1], [1, 0]])
+    expected = -(np.log(0.5) + np.log(0.8) + np.log(0.5)) / 3
+    assert loss_per_word(probabilities, words, mask) == pytest.approx(expected)
+
+
+def test_the_formula_is_the_loss_that_the_course_trains_with():
+    model, (features, words) = tiny_model(), inputs_of(toy_examples(9), 12)
+    logits, targets = model.predict_on_batch([features, words[:, :-1]]), words[:, 1:]
+    assert (targets == PAD_IDX).any()
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    formula = loss_per_word(probabilities, targets, caption_mask(targets, PAD_IDX))
+    assert formula == pytest.approx(float(masked_crossentropy(PAD_IDX)(targets, logits)), rel=1e-4)
+
+
+def test_it_learns_what_pictures_show():
+    train, val = toy_examples(120, seed=1), toy_examples(20, seed=2)
+    model = build_show_and_tell(len(VOCAB), FEATURES, 24, 24)
+    plan = TrainingPlan(8, 16, 2e-2, schedule="exponential")
+    history = train_decoder(model, train, val, plan, PAD_IDX)
+    assert history[-1]["val_loss"] < 0.35 < history[0]["val_loss"]
+    sentences = generate_sentences(next_word_model(model), val.image_embeds, VOCAB)
+    truths = val.captions.matrix[val.captions.first[:-1]]
+    words = [{word for word, index in VOCAB.items() if index in truth} for truth in truths.tolist()]
+    right = [set(said.split()[-2:]) <= known for said, known in zip(sentences, words, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+# The steps of the notebook
+
+
+@pytest.fixture(scope="module")
+def trained(finished_course):
+    return course.train_show_and_tell(finished_course.settings)
+
+
+def test_training_leaves_a_model_folder_that_captions(finished_course, trained):
+    settings = finished_course.settings
+    assert len(trained) == settings.epochs
+    captioner = load_captioner(course.show_and_tell_model_folder(settings), settings)
+    embeds, names = course.load_picture_features(settings, "val")
+    assert len(embeds) == len(names) == settings.n_val_scenes
+    sentences = generate_sentences(captioner.model, embeds[:3], captioner.vocab)
+    assert len(sentences) == 3
+    facts = read_json(course.show_and_tell_model_folder(settings) / "model.json")
+    assert facts["captions"] == 5 * facts["pictures"] == 5 * settings.n_train_scenes
+    assert facts["plan"]["schedule"] == "exponential"
+
+
+def test_the_tables_hold_every_caption_with_its_pictures_features(finished_course, trained):
+    settings = finished_course.settings
+    features, captions = course.load_table(settings, "val")
+    embeds, _ = course.load_picture_features(settings, "val")
+    assert features.shape == (5 * len(embeds), embeds.shape[1]) == (len(captions), embeds.shape[1])
+    np.testing.assert_array_equal(features[::5], embeds)
+
+
+def test_tables_are_made_once(finished_course, trained, monkeypatch):
+    def must_not_be_called(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(course, "write_caption_table", must_not_be_called)
+    course.make_tables(finished_course.settings)
+
+
+def test_what_is_missing_is_named_with_the_notebook_that_makes_it(tmp_path):
+    settings = read_settings({"COURSE_DATA": str(tmp_path), "COURSE_SIZE": "small"})
+    with pytest.raises(CourseError, match=r"val\.token is not there yet.*07_show_and_tell"):
+        course.load_table(settings, "val")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "file", "features"),
+    [
+        ("flickr30k", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "fc2"),
+        ("flickr30k", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "mean"),
+        ("flickr30k", None, "mean"),
+        ("scenes", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "mean"),
+    ],
+)
+@pytest.mark.parametrize("where", ["data", "keras/models"])
+def test_fc2_is_used_for_photographs_where_its_weights_are(tmp_path, monkeypatch, dataset, file, features, where):
+    (tmp_path / where).mkdir(parents=True)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    if file:
+        (tmp_path / where / file).touch()
+    settings = read_settings({"COURSE_DATA": str(tmp_path / "data"), "DATASET": dataset})
+    assert course.features_to_use(settings) == features
+
+
+def test_fc2_features_are_extracted_and_remembered(finished_course, tmp_path, monkeypatch):
+    settings = finished_course.settings
+    tiny = encoder_for(settings)
+    wanted = []
+
+    def encoder_for_fc2(_, features):
+        wanted.append(features)
+        return replace(tiny, name="vgg16", features=features)
+
+    monkeypatch.setattr(course, "features_to_use", lambda _: "fc2")
+    monkeypatch.setattr(course, "encoder_for", encoder_for_fc2)
+    monkeypatch.setattr(course, "show_and_tell_folder", lambda _: tmp_path)
+    course.make_tables(settings)
+    assert set(wanted) == {"fc2"} and isinstance(tiny, EncoderInfo)
+    remembered = read_json(tmp_path / "encoder.json")
+    assert (remembered["features"], remembered["encoder_setting"]) == ("fc2", "vgg16")
+    features, _ = course.load_table(settings, "train")
+    of_pictures, names = course.load_picture_features(settings, "train")
+    np.testing.assert_array_equal(features[::5], of_pictures)
+    assert len(names) == settings.n_train_scenes
+    assert get_dataset(settings).name == "scenes"
+
+
+def test_start_is_read_and_never_predicted():
+    captions = toy_examples(5).captions.matrix
+    assert (captions[:, 0] == VOCAB[START]).all() and (captions[:, 1:] != VOCAB[START]).all()

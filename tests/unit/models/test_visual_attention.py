@@ -1,0 +1,269 @@
+"""The model looks before each word, what is trained is what writes captions, and training goes on exactly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from attention_samples import REGIONS, grid_examples, opinionated_attention, tiny_attention
+from caption_samples import FEATURES, VOCAB
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import REPOSITORY
+from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.attention import (
+    as_grid,
+    attention_model,
+    build_visual_attention,
+    get_caption,
+    get_captions,
+    most_frequent_words,
+    predict_step_by_step,
+    rearrange_attention_model,
+    with_even_attention,
+)
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.training.loop import TrainingPlan, compile_decoder, train_decoder
+
+PLAN = TrainingPlan(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
+
+
+def some_input(batch: int = 3, steps: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(batch, REGIONS, FEATURES)).astype(np.float32)
+    return features, rng.integers(len(VOCAB), size=(batch, steps)).astype(np.int32)
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def test_attention_is_that_of_the_formula():
+    model = opinionated_attention()
+    features, _ = some_input()
+    hidden = np.random.default_rng(1).normal(size=(3, 16)).astype(np.float32)
+    attention = model.get_layer("decoder").cell.attention
+    regions = keras.ops.convert_to_numpy(model.get_layer("encoder")(features))
+    kernel, bias = model.get_layer("W1").get_weights()
+    w2, v = attention.get_weights()
+    scores = (np.tanh((regions @ kernel + bias) + (hidden @ w2)[:, None]) @ v)[..., 0]
+    context, weights = map(keras.ops.convert_to_numpy, attention(hidden, regions, model.get_layer("W1")(regions)))
+    assert weights == pytest.approx(softmax(scores), abs=1e-5)
+    assert context == pytest.approx((softmax(scores)[..., None] * regions).sum(axis=1), abs=1e-4)
+
+
+def test_the_gru_reads_context_and_word():
+    model = opinionated_attention(1)
+    features, words = some_input(steps=2)
+    cell = model.get_layer("decoder").cell
+    regions = model.get_layer("encoder")(features)
+    keys, hidden = model.get_layer("W1")(regions), np.zeros((3, 16), dtype=np.float32)
+    for step in range(2):
+        context, _ = cell.attention(hidden, regions, keys)
+        word = model.get_layer("word_embedding")(words[:, step])
+        hidden, _ = cell.gru(keras.ops.concatenate([context, word], axis=-1), [hidden])
+    logits = model.get_layer("logits")(model.get_layer("before_logits")(hidden))
+    assert model.predict_on_batch([features, words])[:, 1] == pytest.approx(
+        keras.ops.convert_to_numpy(logits), abs=1e-4
+    )
+
+
+def test_the_model_and_the_plain_loop_agree():
+    model = opinionated_attention(2)
+    features, words = some_input()
+    logits, weights = predict_step_by_step(model, features, words)
+    assert model.predict_on_batch([features, words]) == pytest.approx(logits, abs=1e-4)
+    assert attention_model(model).predict_on_batch([features, words]) == pytest.approx(weights, abs=1e-5)
+
+
+def test_the_weights_of_each_step_sum_to_one_and_differ_from_step_to_step():
+    features, words = some_input()
+    weights = attention_model(opinionated_attention()).predict_on_batch([features, words])
+    assert weights.shape == (3, 5, REGIONS) and weights.min() >= 0
+    assert weights.sum(axis=-1) == pytest.approx(np.ones((3, 5)), abs=1e-5)
+    assert np.abs(weights[:, 1:] - weights[:, :1]).max(axis=(1, 2)).min() > 0.01
+
+
+def test_a_word_changes_only_what_comes_after_it():
+    model = opinionated_attention()
+    features, words = some_input()
+    changed = words.copy()
+    changed[:, 3] = (words[:, 3] + 1) % len(VOCAB)
+    before, after = (model.predict_on_batch([features, w]) for w in (words, changed))
+    assert before[:, :3] == pytest.approx(after[:, :3], abs=1e-6) and not np.allclose(before[:, 3], after[:, 3])
+
+
+def test_one_model_takes_captions_of_any_length():
+    model = opinionated_attention()
+    features, words = some_input(steps=6)
+    assert model.predict_on_batch([features, words[:, :2]]) == pytest.approx(
+        model.predict_on_batch([features, words])[:, :2], abs=1e-5
+    )
+
+
+def test_the_usual_sizes_are_those_of_the_source():
+    model = build_visual_attention(100)
+    shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
+    assert shapes["encoder/kernel"] == (2048, 256) and shapes["W1/kernel"] == (256, 512)
+    assert shapes["word_embedding/embeddings"] == (100, 256) and shapes["before_logits/kernel"] == (512, 512)
+    inside = sorted(tuple(weight.shape) for weight in model.get_layer("decoder").weights)
+    assert inside == sorted([(512, 512), (512, 1), (512, 3 * 512), (512, 3 * 512), (2, 3 * 512)])
+    assert model.name == "visual_attention"
+
+
+def test_shapes_are_printed_for_every_tensor_at_every_step_and_only_on_request(capsys):
+    model = tiny_attention()
+    features, words = some_input(batch=2, steps=3)
+    predict_step_by_step(model, features, words)
+    assert not capsys.readouterr().out
+    predict_step_by_step(model, features, words, trace_shapes=True)
+    lines = capsys.readouterr().out.splitlines()
+    shapes = {
+        "hidden": "(2, 16)", "query": "(2, 1, 14)", "scores": "(2, 4, 1)", "weights": "(2, 4, 1)",
+        "context": "(2, 12)", "context_and_word": "(2, 24)", "logits": f"(2, {len(VOCAB)})",
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        assert lines.count(f"  {name:<18}{shape}") == (4 if name == "hidden" else 3), name
+    assert lines[1] == "  features          (2, 4, 6)" and "  hidden            (2, 16)" in lines[:5]
+    assert [line[:6] for line in lines if line.startswith("step")] == ["step 0", "step 1", "step 2"]
+
+
+def test_one_word_at_a_time_gives_what_all_at_once_gives():
+    model = opinionated_attention(3)
+    features, words = some_input()
+    expected = softmax(model.predict_on_batch([features, words]))
+    rearranged = rearrange_attention_model(model)
+    state = rearranged.initial_state(features)
+    assert [part.shape for part in state] == [(3, 16), (3, REGIONS, 12), (3, REGIONS, 14)]
+    for step in range(words.shape[1]):
+        probabilities, state = rearranged.next_word(words[:, step], state)
+        assert probabilities == pytest.approx(expected[:, step], abs=1e-5)
+
+
+@pytest.mark.parametrize("how", [Greedy(6), BeamSearch(3, max_len=6), Sampling(1.2, top_k=4, max_len=6)])
+def test_every_way_of_choosing_words_works_and_knows_its_probability(how):
+    model = opinionated_attention(4)
+    features, _ = some_input(batch=5)
+    found = generate(next_word_model(model), features, VOCAB, how, np.random.default_rng(0))
+    best = found.indices[:, 0]
+    read = np.insert(best[:, :-1], 0, VOCAB[START], axis=1)
+    log_probabilities = np.log(softmax(model.predict_on_batch([features, read])))
+    of_words = np.take_along_axis(log_probabilities, best[..., None], axis=-1)[..., 0]
+    of_words[np.cumsum(read == VOCAB[END], axis=1) > 0] = 0  # behind the END
+    assert found.log_probabilities[:, 0] == pytest.approx(of_words.sum(axis=1), abs=1e-3)
+    assert not np.isin(best, [VOCAB[token] for token in (PAD, UNK, START)]).any()
+
+
+def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
+    model = opinionated_attention(5)
+    features, _ = some_input(batch=4)
+    captions = get_captions(model, features, VOCAB, Greedy(6), batch_size=3)
+    sentences = generate(rearrange_attention_model(model), features, VOCAB, Greedy(6)).sentences(VOCAB)
+    assert [caption.sentence for caption in captions] == sentences
+    for row, caption in zip(features, captions, strict=True):
+        read = np.array([[VOCAB[START], *(VOCAB[word] for word in caption.words)]])
+        _, weights = predict_step_by_step(model, row[None], read)
+        expected = weights[0, : len(caption.words)].reshape(-1, 2, 2)
+        assert caption.attention.shape == (len(caption.words), 2, 2)
+        assert caption.attention == pytest.approx(expected, abs=1e-5)
+
+
+def test_get_caption_is_about_one_picture_and_traces_shapes_on_request(capsys):
+    model = opinionated_attention(5)
+    features, _ = some_input(batch=2)
+    caption = get_caption(model, features[1], VOCAB, BeamSearch(2, max_len=6), trace_shapes=True)
+    expected = get_captions(model, features, VOCAB, BeamSearch(2, max_len=6))[1]
+    assert caption.words == expected.words and caption.attention == pytest.approx(expected.attention, abs=1e-5)
+    assert capsys.readouterr().out.count("  weights ") == len(caption.words) + 1
+
+
+def test_even_attention_looks_at_everything_and_leaves_the_model_as_it_was():
+    model = opinionated_attention(2)
+    compile_decoder(model, PLAN, VOCAB[PAD], 1)  # as it is after training
+    features, words = some_input()
+    before = model.predict_on_batch([features, words])
+    even = with_even_attention(model)
+    assert attention_model(even).predict_on_batch([features, words]) == pytest.approx(np.full((3, 5, REGIONS), 0.25))
+    assert (model.predict_on_batch([features, words]) == before).all()
+    assert not np.allclose(even.predict_on_batch([features, words]), before)
+
+
+def test_regions_that_make_no_square_are_refused():
+    assert as_grid(np.zeros((3, 64))).shape == (3, 8, 8)
+    with pytest.raises(CourseError, match="63 regions"):
+        as_grid(np.zeros((3, 63)))
+
+
+def test_the_vocabulary_keeps_the_most_frequent_words():
+    captions = [["b b b c c", "a a d"], ["B, e"]]
+    assert set(most_frequent_words(captions, 2)) == {"b", "a", PAD, UNK, START, END}  # c is as frequent as a
+    everything = most_frequent_words(captions)
+    assert set(everything) == {*"abcde", PAD, UNK, START, END}
+    assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
+
+
+def losses(history):
+    return [(record["loss"], record["val_loss"], record["val_accuracy"]) for record in history]
+
+
+def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_path):
+    (train, _), (val, _) = grid_examples(40), grid_examples(12, seed=1)
+    whole = train_decoder(tiny_attention(dropout=0.2), train, val, PLAN, VOCAB[PAD], tmp_path / "whole")
+    assert whole[-1]["loss"] < whole[0]["loss"]
+
+    def stop(history):
+        if len(history) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_attention(dropout=0.2), train, val, PLAN, VOCAB[PAD], tmp_path / "stopped", stop)
+    other = tiny_attention(seed=7, dropout=0.2)  # where it starts from must not matter
+    resumed = train_decoder(other, train, val, PLAN, VOCAB[PAD], tmp_path / "stopped")
+    assert len(resumed) == 2 and losses(resumed) == losses(whole)
+
+
+def test_attention_finds_the_region_that_shows_the_thing():
+    (train, _), (val, places) = grid_examples(300), grid_examples(60, seed=1)
+    model = tiny_attention()
+    plan = TrainingPlan(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
+    history = train_decoder(model, train, val, plan, VOCAB[PAD])
+    captions = get_captions(model, val.image_embeds, VOCAB, Greedy(6))
+    peaks = [caption.attention[-1].argmax() for caption in captions]  # the last word is the thing
+    assert history[-1]["val_loss"] < 0.5 and np.mean(peaks == places) > 0.6
+
+
+def test_a_model_folder_keeps_the_model(tmp_path):
+    model = opinionated_attention(6)
+    encoder = {
+        "name": "x", "weights": "w", "weights_checksum": "0", "pictures_kind": "scenes",
+        "encoder_setting": "inception_v3", "features": "grid",
+    }  # fmt: skip
+    save_caption_model(CaptionModel(model, VOCAB, encoder), tmp_path)
+    assert "loads after `import say_what_you_see.models.attention`" in (tmp_path / "README.md").read_text(
+        encoding="utf-8"
+    )
+    loaded = load_caption_model(tmp_path)
+    features, words = some_input()
+    assert loaded.decoder.name == "visual_attention" and loaded.encoder["features"] == "grid"
+    for make in (lambda m: m, attention_model):
+        expected = make(model).predict_on_batch([features, words])
+        assert make(loaded.decoder).predict_on_batch([features, words]) == pytest.approx(expected, abs=1e-6)
+    captions = get_captions(model, features, VOCAB)
+    assert [c.words for c in get_captions(loaded.decoder, features, VOCAB)] == [c.words for c in captions]
+
+
+def test_a_model_folder_loads_in_a_program_that_has_not_met_attention(tmp_path):
+    encoder = dict.fromkeys(("name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"), "x")
+    save_caption_model(CaptionModel(tiny_attention(), VOCAB, encoder), tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from say_what_you_see.serving.model_folder import load_caption_model; "
+    )
+    program += "print(load_caption_model(Path(sys.argv[1])).decoder.name)"
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY)
+    assert run.stdout.strip() == "visual_attention", run.stderr

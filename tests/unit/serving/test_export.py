@@ -1,0 +1,236 @@
+"""Exported captioners: the same captions without Keras, and a plain way on where they cannot be had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attention_samples import REGIONS, opinionated_attention
+from caption_samples import FEATURES, VOCAB, opinionated_decoder
+from PIL import Image
+
+from say_what_you_see.commands.main import main
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.settings import REPOSITORY
+from say_what_you_see.decoding.decoding import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.generation import NextWordModel, generate
+from say_what_you_see.decoding.search import generate_at_once
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.serving import export
+from say_what_you_see.serving.captioner import load_captioner
+from say_what_you_see.serving.export import export_captioner
+from say_what_you_see.serving.exported import (
+    DECODER_FILE,
+    FACTS_FILE,
+    cannot_be_exported,
+    exported_folder,
+    load_exported,
+)
+from say_what_you_see.vision.encoders import affine_preprocessing, find_application
+from say_what_you_see.vision.openvino import engine_is_here
+
+WAYS = [
+    Greedy(), Greedy(max_len=2), Sampling(), Sampling(0.5, top_k=3), Sampling(1.5, top_p=0.8), Sampling(1, 5, 0.6, 4),
+    BeamSearch(1), BeamSearch(3), BeamSearch(5, length_penalty=1.0), BeamSearch(4, 0.7, max_len=3),
+    BeamSearch(40, max_len=2),
+]  # fmt: skip
+ENGINE = pytest.mark.skipif(not engine_is_here(), reason="OpenVINO is not installed")
+
+
+class Stepped:
+    """A model of Keras, called word by word."""
+
+    def __init__(self, model: NextWordModel) -> None:
+        self.model, self.n_states = model, len(model.step_model.outputs) - 1
+
+    def start(self, features: np.ndarray) -> list[np.ndarray]:
+        return self.model.initial_state(features)
+
+    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+        return self.model.step_model.predict_on_batch([words, *state])
+
+
+@pytest.fixture(scope="module", params=["decoder", "attention"])
+def model_and_features(request) -> tuple[NextWordModel, np.ndarray]:
+    rng = np.random.default_rng(5)
+    if request.param == "decoder":
+        return next_word_model(opinionated_decoder(seed=3)), rng.normal(size=(9, FEATURES)).astype("float32")
+    features = rng.normal(size=(9, REGIONS, FEATURES)).astype("float32")
+    return next_word_model(opinionated_attention(seed=3)), features
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_the_searches_find_what_the_compiled_ones_find(model_and_features, how):
+    model, features = model_and_features
+    compiled = generate(model, features, VOCAB, how, np.random.default_rng(7))
+    at_once = generate_at_once(Stepped(model), features, VOCAB, how, np.random.default_rng(7))
+    np.testing.assert_array_equal(at_once.indices, compiled.indices)
+    np.testing.assert_allclose(at_once.log_probabilities, compiled.log_probabilities, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(at_once.finished, compiled.finished)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "vgg16", "densenet121", "efficientnet_b0"])
+def test_the_preprocessing_of_keras_is_a_scale_and_a_shift(name):
+    preprocess = find_application(name).preprocess_input
+    pixels = np.random.default_rng(0).integers(256, size=(2, 5, 5, 3)).astype("float32")
+    scale, shift, reverse = affine_preprocessing(lambda images: preprocess(images.copy()))
+    ordered = pixels[..., ::-1] if reverse else pixels
+    np.testing.assert_allclose(ordered * scale + shift, preprocess(pixels.copy()), atol=1e-3)
+    assert reverse == (name == "vgg16")
+
+
+@pytest.fixture(scope="module")
+def exported(finished_course, tmp_path_factory):
+    """A trained captioner, its folder, and the data folder of its export."""
+    settings, data = finished_course.settings, tmp_path_factory.mktemp("data")
+    captioner = load_captioner(settings.model_folder, settings)
+    assert export_captioner(captioner, settings.model_folder, data) is None
+    return captioner, settings.model_folder, data
+
+
+@ENGINE
+@pytest.mark.parametrize("how", [Greedy(), Sampling(0.8), BeamSearch(3)], ids=str)
+def test_an_exported_captioner_says_the_same(exported, how):
+    captioner, folder, data = exported
+    fast = load_exported(folder, data)
+    images = np.random.default_rng(1).integers(256, size=(5, *fast.input_shape, 3), dtype="uint8")
+    embeds = captioner.embed(images)
+    np.testing.assert_allclose(fast.embed(images), embeds, atol=1e-3 * np.abs(embeds).max())
+    found = fast.generate(embeds, how, np.random.default_rng(2))
+    expected = generate(captioner.model, embeds, captioner.vocab, how, np.random.default_rng(2))
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    assert (fast.vocab, fast.pictures_kind) == (captioner.vocab, captioner.pictures_kind)
+
+
+@ENGINE
+def test_an_exported_captioner_needs_no_keras(exported):
+    _, folder, data = exported
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from say_what_you_see.serving.exported import load_exported\n"
+        f"fast = load_exported(Path({str(folder)!r}), Path({str(data)!r}))\n"
+        "found = fast.generate(fast.embed(np.zeros((1, *fast.input_shape, 3), 'uint8')))\n"
+        "print(found.indices.shape, 'keras' in sys.modules, 'tensorflow' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "(1, 1, 20) False False\n"
+
+
+@ENGINE
+def test_an_export_sends_and_keeps_no_statistics(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from say_what_you_see.vision.openvino import export_network; from say_what_you_see.core.backend import keras\n"
+        "layers = keras.layers; model = keras.Sequential([layers.Input((3,)), layers.Dense(2)])\n"
+        "export_network(model, Path('dense.xml'))\n"
+        "print(Path('dense.bin').exists(), sys.modules['openvino_telemetry'])"
+    )
+    environ = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout == "True None\n"
+    assert not (tmp_path / "intel").exists()
+
+
+@ENGINE
+def test_another_training_in_the_same_folder_is_not_mixed_up(exported, tmp_path):
+    captioner, folder, data = exported
+    model, copy = Path(shutil.copytree(folder, tmp_path / "model")), tmp_path / "data"
+    assert export_captioner(captioner, model, copy) is None
+    assert load_exported(model, copy) is not None
+    write_json({**read_json(model / "model.json"), "scores": {"loss": 0.0}}, model / "model.json")
+    assert load_exported(model, copy) is None
+    assert export_captioner(captioner, model, copy) is None, "which takes the place of the older one"
+    assert load_exported(model, copy) is not None
+    assert len(list((copy / "exported").iterdir())) == 1
+
+
+@ENGINE
+@pytest.mark.parametrize("part", [FACTS_FILE, "encoder.xml", "encoder.bin", DECODER_FILE])
+def test_a_damaged_export_counts_as_none(exported, tmp_path, part):
+    _, folder, data = exported
+    copy = Path(shutil.copytree(data, tmp_path / "data"))
+    damaged = exported_folder(folder, copy) / part
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    shutil.rmtree(damaged.parent / "compiled", ignore_errors=True)
+    assert load_exported(folder, copy) is None
+
+
+def test_without_the_engine_there_is_no_export(exported, monkeypatch):
+    _, folder, data = exported
+    monkeypatch.setattr("say_what_you_see.serving.exported.engine_is_here", lambda: False)
+    assert load_exported(folder, data) is None
+
+
+@ENGINE
+def test_an_export_that_disagrees_is_thrown_away_and_not_tried_again(exported, tmp_path, monkeypatch):
+    captioner, folder, _ = exported
+    monkeypatch.setattr(export, "affine_preprocessing", lambda preprocess: ([1.0] * 3, [9.0] * 3, False))
+    assert export_captioner(captioner, folder, tmp_path) == "OpenVINO gives other numbers than Keras"
+    assert load_exported(folder, tmp_path) is None and cannot_be_exported(folder, tmp_path)
+    assert [path.name for path in exported_folder(folder, tmp_path).iterdir()] == [FACTS_FILE]
+
+
+@ENGINE
+def test_an_engine_that_fails_is_no_obstacle(exported, tmp_path, monkeypatch):
+    def fail(network, path):
+        raise RuntimeError("this operation is not known\nmore of that")
+
+    captioner, folder, _ = exported
+    monkeypatch.setattr(export, "export_network", fail)
+    assert export_captioner(captioner, folder, tmp_path) == "this operation is not known"
+    assert cannot_be_exported(folder, tmp_path)
+    assert not list((tmp_path / "exported").glob(".part*"))
+
+
+# The command
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(4).integers(256, size=(30, 40, 3), dtype="uint8")).save(path)
+    return path
+
+
+@pytest.fixture
+def own_data(course_environ, tmp_path, monkeypatch) -> Path:
+    """The finished course in a data folder without exports."""
+    before = course_environ.settings.data_folder
+    data = Path(shutil.copytree(before, tmp_path / "data", ignore=shutil.ignore_patterns("exported")))
+    monkeypatch.setenv("COURSE_DATA", str(data))
+    return data
+
+
+@ENGINE
+def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo, capsys, monkeypatch):
+    assert main(["caption", str(photo), "--beam", "2"]) == 0
+    first = capsys.readouterr()
+    assert "Making a quick copy" in first.err and list((own_data / "exported").iterdir())
+    monkeypatch.setattr("say_what_you_see.commands.caption._with_keras", None)  # nobody calls it
+    assert main(["caption", str(photo), "--beam", "2"]) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out and "quick copy" not in second.err
+
+
+@ENGINE
+def test_with_keras_no_copy_is_made_or_used(own_data, photo, capsys, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.commands.caption._exported", None)
+    assert main(["caption", str(photo), "--with-keras"]) == 0
+    assert "quick copy" not in capsys.readouterr().err and not (own_data / "exported").exists()
+
+
+@ENGINE
+def test_stopping_the_copy_costs_nothing(own_data, photo, capsys, monkeypatch):
+    def stop(network, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "export_network", stop)
+    assert main(["caption", str(photo)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(str(photo)) and "No quick copy was made (stopped)" in said.err
+    assert list((own_data / "exported").iterdir()) == []

@@ -1,0 +1,120 @@
+"""Captions from a checkpoint, printed in im2txt's form."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.language.captions import END, START
+from say_what_you_see.serving.scale_inference import (
+    CaptionWithProbability,
+    ScaleCaptioner,
+    format_captions,
+    read_photo,
+    run_inference,
+)
+from say_what_you_see.training.scale.folder import load_trained_model
+from say_what_you_see.training.scale.record_input import decode_picture
+from say_what_you_see.training.scale.training import LearningRate, train_on_records
+
+
+@pytest.fixture(scope="module")
+def trained(records, tmp_path_factory) -> Path:
+    """A training that has learned a few common words."""
+    folder = tmp_path_factory.mktemp("trained") / "train"
+    training = tiny_training(records, folder, 40, learning_rate=LearningRate(3e-2), log_every=20)
+    train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[Path]:
+    """A JPEG, a PNG and a picture on its side."""
+    paths = [tmp_path / name for name in ("a.jpg", "b.png", "c.jpeg")]
+    for path, shape in zip(paths, ((40, 60, 3), (30, 30, 3), (80, 50, 3)), strict=True):
+        Image.fromarray(np.random.default_rng(len(path.name)).integers(256, size=shape).astype("uint8")).save(path)
+    return paths
+
+
+def test_the_form_of_the_output():
+    found = [
+        CaptionWithProbability("a man riding a wave on top of a surfboard", 0.0404129),
+        CaptionWithProbability("a", 0),
+    ]
+    assert format_captions(Path("x/a.jpg"), found) == (
+        "Captions for image a.jpg:\n"
+        "  0) a man riding a wave on top of a surfboard (p=0.040413)\n"
+        "  1) a (p=0.000000)"
+    )  # fmt: skip
+
+
+def test_captions_are_printed_for_every_picture(trained, photos, capsys):
+    assert run_inference(trained, photos) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 * len(photos)
+    for number, path in enumerate(photos):
+        title, *captions = lines[4 * number : 4 * number + 4]
+        assert title == f"Captions for image {path.name}:"
+        found = [re.fullmatch(r"  (\d)\) ([a-z ]*) \(p=(\d\.\d{6})\)", line) for line in captions]
+        assert [match[1] for match in found] == ["0", "1", "2"]
+        probabilities = [float(match[3]) for match in found]
+        assert probabilities == sorted(probabilities, reverse=True) and 0 < probabilities[0] <= 1
+
+
+def test_p_is_the_probability_of_all_words_and_the_end(trained):
+    """Computed once more from the model as it was trained, with all words at once."""
+    loaded = load_trained_model(trained)
+    pictures = np.random.default_rng(2).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("float32")
+    for picture, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
+        assert len(found) == 3 and len({caption.sentence for caption in found}) == 3
+        for caption in found:
+            ids = [loaded.vocab[word] for word in (START, *caption.sentence.split(), END)]
+            logits = np.array(loaded.model([picture[None], np.array([ids[:-1]])]), dtype="float64")[0]
+            logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+            expected = math.exp(sum(logs[step, word] for step, word in enumerate(ids[1:])))
+            assert caption.probability == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_bad_picture_is_reported_and_the_others_are_captioned(trained, photos, tmp_path, capsys):
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "half.jpg").write_bytes(photos[0].read_bytes()[:700])
+    bad = [tmp_path / name for name in ("text.jpg", "half.jpg", "missing.jpg")]
+    assert run_inference(trained, [bad[0], photos[0], *bad[1:], photos[1]]) == 1
+    output = capsys.readouterr()
+    titles = [line for line in output.out.splitlines() if not line.startswith("  ")]
+    assert titles == [f"Captions for image {path.name}:" for path in photos[:2]]
+    errors = output.err.strip().splitlines()
+    assert len(errors) == 3
+    for path, error in zip(bad, errors, strict=True):
+        assert error.startswith("Error: ") and str(path) in error
+
+
+def test_the_number_of_captions_and_their_length_can_be_chosen(trained, photos, capsys):
+    assert run_inference(trained, photos[:1], k=1, max_len=2) == 0
+    _, caption = capsys.readouterr().out.splitlines()
+    assert len(caption.split(")")[1].split("(")[0].split()) <= 2
+
+
+def test_a_photo_is_read_as_in_training():
+    noise = np.random.default_rng(0).integers(256, size=(9, 7, 3)).astype("uint8")
+    picture, buffer = Image.fromarray(noise).resize((130, 90), Image.Resampling.BICUBIC), io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    path = Path("unused.jpg")
+    read = type("Bytes", (), {"read_bytes": lambda self: buffer.getvalue(), "name": path.name})()
+    trained_on = decode_picture(buffer.getvalue(), SIDE).numpy()
+    shown = read_photo(read, SIDE)
+    assert shown.shape == trained_on.shape and shown.dtype == np.float32
+    assert np.abs(shown - trained_on).max() < 0.03
+
+
+def test_a_missing_checkpoint_is_explained(tmp_path, photos):
+    with pytest.raises(CourseError, match="no checkpoint in"):
+        run_inference(tmp_path, photos)

@@ -1,0 +1,191 @@
+"""Quick training: the losses and weights of the plain one on every backend, and the plain one where it cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from attention_samples import grid_examples, tiny_attention
+from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.language.captions import PAD
+from say_what_you_see.models.show_and_tell import build_show_and_tell
+from say_what_you_see.training.loop import (
+    RandomBatches,
+    TrainingPlan,
+    compile_decoder,
+    fit_standardisation,
+    train_decoder,
+)
+from say_what_you_see.training.packed import QuickTrainee, pack_batch, quick_trainee
+
+PAD_IDX = VOCAB[PAD]
+PLAN = TrainingPlan(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
+on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="for Keras on TensorFlow")
+
+
+def tiny_show_and_tell() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_show_and_tell(len(VOCAB), FEATURES, 12, 16)
+
+
+def packed(examples, step: int = 0):
+    (embeds, words), targets = RandomBatches(examples, PLAN)[step]
+    return pack_batch(embeds, words, targets, PAD_IDX)
+
+
+def test_a_batch_is_sorted_and_its_padding_left_out():
+    embeds = np.array([[1.0], [2.0], [3.0]])
+    words = np.array([[0, 5, 1, 9], [0, 6, 7, 1], [0, 8, 1, 9]])
+    targets = np.array([[5, 1, 9, 9], [6, 7, 1, 9], [8, 1, 9, 9]])
+    batch = pack_batch(embeds, words, targets, 9)
+    assert batch.embeds.ravel().tolist() == [2, 1, 3]
+    assert batch.words.tolist() == words[[1, 0, 2]].tolist()
+    assert batch.words.ravel()[batch.positions].tolist() == [0, 0, 0, 6, 5, 8, 7]
+    assert batch.targets.tolist() == [6, 5, 8, 7, 1, 1, 1]
+    assert batch.counts.tolist() == [[3, 3, 1, 0]]
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("build", [tiny_decoder, tiny_show_and_tell, tiny_attention])
+def test_quick_training_ends_where_the_plain_one_ends(build):
+    examples = grid_examples(40)[0] if build is tiny_attention else toy_examples(40)
+    plain, quick = build(), build()
+    assert quick_trainee(quick, PAD_IDX, packed(examples)) is not None
+    expected = train_decoder(plain, examples, examples, PLAN, PAD_IDX, quick=False)
+    history = train_decoder(quick, examples, examples, PLAN, PAD_IDX)
+    for record, right in zip(history, expected, strict=True):
+        assert [record[key] for key in ("loss", "val_loss", "val_accuracy")] == pytest.approx(
+            [right[key] for key in ("loss", "val_loss", "val_accuracy")], rel=1e-4
+        )
+    for weight, right in zip(quick.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, right, rtol=1e-3, atol=1e-4)
+
+
+@on_tensorflow
+def test_where_each_way_is_taken(monkeypatch):
+    import tensorflow as tf
+
+    from say_what_you_see.training.packed_tensorflow import TensorFlowTrainee
+
+    batch = packed(toy_examples(30))
+    assert type(quick_trainee(tiny_decoder(), PAD_IDX, batch)) is TensorFlowTrainee
+    assert type(quick_trainee(tiny_show_and_tell(), PAD_IDX, batch)) is QuickTrainee
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert type(quick_trainee(tiny_decoder(), PAD_IDX, batch)) is QuickTrainee
+
+
+def rebuilt(**changes) -> keras.Model:
+    """A learner's decoder with the names of `build_decoder` and something of its own."""
+    layers = keras.layers
+    embeds, words = layers.Input((FEATURES,), name="image_embeds"), layers.Input((None,), dtype="int32", name="words")
+    x = layers.Dense(12, name="image_bottleneck")(layers.Normalization(name="standardise")(embeds))
+    state = layers.Dense(16, name="initial_state")(layers.Dropout(0.0, name="image_dropout")(x))
+    read = layers.Embedding(len(VOCAB), 8, name="word_embedding")(words)
+    states = [state, keras.ops.zeros_like(state)] if changes.get("no_cell") else [state, state]
+    lstm = layers.LSTM(16, return_sequences=True, name="lstm", **changes.get("lstm", {}))
+    hidden = layers.Dropout(0.0, name="hidden_dropout")(lstm(read, initial_state=states))
+    squeezed = layers.Dense(12, name="logit_bottleneck", **changes.get("bottleneck", {}))(hidden)
+    if changes.get("shifted"):
+        squeezed = keras.ops.roll(squeezed, 1, axis=1)
+    logits = layers.Dense(len(VOCAB), name=changes.get("output", "logits"))(squeezed)
+    return keras.Model([embeds, words], logits)
+
+
+@on_tensorflow
+@pytest.mark.parametrize(("changes", "way"), [
+    ({}, "TensorFlowTrainee"),
+    ({"no_cell": True}, "QuickTrainee"),
+    ({"shifted": True}, "QuickTrainee"),
+    ({"lstm": {"recurrent_activation": "hard_sigmoid"}}, "QuickTrainee"),
+    ({"lstm": {"recurrent_dropout": 0.2}}, "QuickTrainee"),
+    ({"bottleneck": {"kernel_regularizer": "l2"}}, "NoneType"),
+    ({"output": "words_to_come"}, "NoneType"),
+])  # fmt: skip
+def test_other_decoders_are_trained_as_they_are(changes, way):
+    decoder = rebuilt(**changes)
+    decoder.set_weights([weight + 0.3 for weight in decoder.get_weights()])
+    assert type(quick_trainee(decoder, PAD_IDX, packed(toy_examples(30)))).__name__ == way
+
+
+@on_tensorflow
+@pytest.mark.parametrize("lengths", [[4, 4], [1], [5, 2, 1, 0], [3, 0]])
+def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
+    import tensorflow as tf
+
+    from say_what_you_see.models.bottleneck_lstm import masked_crossentropy
+    from say_what_you_see.training.packed_tensorflow import TensorFlowTrainee
+
+    rng, count = np.random.default_rng(0), len(lengths)
+    decoder = tiny_decoder()
+    decoder.set_weights([weight + rng.normal(0, 0.3, weight.shape) for weight in decoder.get_weights()[:-3]]
+                        + decoder.get_weights()[-3:])  # fmt: skip
+    words = rng.integers(2, len(VOCAB), size=(count, 7))
+    words[np.arange(7) > np.array(lengths)[:, None]] = PAD_IDX
+    embeds = rng.normal(size=(count, FEATURES)).astype(np.float32)
+    trainee = TensorFlowTrainee(decoder, PAD_IDX)
+    inputs, targets = trainee.prepare(pack_batch(embeds, words[:, :-1], words[:, 1:], PAD_IDX))
+    variables = [variable.value for variable in decoder.trainable_variables]
+    with tf.GradientTape(persistent=True) as tape:
+        quick = trainee.compute_loss(y=tf.constant(targets), y_pred=trainee(tuple(map(tf.constant, inputs))))
+        plain = masked_crossentropy(PAD_IDX)(words[:, 1:], decoder([embeds, words[:, :-1]]))
+    assert float(quick) == pytest.approx(float(plain), rel=1e-5)
+    for variable in variables:
+        found, right = (tf.convert_to_tensor(tape.gradient(loss, variable)).numpy() for loss in (quick, plain))
+        np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-5 * max(1e-3, abs(right).max()))
+
+
+@on_tensorflow
+def test_the_loss_holds_where_the_softmax_underflows():
+    import tensorflow as tf
+
+    from say_what_you_see.training.packed_tensorflow import crossentropy
+
+    kernel = tf.constant([[300.0, -300.0, 0.0]])
+    loss = crossentropy(tf.constant([[1.0], [-1.0]]), kernel, tf.zeros(3), tf.constant([1, 2]))
+    assert float(loss) == pytest.approx((600 + 300) / 2)
+
+
+@on_tensorflow
+@pytest.mark.parametrize(("clip", "dtype"), [(5.0, "float32"), (0.01, "float32"), (0.01, "float64")])
+def test_the_quick_optimizer_takes_the_steps_of_keras(clip, dtype):
+    import tensorflow as tf
+
+    from say_what_you_see.training.packed_tensorflow import QuickAdamW
+
+    rng = np.random.default_rng(0)
+    rows = tf.IndexedSlices(rng.normal(size=(6, 4)).astype(dtype), tf.constant([3, 0, 3, 1, 0, 0]), (5, 4))
+    gradients = [tf.constant(rng.normal(size=(7, 3)).astype(dtype)), rows, tf.ones(3, dtype)]
+    shapes, ends = [(7, 3), (5, 4), (3,)], []
+    keras_own = keras.optimizers.AdamW(1e-2, weight_decay=0.5, clipnorm=clip)
+    for optimizer in (keras_own, QuickAdamW(1e-2, weight_decay=0.5, clip=clip)):
+        variables = [
+            keras.Variable(np.ones(shape), dtype=dtype, name=name) for shape, name in zip(shapes, "wvb", strict=True)
+        ]
+        optimizer.exclude_from_weight_decay(var_names=["b"])
+        optimizer.build(variables)
+        for _ in range(4):
+            optimizer.apply(gradients, variables)
+        ends.append([value.numpy() for value in [*variables, *optimizer.variables]])
+    for found, right in zip(*reversed(ends), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-7)
+
+
+def test_checkpoints_go_with_either_way(tmp_path):
+    examples, path = toy_examples(30), tmp_path / "checkpoint.weights.h5"
+    for quick in (True, False):
+        first, second = tiny_decoder(), tiny_decoder(seed=1)
+        compile_decoder(first, PLAN, PAD_IDX, 3, quick)
+        fit_standardisation(first, examples.image_embeds)
+        first.fit(RandomBatches(examples, PLAN), verbose=0)
+        first.save_weights(path)
+        compile_decoder(second, PLAN, PAD_IDX, 3, not quick)
+        second.load_weights(path)
+        for model, other in ((first, second), (first.optimizer, second.optimizer)):
+            for one, same in zip(model.variables, other.variables, strict=True):
+                if (
+                    "seed" not in one.path
+                    and "metric" not in one.path
+                    and one.path.split("/")[-1] not in ("total", "count")
+                ):
+                    np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(same))

@@ -1,0 +1,304 @@
+"""The stream of batches: pictures as the rest of the course sees them, and the same batches whoever asks."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from record_samples import picture, settings_for, small_scenes, write_data_set
+
+import say_what_you_see.training.scale.record_input
+from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.training.scale.record_input import (
+    batches,
+    check_shards,
+    count_unreadable,
+    decode_picture,
+    find_shards,
+    name_damaged_shard,
+    parse_example,
+)
+from say_what_you_see.training.scale.records import sequence_example, write_records
+from say_what_you_see.vision.pictures import crop_and_resize
+
+with silenced_stderr():
+    import tensorflow as tf
+
+SIDE = 24
+SCENES = 240  # training examples: 48 scenes, 5 captions each
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Records of the small scenes."""
+    settings = small_scenes(tmp_path_factory.mktemp("scenes"))
+    return write_records(settings, shards={"train": 5, "val": 3}).folder
+
+
+@pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    """Records that a test may damage."""
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def arrays(dataset: tf.data.Dataset, count: int | None = None) -> list[tuple[np.ndarray, ...]]:
+    return [tuple(part.numpy() for part in batch) for batch in itertools.islice(dataset, count)]
+
+
+def assert_same(left, right) -> None:
+    assert len(left) == len(right) > 0
+    for one, other in zip(left, right, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def training(folder: Path, batch_size: int = 16, **options) -> tf.data.Dataset:
+    return batches(folder, "train", batch_size, SIDE, training=True, **{"seed": 3, **options})
+
+
+def write_rows(folder: Path, rows: list[tuple[bytes, list[int]]]) -> Path:
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / "val-00000-of-00001")) as writer:
+        for number, (jpeg, ids) in enumerate(rows):
+            writer.write(sequence_example(jpeg, number, ["w"] * len(ids), ids))
+    return folder
+
+
+# Finding and checking shards
+
+
+def test_shards_are_found_in_order(folder):
+    assert [path.name for path in find_shards(folder, "train")] == [f"train-0000{i}-of-00005" for i in range(5)]
+
+
+def test_missing_shards_are_named(copy):
+    (copy / "train-00001-of-00005").unlink()
+    (copy / "train-00004-of-00005").unlink()
+    with pytest.raises(CourseError, match="2 of the 5 .*train-00001-of-00005, train-00004-of-00005"):
+        find_shards(copy, "train")
+    with pytest.raises(CourseError, match="no test shards"):
+        find_shards(copy, "test")
+    with pytest.raises(CourseError, match="no train shards"):
+        batches(copy / "nowhere", "train", 4, SIDE)
+
+
+def test_shards_of_two_sets_are_not_mixed(copy):
+    (copy / "train-00000-of-00001").write_bytes(b"")
+    with pytest.raises(CourseError, match="several sets"):
+        find_shards(copy, "train")
+
+
+def test_whole_shards_pass_and_their_examples_are_counted(folder):
+    assert check_shards(find_shards(folder, "train")) == [SCENES // 5] * 5
+    assert name_damaged_shard(find_shards(folder, "train")) is None
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("cut", ["a byte", "half", "in a header", "all"])
+def test_a_truncated_shard_is_named(copy, cut, noted):
+    path = copy / "train-00002-of-00005"
+    data = path.read_bytes()
+    first = 16 + int.from_bytes(data[:8], "little")
+    path.write_bytes(data[: {"a byte": -1, "half": len(data) // 2, "in a header": first + 5, "all": 0}[cut]])
+    if not noted:
+        (copy / "records.json").unlink()
+    with pytest.raises(CourseError, match="train-00002-of-00005 is cut off.*Delete that file"):
+        check_shards(find_shards(copy, "train"))
+    with pytest.raises(CourseError, match="train-00002-of-00005"):
+        training(copy)
+
+
+def test_a_shard_cut_off_between_two_examples_is_noticed_by_its_noted_size(copy):
+    path = copy / "train-00002-of-00005"
+    data = path.read_bytes()
+    path.write_bytes(data[: 16 + int.from_bytes(data[:8], "little")])
+    with pytest.raises(CourseError, match="train-00002-of-00005 is cut off"):
+        check_shards(find_shards(copy, "train"))
+
+
+def test_a_shard_with_a_changed_byte_is_named(copy):
+    path = copy / "train-00003-of-00005"
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(tf.errors.DataLossError):
+        arrays(training(copy, decode=False), SCENES // 16)
+    assert name_damaged_shard(find_shards(copy, "train")) == str(path)
+
+
+def test_records_of_another_format_are_refused(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "val-00000-of-00001")) as writer:
+        writer.write(b"something else")
+    with pytest.raises(CourseError, match="val-00000-of-00001.*image/data"):
+        batches(tmp_path, "val", 2, SIDE)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("size", [(300, 400), (48, 24), (25, 24), (20, 16), (97, 300), (131, 99)])
+def test_pictures_are_what_the_other_lessons_make_of_them(size):
+    """Sizes at which Pillow decodes at 1/4 and 1/2 are among them, and ones that must grow."""
+    jpeg = picture(1, size)
+    ours = decode_picture(tf.constant(jpeg), SIDE).numpy()
+    pixels = crop_and_resize(jpeg, (SIDE, SIDE))
+    theirs = keras.applications.inception_v3.preprocess_input(pixels.astype("float32"))
+    assert ours.shape == (SIDE, SIDE, 3) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=1.01 / 127.5)
+    assert np.abs(ours - theirs).mean() < 0.4 / 127.5
+
+
+def test_grey_jpeg_has_three_equal_channels():
+    grey = decode_picture(tf.constant(picture(2, mode="L")), SIDE).numpy()
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_augmentation_depends_on_its_seed_alone_and_is_mild():
+    jpeg = tf.constant(picture(3, (60, 60)))
+    plain = decode_picture(jpeg, SIDE).numpy()
+    changed = [decode_picture(jpeg, SIDE, tf.constant([7, number])).numpy() for number in range(20)]
+    np.testing.assert_array_equal(changed[4], decode_picture(jpeg, SIDE, tf.constant([7, 4])).numpy())
+    assert all(np.abs(one - plain).mean() > 1e-3 for one in changed)
+    assert len({one.tobytes() for one in changed}) == 20
+    for one in changed:
+        assert one.min() >= -1 and one.max() <= 1
+        assert np.abs(one - plain).mean() < 0.25
+
+
+def test_augmentation_never_turns_left_into_right_nor_changes_colours():
+    halves = np.zeros((60, 60, 3), np.uint8)
+    halves[:, :30, 0] = halves[:, 30:, 2] = 200
+    jpeg = tf.io.encode_jpeg(halves, quality=100)
+    for number in range(30):
+        one = decode_picture(jpeg, SIDE, tf.constant([0, number])).numpy()
+        left, right = one[:, :8].mean(axis=(0, 1)), one[:, -8:].mean(axis=(0, 1))
+        assert left.argmax() == 0 and right.argmax() == 2
+        assert left[0] - left[1:].max() > 1 and right[2] - right[:2].max() > 1
+
+
+# The stream
+
+
+def test_evaluation_is_one_pass_in_order(folder):
+    records = list(tf.data.TFRecordDataset([str(path) for path in find_shards(folder, "val")]))
+    given = arrays(batches(folder, "val", 32, SIDE, max_len=99))
+    assert [len(batch[0]) for batch in given] == [32, 32, 32, 24]
+    rows = [row for batch in given for row in zip(*batch, strict=True)]
+    for record, (image, inputs, targets, mask) in zip(records, rows, strict=True):
+        jpeg, ids = parse_example(record)
+        words = len(ids) - 1
+        np.testing.assert_allclose(image, decode_picture(jpeg, SIDE), atol=1e-6)
+        assert inputs[:words].tolist() == ids[:-1].numpy().tolist()
+        assert targets[:words].tolist() == ids[1:].numpy().tolist()
+        assert mask.tolist() == [1.0] * words + [0.0] * (len(mask) - words)
+        assert not inputs[words:].any() and not targets[words:].any()
+    assert {part.dtype for part in given[0]} == {np.dtype("float32"), np.dtype("int32")}
+
+
+def test_long_captions_are_cut(folder):
+    longest = max(batch[1].shape[1] for batch in arrays(batches(folder, "val", 32, SIDE, decode=False, max_len=99)))
+    cut = arrays(batches(folder, "val", 32, SIDE, decode=False, max_len=6))
+    assert longest > 5 and {batch[1].shape[1] for batch in cut} == {5}
+
+
+def test_every_epoch_has_every_example_once_in_another_order(folder, monkeypatch):
+    monkeypatch.setattr(
+        say_what_you_see.training.scale.record_input, "SHUFFLE_BUFFER", 50
+    )  # smaller than the data, as it is with real ones
+    stored = sorted(
+        record.numpy() for record in tf.data.TFRecordDataset([str(p) for p in find_shards(folder, "train")])
+    )
+    keys = sorted(jpeg.numpy() + ids.numpy()[1:-1].tobytes() for jpeg, ids in map(parse_example, stored))
+    stream = arrays(training(folder, decode=False, max_len=99), 3 * SCENES // 16)
+    rows = [
+        jpeg + targets[: int(mask.sum()) - 1].astype("int64").tobytes()
+        for batch in stream
+        for jpeg, _, targets, mask in zip(*batch, strict=True)
+    ]
+    epochs = [rows[start : start + SCENES] for start in range(0, 3 * SCENES, SCENES)]
+    assert all(sorted(epoch) == keys for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_a_resumed_stream_goes_on_with_the_very_same_batches(folder):
+    """With 240 examples and batches of 16, step 15 is the first of the second epoch."""
+    whole = arrays(training(folder), 34)
+    keras.utils.set_random_seed(12345)  # what else happens in a program has no influence
+    for start_step in (1, 14, 15, 32):
+        assert_same(arrays(training(folder, start_step=start_step), 2), whole[start_step : start_step + 2])
+
+
+def test_batches_that_do_not_divide_an_epoch_run_on_into_the_next(folder):
+    whole = arrays(training(folder, batch_size=28, decode=False), 20)
+    assert_same(arrays(training(folder, batch_size=28, decode=False, start_step=8), 12), whole[8:])
+
+
+def test_another_seed_gives_other_batches(folder):
+    one, other = (arrays(training(folder, seed=seed, decode=False), 1)[0][0].tolist() for seed in (3, 4))
+    assert one != other
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_workers_batches_are_the_rows_of_one_whole(folder, workers):
+    whole = arrays(training(folder, batch_size=16, start_step=13), 2)
+    parts = [
+        arrays(training(folder, batch_size=16 // workers, shard=(index, workers), start_step=13), 2)
+        for index in range(workers)
+    ]
+    for step, batch in enumerate(whole):
+        for index in range(workers):
+            for expected, given in zip(batch, parts[index][step], strict=True):
+                expected = expected[index::workers]
+                if expected.ndim == 2:  # padded to the longest of its own batch
+                    assert not expected[:, given.shape[1] :].any()
+                    expected = expected[:, : given.shape[1]]
+                np.testing.assert_array_equal(expected, given)
+
+
+def test_workers_share_an_evaluation(folder):
+    whole = [row.tobytes() for batch in arrays(batches(folder, "val", 32, SIDE)) for row in batch[0]]
+    halves = [
+        [row.tobytes() for batch in arrays(batches(folder, "val", 16, SIDE, shard=(index, 2))) for row in batch[0]]
+        for index in (0, 1)
+    ]
+    assert halves == [whole[0::2], whole[1::2]]
+
+
+def test_skipping_decodes_nothing_and_reads_no_whole_epoch(copy):
+    """Steps may be counted in millions: had they to be read, this would take hours."""
+    batch = arrays(training(copy, start_step=5_000_000, decode=False), 1)[0]
+    assert len(batch[0]) == 16
+
+
+def test_an_impossible_worker_or_step_is_refused(folder):
+    with pytest.raises(ValueError):
+        training(folder, shard=(2, 2))
+    with pytest.raises(ValueError):
+        training(folder, start_step=-1)
+
+
+def test_a_corrupt_picture_is_masked_and_counted_and_the_rest_stays(tmp_path):
+    good = [picture(number) for number in range(6)]
+    cut_off, no_picture = good[1][: len(good[1]) // 2], b"no picture"
+    rows = [(jpeg, [0, 5, 6, 1]) for jpeg in good]
+    rows[1], rows[4] = (cut_off, rows[1][1]), (no_picture, rows[4][1])
+    folder = write_rows(tmp_path / "records", rows)
+    [(pictures, inputs, _, mask)] = arrays(batches(folder, "val", 6, SIDE))
+    assert mask.sum(axis=1).tolist() == [3, 0, 3, 3, 0, 3] and count_unreadable(mask) == 2
+    assert (pictures[[1, 4]] == -1).all() and (inputs == [0, 5, 6]).all()
+    for index in (0, 2, 3, 5):
+        np.testing.assert_allclose(pictures[index], decode_picture(tf.constant(good[index]), SIDE), atol=1e-6)
+
+
+def test_pictures_of_other_kinds_come_through(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", "off")
+    png = picture(8, (70, 50), kind="PNG")
+    own = write_data_set(tmp_path / "own", {"t.png": png}, {"v.jpg": picture(9)})
+    folder = write_records(settings_for(own, tmp_path / "data")).folder
+    [(pictures, _, _, mask)] = arrays(batches(folder, "train", 4, SIDE))
+    expected = crop_and_resize(png, (SIDE, SIDE)) / 127.5 - 1
+    assert count_unreadable(mask) == 0 and np.abs(pictures[0] - expected).mean() < 2 / 127.5

@@ -1,0 +1,375 @@
+"""Records hold every caption with its picture, in im2txt's layout, and are whole or not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from record_samples import picture, settings_for, small_scenes, write_data_set
+
+import say_what_you_see.training.scale.records
+from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.coco_format import read_captions
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.language.captions import END, START, UNK, split_sentence
+from say_what_you_see.training.scale.record_vocabulary import read_word_counts
+from say_what_you_see.training.scale.records import as_jpeg, default_shard_count, read_record_facts, write_records
+from say_what_you_see.vision.pictures import decode_image_from_buf
+
+with silenced_stderr():
+    import tensorflow as tf
+
+TRAIN = {f"t{i}.jpg": picture(i, size=(40 + i, 60 - i)) for i in range(9)}
+VAL = {f"v{i}.jpg": picture(100 + i) for i in range(6)}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settings_for(write_data_set(tmp_path / "own", TRAIN, VAL), tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """The small scenes and their records."""
+    settings = small_scenes(tmp_path_factory.mktemp("scenes"))
+    return settings, write_records(settings, shards={"train": 3, "val": 2})
+
+
+def read_as_im2txt(path: Path) -> list[SimpleNamespace]:
+    """What a reader knows that has never heard of this course."""
+    rows = []
+    for serialized in tf.data.TFRecordDataset(str(path)):
+        context, lists = tf.io.parse_single_sequence_example(
+            serialized,
+            context_features={
+                "image/image_id": tf.io.FixedLenFeature([], tf.int64),
+                "image/data": tf.io.FixedLenFeature([], tf.string),
+            },
+            sequence_features={
+                "image/caption": tf.io.FixedLenSequenceFeature([], tf.string),
+                "image/caption_ids": tf.io.FixedLenSequenceFeature([], tf.int64),
+            },
+        )
+        words = [word.decode() for word in lists["image/caption"].numpy()]
+        row = {"words": words, "ids": lists["image/caption_ids"].numpy().tolist()}
+        rows.append(SimpleNamespace(id=int(context["image/image_id"]), jpeg=context["image/data"].numpy(), **row))
+    return rows
+
+
+def rows_of(folder: Path, split: str) -> list[SimpleNamespace]:
+    return [row for path in sorted(folder.glob(f"{split}-*")) for row in read_as_im2txt(path)]
+
+
+def shard_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*-of-*")}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_every_scene_stands_beside_each_of_its_captions(scenes, split):
+    settings, facts = scenes
+    files = get_dataset(settings)
+    zip_path, member = dict(zip(("train", "val"), files.sides, strict=True))[split]
+    with zipfile.ZipFile(zip_path) as archive, zipfile.ZipFile(files.captions_zip) as texts:
+        names = {image["id"]: image["file_name"] for image in json.loads(texts.read(member))["images"]}
+        jpegs = {Path(name).name: archive.read(name) for name in archive.namelist()}
+    captions = read_captions(files.captions_zip, member)
+    expected = Counter(
+        (name, tuple(["<S>", *split_sentence(caption), "</S>"])) for name in jpegs for caption in captions[name]
+    )
+    rows = rows_of(facts.folder, split)
+    assert Counter((names[row.id], tuple(row.words)) for row in rows) == expected
+    assert all(row.jpeg == jpegs[names[row.id]] for row in rows), "JPEG that is in order stays as it is"
+    assert facts.examples[split] == len(rows) == expected.total() and facts.pictures[split] == len(jpegs)
+
+
+def test_ids_are_the_numbers_of_lines_in_word_counts(scenes):
+    _, facts = scenes
+    lines = (facts.folder / "word_counts.txt").read_text().splitlines()
+    ids = {line.split()[0]: number for number, line in enumerate(lines)}
+    for row in [*rows_of(facts.folder, "train"), *rows_of(facts.folder, "val")]:
+        assert row.ids == [ids.get(word, len(lines)) for word in row.words]
+
+
+def test_all_validation_scenes_are_val_and_no_test_shard_is_written(scenes):
+    settings, facts = scenes
+    assert facts.pictures == {"train": 48, "val": 24, "test": 0} and facts.shards["test"] == 0
+    assert facts.folder == settings.dataset_folder / "records"
+    assert sorted(path.name for path in facts.folder.iterdir()) == [
+        "records.json",
+        *(f"train-0000{i}-of-00003" for i in range(3)),
+        *(f"val-0000{i}-of-00002" for i in range(2)),
+        "word_counts.txt",
+    ]
+    assert "No test shards" in facts.show() and "train" in facts.show()
+
+
+def test_examples_are_shuffled_over_the_shards(scenes):
+    _, facts = scenes
+    shards = [[row.id for row in read_as_im2txt(path)] for path in sorted(facts.folder.glob("train-*"))]
+    assert [len(ids) for ids in shards] == [80, 80, 80]
+    assert all(ids != sorted(ids) for ids in shards)
+    assert all(len(set(ids)) > 30 for ids in shards), "the five captions of a picture are spread"
+
+
+def test_a_tenth_of_other_validation_pictures_is_test(tmp_path):
+    val = {f"v{i:02}.jpg": picture(i) for i in range(20)}
+    own = write_data_set(tmp_path / "own", {"t.jpg": picture(99)}, val)
+    facts = write_records(settings_for(own, tmp_path / "data"), shards={"val": 2})
+    assert facts.pictures == {"train": 1, "val": 18, "test": 2} and facts.shards == {"train": 1, "val": 2, "test": 1}
+    in_val, in_test = ({row.id for row in rows_of(facts.folder, split)} for split in ("val", "test"))
+    assert not in_val & in_test and in_val | in_test == {9000 + 3 * i for i in range(20)}
+    other = write_records(settings_for(own, tmp_path / "data", seed=1), tmp_path / "other")
+    assert {row.id for row in rows_of(other.folder, "test")} != in_test
+    all_val = write_records(settings_for(own, tmp_path / "data"), tmp_path / "all", shards={"test": 0})
+    assert all_val.pictures["val"] == 20 and not rows_of(all_val.folder, "test")
+
+
+def test_one_validation_picture_is_val(tmp_path):
+    own = write_data_set(tmp_path / "own", {"t.jpg": picture(1)}, {"v.jpg": picture(2)})
+    facts = write_records(settings_for(own, tmp_path / "data"))
+    assert facts.pictures == {"train": 1, "val": 1, "test": 0} and facts.shards["test"] == 0
+
+
+def test_numbers_of_shards_follow_the_size_up_to_those_of_im2txt():
+    coco = {"train": 66e9, "val": 29e9, "test": 3e9}
+    assert {split: default_shard_count(split, int(size)) for split, size in coco.items()} == {
+        "train": 256,
+        "val": 4,
+        "test": 8,
+    }
+    assert default_shard_count("train", 220_000_000) == 14
+    assert [default_shard_count(split, 1000) for split in coco] == [1, 1, 1] and default_shard_count("test", 0) == 0
+
+
+@pytest.mark.parametrize("shards", [{"train": 0}, {"val": -1}, {"dev": 1}, {"test": 100_000}, {"train": 2.0}])
+def test_impossible_numbers_of_shards_are_refused(settings, shards):
+    with pytest.raises(CourseError, match="shards of"):
+        write_records(settings, shards=shards)
+
+
+def test_word_counts_leave_out_rare_words(tmp_path):
+    captions = {"t0.jpg": ["Red, red red RED kite", "a a blue"], "t1.jpg": ["a blue kite", "blue a blue", "kite kite"]}
+    own = write_data_set(tmp_path / "own", {name: TRAIN[name] for name in captions}, VAL, captions)
+    facts = write_records(settings_for(own, tmp_path / "data"), shards={"test": 0})
+    lines = (facts.folder / "word_counts.txt").read_text().splitlines()
+    assert lines == ["</S> 5", "<S> 5", "a 4", "blue 4", "kite 4", "red 4"]
+    vocab = read_word_counts(facts.folder / "word_counts.txt")
+    assert vocab == {END: 0, START: 1, "a": 2, "blue": 3, "kite": 4, "red": 5, UNK: 6}
+    rows = {tuple(row.words): row.ids for row in rows_of(facts.folder, "val")}
+    assert rows["<S>", "a", "picture", "called", "v0", "</S>"] == [1, 2, 6, 6, 6, 0]
+
+
+def test_few_captions_still_have_a_start_and_an_end(tmp_path):
+    own = write_data_set(tmp_path / "own", {"t.jpg": picture(1)}, VAL, {"t.jpg": ["one caption"]})
+    facts = write_records(settings_for(own, tmp_path / "data"))
+    assert read_word_counts(facts.folder / "word_counts.txt") == {END: 0, START: 1, UNK: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("<S> 5\n</S> 5\nkite\n", "Line 3"),
+        ("<S> 5\n</S> five\n", "Line 2"),
+        ("<S> 5\n\n</S> 5\n", "Line 2"),
+        ("<S> 5\n</S> 5\nred 4\nred 4\n", "Line 4.*'red'"),
+        ("<S> 5\na 3\n", "none of them is for </S>"),
+        ("", "none of them is for <S>"),
+    ],
+)
+def test_damaged_word_counts_are_refused_by_their_line(tmp_path, text, complaint):
+    path = tmp_path / "word_counts.txt"
+    path.write_text(text)
+    with pytest.raises(CourseError, match=complaint):
+        read_word_counts(path)
+
+
+def test_word_counts_that_are_missing_or_no_text_are_refused(tmp_path):
+    with pytest.raises(CourseError, match="Cannot read"):
+        read_word_counts(tmp_path / "none.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CourseError, match="UTF-8"):
+        read_word_counts(tmp_path / "binary.txt")
+
+
+def test_word_counts_that_list_the_unknown_word_keep_its_id(tmp_path):
+    path = tmp_path / "word_counts.txt"
+    path.write_text("<S> 9\n<UNK> 7\n</S> 5\n")
+    assert read_word_counts(path) == {START: 0, UNK: 1, END: 2}
+
+
+def test_shards_are_the_same_byte_for_byte_whatever_the_number_of_workers(settings, tmp_path):
+    shards = {"train": 3, "val": 2, "test": 1}
+    first, second, other = (
+        shard_bytes(write_records(chosen, tmp_path / name, shards, workers).folder)
+        for chosen, name, workers in (
+            (settings, "one", 1),
+            (settings, "four", 4),
+            (settings_for(tmp_path / "own", tmp_path / "data", seed=5), "other", 4),
+        )
+    )
+    assert first == second and len(first) == 6
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.png", picture(50, kind="PNG")),
+        ("b.png", picture(51, kind="PNG", mode="P")),
+        ("c.jpg", picture(52, mode="CMYK")),
+        ("d.jpg", picture(53, exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00"
+                                   b"\x06\x00\x00\x00\x00\x00\x00\x00")),
+    ],
+)  # fmt: skip
+def test_other_pictures_become_upright_rgb_jpeg(name, data):
+    jpeg = as_jpeg(data)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert (image.format, image.mode) == ("JPEG", "RGB") and image.getexif().get(0x0112, 1) == 1
+        assert image.size == ((44, 60) if name == "d.jpg" else (60, 44))
+    decoded = tf.io.decode_jpeg(jpeg, channels=3).numpy().astype(float)
+    assert np.abs(decoded - decode_image_from_buf(data)).mean() < 4  # of 255 levels; a dithered palette is hard on JPEG
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpeg_in_order_stays_as_it_is(mode):
+    data = picture(54, mode=mode)
+    assert as_jpeg(data) is data
+
+
+def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
+    train = TRAIN | {"broken.jpg": TRAIN["t1.jpg"][:300], "empty.jpg": b"", "text.png": b"no picture at all"}
+    train |= {"drawn.png": picture(60, kind="PNG")}
+    own = write_data_set(tmp_path / "own", train, VAL)
+    facts = write_records(settings_for(own, tmp_path / "data"), shards={"train": 3})
+    assert set(facts.skipped) == {f"train.zip/train/{name}" for name in ("broken.jpg", "empty.jpg", "text.png")}
+    assert facts.skipped["train.zip/train/empty.jpg"] == "the file is empty"
+    assert facts.pictures["train"] == 10 and facts.examples["train"] == 20
+    assert "Skipped 3" in facts.show() and "broken.jpg" in facts.show()
+    rows = rows_of(facts.folder, "train")
+    assert len(rows) == 20 and all(row.jpeg.startswith(b"\xff\xd8") for row in rows)
+    assert read_record_facts(facts.folder) == facts
+
+
+def test_a_split_without_a_readable_picture_is_refused(tmp_path):
+    own = write_data_set(tmp_path / "own", {"t.jpg": b"nothing"}, VAL)
+    with pytest.raises(CourseError, match="for train in .*train.zip"):
+        write_records(settings_for(own, tmp_path / "data"))
+    with pytest.raises(CourseError, match="no finished records"):
+        read_record_facts(settings_for(own, tmp_path / "data").dataset_folder / "records")
+
+
+def test_pictures_whose_ids_are_no_numbers_are_numbered(tmp_path):
+    own = write_data_set(tmp_path / "own", {"b.jpg": TRAIN["t0.jpg"], "a.jpg": TRAIN["t1.jpg"]}, VAL)
+    members = {}
+    with zipfile.ZipFile(own / "captions.zip") as archive:
+        for name in archive.namelist():
+            data = json.loads(archive.read(name))
+            for image in data["images"]:
+                image["id"] = f"#{image['id']}"
+            for annotation in data["annotations"]:
+                annotation["image_id"] = f"#{annotation['image_id']}"
+            members[name] = json.dumps(data)
+    with zipfile.ZipFile(own / "captions.zip", "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    facts = write_records(settings_for(own, tmp_path / "data"))
+    named = {row.id: row.words for row in rows_of(facts.folder, "train")}
+    assert set(named) == {1, 2} and "a" in named[1] and "b" in named[2]
+
+
+def fail_after(monkeypatch, count: int, error: BaseException) -> None:
+    """Have the writing of examples fail after so many."""
+    real, calls = say_what_you_see.training.scale.records.sequence_example, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) > count:
+            raise error
+        return real(*args)
+
+    monkeypatch.setattr(say_what_you_see.training.scale.records, "sequence_example", failing)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("broken disk")])
+def test_an_interrupted_run_leaves_whole_shards_only_and_goes_on(settings, tmp_path, monkeypatch, error):
+    shards = {"train": 4, "val": 1, "test": 1}
+    whole = shard_bytes(write_records(settings, tmp_path / "whole", shards).folder)
+    folder = tmp_path / "records"
+    with monkeypatch.context() as patch:
+        fail_after(patch, 12, error)
+        with pytest.raises(type(error)):
+            write_records(settings, folder, shards, workers=1)
+    left = shard_bytes(folder)
+    assert 1 <= len(left) < 6 and all(whole[name] == data for name, data in left.items())
+    assert not list(folder.glob(".part-*")) and not (folder / "records.json").exists()
+    with pytest.raises(CourseError, match="no finished records"):
+        read_record_facts(folder)
+
+    times = {name: (folder / name).stat().st_mtime_ns for name in left}
+    facts = write_records(settings, folder, shards)
+    assert shard_bytes(folder) == whole
+    assert {name: (folder / name).stat().st_mtime_ns for name in left} == times, "what was done stays"
+    assert facts.examples["train"] == 18 and not (folder / "records.partial.json").exists()
+
+
+def test_a_finished_run_is_not_done_again(settings, monkeypatch):
+    facts = write_records(settings)
+    fail_after(monkeypatch, 0, AssertionError("writes again"))
+    assert write_records(settings) == facts
+
+
+@pytest.mark.parametrize("damage", ["delete", "cut"])
+def test_a_shard_that_is_lost_or_cut_off_is_written_again_alone(settings, damage):
+    facts = write_records(settings, shards={"train": 3})
+    whole = shard_bytes(facts.folder)
+    times = {name: (facts.folder / name).stat().st_mtime_ns for name in whole}
+    path = facts.folder / "train-00001-of-00003"
+    path.unlink() if damage == "delete" else path.write_bytes(whole[path.name][:-9])
+    assert write_records(settings, shards={"train": 3}) == facts
+    assert shard_bytes(facts.folder) == whole
+    changed = {name for name in whole if (facts.folder / name).stat().st_mtime_ns != times[name]}
+    assert changed == {path.name}
+
+
+def test_other_inputs_or_numbers_of_shards_replace_the_shards(settings, tmp_path):
+    folder = write_records(settings, shards={"train": 3}).folder
+    assert len(list(folder.glob("train-*"))) == 3
+    write_records(settings, shards={"train": 2})
+    assert {path.name[-5:] for path in folder.glob("train-*")} == {"00002"}
+    write_data_set(tmp_path / "own", TRAIN | {"new.jpg": picture(70)}, VAL)
+    assert write_records(settings, shards={"train": 2}).pictures["train"] == 10
+
+
+def test_changed_word_counts_are_noticed_and_made_again(settings):
+    folder = write_records(settings).folder
+    words = (folder / "word_counts.txt").read_bytes()
+    (folder / "word_counts.txt").write_bytes(words + b"more 1\n")
+    with pytest.raises(CourseError, match="word_counts.txt is missing or is not the one"):
+        read_record_facts(folder)
+    write_records(settings)
+    assert (folder / "word_counts.txt").read_bytes() == words
+
+
+def test_shards_of_someone_else_are_left_alone(settings, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "train-00000-of-00256").write_bytes(b"precious")
+    with pytest.raises(CourseError, match="not written"):
+        write_records(settings, folder)
+    assert shard_bytes(folder) == {"train-00000-of-00256": b"precious"}
+
+
+def test_a_full_disk_is_noticed_before_the_start(settings, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
+    with pytest.raises(CourseError, match="Make room"):
+        write_records(settings)
+    assert not shard_bytes(settings.dataset_folder / "records")

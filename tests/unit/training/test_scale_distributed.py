@@ -1,0 +1,96 @@
+"""Training by two processes, and on two devices of one process: the same as training by one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scale_samples import distributed_training, tiny_cnn, tiny_config
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.training.scale.events import read_scalars
+from say_what_you_see.training.scale.training import train_on_records
+from say_what_you_see.training.scale.workers import free_ports, run_workers
+
+TESTS = Path(__file__).resolve().parents[2] / "helpers"
+ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]), "COURSE_PROGRESS": "off"}
+PATIENCE = 240  # seconds; a quiet machine needs 15
+
+
+@pytest.fixture(scope="module")
+def runs(records, tmp_path_factory) -> dict[str, Path]:
+    """The same training by one process, by two, and by one with two devices."""
+    folder = tmp_path_factory.mktemp("distributed")
+    worker = [sys.executable, str(TESTS / "scale_worker.py")]
+
+    def arguments(name: str) -> list[str]:
+        return [*worker, name, str(records), str(folder / name), str(folder / f"weights_{name}")]
+
+    mirrored = subprocess.Popen(arguments("mirrored"), env=ENVIRON, stdout=subprocess.PIPE, text=True)
+    try:
+        outputs = run_workers(arguments("workers"), 2, PATIENCE, ENVIRON)
+        outputs.append(mirrored.communicate(timeout=PATIENCE)[0])
+    finally:
+        mirrored.kill()
+        mirrored.wait()
+    assert outputs == [
+        "2 replicas, chief True, step 5\n", "2 replicas, chief False, step 5\n", "2 replicas, chief True, step 5\n",
+    ]  # fmt: skip
+    training, config = distributed_training(records, folder / "one"), tiny_config(records, dropout=0.0)
+    trainee = train_on_records(training, config, tiny_cnn)
+    np.savez(folder / "weights_one-0.npz", *trainee.model.get_weights())
+    return {name: folder / name for name in ("one", "workers", "mirrored")} | {"folder": folder}
+
+
+def weights(runs: dict[str, Path], name: str) -> list[np.ndarray]:
+    with np.load(runs["folder"] / f"weights_{name}.npz") as arrays:
+        return [arrays[key] for key in arrays.files]
+
+
+def test_the_weights_of_two_processes_stay_equal(runs):
+    for one, other in zip(weights(runs, "workers-0"), weights(runs, "workers-1"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("several", ["workers", "mirrored"])
+def test_several_devices_have_the_losses_of_one(runs, several):
+    losses = [value for _, value in read_scalars(runs["one"])["loss"]]
+    assert len(losses) == 5
+    assert losses[-1] < losses[0] - 0.1, "otherwise the comparison would prove little"
+    assert [value for _, value in read_scalars(runs[several])["loss"]] == pytest.approx(losses, abs=1e-4)
+
+
+@pytest.mark.parametrize("several", ["workers", "mirrored"])
+def test_several_devices_end_with_the_weights_of_one(runs, several):
+    start = tiny_cnn().count_params()
+    assert start
+    for one, other in zip(weights(runs, "one-0"), weights(runs, f"{several}-0"), strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-3)
+
+
+def test_only_the_chief_leaves_files(runs):
+    kinds = [
+        sorted(path.name for path in runs[name].iterdir() if "tfevents" not in path.name) for name in ("one", "workers")
+    ]
+    assert kinds[0] == kinds[1]
+    assert len(list(runs["workers"].glob("*tfevents*"))) == 1
+
+
+def test_a_worker_that_fails_stops_the_others():
+    program = "import os, sys, time; '\"index\": 1' in os.environ['TF_CONFIG'] and sys.exit('bad luck'); time.sleep(60)"
+    with pytest.raises(CourseError, match="failed(.|\n)*worker 1: bad luck"):
+        run_workers([sys.executable, "-c", program], timeout=50)
+
+
+def test_workers_that_take_too_long_are_stopped():
+    with pytest.raises(CourseError, match="within 1 seconds"):
+        run_workers([sys.executable, "-c", "import time; time.sleep(60)"], timeout=1)
+
+
+def test_ports_are_free_and_different():
+    ports = free_ports(5)
+    assert len(set(ports)) == 5 and min(ports) > 0

@@ -1,0 +1,367 @@
+"""Training on TFRecords: two phases, an exact resume, checkpoints, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scale_samples import tiny_cnn, tiny_config, tiny_training
+
+from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.training.scale import training as scale_training
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, format_tf_config
+from say_what_you_see.training.scale.events import read_scalars
+from say_what_you_see.training.scale.folder import find_checkpoint, load_trained_model
+from say_what_you_see.training.scale.training import (
+    PHASE_2,
+    LearningRate,
+    Trainee,
+    WarmUpAndDecay,
+    make_optimizer,
+    train_on_records,
+)
+
+with silenced_stderr():
+    import tensorflow as tf
+
+
+@pytest.fixture(scope="module")
+def phase_1(records, tmp_path_factory) -> Path:
+    """The folder of a training of six steps."""
+    folder = tmp_path_factory.mktemp("phase_1") / "train"
+    train_on_records(tiny_training(records, folder, 6, save_every=2, keep=2), tiny_config(records), tiny_cnn)
+    return folder
+
+
+@pytest.fixture
+def folder(phase_1, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(phase_1, tmp_path / "train"))
+
+
+def never() -> keras.Model:
+    raise AssertionError("With a checkpoint nobody needs the weights that the CNN started from.")
+
+
+def variables(trainee: Trainee) -> list[np.ndarray]:
+    return [np.array(v) for v in (*trainee.model.trainable_variables, *trainee.optimizer.variables)]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return read_scalars(folder)["loss"]
+
+
+# Learning
+
+
+def test_it_learns(records, tmp_path):
+    training = tiny_training(records, tmp_path, 80, learning_rate=LearningRate(2e-2), log_every=10)
+    train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
+    curve = [loss for _, loss in losses(tmp_path)]
+    assert len(curve) == 8 and curve[-1] < curve[0] - 1
+
+
+def test_scalars_of_a_training(phase_1):
+    curves = read_scalars(phase_1)
+    assert set(curves) == {"loss", "learning_rate", "images_per_second"}
+    assert [step for step, _ in curves["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert all(value > 0 for _, value in curves["images_per_second"])
+    assert all(value == pytest.approx(1e-2, rel=1e-3) for _, value in curves["learning_rate"])
+
+
+def test_checkpoints_are_few_and_complete(phase_1, records):
+    names = {path.name for path in phase_1.iterdir() if "tfevents" not in path.name}
+    parts = {f"ckpt-{step}.{end}" for step in (4, 6) for end in ("index", "data-00000-of-00001")}
+    assert names == parts | {"checkpoint", "config.json", "cnn.json", "word_counts.txt"}
+    assert (phase_1 / "word_counts.txt").read_bytes() == (records / "word_counts.txt").read_bytes()
+
+
+def test_phase_1_leaves_the_cnn_as_it_is_and_phase_2_does_not(folder, records):
+    start, first = tiny_cnn, load_trained_model(folder).model
+    keras.utils.set_random_seed(0)
+    begun = start()
+    assert same(first.get_layer("picture_encoder").get_weights(), begun.get_weights())
+    training = tiny_training(records, folder, 9, train_inception=True)
+    second = train_on_records(training, tiny_config(records), never).model.get_layer("picture_encoder").cnn
+    for layer in ("convolution", "normalisation"):
+        for before, after in zip(
+            begun.get_layer(layer).trainable_variables, second.get_layer(layer).trainable_variables, strict=True
+        ):
+            assert not np.array_equal(before, after)
+    for before, after in zip(
+        begun.get_layer("normalisation").non_trainable_variables,
+        second.get_layer("normalisation").non_trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_second_phase_goes_on_from_the_first_with_a_new_optimizer(folder, records):
+    first = load_trained_model(folder)
+    training = tiny_training(records, folder, 6, train_inception=True)
+    trainee = train_on_records(training, tiny_config(records), never)
+    assert trainee.steps_done == 6
+    assert same([np.array(v) for v in trainee.model.weights], [np.array(v) for v in first.model.weights])
+    assert int(trainee.optimizer.iterations) == 0
+    after = train_on_records(replace(training, steps=8), tiny_config(records), never)
+    assert (after.steps_done, int(after.optimizer.iterations), int(after.phase.numpy())) == (8, 2, 2)
+    again = train_on_records(replace(training, steps=8), tiny_config(records), never)
+    assert same(variables(again), variables(after)), "the same phase goes on with its optimizer"
+
+
+# Stopping and going on
+
+
+@pytest.mark.parametrize("train_inception", [False, True])
+def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path, train_inception):
+    config, options = tiny_config(records), {"train_inception": train_inception, "seed": 3}
+    whole = train_on_records(tiny_training(records, tmp_path / "whole", 7, **options), config, tiny_cnn)
+    train_on_records(tiny_training(records, tmp_path / "parts", 3, **options), config, tiny_cnn)
+    keras.utils.set_random_seed(99)
+    parts = train_on_records(tiny_training(records, tmp_path / "parts", 7, **options), config, never)
+    assert same(variables(parts), variables(whole))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_another_seed_is_another_training(records, tmp_path):
+    trainees = [
+        train_on_records(tiny_training(records, tmp_path / str(seed), 1, seed=seed), tiny_config(records), tiny_cnn)
+        for seed in (0, 1)
+    ]
+    assert not same(*map(variables, trainees))
+
+
+def test_ctrl_c_leaves_a_checkpoint(folder, records, monkeypatch):
+    after_step = scale_training._Recorder.after_step
+
+    def interrupt(recorder, step, loss):
+        after_step(recorder, step, loss)
+        if step == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(scale_training._Recorder, "after_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_on_records(tiny_training(records, folder, 20), tiny_config(records), never)
+    assert load_trained_model(folder).step == 9
+
+
+def test_a_finished_training_does_nothing(folder, records):
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert train_on_records(tiny_training(records, folder, 6), tiny_config(records), never).steps_done == 6
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_whoever_waits_for_checkpoints_is_called(folder, records):
+    seen = []
+    training = tiny_training(records, folder, 11, save_every=2)
+    train_on_records(training, tiny_config(records), never, after_checkpoint=seen.append)
+    assert [Path(prefix).name for prefix in seen] == ["ckpt-8", "ckpt-10", "ckpt-11"]
+
+
+def test_a_loss_that_is_no_number_ends_training_before_the_checkpoint(folder, records):
+    training = tiny_training(records, folder, 40, learning_rate=LearningRate(1e38))
+    with pytest.raises(CourseError, match="loss is (nan|inf).*learning rate"):
+        train_on_records(training, tiny_config(records), never)
+    assert load_trained_model(folder).step == 6
+
+
+def test_a_lost_checkpoint_is_passed_over(folder, records):
+    for path in folder.glob("ckpt-6.*"):
+        path.unlink()
+    assert find_checkpoint(folder) == str(folder / "ckpt-4")
+    assert train_on_records(tiny_training(records, folder, 6), tiny_config(records), never).steps_done == 6
+    assert load_trained_model(folder).step == 6
+
+
+# What is refused
+
+
+def test_a_vocabulary_that_does_not_fit_is_refused(folder, records, tmp_path):
+    other = Path(shutil.copytree(records, tmp_path / "records"))
+    lines = (other / "word_counts.txt").read_text().splitlines()
+    lines[2], lines[3] = lines[3], lines[2]
+    (other / "word_counts.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(CourseError, match=r"records.word_counts\.txt is not the vocabulary.*train"):
+        train_on_records(tiny_training(other, folder, 9), tiny_config(other), never)
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("lstm_units", 17), ("embedding_size", 8), ("side", 32), ("cnn", "other"), ("dropout", 0.1),
+])  # fmt: skip
+def test_another_size_is_refused_and_named(folder, records, field, value):
+    config = replace(tiny_config(records), **{field: value})
+    before = getattr(tiny_config(records), field)
+    with pytest.raises(CourseError, match=f"{field} {before}, but now it is to be {value}"):
+        train_on_records(tiny_training(records, folder, 9), config, never)
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+    (lambda folder: write_json({"format": 99}, folder / "config.json"), "does not know"),
+    (lambda folder: write_json({"format": 1, "model": {"size": 3}}, folder / "config.json"), "does not know"),
+    (lambda folder: (folder / "cnn.json").write_text("{"), "cnn.json is missing or damaged"),
+    (lambda folder: (folder / "ckpt-6.index").write_bytes(b"no index"), "ckpt-6 is damaged"),
+    (lambda folder: (folder / "ckpt-6.data-00000-of-00001").unlink(), "ckpt-6 is damaged"),
+    (lambda folder: (folder / "ckpt-6.data-00000-of-00001").write_bytes(b"short"), "ckpt-6 is damaged"),
+])  # fmt: skip
+def test_damaged_folders_are_refused(folder, records, spoil, message):
+    spoil(folder)
+    with pytest.raises(CourseError, match=message):
+        train_on_records(tiny_training(records, folder, 9), tiny_config(records), never)
+    with pytest.raises(CourseError, match=message):
+        load_trained_model(folder)
+
+
+def test_a_missing_or_truncated_shard_is_named(records, tmp_path):
+    other = Path(shutil.copytree(records, tmp_path / "records"))
+    shard = other / "train-00001-of-00003"
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(CourseError, match=shard.name):
+        train_on_records(tiny_training(other, tmp_path / "train", 2), tiny_config(other), tiny_cnn)
+    shard.unlink()
+    with pytest.raises(CourseError, match=shard.name):
+        train_on_records(tiny_training(other, tmp_path / "train", 2), tiny_config(other), tiny_cnn)
+
+
+def test_a_shard_that_is_damaged_in_its_middle_is_named(records, tmp_path):
+    other = Path(shutil.copytree(records, tmp_path / "records"))
+    shard = other / "train-00002-of-00003"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2 :] = bytes(reversed(data[len(data) // 2 :]))
+    position, frames = 0, bytes(shard.read_bytes())
+    while position < len(frames) // 2:  # keep the lengths: only the checksums can tell
+        length = int.from_bytes(frames[position : position + 8], "little")
+        position += 16 + length
+    whole = bytearray(frames)
+    whole[position + 200] ^= 0xFF
+    shard.write_bytes(whole)
+    with pytest.raises(CourseError, match=rf"{shard.name} is damaged"):
+        train_on_records(tiny_training(other, tmp_path / "train", 40), tiny_config(other), tiny_cnn)
+
+
+@pytest.mark.parametrize(("error", "message"), [
+    (tf.errors.ResourceExhaustedError, "not enough memory for a batch of 8"),
+    (tf.errors.UnavailableError, "Another worker has stopped.*connection lost"),
+])  # fmt: skip
+def test_what_happens_to_devices_is_explained(folder, records, monkeypatch, error, message):
+    def fail(iterator):
+        raise error(None, None, "connection lost\nand much more")
+
+    monkeypatch.setattr(scale_training, "make_train_step", lambda *_: fail)
+    with pytest.raises(CourseError, match=message):
+        train_on_records(tiny_training(records, folder, 9), tiny_config(records), never)
+    assert load_trained_model(folder).step == 6
+
+
+def test_missing_records_are_explained(tmp_path):
+    with pytest.raises(CourseError, match="say-what-you-see records"):
+        tiny_config(tmp_path)
+
+
+def test_an_empty_folder_has_no_checkpoint(tmp_path):
+    with pytest.raises(CourseError, match="no checkpoint in .* yet"):
+        load_trained_model(tmp_path)
+    with pytest.raises(CourseError, match="no checkpoint .*ckpt-7"):
+        load_trained_model(tmp_path / "ckpt-7")
+
+
+def test_a_checkpoint_can_be_named(folder):
+    for name in ("ckpt-4", "ckpt-4.index"):
+        assert load_trained_model(folder / name).step == 4
+    assert load_trained_model(folder).step == 6
+
+
+def test_a_vocabulary_that_was_exchanged_is_noticed(folder):
+    (folder / "word_counts.txt").write_text("<S> 3\n</S> 3\na 2\n")
+    with pytest.raises(CourseError, match="word_counts.txt is not the vocabulary"):
+        load_trained_model(folder)
+
+
+def test_without_tensorboard_nothing_is_begun(records, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    with pytest.raises(CourseError, match="pip install tensorboard"):
+        train_on_records(tiny_training(records, tmp_path / "train", 2), tiny_config(records), never)
+    assert not (tmp_path / "train").exists()
+
+
+# Learning rate, devices
+
+
+def test_the_learning_rate_rises_and_falls():
+    rate = WarmUpAndDecay(LearningRate(0.1, decay=0.5, decay_steps=10, warm_up=4))
+    values = [float(rate(step)) for step in (0, 1, 3, 4, 14, 24)]
+    assert values == pytest.approx([0.025, 0.05, 0.1, 0.1, 0.05, 0.025])
+    assert float(WarmUpAndDecay(LearningRate(0.1))(0)) == pytest.approx(0.1)
+
+
+def test_phase_2_is_slower_by_default(records, tmp_path):
+    training = tiny_training(records, tmp_path, 1, train_inception=True, learning_rate=None)
+    optimizer = make_optimizer(training, "float32", 1)
+    assert float(optimizer.learning_rate) == pytest.approx(PHASE_2.start / PHASE_2.warm_up)
+
+
+@pytest.mark.parametrize(("precision", "train_inception", "scaled"), [
+    ("mixed_float16", True, True), ("mixed_float16", False, False), ("mixed_bfloat16", True, False),
+    ("float32", True, False),
+])  # fmt: skip
+def test_losses_are_scaled_where_gradients_are_float16(records, tmp_path, precision, train_inception, scaled):
+    training = tiny_training(records, tmp_path, 1, train_inception=train_inception)
+    optimizer = make_optimizer(training, precision, 1)
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == scaled
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_learns_the_same(records, tmp_path, precision):
+    options = {"train_inception": True, "clip_norm": 0.5}
+    for name in ("float32", precision):
+        training = tiny_training(records, tmp_path / name, 4, precision=name, **options)
+        train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
+    exact, half = (np.array(losses(tmp_path / name)) for name in ("float32", precision))
+    assert exact[-1, 1] < exact[0, 1] - 0.05
+    np.testing.assert_allclose(half, exact, atol=0.02)
+
+
+@pytest.mark.parametrize(("capabilities", "expected"), [
+    ([], "float32"), ([(6, 1)], "float32"), ([(7, 5)], "mixed_float16"), ([(8, 0)], "mixed_bfloat16"),
+    ([(9, 0), (7, 0)], "mixed_float16"), ([None], "float32"),
+])  # fmt: skip
+def test_precision_follows_the_hardware(monkeypatch, capabilities, expected):
+    config = scale_training.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: list(capabilities) if kind == "GPU" else [])
+    details = lambda gpu: {"compute_capability": gpu} if gpu else {}  # noqa: E731
+    monkeypatch.setattr(config.experimental, "get_device_details", details)
+    assert choose_precision() == expected
+
+
+def test_a_batch_has_to_be_divisible(records, tmp_path):
+    class TwoDevices:
+        num_replicas_in_sync = 2
+
+    with pytest.raises(CourseError, match="batch of 7.*2 devices"):
+        scale_training.distribute_batches(tiny_training(records, tmp_path, 1, batch_size=7), 24, 0, TwoDevices())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": 3}}', '{"cluster": [1]}'])
+def test_a_tf_config_that_cannot_be_read_is_explained(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(CourseError, match='TF_CONFIG is .*"cluster"'):
+        choose_strategy()
+
+
+def test_one_worker_alone_needs_no_others(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", format_tf_config(["127.0.0.1:1"], 0))
+    assert choose_strategy().num_replicas_in_sync == 1
+
+
+def test_the_config_can_be_read_by_people(phase_1):
+    facts = read_json(phase_1 / "config.json")
+    assert facts["model"]["lstm_units"] == 16 and facts["model"]["cnn"] == "tiny"

@@ -1,0 +1,437 @@
+"""Training: honest batches, a loss that falls where pictures tell something, checkpoints that can be continued."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from caption_samples import VOCAB, opinionated_decoder, tiny_decoder, toy_examples
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.progress import progress
+from say_what_you_see.language.captions import PAD, CaptionArrays, pack_captions
+from say_what_you_see.training.loop import (
+    EpochRecorder,
+    Examples,
+    RandomBatches,
+    TrainingPlan,
+    checkpoint_path,
+    compile_decoder,
+    evaluate_decoder,
+    generate_batch,
+    restore_checkpoint,
+    shuffle_pictures,
+    start_or_resume,
+    take_pictures,
+    train_decoder,
+)
+
+PAD_IDX = VOCAB[PAD]
+PLAN = TrainingPlan(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
+
+
+@pytest.fixture(scope="module")
+def train() -> Examples:
+    return toy_examples(24, seed=1)
+
+
+@pytest.fixture(scope="module")
+def val() -> Examples:
+    return toy_examples(20, seed=2)
+
+
+def numbered_examples(count: int) -> Examples:
+    """Each caption says which picture it belongs to: start, the picture's number, which caption, end."""
+    captions = [[[0, 10 + picture, 5 + number, 1] for number in range(1 + picture % 3)] for picture in range(count)]
+    return Examples(np.arange(count)[:, None] * np.ones(3), pack_captions(captions, 2))
+
+
+def same_weights(one: keras.Model, other: keras.Model) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def losses(history: list[dict]) -> list[tuple]:
+    return [tuple(record[key] for key in ("epoch", "loss", "val_loss", "val_accuracy")) for record in history]
+
+
+# Examples and batches
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_embeddings_and_captions_must_be_of_as_many_pictures(count):
+    with pytest.raises(CourseError, match=rf"of {count} pictures.*of 2\b.*02 and 03"):
+        Examples(np.zeros((count, 4)), pack_captions([[[1, 2]], [[3]]], 0))
+
+
+def test_a_batch_pairs_pictures_with_their_captions():
+    examples = numbered_examples(30)
+    (embeds, before), after = generate_batch(examples.image_embeds, examples.captions, 500, np.random.default_rng(0))
+    assert embeds.shape == (500, 3) and embeds.dtype == np.float32
+    assert before.shape == after.shape == (500, 3) and before.dtype == after.dtype == np.int32
+    np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
+    np.testing.assert_array_equal(before[:, 1] - 10, embeds[:, 0])
+    assert (before[:, 0] == 0).all() and (after[:, -1] == 1).all()
+    assert set(embeds[:, 0].astype(int)) == set(range(30))
+    numbers = {picture: set(before[embeds[:, 0] == picture, 2] - 5) for picture in range(30)}
+    assert numbers == {picture: set(range(1 + picture % 3)) for picture in range(30)}
+
+
+@pytest.mark.parametrize("max_len", [2, 3, 20])
+def test_captions_of_a_batch_are_cut(max_len):
+    examples = numbered_examples(5)
+    (_, before), after = generate_batch(
+        examples.image_embeds, examples.captions, 8, np.random.default_rng(0), max_len=max_len
+    )
+    assert before.shape == after.shape == (8, min(max_len, 4) - 1)
+
+
+def test_batches_read_a_memory_map(tmp_path):
+    examples = numbered_examples(20)
+    np.save(tmp_path / "embeds.npy", examples.image_embeds)
+    mapped = np.load(tmp_path / "embeds.npy", mmap_mode="r")
+    batches = [
+        generate_batch(embeds, examples.captions, 9, np.random.default_rng(3))
+        for embeds in (examples.image_embeds, mapped)
+    ]
+    for one, other in zip(*batches, strict=True):
+        for array, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+def test_batches_follow_from_the_seed_and_their_number():
+    examples = numbered_examples(40)
+    plan = TrainingPlan(2, batch_size=8)
+    batches = RandomBatches(examples, plan)
+    assert len(batches) == len(examples.captions.matrix) // 8
+    first_epoch = [batches[step][1] for step in range(len(batches))]
+    np.testing.assert_array_equal(batches[3][1], first_epoch[3])
+    assert (first_epoch[0] != first_epoch[1]).any()
+    batches.on_epoch_end()
+    assert (batches[3][1] != first_epoch[3]).any()
+    np.testing.assert_array_equal(RandomBatches(examples, plan, first_epoch=1)[3][1], batches[3][1])
+    assert (RandomBatches(examples, replace(plan, seed=1))[3][1] != first_epoch[3]).any()
+
+
+def test_few_pictures_make_one_batch():
+    assert len(RandomBatches(numbered_examples(2), TrainingPlan(1, batch_size=64))) == 1
+
+
+def test_taking_some_pictures():
+    examples = numbered_examples(12)
+    taken = take_pictures(examples, [7, 2, 11])
+    assert taken.image_embeds[:, 0].tolist() == [7, 2, 11]
+    assert taken.captions.n_pictures == 3
+    for picture, number in enumerate((7, 2, 11)):
+        rows = taken.captions.matrix[taken.captions.first[picture] : taken.captions.first[picture + 1]]
+        assert rows[:, 1].tolist() == [10 + number] * (1 + number % 3)
+
+
+def caption_owners(examples: Examples) -> list[int]:
+    """For each picture of shuffled `numbered_examples`, whose captions it has: all of them, and no others."""
+    owners = []
+    for begin, end in itertools.pairwise(examples.captions.first):
+        rows = examples.captions.matrix[begin:end]
+        owner = int(rows[0, 1]) - 10
+        assert rows[:, 1].tolist() == [10 + owner] * (1 + owner % 3)
+        assert rows[:, 2].tolist() == [5 + number for number in range(1 + owner % 3)]
+        owners.append(owner)
+    return owners
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 100])
+def test_the_control_gives_every_picture_the_captions_of_another(count):
+    examples = numbered_examples(count)
+    seen = set()
+    for seed in range(10):
+        owners = caption_owners(shuffle_pictures(examples, seed))
+        assert sorted(owners) == list(range(count))
+        assert all(owner != picture for picture, owner in enumerate(owners))
+        assert owners == caption_owners(shuffle_pictures(examples, seed))
+        seen.add(tuple(owners))
+    assert len(seen) == min({2: 1, 3: 2}.get(count, 10), 10)
+
+
+def test_the_control_leaves_the_embeddings_on_the_disk(tmp_path):
+    examples = numbered_examples(20)
+    np.save(tmp_path / "embeds.npy", examples.image_embeds)
+    mapped = np.load(tmp_path / "embeds.npy", mmap_mode="r")
+    assert shuffle_pictures(replace(examples, image_embeds=mapped)).image_embeds is mapped
+
+
+def test_a_single_picture_keeps_its_captions():
+    assert caption_owners(shuffle_pictures(numbered_examples(1))) == [0]
+
+
+# Optimizer and evaluation
+
+
+def test_the_learning_rate_rises_for_half_an_epoch_and_falls_to_nothing():
+    decoder = tiny_decoder()
+    compile_decoder(decoder, TrainingPlan(epochs=5, learning_rate=0.01), PAD_IDX, steps_per_epoch=20)
+    rates = []
+    for step in range(101):
+        decoder.optimizer.iterations.assign(step)
+        rates.append(float(decoder.optimizer.learning_rate))
+    assert np.argmax(rates) == 10
+    assert max(rates) == pytest.approx(0.01)
+    assert np.diff(rates[:11]).min() > 0 > np.diff(rates[10:]).max()
+    assert max(rates[0], rates[-1]) < 0.03 * 0.01
+
+
+def evaluated(decoder: keras.Model, examples: Examples, max_len: int) -> dict[str, float]:
+    """Loss and accuracy, computed caption by caption with NumPy."""
+    crossentropies, right = [], []
+    for caption, picture in zip(examples.captions.matrix, examples.captions.picture_of_caption(), strict=True):
+        words = caption[caption != PAD_IDX][:max_len].astype(int)
+        logits = decoder.predict_on_batch([examples.image_embeds[picture][None], words[None, :-1]])[0]
+        shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        crossentropies += (-np.log(shares[np.arange(len(words) - 1), words[1:]])).tolist()
+        right += (logits.argmax(axis=-1) == words[1:]).tolist()
+    return {"loss": float(np.mean(crossentropies)), "accuracy": float(np.mean(right))}
+
+
+@pytest.mark.parametrize("max_len", [20, 5])
+def test_evaluation_counts_every_real_word_once(max_len):
+    """Over more captions than go into one batch, of different lengths."""
+    examples = toy_examples(131, seed=3)
+    decoder = opinionated_decoder()
+    compile_decoder(decoder, PLAN, PAD_IDX, 1)
+    decoder.run_eagerly = keras.config.backend() == "tensorflow"  # captions of many lengths: quicker there
+    first_pictures = take_pictures(examples, range(8))
+    assert evaluate_decoder(decoder, first_pictures, PAD_IDX, max_len) == pytest.approx(
+        evaluated(decoder, first_pictures, max_len), rel=1e-4
+    )
+    parts = [take_pictures(examples, pictures) for pictures in (range(60), range(60, 131))]
+    words = [(part.captions.matrix[:, 1:max_len] != PAD_IDX).sum() for part in parts]
+    scores = [evaluate_decoder(decoder, part, PAD_IDX, max_len) for part in parts]
+    whole = evaluate_decoder(decoder, examples, PAD_IDX, max_len)
+    for key in ("loss", "accuracy"):
+        assert whole[key] == pytest.approx(np.average([score[key] for score in scores], weights=words), rel=1e-4)
+
+
+def test_evaluation_can_be_limited(train):
+    decoder = opinionated_decoder()
+    compile_decoder(decoder, PLAN, PAD_IDX, 1)
+    half = replace(train, captions=CaptionArrays(train.captions.matrix[::2], np.arange(len(train.image_embeds) + 1)))
+    limited = evaluate_decoder(decoder, train, PAD_IDX, limit=len(train.captions.matrix) // 2)
+    assert limited == pytest.approx(evaluate_decoder(decoder, half, PAD_IDX), rel=1e-5)
+
+
+# Training
+
+
+def test_pictures_help_where_they_decide_the_caption(val):
+    """The features decide colour and thing; with pictures shuffled, both can only be guessed."""
+    examples = toy_examples(90, seed=4, scale=20, offset=300)
+    test = toy_examples(30, seed=5, scale=20, offset=300)
+    plan = TrainingPlan(epochs=8, batch_size=16, learning_rate=2e-2)
+    seen: list[int] = []
+    watch = lambda history: seen.append(len(history))  # noqa: E731
+    history = train_decoder(tiny_decoder(), examples, test, plan, PAD_IDX, watch=watch)
+    control = train_decoder(tiny_decoder(), shuffle_pictures(examples), test, plan, PAD_IDX)
+    assert seen == [record["epoch"] for record in history] == list(range(1, 9))
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    best, best_of_control = (min(record["val_loss"] for record in h) for h in (history, control))
+    guessing = 2 * np.log(3) / 5.5  # nats of colour and thing, over the words of a caption
+    assert best < best_of_control - guessing / 2
+    assert history[-1]["val_accuracy"] > control[-1]["val_accuracy"] + 0.1
+    assert all(record["seconds"] >= 0 for record in history)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(train, val) -> tuple[keras.Model, list[dict]]:
+    decoder = tiny_decoder(dropout=PLAN.dropout)
+    return decoder, train_decoder(decoder, train, val, PLAN, PAD_IDX)
+
+
+@pytest.fixture(scope="module")
+def interrupted_folder(train, val, tmp_path_factory):
+    """Checkpoints of a training that was interrupted after its second epoch."""
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+
+    def interrupt(history):
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_decoder(dropout=PLAN.dropout), train, val, PLAN, PAD_IDX, folder, interrupt)
+    return folder
+
+
+@pytest.fixture
+def checkpoints(interrupted_folder, tmp_path):
+    """A copy of them."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for path in interrupted_folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_checkpoints_and_nothing_half_done(checkpoints):
+    names = {path.name for path in checkpoints.iterdir()}
+    assert names == {"epoch_001.weights.h5", "epoch_002.weights.h5", "history.json", "training.json"}
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(train, val, uninterrupted, checkpoints):
+    whole, expected = uninterrupted
+    decoder = tiny_decoder(seed=77, dropout=PLAN.dropout)
+    assert not same_weights(decoder, whole)
+    history = train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)
+    assert losses(history) == losses(expected)
+    assert same_weights(decoder, whole)
+    kept = {path.name for path in checkpoints.glob("epoch_*.weights.h5")}
+    assert kept == {checkpoint_path(checkpoints, epoch).name for epoch in (PLAN.epochs - 1, PLAN.epochs)}
+    assert read_json(checkpoints / "history.json") == history, "of the history everything is kept"
+
+    again = tiny_decoder(seed=78, dropout=PLAN.dropout)
+    before = {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()}
+    assert train_decoder(again, train, val, PLAN, PAD_IDX, checkpoints) == history
+    assert same_weights(again, whole)
+    assert {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()} == before, "a finished one is reused"
+
+
+def test_an_interrupted_epoch_closes_its_bar(train, val, monkeypatch):
+    """Whatever is written next would else stand behind the bar, on the same line."""
+    bars = []
+
+    def open_bar(**options):
+        bars.append(progress(**options))
+        return bars[-1]
+
+    def interrupt(recorder, batch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("COURSE_PROGRESS")
+    monkeypatch.setattr("say_what_you_see.training.loop.progress", open_bar)
+    monkeypatch.setattr(EpochRecorder, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_decoder(), train, val, PLAN, PAD_IDX)
+    assert [bar.disable for bar in bars] == [True], "which is how tqdm marks a bar that was closed"
+
+
+def resumed(folder, train: Examples, plan: TrainingPlan = PLAN, vocab_size: int = len(VOCAB)) -> list[int]:
+    """The epochs that a training with this folder does not need to do again."""
+    decoder = tiny_decoder(dropout=plan.dropout, vocab_size=vocab_size)
+    compile_decoder(decoder, plan, PAD_IDX, 3)
+    return [record["epoch"] for record in start_or_resume(decoder, train, plan, folder)]
+
+
+def test_a_lost_checkpoint_costs_an_epoch(train, checkpoints):
+    assert resumed(checkpoints, train) == [1, 2]
+    checkpoint_path(checkpoints, 2).unlink()
+    assert resumed(checkpoints, train) == [1]
+    checkpoint_path(checkpoints, 1).unlink()
+    assert resumed(checkpoints, train) == []
+
+
+def cut_off(path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def with_another_weight(path) -> None:
+    """Sound HDF5, which lacks a weight of the last layer: those before it would be loaded."""
+    with h5py.File(path, "r+") as file:
+        del file["layers/dense_3/vars/0"]
+
+
+@pytest.mark.parametrize("damage", [cut_off, with_another_weight, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_costs_an_epoch(damage, train, checkpoints, capsys):
+    damage(checkpoint_path(checkpoints, 2))
+    assert resumed(checkpoints, train) == [1]
+    said = capsys.readouterr().out
+    assert "epoch_002.weights.h5 is damaged" in said and "the checkpoint before it" in said
+
+
+def test_after_a_damaged_checkpoint_training_ends_as_it_would_have(train, val, uninterrupted, checkpoints):
+    whole, expected = uninterrupted
+    cut_off(checkpoint_path(checkpoints, 2))
+    decoder = tiny_decoder(seed=79, dropout=PLAN.dropout)
+    assert losses(train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)) == losses(expected)
+    assert same_weights(decoder, whole)
+
+
+def test_where_all_checkpoints_are_damaged_training_starts_with_the_weights_that_it_had(train, checkpoints):
+    for epoch in (1, 2):
+        with_another_weight(checkpoint_path(checkpoints, epoch))
+    decoder = tiny_decoder(dropout=PLAN.dropout)
+    compile_decoder(decoder, PLAN, PAD_IDX, 3)
+    before = [weight.copy() for weight in decoder.get_weights()]
+    assert restore_checkpoint(decoder, checkpoints) == []
+    assert all(np.array_equal(a, b) for a, b in zip(decoder.get_weights(), before, strict=True))
+    assert int(decoder.optimizer.iterations) == 0
+
+
+def test_a_training_that_started_anew_keeps_its_own_checkpoints(train, val, checkpoints):
+    for epoch in (1, 2):
+        cut_off(checkpoint_path(checkpoints, epoch))
+
+    def interrupt(history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(tiny_decoder(dropout=PLAN.dropout), train, val, PLAN, PAD_IDX, checkpoints, interrupt)
+    assert resumed(checkpoints, train) == [1]
+
+
+WHOLE = [{"epoch": 1, "loss": 2.5, "val_loss": 2.0, "val_accuracy": 0.5, "seconds": 1.0}]
+
+
+@pytest.mark.parametrize("text", [
+    "", "[", "{}", "7", "null", "[[]]", "[null]", "[{}]", '[{"epoch": 2, "loss": 1, "val_loss": 1, "val_accuracy": 1}]',
+    json.dumps(WHOLE + WHOLE), json.dumps([WHOLE[0] | {"loss": "2.5"}]), json.dumps([WHOLE[0] | {"seconds": None}]),
+])  # fmt: skip
+def test_a_damaged_history_is_named_and_nothing_is_lost(text, train, checkpoints):
+    (checkpoints / "history.json").write_text(text)
+    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(CourseError, match=r"history\.json is damaged.*remove .*checkpoints to train anew"):
+        resumed(checkpoints, train)
+    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"x"', "{"])
+def test_a_damaged_note_of_the_training_is_named_and_nothing_is_lost(text, train, checkpoints):
+    (checkpoints / "training.json").write_text(text)
+    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(CourseError, match=r"training\.json is damaged.*to train anew"):
+        resumed(checkpoints, train)
+    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
+
+
+def test_without_a_folder_training_starts_anew(train):
+    assert resumed(None, train) == []
+
+
+def other_captions(train: Examples) -> Examples:
+    return replace(train, captions=CaptionArrays(train.captions.matrix[::-1], train.captions.first))
+
+
+def other_owners(train: Examples) -> Examples:
+    first = train.captions.first.copy()
+    first[1] += 1
+    return replace(train, captions=CaptionArrays(train.captions.matrix, first))
+
+
+@pytest.mark.parametrize(("plan", "change"), [
+    (replace(PLAN, seed=1), lambda train: train),
+    (replace(PLAN, epochs=5), lambda train: train),
+    (replace(PLAN, learning_rate=2e-3), lambda train: train),
+    (PLAN, shuffle_pictures),
+    (PLAN, other_captions),
+    (PLAN, other_owners),
+], ids=["seed", "epochs", "rate", "pictures", "captions", "owners"])  # fmt: skip
+def test_checkpoints_of_another_training_are_not_continued(plan, change, train, checkpoints):
+    assert resumed(checkpoints, change(train), plan) == []
+    assert {path.name for path in checkpoints.iterdir()} == {"training.json"}
+    assert resumed(checkpoints, train) == [], "the old ones are gone"
+
+
+def test_checkpoints_of_a_decoder_of_another_shape_are_not_continued(train, checkpoints):
+    assert resumed(checkpoints, train, vocab_size=len(VOCAB) + 3) == []
+    assert not list(checkpoints.glob("epoch_*"))

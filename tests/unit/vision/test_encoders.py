@@ -1,0 +1,299 @@
+"""Encoders are found, built, loaded and refused as they should be."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import urllib.error
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from download_server import running_server
+from keras import layers
+
+import say_what_you_see.vision.encoders
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import REPOSITORY, Settings
+from say_what_you_see.data import resources as downloads
+from say_what_you_see.vision.encoders import (
+    SCENE_WEIGHTS,
+    encoder_for,
+    find_application,
+    get_cnn_encoder,
+    imagenet_file,
+    load_encoder_file,
+    weights_checksum,
+)
+
+SQUEEZENET = REPOSITORY.parent / "shared" / "photos" / "squeezenet_imagenet.keras"
+MOBILENET_FILE = "mobilenet_1_0_224_tf_no_top.h5"
+
+
+def settings_for(tmp_path: Path, dataset: str = "flickr8k", encoder: str = "mobilenet") -> Settings:
+    return Settings(dataset=dataset, encoder=encoder, size="small", seed=0, data_folder=tmp_path)
+
+
+def save_model(path: Path, input_shape: tuple, *steps: layers.Layer) -> Path:
+    keras.Sequential([layers.Input(input_shape), *steps]).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    return get_cnn_encoder("mobilenet", weights=None)
+
+
+def test_every_model_of_keras_is_found_by_its_name():
+    for title in ("InceptionV3", "VGG16", "MobileNetV2", "ConvNeXtTiny", "EfficientNetV2B0", "MobileNetV3Small"):
+        application = find_application(title)
+        assert application.build is getattr(keras.applications, title)
+        assert find_application(application.name) == application
+        assert application.name.islower()
+    for name, side in {"inception_v3": 299, "xception": 299, "vgg16": 224, "mobilenet_v2": 224}.items():
+        assert find_application(name)[::3] == (name, (side, side))
+
+
+def test_preprocessing_belongs_to_the_model():
+    for name in ("inception_v3", "vgg16", "resnet50_v2", "mobilenet_v3_small"):
+        module = getattr(keras.applications, name.removesuffix("_small").replace("50", ""))
+        assert find_application(name).preprocess_input is module.preprocess_input
+
+
+def test_an_unknown_encoder_is_refused_with_a_list():
+    with pytest.raises(CourseError, match=r"inception_v4.*inception_v3.*mobilenet.*vgg16"):
+        get_cnn_encoder("inception_v4", weights=None)
+
+
+def test_an_encoder_gives_one_row_of_features_a_picture(mobilenet):
+    encoder, preprocess_for_model = mobilenet
+    pictures = np.random.default_rng(0).integers(256, size=(3, 224, 224, 3), dtype="uint8")
+    embeddings = encoder.predict_on_batch(preprocess_for_model(pictures))
+    assert embeddings.shape == (3, 1024) and embeddings.dtype == np.float32
+    assert embeddings.shape == encoder.compute_output_shape(pictures.shape)
+
+
+def test_preprocessing_leaves_its_argument_alone(mobilenet):
+    _, preprocess_for_model = mobilenet
+    pictures = np.full((1, 2, 2, 3), 255, dtype="float32")
+    assert (preprocess_for_model(pictures) == 1).all()
+    assert (preprocess_for_model(pictures[0].astype("uint8")) == 1).all()
+    assert (pictures == 255).all()
+
+
+def test_weights_come_from_a_file(mobilenet, tmp_path):
+    encoder, _ = mobilenet
+    path = tmp_path / "own.weights.h5"
+    encoder.save_weights(path)
+    loaded, _ = get_cnn_encoder("mobilenet", weights=path)
+    assert weights_checksum(loaded) == weights_checksum(encoder)
+    loaded.weights[0].assign_add(keras.ops.ones(loaded.weights[0].shape))
+    assert weights_checksum(loaded) != weights_checksum(encoder)
+
+
+def test_weights_that_are_missing_damaged_or_of_another_model_are_named(tmp_path):
+    (tmp_path / "damaged.weights.h5").write_bytes(b"no weights")
+    other = keras.Sequential([layers.Input((4,)), layers.Dense(2)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    for name in ("missing.weights.h5", "damaged.weights.h5", "other.weights.h5"):
+        with pytest.raises(CourseError, match=name):
+            get_cnn_encoder("mobilenet", weights=tmp_path / name)
+
+
+def test_a_failed_download_says_which_file_to_bring_and_where_to_put_it(tmp_path, monkeypatch):
+    def no_network(*_):
+        raise urllib.error.URLError("no network")
+
+    file_utils = pytest.importorskip("keras.src.utils.file_utils")
+    monkeypatch.setattr(file_utils, "urlretrieve", no_network)
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path / "home"))
+    with pytest.raises(CourseError) as caught:
+        encoder_for(settings_for(tmp_path))
+    for part in ("mobilenet", "no network", MOBILENET_FILE, "https://", str(tmp_path)):
+        assert part in str(caught.value)
+
+
+def test_imagenet_weights_in_the_data_folder_are_used(tmp_path):
+    cnn = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(224, 224, 3))
+    cnn.save(tmp_path / MOBILENET_FILE)
+    info = encoder_for(settings_for(tmp_path))
+    assert info.weights_checksum == weights_checksum(info.model) == weights_checksum(cnn)
+    assert MOBILENET_FILE in info.weights and info.input_shape == (224, 224) and info.name == "mobilenet"
+
+
+@pytest.mark.parametrize(("name", "file"), [
+    ("inception_v3", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    ("mobilenet", MOBILENET_FILE),
+    ("mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"),
+    ("mobilenet_v3_small", "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"),
+    ("resnet50", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    ("resnet50_v2", "resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    ("nasnet_large", "NASNet-large-no-top.h5"),
+    ("efficientnet_v2_b0", "efficientnetv2-b0_notop.h5"),
+])  # fmt: skip
+def test_a_weights_file_belongs_to_one_model(name, file, tmp_path):
+    (tmp_path / "inception_v3_scenes.weights.h5").touch()
+    (tmp_path / file.replace("no", "").replace("top", "").replace("-", "_")).touch()  # with the classifier
+    assert imagenet_file(name, tmp_path) is None
+    (tmp_path / file).touch()
+    found = {known: imagenet_file(known, tmp_path) for known in (name, "vgg16", "mobilenet", "resnet50")}
+    assert {known for known, path in found.items() if path} == {name}
+    assert found[name].name == file
+
+
+def test_missing_scene_weights_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(say_what_you_see.vision.encoders, "SCENE_WEIGHTS", tmp_path / "inception_v3_scenes.weights.h5")
+    with pytest.raises(CourseError, match=r"inception_v3_scenes\.weights\.h5 is missing"):
+        encoder_for(settings_for(tmp_path, "scenes", "inception_v3"))
+
+
+@pytest.mark.skipif(not SCENE_WEIGHTS.exists(), reason="data/inception_v3_scenes.weights.h5 is not there")
+def test_drawn_scenes_have_an_inception_of_their_own(tmp_path):
+    info = encoder_for(settings_for(tmp_path, "scenes", "inception_v3"))
+    assert info.model.compute_output_shape((5, *info.input_shape, 3)) == (5, 2048)
+    assert SCENE_WEIGHTS.name in info.weights and len(info.weights_checksum) == 64
+
+
+@pytest.mark.parametrize("input_shape", [(None, None, 3), (40, 50, 3)])
+def test_a_keras_file_with_a_feature_map_is_averaged(input_shape, tmp_path):
+    path = save_model(tmp_path / "cnn.keras", input_shape, layers.Conv2D(6, 3, strides=2))
+    info = encoder_for(settings_for(tmp_path, encoder=str(path)))
+    assert info.input_shape == ((299, 299) if None in input_shape else (40, 50))
+    pictures = np.random.default_rng(0).integers(256, size=(2, *info.input_shape, 3), dtype="uint8")
+    pixels = info.preprocess_for_model(pictures)
+    assert pixels.dtype == np.float32 and (pixels == pictures).all()
+    feature_map = keras.saving.load_model(path).predict_on_batch(pixels)
+    assert info.model.predict_on_batch(pixels) == pytest.approx(feature_map.mean(axis=(1, 2)), rel=1e-3, abs=1e-3)
+    assert "cnn.keras" in info.weights
+
+
+def test_a_keras_file_with_features_is_used_as_it_is(tmp_path):
+    path = save_model(tmp_path / "cnn.keras", (8, 8, 3), layers.Flatten(), layers.Dense(5))
+    model, input_shape = load_encoder_file(path)
+    assert model.compute_output_shape((2, 8, 8, 3)) == (2, 5) and input_shape == (8, 8)
+
+
+def test_a_keras_file_of_another_shape_is_refused(tmp_path):
+    grey = save_model(tmp_path / "grey.keras", (8, 8, 1), layers.Conv2D(2, 3))
+    words = save_model(tmp_path / "words.keras", (8,), layers.Dense(2))
+    steps = save_model(tmp_path / "steps.keras", (8, 8, 3), layers.Reshape((8, 24)))
+    image = layers.Input((8, 8, 3))
+    keras.Model(image, [image, layers.Flatten()(image)]).save(tmp_path / "two.keras")
+    for path in (grey, words, steps, tmp_path / "two.keras"):
+        with pytest.raises(CourseError, match=path.name):
+            load_encoder_file(path)
+
+
+def test_a_keras_file_that_is_none_is_refused(tmp_path):
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "empty.keras").touch()
+    with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    for name in ("text.keras", "empty.keras", "zip.keras", "missing.keras"):
+        with pytest.raises(CourseError, match=name):
+            load_encoder_file(tmp_path / name)
+
+
+def test_a_keras_file_with_python_code_is_refused(tmp_path):
+    path = save_model(tmp_path / "code.keras", (8, 8, 3), layers.Lambda(lambda x: x * 2))
+    with pytest.raises(CourseError, match="Python code"):
+        load_encoder_file(path)
+
+
+@pytest.mark.skipif(not SQUEEZENET.exists(), reason="../shared/photos/squeezenet_imagenet.keras is not there")
+def test_a_real_keras_file_works(tmp_path):
+    info = encoder_for(settings_for(tmp_path, encoder=str(SQUEEZENET)))
+    assert info.input_shape == (299, 299)
+    pictures = np.random.default_rng(0).integers(256, size=(2, 299, 299, 3), dtype="uint8")
+    embeddings = info.model.predict_on_batch(info.preprocess_for_model(pictures))
+    assert embeddings.shape == (2, 512) and embeddings.std() > 0
+
+
+def test_the_mean_over_the_grid_is_the_embedding(tmp_path):
+    path = save_model(tmp_path / "cnn.keras", (40, 50, 3), layers.Conv2D(6, 3, strides=2))
+    settings = settings_for(tmp_path, encoder=str(path))
+    mean, grid = encoder_for(settings), encoder_for(settings, "grid")
+    assert (mean.features, grid.features) == ("mean", "grid") and mean.weights_checksum == grid.weights_checksum
+    pictures = np.random.default_rng(0).integers(256, size=(2, 40, 50, 3)).astype("float32")
+    regions = grid.model.predict_on_batch(pictures)
+    assert regions.shape == (2, 19 * 24, 6)
+    np.testing.assert_allclose(regions.mean(axis=1), mean.model.predict_on_batch(pictures), rtol=1e-3, atol=1e-3)
+    feature_map = keras.saving.load_model(path).predict_on_batch(pictures)
+    np.testing.assert_allclose(regions[:, 24 + 5], feature_map[:, 1, 5], rtol=1e-4, atol=1e-4)
+
+
+def test_an_encoder_without_regions_gives_no_grid(tmp_path):
+    path = save_model(tmp_path / "flat.keras", (8, 8, 3), layers.Flatten(), layers.Dense(5))
+    with pytest.raises(CourseError, match="no grid of regions"):
+        encoder_for(settings_for(tmp_path, encoder=str(path)), "grid")
+
+
+@pytest.fixture
+def weights_server(monkeypatch, tmp_path):
+    """Serves small files in place of ImageNet weights, under their names; Keras' own downloads are in `keras_home`."""
+    names = list(say_what_you_see.vision.encoders.DOWNLOADED_WEIGHTS.values())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
+    monkeypatch.setattr(downloads, "PAUSES", ())
+    keras.Sequential([layers.Input((2,)), layers.Dense(1)]).save_weights(tmp_path / "any.weights.h5")
+    weights = (tmp_path / "any.weights.h5").read_bytes()
+    (tmp_path / "any.weights.h5").unlink()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    with running_server() as server:
+        server.files = dict.fromkeys([f"/{name}" for name in names], weights)
+        checksum = "md5:" + hashlib.md5(weights).hexdigest()
+        table = tuple(
+            dataclasses.replace(entry, url=f"{server.url}/{entry.name}", bytes=None, checksum=checksum)
+            for entry in map(downloads.find_resource, names)
+        )
+        monkeypatch.setattr(downloads, "RESOURCES", table)
+        yield server
+
+
+def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(weights_server, tmp_path, monkeypatch):
+    asked = []
+
+    def build(include_top: bool, weights: str) -> keras.Model:
+        asked.append((include_top, Path(weights)))
+        image = layers.Input((224, 224, 3))
+        hidden = layers.Dense(7, name="fc2")(layers.GlobalAveragePooling2D()(image))
+        return keras.Model(image, layers.Dense(3, activation="softmax")(hidden))
+
+    application = find_application("vgg16")._replace(build=build)
+    monkeypatch.setattr(say_what_you_see.vision.encoders, "find_application", lambda name: application)
+    with_classifier = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+    (tmp_path / with_classifier.replace(".h5", "_notop.h5")).touch()
+    for _ in range(2):  # downloaded, then found
+        info = encoder_for(settings_for(tmp_path), "fc2")
+    assert asked == [(True, tmp_path / with_classifier)] * 2
+    assert [path for path, *_ in weights_server.requests] == [f"/{with_classifier}"]
+    assert info.features == "fc2" and with_classifier in info.weights
+    assert info.model.predict_on_batch(np.zeros((2, 224, 224, 3))).shape == (2, 7)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "the file", "half of it"])
+def test_imagenet_weights_come_by_the_downloads_of_the_course(weights_server, tmp_path, monkeypatch, kept):
+    name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    content = weights_server.files[f"/{name}"]
+    folder = tmp_path / "keras_home" / "models"
+    folder.mkdir(parents=True)
+    if kept != "nothing":
+        (folder / name).write_bytes(content if kept == "the file" else content[:9])
+    built = []
+    monkeypatch.setattr(
+        say_what_you_see.vision.encoders, "get_cnn_encoder", lambda *arguments: built.append(arguments) or (None, None)
+    )
+    monkeypatch.setattr(say_what_you_see.vision.encoders, "weights_checksum", lambda model: "")
+    info = encoder_for(settings_for(tmp_path, encoder="inception_v3"))
+    path = (folder if kept == "the file" else tmp_path) / name
+    assert built == [("inception_v3", path)] and path.read_bytes() == content and name in info.weights
+    assert len(weights_server.requests) == (0 if kept == "the file" else 1)
+
+
+def test_half_a_weights_file_brought_by_hand_is_named(weights_server, tmp_path):
+    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    (tmp_path / name).write_bytes(weights_server.files[f"/{name}"][:9])
+    with pytest.raises(CourseError, match="vgg16_weights.*checksum"):
+        encoder_for(settings_for(tmp_path, encoder="vgg16"))

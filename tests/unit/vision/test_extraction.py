@@ -1,0 +1,325 @@
+"""Embeddings are those of the pictures, in order, whatever is wrong with the zip and whenever one was interrupted."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+import say_what_you_see.core.files
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.vision.extraction import apply_model, map_ahead
+from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
+
+INPUT_SHAPE = (24, 24)
+BATCH_SIZE = 4
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """A preprocessing that, like Keras' own, overwrites its argument."""
+    images /= 127.5
+    images -= 1
+    return images
+
+
+def picture(seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(256, size=(30 + seed, 40, 3), dtype="uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURES = {f"folder/{i}.png": picture(i) for i in range(10)}
+"""Two batches and a half."""
+
+
+def make_zip(path: Path, contents: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_encoder(seed: int = 0, side: int | None = None) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    image = layers.Input((side, side, 3))
+    grid = layers.Conv2D(5, 3, strides=4, activation="relu")(image)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(grid))
+
+
+@pytest.fixture
+def encoder() -> keras.Model:
+    return make_encoder()
+
+
+@pytest.fixture
+def zip_fn(tmp_path) -> Path:
+    return make_zip(tmp_path / "train.zip", PICTURES)
+
+
+def extract(zip_fn, encoder, store=None, preprocess=scale, input_shape=INPUT_SHAPE, batch_size=BATCH_SIZE, **options):
+    return apply_model(zip_fn, encoder, preprocess, input_shape, batch_size, store, **options)
+
+
+def one_by_one(encoder, contents: dict[str, bytes]) -> np.ndarray:
+    images = [crop_and_preprocess(decode_image_from_buf(buf), INPUT_SHAPE, scale) for buf in contents.values()]
+    return np.concatenate([encoder.predict_on_batch(image[None]) for image in images])
+
+
+def watch(encoder: keras.Model, fail_at: int | None = None) -> SimpleNamespace:
+    """Note the shapes of the batches that an encoder gets from now on; interrupt it at one of them."""
+    watched, forward = SimpleNamespace(shapes=[]), keras.Model.predict_on_batch
+
+    def predict_on_batch(batch):
+        if len(watched.shapes) == fail_at:
+            raise KeyboardInterrupt
+        watched.shapes.append(batch.shape)
+        return forward(encoder, batch)
+
+    encoder.predict_on_batch = predict_on_batch
+    return watched
+
+
+def test_rows_are_the_embeddings_of_the_pictures_in_order(zip_fn, encoder):
+    embeddings, names = extract(zip_fn, encoder)
+    assert embeddings.dtype == np.float32 and embeddings.shape == (10, 5)
+    assert names == [f"{i}.png" for i in range(10)]
+    assert embeddings == pytest.approx(one_by_one(encoder, PICTURES), abs=1e-5)
+    assert len(np.unique(embeddings, axis=0)) == 10
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 10, 64])
+def test_the_batch_size_changes_nothing(zip_fn, encoder, batch_size):
+    embeddings, names = extract(zip_fn, encoder, batch_size=batch_size)
+    assert embeddings == pytest.approx(extract(zip_fn, encoder)[0], abs=1e-5) and len(names) == 10
+
+
+def test_all_batches_have_one_shape_so_that_the_model_is_compiled_once(zip_fn, encoder):
+    watched = watch(encoder)
+    extract(zip_fn, encoder)
+    assert watched.shapes == [(BATCH_SIZE, *INPUT_SHAPE, 3)] * 3
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_bad_pictures_are_skipped_counted_and_named(tmp_path, encoder, capsys, stored):
+    bad = {"half.png": PICTURES["folder/1.png"][:500], "page.jpg": b"<html>", "empty.gif": b""}
+    contents = dict(list(PICTURES.items())[:6]) | bad | dict(list(PICTURES.items())[6:])
+    path = make_zip(tmp_path / "val.zip", contents)
+    embeddings, names = extract(path, encoder, tmp_path / "val.npy" if stored else None)
+    assert names == [Path(name).name for name in PICTURES]
+    assert embeddings == pytest.approx(one_by_one(encoder, PICTURES), abs=1e-5)
+    output = capsys.readouterr().out
+    assert "3 of 13" in output and all(name in output for name in bad) and "truncated" in output
+
+
+def test_a_damaged_member_of_a_zip_is_skipped(zip_fn, encoder, capsys):
+    data = bytearray(zip_fn.read_bytes())
+    data[data.index(PICTURES["folder/3.png"]) + 200] ^= 255
+    zip_fn.write_bytes(data)
+    _, names = extract(zip_fn, encoder)
+    assert names == [f"{i}.png" for i in range(10) if i != 3]
+    assert "folder/3.png" in capsys.readouterr().out
+
+
+def test_a_zip_without_one_good_picture_is_named(tmp_path, encoder):
+    make_zip(tmp_path / "empty.zip", {})
+    make_zip(tmp_path / "bad.zip", {"a.jpg": b"", "b.jpg": b""})
+    (tmp_path / "page.zip").write_text("<html>")
+    for name in ("empty.zip", "bad.zip", "page.zip", "missing.zip"):
+        with pytest.raises(CourseError, match=name):
+            extract(tmp_path / name, encoder)
+
+
+def test_pictures_of_the_same_name_keep_their_folders(tmp_path, encoder):
+    contents = {"cats/1.png": picture(1), "dogs/1.png": picture(2)}
+    _, names = extract(make_zip(tmp_path / "a.zip", contents), encoder)
+    assert names == list(contents)
+
+
+def test_pictures_of_another_size_than_the_encoder_expects_are_refused(zip_fn):
+    with pytest.raises(CourseError, match="32, 32.*24, 24"):
+        extract(zip_fn, make_encoder(side=32))
+
+
+def test_a_mistake_in_ones_own_preprocessing_is_not_hidden(zip_fn, encoder):
+    with pytest.raises(ZeroDivisionError):
+        extract(zip_fn, encoder, preprocess=lambda images: images * (1 // 0))
+
+
+def test_a_store_holds_the_same_and_is_not_made_again(zip_fn, encoder, tmp_path):
+    store = tmp_path / "work" / "train.npy"
+    expected, names = extract(zip_fn, encoder)
+    first = extract(zip_fn, encoder, store)
+    watched = watch(encoder)
+    for embeddings, file_names in (first, extract(zip_fn, encoder, store)):
+        assert isinstance(embeddings, np.memmap) and embeddings.dtype == np.float32
+        assert (embeddings == expected).all() and file_names == names
+    assert not watched.shapes
+    assert (np.load(store) == expected).all()
+    assert json.loads(store.with_suffix(".json").read_text())["file_names"] == names
+    assert {path.name for path in store.parent.iterdir()} == {"train.npy", "train.json"}
+
+
+@pytest.mark.parametrize("batches_before", [0, 1, 2])
+def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, encoder, batches_before, capsys):
+    contents = {"bad.png": b""} | PICTURES | {"worse.png": b"!"}
+    path, store = make_zip(tmp_path / "a.zip", contents), tmp_path / "a.npy"
+    expected, names = extract(path, encoder)
+    report = capsys.readouterr().out
+    watch(encoder, fail_at=batches_before)
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, encoder, store)
+    assert not store.exists()
+    watched = watch(encoder)
+    embeddings, file_names = extract(path, encoder, store)
+    assert len(watched.shapes) == 3 - batches_before
+    assert (embeddings == expected).all() and file_names == names
+    assert capsys.readouterr().out == report
+
+
+@pytest.mark.parametrize("change", ["zip", "encoder", "preprocessing", "input shape"])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_store_made_from_something_else_is_made_anew(zip_fn, encoder, tmp_path, change, interrupted):
+    store = tmp_path / "train.npy"
+    watch(encoder, fail_at=1 if interrupted else None)
+    try:
+        old = extract(zip_fn, encoder, store)[0]
+    except KeyboardInterrupt:
+        old = None
+    options = {}
+    if change == "zip":
+        make_zip(zip_fn, PICTURES | {"folder/0.png": picture(20)})
+    elif change == "preprocessing":
+        options["preprocess"] = lambda images: images / 255
+    elif change == "input shape":
+        options["input_shape"] = (48, 48)
+    encoder = make_encoder(seed=1 if change == "encoder" else 0)
+    expected, names = extract(zip_fn, encoder, **options)
+    embeddings, file_names = extract(zip_fn, encoder, store, **options)
+    assert (embeddings == expected).all() and file_names == names
+    assert old is None or not np.array_equal(old, expected)
+
+
+@pytest.mark.parametrize("file", ["train.npy", "train.json", "train.partial.npy"])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
+def test_what_is_damaged_on_disk_is_made_anew(zip_fn, encoder, tmp_path, file, damage):
+    store = tmp_path / "train.npy"
+    if file == "train.partial.npy":
+        watch(encoder, fail_at=2)
+        with pytest.raises(KeyboardInterrupt):
+            extract(zip_fn, encoder, store)
+        watch(encoder)
+    else:
+        extract(zip_fn, encoder, store)
+    if damage is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(damage)
+    embeddings, names = extract(zip_fn, encoder, store)
+    assert (embeddings == extract(zip_fn, encoder)[0]).all() and len(names) == 10
+
+
+def test_a_full_disk_is_noticed_before_the_work(zip_fn, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(say_what_you_see.core.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    with pytest.raises(CourseError, match="train.npy"):
+        extract(zip_fn, encoder, tmp_path / "train.npy")
+
+
+def test_map_ahead_keeps_the_order_and_looks_only_a_little_ahead():
+    started, lock = [], threading.Lock()
+
+    def work(item: int) -> int:
+        with lock:
+            started.append(item)
+        time.sleep(0.01 if item % 2 else 0)
+        return item * item
+
+    for taken, result in enumerate(map_ahead(work, iter(range(20)), ahead=3), start=1):
+        time.sleep(0.002)
+        assert result == (taken - 1) ** 2
+        assert len(started) <= taken + 3
+    assert taken == 20 and sorted(started) == list(range(20))
+
+
+def test_map_ahead_passes_errors_on_and_works_on_nothing():
+    assert list(map_ahead(str, [])) == []
+    with pytest.raises(ZeroDivisionError):
+        list(map_ahead(lambda item: 1 / item, [1, 0, 1]))
+
+
+def make_grid_encoder() -> keras.Model:
+    encoder = make_encoder()
+    return keras.Model(encoder.input, layers.Reshape((-1, 5))(encoder.layers[-1].input))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_grids_of_regions_keep_their_shape_and_take_half_the_room_as_float16(zip_fn, tmp_path, stored):
+    store = tmp_path / "grids.npy" if stored else None
+    expected, names = extract(zip_fn, make_grid_encoder())
+    grids, file_names = extract(zip_fn, make_grid_encoder(), store, dtype="float16")
+    assert expected.shape == grids.shape == (10, 36, 5) and grids.dtype == np.float16 and file_names == names
+    assert (grids == expected.astype(np.float16)).all() and grids.nbytes * 2 == expected.nbytes
+    if stored:
+        assert store.stat().st_size - grids.nbytes < 300
+
+
+def test_an_interrupted_extraction_of_float16_goes_on_where_it_was(tmp_path):
+    path, store = make_zip(tmp_path / "a.zip", {"bad.png": b""} | PICTURES), tmp_path / "a.npy"
+    encoder = make_grid_encoder()
+    expected, names = extract(path, encoder, dtype="float16")
+    watch(encoder, fail_at=1)
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, encoder, store, dtype="float16")
+    watched = watch(encoder)
+    grids, file_names = extract(path, encoder, store, dtype="float16")
+    assert len(watched.shapes) == 2 and grids.shape[0] == 10  # the row of the bad picture is cut off
+    assert (grids == expected).all() and file_names == names
+
+
+def test_a_store_of_another_type_is_made_anew(zip_fn, encoder, tmp_path):
+    store = tmp_path / "a.npy"
+    extract(zip_fn, encoder, store)
+    assert extract(zip_fn, encoder, store, dtype="float16")[0].dtype == np.float16
+    assert extract(zip_fn, encoder, store)[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(("dtype", "needed"), [("float32", 10 * 5 * 4), ("float16", 10 * 5 * 2)])
+def test_the_room_on_the_disk_is_counted_in_the_type_that_is_stored(
+    zip_fn, encoder, tmp_path, monkeypatch, dtype, needed
+):
+    for free, enough in ((needed - 1, False), (needed, True)):
+        monkeypatch.setattr(
+            say_what_you_see.core.files.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free)
+        )
+        if enough:
+            assert len(extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)[0]) == 10
+        else:
+            with pytest.raises(CourseError, match=r"a\.npy needs .* Make room"):
+                extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)
+
+
+def test_what_is_left_of_an_extraction_is_all_the_room_that_it_needs(zip_fn, encoder, tmp_path, monkeypatch):
+    watch(encoder, fail_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, tmp_path / "a.npy")
+    watch(encoder)
+    two_rows = 2 * 5 * 4
+    for free in (two_rows - 1, two_rows):
+        monkeypatch.setattr(
+            say_what_you_see.core.files.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free)
+        )
+        if free < two_rows:
+            with pytest.raises(CourseError, match="Make room"):
+                extract(zip_fn, encoder, tmp_path / "a.npy")
+    assert len(extract(zip_fn, encoder, tmp_path / "a.npy")[0]) == 10

@@ -1,0 +1,279 @@
+"""Extraction with OpenVINO: the same embeddings, interrupted or not, and Keras where it cannot be had."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caption_samples import write_tiny_encoder
+from PIL import Image
+
+from say_what_you_see.course import decoder as course
+from say_what_you_see.vision import fast_encoder as fast
+from say_what_you_see.vision.encoders import EncoderInfo, load_encoder_file, weights_checksum
+from say_what_you_see.vision.extraction import apply_model
+from say_what_you_see.vision.fast_encoder import (
+    FACTS_FILE,
+    FastEncoder,
+    PendingRows,
+    export_folder,
+    load_encoder_export,
+)
+from say_what_you_see.vision.openvino import engine_is_here
+
+ENGINE = pytest.mark.skipif(not engine_is_here(), reason="OpenVINO is not installed")
+BATCH_SIZE, PICTURES = 4, 22
+
+
+def _as_float(pictures: np.ndarray) -> np.ndarray:
+    return np.array(pictures, dtype="float32")
+
+
+def make_encoder(folder: Path, seed: int = 0) -> EncoderInfo:
+    model, shape = load_encoder_file(write_tiny_encoder(folder / f"tiny_{seed}.keras", seed))
+    return EncoderInfo(model, _as_float, shape, "tiny", "random", weights_checksum(model))
+
+
+@pytest.fixture(scope="module")
+def zip_fn(tmp_path_factory) -> Path:
+    """Pictures, two of which cannot be read."""
+    path, rng = tmp_path_factory.mktemp("zip") / "pictures.zip", np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(PICTURES):
+            buffer = io.BytesIO()
+            Image.fromarray(rng.integers(256, size=(30, 40, 3), dtype="uint8")).save(buffer, "PNG")
+            archive.writestr(f"{number}.png", b"" if number in (5, 9) else buffer.getvalue())
+    return path
+
+
+@pytest.fixture
+def encoder(tmp_path) -> EncoderInfo:
+    return make_encoder(tmp_path)
+
+
+@pytest.fixture
+def always_worth_it(monkeypatch) -> None:
+    """An export even for a few pictures, on any processor."""
+    monkeypatch.setattr(fast, "MIN_PICTURES", 0)
+    monkeypatch.setattr(fast, "QUICKER_ON", (fast.platform.machine().lower(),))
+    monkeypatch.setattr(fast, "keras_has_gpu", lambda: False)
+
+
+def extract(zip_fn, encoder: EncoderInfo, model, store: Path | None = None, **options):
+    return apply_model(
+        zip_fn, model, encoder.preprocess_for_model, encoder.input_shape, BATCH_SIZE, store, **options
+    )  # fmt: skip
+
+
+def fast_encoder(encoder: EncoderInfo, tmp_path: Path, zip_fn: Path) -> FastEncoder:
+    return FastEncoder(encoder, tmp_path / "data", [zip_fn])
+
+
+def interrupt(model: FastEncoder, at: int) -> None:
+    """Interrupt an encoder at one of its batches."""
+    predict, calls = model.predict_on_batch, iter(range(1000))
+
+    def predict_on_batch(batch):
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return predict(batch)
+
+    model.predict_on_batch = predict_on_batch
+
+
+def noted_engine(store: Path) -> str:
+    return json.loads(store.with_suffix(".json").read_text())["engine"]
+
+
+@ENGINE
+@pytest.mark.parametrize("stored", [False, True])
+def test_openvino_gives_what_keras_gives(always_worth_it, zip_fn, encoder, tmp_path, stored, capsys):
+    expected, names = extract(zip_fn, encoder, encoder.model)
+    model, store = fast_encoder(encoder, tmp_path, zip_fn), tmp_path / "a.npy" if stored else None
+    found, file_names = extract(zip_fn, encoder, model, store)
+    assert model.engine == "openvino" and file_names == names and len(found) == PICTURES - 2
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    assert "Exporting tiny to OpenVINO" in capsys.readouterr().err
+    assert not stored or noted_engine(store) == "openvino"
+
+
+@ENGINE
+def test_the_export_is_made_once(always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys):
+    first, _ = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn))
+    monkeypatch.setattr(fast, "export_network", None)  # nobody calls it
+    again = make_encoder(tmp_path)
+    capsys.readouterr()
+    second, _ = extract(zip_fn, again, model := fast_encoder(again, tmp_path, zip_fn))
+    assert model.engine == "openvino" and (first == second).all() and capsys.readouterr().err == ""
+
+
+@ENGINE
+def test_few_pictures_are_left_to_keras_whether_there_is_an_export_or_not(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch
+):
+    extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "openvino" and model.batch_size == fast.BATCH_SIZE
+    monkeypatch.setattr(fast, "MIN_PICTURES", PICTURES + 1)
+    found, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "keras" and model.batch_size == 32
+    assert (found == extract(zip_fn, encoder, encoder.model)[0]).all()
+
+
+@ENGINE
+@pytest.mark.parametrize("batches", [0, 1, 2, 4])
+def test_an_interrupted_extraction_leaves_the_same_bytes(always_worth_it, zip_fn, encoder, tmp_path, batches):
+    undisturbed, store = tmp_path / "a.npy", tmp_path / "b.npy"
+    extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), undisturbed)
+    model = fast_encoder(encoder, tmp_path, zip_fn)
+    interrupt(model, batches)
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, model, store)
+    assert not store.exists()
+    extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
+    assert store.read_bytes() == undisturbed.read_bytes()
+    assert store.with_suffix(".json").read_bytes() == undisturbed.with_suffix(".json").read_bytes()
+
+
+@ENGINE
+def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch
+):
+    store = tmp_path / "a.npy"
+    expected, _ = extract(zip_fn, encoder, encoder.model)
+    with monkeypatch.context() as patch:
+        patch.setattr(fast, "engine_is_here", lambda: False)
+        model = fast_encoder(encoder, tmp_path, zip_fn)
+        interrupt(model, 2)
+        with pytest.raises(KeyboardInterrupt):
+            extract(zip_fn, encoder, model, store)
+    assert noted_engine(store) == "keras"
+    found, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn), store)
+    assert model.engine == noted_engine(store) == "keras" and (found == expected).all()
+
+
+@ENGINE
+def test_keras_goes_on_where_openvino_is_gone(always_worth_it, zip_fn, encoder, tmp_path, monkeypatch):
+    store = tmp_path / "a.npy"
+    expected, names = extract(zip_fn, encoder, encoder.model)
+    model = fast_encoder(encoder, tmp_path, zip_fn)
+    interrupt(model, 3)
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, model, store)
+    monkeypatch.setattr(fast, "engine_is_here", lambda: False)
+    found, file_names = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
+    assert noted_engine(store) == "keras" and file_names == names
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("why", ["missing", "GPU", "few pictures", "another processor"])
+def test_nothing_is_exported_where_keras_does_better(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, why, capsys
+):
+    change = {
+        "missing": ("engine_is_here", lambda: False), "GPU": ("keras_has_gpu", lambda: True),
+        "few pictures": ("MIN_PICTURES", PICTURES + 1), "another processor": ("QUICKER_ON", ("abacus",)),
+    }  # fmt: skip
+    monkeypatch.setattr(fast, *change[why])
+    found, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "keras" and not (tmp_path / "data").exists() and capsys.readouterr().err == ""
+    assert (found == extract(zip_fn, encoder, encoder.model)[0]).all()
+
+
+@ENGINE
+def test_a_finished_extraction_exports_nothing(always_worth_it, zip_fn, encoder, tmp_path):
+    store = tmp_path / "a.npy"
+    expected, _ = extract(zip_fn, encoder, encoder.model, store)
+    found, _ = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
+    assert (found == expected).all() and not (tmp_path / "data").exists() and noted_engine(store) == "keras"
+
+
+def _fail(network, path):
+    raise ArithmeticError("this operation is not known")
+
+
+@ENGINE
+@pytest.mark.parametrize("trouble", ["fails", "disagrees"])
+def test_an_export_that_fails_or_disagrees_is_not_used_or_tried_again(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys, trouble
+):
+    change = {"fails": ("export_network", _fail), "disagrees": ("TOLERANCE", -1)}
+    monkeypatch.setattr(fast, *change[trouble])
+    found, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "keras" and (found == extract(zip_fn, encoder, encoder.model)[0]).all()
+    said = capsys.readouterr().err
+    assert "by Keras instead" in said and ("ArithmeticError" if trouble == "fails" else "other numbers") in said
+    folder = export_folder(encoder, tmp_path / "data")
+    assert [path.name for path in folder.iterdir()] == [FACTS_FILE] and load_encoder_export(encoder, folder) is None
+    monkeypatch.setattr(fast, "export_network", None)
+    assert fast_encoder(encoder, tmp_path, zip_fn).choose_engine() == "keras" and capsys.readouterr().err == ""
+
+
+@ENGINE
+@pytest.mark.parametrize("name", [FACTS_FILE, "encoder.xml", "encoder.bin"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_damaged_export_is_made_anew(always_worth_it, zip_fn, encoder, tmp_path, name, damage):
+    expected, _ = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn))
+    folder = export_folder(encoder, tmp_path / "data")
+    path, data = folder / name, bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "changed" else data[: len(data) // 2])
+    assert load_encoder_export(encoder, folder) is None
+    found, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "openvino" and (found == expected).all()
+
+
+@ENGINE
+def test_another_encoder_has_another_export(always_worth_it, zip_fn, encoder, tmp_path):
+    other = make_encoder(tmp_path, seed=1)
+    folders = {export_folder(one, tmp_path) for one in (encoder, other, make_encoder(tmp_path))}
+    assert len(folders) == 2
+    extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn))
+    found, _ = extract(zip_fn, other, fast_encoder(other, tmp_path, zip_fn))
+    expected, _ = extract(zip_fn, other, other.model)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@ENGINE
+def test_a_read_only_data_folder_is_no_obstacle(always_worth_it, zip_fn, encoder, tmp_path, capsys):
+    (tmp_path / "data").write_text("a file where the folder should be")
+    extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
+    assert model.engine == "keras" and "by Keras instead" in capsys.readouterr().err
+
+
+@ENGINE
+def test_errors_of_the_engine_are_not_swallowed(always_worth_it, zip_fn, encoder, tmp_path):
+    model = fast_encoder(encoder, tmp_path, zip_fn)
+    model.choose_engine()
+    rows = model.predict_on_batch(np.zeros((2, 5, 5, 3), "float32"))
+    assert isinstance(rows, PendingRows)
+    with pytest.raises(RuntimeError):
+        rows[:1]
+
+
+@ENGINE
+def test_the_course_uses_it_and_keras_resumes_from_its_files(always_worth_it, finished_course, tmp_path, monkeypatch):
+    from say_what_you_see.core.settings import read_settings
+
+    settings = finished_course.settings
+    files = course.get_dataset(settings)
+    monkeypatch.setattr(course, "get_dataset", lambda _: files)
+    own = read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path)})
+    course.extract_embeddings(own)
+    for split in course.SPLITS:
+        expected, names = course.load_embeddings(settings, split)
+        found, file_names = course.load_embeddings(own, split)
+        np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+        assert file_names == names and noted_engine(own.work_folder / f"{split}_img_embeds.npy") == "openvino"
+
+
+def test_keras_on_this_machine_is_looked_at():
+    assert fast.keras_has_gpu() in (True, False)
+    assert "tensorflow" in sys.modules or "jax" in sys.modules or "torch" in sys.modules

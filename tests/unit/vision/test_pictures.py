@@ -1,0 +1,364 @@
+"""Pictures of every kind become the same upright RGB square, and bad ones become a clear message."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import say_what_you_see.vision.pictures
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.archives import image_members, open_zip, read_member, sample_zip
+from say_what_you_see.vision.pictures import (
+    crop_and_preprocess,
+    crop_and_resize,
+    decode_image_from_buf,
+    image_center_crop,
+    thumbnail,
+)
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """A smooth RGB picture that no flip or turn leaves as it is."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([x, y, (x + 2 * y) / 3], axis=-1).astype("uint8"))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def claiming_png(width: int, height: int) -> bytes:
+    """A small PNG file that says it has so many pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(100))
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def make_zip(path: Path, contents: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(("mode", "kind"), [
+    ("RGB", "PNG"), ("RGB", "BMP"), ("RGB", "WEBP"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("CMYK", "JPEG"),
+    ("P", "PNG"), ("P", "GIF"),
+])  # fmt: skip
+def test_colour_pictures_of_every_mode_decode_to_nearly_the_same_pixels(mode, kind):
+    picture = gradient(64, 48)
+    pixels = decode_image_from_buf(encoded(picture.convert(mode), kind))
+    assert pixels.shape == (48, 64, 3) and pixels.dtype == np.uint8
+    tolerance = 25 if mode == "P" else 6  # a palette has few colours
+    assert np.abs(pixels.astype(int) - np.asarray(picture)).mean() < tolerance
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1"])
+def test_greyscale_pictures_have_three_equal_channels(mode):
+    pixels = decode_image_from_buf(encoded(gradient(64, 48).convert(mode)))
+    assert pixels.shape == (48, 64, 3)
+    assert (pixels == pixels[..., :1]).all() and pixels.std() > 0
+
+
+def test_sixteen_bits_are_scaled_not_cut():
+    levels = np.linspace(0, 65535, 256, dtype="uint16").reshape(16, 16)
+    pixels = decode_image_from_buf(encoded(Image.fromarray(levels)))
+    assert (pixels[..., 0].ravel() == np.arange(256)).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_parts_are_white(mode):
+    buf = encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0)).convert(mode))
+    assert (decode_image_from_buf(buf) == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "L"])
+def test_a_transparent_colour_is_white_and_the_others_stay(mode):
+    image = Image.new("RGB", (8, 8), "black")
+    image.paste("blue", (0, 0, 4, 8))
+    image = image.convert(mode)
+    pixels = decode_image_from_buf(encoded(image, transparency=image.getpixel((0, 0))))
+    assert (pixels[:, :4] == 255).all() and (pixels[:, 4:] == 0).all()
+
+
+TURNED_BY_CAMERA = {
+    1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}  # fmt: skip
+"""How a camera stores an upright picture under each value of the EXIF note."""
+
+
+@pytest.mark.parametrize("orientation", TURNED_BY_CAMERA)
+def test_the_exif_note_turns_a_picture_upright(orientation):
+    upright, exif = gradient(31, 20), Image.Exif()
+    exif[0x0112] = orientation
+    how = TURNED_BY_CAMERA[orientation]
+    stored = upright if how is None else upright.transpose(how)
+    buf = encoded(stored, exif=exif)
+    assert (decode_image_from_buf(buf) == np.asarray(upright)).all()
+    assert (crop_and_resize(buf, (20, 20)) == image_center_crop(np.asarray(upright))).all()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_damaged_exif_note_does_no_harm():
+    picture = gradient(31, 20)
+    buf = encoded(picture, exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff\x01\x12")
+    assert (decode_image_from_buf(buf) == np.asarray(picture)).all()
+
+
+def test_an_animation_shows_its_first_frame():
+    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
+    buf = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode_image_from_buf(buf) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_a_truncated_picture_is_refused_wherever_it_was_cut(kind):
+    buf = encoded(gradient(64, 48), kind)
+    for cut in range(0, len(buf) * 9 // 10, max(1, len(buf) // 40)):
+        with pytest.raises(CourseError) as caught:
+            crop_and_resize(buf[:cut], (24, 24))
+        assert len(str(caught.value)) < 120 and "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_damaged_bytes_give_a_picture_or_a_course_error(kind):
+    rng = np.random.default_rng(0)
+    buf = encoded(gradient(64, 48), kind)
+    for _ in range(60):
+        damaged = np.frombuffer(buf, "uint8").copy()
+        damaged[rng.integers(len(buf), size=8)] = rng.integers(256, size=8)
+        try:
+            assert decode_image_from_buf(damaged.tobytes()).ndim == 3
+        except CourseError as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize(("buf", "reason"), [
+    (b"", "empty"), (b"this is no picture", "no picture"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+    (claiming_png(60_000, 60_000), "pixels"), (claiming_png(10_000, 9_500), "pixels"),
+], ids=["empty", "text", "a PostScript program", "a bomb", "a small bomb"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_what_is_no_sensible_picture_is_refused_with_a_reason(buf, reason):
+    for decode in (decode_image_from_buf, lambda b: crop_and_resize(b, (9, 9))):
+        with pytest.raises(CourseError, match=reason):
+            decode(buf)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (10, 7), (7, 10), (11, 4), (6, 6)])
+def test_the_centre_crop_is_the_largest_square_in_the_middle(shape):
+    rows, columns = np.indices(shape)
+    crop = image_center_crop(np.stack([rows, columns, rows], axis=-1))
+    assert crop.shape == (min(shape), min(shape), 3)
+    for axis, length in enumerate(shape):
+        before, after = crop[..., axis].min(), length - 1 - crop[..., axis].max()
+        assert after - before in (0, 1)
+
+
+def test_preprocessing_gets_floats_and_leaves_the_picture_alone():
+    def overwrite(images: np.ndarray) -> np.ndarray:
+        images /= 127.5
+        images -= 1
+        return images
+
+    picture = np.asarray(gradient(40, 30)).copy()
+    before = picture.copy()
+    result = crop_and_preprocess(picture, (16, 12), overwrite)
+    assert result.shape == (16, 12, 3) and result.dtype == np.float32
+    assert -1 <= result.min() < -0.5 and 0.5 < result.max() <= 1
+    assert (picture == before).all()
+
+
+def both_ways(buf: bytes, input_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels by the quick way, and by the steps one by one."""
+    slow = crop_and_preprocess(decode_image_from_buf(buf), input_shape, lambda images: images)
+    return crop_and_resize(buf, input_shape).astype(int), slow.astype(int)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (64, 64), (90, 127), (127, 240), (255, 300)])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "RGBA"), ("GIF", "P")]
+)
+def test_the_quick_way_gives_the_same_pixels(size, kind, mode):
+    quick, slow = both_ways(encoded(gradient(*size).convert(mode), kind), (64, 64))
+    assert (quick == slow).all()
+
+
+@pytest.mark.parametrize("size", [(256, 257), (700, 260), (1100, 1500)])
+def test_the_quick_way_gives_close_pixels_for_large_photographs(size):
+    noise = np.random.default_rng(0).normal(0, 20, (size[1], size[0], 1))
+    picture = Image.fromarray(np.clip(np.asarray(gradient(*size)) + noise, 0, 255).astype("uint8"))
+    quick, slow = both_ways(encoded(picture, "JPEG", quality=90), (64, 64))
+    assert np.abs(quick - slow).mean() < 2
+
+
+def test_a_thumbnail_is_a_square_of_the_side():
+    assert thumbnail(encoded(gradient(50, 90)), 24).shape == (24, 24, 3)
+
+
+def test_members_are_the_pictures_in_the_order_of_the_zip(tmp_path):
+    names = [
+        "b.JPG",
+        "a.png",
+        "folder/",
+        "folder/c.webp",
+        "notes.txt",
+        "__MACOSX/._b.jpg",
+        ".hidden.png",
+        "d.jpeg.part",
+    ]
+    path = make_zip(tmp_path / "a.zip", dict.fromkeys(names, b""))
+    assert [member.filename for member in image_members(path)] == ["b.JPG", "a.png", "folder/c.webp"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_the_last_counts(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"old")
+        archive.writestr("a.png", b"new")
+    (member,) = image_members(path)
+    with open_zip(path) as archive:
+        assert read_member(archive, member) == b"new"
+
+
+def test_what_is_no_zip_of_pictures_is_named(tmp_path):
+    (tmp_path / "page.zip").write_text("<html>not found</html>")
+    (tmp_path / "folder.zip").mkdir()
+    make_zip(tmp_path / "empty.zip", {})
+    make_zip(tmp_path / "texts.zip", {"a.txt": b"a"})
+    for name in ("missing.zip", "page.zip", "folder.zip", "empty.zip", "texts.zip"):
+        with pytest.raises(CourseError, match=name):
+            image_members(tmp_path / name)
+
+
+def test_a_member_with_a_wrong_checksum_is_named(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.png": b"some bytes"})
+    path.write_bytes(path.read_bytes().replace(b"some bytes", b"some bites"))
+    with open_zip(path) as archive, pytest.raises(CourseError, match=r"a\.png in .*a\.zip"):
+        read_member(archive, archive.infolist()[0])
+
+
+def test_a_sample_is_part_of_the_whole_in_order_and_the_same_for_the_same_seed(tmp_path):
+    contents = {f"{i}.png": encoded(Image.new("L", (2, 2), i)) for i in range(40)} | {"notes.txt": b""}
+    whole = make_zip(tmp_path / "whole.zip", contents)
+    samples = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        sample_zip(whole, tmp_path / name, rate=0.25, seed=seed)
+        with open_zip(tmp_path / name) as archive:
+            samples.append({member.filename: archive.read(member) for member in archive.infolist()})
+    assert samples[0] == samples[1] != samples[2]
+    for sample in samples:
+        assert len(sample) == 10 and sample.items() <= contents.items()
+        assert list(sample) == [name for name in contents if name in sample]
+
+
+def test_a_sample_has_at_least_one_picture_and_a_sensible_rate(tmp_path):
+    whole = make_zip(tmp_path / "whole.zip", {"a.png": b"a", "b.png": b"b"})
+    sample_zip(whole, tmp_path / "sample.zip", rate=0.001)
+    assert len(image_members(tmp_path / "sample.zip")) == 1
+    for rate in (0, 1.5, -1):
+        with pytest.raises(CourseError):
+            sample_zip(whole, tmp_path / "other.zip", rate=rate)
+    with pytest.raises(CourseError):
+        sample_zip(tmp_path / "missing.zip", tmp_path / "other.zip")
+    assert not (tmp_path / "other.zip").exists()
+
+
+@pytest.mark.parametrize("start, name", [
+    (b"\0\0\0\x18ftypheic", "HEIC"), (b"\0\0\0\x18ftypavif", "AVIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+])  # fmt: skip
+def test_a_format_that_people_bring_is_named(start, name):
+    with pytest.raises(CourseError, match=f"known format; it looks like {name}: save it as JPEG or PNG first"):
+        decode_image_from_buf(start + bytes(100))
+
+
+def test_a_film_is_not_taken_for_a_picture():
+    with pytest.raises(CourseError, match="known format$"):
+        decode_image_from_buf(b"\0\0\0\x18ftypisom" + bytes(100))
+
+
+# Pictures of large telephones
+
+
+def grey_jpeg(width: int, height: int, one_pass: bool = True) -> bytes:
+    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes.
+
+    Args:
+        one_pass: whether the header of the scan says that all colours come in it; else it says that one does.
+    """
+    small = encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG")
+    frame, scan = small.index(b"\xff\xc0"), small.index(b"\xff\xda")
+    body = scan + 2 + int.from_bytes(small[scan + 2 : scan + 4])
+    header = bytearray(small[:body])
+    header[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    header[scan + 4] = 3 if one_pass else 1
+    assert len(small[body:-2]) == 4
+    return bytes(header) + small[body:-2] * (-(-width // 16) * -(-height // 16)) + small[-2:]
+
+
+PEAK = """
+import resource, sys
+from say_what_you_see.vision.pictures import crop_and_resize
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+buffers = [open(name, "rb").read() for name in sys.argv[1:]]
+crop_and_resize(buffers[0], (299, 299))
+before = peak()
+assert (crop_and_resize(buffers[1], (299, 299)) == 128).all()
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured in other units here")
+@pytest.mark.parametrize("size", [(12_000, 9_000), (16_320, 12_240)])
+def test_photographs_of_108_and_200_megapixels_take_little_memory(size, tmp_path):
+    paths = [tmp_path / "small.jpg", tmp_path / "large.jpg"]
+    for path, (width, height) in zip(paths, ((64, 64), size), strict=True):
+        path.write_bytes(grey_jpeg(width, height))
+    done = subprocess.run([sys.executable, "-c", PEAK, *paths], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 50, "MB; all pixels would take 400 and more"
+
+
+@pytest.mark.parametrize("input_shape", [(16, 16), (64, 48), (299, 299)])
+def test_a_large_jpeg_becomes_the_same_square_as_if_it_were_not(input_shape, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buf = encoded(gradient(640, 500), "JPEG", exif=exif)
+    expected = crop_and_resize(buf, input_shape).astype(int)
+    monkeypatch.setattr(say_what_you_see.vision.pictures, "MAX_PIXELS", 100_000)
+    assert decode_image_from_buf(buf).shape == (320, 250, 3), "at half its size, upright"
+    if 2 * max(input_shape) > 320:  # that would be all its pixels
+        with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
+            crop_and_resize(buf, input_shape)
+    else:
+        assert (crop_and_resize(buf, input_shape) == expected).all()
+
+
+def test_other_large_pictures_are_refused(monkeypatch):
+    picture, in_three_scans = gradient(640, 500), grey_jpeg(640, 500, one_pass=False)
+    large = [encoded(picture, "JPEG", progressive=True), encoded(picture, "PNG"), in_three_scans]
+    monkeypatch.setattr(say_what_you_see.vision.pictures, "MAX_PIXELS", 100_000)
+    for buf in large:
+        with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
+            crop_and_resize(buf, (16, 16))
+
+
+@pytest.mark.parametrize("damage", [lambda buf: buf[:-2000], lambda buf: buf[:700], lambda buf: buf[:150]])
+def test_a_damaged_large_jpeg_is_refused(damage):
+    for decode in (decode_image_from_buf, lambda buf: crop_and_resize(buf, (299, 299))):
+        with pytest.raises(CourseError):
+            decode(damage(grey_jpeg(12_000, 9_000)))

@@ -1,1 +1,0 @@
-"""Visual attention: the model, its training, and where it looks."""

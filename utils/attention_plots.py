@@ -1,0 +1,136 @@
+"""Figures of attention: where a model looked while it emitted each word of a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from say_what_you_see.evaluation.attention import AttentionScore, Box, cell_centres, cells_in_box, peak_cell
+from utils.plots import BLUE, GREY, ORANGE, show_figure
+
+_FAINT = 0.25
+"""How bright a picture stays where attention does not fall."""
+
+
+def lit_picture(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A picture that is bright where attention falls and dim elsewhere.
+
+    Args:
+        picture: RGB from 0 to 255, (side, side, 3).
+        weights: (rows, columns), the largest becomes full brightness.
+
+    Returns:
+        uint8, as large as the picture; each pixel belongs to one cell, nothing is smoothed.
+    """
+    height, width = picture.shape[:2]
+    down = np.arange(height) * weights.shape[0] // height
+    across = np.arange(width) * weights.shape[1] // width
+    light = weights[np.ix_(down, across)] / max(float(weights.max()), 1e-12)
+    grey = picture.mean(axis=2, keepdims=True)  # a dimmed colour would look like another one
+    lit = light[..., None] * picture + (1 - light[..., None]) * _FAINT * grey
+    return lit.round().astype(np.uint8)
+
+
+def plot_grid(picture: np.ndarray, shape: tuple[int, int], alt: str, box: Box | None = None) -> None:
+    """Show a picture divided into regions, with a dot in the middle of each.
+
+    Args:
+        picture: RGB from 0 to 255, (side, side, 3).
+        shape: rows and columns of the grid.
+        box: of a thing, (left, top, width, height) as shares of the picture's side; the dots in it are filled.
+    """
+    figure, axis = plt.subplots(figsize=(3.6, 3.6))
+    axis.imshow(picture)
+    (height, width), (rows, columns) = picture.shape[:2], shape
+    axis.set(xticks=np.arange(1, columns) * width / columns - 0.5, yticks=np.arange(1, rows) * height / rows - 0.5)
+    axis.tick_params(length=0, labelleft=False, labelbottom=False)
+    axis.grid(color="white", alpha=0.7)
+    axis.spines[:].set_visible(False)
+    down, across = cell_centres(rows, columns)
+    inside = cells_in_box(box, shape) if box else np.zeros(shape, dtype=bool)
+    for chosen, face in ((inside, ORANGE), (~inside, "none")):
+        row, column = np.nonzero(chosen)
+        places = across[column] * width - 0.5, down[row] * height - 0.5
+        axis.scatter(*places, s=18, facecolors=face, edgecolors="white", linewidths=0.8)
+    if box:
+        _draw_box(axis, box, picture.shape)
+    show_figure(figure, alt)
+
+
+def plot_attention(
+    picture: np.ndarray,
+    words: Sequence[str],
+    attention: np.ndarray,
+    alt: str,
+    boxes: Mapping[int, Box] | None = None,
+    columns: int = 6,
+) -> None:
+    """Show a picture once for each word of its caption, lit where attention was when the word was emitted.
+
+    Args:
+        picture: RGB from 0 to 255, (side, side, 3).
+        attention: (words, rows, columns).
+        boxes: where the thing is that a word names: index of the word to (left, top, width, height) as
+            shares of the picture's side.
+        columns: how many pictures stand side by side.
+    """
+    show_figure(attention_figure(picture, words, attention, boxes or {}, columns), alt)
+
+
+def attention_figure(
+    picture: np.ndarray, words: Sequence[str], attention: np.ndarray, boxes: Mapping[int, Box], columns: int
+) -> Figure:
+    """The figure of `plot_attention`: first the picture itself, then one panel a word."""
+    rows = -(-(len(words) + 1) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2.05 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    axes.flat[0].imshow(picture)
+    axes.flat[0].set_title("picture", fontsize=10, color=GREY)
+    for index, (axis, word, weights) in enumerate(zip(axes.flat[1:], words, attention, strict=False)):
+        axis.imshow(lit_picture(picture, weights))
+        axis.set_title(word, fontsize=10, fontweight="bold" if index in boxes else "normal", parse_math=False)
+        _mark_peak(axis, weights, picture.shape)
+        if index in boxes:
+            _draw_box(axis, boxes[index], picture.shape)
+    figure.tight_layout()
+    return figure
+
+
+def _mark_peak(axis: Axes, weights: np.ndarray, shape: Sequence[int]) -> None:
+    """Frame the cell with the largest weight."""
+    (row, column), (rows, columns) = peak_cell(weights), weights.shape
+    height, width = shape[0] / rows, shape[1] / columns
+    corner = column * width - 0.5, row * height - 0.5
+    outline = [withStroke(linewidth=3.5, foreground="black")]
+    axis.add_patch(
+        plt.Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.5, path_effects=outline)
+    )
+
+
+def _draw_box(axis: Axes, box: Box, shape: Sequence[int]) -> None:
+    """Draw the box of a thing."""
+    left, top, width, height = box
+    corner = left * shape[1] - 0.5, top * shape[0] - 0.5
+    size = width * shape[1], height * shape[0]
+    for colour, style in (("white", "-"), (ORANGE, "--")):  # to be seen on any colour
+        axis.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=2, linestyle=style))
+
+
+def plot_hits(scores: Mapping[str, AttentionScore], alt: str) -> None:
+    """Plot how often attention's peak is in the box of the thing, beside how often a random region is."""
+    figure, axis = plt.subplots(figsize=(7, 0.75 * len(scores) + 0.9))
+    places = np.arange(len(scores))
+    hits = np.array([[score.hits.value, score.hits.low, score.hits.high] for score in scores.values()])
+    errors = np.abs(hits[:, 1:] - hits[:, :1]).T
+    axis.barh(places - 0.2, hits[:, 0], 0.4, xerr=errors, color=BLUE, label="attention's peak")
+    axis.barh(places + 0.2, [score.chance for score in scores.values()], 0.4, color=GREY, label="a random region")
+    axis.set(yticks=places, yticklabels=list(scores), xlim=(0, 1), xlabel="share of looks that are in the thing's box")
+    axis.invert_yaxis()
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.28), ncols=2)
+    show_figure(figure, alt)

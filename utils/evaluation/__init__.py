@@ -1,1 +1,0 @@
-"""How good captions are: metrics, errors, models side by side."""

@@ -1,1 +1,0 @@
-"""Show and Tell: the picture as the first word of the LSTM."""

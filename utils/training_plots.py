@@ -1,0 +1,70 @@
+"""Figures of notebook 09."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from say_what_you_see.evaluation.scale import Evaluation
+from say_what_you_see.training.scale.events import read_scalars
+from utils.plots import BLUE, GREEN, GREY, ORANGE, show_figure
+
+_STYLES = ((BLUE, "o-"), (ORANGE, "s-"), (GREY, "^--"), (GREEN, "d--"))
+
+
+def plot_perplexities(curves: Mapping[str, Sequence[Evaluation]], alt: str) -> None:
+    """Plot the validation perplexity at each checkpoint, a line for each part of a training.
+
+    Args:
+        curves: name of the line, and the results along it.
+        alt: what the plot shows, in words.
+    """
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for (name, results), (colour, style) in zip(curves.items(), _STYLES, strict=False):
+        steps, values = [result.step for result in results], [result.perplexity for result in results]
+        axis.plot(steps, values, style, color=colour, label=name)
+    axis.set(xlabel="step", ylabel="validation perplexity per word")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+    show_figure(figure, alt)
+
+
+def plot_scalars(folders: Mapping[str, Path], tags: Sequence[str], alt: str) -> None:
+    """Plot what is in event files as TensorBoard does: a plot for each tag, a line for each folder."""
+    figure, axes = plt.subplots(1, len(tags), figsize=(4 * len(tags), 3), squeeze=False)
+    curves = {name: read_scalars(folder) for name, folder in folders.items()}
+    for axis, tag in zip(axes[0], tags, strict=True):
+        for (name, scalars), (colour, _) in zip(curves.items(), _STYLES, strict=False):
+            if tag in scalars:
+                points = np.array(scalars[tag])
+                axis.plot(points[:, 0], points[:, 1], "." if len(points) == 1 else "-", color=colour, label=name)
+        axis.set(title=tag, xlabel="step")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    figure.tight_layout()
+    show_figure(figure, alt)
+
+
+def show_tensorboard(logdir: Path) -> bool:
+    """Show TensorBoard below the cell, as `%tensorboard --logdir` does, where someone is looking at it.
+
+    In Jupyter and in Colab, that is. Where a notebook is run without a browser, nothing is started.
+
+    Returns:
+        Whether it was started.
+    """
+    if "google.colab" not in sys.modules and "JPY_SESSION_NAME" not in os.environ:
+        return False
+    from tensorboard import notebook
+
+    program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
+    if program:  # it stands beside Python, which need not be in PATH
+        os.environ.setdefault("TENSORBOARD_BINARY", program)
+    notebook.start(f'--logdir "{logdir}"')
+    return True

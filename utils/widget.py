@@ -1,0 +1,103 @@
+"""The demonstration in a notebook: a widget where there are widgets, a picture where there are none."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling
+from say_what_you_see.page.core import Demo, DemoModel, Description, ExamplePicture, Step, describe, encode_png
+from say_what_you_see.serving.captioner import Captioner
+from say_what_you_see.vision.pictures import crop_and_resize
+from utils.plots import BLUE, ORANGE, Picture
+
+_WAYS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
+_MOST_STEPS = 8
+_COLUMNS = 4
+
+
+def show_caption_widget(
+    captioner: Captioner | DemoModel, pictures: Sequence[np.ndarray], widgets: bool | None = None
+) -> None:
+    """Show the demonstration: drop a picture or pick one, choose how words are chosen, see the caption come about.
+
+    Args:
+        captioner: what captions; a `DemoModel` of a model with attention shows where it looks, too.
+        pictures: to pick from, one or more; uint8 RGB, (height, width, 3) each.
+        widgets: whether to show a widget; None finds out whether there are any. Without, a picture of one
+            caption stands in; with, the picture is kept behind the widget for whoever opens the notebook elsewhere.
+    """
+    model = captioner if isinstance(captioner, DemoModel) else DemoModel("The model", captioner)
+    still = still_picture(model, pictures[0])
+    data, metadata = still._repr_mimebundle_()
+    if widgets_can_show() if widgets is None else widgets:
+        from utils.widget_front import CaptionWidget
+
+        examples = [ExamplePicture(f"Picture {i}", encode_png(picture)) for i, picture in enumerate(pictures, 1)]
+        shown = CaptionWidget(Demo([model], examples))._repr_mimebundle_()
+        widget_data, widget_metadata = shown if isinstance(shown, tuple) else (shown, {})
+        data, metadata = {**data, **widget_data, "text/plain": still.alt}, {**metadata, **widget_metadata}
+    display(data, metadata=metadata, raw=True)
+
+
+def widgets_can_show() -> bool:
+    """Whether somebody looks at the notebook in JupyterLab, Colab or VS Code, rather than a program running it.
+
+    Jupyter's server tells a kernel the name of the notebook that it belongs to (JPY_SESSION_NAME); nbclient and
+    nbval, which run notebooks for pages and tests, do not.
+    """
+    if find_spec("anywidget") is None:
+        return False
+    return "google.colab" in sys.modules or "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
+
+
+def still_picture(model: DemoModel, picture: np.ndarray) -> Picture:
+    """One picture captioned in three ways, and the most probable next words of the greedy caption."""
+    captioner, rng = model.captioner, np.random.default_rng(0)
+    square = crop_and_resize(encode_png(picture), captioner.encoder.input_shape)
+    features = captioner.embed(square[None])
+    found = {name: describe(model, features, how, rng) for name, how in _WAYS.items()}
+    said = "; ".join(f"{name}: {result.captions[0][0]}" for name, result in found.items())
+    return Picture(_still_figure(square, found), f"A picture, captioned in three ways. {said}")
+
+
+def _still_figure(square: np.ndarray, found: dict[str, Description]) -> Figure:
+    steps = found["greedy"].steps[:_MOST_STEPS]
+    rows = -(-len(steps) // _COLUMNS)
+    figure = plt.figure(figsize=(9, 3 + 1.7 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows))
+    left, right = top.subplots(1, 2, width_ratios=(1, 2))
+    left.imshow(square)
+    left.axis("off")
+    right.axis("off")
+    for place, (name, result) in enumerate(found.items()):
+        sentence, probability = result.captions[0]
+        height = 0.92 - 0.33 * place
+        right.text(0, height, f"{name}, p = {probability:.2g}", fontsize=9, va="top", transform=right.transAxes)
+        options = {"va": "top", "transform": right.transAxes, "parse_math": False}  # a $ is a dollar
+        right.text(0, height - 0.1, sentence, fontsize=12, wrap=True, **options)
+    for axis, step in zip(bottom.subplots(rows, _COLUMNS, squeeze=False).flat, [*steps, *[None] * 8], strict=False):
+        _plot_step(axis, step)
+    bottom.suptitle("The most probable next words", fontsize=11)
+    return figure
+
+
+def _plot_step(axis: Axes, step: Step | None) -> None:
+    """Bars of the most probable words, the chosen one in orange; nothing where there is no step."""
+    if step is None:
+        axis.axis("off")
+        return
+    names, values = zip(*step.likely[::-1], strict=True)
+    axis.barh(range(len(names)), values, color=[ORANGE if name == step.word else BLUE for name in names])
+    axis.set(xlim=(0, 1), xticks=[0, 1])
+    axis.set_yticks(range(len(names)), names, parse_math=False)
+    axis.tick_params(labelsize=8)
+    axis.grid(False)
