@@ -48,7 +48,7 @@ def grow_beam_tree(
         if all(tree[beam].word == END for beam in beams):
             break
         probabilities, state = model.next_word(np.array([vocab[tree[beam].word] for beam in beams]), state)
-        probabilities[:, list(tokens.silent)] = 0
+        probabilities[:, list(tokens.suppressed)] = 0
         candidates = []  # (log-probability, which beam, word); what is finished stays as it is
         for row, beam in enumerate(beams):
             if tree[beam].word == END:

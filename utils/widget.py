@@ -64,7 +64,7 @@ def still_picture(model: DemoModel, picture: np.ndarray) -> Picture:
     captioner, rng = model.captioner, np.random.default_rng(0)
     square = crop_and_resize(encode_png(picture), captioner.encoder.input_shape)
     features = captioner.embed(square[None])
-    found = {name: describe(model, features, how, rng) for name, how in _WAYS.items()}
+    found = {name: describe(model, features, sampler, rng) for name, sampler in _WAYS.items()}
     said = "; ".join(f"{name}: {result.captions[0][0]}" for name, result in found.items())
     return Picture(_still_figure(square, found), f"A picture, captioned in three ways. {said}")
 

@@ -69,7 +69,7 @@ def beam_search(models: Models, features: np.ndarray, tokens: SpecialTokens) -> 
 def _log_softmax(logits: np.ndarray, tokens: SpecialTokens) -> np.ndarray:
     logits = logits - logits.max(axis=1, keepdims=True)
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    log_probs[:, list(tokens.silent)] = NEVER
+    log_probs[:, list(tokens.suppressed)] = NEVER
     return log_probs
 
 

@@ -96,7 +96,7 @@ def beam_searcher(models: tuple[keras.Model, keras.Model], tokens: SpecialTokens
 def _silence(tokens: SpecialTokens, size: int) -> np.ndarray:
     """What to add to the scores of words, so that those that are no words are not said."""
     silence = np.zeros(size, "float32")
-    silence[list(tokens.silent)] = NEVER
+    silence[list(tokens.suppressed)] = NEVER
     return silence
 
 

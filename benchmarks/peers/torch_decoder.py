@@ -58,11 +58,11 @@ def greedy_search(model: TorchDecoder, features: np.ndarray, tokens: SpecialToke
     words = torch.full((len(features),), tokens.start)
     captions = torch.full((len(features), MAX_LEN), tokens.end)
     running, total = torch.ones(len(features), dtype=torch.bool), torch.zeros(len(features))
-    silent = list(tokens.silent)
+    suppressed = list(tokens.suppressed)
     for position in range(MAX_LEN):
         logits, state = model.step(words, state)
         normaliser = logits.logsumexp(dim=-1)
-        logits[:, silent] = NEVER
+        logits[:, suppressed] = NEVER
         best, words = logits.max(dim=-1)
         total += (best - normaliser) * running
         words = words.where(running, tokens.end)
@@ -86,13 +86,13 @@ def beam_search(model: TorchDecoder, features: np.ndarray, tokens: SpecialTokens
     finished, total = torch.zeros((pictures, k), dtype=torch.bool), torch.full((pictures, k), NEVER)
     total[:, 0] = 0
     found, found_captions = torch.full((pictures, k), NEVER), captions
-    first_row, silent = k * torch.arange(pictures)[:, None], list(tokens.silent)
+    first_row, suppressed = k * torch.arange(pictures)[:, None], list(tokens.suppressed)
     only_end = torch.full((k,), NEVER)
     only_end[0] = 0
     for position in range(MAX_LEN):
         logits, state = model.step(words.view(-1), state)
         normaliser = logits.logsumexp(dim=-1, keepdim=True)
-        logits[:, silent] = NEVER
+        logits[:, suppressed] = NEVER
         best, choices = logits.topk(k, dim=-1)
         best = torch.where(finished[..., None], only_end, (best - normaliser).view(pictures, k, k))
         choices = choices.view(pictures, k, k).where(~finished[..., None], tokens.end)

@@ -175,9 +175,9 @@ def _examples(work: dict):
 
 
 def _plan(work: dict):
-    from say_what_you_see.training.loop import TrainingPlan
+    from say_what_you_see.training.loop import TrainingConfig
 
-    return TrainingPlan(
+    return TrainingConfig(
         epochs=1000, batch_size=work["batch"], learning_rate=LEARNING_RATE, max_len=MAX_LEN,
         schedule="exponential", half_life=1e6,
     )  # fmt: skip

@@ -9,39 +9,39 @@ import numpy as np
 from benchmarks.decoder_work import MAX_LEN, course_decoder, make_work, numpy_decoder, vocabulary
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from say_what_you_see.decoding.decoding import Decoding, Greedy
+from say_what_you_see.decoding.decoding import Greedy, Sampler
 from say_what_you_see.decoding.search import generate_at_once
 
 _HERE, _PEERS = "benchmarks.stages.greedy", "benchmarks.peers"
 
 
-def course_search(work: dict, how: Decoding, plain: bool = False) -> Callable:
+def course_search(work: dict, sampler: Sampler, plain: bool = False) -> Callable:
     """`say_what_you_see.decoding.generation.generate` with the decoder of notebook 04.
 
     Args:
         plain: the search that notebook 05 shows, also where a quicker one finds the same.
     """
     from say_what_you_see.decoding.generation import generate
-    from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
+    from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
     weights, vocab = read_work(work).weights, vocabulary(work["words"])
-    model = rearrange_decoder(course_decoder(work, weights))
+    model = decoder_step_model(course_decoder(work, weights))
     if plain:
         model.known_layers = ()
 
     def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = generate(model, features, vocab, how)
+        found = generate(model, features, vocab, sampler)
         return found.indices[:, 0], found.log_probabilities[:, 0]
 
     return search
 
 
-def exported_search(work: dict, how: Decoding) -> Callable:
+def exported_search(work: dict, sampler: Sampler) -> Callable:
     """The search of an exported captioner: no framework is imported."""
     decoder, vocab = numpy_decoder(read_work(work).weights), vocabulary(work["words"])
 
     def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = generate_at_once(decoder, features, vocab, how)
+        found = generate_at_once(decoder, features, vocab, sampler)
         return found.indices[:, 0], found.log_probabilities[:, 0]
 
     return search

@@ -93,9 +93,9 @@ def _pad(work: dict) -> int:
 
 
 def _plan():
-    from say_what_you_see.training.loop import TrainingPlan
+    from say_what_you_see.training.loop import TrainingConfig
 
-    return TrainingPlan(epochs=1, batch_size=BATCH, max_len=LONGEST)
+    return TrainingConfig(epochs=1, batch_size=BATCH, max_len=LONGEST)
 
 
 def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:

@@ -22,7 +22,7 @@ from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model
 
 if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
-    from say_what_you_see.decoding.decoding import Decoding
+    from say_what_you_see.decoding.decoding import Sampler
     from say_what_you_see.serving.caption_photos import PictureCaptions
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
@@ -87,9 +87,9 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
     model = load_caption_model(folder)
     if model.encoder["pictures_kind"] == "scenes":
         print(DRAWINGS_ONLY, file=sys.stderr)
-    encoder, how, plan = encoder_of(model, settings), _decoding(options), cluster_plan(options)
+    encoder, sampler, plan = encoder_of(model, settings), _decoding(options), cluster_plan(options)
     manifest = caption_with_ray(
-        options.photos, options.output, model, encoder, how, settings.seed, plan, shard_options(options)
+        options.photos, options.output, model, encoder, sampler, settings.seed, plan, shard_options(options)
     )
     print_manifest(manifest, options.output)
     return 0
@@ -148,7 +148,7 @@ def _caption(captioner: Captioner | FastCaptioner, options: argparse.Namespace) 
     return _write_page(found, options.html, introduction) if options.html else _print_lines(found)
 
 
-def _decoding(options: argparse.Namespace) -> Decoding:
+def _decoding(options: argparse.Namespace) -> Sampler:
     """The way of choosing words that the options ask for."""
     from say_what_you_see.decoding.decoding import BeamSearch, Greedy, Sampling
 

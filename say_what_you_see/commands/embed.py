@@ -38,8 +38,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     from say_what_you_see.vision.encoders import encoder_for
 
     encoder = encoder_for(settings)
-    plan, how = cluster_plan(options), shard_options(options)
-    manifest = embed_with_ray(options.input, options.output, encoder, settings.data_folder, plan, how)
+    plan, sharding = cluster_plan(options), shard_options(options)
+    manifest = embed_with_ray(options.input, options.output, encoder, settings.data_folder, plan, sharding)
     print_manifest(manifest, options.output)
     return 0
 

@@ -146,13 +146,13 @@ def _train_records(settings: Settings, options: argparse.Namespace) -> int:
 
 def _plan_training(settings: Settings, options: argparse.Namespace):
     """What `train_on_records` wants to know; the encoder's weights are read only when it asks for them."""
-    from say_what_you_see.models.image_to_text import cnn_for, encoder_side
+    from say_what_you_see.models.image_to_text import cnn_for, encoder_side_length
     from say_what_you_see.training.scale.folder import latest_checkpoint, model_config, read_config
     from say_what_you_see.training.scale.training import PHASE_1, PHASE_2, ScaleTraining
 
     records, folder = _records_folder(settings, options), _folders(settings, options).train
     kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given are as before
-    side = options.side or (kept.side if kept else encoder_side(settings))
+    side = options.side or (kept.side if kept else encoder_side_length(settings))
     sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
     sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
     config = model_config(records, settings.encoder_name, side, **_given(sizes))
@@ -174,10 +174,10 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
-    from say_what_you_see.evaluation.scale import EvaluationPlan, evaluate_records
+    from say_what_you_see.evaluation.scale import EvaluationConfig, evaluate_records
 
     folders = _folders(settings, options)
-    plan = EvaluationPlan(
+    plan = EvaluationConfig(
         _records_folder(settings, options), folders.train, folders.evaluation, options.shards, options.batch_size,
         options.captions,
     )  # fmt: skip

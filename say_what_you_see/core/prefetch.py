@@ -12,7 +12,7 @@ from typing import TypeVar
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
     """Like `map`, but threads work on the next few items (`ahead`) while the caller is busy with a result."""
     ahead = ahead or min(8, os.cpu_count() or 1)
     items = iter(items)

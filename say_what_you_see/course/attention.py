@@ -36,7 +36,7 @@ from say_what_you_see.language.captions import (
 )
 from say_what_you_see.models.attention import TOP_WORDS, build_visual_attention, most_frequent_words
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
-from say_what_you_see.training.loop import Examples, History, TrainingPlan, Watch, train_decoder
+from say_what_you_see.training.loop import Examples, History, TrainingConfig, Watch, train_decoder
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -134,7 +134,7 @@ def load_attention_examples(settings: Settings, split: str) -> Examples:
     return Examples(grids, CaptionArrays(*_made(path, read_caption_arrays)))
 
 
-def attention_plan(settings: Settings, train: Examples) -> TrainingPlan:
+def attention_plan(settings: Settings, train: Examples) -> TrainingConfig:
     """The plan of notebook 04, but whole captions, and on the scenes half the epochs: here binding needs no more."""
     plan, longest = training_plan(settings), train.captions.matrix.shape[1]
     halved = settings.dataset == "scenes" and not settings.small
@@ -165,7 +165,7 @@ def save_attention_model(settings: Settings, model: keras.Model, vocab: dict[str
     train = load_attention_examples(settings, "train")
     captions = train.captions
     plan = attention_plan(settings, train)
-    facts = training_facts(settings, plan, captions.n_pictures, len(captions.matrix), history)
+    facts = training_facts(settings, plan, captions.n_images, len(captions.matrix), history)
     encoder = _made(attention_folder(settings) / "encoder.json", read_json)
     save_caption_model(CaptionModel(model, vocab, encoder, facts), attention_model_folder(settings))
 

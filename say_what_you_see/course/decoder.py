@@ -37,9 +37,9 @@ from say_what_you_see.serving.model_folder import CaptionModel, save_caption_mod
 from say_what_you_see.training.loop import (
     Examples,
     History,
-    TrainingPlan,
+    TrainingConfig,
     restore_checkpoint,
-    shuffle_pictures,
+    shuffle_images,
     train_decoder,
 )
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
@@ -176,9 +176,9 @@ def read_caption_arrays(path: Path) -> list[np.ndarray]:
     return read_arrays(path, ("matrix", "first"))
 
 
-def training_plan(settings: Settings) -> TrainingPlan:
+def training_plan(settings: Settings) -> TrainingConfig:
     """The plan that the course trains with."""
-    return TrainingPlan(
+    return TrainingConfig(
         settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=1.0, dropout=0.1, seed=settings.seed
     )
 
@@ -200,24 +200,24 @@ def train_control(settings: Settings) -> None:
     plan = replace(training_plan(settings), epochs=settings.control_epochs)
     keras.utils.set_random_seed(plan.seed)
     control = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=plan.dropout)
-    shuffled = {split: shuffle_pictures(examples[split]) for split in SPLITS}
+    shuffled = {split: shuffle_images(examples[split]) for split in SPLITS}
     folder = settings.work_folder / "checkpoints_control"
     train_decoder(control, shuffled["train"], shuffled["val"], plan, vocab[PAD], folder)
 
 
 def save_model(
-    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingPlan, history: History
+    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingConfig, history: History
 ) -> None:
     """Write the settings' model folder."""
     captions = load_examples(settings, "train").captions
-    facts = training_facts(settings, plan, captions.n_pictures, len(captions.matrix), history)
+    facts = training_facts(settings, plan, captions.n_images, len(captions.matrix), history)
     encoder = _made_by("02_extract_embeddings", settings.work_folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(decoder, vocab, encoder, facts), settings.model_folder)
     remember_training(settings)
 
 
 def training_facts(
-    settings: Settings, plan: TrainingPlan, pictures: int, captions: int, history: History
+    settings: Settings, plan: TrainingConfig, pictures: int, captions: int, history: History
 ) -> dict[str, Any]:
     """What a model folder remembers of a training."""
     scores = {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")}
@@ -232,17 +232,17 @@ def _made_by(notebook: str, path: Path, read: Callable[[Path], Any]) -> Any:
     return read_made(path, read, f"Run the notebook {notebook} first, or `say-what-you-see {_COMMANDS[notebook]}`")
 
 
-def read_made(path: Path, read: Callable[[Path], Any], how: str) -> Any:
+def read_made(path: Path, read: Callable[[Path], Any], remedy: str) -> Any:
     """Read a file that an earlier step makes.
 
     Args:
-        how: what makes it, for the message.
+        remedy: what makes it, for the message.
 
     Raises:
         CourseError: if it is not there.
     """
     if not path.exists():
-        raise CourseError(f"{path.name} is not there yet. {how} (looked in {path.parent}).")
+        raise CourseError(f"{path.name} is not there yet. {remedy} (looked in {path.parent}).")
     return read(path)
 
 

@@ -23,7 +23,7 @@ from say_what_you_see.language.caption_table import get_data, table_examples, wr
 from say_what_you_see.language.captions import PAD, generate_vocabulary, get_captions_for_fns
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
-from say_what_you_see.training.loop import Examples, History, TrainingPlan, Watch, train_decoder
+from say_what_you_see.training.loop import Examples, History, TrainingConfig, Watch, train_decoder
 from say_what_you_see.vision.encoders import encoder_for, imagenet_file, keras_downloads
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -83,17 +83,17 @@ def picture_features(settings: Settings, files: DatasetFiles, split: str) -> tup
 def make_tables(settings: Settings) -> None:
     """Make the two files of both sides, unless they are there and what they were made from has not changed."""
     files, features = get_dataset(settings), features_to_use(settings)
-    sides = {split: picture_features(settings, files, split) for split in SPLITS}
+    splits = {split: picture_features(settings, files, split) for split in SPLITS}
     folder = show_and_tell_folder(settings)
     means = [settings.work_folder / f"{split}_img_embeds.npy" for split in SPLITS]
     sources = means if features == "mean" else [fc2_path(settings, split) for split in SPLITS]
     made_from = {"features": features, **stamp([files.captions_zip, *sources])}
 
     def make() -> None:
-        for split, (embeds, fns) in sides.items():
+        for split, (embeds, fns) in splits.items():
             captions = get_captions_for_fns(fns, files.captions_zip, _captions_member(files, split))
             write_caption_table(fns, captions, embeds, *table_paths(settings, split))
-        write_json({split: fns for split, (_, fns) in sides.items()}, folder / "file_names.json")
+        write_json({split: fns for split, (_, fns) in splits.items()}, folder / "file_names.json")
         write_json(_encoder(settings, features), folder / "encoder.json")
 
     make_folder(folder)
@@ -133,9 +133,9 @@ def threshold(settings: Settings) -> int:
     return 1 if settings.small else THRESHOLD
 
 
-def show_and_tell_plan(settings: Settings) -> TrainingPlan:
+def show_and_tell_plan(settings: Settings) -> TrainingConfig:
     """The plan that notebook 07 trains with: Adam, whose learning rate is halved every three epochs."""
-    return TrainingPlan(
+    return TrainingConfig(
         epochs=settings.epochs if settings.small else EPOCHS,
         batch_size=settings.batch_size,
         learning_rate=2e-3,

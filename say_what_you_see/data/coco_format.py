@@ -53,13 +53,13 @@ class DatasetFiles:
     @property
     def zips(self) -> tuple[Path, ...]:
         """All files of the data set."""
-        return (*(zip_path for zip_path, _ in self.sides), self.captions_zip)
+        return (*(zip_path for zip_path, _ in self.splits), self.captions_zip)
 
     @property
-    def sides(self) -> tuple[tuple[Path, str], ...]:
+    def splits(self) -> tuple[tuple[Path, str], ...]:
         """Zip of pictures and member with their captions, for training, for validation and, where it is, for test."""
-        sides = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
-        return (*sides, self.scored) if self.test_zip else sides
+        splits = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
+        return (*splits, self.scored) if self.test_zip else splits
 
     @property
     def scored(self) -> tuple[Path, str]:
@@ -159,7 +159,7 @@ def read_zipped(zip_path: Path, member: str) -> bytes:
 
 def write_dataset(
     files: DatasetFiles,
-    sides: Sequence[Sequence[str]],
+    splits: Sequence[Sequence[str]],
     captions: Mapping[str, list[str]],
     read_picture: Callable[[str], bytes],
     ids: Mapping[str, int] | None = None,
@@ -168,14 +168,14 @@ def write_dataset(
 
     Args:
         files: where to.
-        sides: names of the pictures for training, for validation and, where the data set has that side, for test.
+        splits: names of the pictures for training, for validation and, where the data set has that side, for test.
         captions: captions by the name of their picture.
         read_picture: gives the bytes of a picture; one that it cannot read is left out, and named.
         ids: the number of each picture; None counts them.
     """
-    ids = ids or {name: number for number, name in enumerate((name for names in sides for name in names), 1)}
+    ids = ids or {name: number for number, name in enumerate((name for names in splits for name in names), 1)}
     members = {}
-    for (zip_path, member), names in zip(files.sides, sides, strict=True):
+    for (zip_path, member), names in zip(files.splits, splits, strict=True):
         write_pictures(zip_path, names, read_picture)
         members[member] = json.dumps(_captions_json(names, captions, ids), ensure_ascii=False)
     with atomic_path(files.captions_zip) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -211,10 +211,10 @@ def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]
     names = sorted(names)
     n_val = max(1, round(len(names) * VALIDATION_SHARE))
     val = set(np.random.default_rng(seed).permutation(len(names))[:n_val].tolist())
-    sides: tuple[list[str], list[str]] = ([], [])
+    splits: tuple[list[str], list[str]] = ([], [])
     for index, name in enumerate(names):
-        sides[index in val].append(name)
-    return sides
+        splits[index in val].append(name)
+    return splits
 
 
 def counted(names: Collection[str]) -> str:

@@ -90,7 +90,7 @@ def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
     n_train, n_others = settings.sample_size
 
     def make() -> None:
-        for (zip_path, member), (copy, _) in zip(files.sides, sampled.sides, strict=True):
+        for (zip_path, member), (copy, _) in zip(files.splits, sampled.splits, strict=True):
             count = n_train if zip_path == files.train_zip else n_others
             captioned = sorted(pictures_by_name(zip_path).keys() & read_captions(files.captions_zip, member).keys())
             rng = np.random.default_rng(settings.seed)

@@ -105,14 +105,14 @@ def _read_flickr30k_captions(path: Path) -> str:
 
 
 def _convert(
-    files: DatasetFiles, pictures: Path, captions: dict[str, list[str]], sides: Collection[Collection[str]]
+    files: DatasetFiles, pictures: Path, captions: dict[str, list[str]], splits: Collection[Collection[str]]
 ) -> None:
     """Write the data set from those pictures of each side that are in the zip and have captions."""
     members = pictures_by_name(pictures)
-    missing = {name for names in sides for name in names if name not in members or name not in captions}
+    missing = {name for names in splits for name in names if name not in members or name not in captions}
     if missing:
         print(f"Pictures left out, since they or their captions are missing: {counted(missing)}.")
-    kept = [[name for name in names if name not in missing] for names in sides]
+    kept = [[name for name in names if name not in missing] for names in splits]
     if not all(kept):
         raise CourseError(f"{pictures} holds no picture that the captions are about. Bring a whole copy of both.")
     with open_zip(pictures) as archive:

@@ -118,8 +118,8 @@ def _from_pictures(source: Path, caption_file: Path, folder: Path, name: str, se
 
     def convert() -> None:
         captions = _captions_of_pictures(source, caption_file, pictures)
-        sides = split_by_seed(captions, seed)
-        write_dataset(files, sides, captions, lambda name: _read_picture(pictures[name]))
+        splits = split_by_seed(captions, seed)
+        write_dataset(files, splits, captions, lambda name: _read_picture(pictures[name]))
 
     stamps = {name: stamp([path])[path.name] for name, path in pictures.items()}
     make_once(folder, {"seed": seed, **stamp([caption_file]), **stamps}, files.zips, convert)
@@ -202,7 +202,7 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     copies = [folder / zips[side].name for side in ("train", "val")]
 
     def make() -> None:
-        for copy, (zip_path, member) in zip(copies, files.sides, strict=True):
+        for copy, (zip_path, member) in zip(copies, files.splits, strict=True):
             copy.unlink(missing_ok=True)
             _leave_out_uncaptioned(zip_path, captions_zip, member, copy)
 

@@ -41,12 +41,12 @@ class PublishedSplit:
     """What Karpathy published of one data set.
 
     Attributes:
-        sides: the names of the pictures for training (COCO's "restval" among them), validation and test.
+        splits: the names of the pictures for training (COCO's "restval" among them), validation and test.
         captions: captions by the name of their picture.
         ids: the number of each picture: COCO's own, or Karpathy's.
     """
 
-    sides: tuple[list[str], list[str], list[str]]
+    splits: tuple[list[str], list[str], list[str]]
     captions: dict[str, list[str]]
     ids: dict[str, int]
 
@@ -82,14 +82,14 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
         CourseError: if the zip or its member is damaged, or of another form.
     """
     member = f"dataset_{dataset}.json"
-    sides: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}
     try:
         with open_zip(zip_path) as archive:
             images = json.loads(read_member(archive, archive.getinfo(member)))["images"]
         for image in images:
             name = image["filename"]
-            sides[_SIDES[image["split"]]].append(name)
+            splits[_SIDES[image["split"]]].append(name)
             captions[name] = [str(sentence["raw"]).strip() for sentence in image["sentences"]]
             ids[name] = int(image.get("cocoid", image["imgid"]))
     except CourseError:
@@ -99,9 +99,11 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
             f"{zip_path} holds no {member} of the form that Karpathy published ({type(error).__name__}: {error}). "
             "Remove the zip and run this again, or bring a whole copy."
         ) from error
-    if not all(sides.values()):
-        raise CourseError(f"{member} in {zip_path} has no pictures for {counted([s for s in sides if not sides[s]])}.")
-    return PublishedSplit((sides["train"], sides["val"], sides["test"]), captions, ids)
+    if not all(splits.values()):
+        raise CourseError(
+            f"{member} in {zip_path} has no pictures for {counted([s for s in splits if not splits[s]])}."
+        )
+    return PublishedSplit((splits["train"], splits["val"], splits["test"]), captions, ids)
 
 
 def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]) -> None:
@@ -126,7 +128,7 @@ def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]
             zip_path, member = places[name]
             return read_member(archives[zip_path], member)
 
-        write_dataset(files, split.sides, split.captions, read_picture, split.ids)
+        write_dataset(files, split.splits, split.captions, read_picture, split.ids)
 
 
 def _picture_zips(dataset: str, folder: Path) -> list[Path]:

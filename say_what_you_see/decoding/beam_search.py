@@ -48,21 +48,21 @@ class Beams(NamedTuple):
     total: Tensor
 
 
-def first_beams(rows: Tensor, how: BeamSearch, tokens: SpecialTokens) -> Beams:
+def first_beams(rows: Tensor, sampler: BeamSearch, tokens: SpecialTokens) -> Beams:
     """Beams before the first word: all alike, so only the first one counts, or the first step would find k twins.
 
     Args:
         rows: anything with one row a picture, (pictures,).
     """
-    words = ops.repeat(ops.full_like(rows, tokens.start, dtype="int32")[:, None], how.k, axis=1)
-    captions = ops.repeat(ops.full_like(words, tokens.end)[..., None], how.max_len, axis=2)
+    words = ops.repeat(ops.full_like(rows, tokens.start, dtype="int32")[:, None], sampler.k, axis=1)
+    captions = ops.repeat(ops.full_like(words, tokens.end)[..., None], sampler.max_len, axis=2)
     nothing = ops.zeros_like(words, dtype="float32")
-    only_first = np.array([0.0] + [NEVER] * (how.k - 1), dtype="float32")
+    only_first = np.array([0.0] + [NEVER] * (sampler.k - 1), dtype="float32")
     return Beams(words, captions, words == tokens.end, nothing, ops.add(nothing, only_first))
 
 
 def extend_beams(
-    beams: Beams, log_probs: Tensor, position: Tensor, how: BeamSearch, tokens: SpecialTokens
+    beams: Beams, log_probs: Tensor, position: Tensor, sampler: BeamSearch, tokens: SpecialTokens
 ) -> tuple[Beams, Tensor]:
     """Follow the k best captions one word further.
 
@@ -78,7 +78,7 @@ def extend_beams(
     log_probs = ops.where(beams.finished[..., None], only_end, log_probs)  # END once more, at no cost
     totals = ops.maximum(beams.total[..., None] + log_probs, NEVER)
     lengths = beams.lengths + ops.cast(ops.logical_not(beams.finished), "float32")
-    parents, words = best_continuations(totals / lengths[..., None] ** how.length_penalty, how.k)
+    parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
 
     def of_parents(values: Tensor) -> Tensor:
         return ops.take_along_axis(values, parents, axis=1)
@@ -86,14 +86,14 @@ def extend_beams(
     total = ops.take_along_axis(totals, parents[..., None], axis=1)
     total = ops.take_along_axis(total, words[..., None], axis=2)[..., 0]
     captions = ops.take_along_axis(beams.captions, parents[..., None], axis=1)
-    captions = ops.where(ops.arange(how.max_len) == position, words[..., None], captions)
+    captions = ops.where(ops.arange(sampler.max_len) == position, words[..., None], captions)
     finished = ops.logical_or(of_parents(beams.finished), words == tokens.end)
     return Beams(words, captions, finished, of_parents(lengths), total), parents
 
 
-def score_of(beams: Beams, how: BeamSearch) -> Tensor:
+def score_of(beams: Beams, sampler: BeamSearch) -> Tensor:
     """What captions are ranked by, (pictures, k)."""
-    return ops.where(beams.total > NEVER / 2, beams.total / beams.lengths**how.length_penalty, NEVER)
+    return ops.where(beams.total > NEVER / 2, beams.total / beams.lengths**sampler.length_penalty, NEVER)
 
 
 class Found(NamedTuple):
@@ -120,7 +120,7 @@ class Found(NamedTuple):
 
 
 def search_beams(
-    next_word: NextWord, state: list[Tensor], n_states: int, how: BeamSearch, tokens: SpecialTokens
+    next_word: NextWord, state: list[Tensor], n_states: int, sampler: BeamSearch, tokens: SpecialTokens
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Follow the k best captions of each picture until all of them have reached END.
 
@@ -136,23 +136,23 @@ def search_beams(
         reached, both (pictures, k).
     """
     rows = ops.reshape(state[0], (ops.shape(state[0])[0], -1))[:, 0]
-    beams = first_beams(rows, how, tokens)
+    beams = first_beams(rows, sampler, tokens)
     found = Found(beams.captions, beams.total, ops.full_like(beams.total, NEVER))
-    state = [ops.repeat(part, how.k, axis=0) for part in state]
+    state = [ops.repeat(part, sampler.k, axis=0) for part in state]
 
     def unfinished(position, *carried):
-        return ops.logical_and(position < how.max_len, ops.logical_not(ops.all(Beams(*carried[:5]).finished)))
+        return ops.logical_and(position < sampler.max_len, ops.logical_not(ops.all(Beams(*carried[:5]).finished)))
 
     def extend(position, *carried):
         before, found, state = Beams(*carried[:5]), Found(*carried[5:8]), list(carried[8:])
         log_probs, state = next_word(ops.reshape(before.words, (-1,)), state)
-        log_probs = ops.reshape(log_probs, (-1, how.k, log_probs.shape[-1]))
-        beams, parents = extend_beams(before, log_probs, position, how, tokens)
+        log_probs = ops.reshape(log_probs, (-1, sampler.k, log_probs.shape[-1]))
+        beams, parents = extend_beams(before, log_probs, position, sampler, tokens)
         were_finished = ops.take_along_axis(before.finished, parents, axis=1)
         new = ops.logical_and(beams.finished, ops.logical_not(were_finished))
-        score = ops.where(new, score_of(beams, how), NEVER)
+        score = ops.where(new, score_of(beams, sampler), NEVER)
         found = found.best_with(beams.captions, beams.total, score)
-        first_row = how.k * ops.arange(ops.shape(parents)[0], dtype="int32")[:, None]
+        first_row = sampler.k * ops.arange(ops.shape(parents)[0], dtype="int32")[:, None]
         from_rows = ops.reshape(first_row + parents, (-1,))
         moved = [ops.take(part, from_rows, axis=0) for part in state[:n_states]]
         return position + 1, *beams, *found, *moved, *state[n_states:]
@@ -160,7 +160,7 @@ def search_beams(
     start = (ops.convert_to_tensor(0, dtype="int32"), *beams, *found, *state)
     carried = ops.while_loop(unfinished, extend, start)[1:9]
     beams, found = Beams(*carried[:5]), Found(*carried[5:])
-    cut = ops.where(beams.finished, NEVER, score_of(beams, how))
+    cut = ops.where(beams.finished, NEVER, score_of(beams, sampler))
     best = found.best_with(beams.captions, beams.total, cut)
-    last = ops.take_along_axis(best.captions, ops.full_like(best.captions[..., :1], how.max_len - 1), axis=-1)
+    last = ops.take_along_axis(best.captions, ops.full_like(best.captions[..., :1], sampler.max_len - 1), axis=-1)
     return best.captions, best.total, last[..., 0] == tokens.end

@@ -18,13 +18,13 @@ class SpecialTokens(NamedTuple):
 
     start: int
     end: int
-    silent: tuple[int, ...]
+    suppressed: tuple[int, ...]
 
 
 def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
     """The special tokens of a vocabulary; one without PAD is fine."""
-    silent = tuple(vocab[token] for token in (PAD, UNK, START) if token in vocab)
-    return SpecialTokens(vocab[START], vocab[END], silent)
+    suppressed = tuple(vocab[token] for token in (PAD, UNK, START) if token in vocab)
+    return SpecialTokens(vocab[START], vocab[END], suppressed)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class BeamSearch:
             raise ValueError(f"Beam search follows 1 caption or more, not {self.k}.")
 
 
-Decoding = Greedy | Sampling | BeamSearch
+Sampler = Greedy | Sampling | BeamSearch
 
 
 @dataclass(frozen=True)

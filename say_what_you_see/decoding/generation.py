@@ -18,9 +18,9 @@ from say_what_you_see.decoding.beam_search import NextWord, search_beams
 from say_what_you_see.decoding.decoding import (
     NEVER,
     BeamSearch,
-    Decoding,
     GeneratedCaptions,
     Greedy,
+    Sampler,
     Sampling,
     SpecialTokens,
     special_tokens,
@@ -38,7 +38,7 @@ from say_what_you_see.language.captions import split_sentence
 from say_what_you_see.models.read_weights import numpy_decoder
 
 __all__ = [
-    "BeamSearch", "CaptionSearch", "Decoding", "GeneratedCaptions", "Greedy", "NextWordModel", "Sampling",
+    "BeamSearch", "CaptionSearch", "Sampler", "GeneratedCaptions", "Greedy", "NextWordModel", "Sampling",
     "generate", "generate_sentences", "most_common_caption", "special_tokens", "write_captions",
 ]  # fmt: skip
 
@@ -114,40 +114,45 @@ def write_captions(
 class CaptionSearch(keras.Model):
     """A whole search as one model, from features to captions, which Keras compiles on every backend."""
 
-    def __init__(self, model: NextWordModel, tokens: SpecialTokens, how: Decoding) -> None:
+    def __init__(self, model: NextWordModel, tokens: SpecialTokens, sampler: Sampler) -> None:
         super().__init__()
-        self.start_model, self.step_model, self.tokens, self.how = model.start_model, model.step_model, tokens, how
+        self.start_model, self.step_model, self.tokens, self.sampler = (
+            model.start_model,
+            model.step_model,
+            tokens,
+            sampler,
+        )
         self.n_states = len(model.step_model.outputs) - 1
-        self.silent = np.zeros(model.step_model.outputs[0].shape[-1], dtype="float32")
-        self.silent[list(tokens.silent)] = NEVER
+        self.suppressed = np.zeros(model.step_model.outputs[0].shape[-1], dtype="float32")
+        self.suppressed[list(tokens.suppressed)] = NEVER
         self.built = True
 
     def call(self, inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Features, for sampling [features, uniform (rows, max_len), temperature (rows, 1)], to a search's result."""
-        features = inputs[0] if isinstance(self.how, Sampling) else inputs
+        features = inputs[0] if isinstance(self.sampler, Sampling) else inputs
         started = self.start_model(features, training=False)
         state = list(started) if isinstance(started, (list, tuple)) else [started]
-        if isinstance(self.how, BeamSearch):
-            return search_beams(self.next_word, state, self.n_states, self.how, self.tokens)
-        choose = self.draw(*inputs[1:]) if isinstance(self.how, Sampling) else take_most_probable
-        found = write_captions(self.next_word, state, choose, self.tokens, self.how.max_len)
+        if isinstance(self.sampler, BeamSearch):
+            return search_beams(self.next_word, state, self.n_states, self.sampler, self.tokens)
+        choose = self.draw(*inputs[1:]) if isinstance(self.sampler, Sampling) else take_most_probable
+        found = write_captions(self.next_word, state, choose, self.tokens, self.sampler.max_len)
         return tuple(part[:, None] for part in found)
 
     def next_word(self, words: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Log-probabilities of the next words (rows, words), and the new [*state, *context]."""
         logits, *new = self.step_model([words, *state], training=False)
         log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        return ops.maximum(ops.add(log_probs, self.silent), NEVER), [*new, *state[self.n_states :]]
+        return ops.maximum(ops.add(log_probs, self.suppressed), NEVER), [*new, *state[self.n_states :]]
 
     def draw(self, uniform: Tensor, temperature: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """A choice at random, by numbers that were drawn before: they make it the same on every backend."""
 
         def choose(log_probs: Tensor, position: Tensor) -> Tensor:
             probabilities = apply_temperature(ops.exp(log_probs), temperature)
-            if self.how.top_k is not None:
-                probabilities = keep_top_k(probabilities, self.how.top_k)
-            if self.how.top_p is not None:
-                probabilities = keep_top_p(probabilities, self.how.top_p)
+            if self.sampler.top_k is not None:
+                probabilities = keep_top_k(probabilities, self.sampler.top_k)
+            if self.sampler.top_p is not None:
+                probabilities = keep_top_p(probabilities, self.sampler.top_p)
             return sample_rows(probabilities, ops.take(uniform, position, axis=1))
 
         return choose
@@ -160,7 +165,7 @@ def generate(
     model: NextWordModel,
     features: np.ndarray,
     vocab: dict[str, int],
-    how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
     rng: np.random.Generator | None = None,
     batch_size: int = 256,
 ) -> GeneratedCaptions:
@@ -169,43 +174,45 @@ def generate(
     Args:
         features: (pictures, ...), as the model was trained with.
         vocab: word to index, with START, END and UNK.
-        how: the way of choosing words.
+        sampler: the way of choosing words.
         rng: the source of randomness when sampling.
         batch_size: so many pictures at once.
     """
     rng = rng or np.random.default_rng()
     results = []
     for first in range(0, len(features), batch_size):
-        results.append(_search(model, np.asarray(features[first : first + batch_size], "float32"), vocab, how, rng))
+        results.append(_search(model, np.asarray(features[first : first + batch_size], "float32"), vocab, sampler, rng))
     if not results:
-        k = how.k if isinstance(how, BeamSearch) else 1
-        return GeneratedCaptions(np.zeros((0, k, how.max_len), "int32"), np.zeros((0, k)), np.zeros((0, k), bool))
+        k = sampler.k if isinstance(sampler, BeamSearch) else 1
+        return GeneratedCaptions(np.zeros((0, k, sampler.max_len), "int32"), np.zeros((0, k)), np.zeros((0, k), bool))
     indices, log_probabilities, finished = (np.concatenate(parts) for parts in zip(*results, strict=True))
     return GeneratedCaptions(indices, np.where(log_probabilities <= NEVER / 2, -np.inf, log_probabilities), finished)
 
 
 def _search(
-    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], how: Decoding, rng: np.random.Generator
+    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], sampler: Sampler, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Caption one batch: in NumPy, which is quickest on a processor and has nothing to compile; else compiled."""
     decoder = numpy_decoder(model)
     if decoder is not None:
-        return search_at_once(decoder, features, special_tokens(vocab), how, rng)
-    return _search_compiled(model, features, vocab, how, rng)
+        return search_at_once(decoder, features, special_tokens(vocab), sampler, rng)
+    return _search_compiled(model, features, vocab, sampler, rng)
 
 
 def _search_compiled(
-    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], how: Decoding, rng: np.random.Generator
+    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], sampler: Sampler, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Caption one batch by the compiled search, which is made once for each model and way of choosing."""
     tokens = special_tokens(vocab)
-    compiled = Sampling(1.0, how.top_k, how.top_p, how.max_len) if isinstance(how, Sampling) else how
+    compiled = (
+        Sampling(1.0, sampler.top_k, sampler.top_p, sampler.max_len) if isinstance(sampler, Sampling) else sampler
+    )
     search = model.searches.setdefault((tokens, compiled), None) or CaptionSearch(model, tokens, compiled)
     model.searches[tokens, compiled] = search
-    if not isinstance(how, Sampling):
+    if not isinstance(sampler, Sampling):
         return search.predict_on_batch(features)
-    uniform = rng.random((len(features), how.max_len), dtype="float32")
-    temperature = np.full((len(features), 1), min(max(how.temperature, 1e-30), 1e30), dtype="float32")
+    uniform = rng.random((len(features), sampler.max_len), dtype="float32")
+    temperature = np.full((len(features), 1), min(max(sampler.temperature, 1e-30), 1e30), dtype="float32")
     return search.predict_on_batch([features, uniform, temperature])
 
 
@@ -213,12 +220,12 @@ def generate_sentences(
     model: NextWordModel,
     features: np.ndarray,
     vocab: dict[str, int],
-    how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
     rng: np.random.Generator | None = None,
     batch_size: int = 256,
 ) -> list[str]:
     """Caption any number of pictures: the best caption of each, as words; arguments as in `generate`."""
-    return generate(model, features, vocab, how, rng, batch_size).sentences(vocab)
+    return generate(model, features, vocab, sampler, rng, batch_size).sentences(vocab)
 
 
 def most_common_caption(captions: Sequence[Sequence[str]]) -> str:

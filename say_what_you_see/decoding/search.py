@@ -19,9 +19,9 @@ import numpy as np
 from say_what_you_see.decoding.decoding import (
     NEVER,
     BeamSearch,
-    Decoding,
     GeneratedCaptions,
     Greedy,
+    Sampler,
     Sampling,
     SpecialTokens,
     special_tokens,
@@ -63,33 +63,35 @@ def generate_at_once(
     model: StepModel,
     features: np.ndarray,
     vocab: dict[str, int],
-    how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
     rng: np.random.Generator | None = None,
 ) -> GeneratedCaptions:
     """Caption pictures, as `say_what_you_see.decoding.generation.generate` does; arguments as there."""
-    indices, totals, finished = search_at_once(model, features, special_tokens(vocab), how, rng)
+    indices, totals, finished = search_at_once(model, features, special_tokens(vocab), sampler, rng)
     return GeneratedCaptions(indices, np.where(totals <= NEVER / 2, -np.inf, totals), finished)
 
 
 def search_at_once(
-    model: StepModel, features: np.ndarray, tokens: SpecialTokens, how: Decoding, rng: np.random.Generator | None
+    model: StepModel, features: np.ndarray, tokens: SpecialTokens, sampler: Sampler, rng: np.random.Generator | None
 ) -> Searched:
     """Caption pictures, as many together as serves the processor's cache; impossible captions have NEVER."""
     features = np.asarray(features, dtype=np.float32)
     uniform = np.empty((len(features), 0))
-    if isinstance(how, Sampling):
-        uniform = (rng or np.random.default_rng()).random((len(features), how.max_len), dtype="float32")
-    k = how.k if isinstance(how, BeamSearch) else 1
+    if isinstance(sampler, Sampling):
+        uniform = (rng or np.random.default_rng()).random((len(features), sampler.max_len), dtype="float32")
+    k = sampler.k if isinstance(sampler, BeamSearch) else 1
     if not len(features):
-        return np.zeros((0, k, how.max_len), "int32"), np.zeros((0, k), "float32"), np.zeros((0, k), bool)
+        return np.zeros((0, k, sampler.max_len), "int32"), np.zeros((0, k), "float32"), np.zeros((0, k), bool)
 
     def search(rows: slice) -> Searched:
         part = [array[rows] for array in state]
         with np.errstate(over="ignore", divide="ignore"):  # beyond 32 bits of exp, infinity is what is meant
-            if isinstance(how, BeamSearch):
-                return search_beams(model, part, how, tokens)
-            choose = _draw(how, uniform[rows], tokens) if isinstance(how, Sampling) else _take_most_probable(tokens)
-            return tuple(array[:, None] for array in write_captions(model, part, choose, tokens, how.max_len))
+            if isinstance(sampler, BeamSearch):
+                return search_beams(model, part, sampler, tokens)
+            choose = (
+                _draw(sampler, uniform[rows], tokens) if isinstance(sampler, Sampling) else _take_most_probable(tokens)
+            )
+            return tuple(array[:, None] for array in write_captions(model, part, choose, tokens, sampler.max_len))
 
     threads = (os.cpu_count() or 1) if getattr(model, "is_thread_safe", False) else 1
     with _products_in_one_thread():
@@ -170,11 +172,11 @@ def _worth_leaving(finished: int, rows: int) -> bool:
 
 def _take_most_probable(tokens: SpecialTokens) -> Choice:
     """Greedy decoding: the largest logit; its probability needs the sum of all, but not all probabilities."""
-    silent = np.array(tokens.silent)
+    suppressed = np.array(tokens.suppressed)
 
     def choose(logits: np.ndarray, rows: np.ndarray, position: int) -> tuple[np.ndarray, np.ndarray]:
         normaliser = log_sum_exp(logits)
-        logits[:, silent] = NEVER
+        logits[:, suppressed] = NEVER
         words = logits.argmax(axis=1)
         return words, logits[np.arange(len(words)), words] - normaliser
 
@@ -198,16 +200,16 @@ def _ones(size: int) -> np.ndarray:
     return np.ones(size, dtype=np.float32)
 
 
-def _draw(how: Sampling, uniform: np.ndarray, tokens: SpecialTokens) -> Choice:
+def _draw(sampler: Sampling, uniform: np.ndarray, tokens: SpecialTokens) -> Choice:
     """A choice at random, by numbers from 0 to 1 that were drawn before, (captions, max_len)."""
-    temperature, silent = np.float32(min(max(how.temperature, 1e-30), 1e30)), list(tokens.silent)
+    temperature, suppressed = np.float32(min(max(sampler.temperature, 1e-30), 1e30)), list(tokens.suppressed)
 
     def choose(logits: np.ndarray, rows: np.ndarray, position: int) -> tuple[np.ndarray, np.ndarray]:
         log_probs = logits - log_sum_exp(logits)[:, None]
-        log_probs[:, silent] = NEVER
+        log_probs[:, suppressed] = NEVER
         probabilities = np.exp((log_probs - log_probs.max(axis=1, keepdims=True)) / temperature)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        thresholds = np.cumsum(_keep_best(probabilities, how), axis=1)
+        thresholds = np.cumsum(_keep_best(probabilities, sampler), axis=1)
         drawn = np.minimum(uniform[rows, position], 1 - 1e-6)[:, None] * thresholds[:, -1:]
         words = (thresholds <= drawn).sum(axis=1)
         return words, log_probs[np.arange(len(words)), words]
@@ -215,18 +217,18 @@ def _draw(how: Sampling, uniform: np.ndarray, tokens: SpecialTokens) -> Choice:
     return choose
 
 
-def _keep_best(probabilities: np.ndarray, how: Sampling) -> np.ndarray:
+def _keep_best(probabilities: np.ndarray, sampler: Sampling) -> np.ndarray:
     """Probabilities of 0 for words that are not among the best, as `keep_top_k` and `keep_top_p` do it."""
-    if how.top_k is None and how.top_p is None:
+    if sampler.top_k is None and sampler.top_p is None:
         return probabilities
     falling = -np.sort(-probabilities, axis=1)
-    if how.top_k is not None:
-        smallest = falling[:, [min(how.top_k, falling.shape[1]) - 1]]
+    if sampler.top_k is not None:
+        smallest = falling[:, [min(sampler.top_k, falling.shape[1]) - 1]]
         probabilities = np.where(probabilities >= smallest, probabilities, 0)
         falling = np.where(falling >= smallest, falling, 0)
-    if how.top_p is not None:
+    if sampler.top_p is not None:
         before = np.cumsum(falling, axis=1) - falling
-        kept = np.where(before < how.top_p * probabilities.sum(axis=1, keepdims=True), falling, 2)
+        kept = np.where(before < sampler.top_p * probabilities.sum(axis=1, keepdims=True), falling, 2)
         probabilities = np.where(probabilities >= kept.min(axis=1, keepdims=True), probabilities, 0)
     return probabilities
 
@@ -245,11 +247,11 @@ class _Beams:
         state: [*state, *context], one row a beam.
     """
 
-    def __init__(self, state: list[np.ndarray], how: BeamSearch, tokens: SpecialTokens) -> None:
-        rows, k = len(state[0]), how.k
-        self.how, self.tokens, self.pictures = how, tokens, np.arange(rows)
+    def __init__(self, state: list[np.ndarray], sampler: BeamSearch, tokens: SpecialTokens) -> None:
+        rows, k = len(state[0]), sampler.k
+        self.sampler, self.tokens, self.pictures = sampler, tokens, np.arange(rows)
         self.words = np.full((rows, k), tokens.start, dtype=np.int32)
-        self.captions = np.full((rows, k, how.max_len), tokens.end, dtype=np.int32)
+        self.captions = np.full((rows, k, sampler.max_len), tokens.end, dtype=np.int32)
         self.finished, self.lengths = np.zeros((rows, k), dtype=bool), np.zeros((rows, k), dtype=np.float32)
         self.total = np.tile(np.array([0.0] + [NEVER] * (k - 1), dtype=np.float32), (rows, 1))
         self.found = self.captions, self.total, np.full((rows, k), NEVER, dtype=np.float32)
@@ -270,8 +272,8 @@ class _Beams:
         state = self.state if len(rows) == len(runs) else [part[rows] for part in self.state]
         logits, *new = model.step(self.words.reshape(-1)[rows], state)
         normaliser = log_sum_exp(logits)
-        logits[:, list(self.tokens.silent)] = NEVER
-        words, best = _largest_in_place(logits, self.how.k)
+        logits[:, list(self.tokens.suppressed)] = NEVER
+        words, best = _largest_in_place(logits, self.sampler.k)
         running = np.full((len(runs), words.shape[1]), NEVER, dtype=np.float32)
         running[rows] = best - normaliser[:, None]
         choices = np.tile(np.arange(words.shape[1], dtype=np.int32), (len(runs), 1))
@@ -292,10 +294,10 @@ class _Beams:
 
     def extend(self, model: StepModel, position: int) -> None:
         """Follow the k best captions of each picture one word further."""
-        k = self.how.k
+        k = self.sampler.k
         choices, totals, row_of, new_state = self.candidates(model)
         self.lengths = self.lengths + ~self.finished
-        ranked = totals if not self.how.length_penalty else totals / self._by_length(self.lengths)[..., None]
+        ranked = totals if not self.sampler.length_penalty else totals / self._by_length(self.lengths)[..., None]
         best = _largest(ranked.reshape(len(ranked), -1), k)
         parents = best // choices.shape[2]
         self.words = np.take_along_axis(choices.reshape(len(best), -1), best, axis=1)
@@ -314,7 +316,7 @@ class _Beams:
         Log-probabilities only fall, so no caption that still runs will ever have a better score than its
         log-probability now would have at its best length.
         """
-        best_length = np.maximum(self._by_length(self.lengths), self._by_length(np.float32(self.how.max_len)))
+        best_length = np.maximum(self._by_length(self.lengths), self._by_length(np.float32(self.sampler.max_len)))
         hope = np.where(self.finished, NEVER, self.total / best_length).max(axis=1)
         worst = self.found[2][:, -1]
         return self.finished.all(axis=1) | ((worst > NEVER / 2) & (worst >= hope))
@@ -326,7 +328,7 @@ class _Beams:
 
     def keep(self, kept: np.ndarray) -> None:
         """Go on with some of the pictures only."""
-        rows = np.repeat(kept, self.how.k)
+        rows = np.repeat(kept, self.sampler.k)
         self.pictures, self.words, self.captions = self.pictures[kept], self.words[kept], self.captions[kept]
         self.total, self.lengths, self.finished = self.total[kept], self.lengths[kept], self.finished[kept]
         self.found, self.state = tuple(part[kept] for part in self.found), [part[rows] for part in self.state]
@@ -338,7 +340,7 @@ class _Beams:
             self.found = _best_of(self.found, (self.captions, self.total, score))
 
     def _by_length(self, lengths: np.ndarray) -> np.ndarray:
-        return lengths**self.how.length_penalty
+        return lengths**self.sampler.length_penalty
 
     def _score(self) -> np.ndarray:
         """What captions are ranked by."""
@@ -346,15 +348,15 @@ class _Beams:
         return np.where(self.total > NEVER / 2, score, NEVER).astype(np.float32)
 
 
-def search_beams(model: StepModel, state: list[np.ndarray], how: BeamSearch, tokens: SpecialTokens) -> Searched:
+def search_beams(model: StepModel, state: list[np.ndarray], sampler: BeamSearch, tokens: SpecialTokens) -> Searched:
     """Follow the k best captions of each picture; result as in `say_what_you_see.decoding.beam_search.search_beams`."""
-    beams = _Beams(state, how, tokens)
-    captions = np.full((len(state[0]), how.k, how.max_len), tokens.end, dtype=np.int32)
-    totals = np.zeros((len(state[0]), how.k), dtype=np.float32)
-    for position in range(how.max_len):
+    beams = _Beams(state, sampler, tokens)
+    captions = np.full((len(state[0]), sampler.k, sampler.max_len), tokens.end, dtype=np.int32)
+    totals = np.zeros((len(state[0]), sampler.k), dtype=np.float32)
+    for position in range(sampler.max_len):
         beams.extend(model, position)
         done = beams.done()
-        if _worth_leaving(np.count_nonzero(done), len(done)) or position == how.max_len - 1:
+        if _worth_leaving(np.count_nonzero(done), len(done)) or position == sampler.max_len - 1:
             captions[beams.pictures], totals[beams.pictures] = beams.result()
             if done.all():
                 break

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from say_what_you_see.decoding.decoding import Decoding
+from say_what_you_see.decoding.decoding import Sampler
 from say_what_you_see.vision.fast_encoder import NETWORK_FILE, OPENVINO, FastEncoder
 
 if TYPE_CHECKING:  # unpacked in the workers only, after they were told how many threads to use
@@ -88,12 +88,12 @@ class CaptionerMaker:
 
     Attributes:
         packed: encoder, decoder, vocabulary and kind of pictures, pickled.
-        how: the way of choosing words.
+        sampler: the way of choosing words.
         seed: of the randomness when sampling: the same pictures in the same batches get the same captions.
     """
 
     packed: bytes
-    how: Decoding
+    sampler: Sampler
     seed: int
 
     def __call__(self) -> CaptionModelWorker:
@@ -102,21 +102,21 @@ class CaptionerMaker:
         from say_what_you_see.serving.captioner import Captioner
 
         encoder, decoder, vocab, kind = pickle.loads(self.packed)
-        return CaptionModelWorker(Captioner(encoder, next_word_model(decoder), vocab, kind), self.how, self.seed)
+        return CaptionModelWorker(Captioner(encoder, next_word_model(decoder), vocab, kind), self.sampler, self.seed)
 
 
 class CaptionModelWorker:
     """Captions pictures as `say_what_you_see.serving.caption_photos.caption_pictures` does."""
 
-    def __init__(self, captioner: Any, how: Decoding, seed: int) -> None:
-        self.captioner, self.how, self.seed = captioner, how, seed
+    def __init__(self, captioner: Any, sampler: Sampler, seed: int) -> None:
+        self.captioner, self.sampler, self.seed = captioner, sampler, seed
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """JSON for each picture: a list of captions with their probabilities, the best first."""
         from say_what_you_see.serving.caption_photos import caption_images
 
         rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
-        found = caption_images(list(pixels), self.captioner, self.how, rng)
+        found = caption_images(list(pixels), self.captioner, self.sampler, rng)
         return {"captions": np.array([json.dumps(captions) for captions in found], dtype=object)}
 
 
@@ -138,9 +138,9 @@ def _plain_encoder(encoder: Any) -> Any:
     return ExportedNetwork(files, tuple(encoder.inputs[0].shape[1:]))
 
 
-def pack_captioner(model: CaptionModel, encoder: EncoderInfo, how: Decoding, seed: int) -> CaptionerMaker:
+def pack_captioner(model: CaptionModel, encoder: EncoderInfo, sampler: Sampler, seed: int) -> CaptionerMaker:
     """A captioner for the workers."""
-    return CaptionerMaker(_pack((encoder, model.decoder, model.vocab, model.encoder["pictures_kind"])), how, seed)
+    return CaptionerMaker(_pack((encoder, model.decoder, model.vocab, model.encoder["pictures_kind"])), sampler, seed)
 
 
 def _pack(parts: tuple) -> bytes:

@@ -22,7 +22,7 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.core.writing import make_folder
 from say_what_you_see.data.archives import image_members
-from say_what_you_see.decoding.decoding import Decoding
+from say_what_you_see.decoding.decoding import Sampler
 from say_what_you_see.distributed.engine import ClusterPlan, Workers, import_ray, plan_workers, running_ray
 from say_what_you_see.distributed.models import pack_captioner, pack_encoder
 from say_what_you_see.distributed.pipeline import END, PICTURE, UNREADABLE, Block, ModelMaker, stream
@@ -138,7 +138,7 @@ def embed_with_ray(
 
 
 def caption_with_ray(
-    inputs: Sequence[str], output: Path, model: CaptionModel, encoder: EncoderInfo, how: Decoding, seed: int,
+    inputs: Sequence[str], output: Path, model: CaptionModel, encoder: EncoderInfo, sampler: Sampler, seed: int,
     plan: ClusterPlan, options: ShardOptions,
 ) -> dict[str, Any]:  # fmt: skip
     """Caption the pictures of folders, zips, tars and Parquet files; returns the manifest.
@@ -150,12 +150,12 @@ def caption_with_ray(
         "model": weights_checksum(model.decoder),
         "words": hashlib.sha256(json.dumps(model.vocab).encode()).hexdigest(),
         "weights": encoder.weights_checksum,
-        "how": [type(how).__name__, asdict(how)],
+        "how": [type(sampler).__name__, asdict(sampler)],
         "seed": seed,
     }
 
     def pack(workers: Workers, pictures: int | None) -> tuple[ModelMaker, str]:
-        return pack_captioner(model, encoder, how, seed), KERAS
+        return pack_captioner(model, encoder, sampler, seed), KERAS
 
     return _make_shards(inputs, output, "captions", facts, pack, encoder.input_shape, plan, options)
 

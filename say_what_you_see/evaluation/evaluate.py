@@ -33,9 +33,9 @@ from say_what_you_see.data.coco_format import DatasetFiles, read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import (
     BeamSearch,
-    Decoding,
     Greedy,
     NextWordModel,
+    Sampler,
     Sampling,
     generate_sentences,
 )
@@ -67,7 +67,7 @@ from say_what_you_see.vision.encoders import encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
 
-WAYS: dict[str, Decoding] = {
+WAYS: dict[str, Sampler] = {
     "greedy": Greedy(),
     "sampling, t = 0.5": Sampling(0.5),
     "sampling, t = 1": Sampling(1.0),
@@ -293,7 +293,7 @@ def evaluate_captions(
 def evaluate_ways(
     models: Sequence[TrainedModel],
     pictures: ValidationPictures,
-    ways: Mapping[str, Decoding] = WAYS,
+    ways: Mapping[str, Sampler] = WAYS,
     java: bool = True,
     seed: int = 0,
 ) -> list[Evaluation]:

@@ -54,7 +54,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class EvaluationPlan:
+class EvaluationConfig:
     """What to evaluate, and on what.
 
     Attributes:
@@ -81,7 +81,7 @@ class EvaluationPlan:
 class Evaluator:
     """Evaluates checkpoints, one after another, with one model that is built once."""
 
-    def __init__(self, plan: EvaluationPlan) -> None:
+    def __init__(self, plan: EvaluationConfig) -> None:
         require_tensorboard()
         self.plan = plan
         self.loader = ModelLoader(plan.train_folder)
@@ -177,7 +177,7 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
 
 
 def evaluate_records(
-    plan: EvaluationPlan,
+    plan: EvaluationConfig,
     once: bool = False,
     timeout: float | None = None,
     report: Callable[[Evaluation], None] | None = None,
@@ -222,7 +222,7 @@ class EvaluateNew:
         report: called with every result.
     """
 
-    def __init__(self, plan: EvaluationPlan, report: Callable[[Evaluation], None] | None = None) -> None:
+    def __init__(self, plan: EvaluationConfig, report: Callable[[Evaluation], None] | None = None) -> None:
         self.plan, self.report = plan, report
         self.evaluator: Evaluator | None = None
 
@@ -233,7 +233,7 @@ class EvaluateNew:
             self.report(result)
 
 
-def checkpoints_to_do(plan: EvaluationPlan) -> list[str]:
+def checkpoints_to_do(plan: EvaluationConfig) -> list[str]:
     """The checkpoints in the training folder that have no result yet, the oldest first."""
     done = {result.checkpoint for result in read_evaluations(plan.folder)}
     return [prefix for prefix in existing_checkpoints(plan.train_folder) if checksum_of(prefix) not in done]

@@ -13,10 +13,15 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.decoding.generation import Greedy, generate_sentences
 from say_what_you_see.evaluation.comparison import ModelReport, captions_per_second
-from say_what_you_see.evaluation.scale import EvaluationPlan, compile_sums
+from say_what_you_see.evaluation.scale import EvaluationConfig, compile_sums
 from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
 from say_what_you_see.language.captions import UNK
-from say_what_you_see.models.image_to_text import ScaleModelConfig, cnn_for, encoder_side, rearrange_scale_model
+from say_what_you_see.models.image_to_text import (
+    ScaleModelConfig,
+    cnn_for,
+    encoder_side_length,
+    image_to_text_step_model,
+)
 from say_what_you_see.serving.scale_inference import read_pictures_of_zip
 from say_what_you_see.training.scale.events import read_scalars
 from say_what_you_see.training.scale.folder import ScaleFolders, TrainedModel, model_config, scale_folders
@@ -65,12 +70,12 @@ def scale_lesson(settings: Settings) -> ScaleLesson:
             return ScaleLesson(_side(settings, 75), 64, 0.1, 8, (4, 4), (4, 4), 32, rates)
         return ScaleLesson(_side(settings, 203), 256, 0.1, 32, (300, 100), (100, 50), 640, rates)
     rates = LearningRate(1e-3, decay_steps=20_000), LearningRate(5e-5, decay_steps=20_000, warm_up=200)
-    return ScaleLesson(encoder_side(settings), 512, 0.3, 32, (40_000, 40_000), (2_000, 2_000), 4_000, rates)
+    return ScaleLesson(encoder_side_length(settings), 512, 0.3, 32, (40_000, 40_000), (2_000, 2_000), 4_000, rates)
 
 
 def _side(settings: Settings, smaller: int) -> int:
     """A smaller side where the encoder is known to take one."""
-    return smaller if settings.encoder == "inception_v3" else encoder_side(settings)
+    return smaller if settings.encoder == "inception_v3" else encoder_side_length(settings)
 
 
 def lesson_model(settings: Settings, records: Path) -> tuple[ScaleModelConfig, BuildCnn]:
@@ -97,11 +102,11 @@ def lesson_training(
     )  # fmt: skip
 
 
-def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders | None = None) -> EvaluationPlan:
+def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders | None = None) -> EvaluationConfig:
     """What the lesson evaluates on."""
     folders = folders or scale_folders(settings)
     most = scale_lesson(settings).evaluated_captions
-    return EvaluationPlan(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
+    return EvaluationConfig(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
 
 
 def read_validation_pictures(settings: Settings, files: DatasetFiles, fns: list[str]) -> np.ndarray:
@@ -143,7 +148,7 @@ def measure_scale_model(
         truths: what each of them shows; None where nobody knows.
         training_seconds: from `seconds_of_training`.
     """
-    writer, vocab = rearrange_scale_model(trained.model), trained.vocab
+    writer, vocab = image_to_text_step_model(trained.model), trained.vocab
     sentences = generate_sentences(writer, pictures, vocab, Greedy(), batch_size=64) if truths is not None else []
     loss, words, unknown, captions = whole_captions(trained, records)
     return ModelReport(

@@ -17,7 +17,7 @@ from say_what_you_see.exercises.facts import Facts
 from say_what_you_see.exercises.tensors import as_numpy, describe, draw_weights
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.bottleneck_lstm import build_decoder, masked_crossentropy
-from say_what_you_see.training.loop import Batch, Examples, generate_batch, shuffle_pictures
+from say_what_you_see.training.loop import Batch, Examples, generate_batch, shuffle_images
 
 NOTEBOOK = "04_train_decoder"
 
@@ -490,7 +490,7 @@ def _facts_of_sentences(
     batches: Sequence[Batch], image_embeds: np.ndarray, sentences: np.ndarray, captions: CaptionArrays
 ) -> dict[str, bool]:
     """Compare drawn batches with all sentences (captions, columns) and the pictures that they describe."""
-    picture_of = captions.picture_of_caption()
+    picture_of = captions.image_of_caption()
     embeds = np.concatenate([np.asarray(batch[0][0], dtype=np.float32) for batch in batches])
     words, next_words = (np.concatenate([np.asarray(part) for part in parts]) for parts in _words_of(batches))
     is_picture = np.all(np.isclose(embeds[:, None], image_embeds[None]), axis=-1)  # (rows, pictures)
@@ -560,7 +560,7 @@ def _batch_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _draw(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    pictures = rng.integers(captions.n_pictures, size=batch_size)
+    pictures = rng.integers(captions.n_images, size=batch_size)
     return pictures, captions.choose(pictures, rng)
 
 
@@ -584,32 +584,32 @@ def _batch(
 
 
 def _any_captions(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    others = rng.integers(captions.n_pictures, size=batch_size)
-    return rng.integers(captions.n_pictures, size=batch_size), captions.choose(others, rng)
+    others = rng.integers(captions.n_images, size=batch_size)
+    return rng.integers(captions.n_images, size=batch_size), captions.choose(others, rng)
 
 
 def _first_captions(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    pictures = rng.integers(captions.n_pictures, size=batch_size)
+    pictures = rng.integers(captions.n_images, size=batch_size)
     return pictures, captions.matrix[captions.first[pictures]]
 
 
 def _first_pictures(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    pictures = np.arange(batch_size) % captions.n_pictures
+    pictures = np.arange(batch_size) % captions.n_images
     return pictures, captions.choose(pictures, rng)
 
 
 def _any_rows(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
     rows = rng.integers(len(captions.matrix), size=batch_size)
-    return captions.picture_of_caption()[rows], captions.matrix[rows]
+    return captions.image_of_caption()[rows], captions.matrix[rows]
 
 
 def _not_the_last(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    pictures = rng.integers(captions.n_pictures - 1, size=batch_size)
+    pictures = rng.integers(captions.n_images - 1, size=batch_size)
     return pictures, captions.choose(pictures, rng)
 
 
 def _each_once(image_embeds, captions, batch_size, rng) -> tuple[np.ndarray, np.ndarray]:
-    pictures = rng.choice(captions.n_pictures, size=batch_size, replace=False)
+    pictures = rng.choice(captions.n_images, size=batch_size, replace=False)
     return pictures, captions.choose(pictures, rng)
 
 
@@ -810,14 +810,14 @@ def _regroup(examples: Examples, order: np.ndarray, keep_first: bool = False) ->
 
 
 def _neighbours(examples: Examples, seed: int) -> np.ndarray:
-    circle = np.random.default_rng(seed).permutation(examples.captions.n_pictures)
+    circle = np.random.default_rng(seed).permutation(examples.captions.n_images)
     order = np.empty_like(circle)
     order[circle] = np.roll(circle, 1)
     return order
 
 
 def _any_permutation(examples: Examples, seed: int = 0) -> Examples:
-    return _regroup(examples, np.random.default_rng(seed).permutation(examples.captions.n_pictures))
+    return _regroup(examples, np.random.default_rng(seed).permutation(examples.captions.n_images))
 
 
 def _shuffled_rows(examples: Examples, seed: int = 0) -> Examples:
@@ -836,17 +836,17 @@ def _shuffled_embeddings(examples: Examples, seed: int = 0) -> Examples:
 
 
 def _drawn_with_replacement(examples: Examples, seed: int = 0) -> Examples:
-    rng, count = np.random.default_rng(seed), examples.captions.n_pictures
+    rng, count = np.random.default_rng(seed), examples.captions.n_images
     return _regroup(examples, (np.arange(count) + rng.integers(1, count, size=count)) % count)
 
 
 def _in_place(examples: Examples, seed: int = 0) -> Examples:
-    examples.captions.matrix[:] = shuffle_pictures(examples, seed).captions.matrix
+    examples.captions.matrix[:] = shuffle_images(examples, seed).captions.matrix
     return examples
 
 
 _CONTROL = Exercise(
-    shuffle_pictures,
+    shuffle_images,
     NOTEBOOK,
     _control_cases,
     mistakes=(
@@ -878,12 +878,12 @@ _CONTROL = Exercise(
         ),
         Mistake(
             "seed is not used: the order is the same whatever it is",
-            lambda examples, seed=0: shuffle_pictures(examples, 0),
+            lambda examples, seed=0: shuffle_images(examples, 0),
             "np.random.default_rng takes a seed.",
         ),
         Mistake(
             "seed is not used: the order is another one each time",
-            lambda examples, seed=0: shuffle_pictures(examples, int(np.random.default_rng().integers(1 << 30))),
+            lambda examples, seed=0: shuffle_images(examples, int(np.random.default_rng().integers(1 << 30))),
             "np.random.default_rng takes a seed.",
         ),
         Mistake(
@@ -898,7 +898,7 @@ _CONTROL = Exercise(
         ),
         Mistake(
             "the captions alone come back, and not Examples",
-            lambda examples, seed=0: shuffle_pictures(examples, seed).captions,
+            lambda examples, seed=0: shuffle_images(examples, seed).captions,
             "train_decoder wants embeddings and captions together.",
         ),
         Mistake(

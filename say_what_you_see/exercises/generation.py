@@ -16,7 +16,7 @@ from say_what_you_see.exercises.cases import Case, Exercise, Mistake
 from say_what_you_see.exercises.compare import short
 from say_what_you_see.exercises.facts import Facts
 from say_what_you_see.exercises.tensors import as_numpy, draw_weights
-from say_what_you_see.models.bottleneck_lstm import build_decoder, rearrange_decoder
+from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
 
 NOTEBOOK = "05_generate_captions"
 
@@ -96,7 +96,7 @@ def _rearranged(
     outputs: Callable = lambda logits, old, new: [logits, *new],
     arrange: Callable = NextWordModel,
 ) -> Callable:
-    """A `rearrange_decoder` in which one step is done in another way."""
+    """A `decoder_step_model` in which one step is done in another way."""
 
     def wrong(decoder: keras.Model) -> Any:
         lstm, state = decoder.get_layer("lstm"), decoder.get_layer("initial_state").output
@@ -123,7 +123,7 @@ def _fresh_logits(decoder: keras.Model, hidden: Any, c: Any) -> Any:
 _H_AND_C = "The cell takes [h, c] and gives back its output and the new [h, c]. Follow each of the two through a step."
 
 _REARRANGE = Exercise(
-    rearrange_decoder,
+    decoder_step_model,
     NOTEBOOK,
     _rearranging_cases,
     mistakes=(
@@ -721,12 +721,12 @@ _TOP_P = Exercise(
 
 
 def facts_of_beams(
-    function: Callable, beams: Beams, log_probs: np.ndarray, position: int, how: BeamSearch, tokens: SpecialTokens
+    function: Callable, beams: Beams, log_probs: np.ndarray, position: int, sampler: BeamSearch, tokens: SpecialTokens
 ) -> Facts:
     """Follow beams one word further, as tensors."""
     facts = Facts.fromkeys(("form", "parents", *Beams._fields))
     given = Beams(*map(ops.convert_to_tensor, beams))
-    result = function(given, ops.convert_to_tensor(log_probs), position, how, tokens)
+    result = function(given, ops.convert_to_tensor(log_probs), position, sampler, tokens)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Beams):
         return Facts({**facts, "form": f"no pair of Beams and parents, but {short(result)}"})
     found = {name: as_numpy(value) for name, value in result[0]._asdict().items()}
@@ -736,10 +736,10 @@ def facts_of_beams(
 _TOKENS = SpecialTokens(1, 2, (0,))
 
 
-def _some_beams(how: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Beams:
+def _some_beams(sampler: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Beams:
     """Beams by their log-probabilities, all (pictures, k); the words are numbers that tell the beams apart."""
     lengths = np.array(lengths, dtype=np.float32)
-    places = np.arange(how.max_len)
+    places = np.arange(sampler.max_len)
     captions = 3 + (np.arange(lengths.size).reshape(lengths.shape)[..., None] + places) % 4
     ended = np.array(finished)[..., None] & (places >= lengths[..., None] - 1)
     captions = np.where(ended | (places >= lengths[..., None]), _TOKENS.end, captions).astype(np.int32)
@@ -755,11 +755,11 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
         logits[..., :2] = -30  # PAD and START are never said
         return np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(np.float32)
 
-    def case(name: str, how: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Case:
+    def case(name: str, sampler: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Case:
         source = rng if name.startswith("random") else fixed
-        beams = _some_beams(how, totals, finished, lengths)
+        beams = _some_beams(sampler, totals, finished, lengths)
         position = int(np.max(lengths))
-        return Case(name, (beams, log_probs(source, len(totals), how.k), position, how, _TOKENS))
+        return Case(name, (beams, log_probs(source, len(totals), sampler.k), position, sampler, _TOKENS))
 
     first = Beams(*map(as_numpy, first_beams(np.zeros(2, np.float32), BeamSearch(3, max_len=4), _TOKENS)))
     two, three = BeamSearch(2, max_len=5), BeamSearch(3, max_len=5)
@@ -782,11 +782,11 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
 def _random_beams(rng: np.random.Generator, case: Callable) -> list[Case]:
     cases = []
     for number, penalty in ((1, 0.0), (2, 0.0), (3, 0.7)):
-        how = BeamSearch(3, length_penalty=penalty, max_len=6)
+        sampler = BeamSearch(3, length_penalty=penalty, max_len=6)
         finished = rng.random((3, 3)) < 0.4
         lengths = np.where(finished, rng.integers(1, 4, (3, 3)), 4)
         cases.append(
-            case(f"random beams, number {number}", how, -np.sort(rng.uniform(1, 4, (3, 3))), finished, lengths)
+            case(f"random beams, number {number}", sampler, -np.sort(rng.uniform(1, 4, (3, 3))), finished, lengths)
         )
     return cases
 
@@ -835,19 +835,19 @@ def _beams_by_hand(
 ) -> Callable:
     """An `extend_beams` in which one step is done in another way."""
 
-    def wrong(beams: Beams, log_probs: Any, position: int, how: BeamSearch, tokens: SpecialTokens) -> Any:
+    def wrong(beams: Beams, log_probs: Any, position: int, sampler: BeamSearch, tokens: SpecialTokens) -> Any:
         beams = Beams(*map(np.asarray, beams))
         totals = join(beams.total[..., None], of_finished(np.asarray(log_probs), beams.finished, tokens.end))
         totals, lengths = np.maximum(totals, NEVER), longer(beams).astype(np.float32)
-        scores = rank(totals, lengths[..., None], how.length_penalty)
-        parents, words = choose(scores, how.k)
+        scores = rank(totals, lengths[..., None], sampler.length_penalty)
+        parents, words = choose(scores, sampler.k)
         rows = np.arange(len(parents))[:, None]
 
         def of_parents(name: str, values: np.ndarray) -> np.ndarray:
             return values[rows, parents] if name in moved else values
 
         captions = of_parents("captions", beams.captions).copy()
-        captions[..., min(position + place, how.max_len - 1)] = words
+        captions[..., min(position + place, sampler.max_len - 1)] = words
         finished = ends(of_parents("finished", beams.finished), words, tokens.end)
         total = keep(totals, scores)[rows, parents, words % log_probs.shape[-1]]
         new = Beams(words, captions, finished, of_parents("lengths", lengths), total)

@@ -124,7 +124,7 @@ class CaptionArrays:
     first: np.ndarray
 
     @property
-    def n_pictures(self) -> int:
+    def n_images(self) -> int:
         """How many pictures the captions belong to."""
         return len(self.first) - 1
 
@@ -133,9 +133,9 @@ class CaptionArrays:
         begin, end = self.first[pictures], self.first[pictures + 1]
         return self.matrix[rng.integers(begin, end)]
 
-    def picture_of_caption(self) -> np.ndarray:
+    def image_of_caption(self) -> np.ndarray:
         """For each row of the matrix, which picture it describes."""
-        return np.repeat(np.arange(self.n_pictures), np.diff(self.first))
+        return np.repeat(np.arange(self.n_images), np.diff(self.first))
 
 
 def pack_captions(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.generation import NextWordModel
-from say_what_you_see.models.attention import rearrange_attention_model
-from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
-from say_what_you_see.models.show_and_tell import rearrange_show_and_tell
+from say_what_you_see.models.attention import attention_step_model
+from say_what_you_see.models.bottleneck_lstm import decoder_step_model
+from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 
 
 def next_word_model(model: keras.Model) -> NextWordModel:
@@ -27,7 +27,7 @@ def next_word_model(model: keras.Model) -> NextWordModel:
 
 
 _REARRANGE: dict[str, Callable[[keras.Model], NextWordModel]] = {
-    "decoder": rearrange_decoder,
-    "show_and_tell": rearrange_show_and_tell,
-    "visual_attention": rearrange_attention_model,
+    "decoder": decoder_step_model,
+    "show_and_tell": show_and_tell_step_model,
+    "visual_attention": attention_step_model,
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.generation import Decoding, Greedy, NextWordModel, generate
+from say_what_you_see.decoding.generation import Greedy, NextWordModel, Sampler, generate
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary, split_sentence
 
 layers, ops = keras.layers, keras.ops
@@ -210,7 +210,7 @@ def with_even_attention(model: keras.Model) -> keras.Model:
     return copy
 
 
-def rearrange_attention_model(model: keras.Model) -> NextWordModel:
+def attention_step_model(model: keras.Model) -> NextWordModel:
     """Rearrange the layers of a trained model to predict a single next word.
 
     Its state is the GRU's; its context, which stays as it is, the encoded regions and W1 of them.
@@ -296,7 +296,7 @@ def get_caption(
     model: keras.Model,
     features: np.ndarray,
     vocab: dict[str, int],
-    how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
     rng: np.random.Generator | None = None,
     trace_shapes: bool = False,
 ) -> AttendedCaption:
@@ -305,11 +305,11 @@ def get_caption(
     Args:
         features: of the regions of one picture, (regions, feature size).
         vocab: word to index.
-        how: the way of choosing words.
+        sampler: the way of choosing words.
         rng: the source of randomness when sampling.
         trace_shapes: print the shape of every tensor at every step.
     """
-    caption = get_captions(model, features[None], vocab, how, rng)[0]
+    caption = get_captions(model, features[None], vocab, sampler, rng)[0]
     if trace_shapes:
         read = [vocab[START], *(vocab[word] for word in caption.words)]
         predict_step_by_step(model, features[None], np.array([read], dtype=np.int32), trace_shapes=True)
@@ -320,12 +320,12 @@ def get_captions(
     model: keras.Model,
     features: np.ndarray,
     vocab: dict[str, int],
-    how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
     rng: np.random.Generator | None = None,
     batch_size: int = 64,
 ) -> list[AttendedCaption]:
     """Caption any number of pictures, with attention; features are (pictures, regions, feature size)."""
-    found = generate(rearrange_attention_model(model), features, vocab, how, rng, batch_size).indices[:, 0]
+    found = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
     weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
     for first in range(0, len(found), batch_size):
         emitted = found[first : first + batch_size]

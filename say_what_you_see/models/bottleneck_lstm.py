@@ -88,7 +88,7 @@ def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: in
     layer.finalize_state()
 
 
-def rearrange_decoder(decoder: keras.Model) -> NextWordModel:
+def decoder_step_model(decoder: keras.Model) -> NextWordModel:
     """Rearrange the layers of a trained decoder to predict a single next word; its state is the LSTM's h and c."""
     lstm, state = decoder.get_layer("lstm"), decoder.get_layer("initial_state").output
     start_model = keras.Model(decoder.inputs[0], [state, state])

@@ -95,7 +95,7 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     return keras.Model([pictures, words], logits, name="im2txt")
 
 
-def rearrange_scale_model(model: keras.Model) -> NextWordModel:
+def image_to_text_step_model(model: keras.Model) -> NextWordModel:
     """The layers of the model, rearranged to predict one next word at a time; it starts from pictures (rows, side,
     side, 3) from -1 to 1.
     """
@@ -127,7 +127,7 @@ def masked_sums(targets, logits, mask):
 # The CNN
 
 
-def encoder_side(settings: Settings) -> int:
+def encoder_side_length(settings: Settings) -> int:
     """Height and width of the pictures that the settings' encoder was trained on; reads no weights of InceptionV3."""
     if settings.encoder.endswith(".keras"):
         return encoder_for(settings).input_shape[0]

@@ -83,7 +83,7 @@ def loss_per_word(probabilities: np.ndarray, words: np.ndarray, mask: np.ndarray
     return float(-(np.log(of_the_true_word) * mask).sum() / mask.sum())
 
 
-def rearrange_show_and_tell(model: keras.Model) -> NextWordModel:
+def show_and_tell_step_model(model: keras.Model) -> NextWordModel:
     """Rearrange the layers of a trained model to predict a single next word; its state is the LSTM's h and c."""
     lstm, image = model.get_layer("lstm"), model.get_layer("image_embedding").output
     nothing = ops.repeat(ops.zeros_like(image[:, :1]), lstm.units, axis=1)

@@ -24,9 +24,9 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.decoding.generation import (
     BeamSearch,
-    Decoding,
     Greedy,
     NextWordModel,
+    Sampler,
     Sampling,
     generate,
     special_tokens,
@@ -120,17 +120,17 @@ class Description:
 
 
 def describe(
-    model: DemoModel, features: np.ndarray, how: Decoding, rng: np.random.Generator | None = None
+    model: DemoModel, features: np.ndarray, sampler: Sampler, rng: np.random.Generator | None = None
 ) -> Description:
     """Caption one picture and follow the caption once more, step by step.
 
     Args:
         features: of one picture, (1, ...).
-        how: the way of choosing words.
+        sampler: the way of choosing words.
         rng: the source of randomness when sampling.
     """
     captioner, vocab = model.captioner, model.captioner.vocab
-    found = generate(captioner.model, features, vocab, how, rng)
+    found = generate(captioner.model, features, vocab, sampler, rng)
     captions = [
         (indices_to_sentence(indices, vocab), math.exp(total))
         for indices, total in zip(found.indices[0], found.log_probabilities[0], strict=True)
@@ -138,7 +138,7 @@ def describe(
     ]
     best, finished = found.indices[0, 0], bool(found.finished[0, 0])
     emitted = best[: int(np.argmax(best == vocab[END])) + 1] if finished else best
-    temperature = how.temperature if isinstance(how, Sampling) else 1.0
+    temperature = sampler.temperature if isinstance(sampler, Sampling) else 1.0
     steps = follow_caption(captioner.model, features, emitted, vocab, temperature)
     attention = None
     if model.attention is not None:
@@ -156,12 +156,12 @@ def follow_caption(
         emitted: the caption's words, and END where it has one.
         temperature: by which the model's probabilities were sharpened or flattened.
     """
-    names, silent = invert_vocabulary(vocab), list(special_tokens(vocab).silent)
+    names, suppressed = invert_vocabulary(vocab), list(special_tokens(vocab).suppressed)
     state, word, steps = model.initial_state(features), vocab[START], []
     for chosen in map(int, emitted):
         probabilities, state = model.next_word(np.array([word]), state)
         probabilities = np.array(probabilities[0], dtype=np.float64)
-        probabilities[silent] = 0  # never said
+        probabilities[suppressed] = 0  # never said
         if temperature != 1:
             with np.errstate(divide="ignore"):
                 probabilities = np.asarray(apply_temperature(probabilities, temperature), dtype=np.float64)
@@ -301,14 +301,14 @@ class Demo:
             raise CourseError("This picture is no longer in memory. Choose it again.")
         if model is None:
             raise CourseError("There is no such model. Load the page again.")
-        how = decoding_of(wish)
+        sampler = decoding_of(wish)
         rng = np.random.default_rng(_whole(wish.get("seed", 0), 0, 2**31, "seed"))
         square = kept.squares[model.captioner.encoder.input_shape]
         encoder = model.captioner.encoder
         seen_by = encoder.weights_checksum, encoder.features
         if seen_by not in kept.features:
             kept.features[seen_by] = model.captioner.embed(square[None])
-        return self._as_json(describe(model, kept.features[seen_by], how, rng), square)
+        return self._as_json(describe(model, kept.features[seen_by], sampler, rng), square)
 
     def warm_up(self) -> Iterator[None]:
         """Compile the ways of choosing words and the encoders, one at a time: each takes a second, which nobody should
@@ -338,7 +338,7 @@ class Demo:
         }
 
 
-def decoding_of(wish: Mapping[str, Any]) -> Decoding:
+def decoding_of(wish: Mapping[str, Any]) -> Sampler:
     """The way of choosing words that a wish asks for.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.prefetch import map_ahead
-from say_what_you_see.decoding.decoding import Decoding
+from say_what_you_see.core.prefetch import prefetch
+from say_what_you_see.decoding.decoding import Sampler
 from say_what_you_see.language.captions import indices_to_sentence
 from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
 from say_what_you_see.vision.sources import PictureSource
@@ -54,7 +54,7 @@ class PictureCaptions:
 def caption_pictures(
     captioner: Captioner | FastCaptioner,
     sources: Sequence[PictureSource],
-    how: Decoding,
+    sampler: Sampler,
     rng: np.random.Generator | None = None,
     batch_size: int = 16,
     thumbnails: bool = False,
@@ -62,7 +62,7 @@ def caption_pictures(
     """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
 
     Args:
-        how: the way of choosing words.
+        sampler: the way of choosing words.
         rng: the source of randomness when sampling.
         thumbnails: keep a small picture of each.
     """
@@ -71,9 +71,9 @@ def caption_pictures(
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]
 
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
-    for pictures in map_ahead(read, batches):
+    for pictures in prefetch(read, batches):
         readable = [picture for picture in pictures if isinstance(picture, tuple)]
-        captions = iter(caption_images([image for _, image, _ in readable], captioner, how, rng))
+        captions = iter(caption_images([image for _, image, _ in readable], captioner, sampler, rng))
         for picture in pictures:
             if isinstance(picture, PictureCaptions):
                 yield picture
@@ -97,12 +97,15 @@ def _read(
 
 
 def caption_images(
-    images: Sequence[np.ndarray], captioner: Captioner | FastCaptioner, how: Decoding, rng: np.random.Generator | None
+    images: Sequence[np.ndarray],
+    captioner: Captioner | FastCaptioner,
+    sampler: Sampler,
+    rng: np.random.Generator | None,
 ) -> list[list[tuple[str, float]]]:
     """Captions with their probabilities for each of some pictures."""
     if not images:
         return []
-    found = captioner.generate(captioner.embed(np.stack(images)), how, rng)
+    found = captioner.generate(captioner.embed(np.stack(images)), sampler, rng)
     return [
         [
             (indices_to_sentence(indices, captioner.vocab), float(np.exp(total)))

@@ -12,7 +12,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.decoding.decoding import BeamSearch, Decoding, GeneratedCaptions, Greedy, Sampling
+from say_what_you_see.decoding.decoding import BeamSearch, GeneratedCaptions, Greedy, Sampler, Sampling
 from say_what_you_see.decoding.generation import NextWordModel, generate, generate_sentences
 from say_what_you_see.models.architectures import next_word_model
 from say_what_you_see.serving.model_choice import last_training
@@ -62,11 +62,11 @@ class Captioner:
     def generate(
         self,
         features: np.ndarray,
-        how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+        sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded pictures."""
-        return generate(self.model, features, self.vocab, how, rng)
+        return generate(self.model, features, self.vocab, sampler, rng)
 
 
 def generate_caption(
@@ -88,10 +88,10 @@ def generate_caption(
         rng: source of randomness when sampling.
         beam: follow so many captions at once and return the most probable one.
     """
-    how: Decoding = Sampling(t, max_len=max_len) if sample else Greedy(max_len)
+    sampler: Sampler = Sampling(t, max_len=max_len) if sample else Greedy(max_len)
     if beam is not None:
-        how = BeamSearch(beam, max_len=max_len)
-    return generate_sentences(captioner.model, captioner.embed(image[None]), captioner.vocab, how, rng)[0]
+        sampler = BeamSearch(beam, max_len=max_len)
+    return generate_sentences(captioner.model, captioner.embed(image[None]), captioner.vocab, sampler, rng)[0]
 
 
 def load_captioner(folder: Path, settings: Settings) -> Captioner:

@@ -9,7 +9,7 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of
-from say_what_you_see.decoding.decoding import Decoding, GeneratedCaptions, Greedy
+from say_what_you_see.decoding.decoding import GeneratedCaptions, Greedy, Sampler
 from say_what_you_see.decoding.search import StepModel, generate_at_once
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.vision.openvino import Network, engine_is_here
@@ -62,11 +62,11 @@ class FastCaptioner:
     def generate(
         self,
         features: np.ndarray,
-        how: Decoding = Greedy(),  # noqa: B008  it cannot be changed
+        sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded pictures."""
-        return generate_at_once(self._steps, features, self.vocab, how, rng)
+        return generate_at_once(self._steps, features, self.vocab, sampler, rng)
 
 
 class _Networks:

@@ -13,7 +13,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
 from say_what_you_see.decoding.generation import BeamSearch, NextWordModel, generate
 from say_what_you_see.language.captions import indices_to_sentence
-from say_what_you_see.models.image_to_text import rearrange_scale_model
+from say_what_you_see.models.image_to_text import image_to_text_step_model
 from say_what_you_see.training.scale.folder import TrainedModel, load_trained_model
 from say_what_you_see.vision.pictures import crop_and_resize
 from utils.pictures import read_pictures
@@ -39,7 +39,7 @@ class ScaleCaptioner:
 
     def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
-        self.next_word_model: NextWordModel = rearrange_scale_model(trained.model)
+        self.next_word_model: NextWordModel = image_to_text_step_model(trained.model)
 
     def caption(self, pictures: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[CaptionWithProbability]]:
         """The k most probable captions of each picture, the best first.

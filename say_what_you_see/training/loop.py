@@ -37,7 +37,7 @@ class Examples:
     captions: CaptionArrays
 
     def __post_init__(self) -> None:
-        embedded, described = len(self.image_embeds), self.captions.n_pictures
+        embedded, described = len(self.image_embeds), self.captions.n_images
         if embedded != described:
             raise CourseError(
                 f"There are embeddings of {embedded} pictures but captions of {described}. "
@@ -46,7 +46,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
+class TrainingConfig:
     """How to train.
 
     Attributes:
@@ -79,7 +79,7 @@ def generate_batch(
     Returns:
         ((embeddings, words but the last), words but the first): from each word the next is to be predicted.
     """
-    pictures = rng.integers(captions.n_pictures, size=batch_size)
+    pictures = rng.integers(captions.n_images, size=batch_size)
     sentences = captions.choose(pictures, rng)[:, :max_len].astype(np.int32)
     return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
@@ -87,7 +87,7 @@ def generate_batch(
 class RandomBatches(keras.utils.PyDataset):
     """An epoch of random batches. A batch is a function of the seed and its number, so training can be resumed."""
 
-    def __init__(self, examples: Examples, plan: TrainingPlan, first_epoch: int = 0) -> None:
+    def __init__(self, examples: Examples, plan: TrainingConfig, first_epoch: int = 0) -> None:
         super().__init__()
         self.examples, self.plan = examples, plan
         self.epoch = first_epoch
@@ -109,7 +109,7 @@ class RandomBatches(keras.utils.PyDataset):
 class PackedBatches(RandomBatches):
     """The same batches as a quick trainee reads them."""
 
-    def __init__(self, examples: Examples, plan: TrainingPlan, first_epoch: int, trainee: QuickTrainee) -> None:
+    def __init__(self, examples: Examples, plan: TrainingConfig, first_epoch: int, trainee: QuickTrainee) -> None:
         super().__init__(examples, plan, first_epoch)
         self.trainee = trainee
 
@@ -119,7 +119,7 @@ class PackedBatches(RandomBatches):
 
 
 def compile_decoder(
-    decoder: keras.Model, plan: TrainingPlan, pad_idx: int, steps_per_epoch: int, quick: bool = True
+    decoder: keras.Model, plan: TrainingConfig, pad_idx: int, steps_per_epoch: int, quick: bool = True
 ) -> None:
     """Give the decoder its loss, its accuracy and its optimizer, which is Keras' AdamW or does the same sooner."""
     schedule = learning_rate_schedule(plan, steps_per_epoch)
@@ -134,7 +134,9 @@ def compile_decoder(
     optimizer.build(decoder.trainable_variables)
 
 
-def learning_rate_schedule(plan: TrainingPlan, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+def learning_rate_schedule(
+    plan: TrainingConfig, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate of each step."""
     schedules = keras.optimizers.schedules
     if plan.schedule == "exponential":
@@ -159,7 +161,7 @@ def evaluate_decoder(
     Args:
         limit: at most so many captions are read, evenly spread.
     """
-    matrix, picture = examples.captions.matrix, examples.captions.picture_of_caption()
+    matrix, picture = examples.captions.matrix, examples.captions.image_of_caption()
     rows = np.arange(0, len(matrix), max(1, len(matrix) // limit))
     sums = np.zeros(3)
     for first in range(0, len(rows), 250):
@@ -179,7 +181,7 @@ class EpochRecorder(keras.callbacks.Callback):
     def __init__(
         self,
         validation: Examples,
-        plan: TrainingPlan,
+        plan: TrainingConfig,
         pad_idx: int,
         folder: Path | None,
         history: History,
@@ -328,7 +330,7 @@ def train_decoder(
     decoder: keras.Model,
     train: Examples,
     validation: Examples,
-    plan: TrainingPlan,
+    plan: TrainingConfig,
     pad_idx: int,
     folder: Path | None = None,
     watch: Watch | None = None,
@@ -368,7 +370,7 @@ def quickened(decoder: keras.Model, batches: RandomBatches, pad_idx: int) -> tup
     return trainee, PackedBatches(batches.examples, batches.plan, batches.epoch, trainee)
 
 
-def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingPlan, folder: Path | None) -> History:
+def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingConfig, folder: Path | None) -> History:
     """Bring a compiled decoder to where its training stopped, or to the start; returns the history so far.
 
     A folder whose checkpoints belong to another plan or other data is started anew.
@@ -383,7 +385,7 @@ def start_or_resume(decoder: keras.Model, train: Examples, plan: TrainingPlan, f
     return []
 
 
-def fingerprint(decoder: keras.Model, train: Examples, plan: TrainingPlan) -> str:
+def fingerprint(decoder: keras.Model, train: Examples, plan: TrainingConfig) -> str:
     """What checkpoints must agree on to be continued: plan, architecture, captions and some of the features."""
     digest = hashlib.sha256(json.dumps(asdict(plan), sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())
@@ -410,7 +412,7 @@ def prepare_checkpoint_folder(folder: Path, plan_fingerprint: str) -> None:
     write_json({"fingerprint": plan_fingerprint}, marker)
 
 
-def take_pictures(examples: Examples, pictures: Sequence[int]) -> Examples:
+def take_images(examples: Examples, pictures: Sequence[int]) -> Examples:
     """The examples of some of the pictures only, in the given order."""
     first, matrix = examples.captions.first, examples.captions.matrix
     rows = [np.arange(first[picture], first[picture + 1]) for picture in pictures]
@@ -418,13 +420,13 @@ def take_pictures(examples: Examples, pictures: Sequence[int]) -> Examples:
     return Examples(np.asarray(examples.image_embeds[np.asarray(pictures)]), captions)
 
 
-def shuffle_pictures(examples: Examples, seed: int = 0) -> Examples:
+def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
     """The control: every picture gets the captions of another one, the embeddings stay where they are.
 
     The pictures stand in a random circle, and each takes the captions of its neighbour: none keeps its own.
     """
     captions = examples.captions
-    circle = np.random.default_rng(seed).permutation(captions.n_pictures)
+    circle = np.random.default_rng(seed).permutation(captions.n_images)
     neighbour = np.empty_like(circle)
     neighbour[circle] = np.roll(circle, 1)
     rows = [np.arange(captions.first[picture], captions.first[picture + 1]) for picture in neighbour]

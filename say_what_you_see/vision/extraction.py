@@ -15,7 +15,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_space, read_json, write_json
-from say_what_you_see.core.prefetch import map_ahead
+from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.core.writing import check_is_no_folder, make_folder, reserve, write_errors_explained
@@ -97,7 +97,7 @@ def picture_batches(
         return PictureBatch(np.asarray(preprocess_for_model(pictures), dtype="float32"), count, skipped)
 
     starts = range(0, len(members), batch_size)
-    return map_ahead(prepare, (members[start : start + batch_size] for start in starts))
+    return prefetch(prepare, (members[start : start + batch_size] for start in starts))
 
 
 class EmbeddingTable:

@@ -16,10 +16,10 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.keras_files import check_keras_file
 from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate_sentences
 from say_what_you_see.language.captions import PAD
-from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
-from say_what_you_see.training.loop import TrainingPlan, train_decoder
+from say_what_you_see.models.bottleneck_lstm import decoder_step_model
+from say_what_you_see.training.loop import TrainingConfig, train_decoder
 
-PLAN = TrainingPlan(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01)
+PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01)
 TRAIN, VAL = toy_examples(60, seed=1), toy_examples(24, seed=2)
 WAYS = {"greedy": Greedy(8), "beam": BeamSearch(3, max_len=8), "sample": Sampling(0.7, top_p=0.9, max_len=8)}
 
@@ -35,8 +35,8 @@ def same_decoder() -> keras.Model:
 
 def captions(decoder: keras.Model) -> dict[str, list[str]]:
     """What the decoder says of the validation pictures, in each way of choosing words."""
-    model, rng = rearrange_decoder(decoder), np.random.default_rng(0)
-    return {name: generate_sentences(model, VAL.image_embeds, VOCAB, how, rng) for name, how in WAYS.items()}
+    model, rng = decoder_step_model(decoder), np.random.default_rng(0)
+    return {name: generate_sentences(model, VAL.image_embeds, VOCAB, sampler, rng) for name, sampler in WAYS.items()}
 
 
 def captions_of_file(path: Path) -> dict[str, list[str]]:

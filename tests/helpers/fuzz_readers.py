@@ -276,7 +276,7 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
             for other, content in {**others, name: path.read_bytes()}.items():
                 (source / other).write_bytes(content)
             files = get_folder_dataset(source, made, "mine", seed=0)
-            for zip_path, member in files.sides:
+            for zip_path, member in files.splits:
                 get_captions_for_fns(list(pictures_by_name(zip_path)), files.captions_zip, member)
 
         return read

@@ -23,7 +23,7 @@ from record_samples import picture, settings_for, write_data_set
 from scale_samples import tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.language.captions import PAD
-from say_what_you_see.training.loop import TrainingPlan, train_decoder
+from say_what_you_see.training.loop import TrainingConfig, train_decoder
 from say_what_you_see.training.scale import training as scale_training
 from say_what_you_see.training.scale.records import write_records
 from say_what_you_see.vision.encoders import load_encoder_file
@@ -63,7 +63,7 @@ def extraction(folder: Path, count: int) -> Watch:
 def training(folder: Path, count: int) -> Watch:
     """Train the decoder, with a checkpoint after every epoch."""
     examples, epochs = toy_examples(160), SAMPLES
-    plan = TrainingPlan(epochs, batch_size=max(1, len(examples.captions.matrix) * epochs // count))
+    plan = TrainingConfig(epochs, batch_size=max(1, len(examples.captions.matrix) * epochs // count))
     watch = Watch(epochs)
     train_decoder(tiny_decoder(dropout=0.1), examples, toy_examples(16, 1), plan, VOCAB[PAD], folder / "run", watch)
     return watch

@@ -8,13 +8,13 @@ from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.decoding.generation import BeamSearch, generate
 from say_what_you_see.language.captions import END, START, indices_to_sentence
-from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
+from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 from utils.beam_tree import beam_tree_alt, best_path, grow_beam_tree, path_to, plot_beam_tree
 
 
 @pytest.fixture(scope="module")
 def model():
-    return rearrange_decoder(opinionated_decoder(seed=3))
+    return decoder_step_model(opinionated_decoder(seed=3))
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_a_loss_by_a_class_of_keras():
 
 def test_a_batch_drawn_row_by_row_with_numpy():
     def draw(image_embeds, captions, batch_size, rng, max_len=20):
-        pictures = rng.choice(captions.n_pictures, size=batch_size)
+        pictures = rng.choice(captions.n_images, size=batch_size)
         rows = [rng.choice(np.arange(captions.first[p], captions.first[p + 1])) for p in pictures]
         sentences = np.array(captions.matrix[rows, :max_len], dtype="int32")
         words, next_words = sentences[:, :-1].copy(), sentences[:, 1:].copy()
@@ -90,9 +90,9 @@ def test_a_report_on_a_batch_says_which_fact_is_not_so(capsys):
 def test_a_control_by_trying_orders_until_one_is_right():
     def shuffle(examples, seed=0):
         rng, captions = np.random.default_rng(seed), examples.captions
-        order = rng.permutation(captions.n_pictures)
-        while (order == np.arange(captions.n_pictures)).any():
-            order = rng.permutation(captions.n_pictures)
+        order = rng.permutation(captions.n_images)
+        while (order == np.arange(captions.n_images)).any():
+            order = rng.permutation(captions.n_images)
         groups = [captions.matrix[captions.first[p] : captions.first[p + 1]] for p in order]
         first = np.insert(np.cumsum([len(group) for group in groups]), 0, 0)
         return Examples(examples.image_embeds, CaptionArrays(np.concatenate(groups), first))

@@ -99,7 +99,7 @@ def test_top_p_row_by_row_with_numpy():
 
 
 def test_beams_one_by_one_with_lists():
-    def extend(beams, log_probs, position, how, tokens):
+    def extend(beams, log_probs, position, sampler, tokens):
         words, captions, finished, lengths, total = map(np.array, beams)
         rows = []
         for picture in range(len(words)):
@@ -111,10 +111,10 @@ def test_beams_one_by_one_with_lists():
                     length = lengths[picture, beam] + 1
                     added = np.array(log_probs[picture, beam])
                     found = [(word, total[picture, beam] + gain, length) for word, gain in enumerate(added)]
-                options += [(t / n**how.length_penalty, beam, word, t, n) for word, t, n in found]
-            rows.append(sorted(options, reverse=True)[: how.k])
-        new = Beams(*(np.zeros((len(rows), how.k, *part.shape[2:]), part.dtype) for part in map(np.array, beams)))
-        parents = np.zeros((len(rows), how.k), dtype=int)
+                options += [(t / n**sampler.length_penalty, beam, word, t, n) for word, t, n in found]
+            rows.append(sorted(options, reverse=True)[: sampler.k])
+        new = Beams(*(np.zeros((len(rows), sampler.k, *part.shape[2:]), part.dtype) for part in map(np.array, beams)))
+        parents = np.zeros((len(rows), sampler.k), dtype=int)
         for picture, best in enumerate(rows):
             for place, (_, beam, word, t, n) in enumerate(best):
                 parents[picture, place] = beam

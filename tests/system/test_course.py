@@ -194,7 +194,7 @@ def test_arrays_of_earlier_versions_are_read(copied):
     path = copied.work_folder / "val_captions.npz"
     with np.load(path) as arrays:
         np.savez(path, matrix=arrays["matrix"], first=arrays["first"])
-    assert load_examples(copied, "val").captions.n_pictures == 24
+    assert load_examples(copied, "val").captions.n_images == 24
 
 
 @pytest.mark.parametrize(("names", "told"), [

@@ -110,7 +110,7 @@ def test_a_matrix_holds_the_captions_and_padding(batch, pad_idx, max_len):
 @given(st.lists(indexed, min_size=1, max_size=5), st.integers(0, 9), st.none() | st.integers(1, 25))
 def test_packed_captions_are_those_of_each_picture(groups, pad_idx, max_len):
     packed = pack_captions(groups, pad_idx, max_len)
-    assert packed.n_pictures == len(groups) and np.diff(packed.first).tolist() == [len(group) for group in groups]
+    assert packed.n_images == len(groups) and np.diff(packed.first).tolist() == [len(group) for group in groups]
     assert packed.matrix.max() <= np.iinfo(packed.matrix.dtype).max
     for number, group in enumerate(groups):
         rows = packed.matrix[packed.first[number] : packed.first[number + 1]]
@@ -262,7 +262,7 @@ def test_a_folder_becomes_a_data_set_with_all_its_captions(groups, deeper):
             pytest.skip("the first line could be a header")
         files = get_folder_dataset(source, Path(folder) / "made", "mine", seed=0)
         found = {}
-        for zip_path, member in files.sides:
+        for zip_path, member in files.splits:
             found |= read_captions(files.captions_zip, member)
             assert set(pictures_by_name(zip_path)) <= set(found)
         assert found == {f"{name}.png": group for name, group in groups.items()}

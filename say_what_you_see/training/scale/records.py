@@ -251,10 +251,10 @@ def _put_aside(pictures: list[_Picture], share: float, seed: int) -> tuple[list[
     """Split validation pictures into val and test; at least one is in each, or test is empty."""
     count = min(max(1, round(share * len(pictures))), len(pictures) - 1) if share else 0
     test = set(np.random.default_rng(seed).permutation(len(pictures))[:count].tolist())
-    sides: tuple[list[_Picture], list[_Picture]] = ([], [])
+    splits: tuple[list[_Picture], list[_Picture]] = ([], [])
     for index, picture in enumerate(pictures):
-        sides[index in test].append(picture)
-    return sides
+        splits[index in test].append(picture)
+    return splits
 
 
 def _size(pictures: Iterable[_Picture]) -> int:

@@ -84,11 +84,11 @@ def contents(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def both_sides(files) -> list[set[str]]:
+def both_splits(files) -> list[set[str]]:
     """Names of the pictures on either side, after a look at whether captions and pictures fit."""
-    for zip_path, member in files.sides:
+    for zip_path, member in files.splits:
         assert set(read_captions(files.captions_zip, member)) == set(pictures_by_name(zip_path))
-    return [set(pictures_by_name(zip_path)) for zip_path, _ in files.sides]
+    return [set(pictures_by_name(zip_path)) for zip_path, _ in files.splits]
 
 
 # The scenes
@@ -102,7 +102,7 @@ def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
     files = get_dataset(settings)
     assert get_dataset(settings) == files
     assert len(calls) == 1
-    assert [len(side) for side in both_sides(files)] == [settings.n_train_scenes, settings.n_val_scenes]
+    assert [len(side) for side in both_splits(files)] == [settings.n_train_scenes, settings.n_val_scenes]
     with zipfile.ZipFile(files.captions_zip) as archive:
         assert {files.train_instances, files.val_instances} <= set(archive.namelist())
     get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED="1"))
@@ -142,11 +142,11 @@ def test_make_once_makes_again_after_a_failure_or_a_change(tmp_path):
 def test_pictures_are_split_with_all_captions_on_one_side(course, pictures_folder):
     before = contents(pictures_folder)
     files = get_dataset(course(pictures_folder))
-    train, val = both_sides(files)
+    train, val = both_splits(files)
     assert train | val == {f"p{number}.jpg" for number in range(12)}
     assert len(val) == 2
     captions = {
-        name: group for _, member in files.sides for name, group in read_captions(files.captions_zip, member).items()
+        name: group for _, member in files.splits for name, group in read_captions(files.captions_zip, member).items()
     }
     assert captions["p3.jpg"] == ["Picture 3, seen.", "Picture 3, told."]
     with zipfile.ZipFile(files.val_zip) as archive:
@@ -181,7 +181,7 @@ def test_subfolders_with_the_same_names(course, tmp_path):
         (folder / day).mkdir(parents=True)
         (folder / day / "1.jpg").write_bytes(jpeg(len(day)))
     (folder / "captions.csv").write_text("monday/1.jpg,A start.\n./tuesday\\1.jpg,Going on.\n")
-    train, val = both_sides(get_dataset(course(folder)))
+    train, val = both_splits(get_dataset(course(folder)))
     assert train | val == {"monday_1.jpg", "tuesday_1.jpg"}
 
 
@@ -225,7 +225,7 @@ def test_files_outside_the_folder_are_missing(course, pictures_folder, tmp_path)
 
 def test_a_picture_without_captions_is_left_out_and_counted(course, pictures_folder, capsys):
     (pictures_folder / "extra.png").write_bytes(b"")
-    train, val = both_sides(get_dataset(course(pictures_folder)))
+    train, val = both_splits(get_dataset(course(pictures_folder)))
     assert "extra.png" not in train | val
     assert "captions.csv has no caption for them: 1 (extra.png)" in capsys.readouterr().out
 
@@ -241,7 +241,7 @@ def test_token_files_are_read(course, pictures_folder):
     lines = [f"p{number}.jpg#{n}\tCaption {n} ." for number in range(12) for n in range(5)]
     (pictures_folder / "my.token.txt").write_text("\n".join(lines))
     files = get_dataset(course(pictures_folder))
-    both_sides(files)
+    both_splits(files)
     captions = read_captions(files.captions_zip, files.train_json)
     assert all(group == [f"Caption {n} ." for n in range(5)] for group in captions.values())
 
@@ -266,7 +266,7 @@ def test_zips_are_used_where_they_are(course, zips_folder, capsys):
     files = get_dataset(course(zips_folder))
     (zips_folder / "train_mine_sample.zip").unlink()
     assert {path.parent for path in files.zips} == {zips_folder}
-    assert both_sides(files) == [set(TRAIN), set(VAL)]
+    assert both_splits(files) == [set(TRAIN), set(VAL)]
     assert files.train_json == "any/captions_train_mine.json"
     assert files.train_instances is None
     assert contents(zips_folder) == before
@@ -376,7 +376,7 @@ def test_a_small_run_takes_a_sample(course, zips_folder, monkeypatch):
     settings = course(zips_folder, COURSE_SIZE="small")
     monkeypatch.setattr(type(settings), "sample_size", (3, 24))
     files = get_dataset(settings)
-    train, val = (set(pictures_by_name(zip_path)) for zip_path, _ in files.sides)
+    train, val = (set(pictures_by_name(zip_path)) for zip_path, _ in files.splits)
     assert len(train) == 3
     assert train < set(TRAIN)
     assert val == set(VAL)
@@ -404,9 +404,9 @@ def test_photographs(course, size):
     before = contents(PHOTOS)
     settings = course(PHOTOS, COURSE_SIZE=size)
     files = get_dataset(settings)
-    counts = [len(pictures_by_name(zip_path)) for zip_path, _ in files.sides]
+    counts = [len(pictures_by_name(zip_path)) for zip_path, _ in files.splits]
     assert counts == (list(settings.sample_size) if size == "small" else [500, 100])
-    for zip_path, member in files.sides:
+    for zip_path, member in files.splits:
         assert pictures_by_name(zip_path).keys() <= read_captions(files.captions_zip, member).keys()
     assert contents(PHOTOS) == before
 
@@ -426,7 +426,7 @@ def test_coco_is_downloaded(course, publish):
     write_zip(folder / "annotations_trainval2014.zip", members | instances)
     publish_files()
     files = get_dataset(course("coco"))
-    assert both_sides(files) == [set(TRAIN), set(VAL)]
+    assert both_splits(files) == [set(TRAIN), set(VAL)]
     assert (files.train_instances, files.val_instances) == tuple(instances)
     assert "Attribution" in files.licence
 
@@ -451,7 +451,7 @@ def test_coco_brought_by_hand_is_found_without_a_network(course, publish):
     assert str(settings.data_folder / "coco" / "train2014.zip") in str(caught.value)
     for name, content in brought.items():
         (places.get(name, settings.data_folder / "coco") / name).write_bytes(content)
-    assert both_sides(get_dataset(settings)) == [set(TRAIN), set(VAL)]
+    assert both_splits(get_dataset(settings)) == [set(TRAIN), set(VAL)]
 
 
 def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
@@ -471,7 +471,7 @@ def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
     publish_files()
     settings = course("flickr8k")
     files = get_dataset(settings)
-    assert both_sides(files) == [{"f0.jpg", "f1.jpg", "f2.jpg"}, {"f3.jpg", "f4.jpg"}]
+    assert both_splits(files) == [{"f0.jpg", "f1.jpg", "f2.jpg"}, {"f3.jpg", "f4.jpg"}]
     assert all(len(group) == 5 for group in read_captions(files.captions_zip, files.train_json).values())
     assert "lost.jpg" in capsys.readouterr().out
     (settings.dataset_folder / "Flickr8k_Dataset.zip").unlink()
@@ -498,7 +498,7 @@ def test_flickr30k_is_converted(course, zipped):
     else:
         (settings.dataset_folder / "results_20130124.token").write_text(tokens)
     files = get_dataset(settings)
-    train, val = both_sides(files)
+    train, val = both_splits(files)
     assert (len(train), len(val)) == (10, 2)
     before = contents(settings.dataset_folder)
     get_dataset(settings)

@@ -78,8 +78,8 @@ def test_restval_is_trained_with_and_each_side_has_its_pictures_and_captions(coc
     settings = read_settings(environ)
     files = get_dataset(settings)
     assert settings.dataset_folder.name == "coco_karpathy"
-    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [12, 3, 4]
-    for path, member in files.sides:
+    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
+    for path, member in files.splits:
         captions = read_captions(files.captions_zip, member)
         assert captions.keys() == pictures_by_name(path).keys()
         assert all(len(group) == 5 and group[0].endswith("number 0.") for group in captions.values())
@@ -110,7 +110,7 @@ def test_flickr8k_has_the_same_form_without_cocoid(publish, environ):
     write_zip(folder / SPLIT_ZIP, {"dataset_flickr8k.json": json.dumps(data)})
     publish_files()
     files = get_dataset(read_settings(environ | {"DATASET": "flickr8k"}))
-    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [12, 3, 4]
+    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
     assert "Karpathy" in files.source and "research" in files.licence
 
 
@@ -188,7 +188,7 @@ def test_a_small_run_samples_every_side(coco, environ, monkeypatch):
     settings = read_settings(environ | {"COURSE_SIZE": "small"})
     monkeypatch.setattr(type(settings), "sample_size", (5, 2))
     files = get_dataset(settings)
-    assert [len(pictures_by_name(path)) for path, _ in files.sides] == [5, 2, 2]
+    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [5, 2, 2]
     assert files.scored[0].parent == settings.dataset_folder
 
 

@@ -68,9 +68,9 @@ def test_a_specification_says_what_is_shown_and_not_where():
 
 def test_about_a_sixth_of_the_specifications_is_for_validation():
     of_one_thing = itertools.product(PLACES, KINDS, COLOURS, SIZES)
-    sides = [side_of_split((place, ((kind, colour, size),))) for place, kind, colour, size in of_one_thing]
-    assert sides.count("val") / len(sides) == pytest.approx(1 / 6, abs=0.04)
-    assert set(sides) == {"train", "val"}
+    splits = [side_of_split((place, ((kind, colour, size),))) for place, kind, colour, size in of_one_thing]
+    assert splits.count("val") / len(splits) == pytest.approx(1 / 6, abs=0.04)
+    assert set(splits) == {"train", "val"}
 
 
 def test_unseen_pairs_occur_in_every_tenth_validation_scene_only(train, val):

@@ -22,7 +22,7 @@ from say_what_you_see.decoding.generation import (
 )
 from say_what_you_see.decoding.word_choice import apply_temperature, keep_top_k, keep_top_p, sample_rows
 from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary
-from say_what_you_see.models.bottleneck_lstm import rearrange_decoder
+from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
 TABLE = [0.5, 0.4, 0.1]
 STEPS = 8
@@ -38,7 +38,7 @@ def decoder():
 
 @pytest.fixture(scope="module")
 def model(decoder) -> NextWordModel:
-    return rearrange_decoder(decoder)
+    return decoder_step_model(decoder)
 
 
 @pytest.fixture(scope="module")
@@ -204,25 +204,25 @@ WAYS = [
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_tokens_that_are_no_words_are_never_said(how, model, features):
-    found = generate(model, np.repeat(features, 50, axis=0), VOCAB, how, np.random.default_rng(0))
+def test_tokens_that_are_no_words_are_never_said(sampler, model, features):
+    found = generate(model, np.repeat(features, 50, axis=0), VOCAB, sampler, np.random.default_rng(0))
     assert not np.isin(found.indices, NEVER_SAID).any()
 
 
 @pytest.mark.parametrize("how", [Greedy(STEPS), BeamSearch(3, 0.5, STEPS)])
-def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(how, model, features):
-    together = generate(model, features, VOCAB, how)
+def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(sampler, model, features):
+    together = generate(model, features, VOCAB, sampler)
     sentences = [indices_to_sentence(row[0], VOCAB) for row in together.indices]
     for batch_size in (1, 4, 100):
-        found = generate(model, features, VOCAB, how, batch_size=batch_size)
+        found = generate(model, features, VOCAB, sampler, batch_size=batch_size)
         np.testing.assert_array_equal(found.indices, together.indices)
         np.testing.assert_allclose(found.log_probabilities, together.log_probabilities, atol=1e-4)
-        assert generate_sentences(model, features, VOCAB, how, batch_size=batch_size) == sentences
+        assert generate_sentences(model, features, VOCAB, sampler, batch_size=batch_size) == sentences
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_no_pictures_have_no_captions(how, model, features):
-    assert generate_sentences(model, features[:0], VOCAB, how) == []
+def test_no_pictures_have_no_captions(sampler, model, features):
+    assert generate_sentences(model, features[:0], VOCAB, sampler) == []
 
 
 def test_a_caption_ends_where_its_end_is_predicted():
@@ -237,9 +237,9 @@ def test_a_caption_ends_where_its_end_is_predicted():
 @pytest.mark.parametrize(
     "how", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(1.0, max_len=3)]
 )
-def test_a_caption_without_end_is_cut(how):
+def test_a_caption_without_end_is_cut(sampler):
     model = scripted({START: {"a": 1}, "a": {"red": 1}, "red": {"red": 1}})
-    found = generate(model, ONE, VOCAB, how)
+    found = generate(model, ONE, VOCAB, sampler)
     assert found.sentences(VOCAB) == ["a red red"] and not found.finished[0, 0]
 
 
@@ -302,7 +302,7 @@ def every_caption(model: NextWordModel, picture: np.ndarray, max_len: int) -> di
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0])
 def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
-    model, max_len = rearrange_decoder(opinionated_decoder(1, len(SMALL))), 4
+    model, max_len = decoder_step_model(opinionated_decoder(1, len(SMALL))), 4
     for seed in range(2):
         picture = np.random.default_rng(seed).normal(size=(1, FEATURES)).astype("float32")
         every = every_caption(model, picture, max_len)
@@ -318,11 +318,11 @@ def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
 
 
 def plain_beam_search(
-    model: NextWordModel, picture: np.ndarray, how: BeamSearch
+    model: NextWordModel, picture: np.ndarray, sampler: BeamSearch
 ) -> list[tuple[tuple[int, ...], float]]:
     """Beam search as one would write it down, with lists."""
     beams, ended = [((), 0.0)], {}
-    for _ in range(how.max_len):
+    for _ in range(sampler.max_len):
         candidates = []
         for words, total in beams:
             if words and words[-1] == VOCAB[END]:
@@ -337,17 +337,17 @@ def plain_beam_search(
                 for i in range(len(VOCAB))
                 if i not in NEVER_SAID
             ]
-        beams = sorted(candidates, key=lambda beam: -beam[1] / len(beam[0]) ** how.length_penalty)[: how.k]
+        beams = sorted(candidates, key=lambda beam: -beam[1] / len(beam[0]) ** sampler.length_penalty)[: sampler.k]
         ended.update((words, total) for words, total in beams if words[-1] == VOCAB[END])
     everything = [*ended.items(), *(beam for beam in beams if beam[0][-1] != VOCAB[END])]
-    return sorted(everything, key=lambda beam: -beam[1] / len(beam[0]) ** how.length_penalty)[: how.k]
+    return sorted(everything, key=lambda beam: -beam[1] / len(beam[0]) ** sampler.length_penalty)[: sampler.k]
 
 
 @pytest.mark.parametrize("how", [BeamSearch(2, 0.0, 5), BeamSearch(3, 1.0, 5)])
-def test_it_agrees_with_a_plain_beam_search(how, model, features):
-    found = generate(model, features[:4], VOCAB, how)
+def test_it_agrees_with_a_plain_beam_search(sampler, model, features):
+    found = generate(model, features[:4], VOCAB, sampler)
     for picture, captions, totals in zip(features[:4], found.indices, found.log_probabilities, strict=True):
-        expected = plain_beam_search(model, picture[None], how)
+        expected = plain_beam_search(model, picture[None], sampler)
         np.testing.assert_allclose(totals, [total for _, total in expected], atol=1e-4)
         for caption, (words, _) in zip(captions, expected, strict=True):
             assert tuple(caption[: len(words)]) == words and (caption[len(words) :] == VOCAB[END]).all()
@@ -356,7 +356,7 @@ def test_it_agrees_with_a_plain_beam_search(how, model, features):
 def test_it_finds_what_greedy_misses():
     model = scripted({START: {"a": 0.6, "red": 0.4}, "a": {"kite": 0.5, "fish": 0.5}, "red": {"ball": 1.0},
                       "kite": {END: 1}, "fish": {END: 1}, "ball": {END: 1}})  # fmt: skip
-    greedy, beam = (generate(model, ONE, VOCAB, how) for how in (Greedy(5), BeamSearch(2, max_len=5)))
+    greedy, beam = (generate(model, ONE, VOCAB, sampler) for sampler in (Greedy(5), BeamSearch(2, max_len=5)))
     assert greedy.sentences(VOCAB)[0].startswith("a ") and beam.sentences(VOCAB) == ["red ball"]
     assert np.exp(beam.log_probabilities[0, 0]) == pytest.approx(0.4, abs=1e-4)
 
@@ -391,7 +391,7 @@ def test_the_best_continuations_name_beam_and_word():
 
 
 def test_a_search_is_compiled_once(decoder, features):
-    model = rearrange_decoder(decoder)
+    model = decoder_step_model(decoder)
     model.known_layers = ()  # as if NumPy could not be told about it
     generate(model, features, VOCAB, BeamSearch(2, max_len=3))
     count = len(model.searches)
@@ -409,7 +409,7 @@ def test_a_beam_needs_a_width():
 
 def test_a_vocabulary_may_lack_padding():
     tokens = special_tokens({START: 0, END: 1, UNK: 5, "a": 2})
-    assert (tokens.start, tokens.end, tokens.silent) == (0, 1, (5, 0))
+    assert (tokens.start, tokens.end, tokens.suppressed) == (0, 1, (5, 0))
 
 
 # The baseline

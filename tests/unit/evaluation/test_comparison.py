@@ -32,7 +32,7 @@ def val() -> Examples:
 
 def loss_by_hand(model: keras.Model, examples: Examples, pad_idx: int) -> float:
     surprises = []
-    for caption, picture in zip(examples.captions.matrix, examples.captions.picture_of_caption(), strict=True):
+    for caption, picture in zip(examples.captions.matrix, examples.captions.image_of_caption(), strict=True):
         words = caption[caption != pad_idx].astype(np.int32)
         logits = model.predict_on_batch([examples.image_embeds[picture : picture + 1], words[None, :-1]])[0]
         logits = logits.astype(np.float64)
@@ -94,7 +94,7 @@ def test_speed_is_the_median_of_several_times_without_the_first(monkeypatch):
     clock, batches = [0.0], []
     monkeypatch.setattr(say_what_you_see.evaluation.comparison.time, "perf_counter", lambda: clock[0])
 
-    def generate(model, batch, vocab, how, batch_size):
+    def generate(model, batch, vocab, sampler, batch_size):
         batches.append((batch.shape, batch_size))
         clock[0] += next(durations)
 

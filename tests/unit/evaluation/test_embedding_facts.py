@@ -32,19 +32,19 @@ def embedding_of(scenes, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def sides():
+def splits():
     return (embedding_of(TRAIN, 0), TRAIN), (embedding_of(VAL, 1), VAL)
 
 
-def test_what_is_in_the_embedding_is_read(sides):
-    answered = ask_embedding(COLOUR, *sides)
+def test_what_is_in_the_embedding_is_read(splits):
+    answered = ask_embedding(COLOUR, *splits)
     assert answered.things == sum(len(scene.things) for scene in VAL)
     assert answered.read > 0.85 > 0.3 > answered.guessed
 
 
 @pytest.mark.parametrize("question", [SIZE, FACING])
-def test_what_is_not_in_it_is_only_guessed(sides, question):
-    answered = ask_embedding(question, *sides)
+def test_what_is_not_in_it_is_only_guessed(splits, question):
+    answered = ask_embedding(question, *splits)
     asked = [thing for scene in VAL for thing in scene.things if thing.kind in question.kinds]
     assert answered.things == len(asked)
     assert abs(answered.read - 0.5) < 0.22
@@ -64,8 +64,8 @@ def test_the_scenes_behind_pictures_are_found_by_name():
         invent_scenes_again([fns[0], "dog.jpg"], "val", 0)
 
 
-def test_the_table_has_a_line_for_each_question(sides):
-    lines = answers_table([ask_embedding(question, *sides) for question in QUESTIONS]).splitlines()
+def test_the_table_has_a_line_for_each_question(splits):
+    lines = answers_table([ask_embedding(question, *splits) for question in QUESTIONS]).splitlines()
     assert len(lines) == 1 + len(QUESTIONS)
     assert all(line.startswith(question.text) for line, question in zip(lines[1:], QUESTIONS, strict=True))
     assert len({len(line) for line in lines}) == 1

@@ -17,7 +17,7 @@ from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.evaluation.comparison import comparison_table
-from say_what_you_see.evaluation.scale import EvaluateNew, EvaluationPlan, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale import EvaluateNew, EvaluationConfig, evaluate_records, read_evaluations
 from say_what_you_see.evaluation.scale_lesson import (
     demo_command,
     lesson_evaluation,
@@ -42,7 +42,7 @@ from utils import training_plots as scale_plots
 def folders(records, tmp_path_factory) -> ScaleFolders:
     """A training of four steps, evaluated after each two."""
     made = ScaleFolders(tmp_path_factory.mktemp("made"))
-    plan = EvaluationPlan(records, made.train, made.evaluation, examples=0)
+    plan = EvaluationConfig(records, made.train, made.evaluation, examples=0)
     training = tiny_training(records, made.train, 4, save_every=2, keep=1)
     train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(plan))
     return made
@@ -83,7 +83,7 @@ def test_the_phases_of_the_lesson_follow_each_other(finished_course, records):
 def test_each_checkpoint_is_evaluated_although_one_is_kept(folders, records):
     assert [result.step for result in read_evaluations(folders.evaluation)] == [2, 4]
     assert len(list(folders.train.glob("ckpt-*.index"))) == 1
-    assert evaluate_records(EvaluationPlan(records, folders.train, folders.evaluation), once=True) == []
+    assert evaluate_records(EvaluationConfig(records, folders.train, folders.evaluation), once=True) == []
 
 
 def test_a_report_beside_those_of_other_models(folders, records, finished_course):

@@ -12,7 +12,7 @@ import pytest
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.evaluation.scale import EvaluationPlan, Evaluator, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator, evaluate_records, read_evaluations
 from say_what_you_see.training.scale.events import open_writer, read_scalars, read_tags, write_scalars
 from say_what_you_see.training.scale.folder import load_trained_model
 from say_what_you_see.training.scale.record_input import batches
@@ -27,14 +27,14 @@ def trained(records, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def plan(trained, records, tmp_path) -> EvaluationPlan:
+def plan(trained, records, tmp_path) -> EvaluationConfig:
     folder = Path(shutil.copytree(trained, tmp_path / "train"))
-    return EvaluationPlan(records, folder, tmp_path / "eval", batch_size=50, examples=0)
+    return EvaluationConfig(records, folder, tmp_path / "eval", batch_size=50, examples=0)
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained, records, tmp_path_factory) -> EvaluationPlan:
-    plan = EvaluationPlan(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
+def evaluated(trained, records, tmp_path_factory) -> EvaluationConfig:
+    plan = EvaluationConfig(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
     evaluate_records(plan, once=True)
     return plan
 
@@ -104,7 +104,7 @@ def test_evaluation_waits_for_checkpoints_while_training_goes_on(plan, records, 
 
 
 def test_a_part_of_the_captions_will_do(plan, records):
-    few = EvaluationPlan(records, plan.train_folder, plan.folder, batch_size=10, most_captions=15, examples=0)
+    few = EvaluationConfig(records, plan.train_folder, plan.folder, batch_size=10, most_captions=15, examples=0)
     result = evaluate_records(few, once=True)[-1]
     words = sum(int(mask.numpy().sum()) for *_, mask in batches(records, "val", 10, SIDE).take(2))
     assert result.words == words
@@ -112,7 +112,7 @@ def test_a_part_of_the_captions_will_do(plan, records):
 
 
 def test_nothing_to_evaluate(plan, tmp_path):
-    empty = EvaluationPlan(plan.records, tmp_path / "nowhere", plan.folder)
+    empty = EvaluationConfig(plan.records, tmp_path / "nowhere", plan.folder)
     with pytest.raises(CourseError, match="no checkpoint"):
         evaluate_records(empty, once=True)
     assert evaluate_records(empty, timeout=0.1) == []
@@ -122,7 +122,7 @@ def test_records_of_another_vocabulary_are_refused(plan, tmp_path):
     other = Path(shutil.copytree(plan.records, tmp_path / "records"))
     with (other / "word_counts.txt").open("a") as file:
         file.write("platypus 1\n")
-    changed = EvaluationPlan(other, plan.train_folder, plan.folder)
+    changed = EvaluationConfig(other, plan.train_folder, plan.folder)
     with pytest.raises(CourseError, match="not the vocabulary"):
         evaluate_records(changed, once=True)
 

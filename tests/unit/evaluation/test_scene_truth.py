@@ -203,8 +203,8 @@ def test_captions_and_scenes_must_be_as_many():
 
 def test_the_table_has_a_row_a_score_and_a_column_a_method():
     model = score_captions(["a blue kite above a red ball"] * 4, [BALL_AND_KITE] * 4, resamples=20)
-    silent = score_captions(["at sea"] * 4, [BALL_AND_KITE] * 4, resamples=20)
-    lines = score_table({"model": model, "nobody": silent}).splitlines()
+    suppressed = score_captions(["at sea"] * 4, [BALL_AND_KITE] * 4, resamples=20)
+    lines = score_table({"model": model, "nobody": suppressed}).splitlines()
     assert len(lines) == 1 + len(model)
     assert re.findall(r"\S+", lines[0]) == ["model", "nobody"]
     assert len({len(line) for line in lines}) == 1

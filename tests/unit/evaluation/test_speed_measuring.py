@@ -15,7 +15,7 @@ from say_what_you_see.evaluation.speed import (
     peak_gflops,
     time_in_turns,
 )
-from say_what_you_see.models.bottleneck_lstm import build_decoder, rearrange_decoder
+from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
 
 layers = keras.layers
 
@@ -110,7 +110,7 @@ def test_bytes_of_open_sequences_follow_the_steps():
 
 
 def test_one_step_of_the_decoder_counts_its_cell_once():
-    step = rearrange_decoder(build_decoder(1000, 64)).step_model
+    step = decoder_step_model(build_decoder(1000, 64)).step_model
     operations = count_operations(step)
     assert operations["logits"] == 2 * 120 * 1000
     assert operations["lstm_cell"] == 2 * (100 + 300) * 4 * 300

@@ -19,7 +19,7 @@ from say_what_you_see.language.caption_table import (
     write_caption_table,
 )
 from say_what_you_see.language.captions import END, PAD, START, generate_vocabulary, indices_to_sentence
-from say_what_you_see.training.loop import RandomBatches, TrainingPlan
+from say_what_you_see.training.loop import RandomBatches, TrainingConfig
 
 FNS = ["a.jpg", "b#2.jpg", "ü.jpg"]
 CAPTIONS = [["A red ball.", "Ein Bällchen"], ["Two dogs"], ["x", 'He says "hi', "y"]]
@@ -158,10 +158,10 @@ def test_examples_pair_each_caption_with_its_own_row(paths):
     vocab = generate_vocabulary(CAPTIONS, 1)
     examples = table_examples(features, captions, vocab)
     assert examples.image_embeds is features
-    assert examples.captions.n_pictures == len(captions) == 6
+    assert examples.captions.n_images == len(captions) == 6
     assert indices_to_sentence(examples.captions.matrix[4], vocab) == "he says hi"
     assert examples.captions.matrix[4].tolist()[:1] == [vocab[START]] and vocab[END] in examples.captions.matrix[4]
-    (embeds, words), _ = RandomBatches(examples, TrainingPlan(1, batch_size=6))[0]
+    (embeds, words), _ = RandomBatches(examples, TrainingConfig(1, batch_size=6))[0]
     row_of = {tuple(row[:-1]): number for number, row in enumerate(examples.captions.matrix.tolist())}
     for embed, sentence in zip(embeds, words.tolist(), strict=True):
         np.testing.assert_array_equal(embed, features[row_of[tuple(sentence)]])

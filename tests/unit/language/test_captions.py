@@ -119,11 +119,11 @@ def test_captions_are_padded_or_cut(max_len, expected):
 def test_packed_captions_are_the_same_as_lists(vocab):
     indexed = caption_tokens_to_indices(CAPTIONS, vocab)
     packed = pack_captions(indexed, vocab[PAD])
-    assert packed.n_pictures == len(CAPTIONS)
+    assert packed.n_images == len(CAPTIONS)
     for picture, group in enumerate(indexed):
         rows = packed.matrix[packed.first[picture] : packed.first[picture + 1]]
         assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == group
-    np.testing.assert_array_equal(packed.picture_of_caption(), [0, 0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(packed.image_of_caption(), [0, 0, 0, 1, 2, 2])
 
 
 @pytest.mark.parametrize(("largest", "dtype"), [(200, np.uint8), (300, np.uint16), (70_000, np.uint32)])

@@ -13,10 +13,10 @@ from say_what_you_see.decoding.generation import GeneratedCaptions, NextWordMode
 from say_what_you_see.decoding.search import ROWS_AT_ONCE, generate_at_once, log_sum_exp
 from say_what_you_see.language.captions import END
 from say_what_you_see.models.architectures import next_word_model
-from say_what_you_see.models.bottleneck_lstm import build_decoder, fit_standardisation, rearrange_decoder
+from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model, fit_standardisation
 from say_what_you_see.models.numpy_decoder import NumpyDecoder, elu
 from say_what_you_see.models.read_weights import numpy_decoder
-from say_what_you_see.models.show_and_tell import build_show_and_tell, rearrange_show_and_tell
+from say_what_you_see.models.show_and_tell import build_show_and_tell, show_and_tell_step_model
 
 WAYS = [Greedy(), BeamSearch(3), BeamSearch(4, 0.7), BeamSearch(3, -0.5), Sampling(1.5, top_k=5, top_p=0.8)]
 
@@ -43,7 +43,7 @@ def features() -> np.ndarray:
 def decoder() -> NextWordModel:
     trained = opinionated_decoder(seed=3)
     fit_standardisation(trained, np.random.default_rng(1).normal(2, 3, size=(50, FEATURES)).astype("float32"))
-    return rearrange_decoder(trained)
+    return decoder_step_model(trained)
 
 
 @pytest.fixture(scope="module")
@@ -52,33 +52,37 @@ def show_and_tell() -> NextWordModel:
     model = build_show_and_tell(len(VOCAB), FEATURES, 12, 16)
     rng = np.random.default_rng(1)
     model.set_weights([w if w.ndim < 2 else rng.normal(0, 1.2, w.shape).astype("f") for w in model.get_weights()])
-    return rearrange_show_and_tell(model)
+    return show_and_tell_step_model(model)
 
 
 @pytest.mark.parametrize(
-    ("name", "how"), [*(("decoder", how) for how in WAYS), *(("show_and_tell", how) for how in WAYS[:2])], ids=str
+    ("name", "how"),
+    [*(("decoder", sampler) for sampler in WAYS), *(("show_and_tell", sampler) for sampler in WAYS[:2])],
+    ids=str,
 )
-def test_the_captions_are_those_of_the_compiled_search(name, how, features, request):
+def test_the_captions_are_those_of_the_compiled_search(name, sampler, features, request):
     model = request.getfixturevalue(name)
     assert numpy_decoder(model) is not None
-    found, expected = (generate(m, features, VOCAB, how, np.random.default_rng(5)) for m in (model, compiled(model)))
+    found, expected = (
+        generate(m, features, VOCAB, sampler, np.random.default_rng(5)) for m in (model, compiled(model))
+    )
     the_same(found, expected)
     assert len(model.searches) == 0, "nothing was compiled"
 
 
 @pytest.mark.parametrize("how", [Greedy(), Sampling(), BeamSearch(3)], ids=str)
-def test_many_pictures_are_captioned_as_few_are(decoder, how):
+def test_many_pictures_are_captioned_as_few_are(decoder, sampler):
     many = np.random.default_rng(2).normal(size=(ROWS_AT_ONCE + 9, FEATURES)).astype("float32")
     uniform = np.random.default_rng(7)
-    found = generate(decoder, many, VOCAB, how, uniform)
+    found = generate(decoder, many, VOCAB, sampler, uniform)
     uniform = np.random.default_rng(7)
-    one_by_one = [generate(decoder, row[None], VOCAB, how, uniform) for row in many]
+    one_by_one = [generate(decoder, row[None], VOCAB, sampler, uniform) for row in many]
     np.testing.assert_array_equal(found.indices, np.concatenate([one.indices for one in one_by_one]))
 
 
 def test_new_weights_count_at_once(features):
     trained = opinionated_decoder(seed=3)
-    model = rearrange_decoder(trained)
+    model = decoder_step_model(trained)
     before = generate(model, features, VOCAB)
     kernel = trained.get_layer("logits").kernel
     kernel.assign(-keras.ops.convert_to_numpy(kernel))
@@ -91,7 +95,7 @@ def test_what_is_looked_at_does_not_change_while_it_is_looked_at(features):
     trained = opinionated_decoder(seed=3)
     if keras.backend.backend() == "torch":
         pytest.skip("PyTorch changes its parameters in place")
-    weights = numpy_decoder(rearrange_decoder(trained))
+    weights = numpy_decoder(decoder_step_model(trained))
     before = weights.start(features)[0]
     layer = trained.get_layer("initial_state").bias
     layer.assign_add(np.ones(layer.shape, "float32"))
@@ -102,7 +106,7 @@ def test_other_models_have_none():
     assert numpy_decoder(next_word_model(opinionated_attention(seed=3))) is None
     relu = build_decoder(len(VOCAB), FEATURES, 12, 8, 16, 12)
     relu.get_layer("logit_bottleneck").activation = keras.activations.relu
-    assert numpy_decoder(rearrange_decoder(relu)) is None
+    assert numpy_decoder(decoder_step_model(relu)) is None
 
 
 def test_a_model_that_only_looks_the_same_has_none(features):

@@ -18,9 +18,9 @@ from say_what_you_see.models.image_to_text import (
     _on_pictures_of,
     build_scale_model,
     cnn_for,
-    encoder_side,
+    encoder_side_length,
+    image_to_text_step_model,
     masked_sums,
-    rearrange_scale_model,
     set_precision,
     train_cnn,
 )
@@ -62,7 +62,7 @@ def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(
 def test_one_word_at_a_time_gives_the_same_logits(model):
     pictures, words = some_batch()
     shares = np.array(keras.ops.softmax(model([pictures, words])))
-    writer = rearrange_scale_model(model)
+    writer = image_to_text_step_model(model)
     state = writer.initial_state(pictures)
     for position in range(words.shape[1]):
         probabilities, state = writer.next_word(words[:, position], state)
@@ -125,7 +125,7 @@ def test_half_precision_is_for_the_cnn_alone(policy):
 
 def test_the_settings_encoder_at_its_own_size(tmp_path):
     settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})
-    assert encoder_side(settings) == 24
+    assert encoder_side_length(settings) == 24
     cnn, encoder = cnn_for(settings), keras.saving.load_model(tmp_path / "tiny.keras")
     pixels = np.random.default_rng(0).integers(256, size=(2, 24, 24, 3)).astype("float32")
     expected = np.array(encoder(pixels)).mean(axis=(1, 2))
@@ -148,7 +148,7 @@ def test_inception_v3_on_the_scenes_has_the_weights_of_the_course(monkeypatch):
     encoders = []
     monkeypatch.setattr(scale_model, "encoder_for", lambda s: encoders.append(encoder_for(s)) or encoders[-1])
     settings = read_settings({})
-    assert encoder_side(settings) == 299 and not encoders
+    assert encoder_side_length(settings) == 299 and not encoders
     cnn = cnn_for(settings, 151)
     assert cnn.input_shape == (None, 151, 151, 3) and cnn.output_shape == (None, 2048)
     for one, other in zip(cnn.get_weights(), encoders[0].model.get_weights(), strict=True):

@@ -23,10 +23,10 @@ from say_what_you_see.models.show_and_tell import (
     caption_mask,
     log_word_frequencies,
     loss_per_word,
-    rearrange_show_and_tell,
+    show_and_tell_step_model,
 )
 from say_what_you_see.serving.captioner import load_captioner
-from say_what_you_see.training.loop import TrainingPlan, fit_standardisation, train_decoder
+from say_what_you_see.training.loop import TrainingConfig, fit_standardisation, train_decoder
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
 PAD_IDX = VOCAB[PAD]
@@ -45,7 +45,7 @@ def tiny_model(seed: int = 0, word_size: int = 10, lstm_units: int = 14, **optio
 
 
 def inputs_of(examples, rows: int = 7) -> list[np.ndarray]:
-    pictures = examples.captions.picture_of_caption()[:rows]
+    pictures = examples.captions.image_of_caption()[:rows]
     return [examples.image_embeds[pictures], examples.captions.matrix[:rows].astype(np.int32)]
 
 
@@ -96,7 +96,7 @@ def test_greedy_and_beam_search_work_and_survive_saving(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert generate_sentences(next_word_model(loaded), features, VOCAB) == generate_sentences(
-        rearrange_show_and_tell(model), features, VOCAB
+        show_and_tell_step_model(model), features, VOCAB
     )
     found = generate(next_word_model(loaded), features, VOCAB, BeamSearch(3))
     assert found.indices.shape[:2] == (9, 3)
@@ -143,7 +143,7 @@ def test_the_formula_is_the_loss_that_the_course_trains_with():
 def test_it_learns_what_pictures_show():
     train, val = toy_examples(120, seed=1), toy_examples(20, seed=2)
     model = build_show_and_tell(len(VOCAB), FEATURES, 24, 24)
-    plan = TrainingPlan(8, 16, 2e-2, schedule="exponential")
+    plan = TrainingConfig(8, 16, 2e-2, schedule="exponential")
     history = train_decoder(model, train, val, plan, PAD_IDX)
     assert history[-1]["val_loss"] < 0.35 < history[0]["val_loss"]
     sentences = generate_sentences(next_word_model(model), val.image_embeds, VOCAB)

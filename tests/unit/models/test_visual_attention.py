@@ -19,18 +19,18 @@ from say_what_you_see.models.architectures import next_word_model
 from say_what_you_see.models.attention import (
     as_grid,
     attention_model,
+    attention_step_model,
     build_visual_attention,
     get_caption,
     get_captions,
     most_frequent_words,
     predict_step_by_step,
-    rearrange_attention_model,
     with_even_attention,
 )
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
-from say_what_you_see.training.loop import TrainingPlan, compile_decoder, train_decoder
+from say_what_you_see.training.loop import TrainingConfig, compile_decoder, train_decoder
 
-PLAN = TrainingPlan(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
+PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
 
 
 def some_input(batch: int = 3, steps: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,7 @@ def test_one_word_at_a_time_gives_what_all_at_once_gives():
     model = opinionated_attention(3)
     features, words = some_input()
     expected = softmax(model.predict_on_batch([features, words]))
-    rearranged = rearrange_attention_model(model)
+    rearranged = attention_step_model(model)
     state = rearranged.initial_state(features)
     assert [part.shape for part in state] == [(3, 16), (3, REGIONS, 12), (3, REGIONS, 14)]
     for step in range(words.shape[1]):
@@ -147,10 +147,10 @@ def test_one_word_at_a_time_gives_what_all_at_once_gives():
 
 
 @pytest.mark.parametrize("how", [Greedy(6), BeamSearch(3, max_len=6), Sampling(1.2, top_k=4, max_len=6)])
-def test_every_way_of_choosing_words_works_and_knows_its_probability(how):
+def test_every_way_of_choosing_words_works_and_knows_its_probability(sampler):
     model = opinionated_attention(4)
     features, _ = some_input(batch=5)
-    found = generate(next_word_model(model), features, VOCAB, how, np.random.default_rng(0))
+    found = generate(next_word_model(model), features, VOCAB, sampler, np.random.default_rng(0))
     best = found.indices[:, 0]
     read = np.insert(best[:, :-1], 0, VOCAB[START], axis=1)
     log_probabilities = np.log(softmax(model.predict_on_batch([features, read])))
@@ -164,7 +164,7 @@ def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
     model = opinionated_attention(5)
     features, _ = some_input(batch=4)
     captions = get_captions(model, features, VOCAB, Greedy(6), batch_size=3)
-    sentences = generate(rearrange_attention_model(model), features, VOCAB, Greedy(6)).sentences(VOCAB)
+    sentences = generate(attention_step_model(model), features, VOCAB, Greedy(6)).sentences(VOCAB)
     assert [caption.sentence for caption in captions] == sentences
     for row, caption in zip(features, captions, strict=True):
         read = np.array([[VOCAB[START], *(VOCAB[word] for word in caption.words)]])
@@ -231,7 +231,7 @@ def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_pa
 def test_attention_finds_the_region_that_shows_the_thing():
     (train, _), (val, places) = grid_examples(300), grid_examples(60, seed=1)
     model = tiny_attention()
-    plan = TrainingPlan(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
+    plan = TrainingConfig(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
     history = train_decoder(model, train, val, plan, VOCAB[PAD])
     captions = get_captions(model, val.image_embeds, VOCAB, Greedy(6))
     peaks = [caption.attention[-1].argmax() for caption in captions]  # the last word is the thing

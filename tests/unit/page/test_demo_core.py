@@ -47,26 +47,26 @@ def square_of(model, index: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["Looks", "Decoder"])
 @pytest.mark.parametrize("how", [Greedy(), Greedy(3), BeamSearch(3), BeamSearch(2, max_len=4)])
-def test_the_steps_lead_to_the_caption_and_its_probability(demo, features, name, how):
-    found = describe(demo.models[name], features[name], how)
+def test_the_steps_lead_to_the_caption_and_its_probability(demo, features, name, sampler):
+    found = describe(demo.models[name], features[name], sampler)
     sentence, probability = found.captions[0]
     words = [step.word for step in found.steps]
     assert " ".join(words[:-1] if found.finished else words) == sentence
     assert (words[-1] == "END") == found.finished
     assert math.prod(step.probability for step in found.steps) == pytest.approx(probability, rel=1e-3)
-    assert len(found.captions) == getattr(how, "k", 1)
+    assert len(found.captions) == getattr(sampler, "k", 1)
 
 
 @pytest.mark.parametrize("name", ["Looks", "Decoder"])
 def test_the_likely_words_are_the_most_probable_ones_and_the_chosen_one(demo, features, name):
-    for how in (Greedy(), Sampling(3.0)):
-        for step in describe(demo.models[name], features[name], how, np.random.default_rng(5)).steps:
+    for sampler in (Greedy(), Sampling(3.0)):
+        for step in describe(demo.models[name], features[name], sampler, np.random.default_rng(5)).steps:
             values = [probability for _, probability in step.likely]
             assert dict(step.likely)[step.word] == step.probability
             assert len(values) - (step.likely[-1][0] == step.word and len(values) == 6) == 5
             assert values == sorted(values, reverse=True) and sum(values) <= 1 + 1e-6
             assert not {"#PAD#", "#UNK#", "#START#", "#END#"} & {word for word, _ in step.likely}
-            if isinstance(how, Greedy):
+            if isinstance(sampler, Greedy):
                 assert step.word == step.likely[0][0]
 
 
@@ -157,7 +157,7 @@ def test_every_way_of_choosing_words_has_its_decoding():
 def test_warming_up_compiles_every_way_for_every_model(demo):
     assert sum(1 for _ in demo.warm_up()) == 6 + len(demo.models)
     for model in demo.models.values():
-        compiled = {type(how) for _, how in model.captioner.model.searches}
+        compiled = {type(sampler) for _, sampler in model.captioner.model.searches}
         assert compiled == ({Greedy, Sampling, BeamSearch} if model.attention is not None else set()), (
             "NumPy needs none"
         )

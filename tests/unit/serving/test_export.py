@@ -65,10 +65,10 @@ def model_and_features(request) -> tuple[NextWordModel, np.ndarray]:
 
 
 @pytest.mark.parametrize("how", WAYS, ids=str)
-def test_the_searches_find_what_the_compiled_ones_find(model_and_features, how):
+def test_the_searches_find_what_the_compiled_ones_find(model_and_features, sampler):
     model, features = model_and_features
-    compiled = generate(model, features, VOCAB, how, np.random.default_rng(7))
-    at_once = generate_at_once(Stepped(model), features, VOCAB, how, np.random.default_rng(7))
+    compiled = generate(model, features, VOCAB, sampler, np.random.default_rng(7))
+    at_once = generate_at_once(Stepped(model), features, VOCAB, sampler, np.random.default_rng(7))
     np.testing.assert_array_equal(at_once.indices, compiled.indices)
     np.testing.assert_allclose(at_once.log_probabilities, compiled.log_probabilities, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(at_once.finished, compiled.finished)
@@ -95,14 +95,14 @@ def exported(finished_course, tmp_path_factory):
 
 @ENGINE
 @pytest.mark.parametrize("how", [Greedy(), Sampling(0.8), BeamSearch(3)], ids=str)
-def test_an_exported_captioner_says_the_same(exported, how):
+def test_an_exported_captioner_says_the_same(exported, sampler):
     captioner, folder, data = exported
     fast = load_exported(folder, data)
     images = np.random.default_rng(1).integers(256, size=(5, *fast.input_shape, 3), dtype="uint8")
     embeds = captioner.embed(images)
     np.testing.assert_allclose(fast.embed(images), embeds, atol=1e-3 * np.abs(embeds).max())
-    found = fast.generate(embeds, how, np.random.default_rng(2))
-    expected = generate(captioner.model, embeds, captioner.vocab, how, np.random.default_rng(2))
+    found = fast.generate(embeds, sampler, np.random.default_rng(2))
+    expected = generate(captioner.model, embeds, captioner.vocab, sampler, np.random.default_rng(2))
     np.testing.assert_array_equal(found.indices, expected.indices)
     assert (fast.vocab, fast.pictures_kind) == (captioner.vocab, captioner.pictures_kind)
 

@@ -10,7 +10,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
-from say_what_you_see.training.loop import TrainingPlan, compile_decoder
+from say_what_you_see.training.loop import TrainingConfig, compile_decoder
 
 ENCODER = {"name": "tiny", "weights": "random ones", "weights_checksum": "0" * 64, "input_shape": [24, 24],
            "pictures_kind": "scenes", "encoder_setting": "inception_v3"}  # fmt: skip
@@ -20,7 +20,7 @@ FACTS = {"dataset": "scenes", "pictures": 48, "captions": 240, "scores": {"val_l
 @pytest.fixture(scope="module")
 def model() -> CaptionModel:
     decoder = opinionated_decoder()
-    compile_decoder(decoder, TrainingPlan(1), VOCAB[PAD], 1)
+    compile_decoder(decoder, TrainingConfig(1), VOCAB[PAD], 1)
     return CaptionModel(decoder, VOCAB, ENCODER, FACTS)
 
 

@@ -12,7 +12,7 @@ from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.training.loop import (
     RandomBatches,
-    TrainingPlan,
+    TrainingConfig,
     compile_decoder,
     fit_standardisation,
     train_decoder,
@@ -20,7 +20,7 @@ from say_what_you_see.training.loop import (
 from say_what_you_see.training.packed import QuickTrainee, pack_batch, quick_trainee
 
 PAD_IDX = VOCAB[PAD]
-PLAN = TrainingPlan(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
+PLAN = TrainingConfig(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="for Keras on TensorFlow")
 
 

@@ -77,7 +77,7 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
 def test_every_scene_stands_beside_each_of_its_captions(scenes, split):
     settings, facts = scenes
     files = get_dataset(settings)
-    zip_path, member = dict(zip(("train", "val"), files.sides, strict=True))[split]
+    zip_path, member = dict(zip(("train", "val"), files.splits, strict=True))[split]
     with zipfile.ZipFile(zip_path) as archive, zipfile.ZipFile(files.captions_zip) as texts:
         names = {image["id"]: image["file_name"] for image in json.loads(texts.read(member))["images"]}
         jpegs = {Path(name).name: archive.read(name) for name in archive.namelist()}

@@ -20,20 +20,20 @@ from say_what_you_see.training.loop import (
     EpochRecorder,
     Examples,
     RandomBatches,
-    TrainingPlan,
+    TrainingConfig,
     checkpoint_path,
     compile_decoder,
     evaluate_decoder,
     generate_batch,
     restore_checkpoint,
-    shuffle_pictures,
+    shuffle_images,
     start_or_resume,
-    take_pictures,
+    take_images,
     train_decoder,
 )
 
 PAD_IDX = VOCAB[PAD]
-PLAN = TrainingPlan(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
+PLAN = TrainingConfig(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_batches_read_a_memory_map(tmp_path):
 
 def test_batches_follow_from_the_seed_and_their_number():
     examples = numbered_examples(40)
-    plan = TrainingPlan(2, batch_size=8)
+    plan = TrainingConfig(2, batch_size=8)
     batches = RandomBatches(examples, plan)
     assert len(batches) == len(examples.captions.matrix) // 8
     first_epoch = [batches[step][1] for step in range(len(batches))]
@@ -119,14 +119,14 @@ def test_batches_follow_from_the_seed_and_their_number():
 
 
 def test_few_pictures_make_one_batch():
-    assert len(RandomBatches(numbered_examples(2), TrainingPlan(1, batch_size=64))) == 1
+    assert len(RandomBatches(numbered_examples(2), TrainingConfig(1, batch_size=64))) == 1
 
 
 def test_taking_some_pictures():
     examples = numbered_examples(12)
-    taken = take_pictures(examples, [7, 2, 11])
+    taken = take_images(examples, [7, 2, 11])
     assert taken.image_embeds[:, 0].tolist() == [7, 2, 11]
-    assert taken.captions.n_pictures == 3
+    assert taken.captions.n_images == 3
     for picture, number in enumerate((7, 2, 11)):
         rows = taken.captions.matrix[taken.captions.first[picture] : taken.captions.first[picture + 1]]
         assert rows[:, 1].tolist() == [10 + number] * (1 + number % 3)
@@ -149,10 +149,10 @@ def test_the_control_gives_every_picture_the_captions_of_another(count):
     examples = numbered_examples(count)
     seen = set()
     for seed in range(10):
-        owners = caption_owners(shuffle_pictures(examples, seed))
+        owners = caption_owners(shuffle_images(examples, seed))
         assert sorted(owners) == list(range(count))
         assert all(owner != picture for picture, owner in enumerate(owners))
-        assert owners == caption_owners(shuffle_pictures(examples, seed))
+        assert owners == caption_owners(shuffle_images(examples, seed))
         seen.add(tuple(owners))
     assert len(seen) == min({2: 1, 3: 2}.get(count, 10), 10)
 
@@ -161,11 +161,11 @@ def test_the_control_leaves_the_embeddings_on_the_disk(tmp_path):
     examples = numbered_examples(20)
     np.save(tmp_path / "embeds.npy", examples.image_embeds)
     mapped = np.load(tmp_path / "embeds.npy", mmap_mode="r")
-    assert shuffle_pictures(replace(examples, image_embeds=mapped)).image_embeds is mapped
+    assert shuffle_images(replace(examples, image_embeds=mapped)).image_embeds is mapped
 
 
 def test_a_single_picture_keeps_its_captions():
-    assert caption_owners(shuffle_pictures(numbered_examples(1))) == [0]
+    assert caption_owners(shuffle_images(numbered_examples(1))) == [0]
 
 
 # Optimizer and evaluation
@@ -173,7 +173,7 @@ def test_a_single_picture_keeps_its_captions():
 
 def test_the_learning_rate_rises_for_half_an_epoch_and_falls_to_nothing():
     decoder = tiny_decoder()
-    compile_decoder(decoder, TrainingPlan(epochs=5, learning_rate=0.01), PAD_IDX, steps_per_epoch=20)
+    compile_decoder(decoder, TrainingConfig(epochs=5, learning_rate=0.01), PAD_IDX, steps_per_epoch=20)
     rates = []
     for step in range(101):
         decoder.optimizer.iterations.assign(step)
@@ -187,7 +187,7 @@ def test_the_learning_rate_rises_for_half_an_epoch_and_falls_to_nothing():
 def evaluated(decoder: keras.Model, examples: Examples, max_len: int) -> dict[str, float]:
     """Loss and accuracy, computed caption by caption with NumPy."""
     crossentropies, right = [], []
-    for caption, picture in zip(examples.captions.matrix, examples.captions.picture_of_caption(), strict=True):
+    for caption, picture in zip(examples.captions.matrix, examples.captions.image_of_caption(), strict=True):
         words = caption[caption != PAD_IDX][:max_len].astype(int)
         logits = decoder.predict_on_batch([examples.image_embeds[picture][None], words[None, :-1]])[0]
         shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
@@ -203,11 +203,11 @@ def test_evaluation_counts_every_real_word_once(max_len):
     decoder = opinionated_decoder()
     compile_decoder(decoder, PLAN, PAD_IDX, 1)
     decoder.run_eagerly = keras.config.backend() == "tensorflow"  # captions of many lengths: quicker there
-    first_pictures = take_pictures(examples, range(8))
+    first_pictures = take_images(examples, range(8))
     assert evaluate_decoder(decoder, first_pictures, PAD_IDX, max_len) == pytest.approx(
         evaluated(decoder, first_pictures, max_len), rel=1e-4
     )
-    parts = [take_pictures(examples, pictures) for pictures in (range(60), range(60, 131))]
+    parts = [take_images(examples, pictures) for pictures in (range(60), range(60, 131))]
     words = [(part.captions.matrix[:, 1:max_len] != PAD_IDX).sum() for part in parts]
     scores = [evaluate_decoder(decoder, part, PAD_IDX, max_len) for part in parts]
     whole = evaluate_decoder(decoder, examples, PAD_IDX, max_len)
@@ -230,11 +230,11 @@ def test_pictures_help_where_they_decide_the_caption(val):
     """The features decide colour and thing; with pictures shuffled, both can only be guessed."""
     examples = toy_examples(90, seed=4, scale=20, offset=300)
     test = toy_examples(30, seed=5, scale=20, offset=300)
-    plan = TrainingPlan(epochs=8, batch_size=16, learning_rate=2e-2)
+    plan = TrainingConfig(epochs=8, batch_size=16, learning_rate=2e-2)
     seen: list[int] = []
     watch = lambda history: seen.append(len(history))  # noqa: E731
     history = train_decoder(tiny_decoder(), examples, test, plan, PAD_IDX, watch=watch)
-    control = train_decoder(tiny_decoder(), shuffle_pictures(examples), test, plan, PAD_IDX)
+    control = train_decoder(tiny_decoder(), shuffle_images(examples), test, plan, PAD_IDX)
     assert seen == [record["epoch"] for record in history] == list(range(1, 9))
     assert history[-1]["loss"] < history[0]["loss"] / 2
     best, best_of_control = (min(record["val_loss"] for record in h) for h in (history, control))
@@ -316,7 +316,7 @@ def test_an_interrupted_epoch_closes_its_bar(train, val, monkeypatch):
     assert [bar.disable for bar in bars] == [True], "which is how tqdm marks a bar that was closed"
 
 
-def resumed(folder, train: Examples, plan: TrainingPlan = PLAN, vocab_size: int = len(VOCAB)) -> list[int]:
+def resumed(folder, train: Examples, plan: TrainingConfig = PLAN, vocab_size: int = len(VOCAB)) -> list[int]:
     """The epochs that a training with this folder does not need to do again."""
     decoder = tiny_decoder(dropout=plan.dropout, vocab_size=vocab_size)
     compile_decoder(decoder, plan, PAD_IDX, 3)
@@ -422,7 +422,7 @@ def other_owners(train: Examples) -> Examples:
     (replace(PLAN, seed=1), lambda train: train),
     (replace(PLAN, epochs=5), lambda train: train),
     (replace(PLAN, learning_rate=2e-3), lambda train: train),
-    (PLAN, shuffle_pictures),
+    (PLAN, shuffle_images),
     (PLAN, other_captions),
     (PLAN, other_owners),
 ], ids=["seed", "epochs", "rate", "pictures", "captions", "owners"])  # fmt: skip

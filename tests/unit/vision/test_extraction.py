@@ -18,7 +18,7 @@ from PIL import Image
 
 import say_what_you_see.core.files
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.vision.extraction import apply_model, map_ahead
+from say_what_you_see.vision.extraction import apply_model, prefetch
 from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
 INPUT_SHAPE = (24, 24)
@@ -245,7 +245,7 @@ def test_map_ahead_keeps_the_order_and_looks_only_a_little_ahead():
         time.sleep(0.01 if item % 2 else 0)
         return item * item
 
-    for taken, result in enumerate(map_ahead(work, iter(range(20)), ahead=3), start=1):
+    for taken, result in enumerate(prefetch(work, iter(range(20)), ahead=3), start=1):
         time.sleep(0.002)
         assert result == (taken - 1) ** 2
         assert len(started) <= taken + 3
@@ -253,9 +253,9 @@ def test_map_ahead_keeps_the_order_and_looks_only_a_little_ahead():
 
 
 def test_map_ahead_passes_errors_on_and_works_on_nothing():
-    assert list(map_ahead(str, [])) == []
+    assert list(prefetch(str, [])) == []
     with pytest.raises(ZeroDivisionError):
-        list(map_ahead(lambda item: 1 / item, [1, 0, 1]))
+        list(prefetch(lambda item: 1 / item, [1, 0, 1]))
 
 
 def make_grid_encoder() -> keras.Model:
