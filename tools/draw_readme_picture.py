@@ -14,7 +14,7 @@ from say_what_you_see.core.settings import REPOSITORY, read_settings
 from say_what_you_see.course.decoder import load_embeddings
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
-from utils.pictures import read_pictures
+from say_what_you_see.vision.pictures import read_pictures
 
 SCENES = (5, 7, 8)
 

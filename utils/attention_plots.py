@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from say_what_you_see.evaluation.attention import AttentionScore, Box, cell_centres, cells_in_box, peak_cell
-from utils.plots import BLUE, GREY, ORANGE, show_figure
+from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE
+from utils.plots import show_figure
 
 _FAINT = 0.25
 """How bright a picture stays where attention does not fall."""

@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from say_what_you_see.decoding.generation import NextWordModel, special_tokens
+from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE
 from say_what_you_see.language.captions import END, START, invert_vocabulary
-from utils.plots import BLUE, GREY, ORANGE, show_figure
+from utils.plots import show_figure
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-
-import numpy as np
+from pathlib import Path
 
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.serving.captioner import Captioner, generate_caption
-from say_what_you_see.vision.pictures import crop_and_resize, decode_image_from_buf, image_center_crop
+from say_what_you_see.vision.pictures import decode_image_from_buf, image_center_crop, read_pictures
 from utils.plots import show_pictures
 
 
@@ -45,10 +43,3 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
     picture = read_pictures(zip_fn, [fns[example_idx]], captioner.encoder.input_shape[0])[0]
     caption = generate_caption(captioner, picture)
     show_pictures([picture], [caption], alt=f"A validation picture, captioned: {caption}", columns=1, side=3.6)
-
-
-def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.ndarray]:
-    """Read pictures out of a zip, cropped to their centre squares and resized: uint8 RGB, (side, side, 3) each."""
-    members = {PurePosixPath(member.filename).name: member for member in image_members(zip_fn)}
-    with open_zip(zip_fn) as archive:
-        return [crop_and_resize(read_member(archive, members[fn]), (side, side)) for fn in fns]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import DisplayHandle, display
@@ -16,19 +14,9 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
 from say_what_you_see.core.text import visible
-
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
-"""Colours of Okabe and Ito's palette, and a grey so dark that nobody takes it for the green."""
-
-PALETTE = (BLUE, ORANGE, GREEN, PINK, GREY)
+from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PALETTE, PINK, small_png
 
 _LONGEST_TITLE = 600  # characters: a caption of 10,000 words would make the figure too large to draw
-
-_STYLE = {
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-    "figure.dpi": 80, "font.size": 11, "axes.titlesize": 11,
-}  # fmt: skip
-matplotlib.rcParams.update(_STYLE)
 
 
 class Picture:
@@ -36,22 +24,10 @@ class Picture:
 
     def __init__(self, figure: Figure, alt: str) -> None:
         self.alt = alt
-        self.png = _small_png(figure)
+        self.png = small_png(figure)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         return {"image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt}, "alt": self.alt}
-
-
-def _small_png(figure: Figure) -> bytes:
-    """Render a figure as a PNG of at most 256 colours, which is several times smaller, and close it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(
-        256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
-    ).save(small, "PNG", optimize=True)  # the usual median cut turns a few red pixels grey where most are blue
-    return small.getvalue()
 
 
 def show_figure(figure: Figure, alt: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 
-from utils.plots import BLUE, GREY, ORANGE, PALETTE, show_figure
+from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE, PALETTE
+from utils.plots import show_figure
 
 
 def plot_rates(rates: Mapping[str, float], unit: str, alt: str, limit: tuple[str, float] | None = None) -> None:

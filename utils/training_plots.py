@@ -11,9 +11,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE
 from say_what_you_see.evaluation.scale import Evaluation
 from say_what_you_see.training.scale.events import read_scalars
-from utils.plots import BLUE, GREEN, GREY, ORANGE, show_figure
+from utils.plots import show_figure
 
 _STYLES = ((BLUE, "o-"), (ORANGE, "s-"), (GREY, "^--"), (GREEN, "d--"))
 

@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling
+from say_what_you_see.evaluation.palette import BLUE, ORANGE
 from say_what_you_see.page.core import Demo, DemoModel, Description, ExamplePicture, Step, describe, encode_png
 from say_what_you_see.serving.captioner import Captioner
 from say_what_you_see.vision.pictures import crop_and_resize
-from utils.plots import BLUE, ORANGE, Picture
+from utils.plots import Picture
 
 _WAYS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
 _MOST_STEPS = 8

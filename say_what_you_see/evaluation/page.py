@@ -22,9 +22,9 @@ from say_what_you_see.evaluation.caption_errors import (
 )
 from say_what_you_see.evaluation.evaluate import Evaluation, ValidationPictures, evaluation_folder, ways_table
 from say_what_you_see.evaluation.gallery import GalleryItem, escape, gallery_page
+from say_what_you_see.evaluation.palette import small_png
 from say_what_you_see.evaluation.plots import by_things_alt, by_things_figure, confusion_alt, confusion_figure
-from utils.pictures import read_pictures
-from utils.plots import Picture
+from say_what_you_see.vision.pictures import read_pictures
 
 SHOWN = 10
 _SIDE = 240
@@ -108,5 +108,5 @@ def _figures(captions: Sequence[str], pictures: ValidationPictures) -> list[str]
 
 
 def _figure(figure: Figure, alt: str) -> str:
-    data = base64.b64encode(Picture(figure, alt).png).decode("ascii")
+    data = base64.b64encode(small_png(figure)).decode("ascii")
     return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}"></figure>'

@@ -15,8 +15,7 @@ from say_what_you_see.decoding.generation import BeamSearch, NextWordModel, gene
 from say_what_you_see.language.captions import indices_to_sentence
 from say_what_you_see.models.image_to_text import image_to_text_step_model
 from say_what_you_see.training.scale.folder import TrainedModel, load_trained_model
-from say_what_you_see.vision.pictures import crop_and_resize
-from utils.pictures import read_pictures
+from say_what_you_see.vision.pictures import crop_and_resize, read_pictures
 
 BATCH = 32
 

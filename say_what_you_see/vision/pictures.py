@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
 
@@ -93,6 +95,13 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
 def thumbnail(buf: bytes, side: int) -> np.ndarray:
     """A small square picture to show in a figure: uint8, (side, side, 3)."""
     return crop_and_resize(buf, (side, side))
+
+
+def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.ndarray]:
+    """Read pictures from a zip, cropped to their centre squares and resized: uint8 RGB, (side, side, 3) each."""
+    members = {PurePosixPath(member.filename).name: member for member in image_members(zip_fn)}
+    with open_zip(zip_fn) as archive:
+        return [crop_and_resize(read_member(archive, members[fn]), (side, side)) for fn in fns]
 
 
 @contextmanager

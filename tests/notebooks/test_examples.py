@@ -11,8 +11,9 @@ from PIL import Image
 
 from say_what_you_see.course.decoder import load_embeddings
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
+from say_what_you_see.vision.pictures import read_pictures
 from utils import pictures as examples
-from utils.pictures import read_pictures, show_training_example, show_valid_example
+from utils.pictures import show_training_example, show_valid_example
 
 COLOURS = {"sky.png": (60, 120, 250), "grass.png": (40, 180, 60), "fire.png": (250, 90, 20)}
 CAPTIONS = [["a blue sky", "nothing but sky"], ["green grass"], ["fire", "a fire burns"]]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from say_what_you_see.core.settings import REPOSITORY
-from utils.plots import PALETTE
+from say_what_you_see.evaluation.palette import PALETTE
 
 SIMULATION = {
     "usual vision": np.eye(3),
