@@ -15,7 +15,8 @@ INSTALLED := $(VENV)/.installed-$(FOLDER)
 TEST_INSTALLED := $(VENV)/.installed-test-$(FOLDER)
 MORE_INSTALLED := $(VENV)/.installed-more-$(FOLDER)
 PEERS_INSTALLED := $(VENV)/.installed-peers-$(FOLDER)
-PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+CONSTRAINTS ?= -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(CONSTRAINTS)
 
 # What the course makes from a folder of the user's own has a name that ends with six digits from its path.
 DIGIT := [0-9a-f]
@@ -85,6 +86,9 @@ bench-peers: $(PEERS_INSTALLED) ## install the packages of other frameworks that
 lint: $(TEST_INSTALLED) ## check code style, lesson code, the form of notebooks, links and spelling
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m tools.include_lessons --check
 	$(BIN)/python -m tools.first_cells --check
 	$(BIN)/python -m tools.make_exercises --check
