@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from say_what_you_see.evaluation.scene_truth import Mention, SceneTruth, Score, read_claims
+from say_what_you_see.data.scenes.claims import Mention, read_claims
+from say_what_you_see.evaluation.scene_truth import SceneTruth, Score
 
 Box = tuple[float, float, float, float]
 

@@ -10,10 +10,11 @@ import numpy as np
 from pycocoevalcap.cider.cider import Cider
 
 from say_what_you_see.data.scenes.captions import COLOUR_WORDS, NOUNS, PLACE_WORDS, SIZE_WORDS
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.evaluation.evaluate import ValidationPictures
 from say_what_you_see.evaluation.metrics import MetricScore, score_against_references
-from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, read_claims, score_captions
+from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, score_captions
 from say_what_you_see.evaluation.tokenizer import tokenize_all
 
 COLOUR_NAMES = frozenset(word for words in COLOUR_WORDS.values() for word in words)

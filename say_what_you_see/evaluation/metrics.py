@@ -20,6 +20,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.evaluation.java_programs import (
     JAVA_OPTIONS,
     REFERENCE_FOLDER,
@@ -28,7 +29,7 @@ from say_what_you_see.evaluation.java_programs import (
     run_java,
     working_java,
 )
-from say_what_you_see.evaluation.scene_truth import SceneTruth, read_claims
+from say_what_you_see.evaluation.scene_truth import SceneTruth
 from say_what_you_see.evaluation.tokenizer import tokenize, tokenize_all
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, Thing, all_relations, invent_scene
-from say_what_you_see.evaluation.scene_truth import SceneTruth, read_claims
+from say_what_you_see.evaluation.scene_truth import SceneTruth
 
 
 def scenes_of(split: str, count: int, seed: int = 0) -> list[Scene]:

@@ -10,22 +10,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from say_what_you_see.data.scenes.scene import Scene, Thing, relations_between
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing, relations_between
 
 CAPTIONS_PER_SCENE = 5
 
-NOUNS: dict[str, tuple[str, ...]] = {
-    "sun": ("sun",), "cloud": ("cloud",), "tree": ("tree",), "house": ("house", "house", "cottage", "home"),
-    "boat": ("boat", "boat", "sailboat", "ship"), "car": ("car", "car", "automobile"), "ball": ("ball",),
-    "kite": ("kite",), "fish": ("fish",), "bird": ("bird",), "balloon": ("balloon",),
-    "flower": ("flower", "flower", "blossom"),
+NOUNS: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in KINDS} | {
+    "house": ("house", "house", "cottage", "home"), "boat": ("boat", "boat", "sailboat", "ship"),
+    "car": ("car", "car", "automobile"), "flower": ("flower", "flower", "blossom"),
 }  # fmt: skip
 """Words for a kind of thing; a word that stands twice is used twice as often."""
 
-COLOUR_WORDS: dict[str, tuple[str, ...]] = {
-    "red": ("red",), "orange": ("orange",), "yellow": ("yellow",), "green": ("green",), "blue": ("blue",),
-    "purple": ("purple", "purple", "violet"), "black": ("black",), "white": ("white",),
-}  # fmt: skip
+COLOUR_WORDS: dict[str, tuple[str, ...]] = {colour: (colour,) for colour in COLOURS} | {
+    "purple": ("purple", "purple", "violet")
+}
 SIZE_WORDS: dict[str, tuple[str, ...]] = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
 RELATION_WORDS: dict[str, tuple[str, ...]] = {
     "above": ("above", "above", "over"), "below": ("below", "below", "under", "beneath"),
@@ -40,22 +37,22 @@ PLACE_WORDS: dict[str, tuple[str, ...]] = {
     "snow": ("in the snow", "on a winter day", "in winter"),
     "desert": ("in the desert", "among the dunes", "in a sandy place"),
 }
-_DOING = {  # only what is true of every picture of the thing
+_PARTICIPLES = {  # only what is true of every picture of the thing
     "sun": "shining", "kite": "flying", "balloon": "floating", "cloud": "drifting",
     "car": "parked", "flower": "blooming", "tree": "standing", "house": "standing",
 }  # fmt: skip
 _ONE = ("{a}", "{a} {place}", "{a} {place}", "there is {a} {place}", "{place} there is {a}", "a picture of {a}",
-        "a drawing of {a} {place}", "{a} {doing} {place}", "you can see {a} {place}")  # fmt: skip
+        "a drawing of {a} {place}", "{a} {participle} {place}", "you can see {a} {place}")  # fmt: skip
 _TWO = ("{a} and {b}", "{a} and {b} {place}", "{a} and {b} {place}", "there is {a} and {b} {place}",
         "{place} there is {a} and {b}", "a picture of {a} and {b}", "you can see {a} and {b}")  # fmt: skip
 _THREE = ("{a}, {b} and {c}", "{a}, {b} and {c} {place}", "{a}, {b} and {c} {place}",
           "{place} there is {a}, {b} and {c}", "you can see {a}, {b} and {c} {place}")  # fmt: skip
 _TWO_RELATED = ("{a} {relation} {b}", "{a} {relation} {b}", "{a} {relation} {b} {place}", "{a} {relation} {b} {place}",
-                "{a} {doing} {relation} {b}", "{inverse} {a} there is {b}", "{a} with {b} {inverse} it")  # fmt: skip
+                "{a} {participle} {relation} {b}", "{inverse} {a} there is {b}", "{a} with {b} {inverse} it")  # fmt: skip
 _THREE_RELATED = ("{a} {relation} {b} and there is also {c}", "{place} there is {a} {relation} {b}, and also {c}")
 _INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
-_SHARE_RELATED = {2: 0.6, 3: 0.4}
-_HOW_MANY = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.35, 0.55)}
+_RELATION_PROBABILITY = {2: 0.6, 3: 0.4}
+_COUNT_PROBABILITIES = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.35, 0.55)}
 
 
 def describe_scene(scene: Scene) -> list[str]:
@@ -72,7 +69,7 @@ def describe_scene(scene: Scene) -> list[str]:
 
 
 def _sentence(scene: Scene, rng: np.random.Generator) -> str:
-    """One sentence: choose what to mention, then how."""
+    """One sentence: choose what to mention, then the words for it."""
     things = _choose_things(scene, rng)
     words = _state_colours(things[:2], rng) if rng.random() < 0.06 else _fill_template(scene, things, rng)
     return words[0].upper() + words[1:] + "."
@@ -81,7 +78,7 @@ def _sentence(scene: Scene, rng: np.random.Generator) -> str:
 def _choose_things(scene: Scene, rng: np.random.Generator) -> list[Thing]:
     """The things that a sentence mentions: mostly large ones first, and from left to right."""
     available = len(scene.things)
-    count = 1 + int(rng.choice(3, p=_HOW_MANY[available]))
+    count = 1 + int(rng.choice(3, p=_COUNT_PROBABILITIES[available]))
     if rng.random() < 0.9:
         return list(scene.things[:count])
     return [scene.things[i] for i in rng.permutation(available)[:count]]
@@ -99,13 +96,13 @@ def _fill_template(scene: Scene, things: list[Thing], rng: np.random.Generator) 
         templates = _TWO_RELATED if len(things) == 2 else _THREE_RELATED
     else:
         templates = (_ONE, _TWO, _THREE)[len(things) - 1]
-    doing = _DOING.get(things[0].kind)
-    template = _pick([t for t in templates if doing or "{doing}" not in t], rng)
+    participle = _PARTICIPLES.get(things[0].kind)
+    template = _pick([t for t in templates if participle or "{participle}" not in t], rng)
     with_colours = rng.random() < 0.92
     nouns = [_noun_phrase(thing, with_colours, rng) for thing in things]
     return template.format(
         **dict(zip("abc", nouns, strict=False)),
-        doing=doing,
+        participle=participle,
         place=_pick(PLACE_WORDS[scene.place], rng),
         relation=_pick(RELATION_WORDS[relation], rng) if relation else "",
         inverse=_pick(RELATION_WORDS[_INVERSE[relation]], rng) if relation else "",
@@ -114,7 +111,7 @@ def _fill_template(scene: Scene, things: list[Thing], rng: np.random.Generator) 
 
 def _choose_relation(things: list[Thing], rng: np.random.Generator) -> str | None:
     """A relation that holds between the first two things: mostly the more obvious one."""
-    if len(things) < 2 or rng.random() >= _SHARE_RELATED[len(things)]:
+    if len(things) < 2 or rng.random() >= _RELATION_PROBABILITY[len(things)]:
         return None
     margins = relations_between(things[0], things[1])
     if not margins:

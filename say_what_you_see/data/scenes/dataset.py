@@ -13,9 +13,9 @@ from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.writing import make_folder
 from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, Scene, all_relations, invent_scene
-from say_what_you_see.evaluation.scene_truth import read_claims
 
 LICENCE = "drawn by this course; CC BY 4.0"
 _DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip

@@ -7,13 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, Thing
+from say_what_you_see.data.scenes.scene import CROP_SIDE, PALETTE, RGB, Scene, Thing
 
-RGB = tuple[int, int, int]
-PALETTE: dict[str, RGB] = {
-    "red": (214, 39, 40), "orange": (255, 140, 20), "yellow": (250, 222, 50), "green": (40, 160, 60),
-    "blue": (40, 90, 220), "purple": (140, 60, 190), "black": (32, 32, 36), "white": (248, 248, 248),
-}  # fmt: skip
 _SKY = {
     "meadow": ((150, 205, 245), (215, 238, 252)), "beach": ((120, 195, 240), (225, 240, 250)),
     "sea": ((165, 210, 235), (230, 240, 245)), "night": ((14, 16, 52), (52, 54, 110)),
@@ -82,7 +77,7 @@ class Brush:
         self.pen.polygon(self.points(*points), fill=fill, outline=outline, width=self.stroke)
 
     def line(self, *points: tuple[float, float], fill: RGB, width: float = 0.03) -> None:
-        """A line through points; width is a share of the box's shorter side."""
+        """A line through points; width is a fraction of the box's shorter side."""
         pixels = max(2, round(min(self.size) * width))
         self.pen.line(self.points(*points), fill=fill, width=pixels, joint="curve")
 
@@ -91,9 +86,9 @@ class Brush:
         self.polygon((left, top), (right, top), (right, bottom), (left, bottom), fill=fill, outlined=outlined)
 
 
-def _mix(colour: RGB, other: RGB, share: float) -> RGB:
+def _mix(colour: RGB, other: RGB, fraction: float) -> RGB:
     """A colour moved towards another one."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+    return tuple(round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
 
 
 def _vary(colour: RGB, rng: np.random.Generator, amount: int) -> RGB:

@@ -1,8 +1,8 @@
 """Scenes that are invented, not photographed: what is in each one, and where.
 
 A scene is a place with one to three things in it. Everything follows from a seed, so that the
-built-in data set is the same everywhere. Drawing lives in `scene_drawing`, wording in
-`scene_captions`, the data set's files in `scene_dataset`, scoring in `scene_scores`.
+built-in data set is the same everywhere. `drawing` draws a scene, `captions` describes it, `claims` reads what a
+caption says about it, and `dataset` writes the files of a data set.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RGB = tuple[int, int, int]
+
 CROP_SIDE = 300
 """Side of the centre crop in pixels. Every thing lies inside this square."""
 
@@ -20,7 +22,13 @@ LONG_SIDE = 400
 """The longer side of a picture in pixels; the shorter one is `CROP_SIDE`."""
 
 KINDS = ("sun", "cloud", "tree", "house", "boat", "car", "ball", "kite", "fish", "bird", "balloon", "flower")
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")
+PALETTE: dict[str, RGB] = {
+    "red": (214, 39, 40), "orange": (255, 140, 20), "yellow": (250, 222, 50), "green": (40, 160, 60),
+    "blue": (40, 90, 220), "purple": (140, 60, 190), "black": (32, 32, 36), "white": (248, 248, 248),
+}  # fmt: skip
+"""The colours of things; `captions.COLOUR_WORDS` has further words for some."""
+
+COLOURS = tuple(PALETTE)
 SIZES = ("small", "large")
 PLACES = ("meadow", "beach", "sea", "night", "snow", "desert")
 RELATIONS = ("above", "below", "left of", "right of")
@@ -41,7 +49,7 @@ UNSEEN_PAIRS = frozenset({
 """A tenth of the colour-and-thing pairs: they occur in validation scenes only."""
 
 RELATION_MARGIN = 0.15
-"""Centres must differ by this share of the crop's side for a relation to hold."""
+"""Centres must differ by this fraction of the crop's side for a relation to hold."""
 
 _ASPECT = {  # width divided by height
     "sun": 1.0, "cloud": 1.6, "tree": 0.75, "house": 1.0, "boat": 1.0, "car": 1.8,
@@ -74,7 +82,7 @@ class Thing:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Centre (x, y) as shares of the crop's side."""
+        """Centre (x, y) as fractions of the crop's side."""
         left, top, width, height = self.box
         return (left + width / 2) / CROP_SIDE, (top + height / 2) / CROP_SIDE
 
@@ -90,7 +98,7 @@ class Scene:
 
     @property
     def specification(self) -> tuple:
-        """What the scene shows, without positions: no specification occurs on both sides of the split."""
+        """What the scene shows, without positions: no specification occurs in both splits."""
         return self.place, tuple(sorted((t.kind, t.colour, t.size) for t in self.things))
 
     @property
@@ -106,7 +114,7 @@ class Scene:
 
 
 def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
-    """Relations that hold between two things, each with its margin as a share of the crop's side.
+    """Relations that hold between two things, each with its margin as a fraction of the crop's side.
 
     Two may hold at once: a kite can be both above and left of a tree.
     """
@@ -116,8 +124,8 @@ def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
     return {relation: margin for relation, margin in margins.items() if margin >= RELATION_MARGIN}
 
 
-def side_of_split(specification: tuple) -> str:
-    """Which side of the split a specification belongs to: 'val' for about one in six, by its hash."""
+def split_of(specification: tuple) -> str:
+    """The split that a specification belongs to: 'val' for about one in six, by its hash, or 'train'."""
     digest = hashlib.sha256(repr(specification).encode()).digest()
     return "val" if digest[0] % 6 == 0 else "train"
 
@@ -136,7 +144,7 @@ def invent_scene(split: str, index: int, seed: int = 0) -> Scene:
     unseen_wanted = int(split == "val" and index % 10 == 9)
     while True:
         scene = _random_scene(rng, unseen_wanted)
-        if scene is None or side_of_split(scene.specification) != split:
+        if scene is None or split_of(scene.specification) != split:
             continue
         if sum(thing.pair in UNSEEN_PAIRS for thing in scene.things) == unseen_wanted:
             return scene

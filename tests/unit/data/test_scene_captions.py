@@ -19,8 +19,9 @@ from say_what_you_see.data.scenes.captions import (
     SIZE_WORDS,
     describe_scene,
 )
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, PLACES, RELATIONS, SIZES, Scene
-from say_what_you_see.evaluation.scene_truth import COUNTS, count_claims, read_claims
+from say_what_you_see.evaluation.scene_truth import COUNTS, count_claims
 from say_what_you_see.language.captions import split_sentence
 
 RELATION_WORD = re.compile(r"\b(above|over|below|under|beneath|left|right)\b", re.IGNORECASE)

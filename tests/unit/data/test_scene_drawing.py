@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, thing_at
 
-from say_what_you_see.data.scenes.drawing import PALETTE, draw_crop, draw_scene
-from say_what_you_see.data.scenes.scene import COLOURS, CROP_SIDE, KINDS, KINDS_IN_PLACE, PLACES, Scene, Thing
+from say_what_you_see.data.scenes.drawing import draw_crop, draw_scene
+from say_what_you_see.data.scenes.scene import COLOURS, CROP_SIDE, KINDS, KINDS_IN_PLACE, PALETTE, PLACES, Scene, Thing
 
 KIND_AND_PLACE = [(kind, place) for place in PLACES for kind in KINDS_IN_PLACE[place]]
 HARDEST = {"meadow": "green", "beach": "yellow", "sea": "blue", "night": "black", "snow": "white", "desert": "orange"}

@@ -23,7 +23,7 @@ from say_what_you_see.data.scenes.scene import (
     all_relations,
     invent_scene,
     relations_between,
-    side_of_split,
+    split_of,
 )
 
 OPPOSITE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
@@ -68,7 +68,7 @@ def test_a_specification_says_what_is_shown_and_not_where():
 
 def test_about_a_sixth_of_the_specifications_is_for_validation():
     of_one_thing = itertools.product(PLACES, KINDS, COLOURS, SIZES)
-    splits = [side_of_split((place, ((kind, colour, size),))) for place, kind, colour, size in of_one_thing]
+    splits = [split_of((place, ((kind, colour, size),))) for place, kind, colour, size in of_one_thing]
     assert splits.count("val") / len(splits) == pytest.approx(1 / 6, abs=0.04)
     assert set(splits) == {"train", "val"}
 

@@ -9,6 +9,7 @@ import pytest
 from scene_samples import scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.evaluation.caption_errors import (
     cider_by_picture,
@@ -25,7 +26,7 @@ from say_what_you_see.evaluation.caption_errors import (
 )
 from say_what_you_see.evaluation.evaluate import ValidationPictures
 from say_what_you_see.evaluation.metrics import score_against_references
-from say_what_you_see.evaluation.scene_truth import SceneTruth, count_claims, read_claims, score_captions
+from say_what_you_see.evaluation.scene_truth import SceneTruth, count_claims, score_captions
 
 TRUTH = SceneTruth(
     colours={"ball": "red", "kite": "blue"},

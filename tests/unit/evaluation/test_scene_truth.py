@@ -13,6 +13,7 @@ import pytest
 from scene_samples import scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import NOUNS, describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.dataset import file_name, instances_json
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS
 from say_what_you_see.evaluation.scene_truth import (
@@ -21,7 +22,6 @@ from say_what_you_see.evaluation.scene_truth import (
     carry_box_to_crop,
     count_claims,
     pair_accuracy_by_novelty,
-    read_claims,
     read_scene_truths,
     right_and_wrong,
     score_captions,
