@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence
+from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary
 
 NEVER = -1e9
 """The log-probability of what must not be said: so low that nothing makes up for it, and yet no infinity."""
@@ -99,4 +99,5 @@ class GeneratedCaptions:
 
     def sentences(self, vocab: dict[str, int]) -> list[str]:
         """The best caption of each picture, as words."""
-        return [indices_to_sentence(captions[0], vocab) for captions in self.indices]
+        words = invert_vocabulary(vocab)
+        return [indices_to_sentence(captions[0], words) for captions in self.indices]

@@ -164,9 +164,13 @@ def invert_vocabulary(vocab: dict[str, int]) -> list[str]:
     return sorted(vocab, key=vocab.__getitem__)
 
 
-def indices_to_sentence(indices: Iterable[int], vocab: dict[str, int]) -> str:
-    """The words of a caption up to its END, without special tokens."""
-    words = invert_vocabulary(vocab)
+def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
+    """The sentence of a caption's indices, up to END and without START and padding.
+
+    Args:
+        indices: the caption.
+        words: the word of each index, as `invert_vocabulary` gives them.
+    """
     sentence = []
     for index in indices:
         if words[index] == END:

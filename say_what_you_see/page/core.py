@@ -131,8 +131,9 @@ def describe(
     """
     captioner, vocab = model.captioner, model.captioner.vocab
     found = generate(captioner.model, features, vocab, sampler, rng)
+    words = invert_vocabulary(vocab)
     captions = [
-        (indices_to_sentence(indices, vocab), math.exp(total))
+        (indices_to_sentence(indices, words), math.exp(total))
         for indices, total in zip(found.indices[0], found.log_probabilities[0], strict=True)
         if np.isfinite(total)
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.decoding import Sampler
-from say_what_you_see.language.captions import indices_to_sentence
+from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
 from say_what_you_see.vision.sources import PictureSource
 
@@ -106,9 +106,10 @@ def caption_images(
     if not images:
         return []
     found = captioner.generate(captioner.embed(np.stack(images)), sampler, rng)
+    words = invert_vocabulary(captioner.vocab)
     return [
         [
-            (indices_to_sentence(indices, captioner.vocab), float(np.exp(total)))
+            (indices_to_sentence(indices, words), float(np.exp(total)))
             for indices, total in zip(captions, totals, strict=True)
             if np.isfinite(total)
         ]

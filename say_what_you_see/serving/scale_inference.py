@@ -12,7 +12,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
 from say_what_you_see.decoding.generation import BeamSearch, NextWordModel, generate
-from say_what_you_see.language.captions import indices_to_sentence
+from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.image_to_text import image_to_text_step_model
 from say_what_you_see.training.scale.folder import TrainedModel, load_trained_model
 from say_what_you_see.vision.pictures import crop_and_resize, read_pictures
@@ -48,12 +48,12 @@ class ScaleCaptioner:
             k: how many captions the search follows, and returns.
             max_len: captions end after so many words.
         """
-        vocab = self.trained.vocab
+        vocab, words = self.trained.vocab, invert_vocabulary(self.trained.vocab)
         found = generate(self.next_word_model, pictures, vocab, BeamSearch(k, max_len=max_len), batch_size=BATCH)
         probabilities = np.exp(found.log_probabilities)
         return [
             [
-                CaptionWithProbability(indices_to_sentence(row, vocab), float(p))
+                CaptionWithProbability(indices_to_sentence(row, words), float(p))
                 for row, p in zip(rows, ps, strict=True)
                 if p
             ]

@@ -7,7 +7,7 @@ import pytest
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.decoding.generation import BeamSearch, generate
-from say_what_you_see.language.captions import END, START, indices_to_sentence
+from say_what_you_see.language.captions import END, START, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 from utils.beam_tree import beam_tree_alt, best_path, grow_beam_tree, path_to, plot_beam_tree
 
@@ -28,7 +28,7 @@ def test_the_last_step_holds_the_captions_of_the_search(k, model, pictures):
         tree = grow_beam_tree(model, picture[None], VOCAB, k, max_len=6)
         found = generate(model, picture[None], VOCAB, BeamSearch(k, max_len=6))
         words = [tree[number].word for number in best_path(tree)[1:] if tree[number].word != END]
-        assert " ".join(words) == indices_to_sentence(found.indices[0, 0], VOCAB)
+        assert " ".join(words) == indices_to_sentence(found.indices[0, 0], invert_vocabulary(VOCAB))
         assert tree[best_path(tree)[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)
 
 

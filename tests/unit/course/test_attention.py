@@ -28,7 +28,7 @@ from say_what_you_see.course.attention import (
 )
 from say_what_you_see.course.decoder import load_captions, load_embeddings
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, split_sentence
+from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary, split_sentence
 from say_what_you_see.models.attention import get_caption
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.serving.model_folder import load_caption_model
@@ -59,7 +59,8 @@ def test_captions_are_those_of_the_pictures_padded_to_the_longest(trained):
     settings, _ = trained
     vocab, examples = load_attention_vocabulary(settings), load_attention_examples(settings, "train")
     captions = [caption for group in load_captions(settings, get_dataset(settings), "train") for caption in group]
-    assert [indices_to_sentence(row, vocab).split() for row in examples.captions.matrix] == [
+    words = invert_vocabulary(vocab)
+    assert [indices_to_sentence(row, words).split() for row in examples.captions.matrix] == [
         split_sentence(caption) for caption in captions
     ]
     assert set(vocab) == {*(word for caption in captions for word in split_sentence(caption)), PAD, UNK, START, END}

@@ -212,7 +212,7 @@ def test_tokens_that_are_no_words_are_never_said(sampler, model, features):
 @pytest.mark.parametrize("how", [Greedy(STEPS), BeamSearch(3, 0.5, STEPS)])
 def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(sampler, model, features):
     together = generate(model, features, VOCAB, sampler)
-    sentences = [indices_to_sentence(row[0], VOCAB) for row in together.indices]
+    sentences = [indices_to_sentence(row[0], invert_vocabulary(VOCAB)) for row in together.indices]
     for batch_size in (1, 4, 100):
         found = generate(model, features, VOCAB, sampler, batch_size=batch_size)
         np.testing.assert_array_equal(found.indices, together.indices)

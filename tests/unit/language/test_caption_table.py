@@ -18,7 +18,7 @@ from say_what_you_see.language.caption_table import (
     table_examples,
     write_caption_table,
 )
-from say_what_you_see.language.captions import END, PAD, START, generate_vocabulary, indices_to_sentence
+from say_what_you_see.language.captions import END, PAD, START, generate_vocabulary, indices_to_sentence, invert_vocabulary
 from say_what_you_see.training.loop import RandomBatches, TrainingConfig
 
 FNS = ["a.jpg", "b#2.jpg", "ü.jpg"]
@@ -159,7 +159,7 @@ def test_examples_pair_each_caption_with_its_own_row(paths):
     examples = table_examples(features, captions, vocab)
     assert examples.image_embeds is features
     assert examples.captions.n_images == len(captions) == 6
-    assert indices_to_sentence(examples.captions.matrix[4], vocab) == "he says hi"
+    assert indices_to_sentence(examples.captions.matrix[4], invert_vocabulary(vocab)) == "he says hi"
     assert examples.captions.matrix[4].tolist()[:1] == [vocab[START]] and vocab[END] in examples.captions.matrix[4]
     (embeds, words), _ = RandomBatches(examples, TrainingConfig(1, batch_size=6))[0]
     row_of = {tuple(row[:-1]): number for number, row in enumerate(examples.captions.matrix.tolist())}

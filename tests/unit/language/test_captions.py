@@ -165,12 +165,13 @@ def test_choosing_follows_the_random_numbers():
 
 
 def test_indices_become_a_sentence_again(vocab):
+    words = invert_vocabulary(vocab)
     for group, indexed in zip(CAPTIONS, caption_tokens_to_indices(CAPTIONS, vocab), strict=True):
         for caption, indices in zip(group, indexed, strict=True):
-            assert indices_to_sentence([*indices, vocab[PAD]], vocab) == " ".join(split_sentence(caption))
-    assert indices_to_sentence([vocab["a"], vocab[UNK], vocab[END], vocab["kite"]], vocab) == f"a {UNK}"
-    assert indices_to_sentence([vocab["a"], vocab["kite"]], vocab) == "a kite", "without END, too"
-    assert indices_to_sentence([], vocab) == ""
+            assert indices_to_sentence([*indices, vocab[PAD]], words) == " ".join(split_sentence(caption))
+    assert indices_to_sentence([vocab["a"], vocab[UNK], vocab[END], vocab["kite"]], words) == f"a {UNK}"
+    assert indices_to_sentence([vocab["a"], vocab["kite"]], words) == "a kite", "without END, too"
+    assert indices_to_sentence([], words) == ""
 
 
 def test_the_inverted_vocabulary_gives_back_every_word(vocab):
