@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 REPOSITORY = "say-what-you-see/say-what-you-see"
 """Where the course is on GitHub: owner and name. Badges, links and first cells are made from it."""
 
-REVISION = "v0.1.0"
+REVISION = "v0.2.0"
 """The tag of the release that is downloaded."""
 
 RAW_URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{REVISION}"

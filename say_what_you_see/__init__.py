@@ -1,3 +1,3 @@
 """Say What You See: the library and the program behind the notebooks."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

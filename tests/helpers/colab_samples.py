@@ -192,7 +192,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def course_archive(names: list[str], top: str = "say-what-you-see-0.1.0", **changed: bytes) -> dict[str, bytes]:
+def course_archive(names: list[str], top: str = "say-what-you-see-0.2.0", **changed: bytes) -> dict[str, bytes]:
     """Files of the course as the code host's archive has them: in one folder."""
     return {f"{top}/{name}": (REPOSITORY / name).read_bytes() for name in names} | changed
 

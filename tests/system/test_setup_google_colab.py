@@ -32,7 +32,7 @@ SMALL += [
     for path in sorted((REPOSITORY / "say_what_you_see").rglob("*"))
     if path.is_file() and "__pycache__" not in path.parts
 ]
-TOP = "say-what-you-see-0.1.0"
+TOP = "say-what-you-see-0.2.0"
 HERE = f"say-what-you-see-{setup.REVISION}"
 CALL = "from setup_google_colab import *; "
 NOTEBOOK = "02_extract_embeddings"
