@@ -30,7 +30,7 @@ CAPTIONS_EACH = 5
 
 def make_work(folder: Path, small: bool) -> dict:
     """Write the start's weights (npz, by names of Keras' layers), features, captions, and the batches in order."""
-    from say_what_you_see.training.loop import RandomBatches
+    from say_what_you_see.training.examples import RandomBatches
 
     sizes = SMALL if small else FULL
     rng = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def make_work(folder: Path, small: bool) -> dict:
     np.save(paths["features_file"], features)
     np.save(paths["captions_file"], draw_captions(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
     np.savez(work["weights"], **draw_weights(sizes, features, rng))
-    batches = RandomBatches(_examples(work), _plan(work))
+    batches = RandomBatches(_examples(work), _config(work))
     chosen = [batches[step] for step in range(sizes["steps"])]
     np.save(paths["embeds_file"], np.stack([embeds for (embeds, _), _ in chosen]))
     sentences = [np.concatenate([words, targets[:, -1:]], axis=1) for (_, words), targets in chosen]
@@ -111,20 +111,19 @@ def course_plain(work: dict) -> Callable[[], Sample]:
 
 
 def _course(work: dict, quick: bool) -> Callable[[], Sample]:
-    from say_what_you_see.training.loop import EpochRecorder, RandomBatches, compile_decoder, quickened
+    from say_what_you_see.training.examples import RandomBatches
+    from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
 
-    examples, plan = _examples(work), _plan(work)
-    decoder, batches = loaded_decoder(work), RandomBatches(examples, plan)
+    examples, config = _examples(work), _config(work)
+    decoder, batches = loaded_decoder(work), RandomBatches(examples, config)
     batches.steps = work["steps"]
-    compile_decoder(decoder, plan, PAD, work["steps"], quick)
-    model, batches = quickened(decoder, batches, PAD) if quick else (decoder, batches)
-    batches.steps = work["steps"]
-
+    compile_decoder(decoder, config, PAD, work["steps"], quick)
+    model, batches = pack_training(decoder, batches, PAD) if quick else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
 
     def run() -> tuple[float, list[float]]:
         watch = _stopwatch()
-        recorder = EpochRecorder(examples, plan, PAD, None, [], None)
+        recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
         recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
         model.fit(batches, callbacks=[watch, recorder], shuffle=False, verbose=0)
         return watch.seconds, watch.losses()
@@ -168,14 +167,14 @@ def _stopwatch():
 
 def _examples(work: dict):
     from say_what_you_see.language.captions import CaptionArrays
-    from say_what_you_see.training.loop import Examples
+    from say_what_you_see.training.examples import Examples
 
     first = np.arange(0, work["pictures"] * CAPTIONS_EACH + 1, CAPTIONS_EACH)
     return Examples(np.load(work["features_file"], mmap_mode="r"), CaptionArrays(np.load(work["captions_file"]), first))
 
 
-def _plan(work: dict):
-    from say_what_you_see.training.loop import TrainingConfig
+def _config(work: dict):
+    from say_what_you_see.training.config import TrainingConfig
 
     return TrainingConfig(
         epochs=1000, batch_size=work["batch"], learning_rate=LEARNING_RATE, max_len=MAX_LEN,

@@ -60,12 +60,12 @@ def course(work: dict) -> Callable[[], Sample]:
     def load() -> object:
         from say_what_you_see.core.files import read_array, read_arrays
         from say_what_you_see.language.captions import CaptionArrays
-        from say_what_you_see.training.loop import Examples, RandomBatches
+        from say_what_you_see.training.examples import Examples, RandomBatches
 
         folder = Path(work["folder"])
         captions = CaptionArrays(*read_arrays(folder / "captions.npz", ("matrix", "first")))
         examples = Examples(read_array(folder / "embeds.npy"), captions)
-        batches = RandomBatches(examples, _plan())
+        batches = RandomBatches(examples, _config())
         batches.steps = work["steps"]
         return batches
 
@@ -92,8 +92,8 @@ def _pad(work: dict) -> int:
     return read_json(Path(work["folder"]) / "vocabulary.json")["#PAD#"]
 
 
-def _plan():
-    from say_what_you_see.training.loop import TrainingConfig
+def _config():
+    from say_what_you_see.training.config import TrainingConfig
 
     return TrainingConfig(epochs=1, batch_size=BATCH, max_len=LONGEST)
 
@@ -106,7 +106,7 @@ def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:
 
     keras.utils.set_random_seed(0)
     decoder = build_decoder(work["words"], work["features"], dropout=0.0)
-    compile_decoder(decoder, _plan(), _pad(work), work["steps"])
+    compile_decoder(decoder, _config(), _pad(work), work["steps"])
     few = _few_examples(work)
     decoder.fit(few, verbose=0, shuffle=False)
 
@@ -125,12 +125,12 @@ def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:
 def _few_examples(work: dict) -> object:
     """Batches of as many steps from a handful of pictures with captions of full length."""
     from say_what_you_see.language.captions import CaptionArrays
-    from say_what_you_see.training.loop import Examples, RandomBatches
+    from say_what_you_see.training.examples import Examples, RandomBatches
 
     rng = np.random.default_rng(0)
     embeds = rng.random((FEW, work["features"]), "float32")
     captions = CaptionArrays(rng.integers(4, work["words"], (FEW, LONGEST)).astype("uint16"), np.arange(FEW + 1))
-    batches = RandomBatches(Examples(embeds, captions), _plan())
+    batches = RandomBatches(Examples(embeds, captions), _config())
     batches.steps = work["steps"]
     return batches
 

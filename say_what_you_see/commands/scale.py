@@ -177,7 +177,7 @@ def _evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
     from say_what_you_see.evaluation.scale import EvaluationConfig, evaluate_records
 
     folders = _folders(settings, options)
-    plan = EvaluationConfig(
+    config = EvaluationConfig(
         _records_folder(settings, options), folders.train, folders.evaluation, options.shards, options.batch_size,
         options.captions,
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
         text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats a word"
         print(f"{text} ({result.words:,} words, {result.seconds:.0f} s)", flush=True)
 
-    if not evaluate_records(plan, options.once, options.timeout, report):
+    if not evaluate_records(config, options.once, options.timeout, report):
         print("Nothing new to evaluate.", file=sys.stderr)
     return 0
 

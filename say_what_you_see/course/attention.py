@@ -21,8 +21,8 @@ from say_what_you_see.course.decoder import (
     encoder_facts,
     read_caption_arrays,
     read_made,
+    training_config,
     training_facts,
-    training_plan,
 )
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.coco_format import DatasetFiles
@@ -36,7 +36,10 @@ from say_what_you_see.language.captions import (
 )
 from say_what_you_see.models.attention import TOP_WORDS, build_visual_attention, most_frequent_words
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
-from say_what_you_see.training.loop import Examples, History, TrainingConfig, Watch, train_decoder
+from say_what_you_see.training.checkpoints import History
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples
+from say_what_you_see.training.loop import HistoryCallback, train_decoder
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -134,28 +137,28 @@ def load_attention_examples(settings: Settings, split: str) -> Examples:
     return Examples(grids, CaptionArrays(*_made(path, read_caption_arrays)))
 
 
-def attention_plan(settings: Settings, train: Examples) -> TrainingConfig:
-    """The plan of notebook 04, but whole captions, and on the scenes half the epochs: here binding needs no more."""
-    plan, longest = training_plan(settings), train.captions.matrix.shape[1]
+def attention_config(settings: Settings, train: Examples) -> TrainingConfig:
+    """The configuration of notebook 04, but whole captions, and on the scenes half the epochs: here binding needs no more."""
+    config, longest = training_config(settings), train.captions.matrix.shape[1]
     halved = settings.dataset == "scenes" and not settings.small
-    return replace(plan, epochs=plan.epochs // 2 if halved else plan.epochs, max_len=longest)
+    return replace(config, epochs=config.epochs // 2 if halved else config.epochs, max_len=longest)
 
 
 def new_attention_model(settings: Settings, train: Examples, vocab: dict[str, int]) -> keras.Model:
     """An untrained model that fits the settings' encoder and captions; the same seed gives the same one."""
-    plan = attention_plan(settings, train)
-    keras.utils.set_random_seed(plan.seed)
+    config = attention_config(settings, train)
+    keras.utils.set_random_seed(config.seed)
     regions, feature_size = train.image_embeds.shape[1:]
-    return build_visual_attention(len(vocab), regions, feature_size, dropout=plan.dropout)
+    return build_visual_attention(len(vocab), regions, feature_size, dropout=config.dropout)
 
 
-def train_attention(settings: Settings, watch: Watch | None = None) -> History:
+def train_attention(settings: Settings, callback: HistoryCallback | None = None) -> History:
     """Train the model, with a checkpoint after every epoch, and leave a model folder."""
     vocab = load_attention_vocabulary(settings)
     examples = {split: load_attention_examples(settings, split) for split in SPLITS}
-    plan, checkpoints = attention_plan(settings, examples["train"]), attention_folder(settings) / "checkpoints"
+    config, checkpoints = attention_config(settings, examples["train"]), attention_folder(settings) / "checkpoints"
     model = new_attention_model(settings, examples["train"], vocab)
-    history = train_decoder(model, examples["train"], examples["val"], plan, vocab[PAD], checkpoints, watch)
+    history = train_decoder(model, examples["train"], examples["val"], config, vocab[PAD], checkpoints, callback)
     save_attention_model(settings, model, vocab, history)
     return history
 
@@ -164,8 +167,8 @@ def save_attention_model(settings: Settings, model: keras.Model, vocab: dict[str
     """Write the model folder."""
     train = load_attention_examples(settings, "train")
     captions = train.captions
-    plan = attention_plan(settings, train)
-    facts = training_facts(settings, plan, captions.n_images, len(captions.matrix), history)
+    config = attention_config(settings, train)
+    facts = training_facts(settings, config, captions.n_images, len(captions.matrix), history)
     encoder = _made(attention_folder(settings) / "encoder.json", read_json)
     save_caption_model(CaptionModel(model, vocab, encoder, facts), attention_model_folder(settings))
 

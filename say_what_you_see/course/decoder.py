@@ -34,14 +34,10 @@ from say_what_you_see.models.architectures import next_word_model
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
-from say_what_you_see.training.loop import (
-    Examples,
-    History,
-    TrainingConfig,
-    restore_checkpoint,
-    shuffle_images,
-    train_decoder,
-)
+from say_what_you_see.training.checkpoints import History, restore_checkpoint
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples, shuffle_images
+from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -176,8 +172,8 @@ def read_caption_arrays(path: Path) -> list[np.ndarray]:
     return read_arrays(path, ("matrix", "first"))
 
 
-def training_plan(settings: Settings) -> TrainingConfig:
-    """The plan that the course trains with."""
+def training_config(settings: Settings) -> TrainingConfig:
+    """The configuration that the course trains with."""
     return TrainingConfig(
         settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=1.0, dropout=0.1, seed=settings.seed
     )
@@ -186,44 +182,44 @@ def training_plan(settings: Settings) -> TrainingConfig:
 def train(settings: Settings) -> None:
     """Train the decoder and leave a model folder."""
     vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
-    plan = training_plan(settings)
-    keras.utils.set_random_seed(plan.seed)
-    decoder = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=plan.dropout)
+    config = training_config(settings)
+    keras.utils.set_random_seed(config.seed)
+    decoder = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=config.dropout)
     checkpoints = settings.work_folder / "checkpoints"
-    history = train_decoder(decoder, examples["train"], examples["val"], plan, vocab[PAD], checkpoints)
-    save_model(settings, decoder, vocab, plan, history)
+    history = train_decoder(decoder, examples["train"], examples["val"], config, vocab[PAD], checkpoints)
+    save_model(settings, decoder, vocab, config, history)
 
 
 def train_control(settings: Settings) -> None:
     """Train the control of notebook 04, whose pictures have the captions of others, and leave its checkpoints."""
     vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
-    plan = replace(training_plan(settings), epochs=settings.control_epochs)
-    keras.utils.set_random_seed(plan.seed)
-    control = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=plan.dropout)
+    config = replace(training_config(settings), epochs=settings.control_epochs)
+    keras.utils.set_random_seed(config.seed)
+    control = build_decoder(len(vocab), examples["train"].image_embeds.shape[1], dropout=config.dropout)
     shuffled = {split: shuffle_images(examples[split]) for split in SPLITS}
     folder = settings.work_folder / "checkpoints_control"
-    train_decoder(control, shuffled["train"], shuffled["val"], plan, vocab[PAD], folder)
+    train_decoder(control, shuffled["train"], shuffled["val"], config, vocab[PAD], folder)
 
 
 def save_model(
-    settings: Settings, decoder: keras.Model, vocab: dict[str, int], plan: TrainingConfig, history: History
+    settings: Settings, decoder: keras.Model, vocab: dict[str, int], config: TrainingConfig, history: History
 ) -> None:
     """Write the settings' model folder."""
     captions = load_examples(settings, "train").captions
-    facts = training_facts(settings, plan, captions.n_images, len(captions.matrix), history)
+    facts = training_facts(settings, config, captions.n_images, len(captions.matrix), history)
     encoder = _made_by("02_extract_embeddings", settings.work_folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(decoder, vocab, encoder, facts), settings.model_folder)
     remember_training(settings)
 
 
 def training_facts(
-    settings: Settings, plan: TrainingConfig, pictures: int, captions: int, history: History
+    settings: Settings, config: TrainingConfig, pictures: int, captions: int, history: History
 ) -> dict[str, Any]:
     """What a model folder remembers of a training."""
     scores = {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")}
     sizes = {"pictures": pictures, "captions": captions}
     seconds = round(sum(epoch.get("seconds", 0) for epoch in history), 1)
-    facts = {"dataset": settings.dataset_name, **sizes, "plan": asdict(plan), "scores": scores}
+    facts = {"dataset": settings.dataset_name, **sizes, "plan": asdict(config), "scores": scores}
     return {**facts, "training_seconds": seconds}
 
 
@@ -248,8 +244,8 @@ def read_made(path: Path, read: Callable[[Path], Any], remedy: str) -> Any:
 
 def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]:
     """Greedy captions by the control of notebook 04, which was trained with shuffled pictures."""
-    vocab, plan = load_vocabulary(settings), training_plan(settings)
-    control = build_decoder(len(vocab), image_embeds.shape[1], dropout=plan.dropout)
+    vocab, config = load_vocabulary(settings), training_config(settings)
+    control = build_decoder(len(vocab), image_embeds.shape[1], dropout=config.dropout)
     if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
         raise CourseError(
             "The control is not trained yet. Run the notebook 04_train_decoder first, or "

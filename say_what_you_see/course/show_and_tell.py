@@ -19,11 +19,14 @@ from say_what_you_see.core.writing import make_folder
 from say_what_you_see.course.decoder import SPLITS, encoder_facts, load_embeddings, read_made, training_facts
 from say_what_you_see.data.coco_format import DatasetFiles, make_once, stamp
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.caption_table import get_data, table_examples, write_caption_table
+from say_what_you_see.language.caption_table import get_data, write_caption_table
 from say_what_you_see.language.captions import PAD, generate_vocabulary, get_captions_for_fns
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
-from say_what_you_see.training.loop import Examples, History, TrainingConfig, Watch, train_decoder
+from say_what_you_see.training.checkpoints import History
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples, table_examples
+from say_what_you_see.training.loop import HistoryCallback, train_decoder
 from say_what_you_see.vision.encoders import encoder_for, imagenet_file, keras_downloads
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -133,8 +136,8 @@ def threshold(settings: Settings) -> int:
     return 1 if settings.small else THRESHOLD
 
 
-def show_and_tell_plan(settings: Settings) -> TrainingConfig:
-    """The plan that notebook 07 trains with: Adam, whose learning rate is halved every three epochs."""
+def show_and_tell_config(settings: Settings) -> TrainingConfig:
+    """The configuration that notebook 07 trains with: Adam, whose learning rate is halved every three epochs."""
     return TrainingConfig(
         epochs=settings.epochs if settings.small else EPOCHS,
         batch_size=settings.batch_size,
@@ -150,23 +153,23 @@ def show_and_tell_plan(settings: Settings) -> TrainingConfig:
 
 def new_show_and_tell(settings: Settings, train: Examples, vocab: dict[str, int]) -> keras.Model:
     """An untrained model that fits the settings' features and captions; the same seed gives the same one."""
-    plan = show_and_tell_plan(settings)
-    keras.utils.set_random_seed(plan.seed)
+    config = show_and_tell_config(settings)
+    keras.utils.set_random_seed(config.seed)
     frequencies = log_word_frequencies(train.captions.matrix, vocab)
     return build_show_and_tell(
-        len(vocab), train.image_embeds.shape[1], dropout=plan.dropout, word_log_probabilities=frequencies
+        len(vocab), train.image_embeds.shape[1], dropout=config.dropout, word_log_probabilities=frequencies
     )
 
 
-def train_show_and_tell(settings: Settings, watch: Watch | None = None) -> History:
+def train_show_and_tell(settings: Settings, callback: HistoryCallback | None = None) -> History:
     """Make what is missing, train with a checkpoint after every epoch, and leave a model folder."""
     make_tables(settings)
     tables = {split: load_table(settings, split) for split in SPLITS}
     vocab = generate_vocabulary([[caption] for caption in tables["train"][1]], threshold(settings))
     examples = {split: table_examples(*table, vocab) for split, table in tables.items()}
-    model, plan = new_show_and_tell(settings, examples["train"], vocab), show_and_tell_plan(settings)
+    model, config = new_show_and_tell(settings, examples["train"], vocab), show_and_tell_config(settings)
     checkpoints = show_and_tell_folder(settings) / "checkpoints"
-    history = train_decoder(model, examples["train"], examples["val"], plan, vocab[PAD], checkpoints, watch)
+    history = train_decoder(model, examples["train"], examples["val"], config, vocab[PAD], checkpoints, callback)
     save_show_and_tell(settings, model, vocab, history)
     return history
 
@@ -176,7 +179,7 @@ def save_show_and_tell(settings: Settings, model: keras.Model, vocab: dict[str, 
     folder = show_and_tell_folder(settings)
     pictures = len(_made(folder / "file_names.json", read_json)["train"])
     captions = len(load_table(settings, "train")[1])
-    facts = training_facts(settings, show_and_tell_plan(settings), pictures, captions, history)
+    facts = training_facts(settings, show_and_tell_config(settings), pictures, captions, history)
     encoder = _made(folder / "encoder.json", read_json)
     save_caption_model(CaptionModel(model, vocab, encoder, facts), show_and_tell_model_folder(settings))
 

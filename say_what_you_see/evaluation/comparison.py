@@ -14,8 +14,9 @@ from say_what_you_see.decoding.generation import Greedy, NextWordModel, generate
 from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, score_captions, score_table
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.models.architectures import next_word_model
-from say_what_you_see.models.bottleneck_lstm import masked_accuracy, masked_crossentropy
-from say_what_you_see.training.loop import Examples, evaluate_decoder
+from say_what_you_see.training.examples import Examples
+from say_what_you_see.training.loop import evaluate_decoder
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 PICTURES_TO_TIME, TIMES = 256, 9
 

@@ -23,7 +23,7 @@ from say_what_you_see.core.files import read_json, slug, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.attention import GRID_TYPE, attention_folder, attention_model_folder, load_grids
-from say_what_you_see.course.decoder import encoder_facts, load_embeddings, training_plan
+from say_what_you_see.course.decoder import encoder_facts, load_embeddings, training_config
 from say_what_you_see.course.show_and_tell import (
     load_picture_features,
     show_and_tell_folder,
@@ -60,9 +60,12 @@ from say_what_you_see.language.captions import (
     pack_captions,
 )
 from say_what_you_see.models.architectures import next_word_model
-from say_what_you_see.models.bottleneck_lstm import build_decoder, masked_accuracy, masked_crossentropy
+from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model
-from say_what_you_see.training.loop import Examples, evaluate_decoder, restore_checkpoint
+from say_what_you_see.training.checkpoints import restore_checkpoint
+from say_what_you_see.training.examples import Examples
+from say_what_you_see.training.loop import evaluate_decoder
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 from say_what_you_see.vision.encoders import encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
@@ -204,7 +207,7 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
     Raises:
         CourseError: if it is not trained.
     """
-    vocab, dropout = like.caption_model.vocab, training_plan(settings).dropout
+    vocab, dropout = like.caption_model.vocab, training_config(settings).dropout
     control = build_decoder(len(vocab), like.features.shape[1], dropout=dropout)
     if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
         raise CourseError("The control is not trained yet. Run the notebook 04_train_decoder first.")

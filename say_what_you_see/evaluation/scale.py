@@ -14,8 +14,8 @@ from say_what_you_see.core.backend import keras, silenced_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
-from say_what_you_see.models.image_to_text import masked_sums
 from say_what_you_see.serving.scale_inference import ScaleCaptioner
+from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.events import open_writer, require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (
     ModelLoader,
@@ -81,14 +81,14 @@ class EvaluationConfig:
 class Evaluator:
     """Evaluates checkpoints, one after another, with one model that is built once."""
 
-    def __init__(self, plan: EvaluationConfig) -> None:
+    def __init__(self, config: EvaluationConfig) -> None:
         require_tensorboard()
-        self.plan = plan
-        self.loader = ModelLoader(plan.train_folder)
+        self.config = config
+        self.loader = ModelLoader(config.train_folder)
         self.sums: Callable | None = None
         self.captioner: ScaleCaptioner | None = None
         self.pictures: np.ndarray | None = None
-        check_vocabulary(plan.train_folder, self.loader.config, plan.records)
+        check_vocabulary(config.train_folder, self.loader.config, config.records)
 
     def evaluate(self, prefix: str) -> Evaluation:
         """Evaluate a checkpoint and write scalars, and captions with their pictures, for TensorBoard."""
@@ -102,27 +102,27 @@ class Evaluator:
         return result
 
     def _batches(self, take: int | None) -> tf.data.Dataset:
-        plan, side = self.plan, self.loader.config.side
-        dataset = batches(plan.records, plan.split, plan.batch_size, side, max_len=plan.max_len)
-        return dataset if take is None else dataset.take(-(-take // plan.batch_size))
+        config, side = self.config, self.loader.config.side
+        dataset = batches(config.records, config.split, config.batch_size, side, max_len=config.max_len)
+        return dataset if take is None else dataset.take(-(-take // config.batch_size))
 
     def _mean_loss(self, trained: TrainedModel) -> tuple[float, int]:
         if self.sums is None:
             self.sums = compile_sums(trained.model)
         total = np.zeros(2)
-        for batch in self._batches(self.plan.most_captions):
+        for batch in self._batches(self.config.most_captions):
             total += [float(value) for value in self.sums(*batch)]
         if not total[1]:
             raise CourseError(
-                f"No {self.plan.split} picture in {self.plan.records} can be read. Make the records again."
+                f"No {self.config.split} picture in {self.config.records} can be read. Make the records again."
             )
         return float(total[0] / total[1]), int(total[1])
 
     def _write(self, result: Evaluation, trained: TrainedModel) -> None:
         """Scalars and examples into a new event file, and a line into `evaluations.json`."""
-        writer = open_writer(self.plan.folder)
+        writer = open_writer(self.config.folder)
         write_scalars(writer, result.step, {"loss": result.loss, "perplexity": result.perplexity})
-        if self.plan.examples:
+        if self.config.examples:
             if self.pictures is None:
                 self.pictures = self._example_pictures()
             self.captioner = self.captioner or ScaleCaptioner(trained)
@@ -130,17 +130,17 @@ class Evaluator:
             write_examples(writer, result.step, self.pictures, captions)
         writer.close()
         # What is later belongs to another training, which was in the same folder before.
-        results = [kept for kept in read_evaluations(self.plan.folder) if kept.step < result.step]
-        write_json([asdict(kept) for kept in (*results, result)], self.plan.folder / RESULTS_FILE)
+        results = [kept for kept in read_evaluations(self.config.folder) if kept.step < result.step]
+        write_json([asdict(kept) for kept in (*results, result)], self.config.folder / RESULTS_FILE)
 
     def _example_pictures(self) -> np.ndarray:
         """The first different pictures of the split: a picture is there once for each of its captions."""
         found: dict[bytes, np.ndarray] = {}
-        for pictures, *_ in self._batches(16 * self.plan.examples):
+        for pictures, *_ in self._batches(16 * self.config.examples):
             found.update({picture.tobytes(): picture for picture in pictures.numpy()})
-            if len(found) >= self.plan.examples:
+            if len(found) >= self.config.examples:
                 break
-        return np.stack(list(found.values())[: self.plan.examples])
+        return np.stack(list(found.values())[: self.config.examples])
 
 
 def compile_sums(model: keras.Model) -> Callable:
@@ -177,7 +177,7 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
 
 
 def evaluate_records(
-    plan: EvaluationConfig,
+    config: EvaluationConfig,
     once: bool = False,
     timeout: float | None = None,
     report: Callable[[Evaluation], None] | None = None,
@@ -197,16 +197,16 @@ def evaluate_records(
     """
     require_tensorboard()
     if once:
-        find_checkpoint(plan.train_folder)
-    waiting = [None] if once else tf.train.checkpoints_iterator(str(plan.train_folder), timeout=timeout)
+        find_checkpoint(config.train_folder)
+    waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
     evaluator, results = None, []
     for _ in waiting:
-        for prefix in checkpoints_to_do(plan):
-            evaluator = evaluator or Evaluator(plan)
+        for prefix in checkpoints_to_do(config):
+            evaluator = evaluator or Evaluator(config)
             try:
                 results.append(evaluator.evaluate(prefix))
             except CourseError:
-                if prefix in existing_checkpoints(plan.train_folder):
+                if prefix in existing_checkpoints(config.train_folder):
                     raise
                 continue  # training has removed it in the meantime, to make room for newer ones
             if report:
@@ -218,25 +218,25 @@ class EvaluateNew:
     """Evaluates each new checkpoint right after it was written, for `train_on_records`: one process for both.
 
     Args:
-        plan: what to evaluate on.
+        config: what to evaluate on.
         report: called with every result.
     """
 
-    def __init__(self, plan: EvaluationConfig, report: Callable[[Evaluation], None] | None = None) -> None:
-        self.plan, self.report = plan, report
+    def __init__(self, config: EvaluationConfig, report: Callable[[Evaluation], None] | None = None) -> None:
+        self.config, self.report = config, report
         self.evaluator: Evaluator | None = None
 
     def __call__(self, prefix: str) -> None:
-        self.evaluator = self.evaluator or Evaluator(self.plan)
+        self.evaluator = self.evaluator or Evaluator(self.config)
         result = self.evaluator.evaluate(prefix)
         if self.report:
             self.report(result)
 
 
-def checkpoints_to_do(plan: EvaluationConfig) -> list[str]:
+def checkpoints_to_do(config: EvaluationConfig) -> list[str]:
     """The checkpoints in the training folder that have no result yet, the oldest first."""
-    done = {result.checkpoint for result in read_evaluations(plan.folder)}
-    return [prefix for prefix in existing_checkpoints(plan.train_folder) if checksum_of(prefix) not in done]
+    done = {result.checkpoint for result in read_evaluations(config.folder)}
+    return [prefix for prefix in existing_checkpoints(config.train_folder) if checksum_of(prefix) not in done]
 
 
 def checksum_of(prefix: str) -> str:

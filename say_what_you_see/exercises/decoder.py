@@ -16,8 +16,9 @@ from say_what_you_see.exercises.compare import copy_of, short
 from say_what_you_see.exercises.facts import Facts
 from say_what_you_see.exercises.tensors import as_numpy, describe, draw_weights
 from say_what_you_see.language.captions import CaptionArrays
-from say_what_you_see.models.bottleneck_lstm import build_decoder, masked_crossentropy
-from say_what_you_see.training.loop import Batch, Examples, generate_batch, shuffle_images
+from say_what_you_see.models.bottleneck_lstm import build_decoder
+from say_what_you_see.training.examples import Batch, Examples, generate_batch, shuffle_images
+from say_what_you_see.training.losses import masked_crossentropy
 
 NOTEBOOK = "04_train_decoder"
 

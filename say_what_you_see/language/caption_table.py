@@ -15,8 +15,6 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path, check_space
 from say_what_you_see.core.progress import progress
-from say_what_you_see.language.captions import PAD, caption_tokens_to_indices, pack_captions
-from say_what_you_see.training.loop import Examples
 
 PICTURES_AT_ONCE = 256
 """So many pictures' features are in memory while a table is written."""
@@ -164,15 +162,3 @@ def repeat_rows(embeds: np.ndarray, counts: Sequence[int], path: Path, name: str
         last = min(first + PICTURES_AT_ONCE, len(embeds))
         rows[ends[first] : ends[last]] = np.repeat(embeds[first:last], counts[first:last], axis=0)
     rows.flush()
-
-
-def table_examples(features: np.ndarray, captions: Sequence[str], vocab: dict[str, int]) -> Examples:
-    """The two files as examples for training: every caption is a row of its own, with its own features.
-
-    Args:
-        features: (captions, features), possibly memory-mapped; stays where it is.
-        captions: as many texts.
-        vocab: word to index.
-    """
-    indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
-    return Examples(features, pack_captions(indexed, vocab[PAD]))

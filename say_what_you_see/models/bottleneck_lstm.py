@@ -6,8 +6,6 @@ arXiv:1411.4555), with bottlenecks before and after the LSTM that keep the numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from say_what_you_see.core.backend import keras
@@ -42,32 +40,6 @@ def build_decoder(
     squeezed = layers.Dense(logit_bottleneck, activation="elu", name="logit_bottleneck")(hidden)
     logits = layers.Dense(vocab_size, name="logits")(squeezed)
     return keras.Model([image_embeds, words], logits, name="decoder")
-
-
-def masked_crossentropy(pad_idx: int) -> Callable:
-    """The loss: cross-entropy in nats, averaged over real words only.
-
-    PAD was added so that captions fit into a matrix; predicting it is no achievement.
-    """
-
-    def loss(words, logits):
-        real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
-        crossentropy = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
-        return ops.sum(crossentropy * real) / ops.maximum(ops.sum(real), 1)
-
-    return loss
-
-
-def masked_accuracy(pad_idx: int) -> Callable:
-    """The share of real words that were predicted right, given the true words before them."""
-
-    def accuracy(words, logits):
-        words = ops.cast(words, "int32")
-        real = ops.cast(ops.not_equal(words, pad_idx), "float32")
-        right = ops.cast(ops.equal(ops.argmax(logits, axis=-1), words), "float32")
-        return ops.sum(right * real) / ops.maximum(ops.sum(real), 1)
-
-    return accuracy
 
 
 def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: int = 5_000) -> None:

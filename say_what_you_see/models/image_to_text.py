@@ -112,18 +112,6 @@ def image_to_text_step_model(model: keras.Model) -> NextWordModel:
     return NextWordModel(start_model, step_model)
 
 
-def masked_sums(targets, logits, mask):
-    """What loss and perplexity are made of: cross-entropies in nats added up over real words, and their number.
-
-    Args:
-        targets: (batch, steps) ids of the words that came next.
-        logits: (batch, steps, vocabulary_size).
-        mask: (batch, steps), 1 for real words and 0 for padding.
-    """
-    crossentropy = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-    return ops.sum(crossentropy * mask), ops.sum(mask)
-
-
 # The CNN
 
 

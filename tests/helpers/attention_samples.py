@@ -7,7 +7,7 @@ from caption_samples import FEATURES, VOCAB, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.models.attention import build_visual_attention
-from say_what_you_see.training.loop import Examples
+from say_what_you_see.training.examples import Examples
 
 REGIONS = 4
 

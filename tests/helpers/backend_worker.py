@@ -17,7 +17,8 @@ from say_what_you_see.core.keras_files import check_keras_file
 from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate_sentences
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
-from say_what_you_see.training.loop import TrainingConfig, train_decoder
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.loop import train_decoder
 
 PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01)
 TRAIN, VAL = toy_examples(60, seed=1), toy_examples(24, seed=2)

@@ -10,7 +10,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import PAD, caption_tokens_to_indices, generate_vocabulary, pack_captions
 from say_what_you_see.models.bottleneck_lstm import build_decoder
-from say_what_you_see.training.loop import Examples
+from say_what_you_see.training.examples import Examples
 
 COLOURS, THINGS = ("red", "blue", "green"), ("ball", "kite", "fish")
 KINDS = list(itertools.product(COLOURS, THINGS))

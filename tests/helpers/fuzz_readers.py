@@ -311,7 +311,7 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.data.scenes.dataset import instances_json
     from say_what_you_see.data.scenes.scene import invent_scene
     from say_what_you_see.evaluation.scene_truth import count_claims, read_scene_truths
-    from say_what_you_see.training.loop import prepare_checkpoint_folder, read_history
+    from say_what_you_see.training.checkpoints import prepare_checkpoint_folder, read_history
     from say_what_you_see.vision.extraction import StoredEmbeddingTable
 
     scenes = [invent_scene("val", number) for number in range(3)]

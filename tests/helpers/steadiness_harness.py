@@ -23,7 +23,8 @@ from record_samples import picture, settings_for, write_data_set
 from scale_samples import tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.language.captions import PAD
-from say_what_you_see.training.loop import TrainingConfig, train_decoder
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.scale import training as scale_training
 from say_what_you_see.training.scale.records import write_records
 from say_what_you_see.vision.encoders import load_encoder_file
@@ -63,9 +64,9 @@ def extraction(folder: Path, count: int) -> Watch:
 def training(folder: Path, count: int) -> Watch:
     """Train the decoder, with a checkpoint after every epoch."""
     examples, epochs = toy_examples(160), SAMPLES
-    plan = TrainingConfig(epochs, batch_size=max(1, len(examples.captions.matrix) * epochs // count))
+    config = TrainingConfig(epochs, batch_size=max(1, len(examples.captions.matrix) * epochs // count))
     watch = Watch(epochs)
-    train_decoder(tiny_decoder(dropout=0.1), examples, toy_examples(16, 1), plan, VOCAB[PAD], folder / "run", watch)
+    train_decoder(tiny_decoder(dropout=0.1), examples, toy_examples(16, 1), config, VOCAB[PAD], folder / "run", watch)
     return watch
 
 
@@ -76,8 +77,8 @@ def records(folder: Path, count: int) -> Watch:
     made = write_records(settings_for(data, folder / "data"), folder / "records", {"train": 2, "val": 1, "test": 0})
     watch, after = Watch(count), scale_training._Recorder.after_step
     scale_training._Recorder.after_step = lambda self, *facts: (watch(), after(self, *facts))[1]
-    plan = replace(tiny_training(made.folder, folder / "run", count), save_every=max(1, count // 10), keep=2)
-    scale_training.train_on_records(plan, tiny_config(made.folder), tiny_cnn)
+    config = replace(tiny_training(made.folder, folder / "run", count), save_every=max(1, count // 10), keep=2)
+    scale_training.train_on_records(config, tiny_config(made.folder), tiny_cnn)
     return watch
 
 

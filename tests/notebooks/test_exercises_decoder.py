@@ -8,7 +8,7 @@ from exercise_samples import assert_right, report_on
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import CaptionArrays
-from say_what_you_see.training.loop import Examples
+from say_what_you_see.training.examples import Examples
 
 layers, ops = keras.layers, keras.ops
 pytestmark = pytest.mark.usefixtures("data_folder")

@@ -25,7 +25,7 @@ from say_what_you_see.course.decoder import (
     save_caption_arrays,
     save_example_captions,
     train,
-    training_plan,
+    training_config,
 )
 from say_what_you_see.data.coco_format import pictures_by_name
 from say_what_you_see.data.datasets import get_dataset
@@ -99,7 +99,7 @@ def test_the_vocabulary_is_that_of_the_training_captions(settings, files):
 def test_the_model_folder_knows_what_it_was_made_from(settings):
     facts = read_json(settings.model_folder / "model.json")
     assert (facts["dataset"], facts["pictures"], facts["captions"]) == ("scenes", 48, 240)
-    assert facts["plan"] == dataclasses.asdict(training_plan(settings))
+    assert facts["plan"] == dataclasses.asdict(training_config(settings))
     assert set(facts["scores"]) == {"loss", "val_loss", "val_accuracy"}
     encoder = encoder_facts(encoder_for(settings), settings)
     assert facts["encoder"] == encoder | {"input_shape": list(encoder["input_shape"])}
@@ -227,9 +227,9 @@ def test_five_examples_are_kept_for_the_terminal(copied, files):
 
 
 def test_the_plan_follows_the_settings(settings):
-    plan = training_plan(settings)
-    assert (plan.epochs, plan.batch_size, plan.seed) == (settings.epochs, settings.batch_size, settings.seed)
+    config = training_config(settings)
+    assert (config.epochs, config.batch_size, config.seed) == (settings.epochs, settings.batch_size, settings.seed)
     other = dataclasses.replace(settings, seed=5, size="full")
-    assert training_plan(other).seed == 5
-    assert training_plan(other).epochs > plan.epochs
+    assert training_config(other).seed == 5
+    assert training_config(other).epochs > config.epochs
     assert set(course.SPLITS) == {"train", "val"}

@@ -23,13 +23,8 @@ import numpy as np
 from say_what_you_see.core.backend import keras, silenced_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
-from say_what_you_see.models.image_to_text import (
-    ScaleModelConfig,
-    build_scale_model,
-    masked_sums,
-    set_precision,
-    train_cnn,
-)
+from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, set_precision, train_cnn
+from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief
 from say_what_you_see.training.scale.events import open_writer, require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (

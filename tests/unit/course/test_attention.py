@@ -13,9 +13,9 @@ import say_what_you_see.core.files
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.course.attention import (
+    attention_config,
     attention_folder,
     attention_model_folder,
-    attention_plan,
     check_space_for_grids,
     extract_grids,
     grid_path,
@@ -65,7 +65,7 @@ def test_captions_are_those_of_the_pictures_padded_to_the_longest(trained):
     ]
     assert set(vocab) == {*(word for caption in captions for word in split_sentence(caption)), PAD, UNK, START, END}
     longest = max(len(split_sentence(caption)) for caption in captions) + 2
-    assert examples.captions.matrix.shape[1] == longest == attention_plan(settings, examples).max_len
+    assert examples.captions.matrix.shape[1] == longest == attention_config(settings, examples).max_len
 
 
 def test_a_smaller_vocabulary_has_unknown_words(trained, tmp_path):
@@ -106,14 +106,14 @@ def test_the_model_folder_captions_pictures(trained):
 
 
 def test_the_plan_is_that_of_notebook_04_with_half_the_epochs_on_the_scenes(trained):
-    from say_what_you_see.course.decoder import training_plan
+    from say_what_you_see.course.decoder import training_config
 
     settings, _ = trained
     examples = load_attention_examples(settings, "train")
     longest = examples.captions.matrix.shape[1]
     for chosen, share in ((replace(settings, size="full"), 2), (replace(settings, size="full", dataset="coco"), 1)):
-        plan = training_plan(chosen)
-        assert attention_plan(chosen, examples) == replace(plan, epochs=plan.epochs // share, max_len=longest)
+        config = training_config(chosen)
+        assert attention_config(chosen, examples) == replace(config, epochs=config.epochs // share, max_len=longest)
 
 
 def test_a_full_disk_is_noticed_before_the_work(trained, tmp_path, monkeypatch):

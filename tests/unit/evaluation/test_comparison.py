@@ -20,7 +20,7 @@ from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
 from say_what_you_see.language.captions import PAD, UNK, caption_tokens_to_indices, generate_vocabulary, pack_captions
 from say_what_you_see.models.architectures import next_word_model
 from say_what_you_see.models.show_and_tell import build_show_and_tell
-from say_what_you_see.training.loop import Examples
+from say_what_you_see.training.examples import Examples
 
 RED_BALL = SceneTruth({"ball": "red"}, {"ball": "small"}, frozenset(), frozenset({"ball"}))
 

@@ -42,9 +42,9 @@ from utils import training_plots as scale_plots
 def folders(records, tmp_path_factory) -> ScaleFolders:
     """A training of four steps, evaluated after each two."""
     made = ScaleFolders(tmp_path_factory.mktemp("made"))
-    plan = EvaluationConfig(records, made.train, made.evaluation, examples=0)
+    config = EvaluationConfig(records, made.train, made.evaluation, examples=0)
     training = tiny_training(records, made.train, 4, save_every=2, keep=1)
-    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(plan))
+    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(config))
     return made
 
 

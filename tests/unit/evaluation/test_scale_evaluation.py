@@ -27,16 +27,16 @@ def trained(records, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def plan(trained, records, tmp_path) -> EvaluationConfig:
+def config(trained, records, tmp_path) -> EvaluationConfig:
     folder = Path(shutil.copytree(trained, tmp_path / "train"))
     return EvaluationConfig(records, folder, tmp_path / "eval", batch_size=50, examples=0)
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained, records, tmp_path_factory) -> EvaluationConfig:
-    plan = EvaluationConfig(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
-    evaluate_records(plan, once=True)
-    return plan
+    config = EvaluationConfig(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
+    evaluate_records(config, once=True)
+    return config
 
 
 def test_perplexity_over_all_words_of_the_validation_captions(evaluated, records, trained):
@@ -69,75 +69,75 @@ def test_the_examples_are_different_pictures(evaluated):
     assert len({picture.tobytes() for picture in pictures}) == 4
 
 
-def test_every_checkpoint_is_evaluated_once(plan, records):
-    assert [result.step for result in evaluate_records(plan, once=True)] == [3, 6]
-    assert evaluate_records(plan, once=True) == []
-    train_on_records(tiny_training(records, plan.train_folder, 9, save_every=3), tiny_config(records), tiny_cnn)
+def test_every_checkpoint_is_evaluated_once(config, records):
+    assert [result.step for result in evaluate_records(config, once=True)] == [3, 6]
+    assert evaluate_records(config, once=True) == []
+    train_on_records(tiny_training(records, config.train_folder, 9, save_every=3), tiny_config(records), tiny_cnn)
     reported = []
-    assert [result.step for result in evaluate_records(plan, once=True, report=reported.append)] == [9]
+    assert [result.step for result in evaluate_records(config, once=True, report=reported.append)] == [9]
     assert [result.step for result in reported] == [9]
-    assert [result.step for result in read_evaluations(plan.folder)] == [3, 6, 9]
+    assert [result.step for result in read_evaluations(config.folder)] == [3, 6, 9]
 
 
-def test_another_training_in_the_same_folder_is_evaluated_anew(plan, records):
-    first = evaluate_records(plan, once=True)
-    shutil.rmtree(plan.train_folder)
+def test_another_training_in_the_same_folder_is_evaluated_anew(config, records):
+    first = evaluate_records(config, once=True)
+    shutil.rmtree(config.train_folder)
     options = {"save_every": 3, "seed": 1}
-    train_on_records(tiny_training(records, plan.train_folder, 6, **options), tiny_config(records), tiny_cnn)
-    second = evaluate_records(plan, once=True)
+    train_on_records(tiny_training(records, config.train_folder, 6, **options), tiny_config(records), tiny_cnn)
+    second = evaluate_records(config, once=True)
     assert [result.step for result in second] == [3, 6]
     assert all(a.loss != b.loss for a, b in zip(first, second, strict=True))
-    assert read_evaluations(plan.folder) == second
+    assert read_evaluations(config.folder) == second
 
 
-def test_evaluation_waits_for_checkpoints_while_training_goes_on(plan, records, tmp_path):
+def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records, tmp_path):
     """As two processes would, with the training folder not there yet when the evaluation starts."""
-    kept = plan.train_folder.rename(tmp_path / "kept")
+    kept = config.train_folder.rename(tmp_path / "kept")
     results: list[int] = []
     waiting = threading.Thread(
-        target=evaluate_records, args=(plan, False, 4), kwargs={"report": lambda result: results.append(result.step)}
+        target=evaluate_records, args=(config, False, 4), kwargs={"report": lambda result: results.append(result.step)}
     )
     waiting.start()
-    shutil.copytree(kept, plan.train_folder)
+    shutil.copytree(kept, config.train_folder)
     waiting.join(timeout=120)
     assert not waiting.is_alive() and results == [3, 6]
 
 
-def test_a_part_of_the_captions_will_do(plan, records):
-    few = EvaluationConfig(records, plan.train_folder, plan.folder, batch_size=10, most_captions=15, examples=0)
+def test_a_part_of_the_captions_will_do(config, records):
+    few = EvaluationConfig(records, config.train_folder, config.folder, batch_size=10, most_captions=15, examples=0)
     result = evaluate_records(few, once=True)[-1]
     words = sum(int(mask.numpy().sum()) for *_, mask in batches(records, "val", 10, SIDE).take(2))
     assert result.words == words
-    assert set(read_tags(plan.folder)) == {"scalars"}
+    assert set(read_tags(config.folder)) == {"scalars"}
 
 
-def test_nothing_to_evaluate(plan, tmp_path):
-    empty = EvaluationConfig(plan.records, tmp_path / "nowhere", plan.folder)
+def test_nothing_to_evaluate(config, tmp_path):
+    empty = EvaluationConfig(config.records, tmp_path / "nowhere", config.folder)
     with pytest.raises(CourseError, match="no checkpoint"):
         evaluate_records(empty, once=True)
     assert evaluate_records(empty, timeout=0.1) == []
 
 
-def test_records_of_another_vocabulary_are_refused(plan, tmp_path):
-    other = Path(shutil.copytree(plan.records, tmp_path / "records"))
+def test_records_of_another_vocabulary_are_refused(config, tmp_path):
+    other = Path(shutil.copytree(config.records, tmp_path / "records"))
     with (other / "word_counts.txt").open("a") as file:
         file.write("platypus 1\n")
-    changed = EvaluationConfig(other, plan.train_folder, plan.folder)
+    changed = EvaluationConfig(other, config.train_folder, config.folder)
     with pytest.raises(CourseError, match="not the vocabulary"):
         evaluate_records(changed, once=True)
 
 
-def test_without_tensorboard(plan, monkeypatch):
+def test_without_tensorboard(config, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(CourseError, match="pip install tensorboard"):
-        evaluate_records(plan, once=True)
+        evaluate_records(config, once=True)
 
 
-def test_damaged_results_are_explained(plan):
-    plan.folder.mkdir()
-    (plan.folder / "evaluations.json").write_text('[{"step": 3}]')
+def test_damaged_results_are_explained(config):
+    config.folder.mkdir()
+    (config.folder / "evaluations.json").write_text('[{"step": 3}]')
     with pytest.raises(CourseError, match="evaluations.json is not what"):
-        evaluate_records(plan, once=True)
+        evaluate_records(config, once=True)
 
 
 def test_a_curve_has_the_later_value_of_a_step_that_was_done_twice(tmp_path):

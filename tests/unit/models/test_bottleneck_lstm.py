@@ -11,12 +11,8 @@ from caption_samples import FEATURES, VOCAB, opinionated_decoder, tiny_decoder, 
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import PAD
-from say_what_you_see.models.bottleneck_lstm import (
-    build_decoder,
-    fit_standardisation,
-    masked_accuracy,
-    masked_crossentropy,
-)
+from say_what_you_see.models.bottleneck_lstm import build_decoder, fit_standardisation
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 PAD_IDX = VOCAB[PAD]
 

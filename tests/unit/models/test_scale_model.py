@@ -20,10 +20,10 @@ from say_what_you_see.models.image_to_text import (
     cnn_for,
     encoder_side_length,
     image_to_text_step_model,
-    masked_sums,
     set_precision,
     train_cnn,
 )
+from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, find_application, on_a_copy
 
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)

@@ -17,7 +17,7 @@ from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import BeamSearch, generate, generate_sentences
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.architectures import next_word_model
-from say_what_you_see.models.bottleneck_lstm import masked_crossentropy
+from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import (
     build_show_and_tell,
     caption_mask,
@@ -26,7 +26,9 @@ from say_what_you_see.models.show_and_tell import (
     show_and_tell_step_model,
 )
 from say_what_you_see.serving.captioner import load_captioner
-from say_what_you_see.training.loop import TrainingConfig, fit_standardisation, train_decoder
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.loop import train_decoder
+from say_what_you_see.training.losses import masked_crossentropy
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
 PAD_IDX = VOCAB[PAD]
@@ -143,8 +145,8 @@ def test_the_formula_is_the_loss_that_the_course_trains_with():
 def test_it_learns_what_pictures_show():
     train, val = toy_examples(120, seed=1), toy_examples(20, seed=2)
     model = build_show_and_tell(len(VOCAB), FEATURES, 24, 24)
-    plan = TrainingConfig(8, 16, 2e-2, schedule="exponential")
-    history = train_decoder(model, train, val, plan, PAD_IDX)
+    config = TrainingConfig(8, 16, 2e-2, schedule="exponential")
+    history = train_decoder(model, train, val, config, PAD_IDX)
     assert history[-1]["val_loss"] < 0.35 < history[0]["val_loss"]
     sentences = generate_sentences(next_word_model(model), val.image_embeds, VOCAB)
     truths = val.captions.matrix[val.captions.first[:-1]]

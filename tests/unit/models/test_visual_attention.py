@@ -28,7 +28,8 @@ from say_what_you_see.models.attention import (
     with_even_attention,
 )
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
-from say_what_you_see.training.loop import TrainingConfig, compile_decoder, train_decoder
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.loop import compile_decoder, train_decoder
 
 PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
 
@@ -231,8 +232,8 @@ def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_pa
 def test_attention_finds_the_region_that_shows_the_thing():
     (train, _), (val, places) = grid_examples(300), grid_examples(60, seed=1)
     model = tiny_attention()
-    plan = TrainingConfig(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
-    history = train_decoder(model, train, val, plan, VOCAB[PAD])
+    config = TrainingConfig(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
+    history = train_decoder(model, train, val, config, VOCAB[PAD])
     captions = get_captions(model, val.image_embeds, VOCAB, Greedy(6))
     peaks = [caption.attention[-1].argmax() for caption in captions]  # the last word is the thing
     assert history[-1]["val_loss"] < 0.5 and np.mean(peaks == places) > 0.6

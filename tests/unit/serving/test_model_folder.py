@@ -10,7 +10,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
-from say_what_you_see.training.loop import TrainingConfig, compile_decoder
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.loop import compile_decoder
 
 ENCODER = {"name": "tiny", "weights": "random ones", "weights_checksum": "0" * 64, "input_shape": [24, 24],
            "pictures_kind": "scenes", "encoder_setting": "inception_v3"}  # fmt: skip

@@ -16,24 +16,19 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.language.captions import PAD, CaptionArrays, pack_captions
+from say_what_you_see.training.checkpoints import checkpoint_path, restore_checkpoint
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples, RandomBatches, generate_batch, shuffle_images, take_images
 from say_what_you_see.training.loop import (
     EpochRecorder,
-    Examples,
-    RandomBatches,
-    TrainingConfig,
-    checkpoint_path,
     compile_decoder,
     evaluate_decoder,
-    generate_batch,
-    restore_checkpoint,
-    shuffle_images,
     start_or_resume,
-    take_images,
     train_decoder,
 )
 
 PAD_IDX = VOCAB[PAD]
-PLAN = TrainingConfig(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
+CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +101,16 @@ def test_batches_read_a_memory_map(tmp_path):
 
 def test_batches_follow_from_the_seed_and_their_number():
     examples = numbered_examples(40)
-    plan = TrainingConfig(2, batch_size=8)
-    batches = RandomBatches(examples, plan)
+    config = TrainingConfig(2, batch_size=8)
+    batches = RandomBatches(examples, config)
     assert len(batches) == len(examples.captions.matrix) // 8
     first_epoch = [batches[step][1] for step in range(len(batches))]
     np.testing.assert_array_equal(batches[3][1], first_epoch[3])
     assert (first_epoch[0] != first_epoch[1]).any()
     batches.on_epoch_end()
     assert (batches[3][1] != first_epoch[3]).any()
-    np.testing.assert_array_equal(RandomBatches(examples, plan, first_epoch=1)[3][1], batches[3][1])
-    assert (RandomBatches(examples, replace(plan, seed=1))[3][1] != first_epoch[3]).any()
+    np.testing.assert_array_equal(RandomBatches(examples, config, first_epoch=1)[3][1], batches[3][1])
+    assert (RandomBatches(examples, replace(config, seed=1))[3][1] != first_epoch[3]).any()
 
 
 def test_few_pictures_make_one_batch():
@@ -201,7 +196,7 @@ def test_evaluation_counts_every_real_word_once(max_len):
     """Over more captions than go into one batch, of different lengths."""
     examples = toy_examples(131, seed=3)
     decoder = opinionated_decoder()
-    compile_decoder(decoder, PLAN, PAD_IDX, 1)
+    compile_decoder(decoder, CONFIG, PAD_IDX, 1)
     decoder.run_eagerly = keras.config.backend() == "tensorflow"  # captions of many lengths: quicker there
     first_pictures = take_images(examples, range(8))
     assert evaluate_decoder(decoder, first_pictures, PAD_IDX, max_len) == pytest.approx(
@@ -217,7 +212,7 @@ def test_evaluation_counts_every_real_word_once(max_len):
 
 def test_evaluation_can_be_limited(train):
     decoder = opinionated_decoder()
-    compile_decoder(decoder, PLAN, PAD_IDX, 1)
+    compile_decoder(decoder, CONFIG, PAD_IDX, 1)
     half = replace(train, captions=CaptionArrays(train.captions.matrix[::2], np.arange(len(train.image_embeds) + 1)))
     limited = evaluate_decoder(decoder, train, PAD_IDX, limit=len(train.captions.matrix) // 2)
     assert limited == pytest.approx(evaluate_decoder(decoder, half, PAD_IDX), rel=1e-5)
@@ -230,11 +225,11 @@ def test_pictures_help_where_they_decide_the_caption(val):
     """The features decide colour and thing; with pictures shuffled, both can only be guessed."""
     examples = toy_examples(90, seed=4, scale=20, offset=300)
     test = toy_examples(30, seed=5, scale=20, offset=300)
-    plan = TrainingConfig(epochs=8, batch_size=16, learning_rate=2e-2)
+    config = TrainingConfig(epochs=8, batch_size=16, learning_rate=2e-2)
     seen: list[int] = []
-    watch = lambda history: seen.append(len(history))  # noqa: E731
-    history = train_decoder(tiny_decoder(), examples, test, plan, PAD_IDX, watch=watch)
-    control = train_decoder(tiny_decoder(), shuffle_images(examples), test, plan, PAD_IDX)
+    callback = lambda history: seen.append(len(history))  # noqa: E731
+    history = train_decoder(tiny_decoder(), examples, test, config, PAD_IDX, callback=callback)
+    control = train_decoder(tiny_decoder(), shuffle_images(examples), test, config, PAD_IDX)
     assert seen == [record["epoch"] for record in history] == list(range(1, 9))
     assert history[-1]["loss"] < history[0]["loss"] / 2
     best, best_of_control = (min(record["val_loss"] for record in h) for h in (history, control))
@@ -246,8 +241,8 @@ def test_pictures_help_where_they_decide_the_caption(val):
 
 @pytest.fixture(scope="module")
 def uninterrupted(train, val) -> tuple[keras.Model, list[dict]]:
-    decoder = tiny_decoder(dropout=PLAN.dropout)
-    return decoder, train_decoder(decoder, train, val, PLAN, PAD_IDX)
+    decoder = tiny_decoder(dropout=CONFIG.dropout)
+    return decoder, train_decoder(decoder, train, val, CONFIG, PAD_IDX)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +255,7 @@ def interrupted_folder(train, val, tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_decoder(tiny_decoder(dropout=PLAN.dropout), train, val, PLAN, PAD_IDX, folder, interrupt)
+        train_decoder(tiny_decoder(dropout=CONFIG.dropout), train, val, CONFIG, PAD_IDX, folder, interrupt)
     return folder
 
 
@@ -281,18 +276,18 @@ def test_checkpoints_and_nothing_half_done(checkpoints):
 
 def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(train, val, uninterrupted, checkpoints):
     whole, expected = uninterrupted
-    decoder = tiny_decoder(seed=77, dropout=PLAN.dropout)
+    decoder = tiny_decoder(seed=77, dropout=CONFIG.dropout)
     assert not same_weights(decoder, whole)
-    history = train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)
+    history = train_decoder(decoder, train, val, CONFIG, PAD_IDX, checkpoints)
     assert losses(history) == losses(expected)
     assert same_weights(decoder, whole)
     kept = {path.name for path in checkpoints.glob("epoch_*.weights.h5")}
-    assert kept == {checkpoint_path(checkpoints, epoch).name for epoch in (PLAN.epochs - 1, PLAN.epochs)}
+    assert kept == {checkpoint_path(checkpoints, epoch).name for epoch in (CONFIG.epochs - 1, CONFIG.epochs)}
     assert read_json(checkpoints / "history.json") == history, "of the history everything is kept"
 
-    again = tiny_decoder(seed=78, dropout=PLAN.dropout)
+    again = tiny_decoder(seed=78, dropout=CONFIG.dropout)
     before = {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()}
-    assert train_decoder(again, train, val, PLAN, PAD_IDX, checkpoints) == history
+    assert train_decoder(again, train, val, CONFIG, PAD_IDX, checkpoints) == history
     assert same_weights(again, whole)
     assert {path: path.stat().st_mtime_ns for path in checkpoints.iterdir()} == before, "a finished one is reused"
 
@@ -312,15 +307,15 @@ def test_an_interrupted_epoch_closes_its_bar(train, val, monkeypatch):
     monkeypatch.setattr("say_what_you_see.training.loop.progress", open_bar)
     monkeypatch.setattr(EpochRecorder, "on_train_batch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train_decoder(tiny_decoder(), train, val, PLAN, PAD_IDX)
+        train_decoder(tiny_decoder(), train, val, CONFIG, PAD_IDX)
     assert [bar.disable for bar in bars] == [True], "which is how tqdm marks a bar that was closed"
 
 
-def resumed(folder, train: Examples, plan: TrainingConfig = PLAN, vocab_size: int = len(VOCAB)) -> list[int]:
+def resumed(folder, train: Examples, config: TrainingConfig = CONFIG, vocab_size: int = len(VOCAB)) -> list[int]:
     """The epochs that a training with this folder does not need to do again."""
-    decoder = tiny_decoder(dropout=plan.dropout, vocab_size=vocab_size)
-    compile_decoder(decoder, plan, PAD_IDX, 3)
-    return [record["epoch"] for record in start_or_resume(decoder, train, plan, folder)]
+    decoder = tiny_decoder(dropout=config.dropout, vocab_size=vocab_size)
+    compile_decoder(decoder, config, PAD_IDX, 3)
+    return [record["epoch"] for record in start_or_resume(decoder, train, config, folder)]
 
 
 def test_a_lost_checkpoint_costs_an_epoch(train, checkpoints):
@@ -352,16 +347,16 @@ def test_a_damaged_checkpoint_costs_an_epoch(damage, train, checkpoints, capsys)
 def test_after_a_damaged_checkpoint_training_ends_as_it_would_have(train, val, uninterrupted, checkpoints):
     whole, expected = uninterrupted
     cut_off(checkpoint_path(checkpoints, 2))
-    decoder = tiny_decoder(seed=79, dropout=PLAN.dropout)
-    assert losses(train_decoder(decoder, train, val, PLAN, PAD_IDX, checkpoints)) == losses(expected)
+    decoder = tiny_decoder(seed=79, dropout=CONFIG.dropout)
+    assert losses(train_decoder(decoder, train, val, CONFIG, PAD_IDX, checkpoints)) == losses(expected)
     assert same_weights(decoder, whole)
 
 
 def test_where_all_checkpoints_are_damaged_training_starts_with_the_weights_that_it_had(train, checkpoints):
     for epoch in (1, 2):
         with_another_weight(checkpoint_path(checkpoints, epoch))
-    decoder = tiny_decoder(dropout=PLAN.dropout)
-    compile_decoder(decoder, PLAN, PAD_IDX, 3)
+    decoder = tiny_decoder(dropout=CONFIG.dropout)
+    compile_decoder(decoder, CONFIG, PAD_IDX, 3)
     before = [weight.copy() for weight in decoder.get_weights()]
     assert restore_checkpoint(decoder, checkpoints) == []
     assert all(np.array_equal(a, b) for a, b in zip(decoder.get_weights(), before, strict=True))
@@ -376,7 +371,7 @@ def test_a_training_that_started_anew_keeps_its_own_checkpoints(train, val, chec
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_decoder(tiny_decoder(dropout=PLAN.dropout), train, val, PLAN, PAD_IDX, checkpoints, interrupt)
+        train_decoder(tiny_decoder(dropout=CONFIG.dropout), train, val, CONFIG, PAD_IDX, checkpoints, interrupt)
     assert resumed(checkpoints, train) == [1]
 
 
@@ -418,16 +413,16 @@ def other_owners(train: Examples) -> Examples:
     return replace(train, captions=CaptionArrays(train.captions.matrix, first))
 
 
-@pytest.mark.parametrize(("plan", "change"), [
-    (replace(PLAN, seed=1), lambda train: train),
-    (replace(PLAN, epochs=5), lambda train: train),
-    (replace(PLAN, learning_rate=2e-3), lambda train: train),
-    (PLAN, shuffle_images),
-    (PLAN, other_captions),
-    (PLAN, other_owners),
+@pytest.mark.parametrize(("config", "change"), [
+    (replace(CONFIG, seed=1), lambda train: train),
+    (replace(CONFIG, epochs=5), lambda train: train),
+    (replace(CONFIG, learning_rate=2e-3), lambda train: train),
+    (CONFIG, shuffle_images),
+    (CONFIG, other_captions),
+    (CONFIG, other_owners),
 ], ids=["seed", "epochs", "rate", "pictures", "captions", "owners"])  # fmt: skip
-def test_checkpoints_of_another_training_are_not_continued(plan, change, train, checkpoints):
-    assert resumed(checkpoints, change(train), plan) == []
+def test_checkpoints_of_another_training_are_not_continued(config, change, train, checkpoints):
+    assert resumed(checkpoints, change(train), config) == []
     assert {path.name for path in checkpoints.iterdir()} == {"training.json"}
     assert resumed(checkpoints, train) == [], "the old ones are gone"
 

@@ -9,18 +9,16 @@ from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import PAD
+from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import build_show_and_tell
-from say_what_you_see.training.loop import (
-    RandomBatches,
-    TrainingConfig,
-    compile_decoder,
-    fit_standardisation,
-    train_decoder,
-)
-from say_what_you_see.training.packed import QuickTrainee, pack_batch, quick_trainee
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import RandomBatches
+from say_what_you_see.training.loop import compile_decoder, train_decoder
+from say_what_you_see.training.packed.choice import choose_packed_decoder
+from say_what_you_see.training.packed.decoder import PackedDecoder, pack_batch
 
 PAD_IDX = VOCAB[PAD]
-PLAN = TrainingConfig(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
+CONFIG = TrainingConfig(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="for Keras on TensorFlow")
 
 
@@ -30,7 +28,7 @@ def tiny_show_and_tell() -> keras.Model:
 
 
 def packed(examples, step: int = 0):
-    (embeds, words), targets = RandomBatches(examples, PLAN)[step]
+    (embeds, words), targets = RandomBatches(examples, CONFIG)[step]
     return pack_batch(embeds, words, targets, PAD_IDX)
 
 
@@ -51,9 +49,9 @@ def test_a_batch_is_sorted_and_its_padding_left_out():
 def test_quick_training_ends_where_the_plain_one_ends(build):
     examples = grid_examples(40)[0] if build is tiny_attention else toy_examples(40)
     plain, quick = build(), build()
-    assert quick_trainee(quick, PAD_IDX, packed(examples)) is not None
-    expected = train_decoder(plain, examples, examples, PLAN, PAD_IDX, quick=False)
-    history = train_decoder(quick, examples, examples, PLAN, PAD_IDX)
+    assert choose_packed_decoder(quick, PAD_IDX, packed(examples)) is not None
+    expected = train_decoder(plain, examples, examples, CONFIG, PAD_IDX, quick=False)
+    history = train_decoder(quick, examples, examples, CONFIG, PAD_IDX)
     for record, right in zip(history, expected, strict=True):
         assert [record[key] for key in ("loss", "val_loss", "val_accuracy")] == pytest.approx(
             [right[key] for key in ("loss", "val_loss", "val_accuracy")], rel=1e-4
@@ -66,13 +64,13 @@ def test_quick_training_ends_where_the_plain_one_ends(build):
 def test_where_each_way_is_taken(monkeypatch):
     import tensorflow as tf
 
-    from say_what_you_see.training.packed_tensorflow import TensorFlowTrainee
+    from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
 
     batch = packed(toy_examples(30))
-    assert type(quick_trainee(tiny_decoder(), PAD_IDX, batch)) is TensorFlowTrainee
-    assert type(quick_trainee(tiny_show_and_tell(), PAD_IDX, batch)) is QuickTrainee
+    assert type(choose_packed_decoder(tiny_decoder(), PAD_IDX, batch)) is TensorFlowPackedDecoder
+    assert type(choose_packed_decoder(tiny_show_and_tell(), PAD_IDX, batch)) is PackedDecoder
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
-    assert type(quick_trainee(tiny_decoder(), PAD_IDX, batch)) is QuickTrainee
+    assert type(choose_packed_decoder(tiny_decoder(), PAD_IDX, batch)) is PackedDecoder
 
 
 def rebuilt(**changes) -> keras.Model:
@@ -94,18 +92,18 @@ def rebuilt(**changes) -> keras.Model:
 
 @on_tensorflow
 @pytest.mark.parametrize(("changes", "way"), [
-    ({}, "TensorFlowTrainee"),
-    ({"no_cell": True}, "QuickTrainee"),
-    ({"shifted": True}, "QuickTrainee"),
-    ({"lstm": {"recurrent_activation": "hard_sigmoid"}}, "QuickTrainee"),
-    ({"lstm": {"recurrent_dropout": 0.2}}, "QuickTrainee"),
+    ({}, "TensorFlowPackedDecoder"),
+    ({"no_cell": True}, "PackedDecoder"),
+    ({"shifted": True}, "PackedDecoder"),
+    ({"lstm": {"recurrent_activation": "hard_sigmoid"}}, "PackedDecoder"),
+    ({"lstm": {"recurrent_dropout": 0.2}}, "PackedDecoder"),
     ({"bottleneck": {"kernel_regularizer": "l2"}}, "NoneType"),
     ({"output": "words_to_come"}, "NoneType"),
 ])  # fmt: skip
 def test_other_decoders_are_trained_as_they_are(changes, way):
     decoder = rebuilt(**changes)
     decoder.set_weights([weight + 0.3 for weight in decoder.get_weights()])
-    assert type(quick_trainee(decoder, PAD_IDX, packed(toy_examples(30)))).__name__ == way
+    assert type(choose_packed_decoder(decoder, PAD_IDX, packed(toy_examples(30)))).__name__ == way
 
 
 @on_tensorflow
@@ -113,8 +111,8 @@ def test_other_decoders_are_trained_as_they_are(changes, way):
 def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
     import tensorflow as tf
 
-    from say_what_you_see.models.bottleneck_lstm import masked_crossentropy
-    from say_what_you_see.training.packed_tensorflow import TensorFlowTrainee
+    from say_what_you_see.training.losses import masked_crossentropy
+    from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
 
     rng, count = np.random.default_rng(0), len(lengths)
     decoder = tiny_decoder()
@@ -123,11 +121,13 @@ def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
     words = rng.integers(2, len(VOCAB), size=(count, 7))
     words[np.arange(7) > np.array(lengths)[:, None]] = PAD_IDX
     embeds = rng.normal(size=(count, FEATURES)).astype(np.float32)
-    trainee = TensorFlowTrainee(decoder, PAD_IDX)
-    inputs, targets = trainee.prepare(pack_batch(embeds, words[:, :-1], words[:, 1:], PAD_IDX))
+    packed_decoder = TensorFlowPackedDecoder(decoder, PAD_IDX)
+    inputs, targets = packed_decoder.prepare(pack_batch(embeds, words[:, :-1], words[:, 1:], PAD_IDX))
     variables = [variable.value for variable in decoder.trainable_variables]
     with tf.GradientTape(persistent=True) as tape:
-        quick = trainee.compute_loss(y=tf.constant(targets), y_pred=trainee(tuple(map(tf.constant, inputs))))
+        quick = packed_decoder.compute_loss(
+            y=tf.constant(targets), y_pred=packed_decoder(tuple(map(tf.constant, inputs)))
+        )
         plain = masked_crossentropy(PAD_IDX)(words[:, 1:], decoder([embeds, words[:, :-1]]))
     assert float(quick) == pytest.approx(float(plain), rel=1e-5)
     for variable in variables:
@@ -139,10 +139,10 @@ def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
 def test_the_loss_holds_where_the_softmax_underflows():
     import tensorflow as tf
 
-    from say_what_you_see.training.packed_tensorflow import crossentropy
+    from say_what_you_see.training.packed.tensorflow import dense_crossentropy
 
     kernel = tf.constant([[300.0, -300.0, 0.0]])
-    loss = crossentropy(tf.constant([[1.0], [-1.0]]), kernel, tf.zeros(3), tf.constant([1, 2]))
+    loss = dense_crossentropy(tf.constant([[1.0], [-1.0]]), kernel, tf.zeros(3), tf.constant([1, 2]))
     assert float(loss) == pytest.approx((600 + 300) / 2)
 
 
@@ -151,14 +151,14 @@ def test_the_loss_holds_where_the_softmax_underflows():
 def test_the_quick_optimizer_takes_the_steps_of_keras(clip, dtype):
     import tensorflow as tf
 
-    from say_what_you_see.training.packed_tensorflow import QuickAdamW
+    from say_what_you_see.training.packed.tensorflow import FusedAdamW
 
     rng = np.random.default_rng(0)
     rows = tf.IndexedSlices(rng.normal(size=(6, 4)).astype(dtype), tf.constant([3, 0, 3, 1, 0, 0]), (5, 4))
     gradients = [tf.constant(rng.normal(size=(7, 3)).astype(dtype)), rows, tf.ones(3, dtype)]
     shapes, ends = [(7, 3), (5, 4), (3,)], []
     keras_own = keras.optimizers.AdamW(1e-2, weight_decay=0.5, clipnorm=clip)
-    for optimizer in (keras_own, QuickAdamW(1e-2, weight_decay=0.5, clip=clip)):
+    for optimizer in (keras_own, FusedAdamW(1e-2, weight_decay=0.5, clip=clip)):
         variables = [
             keras.Variable(np.ones(shape), dtype=dtype, name=name) for shape, name in zip(shapes, "wvb", strict=True)
         ]
@@ -175,11 +175,11 @@ def test_checkpoints_go_with_either_way(tmp_path):
     examples, path = toy_examples(30), tmp_path / "checkpoint.weights.h5"
     for quick in (True, False):
         first, second = tiny_decoder(), tiny_decoder(seed=1)
-        compile_decoder(first, PLAN, PAD_IDX, 3, quick)
+        compile_decoder(first, CONFIG, PAD_IDX, 3, quick)
         fit_standardisation(first, examples.image_embeds)
-        first.fit(RandomBatches(examples, PLAN), verbose=0)
+        first.fit(RandomBatches(examples, CONFIG), verbose=0)
         first.save_weights(path)
-        compile_decoder(second, PLAN, PAD_IDX, 3, not quick)
+        compile_decoder(second, CONFIG, PAD_IDX, 3, not quick)
         second.load_weights(path)
         for model, other in ((first, second), (first.optimizer, second.optimizer)):
             for one, same in zip(model.variables, other.variables, strict=True):

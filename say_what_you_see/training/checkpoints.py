@@ -1,0 +1,120 @@
+"""Checkpoints of a decoder's training: weights and optimizer after each epoch, beside the history of all epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path, read_json, write_json
+from say_what_you_see.core.keras_files import check_weights_file
+from say_what_you_see.core.writing import check_is_no_folder, make_folder, write_errors_explained
+
+History = list[dict[str, float]]
+"""For each epoch its number from 1, loss, validation loss and accuracy, and seconds."""
+
+
+def checkpoint_path(folder: Path, epoch: int) -> Path:
+    """Where the weights after an epoch are kept; epochs count from 1."""
+    return folder / f"epoch_{epoch:03d}.weights.h5"
+
+
+def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> None:
+    """Save the weights, the optimizer's state and the history after an epoch.
+
+    Only the weights of the last two epochs are kept: those to go on from, and others should they be damaged.
+    """
+    with atomic_path(checkpoint_path(folder, history[-1]["epoch"])) as partial:
+        decoder.save_weights(partial)
+    write_json(history, folder / "history.json")
+    kept = {checkpoint_path(folder, record["epoch"]) for record in history[-2:]}
+    for path in set(folder.glob("epoch_*.weights.h5")) - kept:
+        path.unlink()
+
+
+def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
+    """Load the latest checkpoint of a folder that is whole; returns the history up to it, empty if there is none.
+
+    Raises:
+        CourseError: if the history is damaged.
+    """
+    history = read_history(folder / "history.json")
+    while history and not load_checkpoint(decoder, checkpoint_path(folder, history[-1]["epoch"])):
+        history.pop()
+    return history
+
+
+def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
+    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether the file is there and whole.
+
+    If it is not, the decoder stays as it was.
+    """
+    if not path.exists():
+        return False
+    variables = [*decoder.weights, *getattr(getattr(decoder, "optimizer", None), "variables", [])]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    try:
+        check_weights_file(path)
+        decoder.load_weights(path)
+        return True
+    except Exception as error:  # a damaged file can raise nearly anything
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        print(f"{path} is damaged ({type(error).__name__}): training goes on from the checkpoint before it.")
+        return False
+
+
+def read_history(path: Path) -> History:
+    """The history that a training keeps beside its checkpoints, empty if there is none yet.
+
+    Raises:
+        CourseError: if it is damaged.
+    """
+    history = _read(path, list) if path.exists() else []
+    for epoch, record in enumerate(history, 1):
+        if not isinstance(record, dict) or record.get("epoch") != epoch:
+            raise _damaged(path)
+        numbers = [record.get("loss"), record.get("val_loss"), record.get("val_accuracy"), record.get("seconds", 0)]
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise _damaged(path)
+    return history
+
+
+def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
+    """Make a folder for the checkpoints of a training; those of another training are removed.
+
+    Args:
+        fingerprint: tells trainings apart.
+
+    Raises:
+        CourseError: if the file that says which training they belong to is damaged.
+    """
+    make_folder(folder)
+    marker = folder / "training.json"
+    if marker.exists() and _read(marker, dict).get("fingerprint") == fingerprint:
+        return
+    for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
+        check_is_no_folder(path)
+        with write_errors_explained(path):
+            path.unlink(missing_ok=True)
+    write_json({"fingerprint": fingerprint}, marker)
+
+
+def _read(path: Path, kind: type) -> Any:
+    try:
+        content = read_json(path)
+    except CourseError as error:
+        raise _damaged(path) from error
+    if not isinstance(content, kind):
+        raise _damaged(path)
+    return content
+
+
+def _damaged(path: Path) -> CourseError:
+    return CourseError(
+        f"{path} is damaged, and without it training cannot go on from the checkpoints beside it. "
+        f"Bring a whole copy, or remove {path.parent} to train anew."
+    )

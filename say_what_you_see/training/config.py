@@ -1,0 +1,47 @@
+"""How a decoder is trained: a few numbers, and the learning rate that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from say_what_you_see.core.backend import keras
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes:
+        schedule: "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine;
+            "exponential": it starts at its highest and is halved every `half_life` epochs.
+        max_len: captions are cut to this many indices, START and END included.
+    """
+
+    epochs: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    max_len: int = 20
+    seed: int = 0
+    schedule: str = "cosine"
+    half_life: float = 2.0
+
+
+def learning_rate_schedule(
+    config: TrainingConfig, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate of each step."""
+    schedules = keras.optimizers.schedules
+    if config.schedule == "exponential":
+        return schedules.ExponentialDecay(config.learning_rate, max(1, int(config.half_life * steps_per_epoch)), 0.5)
+    if config.schedule != "cosine":
+        raise ValueError(f"The schedule is {config.schedule!r}. Possible are: cosine, exponential.")
+    total, warm_up = config.epochs * steps_per_epoch, steps_per_epoch // 2
+    return schedules.CosineDecay(
+        config.learning_rate * 0.01,
+        max(1, total - warm_up),
+        alpha=0.01,
+        warmup_target=config.learning_rate,
+        warmup_steps=warm_up,
+    )

@@ -1,0 +1,103 @@
+"""Images with their captions, and the random batches that decoders are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.language.captions import PAD, CaptionArrays, caption_tokens_to_indices, pack_captions
+from say_what_you_see.training.config import TrainingConfig
+
+Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features of images, (images, ...), possibly memory-mapped, and the padded captions of the same images."""
+
+    image_embeds: np.ndarray
+    captions: CaptionArrays
+
+    def __post_init__(self) -> None:
+        embedded, described = len(self.image_embeds), self.captions.n_images
+        if embedded != described:
+            raise CourseError(
+                f"There are embeddings of {embedded} pictures but captions of {described}. "
+                "Run notebooks 02 and 03 again, in this order."
+            )
+
+
+def generate_batch(
+    image_embeds: np.ndarray, captions: CaptionArrays, batch_size: int, rng: np.random.Generator, max_len: int = 20
+) -> Batch:
+    """A batch of random pictures, each with a random one of its captions.
+
+    Args:
+        image_embeds: (pictures, features).
+        captions: the captions of the same pictures.
+        max_len: captions are cut to this many indices, START and END included.
+
+    Returns:
+        ((embeddings, words but the last), words but the first): from each word the next is to be predicted.
+    """
+    pictures = rng.integers(captions.n_images, size=batch_size)
+    sentences = captions.choose(pictures, rng)[:, :max_len].astype(np.int32)
+    return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
+
+
+class RandomBatches(keras.utils.PyDataset):
+    """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
+
+    def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0) -> None:
+        super().__init__()
+        self.examples, self.config, self.epoch = examples, config, first_epoch
+        self.steps = max(1, len(examples.captions.matrix) // config.batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        examples, config = self.examples, self.config
+        rng = np.random.default_rng([config.seed, self.epoch, step])
+        return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+def take_images(examples: Examples, images: Sequence[int]) -> Examples:
+    """The examples of some of the images only, in the given order."""
+    first, matrix = examples.captions.first, examples.captions.matrix
+    rows = [np.arange(first[image], first[image + 1]) for image in images]
+    captions = CaptionArrays(matrix[np.concatenate(rows)], np.cumsum([0, *map(len, rows)]))
+    return Examples(np.asarray(examples.image_embeds[np.asarray(images)]), captions)
+
+
+def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
+    """The control: every picture gets the captions of another one, the embeddings stay where they are.
+
+    The pictures stand in a random circle, and each takes the captions of its neighbour: none keeps its own.
+    """
+    captions = examples.captions
+    circle = np.random.default_rng(seed).permutation(captions.n_images)
+    neighbour = np.empty_like(circle)
+    neighbour[circle] = np.roll(circle, 1)
+    rows = [np.arange(captions.first[picture], captions.first[picture + 1]) for picture in neighbour]
+    first = np.cumsum([0, *map(len, rows)])
+    return Examples(examples.image_embeds, CaptionArrays(captions.matrix[np.concatenate(rows)], first))
+
+
+def table_examples(features: np.ndarray, captions: Sequence[str], vocab: dict[str, int]) -> Examples:
+    """The two files of a `caption_table` as examples: every caption is a row of its own, with its own features.
+
+    Args:
+        features: (captions, features), possibly memory-mapped; stays where it is.
+        captions: as many texts.
+        vocab: word to index.
+    """
+    indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
+    return Examples(features, pack_captions(indexed, vocab[PAD]))

@@ -1,0 +1,93 @@
+"""Batches without padding, and a decoder whose logits are computed for real words only, on every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.training.losses import masked_crossentropy
+
+ops = keras.ops
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """A batch and where its real words are.
+
+    Captions are sorted, the longest first, so that those which have not ended yet are the first ones at every step.
+    Positions are listed step by step: those of the first words, then those of the second words, and so on.
+
+    Attributes:
+        embeds: (batch, features) of the images, sorted like the captions.
+        words: (batch, steps) words to read, sorted.
+        positions: (real,) where in `words`, flattened, words are followed by one to predict.
+        targets: (real,) the words to predict.
+        counts: (1, steps) how many captions go on at each step.
+    """
+
+    embeds: np.ndarray
+    words: np.ndarray
+    positions: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+
+
+def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
+    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions.
+
+    Args:
+        embeds: (batch, features).
+        words: (batch, steps), all but the last.
+        targets: (batch, steps), all but the first: from each word the next is to be predicted.
+        pad_idx: PAD, which stands at the ends of captions only.
+    """
+    lengths = (targets != pad_idx).sum(axis=1)
+    order = np.argsort(-lengths, kind="stable")
+    words, targets, lengths = words[order], targets[order], lengths[order]
+    steps, captions = np.nonzero((targets != pad_idx).T)
+    positions = (captions * targets.shape[1] + steps).astype(np.int32)
+    counts = (lengths[:, None] > np.arange(targets.shape[1])).sum(axis=0, dtype=np.int32)
+    return PackedBatch(embeds[order], words, positions, targets.ravel()[positions], counts[None])
+
+
+class PackedDecoder(keras.Model):
+    """From a packed batch to its loss. The weights are those of a decoder, in the same order.
+
+    The decoder must end in a layer "logits" that looks at each position alone.
+    """
+
+    def __init__(self, decoder: keras.Model, pad_idx: int) -> None:
+        super().__init__(name="packed_decoder")
+        self.decoder, self.pad_idx = decoder, pad_idx
+        before_logits = keras.Model(decoder.inputs, decoder.get_layer("logits").input)
+        self._before_logits = lambda *args, **kwargs: before_logits(
+            *args, **kwargs
+        )  # hides it: its weights are not ours
+
+    def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """A batch as inputs and targets of this model.
+
+        Positions are padded a little on backends that compile for each shape: there should be few.
+        """
+        positions, targets = batch.positions, batch.targets
+        if keras.backend.backend() != "torch":
+            spare = -len(positions) % (2 * len(batch.words))
+            positions = np.pad(positions, (0, spare))
+            targets = np.pad(targets, (0, spare), constant_values=self.pad_idx)
+        return (batch.embeds, batch.words, positions), targets
+
+    def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> Tensor:
+        """The inputs of the layer "logits" at the real positions, (real, size)."""
+        embeds, words, positions = inputs
+        hidden = self._before_logits([embeds, words], training=training)
+        return ops.take(ops.reshape(hidden, (-1, hidden.shape[-1])), positions, axis=0)
+
+    def compute_loss(
+        self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
+    ) -> Tensor:
+        """The loss of `masked_crossentropy`, from the result of `call`."""
+        return masked_crossentropy(self.pad_idx)(y, self.decoder.get_layer("logits")(y_pred))
