@@ -1,4 +1,4 @@
-"""The command `say-what-you-see evaluate`: how good are the captions of the models that were trained?"""
+"""`say-what-you-see evaluate`: how good are the captions of the models that were trained?"""
 
 from __future__ import annotations
 
@@ -6,53 +6,32 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from say_what_you_see.commands.options import count
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
-
-if TYPE_CHECKING:  # the real imports come when the command runs: `--help` should not wait for Keras
-    from say_what_you_see.evaluation.evaluate import Evaluation, TrainedModel, ValidationPictures
-
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    command.add_argument(
-        "--model", type=Path, action="append", metavar="FOLDER",
-        help="evaluate this model folder (may be given several times; default: every model that was trained)",
-    )  # fmt: skip
-    command.add_argument(
-        "--results", type=Path, metavar="FILE",
-        help="score the captions of this file in COCO's results format, whoever wrote them, beside the models",
-    )  # fmt: skip
-    command.add_argument(
-        "--pictures", type=count, metavar="N",
-        help="evaluate N pictures at most (default: 1000 validation pictures, or all test pictures)",
-    )  # fmt: skip
-    command.add_argument("--greedy", action="store_true", help="greedy captions only, not every way of choosing words")
-    command.add_argument(
-        "--no-java", action="store_true", help="leave out METEOR and SPICE, which need Java and a minute"
-    )
-    command.add_argument("--html", type=Path, metavar="FILE", help="where the page of errors goes")
-    command.add_argument("--json", action="store_true", help="print JSON, for machines")
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.evaluation.coco_results import read_coco_results
+from say_what_you_see.evaluation.evaluate import (
+    WAYS,
+    Evaluation,
+    TrainedModel,
+    ValidationPictures,
+    evaluate_captions,
+    evaluate_ways,
+    evaluations_as_json,
+    load_trained_model,
+    next_word_scores,
+    save_evaluations,
+    trained_models,
+    validation_pictures,
+    ways_table,
+)
+from say_what_you_see.evaluation.page import page_path, write_evaluation_page
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors."""
-    from say_what_you_see.evaluation.evaluate import (
-        WAYS,
-        evaluate_ways,
-        evaluations_as_json,
-        load_trained_model,
-        next_word_scores,
-        save_evaluations,
-        trained_models,
-        validation_pictures,
-        ways_table,
-    )
-
     models = [load_trained_model(settings, folder) for folder in options.model or []] or trained_models(settings)
     models = _tell_apart(models)
     pictures = validation_pictures(settings, models, options.pictures)
@@ -94,8 +73,6 @@ def _next_word_lines(models: Sequence[TrainedModel], next_words: dict[str, dict[
 
 def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
     """The captions of a file in COCO's results format, in the order of the pictures; others in it are passed over."""
-    from say_what_you_see.evaluation.coco_results import read_coco_results
-
     captions = read_coco_results(path)
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]
     if missing:
@@ -107,17 +84,12 @@ def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
 
 
 def _evaluate_brought(captions: list[str], pictures: ValidationPictures, path: Path, java: bool) -> Evaluation:
-    from say_what_you_see.evaluation.evaluate import evaluate_captions
-
     return evaluate_captions(captions, pictures, java, model=path.name, way="as written")
 
 
 def _write_page(
     settings: Settings, path: Path | None, evaluations: list[Evaluation], pictures: ValidationPictures
 ) -> Path:
-    from say_what_you_see.data.datasets import get_dataset
-    from say_what_you_see.evaluation.page import page_path, write_evaluation_page
-
     path = path or page_path(settings)
     write_evaluation_page(path, get_dataset(settings).scored[0], evaluations, pictures)
     return path

@@ -77,3 +77,16 @@ def find_model(name: str | Path, settings: Settings) -> Path:
 def installed_models(settings: Settings) -> list[str]:
     """The names of the installed models."""
     return sorted(path.parent.name for path in models_folder(settings).glob("*/model.json"))
+
+
+def describe_models(settings: Settings) -> str:
+    """A table of the installed models."""
+    lines = []
+    for name in installed_models(settings):
+        metadata = read_json(models_folder(settings) / name / "model.json")
+        loss = metadata.get("scores", {}).get("val_loss")
+        shown = f"validation loss {loss:.3f}" if isinstance(loss, float) else ""
+        lines.append(
+            f"{name:<24} {metadata.get('dataset', '?'):<16} {metadata['encoder']['name']:<14} {shown}".rstrip()
+        )
+    return "\n".join(lines) or "No models are installed. `say-what-you-see model install URL` brings one in."

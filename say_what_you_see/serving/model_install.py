@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, slug
+from say_what_you_see.core.files import atomic_path, sha256_of, slug
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import open_zip, read_bounded
 from say_what_you_see.data.resources import download
 from say_what_you_see.serving.captioner import encoder_of, find_encoder_file
-from say_what_you_see.serving.model_choice import installed_models, models_folder
+from say_what_you_see.serving.model_choice import models_folder
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
@@ -127,14 +127,3 @@ def _encoder_to_pack(model: CaptionModel, settings: Settings) -> Path:
     path = find_encoder_file(model, settings)
     encoder_of(model, replace(settings, encoder=str(path)))
     return path
-
-
-def describe_models(settings: Settings) -> str:
-    """A table of the installed models."""
-    rows = []
-    for name in installed_models(settings):
-        facts = read_json(models_folder(settings) / name / "model.json")
-        loss = facts.get("scores", {}).get("val_loss")
-        shown = f"validation loss {loss:.3f}" if isinstance(loss, float) else ""
-        rows.append(f"{name:<24} {facts.get('dataset', '?'):<16} {facts['encoder']['name']:<14} {shown}".rstrip())
-    return "\n".join(rows) or "No models are installed. `say-what-you-see model install URL` brings one in."

@@ -376,8 +376,9 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.models.architectures import next_word_model
     from say_what_you_see.page.core import Demo, DemoModel, ExamplePicture
     from say_what_you_see.serving.captioner import Captioner
+    from say_what_you_see.serving.model_choice import describe_models
     from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
-    from say_what_you_see.serving.model_install import describe_models, install_model, pack_model
+    from say_what_you_see.serving.model_install import install_model, pack_model
     from say_what_you_see.training.scale.folder import CNN_FILE, CONFIG_FILE, read_cnn, read_config
     from say_what_you_see.vision.encoders import EncoderInfo, explained_errors, load_encoder_file
 

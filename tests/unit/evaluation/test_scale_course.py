@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
+from say_what_you_see.commands.parser import build_parser
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.archives import image_members
@@ -132,15 +133,9 @@ def test_a_folder_is_copied_once_and_whole(folders, tmp_path):
 
 
 def test_the_demonstration_is_a_command_of_the_course(finished_course, records, tmp_path):
-    import argparse
-
-    from say_what_you_see.commands import scale as cli_scale
-
     command = demo_command(finished_course.settings, records, tmp_path)
     assert command[:4] == [sys.executable, "-m", "say_what_you_see", "train-records"]
-    parser = argparse.ArgumentParser()
-    cli_scale.add_commands(parser.add_subparsers(dest="command"))
-    options = parser.parse_args(command[3:])
+    options = build_parser().parse_args(command[3:])
     assert (options.steps, options.dropout, options.side, options.log_every) == (3, 0, SIDE, 1)
 
 

@@ -46,7 +46,7 @@ def square_of(model, index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["Looks", "Decoder"])
-@pytest.mark.parametrize("how", [Greedy(), Greedy(3), BeamSearch(3), BeamSearch(2, max_len=4)])
+@pytest.mark.parametrize("sampler", [Greedy(), Greedy(3), BeamSearch(3), BeamSearch(2, max_len=4)])
 def test_the_steps_lead_to_the_caption_and_its_probability(demo, features, name, sampler):
     found = describe(demo.models[name], features[name], sampler)
     sentence, probability = found.captions[0]

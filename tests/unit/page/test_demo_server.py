@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import os
@@ -16,7 +15,7 @@ from demo_samples import example
 from hostile_files import claiming_picture
 
 from say_what_you_see.commands import demo as cli_demo
-from say_what_you_see.commands.demo import add_arguments, run
+from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.page.core import MAX_UPLOAD_BYTES, Demo, load_demo_model
 from say_what_you_see.page.server import PAGE_FOLDER, DemoServer
@@ -233,13 +232,7 @@ def test_uploads_leave_no_file(server):
 # The command
 
 
-def options_of(*arguments: str):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
-def test_the_command_says_where_the_page_is_and_ends_with_control_c(finished_course, monkeypatch, capsys):
+def test_the_command_says_where_the_page_is_and_ends_with_control_c(course_environ, monkeypatch, capsys):
     opened = []
     monkeypatch.setattr(cli_demo.webbrowser, "open", opened.append)
 
@@ -249,22 +242,15 @@ def test_the_command_says_where_the_page_is_and_ends_with_control_c(finished_cou
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DemoServer, "wait", interrupted)
-    model = str(finished_course.settings.model_folder)
-    assert run(finished_course.settings, options_of("--model", model)) == 0
+    model = str(course_environ.settings.model_folder)
+    assert main(["demo", "--model", model]) == 0
     [url] = re.findall(r"http://\S+", capsys.readouterr().out)
     assert opened == [url]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(re.search(r":(\d+)/", url)[1])), timeout=5)
-    assert run(finished_course.settings, options_of("--model", model, "--no-browser")) == 0 and len(opened) == 1
+    assert main(["demo", "--model", model, "--no-browser"]) == 0 and len(opened) == 1
 
 
 def test_a_port_that_is_taken_is_named(server):
     with pytest.raises(CourseError, match=f"Port {server.port} cannot be had.*--port"):
         DemoServer(server.demo, server.port).start()
-
-
-@pytest.mark.parametrize("arguments", [["--port", "x"], ["--port", "70000"], ["--port", "-1"], ["photo.jpg"]])
-def test_options_that_make_no_sense_end_with_the_usage(arguments, capsys):
-    with pytest.raises(SystemExit):
-        options_of(*arguments)
-    assert "usage:" in capsys.readouterr().err

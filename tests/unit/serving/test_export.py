@@ -64,7 +64,7 @@ def model_and_features(request) -> tuple[NextWordModel, np.ndarray]:
     return next_word_model(opinionated_attention(seed=3)), features
 
 
-@pytest.mark.parametrize("how", WAYS, ids=str)
+@pytest.mark.parametrize("sampler", WAYS, ids=str)
 def test_the_searches_find_what_the_compiled_ones_find(model_and_features, sampler):
     model, features = model_and_features
     compiled = generate(model, features, VOCAB, sampler, np.random.default_rng(7))
@@ -94,7 +94,7 @@ def exported(finished_course, tmp_path_factory):
 
 
 @ENGINE
-@pytest.mark.parametrize("how", [Greedy(), Sampling(0.8), BeamSearch(3)], ids=str)
+@pytest.mark.parametrize("sampler", [Greedy(), Sampling(0.8), BeamSearch(3)], ids=str)
 def test_an_exported_captioner_says_the_same(exported, sampler):
     captioner, folder, data = exported
     fast = load_exported(folder, data)
@@ -211,7 +211,7 @@ def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo,
     assert main(["caption", str(photo), "--beam", "2"]) == 0
     first = capsys.readouterr()
     assert "Making a quick copy" in first.err and list((own_data / "exported").iterdir())
-    monkeypatch.setattr("say_what_you_see.commands.caption._with_keras", None)  # nobody calls it
+    monkeypatch.setattr("say_what_you_see.serving.captioner.load_captioner", None)  # nobody calls it
     assert main(["caption", str(photo), "--beam", "2"]) == 0
     second = capsys.readouterr()
     assert second.out == first.out and "quick copy" not in second.err
@@ -219,7 +219,7 @@ def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo,
 
 @ENGINE
 def test_with_keras_no_copy_is_made_or_used(own_data, photo, capsys, monkeypatch):
-    monkeypatch.setattr("say_what_you_see.commands.caption._exported", None)
+    monkeypatch.setattr("say_what_you_see.commands.caption.load_exported", None)
     assert main(["caption", str(photo), "--with-keras"]) == 0
     assert "quick copy" not in capsys.readouterr().err and not (own_data / "exported").exists()
 

@@ -19,9 +19,9 @@ from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.data.resources import PAUSES
-from say_what_you_see.serving.model_choice import find_model, installed_models, models_folder
+from say_what_you_see.serving.model_choice import describe_models, find_model, installed_models, models_folder
 from say_what_you_see.serving.model_folder import load_caption_model
-from say_what_you_see.serving.model_install import describe_models, install_model, pack_model
+from say_what_you_see.serving.model_install import install_model, pack_model
 
 
 @pytest.fixture
