@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
 from benchmarks.memory import anonymous_mb, peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from say_what_you_see.core.files import save_pickle
+from say_what_you_see.core.pickles import save_pickle
 
 Prepare = Callable[[dict], dict[str, float]]
 MIN_COUNT = 5
@@ -51,7 +51,8 @@ def list_of_lists_memory(work: dict) -> Callable[[], Sample]:
 
 
 def _prepare_course() -> Callable[[dict], None]:
-    from say_what_you_see.core.files import read_pickle, write_json
+    from say_what_you_see.core.files import write_json
+    from say_what_you_see.core.pickles import read_pickle
     from say_what_you_see.language.fast_captions import index_captions, write_caption_rows
 
     def prepare(part: dict) -> None:

@@ -17,7 +17,7 @@ from say_what_you_see.core.errors import CourseError
 
 
 @contextmanager
-def silenced_stderr() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Send what is written to the process's standard error, also by C++ code, nowhere."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -32,7 +32,7 @@ def silenced_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def left_out(*names: str) -> Iterator[None]:
+def block_imports(*names: str) -> Iterator[None]:
     """Have packages count as not installed for a while, unless they are imported already."""
     unwanted = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(unwanted))  # None there makes an import fail, as Python documents
@@ -45,7 +45,7 @@ def left_out(*names: str) -> Iterator[None]:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 try:
-    with silenced_stderr(), left_out("sklearn", "matplotlib"):  # for keras.wrappers and keras.visualization
+    with suppress_stderr(), block_imports("sklearn", "matplotlib"):  # for keras.wrappers and keras.visualization
         import keras
 except (ImportError, ValueError) as error:
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
@@ -67,4 +67,4 @@ if (
 ):  # its logger warns of every new model in a loop; in notebooks it sets its own level first
     sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
 
-__all__ = ["keras", "left_out", "silenced_stderr"]
+__all__ = ["keras", "block_imports", "suppress_stderr"]

@@ -1,335 +1,172 @@
-"""Reads pickles of NumPy arrays, numbers, texts and plain containers of them, and of nothing else.
+"""Pickles of NumPy arrays, numbers, texts and plain containers. Those of anything else are refused.
 
-An ordinary unpickler runs what a file tells it to run. This one has a short list of what a file may ask for, and it
-also keeps to the size of the file: no file makes it use much more memory than the file has bytes, or work for much
-longer than it takes to read them. That is why it is built on the unpickler in pickle.py: the one in C makes room for
-whatever a file claims before anything can be checked.
+An ordinary unpickler runs whatever a file tells it to, and people download pickles. Two things prevent that here.
+First the instructions are looked through without being followed: only those that plain data needs are admitted, and no
+length or index may exceed the file. Then `find_class` resolves the few names that NumPy writes, to functions of this
+module: NumPy's own would believe what a file says about the memory of a type.
 """
 
 from __future__ import annotations
 
+import mmap
 import pickle
+import pickletools
 import re
-from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-_SMALL_READ = 4096
-_MOST_DIGIT_BYTES = 1024  # of a whole number
-_LONGEST_KEY = 32  # members of a tuple that is a key
-_LARGEST_KEY = 2**60  # larger numbers can be made to collide in a dictionary, which then takes for ever
-_SHOWN = 80
-_REFUSED = (
-    "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER",
-    "READONLY_BUFFER",
-)  # fmt: skip
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path, read_errors_explained
+
+_ADMITTED = set(
+    """PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
+    PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD""".split()
+)
+_WITH_SIZE = {"FRAME", "PUT", "LONG_BINPUT"}
+"""Instructions whose number makes the unpickler allocate memory."""
 
 
-class NotPlain(Exception):
-    """Something in a pickle that is not let in; the message names it."""
+def save_pickle(obj: Any, path: str | Path) -> None:
+    """Pickle NumPy arrays, numbers, texts and plain containers of them, for `read_pickle` to read."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(obj, file, protocol=5)
 
 
-def load_plain(file: BinaryIO, size: int) -> Any:
-    """Read a pickle.
-
-    Args:
-        size: of the file, in bytes.
+def read_pickle(path: str | Path) -> Any:
+    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries.
 
     Raises:
-        NotPlain: if it holds anything but arrays, numbers, texts and plain containers.
-        Exception: of nearly any kind, if it is damaged.
+        CourseError: if the file is missing, damaged or no pickle, or holds anything else.
     """
-    return _with_arrays(_PlainUnpickler(file, size).load(), {})
+    with read_errors_explained(path, "pickle"), open(path, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            size = len(content)
+            _check_instructions(path, content, size)
+        return _with_arrays(_Unpickler(path, file, size).load(), {})
+
+
+def _refuse(path: str | Path, what: str) -> CourseError:
+    return CourseError(
+        f"{path} holds {what[:120]}. Only NumPy arrays and plain containers are read from pickles, since others could "
+        "run a program. Make the file again with save_pickle."
+    )
+
+
+def _check_instructions(path: str | Path, content: mmap.mmap, size: int) -> None:
+    for opcode, argument, _ in pickletools.genops(content):  # which complains of arguments that are cut off
+        if opcode.name not in _ADMITTED:
+            raise _refuse(path, f"the instruction {opcode.name}")
+        if opcode.name in _WITH_SIZE and argument > size:
+            raise _refuse(path, "a size beyond its own")
 
 
 class _Dtype:
-    """Stands in for a NumPy dtype: whose own unpickling can be tricked into reading stray memory."""
+    """Stands in for a NumPy dtype, of which a file may choose the name and the byte order."""
 
     def __init__(self, dtype: np.dtype):
         self.dtype = dtype
 
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = np.dtype(self.dtype.newbyteorder(state[1]).str)
+
 
 class _Array:
-    """Stands in for a NumPy array until all of the pickle is read."""
+    """Stands in for a NumPy array as protocols before 5 write it, until its state is known."""
 
-    __hash__ = None  # an array is no key of a dictionary and no member of a set
     array: np.ndarray
 
+    def __init__(self, unpickler: _Unpickler):
+        self.unpickler = unpickler
 
-class _Reader:
-    """A file that is not asked for more than it has: the answer would be short, but the room for it would be made."""
-
-    def __init__(self, file: BinaryIO, size: int):
-        self._file, self._size = file, size
-        self.readline = file.readline
-
-    def read(self, count: int) -> bytes:
-        if count > _SMALL_READ and count > self._size - self._file.tell():
-            raise EOFError
-        return self._file.read(count)
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, is_fortran, data = state
+        self.array = self.unpickler.from_buffer(data, dtype, shape, "F" if is_fortran else "C")
 
 
-class _PlainUnpickler(pickle._Unpickler):
-    """Lets in what `_admitted` lists; copies, sets and keys are made only as large as the file warrants."""
+class _Unpickler(pickle.Unpickler):
+    """Resolves the names that NumPy writes, and makes no more of the bytes of a file than it has."""
 
-    def __init__(self, file: BinaryIO, size: int):
-        super().__init__(_Reader(file, size))
-        self._size = size
-        self._budget = 4 * size + 1024  # bytes to copy: old protocols write an array as text, which is copied twice
+    def __init__(self, path: str | Path, file: BinaryIO, size: int):
+        super().__init__(file)
+        self.path = path
+        self.budget = 4 * size + 1024  # bytes to copy: the oldest protocols write an array as text
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name in the file stands for: one of ours, never one of Python's own."""
-        method = _ADMITTED.get((module, name))
-        if method is None:
-            raise NotPlain(f"a {module[:_SHOWN]}.{name[:_SHOWN]}")
-        return method
+        """The function that makes what a name stands for."""
+        known = {
+            "numpy.ndarray": None,  # an argument of _reconstruct only
+            "numpy.dtype": self.make_dtype,
+            "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
+            "numpy.core.multiarray.scalar": self.scalar,
+            "numpy.core.numeric._frombuffer": self.from_buffer,
+            "_codecs.encode": self.latin1_bytes,
+            "__builtin__.bytes": lambda: b"",  # the bytes of an empty array in protocols before 3
+        }
+        full_name = f"{module}.{name}".replace("numpy._core.", "numpy.core.", 1)  # NumPy 2 and NumPy 1
+        if full_name not in known:
+            raise _refuse(self.path, f"a {full_name}")
+        return known[full_name]
 
-    def _spend(self, amount: int) -> None:
-        """The same bytes can be named again and again in a file, but not copied again and again."""
-        self._budget -= amount
-        if self._budget < 0:
-            raise NotPlain("more than a file of its size can hold")
-
-    # What a file may call, under other names than it believes
-
-    def _reconstruct(self, *_: Any) -> _Array:
-        return _Array()
-
-    def _dtype(self, name: str, *_: Any) -> _Dtype:
+    def make_dtype(self, name: str, *_: Any) -> _Dtype:
+        """A type of numbers or of texts, from a name such as "f4"."""
         if not isinstance(name, str) or not re.fullmatch(r"[biufcSU][0-9]{1,9}", name):
-            raise NotPlain(f"an array of type {name[:_SHOWN]!r}" if isinstance(name, str) else "an array of no type")
+            raise _refuse(self.path, f"an array of type {name!r}")
         return _Dtype(np.dtype(name))
 
-    def _from_buffer(
+    def from_buffer(
         self, data: bytes, dtype: _Dtype, shape: tuple, order: str, axes: tuple | None = None
     ) -> np.ndarray:
-        """An array of one's own, which can be written to, from its bytes."""
+        """A writable array of these bytes."""
         array = np.frombuffer(data, dtype.dtype)
         if not array.flags.writeable:
-            self._spend(array.nbytes)
+            self.spend(array.nbytes)
             array = array.copy()
         if order == "K" and axes is not None:
             return array.reshape(shape).transpose(axes)
         return array.reshape(shape, order=order)
 
-    def _scalar(self, dtype: _Dtype, data: bytes) -> np.generic:
-        self._spend(dtype.dtype.itemsize)
+    def scalar(self, dtype: _Dtype, data: bytes) -> np.generic:
+        """A NumPy number or text."""
+        self.spend(len(data))
         return np.frombuffer(data, dtype.dtype)[0]
 
-    def _latin1_bytes(self, text: str, _encoding: str) -> bytes:
-        self._spend(len(text))
-        return text.encode("latin-1")  # how old pickle protocols write bytes
+    def latin1_bytes(self, text: str, _encoding: str) -> bytes:
+        """Bytes, which protocols before 3 write as text."""
+        self.spend(len(text))
+        return text.encode("latin-1")
 
-    def _bytes(self, kind: type, data: bytes | str = b"", encoding: str = "latin-1") -> bytes | bytearray:
-        if not isinstance(data, bytes | str):
-            raise NotPlain(f"{kind.__name__} of another thing than bytes")  # a number would be a size
-        self._spend(len(data))
-        return kind(data.encode("latin-1") if isinstance(data, str) else data)
-
-    def _set(self, kind: type, items: list = ()) -> set | frozenset:
-        if not isinstance(items, list | tuple | set | frozenset):
-            raise NotPlain(f"a {kind.__name__} of another thing than a list")
-        self._spend(len(items))
-        return kind(_checked_keys(items))
-
-    # Instructions of a pickle that need a second look
-
-    def load_reduce(self) -> None:
-        """Call one of the admitted functions."""
-        arguments, function = self.stack.pop(), self.stack[-1]
-        if not isinstance(function, _Admitted):
-            raise NotPlain("a call of something that is no function")
-        self.stack[-1] = function.method(self, *arguments)
-
-    def load_build(self) -> None:
-        """Fill an array or a dtype; other things have nothing to be filled with."""
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, _Dtype):
-            target.dtype = np.dtype(target.dtype.newbyteorder(state[1]).str)
-        elif isinstance(target, _Array):
-            _, shape, dtype, is_fortran, data = state
-            target.array = self._from_buffer(data, dtype, shape, "F" if is_fortran else "C")
-        else:
-            raise NotPlain(f"a state for a {type(target).__name__}")
-
-    def load_bytearray8(self) -> None:
-        """Make room for bytes only where the file has them."""
-        count = int.from_bytes(self.read(8), "little")
-        if count > self._size:
-            raise EOFError
-        self.append(bytearray(self.read(count)))
-
-    def load_long4(self) -> None:
-        """Read a whole number."""
-        count = int.from_bytes(self.read(4), "little", signed=True)
-        if not 0 <= count <= _MOST_DIGIT_BYTES:
-            raise NotPlain("a number of very many digits")
-        self.append(int.from_bytes(self.read(count), "little", signed=True))
-
-    def load_int(self) -> None:
-        """Read a whole number, or a truth value as old protocols write it."""
-        line = self.readline()[:-1]
-        self.append(line == b"01" if line in (b"00", b"01") else _whole_number(line))
-
-    def load_long(self) -> None:
-        """Read a whole number in the oldest protocol."""
-        self.append(_whole_number(self.readline()[:-1].removesuffix(b"L")))
-
-    def load_setitem(self) -> None:
-        """Put one item into a dictionary."""
-        value, key = self.stack.pop(), self.stack.pop()
-        self._put([key, value], self.stack[-1])
-
-    def load_setitems(self) -> None:
-        """Put items into a dictionary."""
-        items = self.pop_mark()
-        self._put(items, self.stack[-1])
-
-    def load_dict(self) -> None:
-        """Make a dictionary of what was read."""
-        items, target = self.pop_mark(), {}
-        self._put(items, target)
-        self.append(target)
-
-    def _put(self, items: list, target: dict) -> None:
-        if not isinstance(target, dict):
-            raise NotPlain(f"items for a {type(target).__name__}")
-        target.update(zip(_checked_keys(items[::2]), items[1::2], strict=True))
-
-    def load_additems(self) -> None:
-        """Add members to a set."""
-        items, target = self.pop_mark(), self.stack[-1]
-        if not isinstance(target, set):
-            raise NotPlain(f"members for a {type(target).__name__}")
-        target.update(_checked_keys(items))
-
-    def load_frozenset(self) -> None:
-        """Make a frozen set of what was read."""
-        items = self.pop_mark()  # which changes what `self.append` is
-        self.append(frozenset(_checked_keys(items)))
-
-    def load_append(self) -> None:
-        """Append one item to a list."""
-        value = self.stack.pop()
-        _list(self.stack[-1]).append(value)
-
-    def load_appends(self) -> None:
-        """Append items to a list."""
-        items = self.pop_mark()
-        _list(self.stack[-1]).extend(items)
-
-    def refuse(self) -> None:
-        """Answer an instruction that no plain value needs."""
-        raise NotPlain("an instruction that plain values do not need")
-
-
-def _dispatch() -> dict[int, Callable]:
-    """The method for each instruction, by its number."""
-    own = {}
-    for code, method in pickle._Unpickler.dispatch.items():
-        own[code] = getattr(_PlainUnpickler, method.__name__)
-    for name in _REFUSED:
-        own[getattr(pickle, name)[0]] = _PlainUnpickler.refuse
-    return own
-
-
-_PlainUnpickler.dispatch = _dispatch()
-
-
-class _Admitted:
-    """Something that a file may name: a function to call, and nothing that can be changed or looked into."""
-
-    __slots__ = ("method",)
-
-    def __init__(self, method: Callable):
-        self.method = method
-
-
-def _of_kind(method: Callable, kind: type) -> _Admitted:
-    return _Admitted(lambda unpickler, *arguments: method(unpickler, kind, *arguments))
-
-
-def _complex(_: _PlainUnpickler, real: float = 0.0, imaginary: float = 0.0) -> complex:
-    return complex(float(real), float(imaginary))
-
-
-def _no_call(*_: Any) -> None:
-    raise NotPlain("an array that is made in another way than arrays are")
-
-
-_ADMITTED: dict[tuple[str, str], _Admitted] = {
-    ("numpy", "ndarray"): _Admitted(_no_call),  # named only, as an argument of _reconstruct
-    ("numpy", "dtype"): _Admitted(_PlainUnpickler._dtype),
-    ("_codecs", "encode"): _Admitted(_PlainUnpickler._latin1_bytes),
-}
-for _core in ("numpy._core", "numpy.core"):  # NumPy 2 and NumPy 1
-    _ADMITTED[(f"{_core}.multiarray", "_reconstruct")] = _Admitted(_PlainUnpickler._reconstruct)
-    _ADMITTED[(f"{_core}.multiarray", "scalar")] = _Admitted(_PlainUnpickler._scalar)
-    _ADMITTED[(f"{_core}.numeric", "_frombuffer")] = _Admitted(_PlainUnpickler._from_buffer)
-for _builtins in ("builtins", "__builtin__"):  # Python 3 and the names that old protocols use
-    for _kind in (bytes, bytearray):
-        _ADMITTED[(_builtins, _kind.__name__)] = _of_kind(_PlainUnpickler._bytes, _kind)
-    for _kind in (set, frozenset):
-        _ADMITTED[(_builtins, _kind.__name__)] = _of_kind(_PlainUnpickler._set, _kind)
-    _ADMITTED[(_builtins, "complex")] = _Admitted(_complex)
-
-
-def _whole_number(text: bytes) -> int:
-    if len(text) > 2 * _MOST_DIGIT_BYTES:
-        raise NotPlain("a number of very many digits")
-    return int(text)
-
-
-def _list(target: Any) -> list:
-    if not isinstance(target, list):
-        raise NotPlain(f"items for a {type(target).__name__}")
-    return target
-
-
-def _checked_keys(keys: Iterable[Any]) -> Iterable[Any]:
-    """Keys that are cheap to compare: a nested tuple can take for ever, or more stack than there is."""
-    for key in keys:
-        if not (_is_atom(key) or _is_flat(key)):
-            raise NotPlain(f"a {type(key).__name__} as a key that is nested or large")
-        yield key
-
-
-def _is_atom(key: Any) -> bool:
-    if isinstance(key, int):
-        return -_LARGEST_KEY < key < _LARGEST_KEY
-    return key is None or isinstance(key, str | bytes | float | complex | np.generic)
-
-
-def _is_flat(key: Any) -> bool:
-    return isinstance(key, tuple | frozenset) and len(key) <= _LONGEST_KEY and all(map(_is_atom, key))
+    def spend(self, amount: int) -> None:
+        """Count copied bytes: a file can name the same bytes any number of times."""
+        self.budget -= amount
+        if self.budget < 0:
+            raise _refuse(self.path, "more than a file of its size can hold")
 
 
 def _with_arrays(obj: Any, done: dict[int, Any]) -> Any:
-    """Put the arrays where their stand-ins are, in place where a container allows it.
+    """Put arrays in the place of their stand-ins.
 
     Args:
-        done: what was made of the containers that are done with, by their id: one that occurs often is looked
-            through once.
+        done: results by the id of the object, since a container may occur many times.
     """
+    if id(obj) in done:
+        return done[id(obj)]
     if isinstance(obj, _Array):
         return obj.array
-    if isinstance(obj, _Dtype | _Admitted):
-        raise NotPlain("a type or a function")
-    if not isinstance(obj, list | dict | tuple):
-        return obj
-    if id(obj) in done:
-        if done[id(obj)] is None:
-            raise NotPlain("a container that holds itself")
-        return done[id(obj)]
-    done[id(obj)] = None
-    if isinstance(obj, list):
-        result = obj
+    if isinstance(obj, tuple):
+        result: Any = tuple([_with_arrays(item, done) for item in obj])
+    elif isinstance(obj, list):
         obj[:] = [_with_arrays(item, done) for item in obj]
-    elif isinstance(obj, dict):
         result = obj
+    elif isinstance(obj, dict):
         obj.update({key: _with_arrays(value, done) for key, value in obj.items()})
+        result = obj
+    elif isinstance(obj, _Dtype) or callable(obj):
+        raise ValueError("it holds a type or a function")
     else:
-        result = tuple([_with_arrays(item, done) for item in obj])
+        return obj
     done[id(obj)] = result
     return result

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.files import atomic_path, check_space, read_array, read_json, write_json
+from say_what_you_see.core.files import atomic_path, check_space, make_folder, read_array, read_json, write_json
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.course.decoder import (
     SPLITS,
     encoder_facts,

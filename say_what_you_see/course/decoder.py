@@ -19,11 +19,10 @@ from say_what_you_see.core.files import (
     read_array,
     read_arrays,
     read_json,
-    read_pickle,
-    save_pickle,
     sha256_of,
     write_json,
 )
+from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.datasets import get_dataset

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.files import read_array, read_json, write_json
+from say_what_you_see.core.files import make_folder, read_array, read_json, write_json
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.course.decoder import SPLITS, encoder_facts, load_embeddings, read_made, training_facts
 from say_what_you_see.data.coco_format import DatasetFiles, make_once, stamp
 from say_what_you_see.data.datasets import get_dataset

@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_JSON_BYTES, atomic_path, read_json, write_json
+from say_what_you_see.core.files import (
+    MAX_JSON_BYTES,
+    atomic_path,
+    check_is_no_folder,
+    read_json,
+    write_errors_explained,
+    write_json,
+)
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
-from say_what_you_see.core.writing import check_is_no_folder, write_errors_explained
 from say_what_you_see.data.archives import image_members, open_zip, read_bounded, read_member
 
 VALIDATION_SHARE = 1 / 6

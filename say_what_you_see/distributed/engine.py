@@ -109,12 +109,12 @@ def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
 
 
 def _start_local(ray: ModuleType) -> None:
-    from say_what_you_see.core.backend import silenced_stderr  # brings Keras, which readers have no use for
+    from say_what_you_see.core.backend import suppress_stderr  # brings Keras, which readers have no use for
 
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "CRITICAL"}
     for attempt in range(_ATTEMPTS):  # on a busy machine Ray gives up waiting for its own processes
         try:
-            with silenced_stderr():
+            with suppress_stderr():
                 ray.init("local", _node_ip_address="127.0.0.1", object_store_memory=OBJECT_STORE_BYTES, **options)
             return
         except Exception as error:
@@ -129,7 +129,7 @@ def _start_local(ray: ModuleType) -> None:
 
 def _connect(ray: ModuleType, address: str) -> None:
     """Join a cluster; its nodes get this version of the course's code."""
-    from say_what_you_see.core.backend import keras, silenced_stderr
+    from say_what_you_see.core.backend import keras, suppress_stderr
 
     code = {
         "py_modules": [str(PACKAGE)],
@@ -138,7 +138,7 @@ def _connect(ray: ModuleType, address: str) -> None:
     }
     try:
         _knock(address)
-        with silenced_stderr():
+        with suppress_stderr():
             ray.init(address, runtime_env=code, log_to_driver=False, logging_level="CRITICAL")
     except Exception as error:
         raise CourseError(

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import make_folder
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.decoding.decoding import Sampler
 from say_what_you_see.distributed.engine import ClusterPlan, Workers, import_ray, plan_workers, running_ray

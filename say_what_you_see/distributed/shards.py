@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_json
-from say_what_you_see.core.writing import make_folder
+from say_what_you_see.core.files import atomic_path, make_folder, read_json, sha256_of, write_json
 from say_what_you_see.distributed.pipeline import END, PICTURE, Block
 from say_what_you_see.distributed.sources import Part
 

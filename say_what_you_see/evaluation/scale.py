@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
@@ -26,7 +26,7 @@ from say_what_you_see.training.scale.folder import (
 )
 from say_what_you_see.training.scale.record_input import batches
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 RESULTS_FILE = "evaluations.json"

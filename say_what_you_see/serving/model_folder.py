@@ -10,10 +10,17 @@ from typing import Any
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_json
+from say_what_you_see.core.files import (
+    atomic_path,
+    check_is_no_folder,
+    make_folder,
+    read_json,
+    sha256_of,
+    write_errors_explained,
+    write_json,
+)
 from say_what_you_see.core.keras_files import load_keras_file
 from say_what_you_see.core.text import markdown_text, visible
-from say_what_you_see.core.writing import check_is_no_folder, make_folder, write_errors_explained
 from say_what_you_see.data.scenes.captions import NOUNS
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 

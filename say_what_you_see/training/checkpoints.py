@@ -9,9 +9,15 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, write_json
+from say_what_you_see.core.files import (
+    atomic_path,
+    check_is_no_folder,
+    make_folder,
+    read_json,
+    write_errors_explained,
+    write_json,
+)
 from say_what_you_see.core.keras_files import check_weights_file
-from say_what_you_see.core.writing import check_is_no_folder, make_folder, write_errors_explained
 
 History = list[dict[str, float]]
 """For each epoch its number from 1, loss, validation loss and accuracy, and seconds."""

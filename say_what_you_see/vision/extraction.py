@@ -14,11 +14,18 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_space, read_json, write_json
+from say_what_you_see.core.files import (
+    check_is_no_folder,
+    check_space,
+    make_folder,
+    read_json,
+    reserve,
+    write_errors_explained,
+    write_json,
+)
 from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
-from say_what_you_see.core.writing import check_is_no_folder, make_folder, reserve, write_errors_explained
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.vision.encoders import Preprocess, weights_checksum
 from say_what_you_see.vision.pictures import crop_and_resize

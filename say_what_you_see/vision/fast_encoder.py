@@ -18,8 +18,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_json
-from say_what_you_see.core.writing import write_errors_explained
+from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_errors_explained, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.encoders import EncoderInfo
 from say_what_you_see.vision.extraction import KERAS

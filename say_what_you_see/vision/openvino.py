@@ -35,10 +35,10 @@ def import_engine() -> ModuleType:
 
 def export_network(model: keras.Model, path: Path) -> None:
     """Write a Keras model in OpenVINO's format: `path`, which ends with .xml, and its weights beside it."""
-    from say_what_you_see.core.backend import silenced_stderr
+    from say_what_you_see.core.backend import suppress_stderr
 
     import_engine()
-    with silenced_stderr():
+    with suppress_stderr():
         model.export(str(path), format="openvino", verbose=False)
 
 

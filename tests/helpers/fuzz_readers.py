@@ -177,13 +177,14 @@ def make_readers(folder: Path) -> dict[str, Reader]:
 def _plain_readers() -> dict[str, Reader]:
     from hostile_files import animation, picture
 
-    from say_what_you_see.core.files import read_array, read_arrays, read_json, read_pickle
+    from say_what_you_see.core.files import read_array, read_arrays, read_json
+    from say_what_you_see.core.pickles import read_pickle
     from say_what_you_see.evaluation.coco_results import read_coco_results
     from say_what_you_see.evaluation.scale import RESULTS_FILE, read_evaluations
     from say_what_you_see.language.caption_table import open_features, read_annotations
     from say_what_you_see.vision.pictures import crop_and_resize, decode_image_from_buf
 
-    values = {"names": ["a.jpg", "b.jpg"], "array": np.arange(12.0).reshape(3, 4), 3: (1.5, {2, 3}, b"x", None, 1j)}
+    values = {"names": ["a.jpg", "b.jpg"], "array": np.arange(12.0).reshape(3, 4), 3: (1.5, [2, 3], b"x", None)}
     pickles = [pickle.dumps(values, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
     table, arrays = io.BytesIO(), io.BytesIO()
     np.save(table, np.arange(12, dtype="float32").reshape(3, 4))
@@ -468,13 +469,13 @@ def _ask(demo: Any, path: Path) -> None:
 def _record_readers(folder: Path) -> dict[str, Reader]:
     from hostile_files import picture
 
-    from say_what_you_see.core.backend import silenced_stderr
+    from say_what_you_see.core.backend import suppress_stderr
     from say_what_you_see.core.errors import CourseError
     from say_what_you_see.training.scale.record_input import batches, name_damaged_shard
     from say_what_you_see.training.scale.record_vocabulary import read_word_counts
     from say_what_you_see.training.scale.records import FACTS_FILE, read_record_facts, sequence_example
 
-    with silenced_stderr():
+    with suppress_stderr():
         import tensorflow as tf
 
     shard = folder / "shard"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 
 def main(devices: str, records: Path, folder: Path, weights: Path) -> None:
-    from say_what_you_see.core.backend import silenced_stderr
+    from say_what_you_see.core.backend import suppress_stderr
 
-    with silenced_stderr():
+    with suppress_stderr():
         import tensorflow as tf
     if devices == "mirrored":
         halves = [tf.config.LogicalDeviceConfiguration()] * 2

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, read_pickle, save_pickle, write_json
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.settings import REPOSITORY, Settings, read_settings
 from say_what_you_see.course import decoder as course
 from say_what_you_see.course.decoder import (

@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, atomic_path, write_json
-from say_what_you_see.core.writing import LEFTOVER, folder_in_use, make_folder, write_errors_explained
+from say_what_you_see.core.files import (
+    LEFTOVER,
+    atomic_folder,
+    atomic_path,
+    folder_in_use,
+    make_folder,
+    write_errors_explained,
+    write_json,
+)
 
 HARNESS = Path(__file__).parents[1].joinpath("helpers", "trouble_harness.py")
 NAMESPACE = ["unshare", "--mount"]
@@ -98,7 +105,7 @@ def test_a_folder_that_fails_leaves_the_older_one_and_one_that_ends_well_takes_i
 
 
 def test_what_others_write_at_the_same_time_stays(tmp_path):
-    code = "import sys; from pathlib import Path; from say_what_you_see.core.writing import folder_in_use\n"
+    code = "import sys; from pathlib import Path; from say_what_you_see.core.files import folder_in_use\n"
     code += "with folder_in_use(Path(sys.argv[1])):\n    print(flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with other:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_pickle
+from say_what_you_see.core.pickles import read_pickle
 from say_what_you_see.data.archives import open_zip
 
 

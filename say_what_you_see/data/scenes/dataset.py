@@ -9,9 +9,8 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.files import atomic_path, make_folder
 from say_what_you_see.core.progress import progress
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.drawing import draw_scene

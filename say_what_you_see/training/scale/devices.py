@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 

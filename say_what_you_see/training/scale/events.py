@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 Curve = list[tuple[int, float]]

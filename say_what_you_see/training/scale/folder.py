@@ -9,16 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, atomic_path, read_json, sha256_of, write_json
+from say_what_you_see.core.files import atomic_folder, atomic_path, make_folder, read_json, sha256_of, write_json
 from say_what_you_see.core.keras_files import check_config as check_description
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 FORMAT = 1

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.training.scale.records import FACTS_FILE
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 PARALLEL_SHARDS = 8

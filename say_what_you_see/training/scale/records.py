@@ -24,12 +24,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_json
+from say_what_you_see.core.files import atomic_path, check_is_no_folder, make_folder, read_json, sha256_of, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import check_is_no_folder, make_folder
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.coco_format import DatasetFiles, pictures_by_name, read_captions, read_zipped, stamp
 from say_what_you_see.data.datasets import get_dataset
@@ -42,7 +41,7 @@ from say_what_you_see.training.scale.record_vocabulary import (
 )
 from say_what_you_see.vision.pictures import decode_image_from_buf
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 SPLITS = ("train", "val", "test")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, set_precision, train_cnn
@@ -39,7 +39,7 @@ from say_what_you_see.training.scale.folder import (
 )
 from say_what_you_see.training.scale.record_input import batches, find_shards, name_damaged_shard
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 AfterCheckpoint = Callable[[str], None]

@@ -9,26 +9,26 @@ import sys
 
 import pytest
 
-from say_what_you_see.core.backend import keras, left_out, silenced_stderr
+from say_what_you_see.core.backend import block_imports, keras, suppress_stderr
 from say_what_you_see.core.settings import REPOSITORY
 
 
 def test_nothing_is_heard_inside_and_everything_outside(capfd):
     os.write(2, b"before ")
-    with silenced_stderr():
+    with suppress_stderr():
         os.write(2, b"inside ")
     os.write(2, b"after")
     assert capfd.readouterr().err == "before after"
 
 
 def test_standard_output_is_left_alone(capfd):
-    with silenced_stderr():
+    with suppress_stderr():
         os.write(1, b"heard")
     assert capfd.readouterr().out == "heard"
 
 
 def test_an_error_inside_is_raised_and_heard(capfd):
-    with pytest.raises(ValueError, match="wrong"), silenced_stderr():
+    with pytest.raises(ValueError, match="wrong"), suppress_stderr():
         raise ValueError("wrong")
     os.write(2, b"again")
     assert capfd.readouterr().err == "again"
@@ -46,7 +46,7 @@ def test_what_the_course_has_no_use_for_is_not_imported_and_can_be_imported_late
 
 def test_a_package_counts_as_missing_only_inside_and_only_if_it_is_new(monkeypatch):
     monkeypatch.delitem(sys.modules, "this", raising=False)
-    with left_out("this", "subprocess"):
+    with block_imports("this", "subprocess"):
         with pytest.raises(ImportError):
             importlib.import_module("this")
         import subprocess as known

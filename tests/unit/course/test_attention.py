@@ -28,7 +28,15 @@ from say_what_you_see.course.attention import (
 )
 from say_what_you_see.course.decoder import load_captions, load_embeddings
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary, split_sentence
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    UNK,
+    indices_to_sentence,
+    invert_vocabulary,
+    split_sentence,
+)
 from say_what_you_see.models.attention import get_caption
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.serving.model_folder import load_caption_model

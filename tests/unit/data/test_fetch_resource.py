@@ -19,7 +19,8 @@ from download_server import running_server
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import save_pickle, sha256_of
+from say_what_you_see.core.files import sha256_of
+from say_what_you_see.core.pickles import save_pickle
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data import mirror
 from say_what_you_see.data import resources as downloads

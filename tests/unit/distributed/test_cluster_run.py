@@ -35,7 +35,7 @@ from cluster_samples import (
     write_zip,
 )
 
-from say_what_you_see.core.files import read_pickle
+from say_what_you_see.core.pickles import read_pickle
 from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
 from say_what_you_see.vision.encoders import load_encoder_file
 from say_what_you_see.vision.extraction import apply_model

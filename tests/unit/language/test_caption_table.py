@@ -12,7 +12,14 @@ import say_what_you_see.core.files
 import say_what_you_see.language.caption_table
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language.caption_table import get_data, open_features, read_annotations, write_caption_table
-from say_what_you_see.language.captions import END, PAD, START, generate_vocabulary, indices_to_sentence, invert_vocabulary
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    generate_vocabulary,
+    indices_to_sentence,
+    invert_vocabulary,
+)
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import RandomBatches, table_examples
 

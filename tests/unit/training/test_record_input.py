@@ -11,7 +11,7 @@ import pytest
 from record_samples import picture, settings_for, small_scenes, write_data_set
 
 import say_what_you_see.training.scale.record_input
-from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.training.scale.record_input import (
     batches,
@@ -25,7 +25,7 @@ from say_what_you_see.training.scale.record_input import (
 from say_what_you_see.training.scale.records import sequence_example, write_records
 from say_what_you_see.vision.pictures import crop_and_resize
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 SIDE = 24

@@ -16,7 +16,7 @@ from PIL import Image
 from record_samples import picture, settings_for, small_scenes, write_data_set
 
 import say_what_you_see.training.scale.records
-from say_what_you_see.core.backend import silenced_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import read_captions
 from say_what_you_see.data.datasets import get_dataset
@@ -25,7 +25,7 @@ from say_what_you_see.training.scale.record_vocabulary import read_word_counts
 from say_what_you_see.training.scale.records import as_jpeg, default_shard_count, read_record_facts, write_records
 from say_what_you_see.vision.pictures import decode_image_from_buf
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 TRAIN = {f"t{i}.jpg": picture(i, size=(40 + i, 60 - i)) for i in range(9)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scale_samples import tiny_cnn, tiny_config, tiny_training
 
-from say_what_you_see.core.backend import keras, silenced_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.training.scale import training as scale_training
@@ -26,7 +26,7 @@ from say_what_you_see.training.scale.training import (
     train_on_records,
 )
 
-with silenced_stderr():
+with suppress_stderr():
     import tensorflow as tf
 
 
