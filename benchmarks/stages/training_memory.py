@@ -40,17 +40,17 @@ def _write_embeddings(folder: Path, pictures: int, features: int) -> None:
 
 def _write_indexed(folder: Path, made) -> int:
     """Captions as an array and as pickled lists; returns the number of words in the vocabulary."""
-    from say_what_you_see.language.fast_captions import index_captions, write_caption_rows
+    from say_what_you_see.language.fast_captions import index_captions, write_caption_blocks
 
     write_captions(made, folder / "captions.zip")
-    vocab, rows = index_captions(made.names, folder / "captions.zip", MEMBER)
+    vocab, captions = index_captions(made.names, folder / "captions.zip", MEMBER)
     write_json(vocab, folder / "vocabulary.json")
-    write_caption_rows(rows, folder / "captions.npz", folder / "vocabulary.json")
-    matrix, pad = np.concatenate(list(rows.blocks())), vocab["#PAD#"]
-    captions = [row[:length] for row, length in zip(matrix.tolist(), (matrix != pad).sum(axis=1).tolist(), strict=True)]
-    bounds = rows.first.tolist()
+    write_caption_blocks(captions, folder / "captions.npz", folder / "vocabulary.json")
+    matrix, pad = np.concatenate(list(captions.blocks())), vocab["#PAD#"]
+    indexed = [row[:length] for row, length in zip(matrix.tolist(), (matrix != pad).sum(axis=1).tolist(), strict=True)]
+    bounds = captions.first.tolist()
     with open(folder / "indexed.pickle", "wb") as file:
-        pickle.dump([captions[a:b] for a, b in zip(bounds, bounds[1:], strict=False)], file, protocol=4)
+        pickle.dump([indexed[a:b] for a, b in zip(bounds, bounds[1:], strict=False)], file, protocol=4)
     return len(vocab)
 
 

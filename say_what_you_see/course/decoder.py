@@ -28,7 +28,7 @@ from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import generate_sentences
 from say_what_you_see.language.captions import PAD, CaptionArrays, get_captions_for_fns
-from say_what_you_see.language.fast_captions import CaptionRows, index_captions, write_caption_rows
+from say_what_you_see.language.fast_captions import CaptionBlocks, index_captions, write_caption_blocks
 from say_what_you_see.models.architectures import next_word_model
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.serving.model_choice import remember_training
@@ -113,21 +113,20 @@ def prepare_captions(settings: Settings) -> None:
     fns = {split: load_embeddings(settings, split)[1] for split in SPLITS}
     for split in SPLITS:
         member = files.train_json if split == "train" else files.val_json
-        vocab, rows = index_captions(fns.pop(split), files.captions_zip, member, vocab, settings.min_count)
+        vocab, captions = index_captions(fns.pop(split), files.captions_zip, member, vocab, settings.min_count)
         if split == "train":
             write_json(vocab, _vocabulary_path(settings))
-        _write_caption_arrays(rows, settings, split)
+        _write_caption_arrays(captions, settings, split)
 
 
 def save_caption_arrays(captions: CaptionArrays, settings: Settings, split: str) -> None:
     """Write packed captions as `train_captions.npz`, say, once their vocabulary is written."""
-    matrix = captions.matrix
-    _write_caption_arrays(CaptionRows(matrix.shape, matrix.dtype, captions.first, lambda: [matrix]), settings, split)
+    _write_caption_arrays(CaptionBlocks.of(captions), settings, split)
 
 
-def _write_caption_arrays(captions: CaptionRows, settings: Settings, split: str) -> None:
+def _write_caption_arrays(captions: CaptionBlocks, settings: Settings, split: str) -> None:
     """Write the captions of one side, in indices of the settings' vocabulary."""
-    write_caption_rows(captions, settings.work_folder / f"{split}_captions.npz", _vocabulary_path(settings))
+    write_caption_blocks(captions, settings.work_folder / f"{split}_captions.npz", _vocabulary_path(settings))
 
 
 def _vocabulary_path(settings: Settings) -> Path:

@@ -181,7 +181,7 @@ def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
 
     monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
     with monkeypatch.context() as patch:
-        patch.setattr(course, "write_caption_rows", stopped)
+        patch.setattr(course, "write_caption_blocks", stopped)
         with pytest.raises(KeyboardInterrupt):
             prepare_captions(copied)
     for split in ("train", "val"):
