@@ -74,9 +74,9 @@ def check_keras_file(path: str | Path) -> None:
         weights = _read(archive, _WEIGHTS)
         count = _count_numbers(io.BytesIO(weights), len(weights))
         check_config(config)
-    described = count_weights(config)
-    if described > count + _SMALL:
-        raise CourseError(f"it describes {described:,} weights and has {count:,} numbers in all")
+        described = count_weights(config)
+        if described > count + _SMALL:
+            raise CourseError(f"it describes {described:,} weights and has {count:,} numbers in all")
 
 
 def check_weights_file(path: str | Path) -> None:

@@ -120,7 +120,7 @@ def test_descriptions_that_name_more_than_layers_are_refused(name, sound, tmp_pa
 
 
 @pytest.mark.parametrize("last", [
-    [layer("keras.layers", "Dense", {"units": 40_000})] * 2,
+    [dense(units=40_000), dense(units=40_000)],
     [layer("keras.layers", "Reshape", {"target_shape": [4, 8]}), layer("keras.layers", "LSTM", {"units": 40_000})],
     [dense(units=10**12)],
 ], ids=["dense", "recurrent", "huge"])  # fmt: skip
@@ -320,9 +320,7 @@ def folder_with(tmp_path: Path, part: str, data: bytes) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "name", ["a class of a module", "Lambda", "os.system as a constraint"]
-)
+@pytest.mark.parametrize("name", ["a class of a module", "Lambda", "os.system as a constraint"])
 def test_a_decoder_with_code_is_refused(name, sound, tmp_path, canary):
     parts = with_layer(sound, HOSTILE_LAYERS[name])
     folder = folder_with(tmp_path, "decoder.keras", write_model(tmp_path / "d.keras", parts).read_bytes())
