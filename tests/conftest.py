@@ -131,10 +131,9 @@ def publish(tmp_path, monkeypatch):
     """A folder, and a function that lets the table of resources point at the small files in it, on this machine."""
     from resource_samples import published_table, serve_folder
 
-    from say_what_you_see.data import datasets, flickr, karpathy
-    from say_what_you_see.data import resources as downloads
+    from say_what_you_see.data import download, resources
 
-    monkeypatch.setattr(downloads, "PAUSES", ())
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "server"
@@ -142,9 +141,7 @@ def publish(tmp_path, monkeypatch):
     with serve_folder(folder) as url:
 
         def publish_files() -> None:
-            table = published_table(folder, url)
-            for module in (downloads, datasets, flickr, karpathy):
-                monkeypatch.setattr(module, "RESOURCES", table)
+            monkeypatch.setattr(resources, "RESOURCES", published_table(folder, url))
 
         yield folder, publish_files
 

@@ -15,7 +15,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         print(describe_resources())
     elif options.files:
         for resource in [find_resource(name) for name in options.files]:  # all first, to notice a wrong name at once
-            path = fetch_resource(resource.name, (settings.data_folder / resource.place).parent)
+            path = fetch_resource(resource.name, (settings.data_folder / resource.relative_path).parent)
             print(f"{path}\n    {path.stat().st_size:,} bytes, licence: {resource.licence}")
     else:
         files = get_dataset(settings)

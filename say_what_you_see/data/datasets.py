@@ -21,10 +21,8 @@ from say_what_you_see.data.coco_format import (
 from say_what_you_see.data.flickr import get_flickr8k, get_flickr30k
 from say_what_you_see.data.folders import get_folder_dataset
 from say_what_you_see.data.karpathy import get_karpathy_split
-from say_what_you_see.data.resources import RESOURCES, fetch_resource
+from say_what_you_see.data.resources import fetch_resource, licence_of, resources_of
 from say_what_you_see.data.scenes.dataset import LICENCE, write_scene_dataset
-
-__all__ = ["RESOURCES", "DatasetFiles", "describe_files", "get_dataset"]
 
 
 def get_dataset(settings: Settings) -> DatasetFiles:
@@ -73,11 +71,11 @@ def _draw_scenes(settings: Settings) -> DatasetFiles:
 
 
 def _fetch_coco(folder: Path) -> DatasetFiles:
-    resources = [resource for resource in RESOURCES if resource.dataset == "coco"]
-    train_zip, val_zip, captions_zip = (fetch_resource(resource.name, folder) for resource in resources)
-    members = (f"annotations/{kind}_{side}2014.json" for kind in ("captions", "instances") for side in ("train", "val"))
-    licence = "; ".join(dict.fromkeys(resource.licence for resource in resources))
-    return DatasetFiles("coco", train_zip, val_zip, captions_zip, *members, "https://cocodataset.org", licence)
+    zips = [fetch_resource(resource.name, folder) for resource in resources_of("coco")]
+    members = [
+        f"annotations/{kind}_{split}2014.json" for kind in ("captions", "instances") for split in ("train", "val")
+    ]
+    return DatasetFiles("coco", *zips, *members, source="https://cocodataset.org", licence=licence_of("coco"))
 
 
 def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:

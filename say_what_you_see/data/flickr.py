@@ -18,7 +18,7 @@ from say_what_you_see.data.coco_format import (
     stamp,
     write_dataset,
 )
-from say_what_you_see.data.resources import FLICKR30K_PAGE, FLICKR_TERMS, RESOURCES, fetch_resource
+from say_what_you_see.data.resources import FLICKR30K_PAGE, FLICKR_TERMS, fetch_resource, licence_of, resources_of
 
 FLICKR30K_PICTURES = ("flickr30k-images.zip", "flickr30k_images.zip")
 FLICKR30K_CAPTIONS = "results_20130124.token"
@@ -49,9 +49,7 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
 
     Once converted, the downloaded zips are not needed any more.
     """
-    resources = {resource.name: resource for resource in RESOURCES if resource.dataset == "flickr8k"}
-    licence = next(iter(resources.values())).licence
-    files = course_files(folder, "flickr8k", "flickr8k", "Hodosh, Young and Hockenmaier 2013", licence)
+    files = course_files(folder, "flickr8k", "flickr8k", "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k"))
 
     def convert() -> None:
         pictures, texts = fetch_resource("Flickr8k_Dataset.zip", folder), fetch_resource("Flickr8k_text.zip", folder)
@@ -59,7 +57,8 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
         lists = "Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt"
         _convert(files, pictures, captions, [_text_in_zip(texts, name).split() for name in lists])
 
-    make_once(folder, {name: resource.checksum for name, resource in resources.items()}, files.zips, convert)
+    checksums = {resource.name: resource.checksum for resource in resources_of("flickr8k")}
+    make_once(folder, checksums, files.zips, convert)
     return files
 
 

@@ -24,7 +24,7 @@ from say_what_you_see.data.coco_format import (
     write_dataset,
 )
 from say_what_you_see.data.flickr import FLICKR30K_PICTURES, find_flickr30k_pictures
-from say_what_you_see.data.resources import FLICKR30K_PAGE, RESOURCES, fetch_resource, find_resource
+from say_what_you_see.data.resources import FLICKR30K_PAGE, fetch_resource, find_resource, licence_of
 
 SPLIT_ZIP = "caption_datasets.zip"
 _SIDES = {"train": "train", "restval": "train", "val": "val", "test": "test"}  # restval: the rest of COCO's val2014
@@ -64,7 +64,7 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
     Raises:
         CourseError: if a file cannot be had or is damaged, or if pictures of the split are missing.
     """
-    files = course_files(folder, f"{dataset}_karpathy", dataset, _source(dataset), _licence(dataset))
+    files = course_files(folder, f"{dataset}_karpathy", dataset, _source(dataset), licence_of(dataset))
     files = replace(files, test_zip=folder / f"test_{dataset}.zip", test_json="annotations/captions_test.json")
 
     def make() -> None:
@@ -146,7 +146,3 @@ def _picture_zips(dataset: str, folder: Path) -> list[Path]:
 
 def _source(dataset: str) -> str:
     return f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
-
-
-def _licence(dataset: str) -> str:
-    return "; ".join(dict.fromkeys(resource.licence for resource in RESOURCES if resource.dataset == dataset))

@@ -1,9 +1,8 @@
-"""The table of what the course can download, and how it comes here; `say_what_you_see.data.fetching` does the work."""
+"""The table of what the course can download, and how a file of it gets into the data folder."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,9 @@ from urllib.parse import quote
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_mirror
-from say_what_you_see.data.fetching.contents import check_array, check_members, check_names, check_pictures
-from say_what_you_see.data.fetching.fetch import fetch, tidy
-from say_what_you_see.data.fetching.record import check, recorded_checksum, remember
-from say_what_you_see.data.fetching.transfer import Wanted
-
-PAUSES = (1.0, 3.0, 10.0, 30.0)
-"""Seconds to wait before each further round over the sources, when none of them brings anything."""
-
+from say_what_you_see.data.checksums import record_checksum, recorded_checksum, verify
+from say_what_you_see.data.contents import check_array, check_members, check_names, check_pictures
+from say_what_you_see.data.download import download
 
 _SHARED = ("karpathy", "weights")  # of use to several data sets: they lie in the data folder itself
 
@@ -32,12 +26,12 @@ class Resource:
         name: of the file.
         url: its first source; of a file that is given out on request, the page where to ask.
         bytes: its size; None where it is not published.
-        checksum: 'sha256:…' or 'md5:…'; None where it is not published: then `contents` are checked, and the first copy
-            is pinned: its checksum is noted, and later copies must have the same.
+        checksum: 'sha256:…' or 'md5:…'; None where it is not published: then the contents are checked, and the first
+            copy is pinned: its checksum is noted, and later copies must have the same.
         licence: on what terms it may be used.
         purpose: what it is for.
         mirrors: other sources of the very same file.
-        contents: checks what the file holds, and says it in words; raises CourseError.
+        check_contents: checks what the file holds, and describes it; raises CourseError.
         by_request: it has to be asked for, and brought by hand.
     """
 
@@ -49,11 +43,11 @@ class Resource:
     licence: str
     purpose: str
     mirrors: tuple[str, ...] = ()
-    contents: Callable[[Path], str] | None = None
+    check_contents: Callable[[Path], str] | None = None
     by_request: bool = False
 
     @property
-    def place(self) -> str:
+    def relative_path(self) -> str:
         """Where it belongs in the data folder, and in a mirror."""
         return self.name if self.dataset in _SHARED else f"{self.dataset}/{self.name}"
 
@@ -64,7 +58,6 @@ _COCO_PICTURES = "pictures of Flickr under the licences of their owners, see htt
 _FLICKR8K_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
 FLICKR_TERMS = "for research and teaching that is not commercial; the pictures belong to their owners on Flickr"
 FLICKR30K_PAGE = "http://shannon.cs.illinois.edu/DenotationGraph/"
-_COCO_NAME = r"COCO_{}2014_\d{{12}}\.jpg"
 _FIELD_COURSE_URL = "https://github.com/hse-aml/intro-to-dl/releases/download/v0.1"
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 _KERAS_MIRROR = "https://github.com/fchollet/deep-learning-models/releases/download"
@@ -72,28 +65,33 @@ _KERAS_TERMS = "MIT, as Keras; trained on ImageNet, whose pictures are for resea
 _VGG_TERMS = "Creative Commons Attribution, by the VGG group at Oxford; trained on ImageNet"
 
 
-def _field_course(side: str, name: str, purpose: str, contents: Callable[[Path], str]) -> Resource:
+def _field_course(name: str, purpose: str, check_contents: Callable[[Path], str]) -> Resource:
     """A file of the field's course, which publishes neither sizes nor checksums."""
-    name = f"{side}{name}"
     licence = f"none is stated; made from COCO, {_COCO_PICTURES}"
-    return Resource(
-        "field_course", name, f"{_FIELD_COURSE_URL}/{name}", None, None, licence, purpose, contents=contents
+    url = f"{_FIELD_COURSE_URL}/{name}"
+    return Resource("field_course", name, url, None, None, licence, purpose, check_contents=check_contents)
+
+
+def _field_course_files(split: str, count: int) -> tuple[Resource, ...]:
+    """Embeddings, file names and a sample of the photographs of one of COCO's splits."""
+    pattern = rf"COCO_{split}2014_\d{{12}}\.jpg"
+    return (
+        _field_course(
+            f"{split}_img_embeds.pickle",
+            f"InceptionV3's embeddings of COCO's {split}2014",
+            partial(check_array, shape=(count, 2048), dtype="float32"),
+        ),
+        _field_course(
+            f"{split}_img_fns.pickle",
+            f"file names of these embeddings, COCO's {split}2014",
+            partial(check_names, count=count, pattern=pattern),
+        ),
+        _field_course(
+            f"{split}2014_sample.zip",
+            f"about one in a hundred photographs of COCO's {split}2014",
+            partial(check_pictures, pattern=pattern),
+        ),
     )
-
-
-def _embeddings(side: str, count: int) -> Resource:
-    contents = partial(check_array, shape=(count, 2048), dtype="float32")
-    return _field_course(side, "_img_embeds.pickle", f"InceptionV3's embeddings of COCO's {side}2014", contents)
-
-
-def _names(side: str, count: int) -> Resource:
-    contents = partial(check_names, count=count, pattern=_COCO_NAME.format(side))
-    return _field_course(side, "_img_fns.pickle", f"file names of these embeddings, COCO's {side}2014", contents)
-
-
-def _sample(side: str) -> Resource:
-    contents = partial(check_pictures, pattern=_COCO_NAME.format(side))
-    return _field_course(side, "2014_sample.zip", f"about one in a hundred photographs of COCO's {side}2014", contents)
 
 
 RESOURCES = (
@@ -138,12 +136,13 @@ RESOURCES = (
         "flickr30k", "results_20130124.token", FLICKR30K_PAGE, None, None,
         FLICKR_TERMS, "five captions a photograph, given out on request only", by_request=True,
     ),
-    _embeddings("train", 82_783), _names("train", 82_783), _sample("train"),
-    _embeddings("val", 40_504), _names("val", 40_504), _sample("val"),
+    *_field_course_files("train", 82_783), *_field_course_files("val", 40_504),
     Resource(
         "field_course", "captions_train-val2014.zip", f"{_FIELD_COURSE_URL}/captions_train-val2014.zip", None, None,
         "Creative Commons Attribution 4.0", "the captions of COCO 2014 alone",
-        contents=partial(check_members, members=[f"annotations/captions_{side}2014.json" for side in ("train", "val")]),
+        check_contents=partial(
+            check_members, members=("annotations/captions_train2014.json", "annotations/captions_val2014.json")
+        ),
     ),
     Resource(
         "weights", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -185,81 +184,53 @@ def find_resource(name: str) -> Resource:
     )
 
 
+def resources_of(*datasets: str) -> list[Resource]:
+    """The entries of `RESOURCES` that belong to these data sets, such as "coco" and "weights"; all without any.
+
+    Raises:
+        CourseError: if there is no such data set.
+    """
+    known = sorted({resource.dataset for resource in RESOURCES})
+    if unknown := sorted(set(datasets) - set(known)):
+        raise CourseError(f"There are no downloads called {', '.join(unknown)}. Possible are: {', '.join(known)}.")
+    return [resource for resource in RESOURCES if not datasets or resource.dataset in datasets]
+
+
+def licence_of(dataset: str) -> str:
+    """On what terms the files of a data set may be used."""
+    return "; ".join(dict.fromkeys(resource.licence for resource in resources_of(dataset)))
+
+
 def fetch_resource(name: str, folder: Path) -> Path:
     """Have a file of `RESOURCES` in a folder: found there, or in the folder above, or downloaded.
 
-    What somebody brought by hand is checked once; files that are there and checked are used again at once.
+    A file that was brought by hand is checked once; one that was checked before is used again at once.
 
     Raises:
         CourseError: if it cannot be had, or is not what it should be; says how to bring it by hand.
     """
     resource = find_resource(name)
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)
-    if path.exists():
-        tidy(path)
-        _check_size(path, resource.bytes)
-        check(path, resource.checksum, resource.contents)
-        return path
-    if resource.by_request:
+    is_new = not path.exists()
+    if is_new and resource.by_request:
         raise CourseError(f"{name} is given out on request only. Ask for it at {resource.url} and put it at {path}.")
-    pinned = recorded_checksum(path)
-    checksum = resource.checksum or pinned
+    checksum = resource.checksum or recorded_checksum(path)
     mirror = read_mirror()
-    sources = [f"{mirror}/{quote(resource.place)}"] if mirror else []
-    _download([*sources, resource.url, *resource.mirrors], path, resource.bytes, checksum)
-    if checksum:
-        remember(path, checksum)
-    else:
-        _check_new(path, resource)
-    return path
-
-
-def _check_new(path: Path, resource: Resource) -> None:
-    """Check what a download holds whose checksum nobody knows; one that does not pass is not kept."""
+    sources = [f"{mirror}/{quote(resource.relative_path)}"] if mirror else []
+    sources += [resource.url, *resource.mirrors]
+    download(sources[0], path, bytes=resource.bytes, checksum=checksum if is_new else None, mirrors=sources[1:])
+    if is_new and checksum:  # it was checked while it came
+        record_checksum(path, checksum)
     try:
-        check(path, resource.checksum, resource.contents)
+        verify(path, resource.checksum, resource.check_contents)
     except CourseError as error:
-        os.unlink(path)
+        if not is_new:
+            raise
+        path.unlink()
         raise CourseError(
             f"{error} The download was removed. Bring it by other means, from {resource.url}, and put it at {path}."
         ) from error
-
-
-def download(
-    url: str, path: str | Path, *, bytes: int | None = None, checksum: str | None = None, mirrors: Sequence[str] = ()
-) -> Path:
-    """Download a file, unless it is there; go on with what an interruption left.
-
-    Args:
-        url: http or https.
-        path: the final name; it appears only when the file is whole.
-        bytes: the size that the file must have.
-        checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
-        mirrors: other addresses of the same file, tried in turn.
-
-    Raises:
-        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
-    """
-    return _download([url, *mirrors], Path(path), bytes, checksum)
-
-
-def _download(sources: Sequence[str], path: Path, bytes: int | None, checksum: str | None) -> Path:
-    if path.is_dir():
-        raise CourseError(f"{path} is a folder, where a file belongs. Move it away and run this again.")
-    if path.exists():
-        tidy(path)
-    else:
-        fetch(sources, Wanted(path, bytes, checksum), PAUSES)
-    _check_size(path, bytes)
     return path
-
-
-def _check_size(path: Path, bytes: int | None) -> None:
-    size = path.stat().st_size
-    if bytes is not None and size != bytes:
-        raise CourseError(
-            f"{path} has {size:,} bytes where {bytes:,} belong. Remove it and run this again, or bring a whole copy."
-        )
 
 
 def describe_resources() -> str:
@@ -273,6 +244,6 @@ def describe_resources() -> str:
             *resource.mirrors,
             "on request, bring it by hand" if resource.by_request else f"{size}, {proof}",
         ]
-        lines += [f"licence: {resource.licence}", f"goes to: {resource.place}"]
+        lines += [f"licence: {resource.licence}", f"goes to: {resource.relative_path}"]
         blocks.append("\n    ".join([f"{resource.name}: {resource.purpose}", *lines]))
     return "\n".join(blocks)

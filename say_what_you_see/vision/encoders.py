@@ -20,7 +20,7 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.keras_files import check_weights_file, load_keras_file
 from say_what_you_see.core.settings import SHIPPED, Settings
-from say_what_you_see.data.fetching.record import checksum_of
+from say_what_you_see.data.checksums import hash_file
 from say_what_you_see.data.resources import fetch_resource, find_resource
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
@@ -300,7 +300,7 @@ def _imagenet_weights(name: str, settings: Settings, with_classifier: bool = Fal
     if file_name is None:
         return None
     kept, published = keras_downloads() / file_name, find_resource(file_name).checksum
-    if kept.is_file() and checksum_of(kept, "md5") == published.removeprefix("md5:"):
+    if kept.is_file() and hash_file(kept, "md5").hexdigest() == published.removeprefix("md5:"):
         return kept
     return fetch_resource(file_name, settings.data_folder)
 

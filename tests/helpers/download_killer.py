@@ -16,9 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from say_what_you_see.data import resources as downloads
-from say_what_you_see.data.fetching import partial_file, requesting, transfer
-from say_what_you_see.data.fetching.record import checksum_of
+from say_what_you_see.data import download as downloads
+from say_what_you_see.data.checksums import hash_file
 
 OPERATIONS = mmap.mmap(-1, 1)  # how many operations on files a fork has seen, shared with it; below 256
 LONGEST = 1.2  # seconds; a download takes about one
@@ -62,7 +61,7 @@ def fault_in(folder: Path, checksum: str) -> str | None:
     names = sorted(path.name for path in folder.iterdir())
     if names != ["file.zip"]:
         return f"left behind: {names}"
-    return None if checksum_of(folder / "file.zip", "sha256") == checksum[7:] else "other bytes"
+    return None if hash_file(folder / "file.zip").hexdigest() == checksum[7:] else "other bytes"
 
 
 def kill_at_moments(url: str, folder: Path, checksum: str, rng: random.Random, count: int) -> dict:
@@ -89,7 +88,7 @@ def kill_at_moments(url: str, folder: Path, checksum: str, rng: random.Random, c
 def kill_at_operations(url: str, folder: Path, checksum: str, rng: random.Random, count: int) -> dict:
     """Kill at operations on files, all or `count` of them drawn at random; after each let a download finish."""
     assert ended(download_in_fork(url, fresh(folder), checksum, last_operation=0)) == 0
-    total = OPERATIONS[0]  # more or fewer in another run, since notes are made by the clock
+    total = OPERATIONS[0]
     faults, killed, operations = [], 0, sorted(rng.sample(range(1, total + 1), min(count, total)))
     for operation in operations:
         killed += ended(download_in_fork(url, fresh(folder), checksum, operation)) == -signal.SIGKILL
@@ -109,9 +108,7 @@ def fresh(folder: Path) -> Path:
 def main() -> None:
     """Read the command line, kill, print."""
     way, url, folder, checksum, seed, count = sys.argv[1:]
-    downloads.PAUSES = (0.0,)
-    partial_file.BLOCK, requesting.CHUNK = 20_000, 1_000
-    transfer._TICK = transfer._NOTE_EVERY = 0.02
+    downloads.BACKOFF, downloads.CHUNK = 0.0, 1_000
     kill = {"moments": kill_at_moments, "operations": kill_at_operations}[way]
     print(json.dumps(kill(url, fresh(Path(folder)), checksum, random.Random(int(seed)), int(count))))
 

@@ -24,11 +24,8 @@ class Faults:
         stall_after: send so many bytes of each body, then nothing for `stall_seconds`.
         compressed: send bodies with Content-Encoding: gzip.
         wrong_length: claim that the file has so many bytes more.
-        generous: send everything from the start of a range to the end of the file.
         multipart: answer ranges without Content-Range, as for several of them.
         bytes_per_second: of each connection; None is as fast as it goes.
-        most_connections: answer 503 to more than so many at a time.
-        redirects: send /jump on to /file, and /circle on to itself.
     """
 
     cut_after: list[int] = field(default_factory=list)
@@ -40,14 +37,12 @@ class Faults:
     stall_seconds: float = 3.0
     compressed: bool = False
     wrong_length: int = 0
-    generous: bool = False
     multipart: bool = False
     bytes_per_second: float | None = None
-    most_connections: int | None = None
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` by path. `requests` has for each request its path, Range and If-Range."""
+    """Serves `files` by path; /jump leads to /file, /circle to itself. `requests` has path, Range and If-Range."""
 
     daemon_threads = True
 
@@ -60,8 +55,7 @@ class Server(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None, str | None]] = []
         self.bytes_sent = 0
         self.lock = threading.Lock()
-        self.active = 0
-        self.most_active = 0
+        self.before_body = lambda: None
 
     @property
     def ranges(self) -> list[str | None]:
@@ -85,21 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.requests.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
             status = server.faults.statuses.pop(0) if server.faults.statuses else None
-            server.active += 1
-            server.most_active = max(server.most_active, server.active)
-            crowded = server.faults.most_connections and server.active > server.faults.most_connections
-        try:
-            if status or crowded:
-                self._answer(status or 503, b"no", {"Retry-After": server.faults.retry_after})
-            elif self.path in ("/circle", "/jump"):
-                self._answer(302, b"", {"Location": "/circle" if self.path == "/circle" else "/file"})
-            elif self.path not in server.files:
-                self._answer(404, b"no")
-            else:
-                self._serve(server.files[self.path])
-        finally:
-            with server.lock:
-                server.active -= 1
+        if status:
+            self._answer(status, b"no", {"Retry-After": server.faults.retry_after})
+        elif self.path in ("/circle", "/jump"):
+            self._answer(302, b"", {"Location": "/circle" if self.path == "/circle" else "/file"})
+        elif self.path not in server.files:
+            self._answer(404, b"no")
+        else:
+            self._serve(server.files[self.path])
 
     def _serve(self, content: bytes) -> None:
         faults = self.server.faults
@@ -113,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(200, gzip.compress(content), {**headers, "Content-Encoding": "gzip"})
             return self._answer(200, content, headers)
         start = int(wanted[1])
-        stop = min(int(wanted[2]) + 1, len(content)) if wanted[2] and not faults.generous else len(content)
+        stop = min(int(wanted[2]) + 1, len(content)) if wanted[2] else len(content)
         if start >= len(content):
             return self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
         total = len(content) + faults.wrong_length
@@ -141,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, body: bytes, slow: bool) -> None:
         faults = self.server.faults
+        self.server.before_body()
         if slow and faults.stall_after is not None:
             self.wfile.write(body[: faults.stall_after])
             self.wfile.flush()

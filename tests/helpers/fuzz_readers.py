@@ -306,8 +306,8 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
     from hostile_files import picture, write_zip
 
     from say_what_you_see.data.archives import image_members
-    from say_what_you_see.data.fetching import record
-    from say_what_you_see.data.fetching.partial_file import PartialFile, notes_of
+    from say_what_you_see.data.checksums import RECORD, verify
+    from say_what_you_see.data.partial_file import PartialFile, note_of
     from say_what_you_see.data.scenes.captions import describe_scene
     from say_what_you_see.data.scenes.dataset import instances_json
     from say_what_you_see.data.scenes.scene import invent_scene
@@ -321,8 +321,7 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
     pictures = write_zip(folder / "e.zip", {f"{letter}.png": picture(size=(8, 6)) for letter in "abcd"})
     extraction = {"made_from": {"zip": "e.zip"}, "engine": "keras", "members_done": 3, "skipped": {"b.png": "damaged"}}
     history = [{"epoch": epoch, "loss": 2.5, "val_loss": 2.0, "val_accuracy": 0.5, "seconds": 1.0} for epoch in (1, 2)]
-    identity = {"url": "http://127.0.0.1/a.zip", "size": 40, "etag": '"x"', "last_modified": None}
-    note = {"identity": identity, "block": 1 << 24, "done": [30]}
+    note = {"url": "http://127.0.0.1/a.zip", "size": 40, "etag": '"x"', "last_modified": None}
 
     def read_truths(path: Path) -> None:
         for truth in read_scene_truths(path, "instances.json").values():
@@ -341,18 +340,16 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
         prepare_checkpoint_folder(path.parent, "0" * 64)
 
     def recall(path: Path) -> None:
-        shutil.copyfile(path, path.parent / record.RECORD)
+        shutil.copyfile(path, path.parent / RECORD)
         known = path.with_name("a.zip")
         known.write_bytes(b"abc")
-        record.is_unchanged(known, None)
-        record.check(known, None, None)
+        verify(known, None)
 
     def go_on_downloading(path: Path) -> None:
         target = path.with_name("a.zip")
-        shutil.copyfile(path, notes_of(target)[0])
+        shutil.copyfile(path, note_of(target))
         target.with_name("a.zip.part").write_bytes(bytes(30))
-        part = PartialFile(target, True)
-        part.frontier()
+        PartialFile(target)
 
     downloads = {"a.zip": {"bytes": 3, "changed": 1, "checksum": f"sha256:{sha256(b'abc').hexdigest()}"}}
     return {

@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from say_what_you_see.core.files import sha256_of
-from say_what_you_see.data import resources as downloads
+from say_what_you_see.data import resources
 from say_what_you_see.data.resources import Resource
 
 
@@ -49,7 +49,7 @@ def published_table(folder: Path, url: str) -> tuple[Resource, ...]:
         path = folder / resource.name
         if not path.exists():
             return resource
-        facts = {"bytes": path.stat().st_size, "checksum": f"sha256:{sha256_of(path)}"}
-        return dataclasses.replace(resource, url=f"{url}/{resource.name}", **facts)
+        size, checksum = path.stat().st_size, f"sha256:{sha256_of(path)}"
+        return dataclasses.replace(resource, url=f"{url}/{resource.name}", bytes=size, checksum=checksum)
 
-    return tuple(map(small, downloads.RESOURCES))
+    return tuple(map(small, resources.RESOURCES))

@@ -48,7 +48,8 @@ _TWO = ("{a} and {b}", "{a} and {b} {place}", "{a} and {b} {place}", "there is {
 _THREE = ("{a}, {b} and {c}", "{a}, {b} and {c} {place}", "{a}, {b} and {c} {place}",
           "{place} there is {a}, {b} and {c}", "you can see {a}, {b} and {c} {place}")  # fmt: skip
 _TWO_RELATED = ("{a} {relation} {b}", "{a} {relation} {b}", "{a} {relation} {b} {place}", "{a} {relation} {b} {place}",
-                "{a} {participle} {relation} {b}", "{inverse} {a} there is {b}", "{a} with {b} {inverse} it")  # fmt: skip
+                "{a} {participle} {relation} {b}", "{inverse} {a} there is {b}",
+                "{a} with {b} {inverse} it")  # fmt: skip
 _THREE_RELATED = ("{a} {relation} {b} and there is also {c}", "{place} there is {a} {relation} {b}, and also {c}")
 _INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 _RELATION_PROBABILITY = {2: 0.6, 3: 0.4}

@@ -22,10 +22,9 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.pickles import save_pickle
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.data import mirror
 from say_what_you_see.data import resources as downloads
-from say_what_you_see.data.fetching.contents import check_array, check_members, check_names, check_pictures
-from say_what_you_see.data.fetching.record import RECORD
+from say_what_you_see.data.checksums import RECORD
+from say_what_you_see.data.contents import check_array, check_members, check_names, check_pictures
 from say_what_you_see.data.mirror import make_mirror
 from say_what_you_see.data.resources import RESOURCES, Resource, describe_resources, fetch_resource, find_resource
 
@@ -40,7 +39,7 @@ def md5(content: bytes) -> str:
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """Serves the table of this test: a file with a checksum, one without, weights, and one given out on request."""
-    monkeypatch.setattr(downloads, "PAUSES", ())
+    monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
@@ -52,12 +51,11 @@ def server(monkeypatch, tmp_path):
         table = (
             Resource("coco", "known.zip", f"{server.url}/known.zip", len(CONTENT), md5(CONTENT), "free", "tests"),
             Resource("field", "embeds.pickle", f"{server.url}/embeds.pickle", None, None, "free", "tests",
-                     contents=contents),
+                     check_contents=contents),
             Resource("weights", "w.h5", f"{server.url}/w.h5", None, md5(CONTENT[::-1]), "free", "tests"),
             Resource("asked", "asked.zip", f"{server.url}/page", None, None, "none", "tests", by_request=True),
         )  # fmt: skip
-        for module in (downloads, mirror):
-            monkeypatch.setattr(module, "RESOURCES", table)
+        monkeypatch.setattr(downloads, "RESOURCES", table)
         yield server
 
 
@@ -73,7 +71,9 @@ def test_the_table_is_complete():
     assert len({resource.name for resource in RESOURCES}) == len(RESOURCES)
     for resource in RESOURCES:
         assert resource.licence and resource.purpose and resource.url.startswith("http")
-        assert resource.by_request or resource.checksum or resource.contents, "something must tell whether it is right"
+        assert resource.by_request or resource.checksum or resource.check_contents, (
+            "something must tell whether it is right"
+        )
         if resource.checksum:
             algorithm, _, digits = resource.checksum.partition(":")
             assert len(bytes.fromhex(digits)) == hashlib.new(algorithm).digest_size
@@ -118,9 +118,7 @@ def test_a_download_is_recorded_and_used_again_at_once(server, data, monkeypatch
     path = fetch_resource("known.zip", data / "coco")
     entry = json.loads((data / "coco" / RECORD).read_text())["known.zip"]
     assert path.read_bytes() == CONTENT and entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
-    monkeypatch.setattr(
-        "say_what_you_see.data.fetching.record.checksum_of", lambda *_: pytest.fail("it was checked before")
-    )
+    monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
     assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == 1
 
 
@@ -130,9 +128,7 @@ def test_a_file_brought_by_hand_is_found_and_checked_once(server, tmp_path, data
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
     assert fetch_resource("known.zip", data / "coco") == path
-    monkeypatch.setattr(
-        "say_what_you_see.data.fetching.record.checksum_of", lambda *_: pytest.fail("it was checked before")
-    )
+    monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
     assert fetch_resource("known.zip", data / "coco") == path
     assert server.requests == []
 

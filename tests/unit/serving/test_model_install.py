@@ -18,7 +18,6 @@ from PIL import Image
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
-from say_what_you_see.data.resources import PAUSES
 from say_what_you_see.serving.model_choice import describe_models, find_model, installed_models, models_folder
 from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.serving.model_install import install_model, pack_model
@@ -118,7 +117,7 @@ def test_what_is_there_stays(settings, folder):
 
 @pytest.mark.parametrize("source", ["nowhere", "http://127.0.0.1:1/model.zip"])
 def test_a_source_that_is_not_there_is_named(source, settings, monkeypatch):
-    monkeypatch.setattr("say_what_you_see.data.resources.PAUSES", (0.0,) * len(PAUSES))
+    monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
     with pytest.raises(CourseError, match=source.replace("/", "/")):
         install_model(source, settings)
 

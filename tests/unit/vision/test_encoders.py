@@ -235,7 +235,7 @@ def weights_server(monkeypatch, tmp_path):
     """Serves small files in place of ImageNet weights, under their names; Keras' own downloads are in `keras_home`."""
     names = list(say_what_you_see.vision.encoders.DOWNLOADED_WEIGHTS.values())
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
-    monkeypatch.setattr(downloads, "PAUSES", ())
+    monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
     keras.Sequential([layers.Input((2,)), layers.Dense(1)]).save_weights(tmp_path / "any.weights.h5")
     weights = (tmp_path / "any.weights.h5").read_bytes()
     (tmp_path / "any.weights.h5").unlink()

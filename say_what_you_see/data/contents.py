@@ -1,8 +1,9 @@
-"""What a file must hold, for files whose size and checksum nobody has published."""
+"""What a file must hold, for files whose size and checksum nobody has published; each check describes what is there."""
 
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,50 +15,50 @@ from say_what_you_see.data.archives import open_zip
 
 
 def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> str:
-    """See whether a pickle holds an array of finite numbers of this shape and type; says what it found.
+    """Check that a pickle holds an array of finite numbers of this shape and type.
 
     Raises:
         CourseError: if it does not.
     """
     array = read_pickle(path)
-    found = f"{getattr(array, 'shape', type(array).__name__)}, {getattr(array, 'dtype', 'no array')}"
+    description = f"{getattr(array, 'shape', type(array).__name__)}, {getattr(array, 'dtype', 'no array')}"
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
-        raise CourseError(f"{path} holds {found} where an array {shape}, {dtype} belongs.")
-    if not all(np.isfinite(rows).all() for rows in np.array_split(array, max(1, len(array) // 1000))):
+        raise CourseError(f"{path} holds {description} where an array {shape}, {dtype} belongs.")
+    if not all(np.isfinite(part).all() for part in np.array_split(array, max(1, len(array) // 1000))):
         raise CourseError(f"{path} holds numbers that are not finite.")
-    return f"an array {found}"
+    return f"an array {description}"
 
 
 def check_names(path: Path, count: int, pattern: str) -> str:
-    """See whether a pickle holds so many different file names of this pattern; says what it found.
+    """Check that a pickle holds so many different file names of this pattern.
 
     Raises:
         CourseError: if it does not.
     """
     names = read_pickle(path)
-    fit = isinstance(names, list) and all(isinstance(name, str) and re.fullmatch(pattern, name) for name in names)
-    if not fit or len(set(names)) != count or len(names) != count:
+    are_names = isinstance(names, list) and all(isinstance(name, str) and re.fullmatch(pattern, name) for name in names)
+    if not are_names or len(set(names)) != count or len(names) != count:
         raise CourseError(f"{path} does not hold the names of {count:,} pictures.")
     return f"{count:,} file names"
 
 
 def check_pictures(path: Path, pattern: str) -> str:
-    """See whether a zip holds pictures whose names fit, and is undamaged; says what it found.
+    """Check that a zip holds pictures with names of this pattern, and is undamaged.
 
     Raises:
         CourseError: if it does not.
     """
     with open_zip(path) as archive:
         names = [PurePosixPath(member.filename).name for member in archive.infolist() if not member.is_dir()]
-        fitting = sum(re.fullmatch(pattern, name) is not None for name in names)
-        if not fitting or fitting < len(names):
-            raise CourseError(f"{path} holds {fitting} pictures with the right names among {len(names)} files.")
-        _check_members(archive, path)
-    return f"a whole zip of {fitting:,} pictures"
+        n_matching = sum(re.fullmatch(pattern, name) is not None for name in names)
+        if not n_matching or n_matching < len(names):
+            raise CourseError(f"{path} holds {n_matching} pictures with the right names among {len(names)} files.")
+        _check_undamaged(archive, path)
+    return f"a whole zip of {n_matching:,} pictures"
 
 
 def check_members(path: Path, members: Sequence[str]) -> str:
-    """See whether a zip holds these members, and is undamaged; says what it found.
+    """Check that a zip holds these members, and is undamaged.
 
     Raises:
         CourseError: if it does not.
@@ -65,11 +66,11 @@ def check_members(path: Path, members: Sequence[str]) -> str:
     with open_zip(path) as archive:
         if missing := set(members) - set(archive.namelist()):
             raise CourseError(f"{path} lacks {', '.join(sorted(missing))}.")
-        _check_members(archive, path)
+        _check_undamaged(archive, path)
     return f"a whole zip with {' and '.join(members)}"
 
 
-def _check_members(archive, path: Path) -> None:
+def _check_undamaged(archive: zipfile.ZipFile, path: Path) -> None:
     try:
         damaged = archive.testzip()
     except Exception as error:  # a damaged zip fails in many ways

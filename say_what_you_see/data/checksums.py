@@ -1,0 +1,89 @@
+"""Remembers which files were checked, so that 20 GB are not read again and again, and what they were at first use."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.progress import progress
+
+RECORD = "downloads.json"
+"""In each folder of downloads: by file name its size, the time of its last change, and its checksum."""
+
+_CHUNK = 1 << 22
+_CHECKSUM = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512):[0-9a-fA-F]+")
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> Any:
+    """Read a whole file, with a bar for a large one; returns hashlib's object, which has seen all of it."""
+    digest = hashlib.new(algorithm)
+    size = path.stat().st_size
+    with open(path, "rb") as file, progress(total=size, description=f"Checking {path.name}", unit="B") as bar:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            bar.update(len(data))
+    return digest
+
+
+def recorded_checksum(path: Path) -> str | None:
+    """The checksum that a file had when it was last checked, or first used; None if it never was."""
+    return _entries(path).get(path.name, {}).get("checksum")
+
+
+def record_checksum(path: Path, checksum: str) -> None:
+    """Note that a file, as it is now, has this checksum. A folder that cannot be written to stays as it is."""
+    with suppress(CourseError):
+        write_json({**_entries(path), path.name: {**_stamp(path), "checksum": checksum}}, path.with_name(RECORD))
+
+
+def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], str] | None = None) -> None:
+    """Check a file, unless by its size and time it is the one that was checked before.
+
+    Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
+    passes becomes the one that later copies must have.
+
+    Raises:
+        CourseError: if it is not the file that it should be; nothing is removed.
+    """
+    recorded = recorded_checksum(path)
+    if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
+        return
+    expected = checksum or recorded
+    algorithm = expected.partition(":")[0] if expected else "sha256"
+    actual = f"{algorithm}:{hash_file(path, algorithm).hexdigest()}"
+    if expected and actual != expected.lower():
+        whose = "" if checksum else f", which the first copy here had. If you want this one, remove {RECORD} beside it"
+        raise CourseError(
+            f"{path} has the checksum {actual} instead of {expected}{whose}. It may be cut off or of another version: "
+            "remove it and run this again, or bring a whole copy."
+        )
+    if check_contents and not expected:
+        print(
+            f"Nobody has published a checksum of {path.name}. It holds {check_contents(path)}, as it should; its "
+            f"checksum {actual} is noted in {path.with_name(RECORD)}, and other copies will be compared with it."
+        )
+    record_checksum(path, actual)
+
+
+def _entries(path: Path) -> dict[str, dict]:
+    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
+    with suppress(CourseError):
+        entries = read_json(path.with_name(RECORD))
+        if isinstance(entries, dict):
+            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
+    return {}
+
+
+def _is_sound(entry: Any) -> bool:
+    checksum = entry.get("checksum") if isinstance(entry, dict) else None
+    return isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    return {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns}

@@ -1,0 +1,261 @@
+"""Downloads a file: resumed where it stopped, checked while it comes, under its final name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+import requests
+import urllib3
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_space
+from say_what_you_see.core.writing import write_errors_explained
+from say_what_you_see.data.partial_file import PartialFile, Version, note_of
+
+ATTEMPTS = 4
+"""How often one source is asked, in a row, without a further byte coming."""
+
+BACKOFF = 1.0
+"""Seconds before the second of these attempts; each further pause is twice as long as the last."""
+
+TIMEOUT = (15, 60)
+"""Seconds to connect, and seconds without a byte after which a connection counts as dead."""
+
+CHUNK = 1 << 18
+"""Bytes read at a time."""
+
+LARGEST_UNSTATED = 16 * 1024**3
+"""Bytes after which a download is given up whose size neither the course nor the server states."""
+
+_LONGEST_WAIT = 120  # seconds that a server may ask us to wait
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_PAGE_STARTS = (b"<!doctype html", b"<html")
+_NO_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
+
+
+class SourceFailed(Exception):
+    """A source does not have the file: asking it again does not help, another may."""
+
+
+class TransferBroken(Exception):
+    """Something that may pass: asking again can help. `wait` is how many seconds the server asks for."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
+
+
+def download(
+    url: str, path: str | Path, *, bytes: int | None = None, checksum: str | None = None, mirrors: Sequence[str] = ()
+) -> Path:
+    """Download a file, unless it is there; go on with what an interruption left.
+
+    Args:
+        url: http or https.
+        path: the final name; it appears only when the file is whole.
+        bytes: the size that the file must have.
+        checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
+        mirrors: other addresses of the same file, tried in turn.
+
+    Raises:
+        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder, where a file belongs. Move it away and run this again.")
+    if path.exists():
+        remove_leftovers(path)
+    else:
+        with write_errors_explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _one_process(path):
+                if not path.exists():
+                    _fetch([url, *mirrors], path, bytes, checksum)
+    size = path.stat().st_size
+    if bytes not in (None, size):
+        raise CourseError(
+            f"{path} has {size:,} bytes where {bytes:,} belong. Remove it and run this again, or bring a whole copy."
+        )
+    return path
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process left beside a whole file if it was killed just after giving it its name."""
+    leftovers = [note_of(path), Path(_lock_of(path).lock_file)]
+    if any(leftover.exists() for leftover in leftovers):
+        with suppress(OSError, filelock.Timeout), _lock_of(path).acquire(timeout=0):
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
+
+
+def _lock_of(path: Path) -> filelock.FileLock:
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"))
+
+
+@contextmanager
+def _one_process(path: Path) -> Iterator[None]:
+    """Of several processes let one fetch a file; the system ends the lock with the process, however that ends."""
+    lock = _lock_of(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"Another process is downloading {path.name}; waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if path.exists():  # whoever waits has nothing left to do; before that the lock's file must stay
+            with suppress(OSError):  # Windows does not remove what is open
+                os.unlink(lock.lock_file)
+        lock.release()
+
+
+def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str | None) -> None:
+    """Fetch the file from the first source that gives it; what one has brought, the next goes on with.
+
+    Raises:
+        CourseError: if no source does.
+    """
+    part = PartialFile(path, checksum.partition(":")[0] if checksum else "sha256")
+    failures: dict[str, Exception] = {}
+    with requests.Session() as session:
+        for url in dict.fromkeys(sources):
+            try:
+                return _fetch_from(session, url, part, size, checksum)
+            except (SourceFailed, TransferBroken) as error:
+                failures[url] = error
+    if not part.n_bytes:
+        part.discard()
+    reasons = "; ".join(f"{url}: {error}" for url, error in failures.items())
+    may_pass = any(isinstance(error, TransferBroken) for error in failures.values())
+    again = "Check the connection and run this again: it goes on where it stopped. " if may_pass else ""
+    raise CourseError(
+        f"Cannot download {path.name} ({reasons}). {again}You can also bring it by other means, from {sources[0]}, and "
+        f"put it at {path}: the same command finds it there."
+    )
+
+
+def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: int | None, checksum: str | None) -> None:
+    """Fetch from one source, asking again as long as further bytes come, or `ATTEMPTS` times in a row without any."""
+    most, attempts = part.n_bytes, 0  # a server that starts over again and again gets nowhere
+    while True:
+        try:
+            if part.version is None or part.n_bytes != part.version.size:
+                _transfer(session, url, part, size, checksum is not None)
+            return _accept(part, size, checksum)
+        except TransferBroken as error:
+            attempts = 1 if part.n_bytes > most else attempts + 1
+            most = max(most, part.n_bytes)
+            if attempts >= ATTEMPTS:
+                raise
+            time.sleep(max(error.wait, BACKOFF * 2 ** (attempts - 1)))
+
+
+def _transfer(session: requests.Session, url: str, part: PartialFile, size: int | None, has_checksum: bool) -> None:
+    """One request for what is missing, its answer appended to what is here."""
+    headers = {"Accept-Encoding": "identity"}
+    known = part.version
+    if known and known.url == url and known.validator:
+        headers |= {"Range": f"bytes={part.n_bytes}-", "If-Range": known.validator}
+    elif known and has_checksum:  # the checksum will tell whether the bytes fit together
+        headers["Range"] = f"bytes={part.n_bytes}-"
+    with _network_errors_explained():
+        response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    with response:
+        version = _understand(response, url, part)
+        if None not in (size, version.size) and version.size != size:
+            raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
+        if response.status_code == 200:
+            part.start(version)
+        part.is_mixed |= part.version.url != url
+        limit = next(number for number in (version.size, size, LARGEST_UNSTATED) if number is not None)
+        check_space(part.final, max(0, (version.size or size or 0) - part.n_bytes))
+        part.append(_checked_chunks(response, part, limit))
+    if version.size not in (None, part.n_bytes):
+        raise TransferBroken("the connection breaks off")
+
+
+def _understand(response: requests.Response, url: str, part: PartialFile) -> Version:
+    """The version of the file that an answer holds, from its beginning (status 200) or from where `part` ends (206)."""
+    status, headers = response.status_code, response.headers
+    marks = headers.get("ETag"), headers.get("Last-Modified")
+    is_encoded = headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+    if status == 200:
+        length = headers.get("Content-Length", "")
+        return Version(url, int(length) if length.isdecimal() and not is_encoded else None, *marks)
+    if status in (206, 416):
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+        if status == 206 and span and int(span[1]) == part.n_bytes and not is_encoded:
+            version = Version(url, int(span[2]), *marks)
+            same = version.size == part.version.size if part.version.url != url else version == part.version
+            if same:
+                return version
+        part.discard()
+        raise TransferBroken("the file on the server has changed, or cannot be sent in parts")
+    reason = f"the server answers {status} {response.reason}"
+    raise TransferBroken(reason, _seconds(headers.get("Retry-After"))) if status in _TRY_AGAIN else SourceFailed(reason)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The seconds of a Retry-After header, which holds a number or a date."""
+    with suppress(urllib3.exceptions.InvalidHeader):
+        return min(urllib3.Retry().parse_retry_after(retry_after), _LONGEST_WAIT) if retry_after else 0.0
+    return 0.0
+
+
+def _checked_chunks(response: requests.Response, part: PartialFile, limit: int) -> Iterator[bytes]:
+    """The body, unless it is longer than it may be, or a page: networks with a login send one in place of any file."""
+    chunks = response.iter_content(CHUNK)
+    while True:
+        with _network_errors_explained():
+            chunk = next(chunks, b"")
+        if not chunk:
+            return
+        is_page = part.n_bytes == 0 and chunk[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS)
+        if is_page and part.final.suffix.lower() not in (".html", ".htm", ".md"):
+            part.discard()
+            raise SourceFailed("it sends a web page instead of the file (the login page of a network, perhaps)")
+        if part.n_bytes + len(chunk) > limit:
+            part.discard()
+            raise SourceFailed(f"it sends more than the {limit:,} bytes that a file may have here")
+        yield chunk
+
+
+def _accept(part: PartialFile, size: int | None, checksum: str | None) -> None:
+    """Give a file that came to its end its final name, or throw it away where it is not the right one."""
+    wrong = None
+    if size not in (None, part.n_bytes):
+        wrong = f"its file has {part.n_bytes:,} bytes where {size:,} belong"
+    elif checksum and part.digest.hexdigest() != checksum.partition(":")[2].lower():
+        wrong = f"its file has the {part.digest.name} checksum {part.digest.hexdigest()} instead of {checksum}"
+    if wrong is None:
+        return part.finish()
+    is_mixed = part.is_mixed
+    part.discard()
+    raise TransferBroken(wrong) if is_mixed else SourceFailed(wrong)
+
+
+@contextmanager
+def _network_errors_explained() -> Iterator[None]:
+    """Turn the long technical errors of requests and urllib3 into a few words."""
+    try:
+        yield
+    except requests.TooManyRedirects as error:
+        raise SourceFailed("it redirects in circles") from error
+    except _NO_ADDRESS as error:
+        raise SourceFailed("this is no address of a file on the web") from error
+    except requests.exceptions.SSLError as error:
+        raise TransferBroken(
+            "the certificate of the server is not accepted (is the clock of this computer right?)"
+        ) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        if isinstance(error, requests.Timeout) or "timed out" in str(error):
+            raise TransferBroken("the server does not answer in time") from error
+        raise TransferBroken("there is no connection to the server (offline?), or it breaks off") from error

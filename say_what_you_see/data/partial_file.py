@@ -1,0 +1,104 @@
+"""A file that is not whole yet, and what is known of it, so that a later process can go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from say_what_you_see.core.progress import progress
+from say_what_you_see.data.checksums import hash_file
+
+
+def note_of(path: Path) -> Path:
+    """Where the version of a partial file is noted."""
+    return path.with_name(f"{path.name}.part.json")
+
+
+@dataclass(frozen=True)
+class Version:
+    """What tells one state of a file on a server from the next.
+
+    Attributes:
+        url: as it was asked for, before redirects.
+        size: bytes of the whole file; None where the server does not say.
+        etag, last_modified: as the server gives them.
+    """
+
+    url: str
+    size: int | None
+    etag: str | None
+    last_modified: str | None
+
+    @property
+    def validator(self) -> str | None:
+        """What If-Range takes: a strong ETag, or else a date (RFC 9110, section 13.1.5)."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
+
+
+class PartialFile:
+    """`NAME.part`, the beginning of a file, and `NAME.part.json`, a note of its version.
+
+    A beginning without a sound note is thrown away.
+
+    Attributes:
+        version: where the bytes come from; None where there are none.
+        n_bytes: how many are here.
+        digest: hashlib's object, which has seen all of them.
+        is_mixed: they come from several sources, or partly from an earlier process.
+    """
+
+    def __init__(self, path: Path, algorithm: str = "sha256"):
+        self.path, self.final, self._algorithm = path.with_name(f"{path.name}.part"), path, algorithm
+        version = self._read_note()
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if version is None or not size or (version.size is not None and size > version.size):
+            self.discard()
+        else:
+            self.version, self.n_bytes, self.is_mixed = version, size, True
+            self.digest = hash_file(self.path, algorithm)
+
+    def _read_note(self) -> Version | None:
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            version = Version(**json.loads(note_of(self.final).read_text(encoding="utf-8")))
+            texts = version.url, version.etag or "", version.last_modified or ""
+            if all(isinstance(text, str) for text in texts) and isinstance(version.size, int | None):
+                return version
+        return None
+
+    def discard(self) -> None:
+        """Throw away what is here."""
+        for path in (self.path, note_of(self.final)):
+            path.unlink(missing_ok=True)
+        self.version, self.n_bytes, self.is_mixed = None, 0, False
+        self.digest = hashlib.new(self._algorithm)
+
+    def start(self, version: Version) -> None:
+        """Begin with this version of the file."""
+        self.discard()
+        self.version = version
+        note_of(self.final).write_text(json.dumps(asdict(version)), encoding="utf-8")
+
+    def append(self, chunks: Iterator[bytes]) -> None:
+        """Write the bytes that follow, with a progress bar."""
+        with (
+            open(self.path, "ab") as file,
+            progress(total=self.version.size, description=self.final.name, unit="B") as bar,
+        ):
+            bar.n = bar.initial = self.n_bytes
+            for chunk in chunks:
+                file.write(chunk)
+                self.digest.update(chunk)
+                self.n_bytes += len(chunk)
+                bar.update(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self) -> None:
+        """Give the whole file its final name."""
+        os.replace(self.path, self.final)
+        note_of(self.final).unlink()
