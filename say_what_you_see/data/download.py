@@ -15,8 +15,7 @@ import requests
 import urllib3
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_space
-from say_what_you_see.core.writing import write_errors_explained
+from say_what_you_see.core.files import check_space, write_errors_explained
 from say_what_you_see.data.partial_file import PartialFile, Version, note_of
 
 ATTEMPTS = 4
