@@ -25,23 +25,35 @@ FLICKR30K_CAPTIONS = "results_20130124.token"
 
 
 def parse_token_file(text: str, source: str) -> dict[str, list[str]]:
-    """Captions by picture from lines such as `dog.jpg#0<TAB>A dog runs .`; empty lines do not count.
+    """Captions by picture from lines such as `dog.jpg#0<TAB>A dog runs .`; empty captions do not count.
 
     Raises:
         CourseError: if a line has another form; names the line and `source`.
     """
     captions: dict[str, list[str]] = {}
+    for name, caption in parse_token_lines(text, source):
+        if caption:
+            captions.setdefault(name, []).append(caption)
+    return captions
+
+
+def parse_token_lines(text: str, source: str) -> list[tuple[str, str]]:
+    """Picture and caption of each line such as `dog.jpg#0<TAB>A dog runs .`; empty lines do not count.
+
+    Raises:
+        CourseError: if a line has another form; names the line and `source`.
+    """
+    lines = []
     # `splitlines` would also break at characters inside captions
     for number, line in enumerate(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not line.strip():
             continue
         key, tab, caption = line.partition("\t")
         name, _, index = key.rpartition("#")
-        if not (tab and name and index.isdigit()):
+        if not (tab and name and index.isdecimal()):
             raise CourseError(f"Line {number} of {source} is not of the form picture.jpg#0<TAB>caption: {line[:60]!r}.")
-        if caption.strip():
-            captions.setdefault(name, []).append(caption.strip())
-    return captions
+        lines.append((name, caption.strip()))
+    return lines
 
 
 def get_flickr8k(folder: Path) -> DatasetFiles:

@@ -181,7 +181,7 @@ def _plain_readers() -> dict[str, Reader]:
     from say_what_you_see.core.pickles import read_pickle
     from say_what_you_see.evaluation.coco_results import read_coco_results
     from say_what_you_see.evaluation.scale import RESULTS_FILE, read_evaluations
-    from say_what_you_see.language.caption_table import open_features, read_annotations
+    from say_what_you_see.language.caption_table import read_annotations
     from say_what_you_see.vision.pictures import crop_and_resize, decode_image_from_buf
 
     values = {"names": ["a.jpg", "b.jpg"], "array": np.arange(12.0).reshape(3, 4), 3: (1.5, [2, 3], b"x", None)}
@@ -218,7 +218,6 @@ def _plain_readers() -> dict[str, Reader]:
         ".npz, an array in it": Reader(
             [arrays.getvalue()], lambda path: read_arrays(path, ("matrix", "first")), ".npz", False, "matrix.npy"
         ),
-        "features": Reader([table.getvalue()], open_features, ".npy"),
         "annotations": Reader([annotations], read_annotations, ".txt"),
     }
 

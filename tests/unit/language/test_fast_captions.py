@@ -26,7 +26,19 @@ from say_what_you_see.language.captions import (
 from say_what_you_see.language.fast_captions import index_captions, split_quickly, stream_list, write_caption_blocks
 
 MEMBER = "annotations/captions.json"
-HARD = ["ΟΔΟΣ", "ΑΣ.", "İstanbul", "ǅ_ǈ", "Straße-ﬁn", "K\u212a\u00b5", "naïve", "a\u0301", "x\ud800y", "\ufdd0", "A\x1cB"]
+HARD = [
+    "ΟΔΟΣ",
+    "ΑΣ.",
+    "İstanbul",
+    "ǅ_ǈ",
+    "Straße-ﬁn",
+    "K\u212a\u00b5",
+    "naïve",
+    "a\u0301",
+    "x\ud800y",
+    "\ufdd0",
+    "A\x1cB",
+]
 letters = st.characters(codec=None) | st.sampled_from("Σσςİıẞ'.:·\u00ad\u0301\uffff\ud800\n\r\t\x00\x1c\x85\u2028_ ")
 texts = st.text(letters, max_size=30) | st.text(st.characters(codec="ascii"), max_size=30) | st.sampled_from(HARD)
 groups = st.lists(st.lists(texts, min_size=1, max_size=4), min_size=1, max_size=8)
