@@ -6,109 +6,103 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.settings import REPOSITORY, SHIPPED, Settings
+from say_what_you_see.core.settings import IN_CHECKOUT, REPOSITORY, SHIPPED, Settings
 
-_PYTHONS = ((3, 11), (3, 13))
-_TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
 BACKENDS = ("tensorflow", "jax", "torch")
-"""What Keras can compute with in this course; the first is the usual one."""
+"""What Keras can compute with in this course; the first is the default."""
+
 NOT_IN_COLAB = {
     "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
     "anywidget", "openvino", "pycocoevalcap",
 }  # fmt: skip
-"""What nobody need have installed in Google Colab: it is a Jupyter of its own, and what only one notebook needs comes
-with the first cell of that notebook."""
+"""What is not checked in Google Colab: it is a Jupyter of its own, and what a single notebook needs comes with the
+first cell of that notebook."""
 
+_TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
+_INSTALL = "Run `make course`, or `python -m pip install -r requirements.txt`."
+_INSTALL_BACKEND = "Run `python -m pip install -r requirements-backends.txt`, or unset KERAS_BACKEND."
 _MEMORY_NEEDED, _DISK_NEEDED = 4e9, 1e9
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what, whether it is well, what was found, and what to do if it is not well."""
+    """One thing that was checked: what, whether it is fine, the details, and what to do if it is not fine."""
 
     name: str
     passed: bool
-    found: str
+    detail: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        line = f"[{'OK' if self.passed else 'FAIL'}]".ljust(7) + f"{self.name}: {self.found}"
+        line = f"[{'OK' if self.passed else 'FAIL'}]".ljust(7) + f"{self.name}: {self.detail}"
         return line if self.passed else f"{line}\n       -> {self.remedy}"
 
 
 def check_environment(settings: Settings) -> list[Check]:
-    """Look at Python, packages, memory, disk, the encoder's weights and Keras' backend."""
-    looks: tuple[Callable[[], list[Check]], ...] = (
-        _check_python, _check_packages, _check_backend, _check_memory, lambda: _check_data(settings), _check_weights,
-        _check_keras,
-    )  # fmt: skip
-    return [check for look in looks for check in look()]
+    """Check Python, packages, memory, disk, the encoder's weights and Keras' backend."""
+    unwanted = NOT_IN_COLAB if "google.colab" in sys.modules else set()
+    packages = [check_package(r, _INSTALL) for r in _requirements("requirements.txt") if r.name not in unwanted]
+    checks = [
+        _check_python(), *packages, *_check_backend(), *_check_memory(), _check_data_folder(settings),
+        _check_weights(), _check_keras(),
+    ]  # fmt: skip
+    return checks
 
 
-def _check_python() -> list[Check]:
-    version = sys.version_info[:2]
-    fits = _PYTHONS[0] <= version <= _PYTHONS[1]
-    found = f"{platform.python_version()} on {platform.system()}"
-    return [Check("Python", fits, found, "Install Python 3.11, 3.12 or 3.13.")]
+def _requirements(file: str, extra: str = "") -> list[Requirement]:
+    """The packages required here, by a file of the checkout or by the metadata of the installed package."""
+    if IN_CHECKOUT:
+        lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
+        texts = [line.partition("#")[0].strip() for line in lines]
+    else:
+        texts = metadata.requires("say-what-you-see") or []
+    requirements = [Requirement(text) for text in texts if text]
+    return [each for each in requirements if not each.marker or each.marker.evaluate({"extra": extra})]
 
 
-def _check_packages() -> list[Check]:
-    """Every package of requirements.txt that applies here, in a version within its range."""
-    left_out = NOT_IN_COLAB if "google.colab" in sys.modules else set()
-    return [_check_package(wanted) for wanted in _required("requirements.txt") if wanted.name not in left_out]
+def check_package(required: Requirement, remedy: str) -> Check:
+    """Check that a package is installed in a version within its range; of TensorFlow either build will do.
+
+    Where Keras computes with something else, everything but notebook 09 works without TensorFlow.
+    """
+    is_tensorflow = required.name in _TENSORFLOW_BUILDS
+    versions = {}
+    for name in _TENSORFLOW_BUILDS if is_tensorflow else (required.name,):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if not versions and is_tensorflow and keras.config.backend() != "tensorflow":
+        return Check(required.name, True, "not installed; notebook 09 needs it", remedy)
+    if not versions:
+        return Check(required.name, False, "not installed", remedy)
+    for name, version in versions.items():
+        if required.specifier.contains(version, prereleases=True):
+            return Check(required.name, True, version if name == required.name else f"{version} ({name})", remedy)
+    return Check(required.name, False, f"{' and '.join(versions.values())}, but {required.specifier} is needed", remedy)
 
 
 def _check_backend() -> list[Check]:
-    """Whether what Keras computes with is one that the course knows, and of a version within its range."""
     backend, name = keras.config.backend(), "Keras' backend"
     if backend not in BACKENDS:
         return [Check(name, False, f"{backend}, which the course does not know", "Set KERAS_BACKEND to tensorflow.")]
-    if backend == BACKENDS[0]:
-        return []  # what is required names it, and that Keras computes with it is looked at below
-    (wanted,) = (wanted for wanted in _required("requirements-backends.txt") if wanted.name == backend)
-    check = _check_package(wanted, "Run `python -m pip install -r requirements-backends.txt`, or unset KERAS_BACKEND.")
-    return [replace(check, name=name, found=f"{backend} {check.found}; notebook 09 needs tensorflow")]
+    required = [each for each in _requirements("requirements-backends.txt", "backends") if each.name == backend]
+    checks = [check_package(each, _INSTALL_BACKEND) for each in required]  # none for TensorFlow
+    return [
+        Check(name, check.passed, f"{backend} {check.detail}; notebook 09 needs tensorflow", check.remedy)
+        for check in checks
+    ]
 
 
-def _required(file: str) -> list[Requirement]:
-    """The packages of a file of requirements that apply here."""
-    lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
-    texts = [line.split("#")[0].strip() for line in lines]
-    found = [Requirement(text) for text in texts if text and not text.startswith("-")]
-    return [wanted for wanted in found if wanted.marker is None or wanted.marker.evaluate()]
-
-
-def _check_package(
-    wanted: Requirement, remedy: str = "Run `make course`, or `python -m pip install -r requirements.txt`."
-) -> Check:
-    """Whether a package is there in a version within its range; of TensorFlow either build will do.
-
-    Without TensorFlow all but notebook 09 works, where Keras computes with something else.
-    """
-    names = _TENSORFLOW_BUILDS if wanted.name in _TENSORFLOW_BUILDS else (wanted.name,)
-    versions = {name: version for name in names if (version := _installed_version(name))}
-    if not versions:
-        needless = wanted.name in _TENSORFLOW_BUILDS and keras.config.backend() != "tensorflow"
-        return Check(wanted.name, needless, "not installed" + "; notebook 09 needs it" * needless, remedy)
-    for name, version in versions.items():
-        if wanted.specifier.contains(version, prereleases=True):
-            return Check(wanted.name, True, version if name == wanted.name else f"{version} ({name})", remedy)
-    found = " and ".join(versions.values())
-    return Check(wanted.name, False, f"{found}, but {wanted.specifier} is wanted", remedy)
-
-
-def _installed_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def _check_python() -> Check:
+    detail = f"{platform.python_version()} on {platform.system()}"
+    return Check("Python", (3, 11) <= sys.version_info[:2] <= (3, 13), detail, "Install Python 3.11, 3.12 or 3.13.")
 
 
 def _check_memory() -> list[Check]:
@@ -119,8 +113,7 @@ def _check_memory() -> list[Check]:
     return [Check("memory", memory >= _MEMORY_NEEDED, f"{memory / 1e9:.0f} GB", remedy)]
 
 
-def _check_data(settings: Settings) -> list[Check]:
-    """Whether the data folder can be written to and has room."""
+def _check_data_folder(settings: Settings) -> Check:
     folder = settings.data_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,34 +121,32 @@ def _check_data(settings: Settings) -> list[Check]:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        found = f"{folder} cannot be written to ({error.strerror})"
-        return [Check("data folder", False, found, "Set COURSE_DATA to a folder of yours.")]
+        detail = f"{folder} cannot be written to ({error.strerror})"
+        return Check("data folder", False, detail, "Set COURSE_DATA to a folder of yours.")
     free = shutil.disk_usage(folder).free
-    return [Check("data folder", free >= _DISK_NEEDED, f"writable, {free / 1e9:.0f} GB free", "Make 1 GB of room.")]
+    return Check("data folder", free >= _DISK_NEEDED, f"writable, {free / 1e9:.0f} GB free", "Make 1 GB of room.")
 
 
-def _check_weights() -> list[Check]:
+def _check_weights() -> Check:
     path = SHIPPED / "inception_v3_scenes.weights.h5"
-    found = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else "missing"
-    remedy = "Clone the repository again: the file belongs to it."
-    return [Check("InceptionV3 for scenes", path.exists(), found, remedy)]
+    detail = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else "missing"
+    remedy = "Clone the repository again, or install the package again: the file belongs to it."
+    return Check("InceptionV3 for scenes", path.exists(), detail, remedy)
 
 
-def _check_keras() -> list[Check]:
-    """Whether Keras computes, and on what."""
-    remedy = "Remove .venv and run `make course` again."
+def _check_keras() -> Check:
+    name, remedy = "Keras computes", "Remove .venv and run `make course` again."
     try:
         total = float(keras.ops.sum(keras.ops.ones((2, 3))))
     except Exception as error:  # whatever a broken installation raises
-        return [Check("Keras computes", False, f"{type(error).__name__}: {error}", remedy)]
+        return Check(name, False, f"{type(error).__name__}: {error}", remedy)
     gpus = _count_gpus()
     device = f"{gpus} GPU" if gpus else "no GPU, which is fine"
-    return [Check("Keras computes", total == 6.0, f"backend {keras.config.backend()}, {device}", remedy)]
+    return Check(name, total == 6.0, f"backend {keras.config.backend()}, {device}", remedy)
 
 
 def _count_gpus() -> int:
-    """How many GPUs Keras' backend sees; Keras has no list of them for PyTorch, and none without GPUs for JAX."""
-    if keras.config.backend() == "torch":
+    if keras.config.backend() == "torch":  # of which Keras cannot list the devices
         import torch
 
         return torch.cuda.device_count()

@@ -21,12 +21,16 @@ SHIPPED = PACKAGE / "shipped"
 REPOSITORY = PACKAGE.parent
 """The folder that holds the course: notebooks/, utils/, data/; where the package is installed, site-packages."""
 
+IN_CHECKOUT = (REPOSITORY / "notebooks").is_dir() and (REPOSITORY / "pyproject.toml").is_file()
+"""Whether this is the whole course, and not the installed package alone."""
+
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
 DEFAULT_ENCODER = "inception_v3"
 ENCODERS = ("inception_v3", "vgg16", "mobilenet")
-SIZES = ("full", "small")
-SPLITS = ("usual", "karpathy")
-KARPATHY = ("coco", "flickr8k", "flickr30k")  # what Karpathy has split
+COURSE_SIZES = ("full", "small")
+COURSE_SPLITS = ("usual", "karpathy")
+"""Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
+_SPLIT_BY_KARPATHY = ("coco", "flickr8k", "flickr30k")
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Settings:
         dataset: one of `DATASETS`, or the absolute path of a folder of the user's own.
         encoder: the name of a model in keras.applications, or the absolute path of a `.keras` file.
         size: "full", or "small" for a few dozen pictures and a first look.
-        seed: decides drawing, splits and the start of training.
+        seed: decides the drawn scenes, random splits and initial weights.
         data_folder: where everything that the course makes goes.
-        split: which pictures are held out: "usual", the data set's own way, or "karpathy", as most papers do it.
+        split_by: one of `COURSE_SPLITS`.
     """
 
     dataset: str
@@ -47,7 +51,7 @@ class Settings:
     size: str
     seed: int
     data_folder: Path
-    split: str = "usual"
+    split_by: str = "usual"
 
     @property
     def small(self) -> bool:
@@ -56,9 +60,9 @@ class Settings:
 
     @property
     def dataset_name(self) -> str:
-        """A short name for files; folders of the same name elsewhere get different ones."""
+        """A short name for files; folders of the same name in different places get different ones."""
         name = self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
-        return name if self.split == "usual" else f"{name}_{self.split}"
+        return name if self.split_by == "usual" else f"{name}_{self.split_by}"
 
     @property
     def pictures_kind(self) -> str:
@@ -77,12 +81,12 @@ class Settings:
 
     @property
     def work_folder(self) -> Path:
-        """What is made from this data set with this encoder: embeddings, checkpoints."""
+        """What is made of this data set with this encoder: embeddings, checkpoints."""
         return self.dataset_folder / self.encoder_name
 
     @property
     def model_folder(self) -> Path:
-        """What training leaves, and all that captions need."""
+        """The trained model, and all that it needs to caption."""
         return self.work_folder / "model"
 
     @property
@@ -97,7 +101,7 @@ class Settings:
 
     @property
     def sample_size(self) -> tuple[int, int]:
-        """Number of pictures (training, validation) that a small run keeps of a data set that is not drawn."""
+        """Numbers of pictures (training, validation) that a small run keeps of a data set of photographs."""
         return 48, 24
 
     @property
@@ -107,19 +111,19 @@ class Settings:
 
     @property
     def control_epochs(self) -> int:
-        """Passes of the control with shuffled captions; on the scenes it learns all it can in a few."""
+        """Epochs of the control with shuffled captions; on the scenes it learns all it can in a few."""
         if self.small:
             return 1
         return 5 if self.dataset == "scenes" else self.epochs
 
     @property
     def experiment_epochs(self) -> int:
-        """Passes of the short experiments."""
+        """Epochs of the short experiments."""
         return 1 if self.small else 4
 
     @property
     def batch_size(self) -> int:
-        """Captions in one step of training: few for the scenes, since there binding needs many steps."""
+        """Captions per training step: few for the scenes, where binding colours to things takes many steps."""
         if self.small:
             return 16
         return 32 if self.dataset == "scenes" else 64
@@ -133,7 +137,7 @@ class Settings:
         """A table of the choices, to print."""
         rows = {
             "data set": self.dataset,
-            **({} if self.split == "usual" else {"split": self.split}),
+            **({} if self.split_by == "usual" else {"split": self.split_by}),
             "encoder": self.encoder,
             "size": self.size,
             "seed": self.seed,
@@ -147,16 +151,16 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read DATASET, ENCODER, COURSE_SIZE, COURSE_SEED, COURSE_SPLIT and COURSE_DATA; unset or empty is the default.
 
-    Relative paths count from the folder that the user started in: COURSE_START where that is set
-    (notebooks run in a folder of their own), else the current one, else the repository.
+    Relative paths start from COURSE_START where that is set (notebooks run in a folder of their own), else from the
+    current folder, else from the repository.
 
     Raises:
         CourseError: if a value is unknown; the message lists what is possible.
     """
     size = environ.get("COURSE_SIZE") or "full"
-    if size not in SIZES:
-        raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(SIZES)}.")
-    read_mirror(environ)  # what is wrong with it should show before anything is downloaded
+    if size not in COURSE_SIZES:
+        raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(COURSE_SIZES)}.")
+    read_mirror(environ)  # so that a mistake in it shows before anything is downloaded
     seed = environ.get("COURSE_SEED") or "0"
     if not (seed.isascii() and seed.isdigit()):
         raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 up.")
@@ -168,20 +172,19 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         size=size,
         seed=int(seed),
         data_folder=_absolute(environ.get("COURSE_DATA") or str(default_data_folder()), starts[0]),
-        split=_read_split(environ.get("COURSE_SPLIT") or "usual", dataset),
+        split_by=_read_split(environ.get("COURSE_SPLIT") or "usual", dataset),
     )
 
 
 def default_data_folder() -> Path:
-    """Where the course keeps its files: data/ in a checkout, a folder of the user's for the installed program."""
-    in_checkout = (REPOSITORY / "notebooks").is_dir() and (REPOSITORY / "pyproject.toml").is_file()
-    return REPOSITORY / "data" if in_checkout else user_data_path("say-what-you-see", appauthor=False)
+    """Where the course keeps its files: data/ in a checkout, a folder in the user's home for the installed package."""
+    return REPOSITORY / "data" if IN_CHECKOUT else user_data_path("say-what-you-see", appauthor=False)
 
 
 def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Read COURSE_MIRROR, the address of a server that has the course's downloads, asked before all others.
+    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset.
 
-    `say-what-you-see mirror FOLDER` makes what such a server serves. None if it is unset or empty.
+    `say-what-you-see mirror FOLDER` makes the files for such a server.
 
     Raises:
         CourseError: if it is no address.
@@ -196,17 +199,21 @@ def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _starts(environ: Mapping[str, str]) -> list[Path]:
-    """The folders from which relative paths count, the first that has the file wins."""
+    """The folders from which relative paths start; the first that has the file wins."""
     start = environ.get("COURSE_START")
     return [*([Path(start)] if start else []), Path.cwd(), REPOSITORY]
 
 
 def _absolute(text: str, start: Path) -> Path:
-    return (start / Path(text).expanduser()).resolve()
+    try:
+        path = (start / Path(text).expanduser()).resolve()
+        path.exists()  # complains of names that no system can have
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: there is no such user
+        raise CourseError(f"{text!r} is no path of this computer ({error}). Check it for mistakes.") from error
+    return path
 
 
 def _read_dataset(text: str, starts: list[Path]) -> str:
-    """A known name, or the absolute path of an existing folder."""
     if text in DATASETS:
         return text
     candidates = [_absolute(text, start) for start in starts]
@@ -221,13 +228,12 @@ def _read_dataset(text: str, starts: list[Path]) -> str:
 
 
 def _read_split(text: str, dataset: str) -> str:
-    """The usual split, or Karpathy's of one of his three data sets."""
-    if text not in SPLITS:
-        raise CourseError(f"COURSE_SPLIT is {text!r}. Possible are: {', '.join(SPLITS)}.")
-    if text == "karpathy" and dataset not in KARPATHY:
+    if text not in COURSE_SPLITS:
+        raise CourseError(f"COURSE_SPLIT is {text!r}. Possible are: {', '.join(COURSE_SPLITS)}.")
+    if text == "karpathy" and dataset not in _SPLIT_BY_KARPATHY:
         raise CourseError(
-            f"COURSE_SPLIT is 'karpathy', which there is of {', '.join(KARPATHY)} only, but DATASET is {dataset!r}. "
-            "Name one of these, or leave COURSE_SPLIT out."
+            f"COURSE_SPLIT is 'karpathy', which exists for {', '.join(_SPLIT_BY_KARPATHY)} only, but DATASET is "
+            f"{dataset!r}. Choose one of these, or leave COURSE_SPLIT out."
         )
     return text
 
@@ -252,11 +258,11 @@ def _read_encoder(text: str, starts: list[Path]) -> str:
 
 
 def _name_of(path: Path) -> str:
-    """A name for files that tells folders or files of the same name apart by a few digits from their path."""
+    """A name for files; a few digits from the path tell folders or files of the same name apart."""
     digits = hashlib.sha256(str(path).encode()).hexdigest()[:6]
     return f"{slug(path.name.removesuffix('.keras'))}_{digits}"
 
 
 def _shown_path(path: Path) -> str:
-    """A path as people like to read it: within the repository without what is in front of it."""
+    """A path as people like to read it: relative within the repository."""
     return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else str(path)

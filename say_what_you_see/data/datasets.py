@@ -36,7 +36,7 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     if settings.dataset == "scenes":
         return _draw_scenes(settings)
     folder = settings.data_folder / settings.dataset_name
-    if settings.split == "karpathy":
+    if settings.split_by == "karpathy":
         files = get_karpathy_split(settings.dataset, folder, settings.data_folder)
     elif settings.dataset == "coco":
         files = _fetch_coco(folder)
