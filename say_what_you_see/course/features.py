@@ -1,0 +1,172 @@
+"""Features of a data set's images: streamed to the disk once, and found there by split and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_space, read_array, read_json, read_pickle, save_pickle, write_json
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.core.writing import make_folder
+from say_what_you_see.data.archives import image_members
+from say_what_you_see.data.coco_format import DatasetFiles
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
+from say_what_you_see.vision.extraction import apply_model
+from say_what_you_see.vision.fast_encoder import FastEncoder
+
+SPLITS = ("train", "val")
+
+FEATURE_TYPES = {"mean": "float32", "fc2": "float32", "grid": "float16"}
+"""The type of stored features. A grid of InceptionV3 takes 0.26 MB a picture at 2 bytes a number."""
+
+_FILES = {"mean": "{}_img_embeds.npy", "fc2": "show_and_tell/{}_fc2.npy", "grid": "visual_attention/{}_grids.npy"}
+_MAKERS = {
+    "show_and_tell": "07_show_and_tell from its start, or `say-what-you-see train --model show-and-tell`",
+    "visual_attention": "08_visual_attention from its start, or `say-what-you-see train --model attention`",
+    "captions": "03_prepare_captions first, or `say-what-you-see prepare`",
+    "features": "02_extract_embeddings first, or `say-what-you-see embed`",
+}
+
+
+def features_path(settings: Settings, split: str, kind: str = "mean") -> Path:
+    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`."""
+    return settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
+
+
+def split_files(files: DatasetFiles, split: str) -> tuple[Path, str]:
+    """The zip with the images of a split, and the member of the captions' zip with their captions."""
+    return dict(zip((*SPLITS, "test"), files.splits, strict=False))[split]
+
+
+def extract_features(
+    settings: Settings, files: DatasetFiles, encoder: EncoderInfo, split: str, apply: Callable | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Stream the features of a split to the disk; an interrupted extraction goes on where it stopped.
+
+    Args:
+        apply: takes the arguments of `apply_model`, which is the default, and returns what it returns.
+
+    Returns:
+        Features, memory-mapped, (images, ...), and the file names.
+    """
+    zips = [files.test_zip] if split == "test" else [files.train_zip, files.val_zip]
+    model = FastEncoder(encoder, settings.data_folder, zips)
+    return (apply or apply_model)(
+        split_files(files, split)[0],
+        model,
+        encoder.preprocess_for_model,
+        encoder.input_shape,
+        store=features_path(settings, split, encoder.features),
+        batch_size=model.batch_size,
+        dtype=FEATURE_TYPES[encoder.features],
+    )
+
+
+def extract_embeddings(settings: Settings, apply: Callable | None = None) -> None:
+    """The step of notebook 02: embed the images of both splits, also into the pickles that the notebook writes.
+
+    Args:
+        apply: as for `extract_features`.
+    """
+    files, encoder = get_dataset(settings), encoder_for(settings)
+    for split in SPLITS:
+        save_embeddings(settings, split, *extract_features(settings, files, encoder, split, apply))
+    save_encoder(settings, encoder)
+
+
+def extract_grids(settings: Settings) -> None:
+    """The first step of notebook 08: the features of every region of every image."""
+    files, encoder = get_dataset(settings), encoder_for(settings, "grid")
+    check_space_for_features(settings, files, encoder)
+    for split in SPLITS:
+        extract_features(settings, files, encoder, split)
+    save_encoder(settings, encoder)
+
+
+def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: EncoderInfo) -> int:
+    """How many bytes the features of both splits take.
+
+    Raises:
+        CourseError: if the disk has too little room for those that are not there yet.
+    """
+    kind = encoder.features
+    size = np.dtype(FEATURE_TYPES[kind]).itemsize * int(np.prod(encoder.model.output_shape[1:]))
+    sizes = {split: size * len(image_members(split_files(files, split)[0])) for split in SPLITS}
+    paths = {split: features_path(settings, split, kind) for split in SPLITS}
+    make_folder(paths["train"].parent)
+    # An extraction that was begun checks its room itself when it is resumed: a part of it is there already.
+    begun = [split for split in SPLITS if paths[split].exists() or paths[split].with_suffix(".partial.npy").exists()]
+    check_space(paths["train"], sum(sizes[split] for split in SPLITS if split not in begun))
+    return sum(sizes.values())
+
+
+def save_embeddings(settings: Settings, split: str, embeds: np.ndarray, fns: list[str]) -> None:
+    """Write the pickles of a split, such as `train_img_embeds.pickle` and `train_img_fns.pickle`."""
+    save_pickle(np.asarray(embeds), settings.work_folder / f"{split}_img_embeds.pickle")
+    save_pickle(fns, settings.work_folder / f"{split}_img_fns.pickle")
+
+
+def save_encoder(settings: Settings, encoder: EncoderInfo) -> None:
+    """Write, beside the features, what a model folder has to remember of their encoder."""
+    write_json(encoder_metadata(encoder, settings), encoder_path(settings, encoder.features))
+
+
+def encoder_path(settings: Settings, kind: str) -> Path:
+    """Where `save_encoder` writes."""
+    return features_path(settings, "train", kind).with_name("encoder.json")
+
+
+def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
+    """What a model folder remembers of an encoder; of a `.keras` file only the name, since folders get moved."""
+    metadata = asdict(encoder)
+    del metadata["model"], metadata["preprocess_for_model"]
+    setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
+    if encoder.features == "fc2":
+        setting = "vgg16"  # whatever the settings' encoder is
+    return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
+
+
+def load_features(settings: Settings, split: str, kind: str = "mean") -> tuple[np.ndarray, list[str]]:
+    """The features of a split, memory-mapped, (images, ...), and the file names.
+
+    Raises:
+        CourseError: if a file is missing or damaged, or if the two do not belong together.
+    """
+    path = features_path(settings, split, kind)
+    if kind != "mean":
+        return read_required(path, read_array), read_json(path.with_suffix(".json"))["file_names"]
+    names = settings.work_folder / f"{split}_img_fns.pickle"
+    embeds, fns = read_required(path, read_array), read_required(names, read_pickle)
+    if not isinstance(fns, list) or embeds.shape[:1] != (len(fns),):
+        count = embeds.shape[0] if embeds.ndim else 0
+        raise CourseError(
+            f"{path.name} holds the embeddings of {count} pictures, and {names.name} "
+            f"{f'{len(fns)} names' if isinstance(fns, list) else 'no list of names'}: they do not belong together. "
+            f"Delete both, and run the notebook 02_extract_embeddings again, or `say-what-you-see embed` "
+            f"(looked in {path.parent})."
+        )
+    return embeds, fns
+
+
+def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[str]]:
+    """The embeddings of notebook 02: see `load_features`."""
+    return load_features(settings, split)
+
+
+def read_required(path: Path, read: Callable[[Path], Any]) -> Any:
+    """Read a file that an earlier step leaves.
+
+    Raises:
+        CourseError: if it is not there; the message says which step makes it.
+    """
+    if not path.exists():
+        contents = "captions" if path.stem in ("vocabulary", "train_captions", "val_captions") else "features"
+        maker = _MAKERS.get(path.parent.name, _MAKERS[contents])
+        raise CourseError(f"{path.name} is not there yet. Run the notebook {maker} (looked in {path.parent}).")
+    return read(path)

@@ -1,0 +1,208 @@
+"""What the notebooks 04, 07 and 08 train, each in one entry of a table, and the steps that they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
+from say_what_you_see.course.features import SPLITS, extract_grids, load_features, read_required
+from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
+from say_what_you_see.decoding.generation import generate_sentences
+from say_what_you_see.language.captions import PAD
+from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.attention import build_visual_attention
+from say_what_you_see.models.bottleneck_lstm import build_decoder
+from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
+from say_what_you_see.serving.model_choice import remember_training
+from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
+from say_what_you_see.training.checkpoints import History, restore_checkpoint
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples, shuffle_images, table_examples
+from say_what_you_see.training.loop import HistoryCallback, train_decoder
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a notebook trains its decoder.
+
+    Attributes:
+        folder_name: of the folder for its files inside the settings' work folder, "" for that one itself.
+        config: how it is trained on given examples.
+        build: an untrained decoder for examples, a vocabulary and a rate of dropout.
+        load: the vocabulary, and the examples of both splits.
+        prepare: makes the features and captions that `load` reads.
+    """
+
+    folder_name: str
+    config: Callable[[Settings, Examples], TrainingConfig]
+    build: Callable[[Examples, dict[str, int], float], keras.Model]
+    load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
+    prepare: Callable[[Settings], None]
+
+    def folder(self, settings: Settings) -> Path:
+        """Where its files go, `encoder.json` among them."""
+        return settings.work_folder / self.folder_name
+
+    def checkpoints(self, settings: Settings) -> Path:
+        """Where the checkpoints of its training go."""
+        return self.folder(settings) / "checkpoints"
+
+    def model_folder(self, settings: Settings) -> Path:
+        """Where its trained model goes."""
+        return self.folder(settings) / "model" if self.folder_name else settings.model_folder
+
+
+def training_config(settings: Settings, train: Examples | None = None) -> TrainingConfig:
+    """How notebook 04 trains."""
+    return TrainingConfig(
+        settings.epochs, settings.batch_size, learning_rate=2e-3, weight_decay=1.0, dropout=0.1, seed=settings.seed
+    )
+
+
+def _show_and_tell_config(settings: Settings, train: Examples) -> TrainingConfig:
+    """As notebook 04, but the learning rate is halved every three epochs."""
+    return replace(
+        training_config(settings),
+        epochs=settings.epochs if settings.small else 12,
+        max_len=26,
+        schedule="exponential",
+        half_life=3.0,
+    )
+
+
+def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
+    """As notebook 04, but with whole captions, and on the scenes in half the epochs: no more are needed there."""
+    config = training_config(settings)
+    halved = settings.dataset == "scenes" and not settings.small
+    longest = train.captions.matrix.shape[1]
+    return replace(config, epochs=config.epochs // 2 if halved else config.epochs, max_len=longest)
+
+
+def _build_bottleneck_lstm(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
+    return build_decoder(len(vocab), train.image_embeds.shape[1], dropout=dropout)
+
+
+def _build_show_and_tell(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
+    frequencies = log_word_frequencies(train.captions.matrix, vocab)
+    feature_size = train.image_embeds.shape[1]
+    return build_show_and_tell(len(vocab), feature_size, dropout=dropout, word_log_probabilities=frequencies)
+
+
+def _build_attention(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
+    return build_visual_attention(len(vocab), *train.image_embeds.shape[1:], dropout=dropout)
+
+
+def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict[str, int], Examples, Examples]:
+    train, validation = (load_examples(settings, split, kind) for split in SPLITS)
+    return load_vocabulary(settings, kind), train, validation
+
+
+def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
+    vocab = table_vocabulary(settings)
+    train, validation = (table_examples(*load_table(settings, split), vocab) for split in SPLITS)
+    return vocab, train, validation
+
+
+def _prepare_decoder(settings: Settings) -> None:
+    """Nothing: the commands `embed` and `prepare` do, as the notebooks 02 and 03 do."""
+
+
+def _prepare_attention(settings: Settings) -> None:
+    extract_grids(settings)
+    prepare_attention_captions(settings)
+
+
+DECODER = Lesson("", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
+SHOW_AND_TELL = Lesson("show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables)
+ATTENTION = Lesson(
+    "visual_attention",
+    _attention_config,
+    _build_attention,
+    lambda settings: _load_decoder_examples(settings, "grid"),
+    _prepare_attention,
+)
+LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION}
+
+
+def new_model(lesson: Lesson, settings: Settings, train: Examples, vocab: dict[str, int]) -> keras.Model:
+    """An untrained model for the settings' features and captions; the same seed gives the same one."""
+    config = lesson.config(settings, train)
+    keras.utils.set_random_seed(config.seed)
+    return lesson.build(train, vocab, config.dropout)
+
+
+def train_lesson(lesson: Lesson, settings: Settings, callback: HistoryCallback | None = None) -> History:
+    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder.
+
+    Args:
+        callback: see `train_decoder`.
+    """
+    lesson.prepare(settings)
+    vocab, train, validation = lesson.load(settings)
+    config, model = lesson.config(settings, train), new_model(lesson, settings, train, vocab)
+    history = train_decoder(model, train, validation, config, vocab[PAD], lesson.checkpoints(settings), callback)
+    save_model(lesson, settings, model, vocab, config, history)
+    return history
+
+
+def save_model(
+    lesson: Lesson,
+    settings: Settings,
+    model: keras.Model,
+    vocab: dict[str, int],
+    config: TrainingConfig,
+    history: History,
+) -> None:
+    """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
+    encoder = read_required(lesson.folder(settings) / "encoder.json", read_json)
+    metadata = {
+        "dataset": settings.dataset_name,
+        "pictures": len(load_features(settings, "train", encoder["features"])[1]),
+        "captions": len(lesson.load(settings)[1].captions.matrix),
+        "plan": asdict(config),
+        "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
+        "training_seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 1),
+    }
+    save_caption_model(CaptionModel(model, vocab, encoder, metadata), lesson.model_folder(settings))
+    if lesson is DECODER:
+        remember_training(settings)
+
+
+def train_control(settings: Settings) -> None:
+    """Train the control of notebook 04, whose images have the captions of others, and leave its checkpoints."""
+    vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
+    config = replace(training_config(settings), epochs=settings.control_epochs)
+    control = new_model(DECODER, settings, examples["train"], vocab)
+    shuffled = {split: shuffle_images(examples[split]) for split in SPLITS}
+    folder = settings.work_folder / "checkpoints_control"
+    train_decoder(control, shuffled["train"], shuffled["val"], config, vocab[PAD], folder)
+
+
+def load_control(settings: Settings, vocab_size: int, feature_size: int) -> keras.Model:
+    """The control of notebook 04, as it was trained.
+
+    Raises:
+        CourseError: if it is not trained.
+    """
+    control = build_decoder(vocab_size, feature_size, dropout=training_config(settings).dropout)
+    if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
+        raise CourseError(
+            "The control is not trained yet. Run the notebook 04_train_decoder first, or "
+            "`say-what-you-see train --control`."
+        )
+    return control
+
+
+def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]:
+    """Greedy captions by the control of notebook 04."""
+    vocab = load_vocabulary(settings)
+    control = load_control(settings, len(vocab), image_embeds.shape[1])
+    return generate_sentences(next_word_model(control), image_embeds, vocab)
