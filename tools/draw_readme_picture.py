@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.settings import REPOSITORY, read_settings
-from say_what_you_see.course.decoder import load_embeddings
+from say_what_you_see.course.features import load_embeddings
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.vision.pictures import read_pictures

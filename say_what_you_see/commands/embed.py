@@ -14,7 +14,7 @@ from say_what_you_see.commands.ray_options import (
 )
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.decoder import extract_embeddings, load_embeddings
+from say_what_you_see.course.features import extract_embeddings, load_embeddings
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.decoder import load_vocabulary, prepare_captions
+from say_what_you_see.course.captions import load_vocabulary, prepare_captions
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_space, read_array, read_json, read_pickle, save_pickle, write_json
+from say_what_you_see.core.files import check_space, make_folder, read_array, read_json, write_json
+from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.datasets import get_dataset

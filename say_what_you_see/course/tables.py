@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import make_folder, read_json, write_json
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.core.writing import make_folder
 from say_what_you_see.course.features import (
     SPLITS,
     encoder_metadata,
@@ -24,6 +23,7 @@ from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.caption_table import get_data, write_caption_table
 from say_what_you_see.language.captions import generate_vocabulary, get_captions_for_fns
 from say_what_you_see.vision.encoders import encoder_for, imagenet_file, keras_downloads
+
 
 def table_paths(settings: Settings, split: str) -> tuple[Path, Path]:
     """The two files of a split: captions, and a row of features for each of them."""

@@ -22,13 +22,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, slug, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.attention import GRID_TYPE, attention_folder, attention_model_folder, load_grids
-from say_what_you_see.course.decoder import encoder_facts, load_embeddings, training_config
-from say_what_you_see.course.show_and_tell import (
-    load_picture_features,
-    show_and_tell_folder,
-    show_and_tell_model_folder,
-)
+from say_what_you_see.course.features import encoder_metadata, encoder_path, extract_features, load_features
+from say_what_you_see.course.lessons import LESSONS, load_control
 from say_what_you_see.data.coco_format import DatasetFiles, read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import (
@@ -60,15 +55,11 @@ from say_what_you_see.language.captions import (
     pack_captions,
 )
 from say_what_you_see.models.architectures import next_word_model
-from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model
-from say_what_you_see.training.checkpoints import restore_checkpoint
 from say_what_you_see.training.examples import Examples
 from say_what_you_see.training.loop import evaluate_decoder
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 from say_what_you_see.vision.encoders import encoder_for
-from say_what_you_see.vision.extraction import apply_model
-from say_what_you_see.vision.fast_encoder import FastEncoder
 
 WAYS: dict[str, Sampler] = {
     "greedy": Greedy(),
@@ -150,7 +141,7 @@ def trained_models(settings: Settings) -> list[TrainedModel]:
     Raises:
         CourseError: if there is none, or one does not fit the features that are there.
     """
-    folders = (settings.model_folder, show_and_tell_model_folder(settings), attention_model_folder(settings))
+    folders = [lesson.model_folder(settings) for lesson in LESSONS.values()]
     found = [load_trained_model(settings, folder) for folder in folders if (folder / "model.json").exists()]
     if not found:
         load_caption_model(settings.model_folder)  # says what to do
@@ -185,17 +176,10 @@ def scored_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str
     """
     files = get_dataset(settings)
     if files.test_zip is not None:
-        encoder, store = encoder_for(settings, kind), settings.work_folder / f"test_{kind}.npy"
-        model = FastEncoder(encoder, settings.data_folder, [files.test_zip])
-        options = {"store": store, "batch_size": model.batch_size, "dtype": GRID_TYPE if kind == "grid" else "float32"}
-        features, fns = apply_model(files.test_zip, model, encoder.preprocess_for_model, encoder.input_shape, **options)
-        return features, fns, encoder_facts(encoder, settings)
-    load, made_in = {
-        "mean": (load_embeddings, settings.work_folder),
-        "grid": (load_grids, attention_folder(settings)),
-        "fc2": (load_picture_features, show_and_tell_folder(settings)),
-    }[kind]
-    return *load(settings, "val"), read_json(made_in / "encoder.json")
+        encoder = encoder_for(settings, kind)
+        features, fns = extract_features(settings, files, encoder, "test")
+        return features, fns, encoder_metadata(encoder, settings)
+    return *load_features(settings, "val", kind), read_json(encoder_path(settings, kind))
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
@@ -207,10 +191,7 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
     Raises:
         CourseError: if it is not trained.
     """
-    vocab, dropout = like.caption_model.vocab, training_config(settings).dropout
-    control = build_decoder(len(vocab), like.features.shape[1], dropout=dropout)
-    if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
-        raise CourseError("The control is not trained yet. Run the notebook 04_train_decoder first.")
+    control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
     return replace(
         like, name="control", caption_model=replace(like.caption_model, decoder=control),
         writer=next_word_model(control),

@@ -33,10 +33,7 @@ from crash_artefacts import differences
 
 from say_what_you_see.commands.main import main as command
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.settings import read_settings
-from say_what_you_see.course import attention as attention_course
-from say_what_you_see.course import decoder as course
-from say_what_you_see.course import show_and_tell as show_and_tell_course
+from say_what_you_see.course import features
 from say_what_you_see.training.scale import training as _scale_training  # noqa: F401  (imported before the forks, to spare them that)
 
 LONGEST = 180  # seconds of computing after which a run counts as hung
@@ -45,21 +42,6 @@ SMALL_BATCH = 4  # pictures at a time, so that a tiny extraction has many moment
 KILLED_AGAIN = 0.6  # so often the next run is not left to come to its end either
 _SEEN = struct.Struct("Id")  # operations on files so far, and when the first one was
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-def attention() -> int:
-    """The steps of notebook 08."""
-    settings = read_settings()
-    attention_course.extract_grids(settings)
-    attention_course.prepare_attention_captions(settings)
-    attention_course.train_attention(settings)
-    return 0
-
-
-def show_and_tell() -> int:
-    """The steps of notebook 07."""
-    show_and_tell_course.train_show_and_tell(read_settings())
-    return 0
 
 
 def _command(text: str) -> Callable[[], int]:
@@ -75,8 +57,8 @@ STAGES: dict[str, Callable[[], int]] = {
     "train-records": _command(
         "train-records --steps 12 --save-every 3 --keep 2 --batch-size 4 --units 12 --log-every 1"
     ),
-    "show-and-tell": show_and_tell,
-    "attention": attention,
+    "show-and-tell": _command("train --model show-and-tell"),
+    "attention": _command("train --model attention"),
 }
 """The stages in their order: each builds on those before."""
 
@@ -164,7 +146,7 @@ def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.environ["COURSE_DATA"] = str(data)
-        course.apply_model = attention_course.apply_model = _in_small_batches(course.apply_model)
+        features.apply_model = _in_small_batches(features.apply_model)
         sys.addaudithook(functools.partial(_count, str(data), operation, shared))
         status = int(stage() or 0)
     except CourseError as error:

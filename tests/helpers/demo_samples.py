@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.decoder import encoder_facts
+from say_what_you_see.course.features import encoder_metadata
 from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 from say_what_you_see.models.attention import build_visual_attention
@@ -33,7 +33,7 @@ def save_random_attention_model(settings: Settings, folder: Path) -> None:
     model = build_visual_attention(len(vocab), *encoder.model.output_shape[1:], 12, 16, 12)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, 0.8, weights.shape).astype(np.float32) for weights in model.get_weights()])
-    save_caption_model(CaptionModel(model, vocab, encoder_facts(encoder, settings)), folder)
+    save_caption_model(CaptionModel(model, vocab, encoder_metadata(encoder, settings)), folder)
 
 
 def two_models(settings: Settings, folder: Path) -> Demo:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from say_what_you_see.course.decoder import load_embeddings
+from say_what_you_see.course.features import load_embeddings
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.vision.pictures import read_pictures
 from utils import pictures as examples

@@ -14,7 +14,7 @@ from say_what_you_see.commands.main import main
 from say_what_you_see.commands.parser import build_parser
 from say_what_you_see.core.environment import Check
 from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.course.decoder import load_vocabulary
+from say_what_you_see.course.captions import load_vocabulary
 
 
 def names_of_commands() -> list[str]:

@@ -14,20 +14,16 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.settings import REPOSITORY, Settings, read_settings
-from say_what_you_see.course import decoder as course
-from say_what_you_see.course.decoder import (
-    control_sentences,
-    encoder_facts,
+from say_what_you_see.course.captions import (
     load_captions,
-    load_embeddings,
     load_examples,
     load_vocabulary,
     prepare_captions,
     save_caption_arrays,
     save_example_captions,
-    train,
-    training_config,
 )
+from say_what_you_see.course.features import encoder_metadata, load_embeddings
+from say_what_you_see.course.lessons import DECODER, control_sentences, train_lesson, training_config
 from say_what_you_see.data.coco_format import pictures_by_name
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language import fast_captions
@@ -102,7 +98,7 @@ def test_the_model_folder_knows_what_it_was_made_from(settings):
     assert (facts["dataset"], facts["pictures"], facts["captions"]) == ("scenes", 48, 240)
     assert facts["plan"] == dataclasses.asdict(training_config(settings))
     assert set(facts["scores"]) == {"loss", "val_loss", "val_accuracy"}
-    encoder = encoder_facts(encoder_for(settings), settings)
+    encoder = encoder_metadata(encoder_for(settings), settings)
     assert facts["encoder"] == encoder | {"input_shape": list(encoder["input_shape"])}
     assert facts["encoder"] == read_json(settings.work_folder / "encoder.json")
     assert len(facts["encoder"]["weights_checksum"]) == 64
@@ -127,7 +123,7 @@ def test_the_model_folder_can_be_given_away(settings):
 ])  # fmt: skip
 def test_facts_of_an_encoder(dataset, encoder, kind, setting, settings):
     trained = dataclasses.replace(settings, dataset=dataset, encoder=encoder)
-    facts = encoder_facts(EncoderInfo(None, None, (24, 24), trained.encoder_name, "made up", "0" * 64), trained)
+    facts = encoder_metadata(EncoderInfo(None, None, (24, 24), trained.encoder_name, "made up", "0" * 64), trained)
     assert (facts["pictures_kind"], facts["encoder_setting"]) == (kind, setting)
     assert "someone" not in json.dumps(facts)
 
@@ -137,7 +133,7 @@ def test_a_finished_training_is_not_done_again(copied, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()}
     scores = read_json(copied.model_folder / "model.json")["scores"]
     shutil.rmtree(copied.model_folder)
-    train(copied)
+    train_lesson(DECODER, copied)
     assert {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()} == before
     assert read_json(copied.model_folder / "model.json")["scores"] == scores
 
@@ -181,7 +177,7 @@ def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
 
     monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
     with monkeypatch.context() as patch:
-        patch.setattr(course, "write_caption_blocks", stopped)
+        patch.setattr("say_what_you_see.course.captions.write_caption_blocks", stopped)
         with pytest.raises(KeyboardInterrupt):
             prepare_captions(copied)
     for split in ("train", "val"):
@@ -233,4 +229,3 @@ def test_the_plan_follows_the_settings(settings):
     other = dataclasses.replace(settings, seed=5, size="full")
     assert training_config(other).seed == 5
     assert training_config(other).epochs > config.epochs
-    assert set(course.SPLITS) == {"train", "val"}

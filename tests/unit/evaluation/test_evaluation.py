@@ -18,8 +18,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
-from say_what_you_see.course.attention import attention_folder, attention_model_folder, grid_path
-from say_what_you_see.course.show_and_tell import show_and_tell_model_folder
+from say_what_you_see.course.features import features_path
+from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
 from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate_sentences
 from say_what_you_see.evaluation import evaluate as evaluation
 from say_what_you_see.evaluation.coco_results import read_coco_results
@@ -93,13 +93,13 @@ def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copi
     [decoder] = trained_models(copied)
     vocab, encoder = decoder.caption_model.vocab, decoder.caption_model.encoder
     tell = build_show_and_tell(len(vocab), 8, 6, 6)
-    save_caption_model(CaptionModel(tell, vocab, {**encoder, "features": "mean"}), show_and_tell_model_folder(copied))
+    save_caption_model(CaptionModel(tell, vocab, {**encoder, "features": "mean"}), SHOW_AND_TELL.model_folder(copied))
     attend = build_visual_attention(len(vocab), 4, 8, 6, 6, 6)
-    save_caption_model(CaptionModel(attend, vocab, {**encoder, "features": "grid"}), attention_model_folder(copied))
+    save_caption_model(CaptionModel(attend, vocab, {**encoder, "features": "grid"}), ATTENTION.model_folder(copied))
     backwards = decoder.fns[::-1]
-    np.save(grid_path(copied, "val"), np.arange(24 * 4 * 8, dtype=np.float16).reshape(24, 4, 8))
-    write_json({"file_names": backwards[:20]}, grid_path(copied, "val").with_suffix(".json"))
-    write_json(encoder, attention_folder(copied) / "encoder.json")
+    np.save(features_path(copied, "val", "grid"), np.arange(24 * 4 * 8, dtype=np.float16).reshape(24, 4, 8))
+    write_json({"file_names": backwards[:20]}, features_path(copied, "val", "grid").with_suffix(".json"))
+    write_json(encoder, ATTENTION.folder(copied) / "encoder.json")
     models = trained_models(copied)
     assert [model.name for model in models] == ["decoder", "show_and_tell", "visual_attention"]
     pictures = validation_pictures(copied, models)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, toy_examples
 
-import say_what_you_see.course.show_and_tell as course
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
-from say_what_you_see.core.settings import read_settings
-from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import BeamSearch, generate, generate_sentences
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.architectures import next_word_model
@@ -25,11 +18,9 @@ from say_what_you_see.models.show_and_tell import (
     loss_per_word,
     show_and_tell_step_model,
 )
-from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.losses import masked_crossentropy
-from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
 PAD_IDX = VOCAB[PAD]
 
@@ -153,91 +144,6 @@ def test_it_learns_what_pictures_show():
     words = [{word for word, index in VOCAB.items() if index in truth} for truth in truths.tolist()]
     right = [set(said.split()[-2:]) <= known for said, known in zip(sentences, words, strict=True)]
     assert np.mean(right) > 0.9
-
-
-# The steps of the notebook
-
-
-@pytest.fixture(scope="module")
-def trained(finished_course):
-    return course.train_show_and_tell(finished_course.settings)
-
-
-def test_training_leaves_a_model_folder_that_captions(finished_course, trained):
-    settings = finished_course.settings
-    assert len(trained) == settings.epochs
-    captioner = load_captioner(course.show_and_tell_model_folder(settings), settings)
-    embeds, names = course.load_picture_features(settings, "val")
-    assert len(embeds) == len(names) == settings.n_val_scenes
-    sentences = generate_sentences(captioner.model, embeds[:3], captioner.vocab)
-    assert len(sentences) == 3
-    facts = read_json(course.show_and_tell_model_folder(settings) / "model.json")
-    assert facts["captions"] == 5 * facts["pictures"] == 5 * settings.n_train_scenes
-    assert facts["plan"]["schedule"] == "exponential"
-
-
-def test_the_tables_hold_every_caption_with_its_pictures_features(finished_course, trained):
-    settings = finished_course.settings
-    features, captions = course.load_table(settings, "val")
-    embeds, _ = course.load_picture_features(settings, "val")
-    assert features.shape == (5 * len(embeds), embeds.shape[1]) == (len(captions), embeds.shape[1])
-    np.testing.assert_array_equal(features[::5], embeds)
-
-
-def test_tables_are_made_once(finished_course, trained, monkeypatch):
-    def must_not_be_called(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(course, "write_caption_table", must_not_be_called)
-    course.make_tables(finished_course.settings)
-
-
-def test_what_is_missing_is_named_with_the_notebook_that_makes_it(tmp_path):
-    settings = read_settings({"COURSE_DATA": str(tmp_path), "COURSE_SIZE": "small"})
-    with pytest.raises(CourseError, match=r"val\.token is not there yet.*07_show_and_tell"):
-        course.load_table(settings, "val")
-
-
-@pytest.mark.parametrize(
-    ("dataset", "file", "features"),
-    [
-        ("flickr30k", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "fc2"),
-        ("flickr30k", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "mean"),
-        ("flickr30k", None, "mean"),
-        ("scenes", "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "mean"),
-    ],
-)
-@pytest.mark.parametrize("where", ["data", "keras/models"])
-def test_fc2_is_used_for_photographs_where_its_weights_are(tmp_path, monkeypatch, dataset, file, features, where):
-    (tmp_path / where).mkdir(parents=True)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    if file:
-        (tmp_path / where / file).touch()
-    settings = read_settings({"COURSE_DATA": str(tmp_path / "data"), "DATASET": dataset})
-    assert course.features_to_use(settings) == features
-
-
-def test_fc2_features_are_extracted_and_remembered(finished_course, tmp_path, monkeypatch):
-    settings = finished_course.settings
-    tiny = encoder_for(settings)
-    wanted = []
-
-    def encoder_for_fc2(_, features):
-        wanted.append(features)
-        return replace(tiny, name="vgg16", features=features)
-
-    monkeypatch.setattr(course, "features_to_use", lambda _: "fc2")
-    monkeypatch.setattr(course, "encoder_for", encoder_for_fc2)
-    monkeypatch.setattr(course, "show_and_tell_folder", lambda _: tmp_path)
-    course.make_tables(settings)
-    assert set(wanted) == {"fc2"} and isinstance(tiny, EncoderInfo)
-    remembered = read_json(tmp_path / "encoder.json")
-    assert (remembered["features"], remembered["encoder_setting"]) == ("fc2", "vgg16")
-    features, _ = course.load_table(settings, "train")
-    of_pictures, names = course.load_picture_features(settings, "train")
-    np.testing.assert_array_equal(features[::5], of_pictures)
-    assert len(names) == settings.n_train_scenes
-    assert get_dataset(settings).name == "scenes"
 
 
 def test_start_is_read_and_never_predicted():

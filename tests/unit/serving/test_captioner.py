@@ -12,7 +12,7 @@ from caption_samples import write_tiny_encoder
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.course.decoder import encoder_facts, load_embeddings
+from say_what_you_see.course.features import encoder_metadata, load_embeddings
 from say_what_you_see.decoding.generation import generate_sentences
 from say_what_you_see.serving.captioner import encoder_of, generate_caption, load_captioner, read_picture
 from say_what_you_see.serving.model_folder import load_caption_model
@@ -109,7 +109,7 @@ def test_an_encoder_of_keras_is_that_of_the_models_pictures(dataset, settings, m
     trained = replace(settings, dataset=dataset, encoder="inception_v3")
     tiny = encoder_for(settings)
     model = load_caption_model(settings.model_folder)
-    model = replace(model, encoder=encoder_facts(tiny, trained))
+    model = replace(model, encoder=encoder_metadata(tiny, trained))
     asked = []
     monkeypatch.setattr(
         "say_what_you_see.serving.captioner.encoder_for", lambda settings, features: asked.append(settings) or tiny

@@ -13,7 +13,7 @@ import pytest
 from caption_samples import write_tiny_encoder
 from PIL import Image
 
-from say_what_you_see.course import decoder as course
+from say_what_you_see.course import features as course
 from say_what_you_see.vision import fast_encoder as fast
 from say_what_you_see.vision.encoders import EncoderInfo, load_encoder_file, weights_checksum
 from say_what_you_see.vision.extraction import apply_model
