@@ -166,14 +166,14 @@ def queue_threads(work: dict) -> Callable[[], Sample]:
 def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Sample]:
     """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
     from say_what_you_see.data.archives import image_members, open_zip
-    from say_what_you_see.vision.extraction import picture_batches
+    from say_what_you_see.vision.extraction import image_batches
 
     members = image_members(work["pictures"])
     with open_zip(work["pictures"]) as archive:
-        batches = picture_batches(
+        batches = image_batches(
             archive, members[:_BATCH_SIZE], encoder.preprocess_for_model, encoder.input_shape, _BATCH_SIZE
         )
-        batch = next(batches).pictures
+        batch = next(batches).images
         batches.close()
     rounds = len(members) // _BATCH_SIZE
 
@@ -196,7 +196,7 @@ def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
     """OpenVINO alone, always with enough to do."""
     from say_what_you_see.vision.fast_encoder import (
         NETWORK_FILE,
-        PendingRows,
+        FutureEmbeddings,
         export_encoder,
         export_folder,
         load_encoder_export,
@@ -208,7 +208,7 @@ def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
     if load_encoder_export(encoder, folder) is None:
         export_encoder(encoder, folder)
     network = ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    return _bare(work, encoder, lambda batch: PendingRows(network.submit(batch)))
+    return _bare(work, encoder, lambda batch: FutureEmbeddings(network.submit(batch)))
 
 
 def bare_openvino_bf16(work: dict) -> Callable[[], Sample]:

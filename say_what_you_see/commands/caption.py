@@ -24,7 +24,7 @@ from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pic
 from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model
 from say_what_you_see.vision.openvino import engine_is_here
-from say_what_you_see.vision.sources import find_pictures
+from say_what_you_see.vision.sources import find_images
 
 if TYPE_CHECKING:
     from say_what_you_see.serving.captioner import Captioner
@@ -94,7 +94,7 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     drawings_only = captioner.pictures_kind == "scenes"
     if drawings_only and not options.json:
         print(DRAWINGS_ONLY, file=sys.stderr)
-    sources, rng = find_pictures(options.photos), np.random.default_rng(settings.seed)
+    sources, rng = find_images(options.photos), np.random.default_rng(settings.seed)
     thumbnails = options.html is not None
     pictures: Iterable[PictureCaptions] = caption_pictures(
         captioner, sources, _sampler(options), rng, thumbnails=thumbnails

@@ -30,7 +30,7 @@ from say_what_you_see.distributed.shards import FORMATS, ShardPlan, ShardWriter
 from say_what_you_see.distributed.sources import Part, find_sources, zip_parts
 from say_what_you_see.serving.model_folder import CaptionModel
 from say_what_you_see.vision.encoders import EncoderInfo, Preprocess, weights_checksum
-from say_what_you_see.vision.extraction import KERAS, PictureBatch, open_table
+from say_what_you_see.vision.extraction import KERAS, ImageBatch, open_table
 from say_what_you_see.vision.fast_encoder import MIN_PICTURES, OPENVINO, FastEncoder
 
 PART_PICTURES = 1024
@@ -100,7 +100,7 @@ def _add_to(table: Any, block: Block) -> int:
     """Append a block to a table; returns how many files of the zip that were."""
     good, bad = block["state"] == PICTURE, np.flatnonzero(block["state"] == UNREADABLE)
     skipped = {str(block["name"][row]): str(block["reason"][row]) for row in bad}
-    batch = PictureBatch(np.empty(0, dtype="float32"), int(good.sum()), skipped)
+    batch = ImageBatch(np.empty(0, dtype="float32"), int(good.sum()), skipped)
     if batch.members_read:
         table.add(batch, block["embedding"][good])
     return batch.members_read

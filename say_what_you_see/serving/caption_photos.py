@@ -13,7 +13,7 @@ from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.decoding import Sampler
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
-from say_what_you_see.vision.sources import PictureSource
+from say_what_you_see.vision.sources import ImageSource
 
 if TYPE_CHECKING:  # an exported captioner has no need of Keras
     from say_what_you_see.serving.captioner import Captioner
@@ -53,7 +53,7 @@ class PictureCaptions:
 
 def caption_pictures(
     captioner: Captioner | FastCaptioner,
-    sources: Sequence[PictureSource],
+    sources: Sequence[ImageSource],
     sampler: Sampler,
     rng: np.random.Generator | None = None,
     batch_size: int = 16,
@@ -67,7 +67,7 @@ def caption_pictures(
         thumbnails: keep a small picture of each.
     """
 
-    def read(batch: Sequence[PictureSource]) -> list[PictureCaptions | tuple]:
+    def read(batch: Sequence[ImageSource]) -> list[PictureCaptions | tuple]:
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]
 
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
@@ -82,7 +82,7 @@ def caption_pictures(
 
 
 def _read(
-    source: PictureSource, input_shape: tuple[int, int], thumbnails: bool
+    source: ImageSource, input_shape: tuple[int, int], thumbnails: bool
 ) -> PictureCaptions | tuple[str, np.ndarray, np.ndarray | None]:
     """Name, pixels and thumbnail of a picture, or what went wrong with it."""
     try:

@@ -57,23 +57,23 @@ def apply_model(
     description = f"Embedding {Path(zip_fn).name}"
     with open_zip(zip_fn) as archive, progress(total=len(members), description=description, unit=" pictures") as bar:
         bar.update(table.members_done)
-        for batch in picture_batches(archive, to_do, preprocess_for_model, input_shape, batch_size):
-            table.add(batch, encoder.predict_on_batch(batch.pictures))
+        for batch in image_batches(archive, to_do, preprocess_for_model, input_shape, batch_size):
+            table.add(batch, encoder.predict_on_batch(batch.images))
             bar.update(batch.members_read)
     return table.finish()
 
 
 @dataclass(frozen=True)
-class PictureBatch:
+class ImageBatch:
     """Some pictures of a zip, ready for an encoder.
 
     Attributes:
-        pictures: preprocessed, float32 (batch size, height, width, 3); what is behind the last picture is padding.
-        count: the number of pictures.
+        images: preprocessed, float32 (batch size, height, width, 3); what is behind the last image is padding.
+        count: the number of images.
         skipped: the names of files that could not be read, each with the reason.
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     count: int
     skipped: dict[str, str]
 
@@ -83,16 +83,16 @@ class PictureBatch:
         return self.count + len(self.skipped)
 
 
-def picture_batches(
+def image_batches(
     archive: zipfile.ZipFile,
     members: list[zipfile.ZipInfo],
     preprocess_for_model: Preprocess,
     input_shape: tuple[int, int],
     batch_size: int,
-) -> Iterator[PictureBatch]:
+) -> Iterator[ImageBatch]:
     """Batches of the pictures of a zip, all of the same size, in order; threads prepare the next ones meanwhile."""
 
-    def prepare(batch_members: list[zipfile.ZipInfo]) -> PictureBatch:
+    def prepare(batch_members: list[zipfile.ZipInfo]) -> ImageBatch:
         pictures = np.zeros((batch_size, *input_shape, 3), dtype="float32")
         count, skipped = 0, {}
         for member in batch_members:
@@ -101,7 +101,7 @@ def picture_batches(
                 count += 1
             except CourseError as error:
                 skipped[member.filename] = str(error)
-        return PictureBatch(np.asarray(preprocess_for_model(pictures), dtype="float32"), count, skipped)
+        return ImageBatch(np.asarray(preprocess_for_model(pictures), dtype="float32"), count, skipped)
 
     starts = range(0, len(members), batch_size)
     return prefetch(prepare, (members[start : start + batch_size] for start in starts))
@@ -128,7 +128,7 @@ class EmbeddingTable:
         self.members_done = 0
         self.skipped: dict[str, str] = {}
         self.engine: str | None = None
-        self._pending: deque[tuple[PictureBatch, np.ndarray]] = deque()
+        self._pending: deque[tuple[ImageBatch, np.ndarray]] = deque()
         self.rows = self._make_rows()
 
     @property
@@ -136,10 +136,10 @@ class EmbeddingTable:
         """The number of rows that are filled."""
         return self.members_done - len(self.skipped)
 
-    def add(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+    def add(self, batch: ImageBatch, embeddings: np.ndarray) -> None:
         """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped.
 
-        They may be no array yet (`say_what_you_see.vision.fast_encoder.PendingRows`). Then they are waited for when the next ones are
+        They may be no array yet (`say_what_you_see.vision.fast_encoder.FutureEmbeddings`). Then they are waited for when the next ones are
         added, so that whoever computes them never runs out of work.
         """
         self._pending.append((batch, embeddings))
@@ -169,7 +169,7 @@ class EmbeddingTable:
         while len(self._pending) > leave:
             self._keep(*self._pending.popleft())
 
-    def _keep(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+    def _keep(self, batch: ImageBatch, embeddings: np.ndarray) -> None:
         self.rows[self.row_count : self.row_count + batch.count] = embeddings[: batch.count]
         self.skipped.update(batch.skipped)
         self.members_done += batch.members_read
@@ -202,7 +202,7 @@ class StoredEmbeddingTable(EmbeddingTable):
         self.record = self.store.with_suffix(".json")
         super().__init__(zip_fn, members, row_shape, dtype)
 
-    def _keep(self, batch: PictureBatch, embeddings: np.ndarray) -> None:
+    def _keep(self, batch: ImageBatch, embeddings: np.ndarray) -> None:
         super()._keep(batch, embeddings)
         self.rows.flush()
         self._write_record()

@@ -82,11 +82,11 @@ class FastEncoder:
         """As of the Keras model."""
         return self.model.compute_output_shape(input_shape)
 
-    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray | PendingRows:
+    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray | FutureEmbeddings:
         """The embeddings of preprocessed pictures, (n, height, width, 3); those of OpenVINO may come later."""
         if self.engine == KERAS:
             return self.model.predict_on_batch(pictures)
-        return PendingRows(self._network.submit(pictures))
+        return FutureEmbeddings(self._network.submit(pictures))
 
     def choose_engine(self, started_with: str | None = None) -> str:
         """Decide who computes from now on, and return its name.
@@ -122,7 +122,7 @@ class FastEncoder:
         return load_encoder_export(self._encoder, self._folder)
 
 
-class PendingRows:
+class FutureEmbeddings:
     """Embeddings (n, ...) that are being computed. As an array, or cut like one, they are waited for."""
 
     def __init__(self, futures: list[Future]) -> None:

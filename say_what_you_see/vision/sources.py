@@ -19,7 +19,7 @@ _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 
 
 @dataclass(frozen=True)
-class PictureSource:
+class ImageSource:
     """A picture that is not read yet.
 
     Attributes:
@@ -31,7 +31,7 @@ class PictureSource:
     read: Callable[[], bytes]
 
 
-def find_pictures(arguments: Sequence[str]) -> list[PictureSource]:
+def find_images(arguments: Sequence[str]) -> list[ImageSource]:
     """The pictures that arguments of a command line stand for, in their order.
 
     A folder stands for the pictures in it and below it, by name; `*`, `?` and `[…]` for the paths that fit
@@ -41,11 +41,11 @@ def find_pictures(arguments: Sequence[str]) -> list[PictureSource]:
     return [source for argument in arguments for source in _sources_of(argument)]
 
 
-def _sources_of(argument: str) -> list[PictureSource]:
+def _sources_of(argument: str) -> list[ImageSource]:
     if argument == STANDARD_INPUT:
         return _from_standard_input(sys.stdin.buffer.read())
     if re.match(r"https?://", argument, re.IGNORECASE):
-        return [PictureSource(argument, lambda: fetch_picture(argument))]
+        return [ImageSource(argument, lambda: fetch_image(argument))]
     path = Path(argument)
     if path.is_dir():
         return _of_folder(path)
@@ -55,7 +55,7 @@ def _sources_of(argument: str) -> list[PictureSource]:
     return [_file(path)]
 
 
-def _of_folder(folder: Path) -> list[PictureSource]:
+def _of_folder(folder: Path) -> list[ImageSource]:
     hidden = [
         path for path in folder.rglob("*") if any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
@@ -65,13 +65,13 @@ def _of_folder(folder: Path) -> list[PictureSource]:
     return [_file(path) for path in shown] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
 
 
-def _from_standard_input(data: bytes) -> list[PictureSource]:
+def _from_standard_input(data: bytes) -> list[ImageSource]:
     """One picture, or paths and addresses as `find` or `ls` print them."""
     try:
         lines = [line.strip() for line in data.decode("utf-8").splitlines()]
     except UnicodeDecodeError:
-        return [PictureSource(STANDARD_INPUT, lambda: data)]
-    return find_pictures([line for line in lines if line and line != STANDARD_INPUT]) or [
+        return [ImageSource(STANDARD_INPUT, lambda: data)]
+    return find_images([line for line in lines if line and line != STANDARD_INPUT]) or [
         _missing(STANDARD_INPUT, "Standard input is empty. Send a picture, or paths, one a line.")
     ]
 
@@ -82,7 +82,7 @@ def natural_order(path: Path) -> list[tuple[str, int]]:
     return [(part, 0) if not part.isdecimal() else ("", int(part)) for part in parts]
 
 
-def _file(path: Path) -> PictureSource:
+def _file(path: Path) -> ImageSource:
     def read() -> bytes:
         try:
             if path.stat().st_size > MAX_MEMBER_BYTES:
@@ -91,17 +91,17 @@ def _file(path: Path) -> PictureSource:
         except OSError as error:
             raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
 
-    return PictureSource(str(path), read)
+    return ImageSource(str(path), read)
 
 
-def _missing(name: str, message: str) -> PictureSource:
+def _missing(name: str, message: str) -> ImageSource:
     def read() -> bytes:
         raise CourseError(message)
 
-    return PictureSource(name, read)
+    return ImageSource(name, read)
 
 
-def fetch_picture(url: str) -> bytes:
+def fetch_image(url: str) -> bytes:
     """Download a picture into memory.
 
     Raises:

@@ -24,7 +24,7 @@ from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
 from say_what_you_see.serving.caption_photos import caption_pictures
 from say_what_you_see.serving.captioner import generate_caption, load_captioner, read_picture
 from say_what_you_see.serving.model_choice import SCENE_MODEL, default_model, remember_training
-from say_what_you_see.vision.sources import PictureSource, find_pictures, natural_order
+from say_what_you_see.vision.sources import ImageSource, find_images, natural_order
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def server(photos, monkeypatch):
     server.server_close()
 
 
-def names_of(sources: list[PictureSource], folder: Path) -> list[str]:
+def names_of(sources: list[ImageSource], folder: Path) -> list[str]:
     return [str(Path(source.name).relative_to(folder)) for source in sources]
 
 
@@ -86,51 +86,51 @@ def standard_input(monkeypatch, data: bytes) -> None:
 
 def test_a_folder_stands_for_its_pictures_in_the_order_people_count(photos):
     in_order = [*(f"photo{number}.jpg" for number in range(1, 11))]
-    assert names_of(find_pictures([str(photos)]), photos) == ["deeper/photo11.jpg", "deeper/photo12.jpg", *in_order]
+    assert names_of(find_images([str(photos)]), photos) == ["deeper/photo11.jpg", "deeper/photo12.jpg", *in_order]
 
 
 def test_a_pattern_stands_for_what_fits(photos):
-    assert names_of(find_pictures([str(photos / "photo1*.jpg")]), photos) == ["photo1.jpg", "photo10.jpg"]
-    assert names_of(find_pictures([str(photos / "**" / "photo[12]*.jpg")]), photos)[0].startswith("deeper/")
+    assert names_of(find_images([str(photos / "photo1*.jpg")]), photos) == ["photo1.jpg", "photo10.jpg"]
+    assert names_of(find_images([str(photos / "**" / "photo[12]*.jpg")]), photos)[0].startswith("deeper/")
     with pytest.raises(CourseError, match=r"No file fits the pattern .*\*\.gif"):
-        find_pictures([str(photos / "*.gif")])[0].read()
+        find_images([str(photos / "*.gif")])[0].read()
 
 
 def test_a_file_with_a_bracket_in_its_name_is_a_file(tmp_path, photos):
     path = Path(shutil.copy(photos / "photo1.jpg", tmp_path / "trip [2].jpg"))
-    assert find_pictures([str(path)])[0].read() == path.read_bytes()
+    assert find_images([str(path)])[0].read() == path.read_bytes()
 
 
 def test_standard_input_is_a_picture_or_a_list(photos, monkeypatch):
     data = (photos / "photo1.jpg").read_bytes()
     standard_input(monkeypatch, data)
-    assert [source.read() for source in find_pictures(["-"])] == [data]
+    assert [source.read() for source in find_images(["-"])] == [data]
     standard_input(monkeypatch, f"{photos / 'photo1.jpg'}\n\n{photos / 'photo2.jpg'}\n".encode())
-    assert names_of(find_pictures(["-"]), photos) == ["photo1.jpg", "photo2.jpg"]
+    assert names_of(find_images(["-"]), photos) == ["photo1.jpg", "photo2.jpg"]
     standard_input(monkeypatch, b"")
     with pytest.raises(CourseError, match="Standard input is empty"):
-        find_pictures(["-"])[0].read()
+        find_images(["-"])[0].read()
 
 
 def test_an_address_is_fetched(photos, server):
-    found, missing = find_pictures([f"{server}/photo1.jpg", f"{server}/none.jpg"])
+    found, missing = find_images([f"{server}/photo1.jpg", f"{server}/none.jpg"])
     assert found.read() == (photos / "photo1.jpg").read_bytes()
     with pytest.raises(CourseError, match=r"none\.jpg answers 404"):
         missing.read()
     with pytest.raises(CourseError, match="Cannot fetch http://127.0.0.1:1/a.jpg"):
-        find_pictures(["http://127.0.0.1:1/a.jpg"])[0].read()
+        find_images(["http://127.0.0.1:1/a.jpg"])[0].read()
 
 
 def test_what_is_too_large_to_be_a_picture_is_not_read(photos, server, monkeypatch):
     monkeypatch.setattr("say_what_you_see.vision.sources.MAX_MEMBER_BYTES", 100)
     for argument in (f"{server}/photo1.jpg", str(photos / "photo1.jpg")):
         with pytest.raises(CourseError, match="too large"):
-            find_pictures([argument])[0].read()
+            find_images([argument])[0].read()
 
 
 def test_an_empty_folder_says_what_it_lacks(tmp_path):
     with pytest.raises(CourseError, match=r"no pictures in .*\.jpg"):
-        find_pictures([str(tmp_path)])[0].read()
+        find_images([str(tmp_path)])[0].read()
 
 
 def test_numbers_in_names_count_as_numbers():
@@ -144,7 +144,7 @@ def test_numbers_in_names_count_as_numbers():
 
 
 def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
-    sources = find_pictures([str(photos)])
+    sources = find_images([str(photos)])
     alone = [generate_caption(captioner, read_picture(Path(source.name), captioner)) for source in sources]
     for batch_size in (1, 5, 100):
         found = list(caption_pictures(captioner, sources, Greedy(), batch_size=batch_size))
@@ -154,7 +154,7 @@ def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
 
 def test_a_bad_picture_stands_between_the_good_ones(captioner, photos):
     arguments = [photos / "photo1.jpg", photos / "notes.txt", photos / "photo2.jpg", photos / "missing.jpg"]
-    found = list(caption_pictures(captioner, find_pictures([*map(str, arguments)]), BeamSearch(2), batch_size=3))
+    found = list(caption_pictures(captioner, find_images([*map(str, arguments)]), BeamSearch(2), batch_size=3))
     assert [picture.error is None for picture in found] == [True, False, True, False]
     for picture, path in zip(found, arguments, strict=True):
         assert picture.error is None or str(path) in picture.error
@@ -250,5 +250,5 @@ def test_a_packed_model_is_to_be_installed_first(course_environ, photos, tmp_pat
 def test_a_picture_of_any_form_is_captioned(captioner, tmp_path):
     Image.new("L", (30, 90), 200).save(tmp_path / "tall.png")
     Image.new("RGBA", (90, 30), (200, 0, 0, 100)).save(tmp_path / "wide.webp")
-    found = list(caption_pictures(captioner, find_pictures([str(tmp_path)]), Greedy(), thumbnails=True))
+    found = list(caption_pictures(captioner, find_images([str(tmp_path)]), Greedy(), thumbnails=True))
     assert all(picture.caption and picture.thumbnail.shape == (240, 240, 3) for picture in found) and len(found) == 2

@@ -27,7 +27,7 @@ from say_what_you_see.page.server import PAGE_FOLDER, DemoServer
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.serving.scale_inference import CaptionWithProbability, format_captions
 from say_what_you_see.training.scale.events import open_writer
-from say_what_you_see.vision.extraction import EmbeddingTable, PictureBatch
+from say_what_you_see.vision.extraction import EmbeddingTable, ImageBatch
 from tools.run_course import captions_as_text
 from utils.plots import show_pictures
 
@@ -121,7 +121,7 @@ def test_captions_of_people_do_not_reach_the_terminal_raw(name):
 def test_pictures_that_are_skipped_are_named_in_letters(tmp_path, capsys):
     path = write_zip(tmp_path / "p.zip", {f"{ESCAPE}.png": b"no", "b.png": picture()})
     table = EmbeddingTable(path, image_members(path), (2,))
-    table.add(PictureBatch(np.zeros((2, 4, 4, 3)), 1, {f"{ESCAPE}.png": f"reason {ESCAPE}"}), np.zeros((2, 2)))
+    table.add(ImageBatch(np.zeros((2, 4, 4, 3)), 1, {f"{ESCAPE}.png": f"reason {ESCAPE}"}), np.zeros((2, 2)))
     table.finish()
     shown = capsys.readouterr().out
     assert r"\x1b[2J" in shown and not OBEYED.search(shown)

@@ -20,7 +20,7 @@ from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import (
     FACTS_FILE,
     FastEncoder,
-    PendingRows,
+    FutureEmbeddings,
     export_folder,
     load_encoder_export,
 )
@@ -253,7 +253,7 @@ def test_errors_of_the_engine_are_not_swallowed(always_worth_it, zip_fn, encoder
     model = fast_encoder(encoder, tmp_path, zip_fn)
     model.choose_engine()
     rows = model.predict_on_batch(np.zeros((2, 5, 5, 3), "float32"))
-    assert isinstance(rows, PendingRows)
+    assert isinstance(rows, FutureEmbeddings)
     with pytest.raises(RuntimeError):
         rows[:1]
 
