@@ -1,0 +1,83 @@
+"""The package as a wheel: installed elsewhere and started from an empty folder, it captions a photograph."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sklearn.datasets
+
+from say_what_you_see.core.settings import REPOSITORY
+
+SOURCES = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "pyproject.toml", "requirements*.txt",
+           "README.md", "LICENSE*")  # fmt: skip
+SETTINGS = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_DATA", "COURSE_START")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The folder into which the wheel of a copy of the checkout was installed."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for path in [path for pattern in SOURCES for path in REPOSITORY.glob(pattern)]:
+        if path.is_dir():
+            shutil.copytree(path, checkout / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            shutil.copyfile(path, checkout / path.name)
+    pip, wheels = [sys.executable, "-m", "pip", "--disable-pip-version-check"], tmp_path_factory.mktemp("wheels")
+    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(checkout)]
+    subprocess.run(build, check=True, capture_output=True)
+    [wheel] = wheels.iterdir()
+    target = tmp_path_factory.mktemp("installed")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def start(installed, tmp_path):
+    """Runs the installed program from an empty folder, for a user who has never used it."""
+    home = tmp_path / "home"
+    settings = {"HOME": str(home), "XDG_DATA_HOME": str(home), "APPDATA": str(home), "LOCALAPPDATA": str(home)}
+    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    (tmp_path / "empty").mkdir()
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "say_what_you_see", *arguments]
+        environ = {**known, **settings, "PYTHONPATH": str(installed)}
+        ran = subprocess.run(command, cwd=tmp_path / "empty", env=environ, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert not list((tmp_path / "empty").iterdir()), "nothing is left where it was started"
+        return ran.stdout
+
+    return run
+
+
+def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(installed):
+    assert {path.name for path in installed.iterdir() if path.is_dir() and path.suffix != ".dist-info"} <= {
+        "say_what_you_see", "bin",
+    }  # fmt: skip
+    package = REPOSITORY / "say_what_you_see"
+    shipped = [path for folder in ("shipped", "page/static") for path in (package / folder).rglob("*")]
+    expected = {path.relative_to(package) for path in [*shipped, *package.rglob("*.py")] if path.is_file()}
+    missing = [path for path in expected if not (installed / "say_what_you_see" / path).is_file()]
+    assert len(shipped) > 5 and not missing
+
+
+def test_a_photograph_is_captioned(start, tmp_path):
+    photo = Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
+    assert re.fullmatch(rf"{re.escape(str(photo))}: \w+( \w+)+\n", start("caption", str(photo)))
+    left = [path for path in (tmp_path / "home").rglob("exported.json")]
+    assert all("say-what-you-see" in path.parts for path in left), "the data folder is the user's own"
+
+
+def test_help_is_there_at_once(start):
+    resource = pytest.importorskip("resource", reason="this system does not count the time of other processes")
+    start("--help")  # compiles the modules
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "caption" in start("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5, "seconds of processor time"
