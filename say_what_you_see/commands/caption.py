@@ -23,7 +23,7 @@ from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model
-from say_what_you_see.vision.openvino import engine_is_here
+from say_what_you_see.vision.openvino import openvino_is_installed
 from say_what_you_see.vision.sources import find_images
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
 
 def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
     """Make the quick copy of a model, once; whatever happens, the captions are there already."""
-    if not engine_is_here() or cannot_be_exported(folder, settings.data_folder):
+    if not openvino_is_installed() or cannot_be_exported(folder, settings.data_folder):
         return
     from say_what_you_see.serving.export import export_captioner
 

@@ -12,7 +12,7 @@ from say_what_you_see.core.files import read_json, sha256_of
 from say_what_you_see.decoding.decoding import GeneratedCaptions, Greedy, Sampler
 from say_what_you_see.decoding.search import StepModel, generate_at_once
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
-from say_what_you_see.vision.openvino import Network, engine_is_here
+from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
 FORMAT = 1
 FACTS_FILE = "exported.json"
@@ -108,7 +108,7 @@ def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None
     """The exported captioner of a model folder; None where there is none, or none that can be used."""
     folder = exported_folder(model_folder, data_folder)
     try:
-        if not engine_is_here() or read_json(folder / FACTS_FILE)["model"] != model_digest(model_folder):
+        if not openvino_is_installed() or read_json(folder / FACTS_FILE)["model"] != model_digest(model_folder):
             return None
         return FastCaptioner(folder)
     except (CourseError, KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged, or of another OpenVINO

@@ -22,7 +22,7 @@ from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.encoders import EncoderInfo
 from say_what_you_see.vision.extraction import KERAS
-from say_what_you_see.vision.openvino import ParallelNetwork, engine_is_here, export_network, import_engine
+from say_what_you_see.vision.openvino import ParallelNetwork, export_network, import_openvino, openvino_is_installed
 
 OPENVINO = "openvino"
 """The name of the quick engine, as records of extractions have it."""
@@ -197,7 +197,7 @@ def _agrees(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
 
 def openvino_is_quicker() -> bool:
     """Whether OpenVINO is there, and to be preferred to Keras on this machine."""
-    return engine_is_here() and platform.machine().lower() in QUICKER_ON and not keras_has_gpu()
+    return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not keras_has_gpu()
 
 
 def keras_has_gpu() -> bool:
@@ -217,7 +217,7 @@ def keras_has_gpu() -> bool:
 
 def _made_with() -> str:
     """What an export depends on besides the encoder: one that failed may succeed with others."""
-    return f"OpenVINO {import_engine().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
+    return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

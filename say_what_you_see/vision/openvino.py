@@ -20,12 +20,12 @@ if TYPE_CHECKING:  # for Keras nobody should wait who only runs a network
     import keras
 
 
-def engine_is_here() -> bool:
+def openvino_is_installed() -> bool:
     """Whether OpenVINO is installed; the course does without it, too."""
     return find_spec("openvino") is not None
 
 
-def import_engine() -> ModuleType:
+def import_openvino() -> ModuleType:
     """OpenVINO, without the statistics that its converter would send over the network without asking."""
     sys.modules.setdefault("openvino_telemetry", None)  # cannot be imported then; the converter does without
     import openvino
@@ -37,7 +37,7 @@ def export_network(model: keras.Model, path: Path) -> None:
     """Write a Keras model in OpenVINO's format: `path`, which ends with .xml, and its weights beside it."""
     from say_what_you_see.core.backend import suppress_stderr
 
-    import_engine()
+    import_openvino()
     with suppress_stderr():
         model.export(str(path), format="openvino", verbose=False)
 
@@ -51,7 +51,7 @@ class Network:
     """
 
     def __init__(self, path: Path, cache: Path | None = None) -> None:
-        core, options = import_engine().Core(), {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        core, options = import_openvino().Core(), {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if cache is not None:
             options["CACHE_DIR"] = str(cache)
         self._compiled = core.compile_model(path, "CPU", options)
@@ -76,7 +76,7 @@ class ParallelNetwork:
     """
 
     def __init__(self, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> None:
-        core = import_engine().Core()
+        core = import_openvino().Core()
         model = core.read_model(path)
         model.reshape([1, *input_shape])
         options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}

@@ -32,14 +32,14 @@ from say_what_you_see.serving.exported import (
     load_exported,
 )
 from say_what_you_see.vision.encoders import affine_preprocessing, find_application
-from say_what_you_see.vision.openvino import engine_is_here
+from say_what_you_see.vision.openvino import openvino_is_installed
 
 WAYS = [
     Greedy(), Greedy(max_len=2), Sampling(), Sampling(0.5, top_k=3), Sampling(1.5, top_p=0.8), Sampling(1, 5, 0.6, 4),
     BeamSearch(1), BeamSearch(3), BeamSearch(5, length_penalty=1.0), BeamSearch(4, 0.7, max_len=3),
     BeamSearch(40, max_len=2),
 ]  # fmt: skip
-ENGINE = pytest.mark.skipif(not engine_is_here(), reason="OpenVINO is not installed")
+ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 
 
 class Stepped:
@@ -162,7 +162,7 @@ def test_a_damaged_export_counts_as_none(exported, tmp_path, part):
 
 def test_without_the_engine_there_is_no_export(exported, monkeypatch):
     _, folder, data = exported
-    monkeypatch.setattr("say_what_you_see.serving.exported.engine_is_here", lambda: False)
+    monkeypatch.setattr("say_what_you_see.serving.exported.openvino_is_installed", lambda: False)
     assert load_exported(folder, data) is None
 
 

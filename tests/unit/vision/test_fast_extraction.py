@@ -24,9 +24,9 @@ from say_what_you_see.vision.fast_encoder import (
     export_folder,
     load_encoder_export,
 )
-from say_what_you_see.vision.openvino import engine_is_here
+from say_what_you_see.vision.openvino import openvino_is_installed
 
-ENGINE = pytest.mark.skipif(not engine_is_here(), reason="OpenVINO is not installed")
+ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 BATCH_SIZE, PICTURES = 4, 22
 
 
@@ -146,7 +146,7 @@ def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
     store = tmp_path / "a.npy"
     expected, _ = extract(zip_fn, encoder, encoder.model)
     with monkeypatch.context() as patch:
-        patch.setattr(fast, "engine_is_here", lambda: False)
+        patch.setattr(fast, "openvino_is_installed", lambda: False)
         model = fast_encoder(encoder, tmp_path, zip_fn)
         interrupt(model, 2)
         with pytest.raises(KeyboardInterrupt):
@@ -164,7 +164,7 @@ def test_keras_goes_on_where_openvino_is_gone(always_worth_it, zip_fn, encoder, 
     interrupt(model, 3)
     with pytest.raises(KeyboardInterrupt):
         extract(zip_fn, encoder, model, store)
-    monkeypatch.setattr(fast, "engine_is_here", lambda: False)
+    monkeypatch.setattr(fast, "openvino_is_installed", lambda: False)
     found, file_names = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
     assert noted_engine(store) == "keras" and file_names == names
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
@@ -175,7 +175,7 @@ def test_nothing_is_exported_where_keras_does_better(
     always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, why, capsys
 ):
     change = {
-        "missing": ("engine_is_here", lambda: False), "GPU": ("keras_has_gpu", lambda: True),
+        "missing": ("openvino_is_installed", lambda: False), "GPU": ("keras_has_gpu", lambda: True),
         "few pictures": ("MIN_PICTURES", PICTURES + 1), "another processor": ("QUICKER_ON", ("abacus",)),
     }  # fmt: skip
     monkeypatch.setattr(fast, *change[why])
