@@ -9,5 +9,5 @@ class CourseError(Exception):
     """Something that the user can put right; the message says what was wrong, with which file, and what to do."""
 
     def __str__(self) -> str:
-        """The message, fit for a terminal whatever a file's name or content put into it."""
+        """The message, safe for a terminal whatever a file put into it."""
         return message(super().__str__())

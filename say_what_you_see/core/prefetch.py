@@ -1,4 +1,4 @@
-"""Work that threads do a little ahead of the one who needs it."""
+"""A `map` whose threads work a little ahead of whoever uses the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def prefetch(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
-    """Like `map`, but threads work on the next few items (`ahead`) while the caller is busy with a result."""
+    """Like `map`, but threads compute the next results (`ahead` of them) while the caller uses this one."""
     ahead = ahead or min(8, os.cpu_count() or 1)
     items = iter(items)
     pool = ThreadPoolExecutor(ahead)
