@@ -11,49 +11,11 @@ from pathlib import Path
 
 import pytest
 
-TENSORFLOW_ONLY = ("test_scale_*.py", "test_record*.py", "test_hostile_models.py", "test_hostile_texts.py")
-"""Modules of tests that import `say_what_you_see.training.scale`, which runs on no other backend."""
-
-ON_EVERY_BACKEND = {
-    "test_beam_tree", "test_course", "test_decoder", "test_exercise_compare", "test_generation", "test_training",
-    "test_visual_attention",
-}  # fmt: skip
-"""Modules of tests of what Keras computes: `KERAS_BACKEND=jax python -m pytest -m backends` runs these, in minutes."""
-
-TOO_SLOW = {
-    "test_a_model_folder_loads_in_a_program_that_has_not_met_attention", "test_a_saved_decoder_loads_without_our_code",
-    "test_attention_finds_the_region_that_shows_the_thing", "test_pictures_help_where_they_decide_the_caption",
-    "test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training",
-}  # fmt: skip
-"""Tests in these modules that run by default only: JAX compiles for half a minute and shows nothing more."""
-
-
-class NeedsTensorFlow(pytest.Module):
-    """A module of tests that is skipped where Keras computes with something else."""
-
-    def collect(self):
-        pytest.skip("training at scale needs KERAS_BACKEND=tensorflow", allow_module_level=True)
-
 
 def pytest_configure():
     """PyTorch's threads wait for each other without a pause: for tiny networks one is quicker than two."""
     if os.environ.get("KERAS_BACKEND") == "torch":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def pytest_pycollect_makemodule(module_path: Path, parent):
-    if any(module_path.match(pattern) for pattern in TENSORFLOW_ONLY):
-        from say_what_you_see.core.backend import keras
-
-        if keras.config.backend() != "tensorflow":
-            return NeedsTensorFlow.from_parent(parent, path=module_path)
-    return None
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.stem in ON_EVERY_BACKEND and item.name not in TOO_SLOW:
-            item.add_marker("backends")
 
 
 @dataclass(frozen=True)

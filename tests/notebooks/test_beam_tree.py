@@ -11,6 +11,8 @@ from say_what_you_see.language.captions import END, START, indices_to_sentence, 
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 from utils.beam_tree import beam_tree_alt, best_path, grow_beam_tree, path_to, plot_beam_tree
 
+pytestmark = pytest.mark.backends
+
 
 @pytest.fixture(scope="module")
 def model():

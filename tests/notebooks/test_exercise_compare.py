@@ -10,6 +10,8 @@ import pytest
 
 from say_what_you_see.exercises.compare import copy_of, first_difference, short
 
+pytestmark = pytest.mark.backends
+
 SAME = [
     ([[1, 2], []], [[1, 2], []]),
     ({"a": 1, "b": 2}, {"b": 2, "a": 1}),

@@ -39,6 +39,8 @@ from say_what_you_see.language.captions import (
 )
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
+pytestmark = pytest.mark.backends
+
 
 @pytest.fixture(scope="module")
 def settings(finished_course):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from caption_samples import VOCAB, tiny_decoder, write_tiny_encoder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import pytest
 from PIL import Image
 

@@ -24,6 +24,8 @@ from say_what_you_see.decoding.word_choice import apply_temperature, keep_top_k,
 from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
+pytestmark = pytest.mark.backends
+
 TABLE = [0.5, 0.4, 0.1]
 STEPS = 8
 

@@ -7,6 +7,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training

@@ -7,12 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from backend_marks import tensorflow_suffices
 from caption_samples import FEATURES, VOCAB, opinionated_decoder, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.bottleneck_lstm import build_decoder, fit_standardisation
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
+
+pytestmark = pytest.mark.backends
 
 PAD_IDX = VOCAB[PAD]
 
@@ -154,6 +157,7 @@ print("the same")
 """
 
 
+@tensorflow_suffices
 def test_a_saved_decoder_loads_without_our_code(tmp_path):
     examples, decoder = toy_examples(6, scale=40, offset=7), opinionated_decoder()
     fit_standardisation(decoder, examples.image_embeds)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from attention_samples import REGIONS, grid_examples, opinionated_attention, tiny_attention
+from backend_marks import tensorflow_suffices
 from caption_samples import FEATURES, VOCAB
 
 from say_what_you_see.core.backend import keras
@@ -30,6 +31,8 @@ from say_what_you_see.models.attention import (
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import compile_decoder, train_decoder
+
+pytestmark = pytest.mark.backends
 
 PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
 
@@ -213,6 +216,7 @@ def losses(history):
     return [(record["loss"], record["val_loss"], record["val_accuracy"]) for record in history]
 
 
+@tensorflow_suffices
 def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_path):
     (train, _), (val, _) = grid_examples(40), grid_examples(12, seed=1)
     whole = train_decoder(tiny_attention(dropout=0.2), train, val, PLAN, VOCAB[PAD], tmp_path / "whole")
@@ -229,6 +233,7 @@ def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_pa
     assert len(resumed) == 2 and losses(resumed) == losses(whole)
 
 
+@tensorflow_suffices
 def test_attention_finds_the_region_that_shows_the_thing():
     (train, _), (val, places) = grid_examples(300), grid_examples(60, seed=1)
     model = tiny_attention()
@@ -259,6 +264,7 @@ def test_a_model_folder_keeps_the_model(tmp_path):
     assert [c.words for c in get_captions(loaded.decoder, features, VOCAB)] == [c.words for c in captions]
 
 
+@tensorflow_suffices
 def test_a_model_folder_loads_in_a_program_that_has_not_met_attention(tmp_path):
     encoder = dict.fromkeys(("name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"), "x")
     save_caption_model(CaptionModel(tiny_attention(), VOCAB, encoder), tmp_path)

@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from PIL import Image

@@ -6,6 +6,7 @@ import itertools
 import shutil
 from pathlib import Path
 
+import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from record_samples import picture, settings_for, small_scenes, write_data_set

@@ -9,6 +9,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from backend_marks import tensorflow_suffices
 from caption_samples import VOCAB, opinionated_decoder, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
@@ -26,6 +27,8 @@ from say_what_you_see.training.loop import (
     start_or_resume,
     train_decoder,
 )
+
+pytestmark = pytest.mark.backends
 
 PAD_IDX = VOCAB[PAD]
 CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.3)
@@ -221,6 +224,7 @@ def test_evaluation_can_be_limited(train):
 # Training
 
 
+@tensorflow_suffices
 def test_pictures_help_where_they_decide_the_caption(val):
     """The features decide colour and thing; with pictures shuffled, both can only be guessed."""
     examples = toy_examples(90, seed=4, scale=20, offset=300)
