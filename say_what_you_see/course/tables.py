@@ -18,7 +18,7 @@ from say_what_you_see.course.features import (
     read_required,
     split_files,
 )
-from say_what_you_see.data.coco_format import make_once, stamp
+from say_what_you_see.data.coco_format import build_if_stale, stamp
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.caption_table import get_data, write_caption_table
 from say_what_you_see.language.captions import generate_vocabulary, get_captions_for_fns
@@ -66,7 +66,7 @@ def make_tables(settings: Settings) -> None:
 
     make_folder(folder)
     outputs = [path for split in SPLITS for path in table_paths(settings, split)]
-    make_once(folder, made_from, [*outputs, file_names, encoder_file], make)
+    build_if_stale(folder, made_from, [*outputs, file_names, encoder_file], make)
 
 
 def load_table(settings: Settings, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The files of a data set, in COCO's format: two zips of pictures and a zip with their captions as JSON."""
+"""The files of a data set, in COCO's format: two zips of images and a zip with their captions as JSON."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import image_members, open_zip, read_bounded, read_member
 
-VALIDATION_SHARE = 1 / 6
-"""The share of the pictures that is kept for validation, where a data set brings no split of its own."""
+VALIDATION_FRACTION = 1 / 6
+"""The fraction of the images that is kept for validation, where a data set brings no split of its own."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class DatasetFiles:
 
     Attributes:
         name: a short name.
-        train_zip, val_zip: zips of pictures.
+        train_zip, val_zip: zips of images.
         captions_zip: a zip that holds the JSON members below.
         train_json, val_json: members with captions, in COCO's format.
-        train_instances, val_instances: members that say what stands where, None where nobody has noted it.
+        train_instances, val_instances: members that say what the images show and where; None where there are none.
         source: where the data set comes from.
         licence: on what terms it may be used.
-        test_zip, test_json: pictures and captions that are kept for the very end, None where there are none.
+        test_zip, test_json: images and captions that are kept for the very end; None where there are none.
     """
 
     name: str
@@ -56,6 +56,13 @@ class DatasetFiles:
     test_zip: Path | None = None
     test_json: str | None = None
 
+    @classmethod
+    def in_folder(cls, folder: Path, name: str, suffix: str, source: str, licence: str) -> DatasetFiles:
+        """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
+        zips = [folder / f"{part}_{suffix}.zip" for part in ("train", "val", "captions")]
+        members = "annotations/captions_train.json", "annotations/captions_val.json"
+        return cls(name, *zips, *members, None, None, source, licence)
+
     @property
     def zips(self) -> tuple[Path, ...]:
         """All files of the data set."""
@@ -63,25 +70,18 @@ class DatasetFiles:
 
     @property
     def splits(self) -> tuple[tuple[Path, str], ...]:
-        """Zip of pictures and member with their captions, for training, for validation and, where it is, for test."""
+        """Zip of images and member with their captions, for training, for validation and, if there is one, for test."""
         splits = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
         return (*splits, self.scored) if self.test_zip else splits
 
     @property
     def scored(self) -> tuple[Path, str]:
-        """The side whose captions are scored: test where there is one, else validation."""
+        """The split whose captions are scored: test where there is one, else validation."""
         return (self.test_zip, self.test_json) if self.test_zip and self.test_json else (self.val_zip, self.val_json)
 
 
-def course_files(folder: Path, name: str, part: str, source: str, licence: str) -> DatasetFiles:
-    """The names of the files that the course makes itself: train_PART.zip, val_PART.zip, captions_PART.zip."""
-    train_zip, val_zip, captions_zip = (folder / f"{kind}_{part}.zip" for kind in ("train", "val", "captions"))
-    members = "annotations/captions_train.json", "annotations/captions_val.json"
-    return DatasetFiles(name, train_zip, val_zip, captions_zip, *members, None, None, source, licence)
-
-
-def make_once(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], make: Callable[[], None]) -> None:
-    """Call `make`, unless it was done from the very same inputs and all outputs are still there.
+def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:
+    """Call `build`, unless it was done from the very same inputs and all outputs are still there.
 
     `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
     """
@@ -91,14 +91,14 @@ def make_once(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], mak
         return
     with write_errors_explained(record):
         record.unlink(missing_ok=True)
-    make()
+    build()
     write_json(inputs, record)
 
 
 def _was_made_from(record: Path, inputs: dict[str, Any]) -> bool:
     try:
         return read_json(record) == inputs
-    except CourseError:  # a damaged record tells nothing
+    except CourseError:  # a damaged record says nothing
         return False
 
 
@@ -107,25 +107,25 @@ def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
 
 
-def pictures_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The pictures of a zip under their bare names, in the order of the zip.
+def images_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The images of a zip under their bare names, in the order of the zip.
 
     Raises:
-        CourseError: if it is no zip, holds no picture, or two of the same name.
+        CourseError: if it is no zip, holds no image, or two of the same name.
     """
-    pictures: dict[str, zipfile.ZipInfo] = {}
+    images: dict[str, zipfile.ZipInfo] = {}
     for member in image_members(zip_path):
         name = PurePosixPath(member.filename).name
-        if name in pictures:
+        if name in images:
             raise CourseError(
                 f"{zip_path} holds two pictures called {name}, which captions cannot tell apart. Rename one."
             )
-        pictures[name] = member
-    return pictures
+        images[name] = member
+    return images
 
 
 def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
-    """Captions by the name of their picture.
+    """Captions by the name of their image.
 
     Raises:
         CourseError: if the zip or the member cannot be read, or is no caption JSON in COCO's format.
@@ -151,6 +151,11 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
     return captions
 
 
+def read_image_ids(zip_path: Path, member: str) -> dict[str, Any]:
+    """The id of each image by its name, from JSON that `read_captions` accepts."""
+    return {image["file_name"]: image["id"] for image in json.loads(read_zipped(zip_path, member))["images"]}
+
+
 def read_zipped(zip_path: Path, member: str) -> bytes:
     """The bytes of a JSON file in a zip.
 
@@ -163,59 +168,76 @@ def read_zipped(zip_path: Path, member: str) -> bytes:
         return read_bounded(archive, archive.getinfo(member), MAX_JSON_BYTES)
 
 
+def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:
+    """Captions in COCO's format.
+
+    Args:
+        images: entries with at least id and file_name.
+        captions: captions by file name.
+        ids_per_image: the ids of an image's captions count from its own id times this.
+    """
+    annotations = [
+        {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}
+        for image in images
+        for number, caption in enumerate(captions[image["file_name"]])
+    ]
+    return {"images": list(images), "annotations": annotations}
+
+
 def write_dataset(
     files: DatasetFiles,
     splits: Sequence[Sequence[str]],
     captions: Mapping[str, list[str]],
-    read_picture: Callable[[str], bytes],
+    read_image: Callable[[str], bytes],
     ids: Mapping[str, int] | None = None,
 ) -> None:
     """Write the zips of a data set, the one with the captions last.
 
     Args:
         files: where to.
-        splits: names of the pictures for training, for validation and, where the data set has that side, for test.
-        captions: captions by the name of their picture.
-        read_picture: gives the bytes of a picture; one that it cannot read is left out, and named.
-        ids: the number of each picture; None counts them.
+        splits: names of the images for training, for validation and, where the data set has that split, for test.
+        captions: captions by the name of their image.
+        read_image: gives the bytes of an image; one that it cannot read is left out, and named.
+        ids: the id of each image; None counts them.
     """
     ids = ids or {name: number for number, name in enumerate((name for names in splits for name in names), 1)}
     members = {}
     for (zip_path, member), names in zip(files.splits, splits, strict=True):
-        write_pictures(zip_path, names, read_picture)
-        members[member] = json.dumps(_captions_json(names, captions, ids), ensure_ascii=False)
+        write_images(zip_path, names, read_image)
+        images = [{"id": ids[name], "file_name": name} for name in names]
+        members[member] = json.dumps(captions_json(images, captions), ensure_ascii=False)
     with atomic_path(files.captions_zip) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for member, text in members.items():
             archive.writestr(zipfile.ZipInfo(member), text, zipfile.ZIP_DEFLATED)
 
 
-def write_pictures(zip_path: Path, names: Sequence[str], read_picture: Callable[[str], bytes]) -> None:
-    """Write pictures into a zip as they are: JPEG does not get smaller, and reading stays quick."""
+def write_images(zip_path: Path, names: Sequence[str], read_image: Callable[[str], bytes]) -> None:
+    """Write images into a zip as they are: JPEG does not get smaller, and reading stays quick."""
     unreadable = []
     with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in progress(names, description=zip_path.name, unit="picture"):
             try:
-                picture = read_picture(name)
+                image = read_image(name)
             except (CourseError, OSError):
                 unreadable.append(name)
-                continue
-            archive.writestr(zipfile.ZipInfo(name), picture)
+            else:
+                archive.writestr(zipfile.ZipInfo(name), image)
     if unreadable:
-        print(f"Pictures left out of {visible(zip_path.name)}, since they cannot be read: {counted(unreadable)}.")
+        print(f"Pictures left out of {visible(zip_path.name)}, since they cannot be read: {abbreviated(unreadable)}.")
 
 
-def copy_pictures(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
-    """Copy the pictures of these names from one zip to another, in the order of the first."""
-    members = pictures_by_name(zip_in)
+def copy_images(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
+    """Copy the images of these names from one zip to another, in the order of the first."""
+    members = images_by_name(zip_in)
     with open_zip(zip_in) as archive:
         chosen = [name for name in members if name in names]
-        write_pictures(zip_out, chosen, lambda name: read_member(archive, members[name]))
+        write_images(zip_out, chosen, lambda name: read_member(archive, members[name]))
 
 
 def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
     """Split names at random into training and validation, at least one each; the same seed splits alike."""
     names = sorted(names)
-    n_val = max(1, round(len(names) * VALIDATION_SHARE))
+    n_val = max(1, round(len(names) * VALIDATION_FRACTION))
     val = set(np.random.default_rng(seed).permutation(len(names))[:n_val].tolist())
     splits: tuple[list[str], list[str]] = ([], [])
     for index, name in enumerate(names):
@@ -223,17 +245,7 @@ def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]
     return splits
 
 
-def counted(names: Collection[str]) -> str:
+def abbreviated(names: Collection[str]) -> str:
     """How many names, and the first few of them, for a message: `4 (a.jpg, b.jpg, c.jpg, …)`."""
     first = sorted(names)[:3]
     return visible(f"{len(names)} ({', '.join([*first, '…'] if len(names) > len(first) else first)})")
-
-
-def _captions_json(names: Sequence[str], captions: Mapping[str, list[str]], ids: Mapping[str, int]) -> dict:
-    images = [{"id": ids[name], "file_name": name} for name in names]
-    annotations = [
-        {"id": image["id"] * 100 + number, "image_id": image["id"], "caption": caption}
-        for image in images
-        for number, caption in enumerate(captions[image["file_name"]])
-    ]
-    return {"images": images, "annotations": annotations}

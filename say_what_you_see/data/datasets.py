@@ -11,10 +11,9 @@ from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
-    copy_pictures,
-    course_files,
-    make_once,
-    pictures_by_name,
+    build_if_stale,
+    copy_images,
+    images_by_name,
     read_captions,
     stamp,
 )
@@ -22,19 +21,19 @@ from say_what_you_see.data.flickr import get_flickr8k, get_flickr30k
 from say_what_you_see.data.folders import get_folder_dataset
 from say_what_you_see.data.karpathy import get_karpathy_split
 from say_what_you_see.data.resources import fetch_resource, licence_of, resources_of
-from say_what_you_see.data.scenes.dataset import LICENCE, write_scene_dataset
+from say_what_you_see.data.scenes.dataset import get_scenes
 
 
 def get_dataset(settings: Settings) -> DatasetFiles:
     """Have the data set ready; what is there and whole is used again.
 
-    A small run draws fewer scenes, and of any other data set takes a sample of the pictures.
+    A small run draws fewer scenes, and of any other data set takes a sample of the images.
 
     Raises:
         CourseError: if it cannot be had, or is not what it should be.
     """
     if settings.dataset == "scenes":
-        return _draw_scenes(settings)
+        return get_scenes(settings.dataset_folder, settings.n_train_scenes, settings.n_val_scenes, settings.seed)
     folder = settings.data_folder / settings.dataset_name
     if settings.split_by == "karpathy":
         files = get_karpathy_split(settings.dataset, folder, settings.data_folder)
@@ -54,22 +53,6 @@ def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:
     return [(path.name, path.stat().st_size, sha256_of(path)) for path in files.zips]
 
 
-def _draw_scenes(settings: Settings) -> DatasetFiles:
-    folder, counts = settings.dataset_folder, (settings.n_train_scenes, settings.n_val_scenes)
-    files = replace(
-        course_files(folder, "scenes", "scenes", "drawn by this course", LICENCE),
-        train_instances="annotations/instances_train.json",
-        val_instances="annotations/instances_val.json",
-    )
-    make_once(
-        folder,
-        {"scenes": list(counts), "seed": settings.seed},
-        files.zips,
-        lambda: write_scene_dataset(folder, *counts, settings.seed),
-    )
-    return files
-
-
 def _fetch_coco(folder: Path) -> DatasetFiles:
     zips = [fetch_resource(resource.name, folder) for resource in resources_of("coco")]
     members = [
@@ -79,7 +62,7 @@ def _fetch_coco(folder: Path) -> DatasetFiles:
 
 
 def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
-    """A few dozen pictures of a data set, chosen by the seed; the captions stay in their own zip."""
+    """A few dozen images of a data set, chosen by the seed; the captions stay in their own zip."""
     folder = settings.dataset_folder
     test_zip = files.test_zip and folder / "test_sample.zip"
     sampled = replace(
@@ -87,14 +70,14 @@ def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
     )
     n_train, n_others = settings.sample_size
 
-    def make() -> None:
+    def build() -> None:
         for (zip_path, member), (copy, _) in zip(files.splits, sampled.splits, strict=True):
             count = n_train if zip_path == files.train_zip else n_others
-            captioned = sorted(pictures_by_name(zip_path).keys() & read_captions(files.captions_zip, member).keys())
+            captioned = sorted(images_by_name(zip_path).keys() & read_captions(files.captions_zip, member).keys())
             rng = np.random.default_rng(settings.seed)
             chosen = rng.choice(len(captioned), min(count, len(captioned)), replace=False)
-            copy_pictures(zip_path, copy, {captioned[index] for index in chosen})
+            copy_images(zip_path, copy, {captioned[index] for index in chosen})
 
     inputs = {"seed": settings.seed, "pictures": list(settings.sample_size), **stamp(files.zips)}
-    make_once(folder, inputs, sampled.zips, make)
+    build_if_stale(folder, inputs, sampled.zips, build)
     return sampled

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_JSON_BYTES
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import MAX_MEMBER_BYTES, PICTURE_SUFFIXES, open_zip
+from say_what_you_see.data.caption_files import is_caption_file, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
-    copy_pictures,
-    counted,
-    course_files,
-    make_once,
-    pictures_by_name,
+    abbreviated,
+    build_if_stale,
+    copy_images,
+    images_by_name,
     read_captions,
     split_by_seed,
     stamp,
     write_dataset,
 )
-from say_what_you_see.data.flickr import parse_token_file
 
 BOTH_FORMS = (
     "A folder of your own holds either pictures with a captions.csv (two columns: file, caption; one line a caption) "
@@ -40,106 +36,72 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
     Raises:
         CourseError: if a part is missing, is there twice, or is not what its name says.
     """
-    caption_file = _only_one([path for path in _files(source) if _is_caption_file(path)], "the file with the captions")
-    zips = {part: _only_one(_zips(source, prefixes), _names(part)) for part, prefixes in _PREFIXES.items()}
+    paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
+    zips = {part: _only_one(_zips(paths, prefixes), _pattern(part), source) for part, prefixes in _PREFIXES.items()}
     if caption_file and all(zips.values()):
         raise CourseError(
             f"{source} holds two data sets, {caption_file.name} with pictures and {zips['train'].name} with others. "
             "Leave one of them there."
         )
     if caption_file:
-        return _from_pictures(source, caption_file, folder, name, seed)
-    if missing := [_names(part) for part, path in zips.items() if path is None]:
+        return _from_images(source, caption_file, folder, name, seed)
+    if missing := [_pattern(part) for part, path in zips.items() if path is None]:
         pieces = "captions.csv" if len(missing) == len(zips) else " and ".join(missing)
         raise CourseError(f"{source} holds no {pieces}. {BOTH_FORMS}")
     return _from_zips(source, zips, folder, name)
 
 
-def read_caption_csv(path: Path) -> dict[str, list[str]]:
-    """Captions by picture from a table of two columns, file and caption, with or without a header.
-
-    Raises:
-        CourseError: if a line has another number of columns, or the file is no UTF-8; names the line.
-    """
-    captions: dict[str, list[str]] = {}
-    line = 0
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            for row in csv.reader(file, strict=True):
-                line += 1
-                if not row or (line == 1 and row[-1].strip().lower() == "caption"):
-                    continue
-                if len(row) != 2:
-                    raise csv.Error(f"{len(row)} columns where two belong")
-                if caption := row[1].strip():
-                    captions.setdefault(row[0].strip(), []).append(caption)
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except csv.Error as error:
-        raise CourseError(
-            f"Row {line} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
-            'in it stands in double quotes: dog.jpg,"A dog, running."'
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CourseError(f"{path} is not in UTF-8. Save it again in that encoding.") from error
-    return captions
+def _zips(paths: list[Path], prefixes: tuple[str, ...]) -> list[Path]:
+    names = {path: path.name.lower() for path in paths}
+    zips = [path for path, name in names.items() if name.startswith(prefixes) and name.endswith(".zip")]
+    return [path for path in zips if not names[path].endswith("_sample.zip")]
 
 
-def _files(source: Path) -> list[Path]:
-    return sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def _is_caption_file(path: Path) -> bool:
-    name = path.name.lower()
-    return name == "captions.csv" or name.endswith((".token", ".token.txt"))
-
-
-def _zips(source: Path, prefixes: tuple[str, ...]) -> list[Path]:
-    names = {path: path.name.lower() for path in _files(source)}
-    found = [path for path, name in names.items() if name.startswith(prefixes) and name.endswith(".zip")]
-    return [path for path in found if not names[path].endswith("_sample.zip")]
-
-
-def _names(part: str) -> str:
+def _pattern(part: str) -> str:
     return " or ".join(f"{prefix}*.zip" for prefix in _PREFIXES[part])
 
 
-def _only_one(candidates: list[Path], part: str) -> Path | None:
+def _only_one(candidates: list, part: str, where: Path):
+    """The only candidate for a part of the data set, None where there is none."""
     if len(candidates) > 1:
-        folder, names = candidates[0].parent, " and ".join(path.name for path in candidates)
-        raise CourseError(f"{folder} holds more than one candidate for {part}: {names}. Leave one of them there.")
+        names = " and ".join(candidate.name for candidate in candidates)
+        raise CourseError(f"{where} holds more than one candidate for {part}: {names}. Leave one of them there.")
     return candidates[0] if candidates else None
 
 
-def _from_pictures(source: Path, caption_file: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
-    """Form 1: pictures with a table of captions."""
-    pictures = _find_pictures(source)
-    files = course_files(folder, name, "pictures", str(source), _LICENCE)
+# Form 1: images and a file with their captions
+
+
+def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
+    images = _find_images(source)
+    files = DatasetFiles.in_folder(folder, name, "pictures", str(source), _LICENCE)
 
     def convert() -> None:
-        captions = _captions_of_pictures(source, caption_file, pictures)
-        splits = split_by_seed(captions, seed)
-        write_dataset(files, splits, captions, lambda name: _read_picture(pictures[name]))
+        captions = _captions_of_images(source, caption_file, images)
+        write_dataset(files, split_by_seed(captions, seed), captions, lambda name: _read_image(images[name]))
 
-    stamps = {name: stamp([path])[path.name] for name, path in pictures.items()}
-    make_once(folder, {"seed": seed, **stamp([caption_file]), **stamps}, files.zips, convert)
+    stamps = {name: stamp([path])[path.name] for name, path in images.items()}
+    build_if_stale(folder, {"seed": seed, **stamp([caption_file]), **stamps}, files.zips, convert)
     return files
 
 
-def _find_pictures(source: Path) -> dict[str, Path]:
-    """The pictures of a folder and the folders in it, by bare name, or by whole path where names occur twice."""
-    paths = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    found = [path.relative_to(source) for path in paths]
-    found = [path for path in found if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
-    if nameless := [path.as_posix() for path in found if not _can_be_written(path.as_posix())]:
-        print(f"Pictures left out, since their names are no text in any encoding known here: {counted(nameless)}.")
-        found = [path for path in found if _can_be_written(path.as_posix())]
-    often = max(Counter(path.name for path in found).values(), default=0) > 1
-    return {"_".join(path.parts) if often else path.name: source / path for path in found}
+def _find_images(source: Path) -> dict[str, Path]:
+    """The images of a folder and the folders in it, by bare name, or by whole path where names occur twice."""
+    files = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    paths = [path.relative_to(source) for path in files]
+    paths = [path for path in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
+    if unnameable := [path.as_posix() for path in paths if not _is_text(path.as_posix())]:
+        print(
+            f"Pictures left out, since their names are no text in any encoding known here: {abbreviated(unnameable)}."
+        )
+    paths = [path for path in paths if _is_text(path.as_posix())]
+    names_repeat = len({path.name for path in paths}) < len(paths)
+    return {"_".join(path.parts) if names_repeat else path.name: source / path for path in paths}
 
 
-def _can_be_written(name: str) -> bool:
-    """Whether a name is text: on Linux the name of a file can be any bytes."""
+def _is_text(name: str) -> bool:
+    """Whether a name can be written in UTF-8: on Linux the name of a file can be any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -147,93 +109,81 @@ def _can_be_written(name: str) -> bool:
     return True
 
 
-def _read_picture(path: Path) -> bytes:
+def _read_image(path: Path) -> bytes:
     if path.stat().st_size > MAX_MEMBER_BYTES:
         raise CourseError(f"{path} is too large to be a picture.")
     return path.read_bytes()
 
 
-def _captions_of_pictures(source: Path, caption_file: Path, pictures: dict[str, Path]) -> dict[str, list[str]]:
-    """Captions by the name that a picture will have in the data set."""
-    by_path = {path.relative_to(source).as_posix(): name for name, path in pictures.items()}
+def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path]) -> dict[str, list[str]]:
+    """Captions by the name that an image will have in the data set."""
+    name_of = {path.relative_to(source).as_posix(): name for name, path in images.items()}
     captions: dict[str, list[str]] = {}
     missing = []
-    for written, group in _read_caption_file(caption_file).items():
+    for written, group in read_caption_file(caption_file).items():
         path = PurePosixPath(written.replace("\\", "/")).as_posix()
-        picture = by_path.get(path) or (path if path in pictures else None)
-        if picture:
-            captions.setdefault(picture, []).extend(group)
+        name = name_of.get(path) or (path if path in images else None)
+        if name:
+            captions.setdefault(name, []).extend(group)
         else:
             missing.append(written)
     if missing:
         raise CourseError(
-            f"{caption_file} names pictures that are not in the folder: {counted(missing)}. "
+            f"{caption_file} names pictures that are not in the folder: {abbreviated(missing)}. "
             "Bring the pictures, or remove the lines."
         )
     if len(captions) < 2:
         raise CourseError(
-            f"{caption_file} has captions for {counted(captions)}; it takes two pictures at least, one to learn from "
-            "and one to check."
+            f"{caption_file} has captions for {abbreviated(captions)}; it takes two pictures at least, one to learn "
+            "from and one to check."
         )
-    if without := set(pictures) - set(captions):
-        print(f"Pictures left out, since {visible(caption_file.name)} has no caption for them: {counted(without)}.")
+    if without := set(images) - set(captions):
+        print(f"Pictures left out, since {visible(caption_file.name)} has no caption for them: {abbreviated(without)}.")
     return captions
 
 
-def _read_caption_file(path: Path) -> dict[str, list[str]]:
-    if path.suffix.lower() == ".csv":
-        return read_caption_csv(path)
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
-    try:
-        return parse_token_file(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise CourseError(f"{path} is not in UTF-8. Save it again in that encoding.") from error
+# Form 2: zips as COCO has them, used where they are
 
 
 def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> DatasetFiles:
-    """Form 2: zips as COCO has them, used where they are."""
     captions_zip = zips["captions"]
-    members = [_caption_member(captions_zip, f"captions_{side}") for side in ("train", "val")]
-    if None in members:
+    with open_zip(captions_zip) as archive:
+        members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
+    captions, instances = (
+        [_json_member(members, f"{kind}_{split}", captions_zip) for split in ("train", "val")]
+        for kind in ("captions", "instances")
+    )
+    if None in captions:
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
-    instances = [_caption_member(captions_zip, f"instances_{side}") for side in ("train", "val")]
-    files = DatasetFiles(name, zips["train"], zips["val"], captions_zip, *members, *instances, str(source), _LICENCE)
-    copies = [folder / zips[side].name for side in ("train", "val")]
+    files = DatasetFiles(name, zips["train"], zips["val"], captions_zip, *captions, *instances, str(source), _LICENCE)
+    copies = [folder / zips[split].name for split in ("train", "val")]
 
-    def make() -> None:
+    def build() -> None:
         for copy, (zip_path, member) in zip(copies, files.splits, strict=True):
             copy.unlink(missing_ok=True)
-            _leave_out_uncaptioned(zip_path, captions_zip, member, copy)
+            _copy_captioned(zip_path, captions_zip, member, copy)
 
-    make_once(folder, stamp(zips.values()), [], make)
+    build_if_stale(folder, stamp(zips.values()), [], build)
     train, val = (copy if copy.exists() else zip_path for copy, zip_path in zip(copies, files.zips, strict=False))
     return replace(files, train_zip=train, val_zip=val)
 
 
-def _caption_member(captions_zip: Path, prefix: str) -> str | None:
-    with open_zip(captions_zip) as archive:
-        names = [PurePosixPath(member) for member in archive.namelist()]
-    found = [path for path in names if path.name.startswith(prefix) and path.suffix == ".json"]
-    if len(found) > 1:
-        raise CourseError(
-            f"{captions_zip} holds more than one candidate for {prefix}*.json: {found[0]} and {found[1]}. "
-            "Leave one of them there."
-        )
-    return str(found[0]) if found else None
+def _json_member(members: list[PurePosixPath], prefix: str, captions_zip: Path) -> str | None:
+    member = _only_one([path for path in members if path.name.startswith(prefix)], f"{prefix}*.json", captions_zip)
+    return str(member) if member else None
 
 
-def _leave_out_uncaptioned(zip_path: Path, captions_zip: Path, member: str, copy: Path) -> None:
-    """See whether pictures and captions belong together; write a copy where some pictures have no captions."""
-    pictures, captions = pictures_by_name(zip_path), read_captions(captions_zip, member)
-    captioned = pictures.keys() & captions.keys()
+def _copy_captioned(zip_path: Path, captions_zip: Path, member: str, copy: Path) -> None:
+    """Check that images and captions belong together; write a copy if some images have no captions."""
+    images, captions = images_by_name(zip_path), read_captions(captions_zip, member)
+    captioned = images.keys() & captions.keys()
     if not captioned:
         raise CourseError(
-            f"{member} in {captions_zip} has no caption for any picture in {zip_path}: it tells of "
-            f"{counted(captions)}, the pictures are called {counted(pictures)}."
+            f"{member} in {captions_zip} has no caption for any picture in {zip_path}: it is about "
+            f"{abbreviated(captions)}, the pictures are called {abbreviated(images)}."
         )
     if missing := captions.keys() - captioned:
-        print(visible(f"Pictures that {member} names and {zip_path.name} does not hold: {counted(missing)}."))
-    if without := pictures.keys() - captioned:
-        print(visible(f"Pictures of {zip_path.name} left out, since they have no caption: {counted(without)}."))
-        copy_pictures(zip_path, copy, captioned)
+        print(visible(f"Pictures that {member} names and {zip_path.name} does not hold: {abbreviated(missing)}."))
+    if without := images.keys() - captioned:
+        print(visible(f"Pictures of {zip_path.name} left out, since they have no caption: {abbreviated(without)}."))
+        copy_images(zip_path, copy, captioned)

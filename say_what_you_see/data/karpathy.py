@@ -1,4 +1,4 @@
-"""Karpathy's split of COCO, Flickr8k and Flickr30k: the pictures that most papers train, validate and test on.
+"""Karpathy's split of COCO, Flickr8k and Flickr30k: the images that most papers train, validate and test on.
 
 Karpathy and Fei-Fei (2015, arXiv:1412.2306) published it with their captions as dataset_coco.json,
 dataset_flickr8k.json and dataset_flickr30k.json in one zip.
@@ -17,18 +17,17 @@ from say_what_you_see.core.files import check_space
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
-    counted,
-    course_files,
-    make_once,
-    pictures_by_name,
+    abbreviated,
+    build_if_stale,
+    images_by_name,
     write_dataset,
 )
-from say_what_you_see.data.flickr import FLICKR30K_PICTURES, find_flickr30k_pictures
+from say_what_you_see.data.flickr import FLICKR30K_IMAGES, find_flickr30k_images, how_to_get_flickr30k
 from say_what_you_see.data.resources import FLICKR30K_PAGE, fetch_resource, find_resource, licence_of
 
 SPLIT_ZIP = "caption_datasets.zip"
-_SIDES = {"train": "train", "restval": "train", "val": "val", "test": "test"}  # restval: the rest of COCO's val2014
-_PICTURE_ZIPS = {"coco": ("train2014.zip", "val2014.zip"), "flickr8k": ("Flickr8k_Dataset.zip",)}
+_SPLIT_OF = {"train": "train", "restval": "train", "val": "val", "test": "test"}  # restval: the rest of val2014
+_IMAGE_ZIPS = {"coco": ("train2014.zip", "val2014.zip"), "flickr8k": ("Flickr8k_Dataset.zip",)}
 _SOURCES = {
     "coco": "https://cocodataset.org",
     "flickr8k": "Hodosh, Young and Hockenmaier 2013",
@@ -41,9 +40,9 @@ class PublishedSplit:
     """What Karpathy published of one data set.
 
     Attributes:
-        splits: the names of the pictures for training (COCO's "restval" among them), validation and test.
-        captions: captions by the name of their picture.
-        ids: the number of each picture: COCO's own, or Karpathy's.
+        splits: the names of the images for training (COCO's "restval" among them), validation and test.
+        captions: captions by the name of their image.
+        ids: the id of each image: COCO's own, or Karpathy's.
     """
 
     splits: tuple[list[str], list[str], list[str]]
@@ -52,7 +51,7 @@ class PublishedSplit:
 
 
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
-    """Have a data set ready with Karpathy's split: the pictures of each side in a zip of its own, copied.
+    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied.
 
     Once copied, the downloaded zips are not needed any more.
 
@@ -62,16 +61,17 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
         data_folder: where the split goes, and where the data sets' own folders are.
 
     Raises:
-        CourseError: if a file cannot be had or is damaged, or if pictures of the split are missing.
+        CourseError: if a file cannot be had or is damaged, or if images of the split are missing.
     """
-    files = course_files(folder, f"{dataset}_karpathy", dataset, _source(dataset), licence_of(dataset))
+    source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
+    files = DatasetFiles.in_folder(folder, f"{dataset}_karpathy", dataset, source, licence_of(dataset))
     files = replace(files, test_zip=folder / f"test_{dataset}.zip", test_json="annotations/captions_test.json")
 
-    def make() -> None:
+    def build() -> None:
         split = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
-        _copy_split(files, split, _picture_zips(dataset, data_folder / dataset))
+        _copy_split(files, split, _image_zips(dataset, data_folder / dataset))
 
-    make_once(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, make)
+    build_if_stale(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, build)
     return files
 
 
@@ -89,7 +89,7 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
             images = json.loads(read_member(archive, archive.getinfo(member)))["images"]
         for image in images:
             name = image["filename"]
-            splits[_SIDES[image["split"]]].append(name)
+            splits[_SPLIT_OF[image["split"]]].append(name)
             captions[name] = [str(sentence["raw"]).strip() for sentence in image["sentences"]]
             ids[name] = int(image.get("cocoid", image["imgid"]))
     except CourseError:
@@ -99,50 +99,40 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
             f"{zip_path} holds no {member} of the form that Karpathy published ({type(error).__name__}: {error}). "
             "Remove the zip and run this again, or bring a whole copy."
         ) from error
-    if not all(splits.values()):
-        raise CourseError(
-            f"{member} in {zip_path} has no pictures for {counted([s for s in splits if not splits[s]])}."
-        )
+    if empty := [name for name, images in splits.items() if not images]:
+        raise CourseError(f"{member} in {zip_path} has no pictures for {' and '.join(empty)}. Bring a whole copy.")
     return PublishedSplit((splits["train"], splits["val"], splits["test"]), captions, ids)
 
 
 def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]) -> None:
-    """Write the zips of the data set. Not one picture may be missing: numbers from fewer could not be compared.
+    """Write the zips of the data set. Not one image may be missing: scores from fewer could not be compared.
 
     Raises:
-        CourseError: if pictures are missing in the zips; names them.
+        CourseError: if images are missing in the zips; names them.
     """
-    places = {name: (zip_path, member) for zip_path in zips for name, member in pictures_by_name(zip_path).items()}
-    missing = [name for name in split.captions if name not in places]
+    members = {name: (zip_path, member) for zip_path in zips for name, member in images_by_name(zip_path).items()}
+    missing = [name for name in split.captions if name not in members]
     if missing:
         raise CourseError(
-            f"Karpathy's split names pictures that are not in {' or '.join(map(str, zips))}: {counted(missing)}. "
+            f"Karpathy's split names pictures that are not in {' or '.join(map(str, zips))}: {abbreviated(missing)}. "
             "Bring whole copies; without these pictures no score could be compared with a published one."
         )
     files.train_zip.parent.mkdir(parents=True, exist_ok=True)
-    check_space(files.train_zip, sum(places[name][1].file_size for name in split.captions))
+    check_space(files.train_zip, sum(members[name][1].file_size for name in split.captions))
     with ExitStack() as stack:
         archives = {zip_path: stack.enter_context(open_zip(zip_path)) for zip_path in zips}
 
-        def read_picture(name: str) -> bytes:
-            zip_path, member = places[name]
+        def read_image(name: str) -> bytes:
+            zip_path, member = members[name]
             return read_member(archives[zip_path], member)
 
-        write_dataset(files, split.splits, split.captions, read_picture, split.ids)
+        write_dataset(files, split.splits, split.captions, read_image, split.ids)
 
 
-def _picture_zips(dataset: str, folder: Path) -> list[Path]:
-    """The zips with the data set's pictures, downloaded where that is allowed."""
+def _image_zips(dataset: str, folder: Path) -> list[Path]:
+    """The zips with the data set's images, downloaded where that is allowed."""
     if dataset != "flickr30k":
-        return [fetch_resource(name, folder) for name in _PICTURE_ZIPS[dataset]]
-    pictures = find_flickr30k_pictures(folder)
-    if pictures is None:
-        raise CourseError(
-            f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
-            f"{FLICKR30K_PICTURES[0]} into {folder}."
-        )
-    return [pictures]
-
-
-def _source(dataset: str) -> str:
-    return f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
+        return [fetch_resource(name, folder) for name in _IMAGE_ZIPS[dataset]]
+    if images_zip := find_flickr30k_images(folder):
+        return [images_zip]
+    raise CourseError(how_to_get_flickr30k(folder, [FLICKR30K_IMAGES[0]]))

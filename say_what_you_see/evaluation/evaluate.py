@@ -6,9 +6,7 @@ Notebook 06 and `say-what-you-see evaluate` are two ways to call this.
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +22,7 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.features import encoder_metadata, encoder_path, extract_features, load_features
 from say_what_you_see.course.lessons import LESSONS, load_control
-from say_what_you_see.data.coco_format import DatasetFiles, read_captions
+from say_what_you_see.data.coco_format import DatasetFiles, read_captions, read_image_ids
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generation import (
     BeamSearch,
@@ -224,10 +222,9 @@ def validation_pictures(
 
 def _image_ids(files: DatasetFiles) -> dict[str, int]:
     """The number of each validation picture, as COCO's results format wants it."""
-    with zipfile.ZipFile(files.captions_zip) as archive:
-        images = json.loads(archive.read(files.scored[1]))["images"]
-    whole = all(isinstance(image["id"], int) for image in images)
-    return {image["file_name"]: image["id"] if whole else number for number, image in enumerate(images, 1)}
+    ids = read_image_ids(files.captions_zip, files.scored[1])
+    are_integers = all(isinstance(image_id, int) for image_id in ids.values())
+    return ids if are_integers else {name: number for number, name in enumerate(ids, 1)}
 
 
 # Captions and their scores

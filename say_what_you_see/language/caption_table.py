@@ -14,7 +14,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path, check_space, read_array, read_errors_explained
 from say_what_you_see.core.progress import progress
-from say_what_you_see.data.flickr import parse_token_lines
+from say_what_you_see.data.caption_files import parse_token_lines
 
 _BLOCK = 256
 """So many images' features are in memory while a table is written."""

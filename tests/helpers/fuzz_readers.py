@@ -226,7 +226,7 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
     from hostile_files import captions_json, picture, write_zip
 
     from say_what_you_see.data.archives import open_zip, read_member, sample_zip
-    from say_what_you_see.data.coco_format import pictures_by_name, read_captions
+    from say_what_you_see.data.coco_format import images_by_name, read_captions
     from say_what_you_see.data.folders import get_folder_dataset
     from say_what_you_see.data.karpathy import read_split
     from say_what_you_see.language.captions import (
@@ -263,7 +263,7 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
 
     def read_picture_zip(path: Path) -> None:
         with open_zip(path) as archive:
-            for info in pictures_by_name(path).values():
+            for info in images_by_name(path).values():
                 read_member(archive, info)
         sample_zip(path, path.with_name("sample.zip"), 0.5)
 
@@ -277,7 +277,7 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
                 (source / other).write_bytes(content)
             files = get_folder_dataset(source, made, "mine", seed=0)
             for zip_path, member in files.splits:
-                get_captions_for_fns(list(pictures_by_name(zip_path)), files.captions_zip, member)
+                get_captions_for_fns(list(images_by_name(zip_path)), files.captions_zip, member)
 
         return read
 

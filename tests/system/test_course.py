@@ -24,7 +24,7 @@ from say_what_you_see.course.captions import (
 )
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
 from say_what_you_see.course.lessons import DECODER, control_sentences, train_lesson, training_config
-from say_what_you_see.data.coco_format import pictures_by_name
+from say_what_you_see.data.coco_format import images_by_name
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language import fast_captions
 from say_what_you_see.language.captions import (
@@ -71,7 +71,7 @@ def test_embeddings_are_mapped_and_pickled(split, settings, files):
     assert isinstance(embeds, np.memmap) and embeds.dtype == np.float32
     np.testing.assert_array_equal(read_pickle(settings.work_folder / f"{split}_img_embeds.pickle"), embeds)
     zip_path = files.train_zip if split == "train" else files.val_zip
-    assert set(fns) == set(pictures_by_name(zip_path)) and len(fns) == len(embeds)
+    assert set(fns) == set(images_by_name(zip_path)) and len(fns) == len(embeds)
     assert np.unique(embeds, axis=0).shape == embeds.shape, "different pictures, different embeddings"
 
 

@@ -28,9 +28,9 @@ from hostile_files import (
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_array, read_arrays, read_json
 from say_what_you_see.data.archives import image_members, open_zip, read_member
-from say_what_you_see.data.coco_format import pictures_by_name, read_captions
-from say_what_you_see.data.flickr import parse_token_file
-from say_what_you_see.data.folders import get_folder_dataset, read_caption_csv
+from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv
+from say_what_you_see.data.coco_format import images_by_name, read_captions
+from say_what_you_see.data.folders import get_folder_dataset
 from say_what_you_see.language.captions import (
     PAD,
     caption_tokens_to_indices,
@@ -38,7 +38,6 @@ from say_what_you_see.language.captions import (
     get_captions_for_fns,
     pack_captions,
 )
-from say_what_you_see.vision import pictures as images
 from say_what_you_see.vision.pictures import MAX_JPEG_PIXELS, MAX_PIXELS, crop_and_resize, decode_image_from_buf
 
 MEMBER = "annotations/captions_train.json"
@@ -71,7 +70,7 @@ def test_names_that_occur_twice(tmp_path):
         assert decode_image_from_buf(read_member(archive, member)).shape == (9, 9, 3)
     path = write_zip(tmp_path / "folders.zip", {"x/a.png": picture(), "y/a.png": picture()})
     with pytest.raises(CourseError, match=r"two pictures called a\.png"):
-        pictures_by_name(path)
+        images_by_name(path)
 
 
 def test_a_zip_of_very_much_is_refused_before_it_is_unpacked(tmp_path):
@@ -92,7 +91,7 @@ def test_a_picture_that_packs_well_is_no_bomb(tmp_path):
 
 def test_a_file_that_claims_more_than_can_be_is_refused(tmp_path, monkeypatch):
     path = write_zip(tmp_path / "large.zip", {"a.png": picture()})
-    monkeypatch.setattr(images, "MAX_MEMBER_BYTES", 10)
+    monkeypatch.setattr("say_what_you_see.data.archives.MAX_MEMBER_BYTES", 10)
     with open_zip(path) as archive, pytest.raises(CourseError, match=r"a\.png in .* too large"):
         read_member(archive, archive.getinfo("a.png"))
 
@@ -119,7 +118,7 @@ def test_a_hundred_thousand_files_take_seconds(tmp_path):
         for number in range(100_000):
             archive.writestr(zipfile.ZipInfo(f"p/{number}.jpg"), b"")
     start = time.process_time()
-    assert len(pictures_by_name(path)) == 100_000
+    assert len(images_by_name(path)) == 100_000
     assert time.process_time() - start < 20
 
 
@@ -128,7 +127,7 @@ def test_a_hundred_thousand_files_take_seconds(tmp_path):
 )
 def test_names_of_every_script_are_names(name, tmp_path):
     path = write_zip(tmp_path / "names.zip", {name: picture()})
-    assert list(pictures_by_name(path)) == [name]
+    assert list(images_by_name(path)) == [name]
 
 
 def test_names_in_an_encoding_that_they_are_not_in(tmp_path):
@@ -292,7 +291,7 @@ def test_what_is_no_file_in_a_folder_of_pictures_is_passed_over(tmp_path, capsys
         file.write(picture())
     (source / "captions.csv").write_text("\n".join(rows))
     files = get_folder_dataset(source, tmp_path / "made", "mine", seed=0)
-    assert sum(len(pictures_by_name(zip_path)) for zip_path in files.zips[:2]) == 4
+    assert sum(len(images_by_name(zip_path)) for zip_path in files.zips[:2]) == 4
     assert r"\udcff\x1b[2J.png" in capsys.readouterr().out
 
 

@@ -21,9 +21,9 @@ from say_what_you_see.core.files import read_json, slug, write_json
 from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.text import markdown_text, terminal_json, visible
 from say_what_you_see.data.archives import image_members, open_zip, read_member, sample_zip
-from say_what_you_see.data.coco_format import pictures_by_name, read_captions, split_by_seed
-from say_what_you_see.data.flickr import parse_token_file
-from say_what_you_see.data.folders import get_folder_dataset, read_caption_csv
+from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv
+from say_what_you_see.data.coco_format import images_by_name, read_captions, split_by_seed
+from say_what_you_see.data.folders import get_folder_dataset
 from say_what_you_see.language.captions import (
     END,
     PAD,
@@ -185,7 +185,7 @@ contents = st.dictionaries(names.map(lambda name: f"{name}.png"), st.binary(max_
 @given(contents, st.booleans())
 def test_the_pictures_of_a_zip_come_back(tmp_path, members, packed):
     path = write_zip(tmp_path / "pictures.zip", {**members, "notes.txt": b"x", ".hidden.png": b"x"}, packed)
-    found = pictures_by_name(path)
+    found = images_by_name(path)
     assert list(found) == list(members)
     with open_zip(path) as archive:
         assert [read_member(archive, info) for info in found.values()] == list(members.values())
@@ -266,6 +266,6 @@ def test_a_folder_becomes_a_data_set_with_all_its_captions(groups, deeper):
         found = {}
         for zip_path, member in files.splits:
             found |= read_captions(files.captions_zip, member)
-            assert set(pictures_by_name(zip_path)) <= set(found)
+            assert set(images_by_name(zip_path)) <= set(found)
         assert found == {f"{name}.png": group for name, group in groups.items()}
         assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written into the folder"

@@ -7,10 +7,12 @@ import json
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from say_what_you_see.core.files import atomic_path, make_folder
 from say_what_you_see.core.progress import progress
+from say_what_you_see.data.coco_format import DatasetFiles, build_if_stale, captions_json
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.drawing import draw_scene
@@ -20,7 +22,20 @@ LICENCE = "drawn by this course; CC BY 4.0"
 _DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
 _JPEG_QUALITY = 92
 _FIRST_ID = {"train": 1, "val": 1_000_001}
+_IDS_PER_IMAGE = 10
 _SALIENT_MENTIONS = 3
+
+
+def get_scenes(folder: Path, n_train: int, n_val: int, seed: int = 0) -> DatasetFiles:
+    """Have the drawn scenes in a folder; those that were drawn from the same numbers are used again."""
+    files = replace(
+        DatasetFiles.in_folder(folder, "scenes", "scenes", "drawn by this course", LICENCE),
+        train_instances="annotations/instances_train.json",
+        val_instances="annotations/instances_val.json",
+    )
+    inputs = {"scenes": [n_train, n_val], "seed": seed}
+    build_if_stale(folder, inputs, files.zips, lambda: write_scene_dataset(folder, n_train, n_val, seed))
+    return files
 
 
 def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -> None:
@@ -38,7 +53,7 @@ def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -
         scenes = [invent_scene(split, index, seed) for index in range(count)]
         _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
         captions = [describe_scene(scene) for scene in scenes]
-        members[f"annotations/captions_{split}.json"] = captions_json(split, scenes, captions)
+        members[f"annotations/captions_{split}.json"] = scene_captions_json(split, scenes, captions)
         members[f"annotations/instances_{split}.json"] = instances_json(split, scenes, captions)
     with atomic_path(folder / "captions_scenes.zip") as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, content in members.items():
@@ -77,15 +92,11 @@ def _write_pictures(path: Path, split: str, scenes: list[Scene]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def captions_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
-    """Captions in COCO's format."""
+def scene_captions_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
+    """Captions of scenes in COCO's format."""
     images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
-    annotations = [
-        {"id": image["id"] * 10 + number, "image_id": image["id"], "caption": caption}
-        for image, group in zip(images, captions, strict=True)
-        for number, caption in enumerate(group)
-    ]
-    return {"info": _info(), "images": images, "annotations": annotations}
+    captions_of = {image["file_name"]: group for image, group in zip(images, captions, strict=True)}
+    return {"info": _info(), **captions_json(images, captions_of, ids_per_image=_IDS_PER_IMAGE)}
 
 
 def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
@@ -98,7 +109,10 @@ def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -
             salient = sum(thing.kind in kinds for kinds in mentioned) >= _SALIENT_MENTIONS
             annotations.append(_thing_entry(image["id"], number, scene) | {"salient": salient})
         for subject, predicate, other in all_relations(scene):
-            ends = {"subject_id": image["id"] * 10 + subject, "object_id": image["id"] * 10 + other}
+            ends = {
+                "subject_id": image["id"] * _IDS_PER_IMAGE + subject,
+                "object_id": image["id"] * _IDS_PER_IMAGE + other,
+            }
             relations.append({"image_id": image["id"], "predicate": predicate, **ends})
     categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
     extras = {"colours": list(COLOURS), "predicates": list(RELATIONS)}
@@ -122,7 +136,7 @@ def _thing_entry(image_id: int, number: int, scene: Scene) -> dict:
     left, top, width, height = thing.box
     offset_x, offset_y = scene.crop_offset
     return {
-        "id": image_id * 10 + number, "image_id": image_id, "category_id": KINDS.index(thing.kind) + 1,
+        "id": image_id * _IDS_PER_IMAGE + number, "image_id": image_id, "category_id": KINDS.index(thing.kind) + 1,
         "bbox": [left + offset_x, top + offset_y, width, height], "area": width * height, "iscrowd": 0,
         "colour": thing.colour, "size": thing.size,
     }  # fmt: skip

@@ -8,7 +8,6 @@ with the picture as JPEG. `say_what_you_see.training.scale.record_input` reads t
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import threading
@@ -30,7 +29,7 @@ from say_what_you_see.core.files import atomic_path, check_is_no_folder, make_fo
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import open_zip, read_member
-from say_what_you_see.data.coco_format import DatasetFiles, pictures_by_name, read_captions, read_zipped, stamp
+from say_what_you_see.data.coco_format import DatasetFiles, images_by_name, read_captions, read_image_ids, stamp
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.training.scale.record_vocabulary import (
     UNKNOWN,
@@ -228,8 +227,8 @@ def default_shard_count(split: str, size: int) -> int:
 
 def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list[_Picture]:
     """The pictures of a zip that have captions, in the order of their names."""
-    captions, ids = read_captions(captions_zip, member), _read_image_ids(captions_zip, member)
-    members = pictures_by_name(zip_path)
+    captions, ids = read_captions(captions_zip, member), read_image_ids(captions_zip, member)
+    members = images_by_name(zip_path)
     names = sorted(members.keys() & captions.keys())
     if not names:
         raise CourseError(f"None of the pictures in {zip_path} has a caption in {member} of {captions_zip.name}.")
@@ -239,11 +238,6 @@ def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list
         _Picture(ids[name] if numbered else number, members[name], captions[name])
         for number, name in enumerate(names, 1)
     ]
-
-
-def _read_image_ids(captions_zip: Path, member: str) -> dict[str, Any]:
-    """The id of each picture by its name, from JSON that `read_captions` found to be in order."""
-    return {image["file_name"]: image["id"] for image in json.loads(read_zipped(captions_zip, member))["images"]}
 
 
 def _put_aside(pictures: list[_Picture], share: float, seed: int) -> tuple[list[_Picture], list[_Picture]]:

@@ -16,11 +16,10 @@ from resource_samples import write_zip
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.data import datasets, flickr
-from say_what_you_see.data.coco_format import make_once, pictures_by_name, read_captions, split_by_seed
+from say_what_you_see.data import flickr
+from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv
+from say_what_you_see.data.coco_format import build_if_stale, images_by_name, read_captions, split_by_seed
 from say_what_you_see.data.datasets import describe_files, get_dataset
-from say_what_you_see.data.flickr import parse_token_file
-from say_what_you_see.data.folders import read_caption_csv
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs in ../shared/photos are not here")
@@ -85,30 +84,30 @@ def contents(folder: Path) -> dict[Path, tuple[int, int]]:
 
 
 def both_splits(files) -> list[set[str]]:
-    """Names of the pictures on either side, after a look at whether captions and pictures fit."""
+    """Names of the images of each split, after a look at whether captions and images fit."""
     for zip_path, member in files.splits:
-        assert set(read_captions(files.captions_zip, member)) == set(pictures_by_name(zip_path))
-    return [set(pictures_by_name(zip_path)) for zip_path, _ in files.splits]
+        assert set(read_captions(files.captions_zip, member)) == set(images_by_name(zip_path))
+    return [set(images_by_name(zip_path)) for zip_path, _ in files.splits]
 
 
 # The scenes
 
 
-def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
+def test_scenes_are_drawn_once_and_again_for_another_seed(course):
+    def draw(seed):
+        files = get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED=seed))
+        return files, [path.stat().st_mtime_ns for path in files.zips]
+
+    files, times = draw("0")
     settings = course("scenes", COURSE_SIZE="small")
-    draw = datasets.write_scene_dataset
-    calls = []
-    monkeypatch.setattr(datasets, "write_scene_dataset", lambda *a: (calls.append(a), draw(*a)))
-    files = get_dataset(settings)
-    assert get_dataset(settings) == files
-    assert len(calls) == 1
-    assert [len(side) for side in both_splits(files)] == [settings.n_train_scenes, settings.n_val_scenes]
+    assert [len(names) for names in both_splits(files)] == [settings.n_train_scenes, settings.n_val_scenes]
     with zipfile.ZipFile(files.captions_zip) as archive:
         assert {files.train_instances, files.val_instances} <= set(archive.namelist())
-    get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED="1"))
+    assert draw("0") == (files, times)
+    others = draw("1")[1]
+    assert not set(times) & set(others)
     files.val_zip.unlink()
-    get_dataset(course("scenes", COURSE_SIZE="small", COURSE_SEED="1"))
-    assert len(calls) == 3
+    assert not set(others) & set(draw("1")[1])
 
 
 def test_describe_files_gives_sizes_and_checksums(course, zips_folder):
@@ -120,7 +119,7 @@ def test_describe_files_gives_sizes_and_checksums(course, zips_folder):
         assert checksum == sha256_of(path)
 
 
-def test_make_once_makes_again_after_a_failure_or_a_change(tmp_path):
+def test_what_is_stale_is_built_again_after_a_failure_or_a_change(tmp_path):
     output, made = tmp_path / "output", []
 
     def make(fail=False):
@@ -130,9 +129,9 @@ def test_make_once_makes_again_after_a_failure_or_a_change(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_once(tmp_path, {"a": 1}, [output], partial(make, fail=True))
+        build_if_stale(tmp_path, {"a": 1}, [output], partial(make, fail=True))
     for inputs in ({"a": 1}, {"a": 1}, {"a": 2}, {"a": 2}):
-        make_once(tmp_path, inputs, [output], make)
+        build_if_stale(tmp_path, inputs, [output], make)
     assert made == [True, False, False]
 
 
@@ -161,8 +160,8 @@ def test_the_seed_decides_the_split():
     names = [f"{number}.jpg" for number in range(60)]
     assert split_by_seed(names, 1) == split_by_seed(reversed(names), 1)
     assert split_by_seed(names, 1) != split_by_seed(names, 2)
-    assert [len(side) for side in split_by_seed(names, 0)] == [50, 10]
-    assert [len(side) for side in split_by_seed(names[:2], 0)] == [1, 1]
+    assert [len(names) for names in split_by_seed(names, 0)] == [50, 10]
+    assert [len(names) for names in split_by_seed(names[:2], 0)] == [1, 1]
 
 
 def test_unchanged_folders_are_converted_once(course, pictures_folder):
@@ -359,7 +358,7 @@ def test_pictures_without_captions_are_left_out_of_a_copy(course, zips_folder, c
     before = contents(zips_folder)
     for _ in range(2):
         files = get_dataset(course(zips_folder))
-        assert set(pictures_by_name(files.train_zip)) == set(TRAIN[1:])
+        assert set(images_by_name(files.train_zip)) == set(TRAIN[1:])
         assert files.val_zip.parent == zips_folder
     out = capsys.readouterr().out
     assert out.count("extra.jpg") == 1
@@ -376,7 +375,7 @@ def test_a_small_run_takes_a_sample(course, zips_folder, monkeypatch):
     settings = course(zips_folder, COURSE_SIZE="small")
     monkeypatch.setattr(type(settings), "sample_size", (3, 24))
     files = get_dataset(settings)
-    train, val = (set(pictures_by_name(zip_path)) for zip_path, _ in files.splits)
+    train, val = (set(images_by_name(zip_path)) for zip_path, _ in files.splits)
     assert len(train) == 3
     assert train < set(TRAIN)
     assert val == set(VAL)
@@ -394,7 +393,7 @@ def test_a_damaged_picture_is_left_out_of_a_sample_and_named(course, zips_folder
             archive.writestr(name, jpeg(number))
     path.write_bytes(path.read_bytes().replace(jpeg(1), jpeg(1)[::-1]))
     files = get_dataset(course(zips_folder, COURSE_SIZE="small"))
-    assert set(pictures_by_name(files.val_zip)) == {"v0.jpg"}
+    assert set(images_by_name(files.val_zip)) == {"v0.jpg"}
     assert "cannot be read: 1 (v1.jpg)" in capsys.readouterr().out
 
 
@@ -404,10 +403,10 @@ def test_photographs(course, size):
     before = contents(PHOTOS)
     settings = course(PHOTOS, COURSE_SIZE=size)
     files = get_dataset(settings)
-    counts = [len(pictures_by_name(zip_path)) for zip_path, _ in files.splits]
+    counts = [len(images_by_name(zip_path)) for zip_path, _ in files.splits]
     assert counts == (list(settings.sample_size) if size == "small" else [500, 100])
     for zip_path, member in files.splits:
-        assert pictures_by_name(zip_path).keys() <= read_captions(files.captions_zip, member).keys()
+        assert images_by_name(zip_path).keys() <= read_captions(files.captions_zip, member).keys()
     assert contents(PHOTOS) == before
 
 

@@ -18,7 +18,7 @@ from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data import resources as downloads
-from say_what_you_see.data.coco_format import pictures_by_name, read_captions
+from say_what_you_see.data.coco_format import images_by_name, read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.karpathy import SPLIT_ZIP, read_split
 from say_what_you_see.evaluation.coco_results import read_coco_results
@@ -78,10 +78,10 @@ def test_restval_is_trained_with_and_each_side_has_its_pictures_and_captions(coc
     settings = read_settings(environ)
     files = get_dataset(settings)
     assert settings.dataset_folder.name == "coco_karpathy"
-    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
+    assert [len(images_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
     for path, member in files.splits:
         captions = read_captions(files.captions_zip, member)
-        assert captions.keys() == pictures_by_name(path).keys()
+        assert captions.keys() == images_by_name(path).keys()
         assert all(len(group) == 5 and group[0].endswith("number 0.") for group in captions.values())
     with zipfile.ZipFile(files.captions_zip) as archive:
         images = json.loads(archive.read(files.scored[1]))["images"]
@@ -110,7 +110,7 @@ def test_flickr8k_has_the_same_form_without_cocoid(publish, environ):
     write_zip(folder / SPLIT_ZIP, {"dataset_flickr8k.json": json.dumps(data)})
     publish_files()
     files = get_dataset(read_settings(environ | {"DATASET": "flickr8k"}))
-    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
+    assert [len(images_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
     assert "Karpathy" in files.source and "research" in files.licence
 
 
@@ -124,7 +124,7 @@ def test_flickr30k_needs_its_pictures_only(publish, environ):
         get_dataset(settings)
     pictures = settings.data_folder / "flickr30k" / "flickr30k-images.zip"
     write_pictures(pictures, data["images"], "flickr30k-images")
-    assert len(pictures_by_name(get_dataset(settings).scored[0])) == 4
+    assert len(images_by_name(get_dataset(settings).scored[0])) == 4
 
 
 def test_a_picture_that_the_zips_lack_is_named_and_nothing_is_written(coco, environ):
@@ -188,7 +188,7 @@ def test_a_small_run_samples_every_side(coco, environ, monkeypatch):
     settings = read_settings(environ | {"COURSE_SIZE": "small"})
     monkeypatch.setattr(type(settings), "sample_size", (5, 2))
     files = get_dataset(settings)
-    assert [len(pictures_by_name(path)) for path, _ in files.splits] == [5, 2, 2]
+    assert [len(images_by_name(path)) for path, _ in files.splits] == [5, 2, 2]
     assert files.scored[0].parent == settings.dataset_folder
 
 

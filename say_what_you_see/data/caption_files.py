@@ -1,0 +1,129 @@
+"""Files of captions with a line for each: a table `captions.csv`, and the .token file of Flickr8k and Flickr30k."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import MAX_JSON_BYTES, read_errors_explained
+
+
+def is_caption_file(path: Path) -> bool:
+    """Whether a file has, by its name, one of the formats in `CAPTION_FILES`."""
+    return _reader_of(path) is not None
+
+
+def read_caption_file(path: Path) -> dict[str, list[str]]:
+    """Captions by the name of their image; empty captions are left out.
+
+    Raises:
+        CourseError: if the file is too large or of another form; names the line.
+    """
+    return _reader_of(path)(path)
+
+
+def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
+    """Captions by the name of their image from the text of a .token file, without empty ones.
+
+    Raises:
+        CourseError: if a line has another form; names the line and `source`.
+    """
+    return _group(parse_token_lines(text, source))
+
+
+def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
+    """Image and caption of each line such as `dog.jpg#0<TAB>A dog runs .`; blank lines do not count.
+
+    Quotation marks are characters like any other here: a reader of tables that gives them a meaning loses captions.
+
+    Raises:
+        CourseError: if a line has another form; names the line and `source`.
+    """
+    pairs = []
+    # `splitlines` would also break at characters inside captions
+    for number, line in enumerate(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if not line.strip():
+            continue
+        key, tab, caption = line.partition("\t")
+        image, _, index = key.rpartition("#")
+        if not (tab and image and index.isdecimal()):
+            raise CourseError(
+                f"Line {number} of {source} is not of the form picture.jpg#0<TAB>caption: {line[:60]!r}. Correct it, "
+                "or bring another copy."
+            )
+        pairs.append((image, caption.strip()))
+    return pairs
+
+
+def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Captions by the name of their image, without empty ones."""
+    captions: dict[str, list[str]] = {}
+    for image, caption in pairs:
+        if caption:
+            captions.setdefault(image, []).append(caption)
+    return captions
+
+
+def read_caption_csv(path: Path) -> dict[str, list[str]]:
+    """Captions by image from a table of two columns, file and caption, with or without a header.
+
+    Raises:
+        CourseError: if a row has another number of columns, or the file is not in UTF-8; names the row.
+    """
+    pairs, row_number = [], 0
+    try:
+        for row in csv.reader(io.StringIO(_read_text(path), newline=""), strict=True):
+            row_number += 1
+            if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
+                continue
+            if len(row) != 2:
+                raise csv.Error(f"{len(row)} columns where two belong")
+            pairs.append((row[0].strip(), row[1].strip()))
+    except csv.Error as error:
+        raise CourseError(
+            f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
+            'in it stands in double quotes: dog.jpg,"A dog, running."'
+        ) from error
+    return _group(pairs)
+
+
+def decode_text(data: bytes, source: object) -> str:
+    """Bytes in UTF-8 as text.
+
+    Raises:
+        CourseError: if they are in another encoding; names the line and `source`.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise CourseError(f"Line {line} of {source} is not in UTF-8. Save it again in that encoding.") from error
+
+
+def _read_text(path: Path) -> str:
+    with read_errors_explained(path), open(path, "rb") as file:
+        data = file.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
+    return decode_text(data, path)
+
+
+def _read_token_file(path: Path) -> dict[str, list[str]]:
+    return parse_token_file(_read_text(path), str(path))
+
+
+CAPTION_FILES: dict[str, Callable[[Path], dict[str, list[str]]]] = {
+    "captions.csv": read_caption_csv,
+    "*.token": _read_token_file,
+    "*.token.txt": _read_token_file,
+}
+"""For each pattern of a file's name the function that reads captions by image."""
+
+
+def _reader_of(path: Path) -> Callable[[Path], dict[str, list[str]]] | None:
+    name = path.name.lower()
+    return next((read for pattern, read in CAPTION_FILES.items() if fnmatch(name, pattern)), None)
