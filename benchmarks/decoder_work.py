@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from say_what_you_see.decoding.decoding import Greedy
-from say_what_you_see.decoding.search import generate_at_once
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 
@@ -123,5 +123,5 @@ def load_weights(layers: Iterable[Any], weights: Mapping[str, np.ndarray]) -> No
 def caption_lengths(weights: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
     """The number of words, without END, of each greedy caption."""
     vocab = vocabulary(len(weights["word_embedding/0"]))
-    found = generate_at_once(numpy_decoder(weights), features, vocab, Greedy(MAX_LEN))
+    found = generate(numpy_decoder(weights), features, vocab, Greedy(MAX_LEN))
     return (found.indices[:, 0] != vocab[END]).sum(axis=1)

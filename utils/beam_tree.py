@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 
-from say_what_you_see.decoding.generation import NextWordModel, special_tokens
+from say_what_you_see.decoding.probabilities import log_softmax
+from say_what_you_see.decoding.samplers import special_tokens
 from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE
 from say_what_you_see.language.captions import END, START, invert_vocabulary
+from say_what_you_see.models.step import StepModel
 from utils.plots import show_figure
 
 
@@ -36,35 +38,34 @@ class TreeNode:
 
 
 def grow_beam_tree(
-    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], k: int = 2, max_len: int = 20
+    model: StepModel, features: np.ndarray, vocab: dict[str, int], k: int = 2, max_len: int = 20
 ) -> list[TreeNode]:
     """Search for a caption of one picture, (1, ...), and write down the 2 k best candidates of each step.
 
-    It finds what `BeamSearch(k)` finds without a length penalty, step by step instead of compiled.
+    It finds what `BeamSearch(k)` finds without a length penalty.
     """
     words, tokens = invert_vocabulary(vocab), special_tokens(vocab)
     tree = [TreeNode(START, 0, 0, None, 0.0, True)]
-    beams, state = [0], model.initial_state(features)
+    beams, state = [0], model.start(features)
     for step in range(1, max_len + 1):
         if all(tree[beam].word == END for beam in beams):
             break
-        probabilities, state = model.next_word(np.array([vocab[tree[beam].word] for beam in beams]), state)
-        probabilities[:, list(tokens.suppressed)] = 0
+        logits, state = model.step(np.array([vocab[tree[beam].word] for beam in beams]), state)
+        log_probs = log_softmax(logits)
+        log_probs[:, list(tokens.suppressed)] = -np.inf
         candidates = []  # (log-probability, which beam, word); what is finished stays as it is
         for row, beam in enumerate(beams):
             if tree[beam].word == END:
                 candidates.append((tree[beam].log_probability, row, END))
                 continue
-            for index in probabilities[row].argsort()[::-1][: 2 * k]:
-                with np.errstate(divide="ignore"):
-                    total = tree[beam].log_probability + float(np.log(probabilities[row, index]))
-                candidates.append((total, row, words[index]))
+            for index in log_probs[row].argsort()[::-1][: 2 * k]:
+                candidates.append((tree[beam].log_probability + float(log_probs[row, index]), row, words[index]))
         candidates.sort(key=lambda candidate: -candidate[0])
         first = len(tree)
         for rank, (total, row, word) in enumerate(candidates[: 2 * k]):
             tree.append(TreeNode(word, step, rank, beams[row], total, rank < k))
         rows = [row for _, row, _ in candidates[:k]]
-        beams, state = list(range(first, first + len(rows))), [part[rows] for part in state]
+        beams, state = list(range(first, first + len(rows))), state.take(np.array(rows))
     return tree
 
 

@@ -13,7 +13,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.evaluation.palette import BLUE, ORANGE
 from say_what_you_see.page.core import Demo, DemoModel, Description, ExamplePicture, Step, describe, encode_png
 from say_what_you_see.serving.captioner import Captioner

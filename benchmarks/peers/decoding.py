@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.decoder_work import vocabulary
 from benchmarks.stage import Sample
-from say_what_you_see.decoding.decoding import SpecialTokens, special_tokens
+from say_what_you_see.decoding.samplers import SpecialTokens, special_tokens
 
 Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From features (pictures, features) to the best captions (pictures, max_len) and log-probabilities (pictures,)."""

@@ -11,7 +11,7 @@ from benchmarks.decoder_work import BEAMS, MAX_LEN
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.peers.keras_decoder import step_models
 from benchmarks.stage import Sample
-from say_what_you_see.decoding.decoding import SpecialTokens
+from say_what_you_see.decoding.samplers import SpecialTokens
 
 NEVER = -1e9
 Models = tuple[keras.Model, keras.Model]

@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.decoder_work import BEAMS, MAX_LEN
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.stage import Sample
-from say_what_you_see.decoding.decoding import SpecialTokens
+from say_what_you_see.decoding.samplers import SpecialTokens
 
 NEVER = -1e9
 

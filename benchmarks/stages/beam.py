@@ -8,7 +8,7 @@ from benchmarks.decoder_work import BEAMS, MAX_LEN, make_work
 from benchmarks.peers.decoding import read_work, search_all
 from benchmarks.stage import Goal, Sample, Stage
 from benchmarks.stages.greedy import PEERS, contenders, course_search, exported_search
-from say_what_you_see.decoding.decoding import BeamSearch
+from say_what_you_see.decoding.samplers import BeamSearch
 
 _HERE, _HOW = "benchmarks.stages.beam", BeamSearch(BEAMS, max_len=MAX_LEN)
 
@@ -24,7 +24,7 @@ def exported_many(work: dict) -> Callable[[], Sample]:
 
 
 def plain_many(work: dict) -> Callable[[], Sample]:
-    """The search that notebook 05 explains."""
+    """The course with steps by Keras."""
     return search_all(course_search(work, _HOW, plain=True), read_work(work).features)
 
 

@@ -9,25 +9,25 @@ import numpy as np
 from benchmarks.decoder_work import MAX_LEN, course_decoder, make_work, numpy_decoder, vocabulary
 from benchmarks.peers.decoding import read_work, search_all, search_one_by_one
 from benchmarks.stage import Contender, Goal, Sample, Stage
-from say_what_you_see.decoding.decoding import Greedy, Sampler
-from say_what_you_see.decoding.search import generate_at_once
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import Greedy, Sampler
 
 _HERE, _PEERS = "benchmarks.stages.greedy", "benchmarks.peers"
 
 
 def course_search(work: dict, sampler: Sampler, plain: bool = False) -> Callable:
-    """`say_what_you_see.decoding.generation.generate` with the decoder of notebook 04.
+    """`say_what_you_see.decoding.generate.generate` with the decoder of notebook 04.
 
     Args:
-        plain: the search that notebook 05 shows, also where a quicker one finds the same.
+        plain: take the steps with Keras, also where NumPy makes the same numbers faster.
     """
-    from say_what_you_see.decoding.generation import generate
+    from say_what_you_see.decoding.generate import generate
     from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
     weights, vocab = read_work(work).weights, vocabulary(work["words"])
     model = decoder_step_model(course_decoder(work, weights))
     if plain:
-        model.known_layers = ()
+        model.fastest = lambda: model
 
     def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = generate(model, features, vocab, sampler)
@@ -41,7 +41,7 @@ def exported_search(work: dict, sampler: Sampler) -> Callable:
     decoder, vocab = numpy_decoder(read_work(work).weights), vocabulary(work["words"])
 
     def search(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = generate_at_once(decoder, features, vocab, sampler)
+        found = generate(decoder, features, vocab, sampler)
         return found.indices[:, 0], found.log_probabilities[:, 0]
 
     return search
@@ -58,7 +58,7 @@ def exported_one(work: dict) -> Callable[[], Sample]:
 
 
 def plain_one(work: dict) -> Callable[[], Sample]:
-    """The search that notebook 05 shows, one picture after another."""
+    """The course with steps by Keras, one picture after another."""
     return search_one_by_one(course_search(work, Greedy(MAX_LEN), plain=True), read_work(work).features, rounds=2)
 
 
@@ -73,7 +73,7 @@ def exported_many(work: dict) -> Callable[[], Sample]:
 
 
 def plain_many(work: dict) -> Callable[[], Sample]:
-    """The search that notebook 05 shows, all pictures together."""
+    """The course with steps by Keras, all pictures together."""
     return search_all(course_search(work, Greedy(MAX_LEN), plain=True), read_work(work).features, rounds=2)
 
 
@@ -93,7 +93,7 @@ def contenders(module: str, suffix: str) -> tuple[Contender, ...]:
     return (
         Contender("course", "the course: generate", f"{module}:course_{suffix}"),
         Contender("exported", "the course: exported captioner", f"{module}:exported_{suffix}"),
-        Contender("plain", "the course: compiled keras.ops, as in notebook 05", f"{module}:plain_{suffix}"),
+        Contender("plain", "the course: generate, steps by Keras", f"{module}:plain_{suffix}"),
         Contender("jax", "the same on JAX", f"{module}:plain_{suffix}", "backend", ("jax",), jax),
         Contender("on_torch", "the same on PyTorch", f"{module}:plain_{suffix}", "backend", ("torch",), torch),
         *(

@@ -18,7 +18,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
-from say_what_you_see.decoding.decoding import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported

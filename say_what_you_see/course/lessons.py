@@ -15,9 +15,9 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
 from say_what_you_see.course.features import SPLITS, extract_grids, load_features, read_required
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
-from say_what_you_see.decoding.generation import generate_sentences
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.language.captions import PAD
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
@@ -205,4 +205,4 @@ def control_sentences(settings: Settings, image_embeds: np.ndarray) -> list[str]
     """Greedy captions by the control of notebook 04."""
     vocab = load_vocabulary(settings)
     control = load_control(settings, len(vocab), image_embeds.shape[1])
-    return generate_sentences(next_word_model(control), image_embeds, vocab)
+    return generate_sentences(step_model_of(control), image_embeds, vocab)

@@ -1,166 +1,180 @@
-"""Beam search: follow the k best captions at once, for many pictures together, with `keras.ops` alone."""
+"""Beam search: follow the k best captions of each image at once, for many images together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.decoding import NEVER, BeamSearch, SpecialTokens
-from say_what_you_see.decoding.word_choice import Tensor
+from say_what_you_see.models.step import State
 
-ops = keras.ops
-NextWord = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
-"""From words (rows,) and a state to the log-probabilities of the next words (rows, vocabulary) and the new state."""
-
-
-def best_continuations(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Among all captions one word longer, find the k best of each picture.
-
-    Args:
-        scores: (pictures, beams, words), the score of each caption followed by each word.
-
-    Returns:
-        For each of the k best, the best first: the beam that it continues, and its new word, both (pictures, k).
-    """
-    beams, words = scores.shape[1:]
-    best = ops.cast(ops.top_k(ops.reshape(scores, (-1, beams * words)), k)[1], "int32")
-    return best // words, best % words
+if TYPE_CHECKING:
+    from say_what_you_see.decoding.samplers import BeamSearch, Captions, NextWord, SpecialTokens
 
 
 class Beams(NamedTuple):
-    """The captions that a beam search follows, k for each picture, the best first.
+    """Captions of some images, k for each, the best first.
 
     Attributes:
-        words: the last word of each, (pictures, k).
-        captions: all words so far, (pictures, k, max_len), END behind them.
-        finished: whether END has been reached, (pictures, k).
-        lengths: the number of words, END included, (pictures, k).
-        total: the log-probability, (pictures, k).
+        words: the last word of each, (images, k).
+        captions: all words so far, (images, k, max_len), END behind them.
+        finished: whether END has been reached, (images, k).
+        lengths: the number of words, END included, (images, k).
+        total: the log-probability, (images, k); -inf where there is no caption.
     """
 
-    words: Tensor
-    captions: Tensor
-    finished: Tensor
-    lengths: Tensor
-    total: Tensor
+    words: np.ndarray
+    captions: np.ndarray
+    finished: np.ndarray
+    lengths: np.ndarray
+    total: np.ndarray
+
+    def take(self, beams: np.ndarray) -> Beams:
+        """For each image some of its beams, by their numbers (images, any)."""
+        return Beams(*(part[np.arange(len(beams))[:, None], beams] for part in self))
+
+    def of_images(self, images: np.ndarray) -> Beams:
+        """The beams of some of the images."""
+        return Beams(*(part[images] for part in self))
+
+    def scores(self, length_penalty: float) -> np.ndarray:
+        """What captions are ranked by, (images, k)."""
+        return self.total / np.maximum(self.lengths, 1) ** length_penalty
 
 
-def first_beams(rows: Tensor, sampler: BeamSearch, tokens: SpecialTokens) -> Beams:
-    """Beams before the first word: all alike, so only the first one counts, or the first step would find k twins.
+def first_beams(images: int, sampler: BeamSearch, tokens: SpecialTokens) -> Beams:
+    """Beams before the first word: all alike, so only the first one counts, or the first step would find k twins."""
+    shape = (images, sampler.k)
+    total = np.full(shape, -np.inf, dtype=np.float32)
+    total[:, 0] = 0
+    return Beams(
+        words=np.full(shape, tokens.start, dtype=np.int32),
+        captions=np.full((*shape, sampler.max_len), tokens.end, dtype=np.int32),
+        finished=np.zeros(shape, dtype=bool),
+        lengths=np.zeros(shape, dtype=np.float32),
+        total=total,
+    )
+
+
+def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Among all captions one word longer, find the k best of each image.
 
     Args:
-        rows: anything with one row a picture, (pictures,).
+        scores: (images, beams, words), the score of each caption followed by each word.
+
+    Returns:
+        For each of the k best, the best first: the beam that it continues, and its new word, both (images, k).
     """
-    words = ops.repeat(ops.full_like(rows, tokens.start, dtype="int32")[:, None], sampler.k, axis=1)
-    captions = ops.repeat(ops.full_like(words, tokens.end)[..., None], sampler.max_len, axis=2)
-    nothing = ops.zeros_like(words, dtype="float32")
-    only_first = np.array([0.0] + [NEVER] * (sampler.k - 1), dtype="float32")
-    return Beams(words, captions, words == tokens.end, nothing, ops.add(nothing, only_first))
+    flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
+    best, values = np.empty((len(flat), k), dtype=np.int32), np.empty((len(flat), k), dtype=flat.dtype)
+    for rank in range(k):  # to look through them k times is faster than to sort them
+        best[:, rank] = flat.argmax(axis=1)
+        values[:, rank] = flat[image, best[:, rank]]
+        flat[image, best[:, rank]] = -np.inf
+    flat[image[:, None], best] = values
+    if np.isneginf(values).any():  # there are fewer than k; the others are to differ nevertheless
+        best = np.argsort(-flat, axis=1, kind="stable")[:, :k]
+    return best // scores.shape[2], best % scores.shape[2]
 
 
 def extend_beams(
-    beams: Beams, log_probs: Tensor, position: Tensor, sampler: BeamSearch, tokens: SpecialTokens
-) -> tuple[Beams, Tensor]:
+    beams: Beams, log_probs: np.ndarray, position: int, sampler: BeamSearch, tokens: SpecialTokens
+) -> tuple[Beams, np.ndarray]:
     """Follow the k best captions one word further.
 
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
     Args:
-        log_probs: of each next word, (pictures, k, vocabulary).
+        log_probs: of each next word, (images, k, vocabulary).
 
     Returns:
-        The new beams, and for each the beam that it continues, (pictures, k).
+        The new beams, and for each the beam that it continues, (images, k).
     """
-    only_end = np.where(np.arange(log_probs.shape[-1]) == tokens.end, 0.0, NEVER).astype("float32")
-    log_probs = ops.where(beams.finished[..., None], only_end, log_probs)  # END once more, at no cost
-    totals = ops.maximum(beams.total[..., None] + log_probs, NEVER)
-    lengths = beams.lengths + ops.cast(ops.logical_not(beams.finished), "float32")
+    only_end = np.where(np.arange(log_probs.shape[2]) == tokens.end, np.float32(0), np.float32(-np.inf))
+    log_probs = np.where(beams.finished[..., None], only_end, log_probs)  # END once more, at no cost
+    totals = beams.total[..., None] + log_probs
+    lengths = beams.lengths + ~beams.finished
     parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
 
-    def of_parents(values: Tensor) -> Tensor:
-        return ops.take_along_axis(values, parents, axis=1)
-
-    total = ops.take_along_axis(totals, parents[..., None], axis=1)
-    total = ops.take_along_axis(total, words[..., None], axis=2)[..., 0]
-    captions = ops.take_along_axis(beams.captions, parents[..., None], axis=1)
-    captions = ops.where(ops.arange(sampler.max_len) == position, words[..., None], captions)
-    finished = ops.logical_or(of_parents(beams.finished), words == tokens.end)
-    return Beams(words, captions, finished, of_parents(lengths), total), parents
+    image = np.arange(len(parents))[:, None]
+    captions = beams.captions[image, parents]
+    captions[..., position] = words
+    finished = beams.finished[image, parents] | (words == tokens.end)
+    return Beams(words, captions, finished, lengths[image, parents], totals[image, parents, words]), parents
 
 
-def score_of(beams: Beams, sampler: BeamSearch) -> Tensor:
-    """What captions are ranked by, (pictures, k)."""
-    return ops.where(beams.total > NEVER / 2, beams.total / beams.lengths**sampler.length_penalty, NEVER)
-
-
-class Found(NamedTuple):
-    """The best finished captions so far, k for each picture, the best first.
-
-    Attributes:
-        captions: (pictures, k, max_len).
-        total: the log-probability, (pictures, k).
-        score: what they are ranked by, (pictures, k); NEVER where there is none yet.
-    """
-
-    captions: Tensor
-    total: Tensor
-    score: Tensor
-
-    def best_with(self, captions: Tensor, total: Tensor, score: Tensor) -> Found:
-        """The k best of these and others."""
-        captions, total, score = (
-            ops.concatenate(both, axis=1) for both in zip(self, (captions, total, score), strict=True)
-        )
-        best = ops.cast(ops.top_k(score, self.score.shape[1])[1], "int32")
-        captions = ops.take_along_axis(captions, best[..., None], axis=1)
-        return Found(captions, ops.take_along_axis(total, best, axis=1), ops.take_along_axis(score, best, axis=1))
-
-
-def search_beams(
-    next_word: NextWord, state: list[Tensor], n_states: int, sampler: BeamSearch, tokens: SpecialTokens
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Follow the k best captions of each picture until all of them have reached END.
+def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens: SpecialTokens) -> Captions:
+    """Follow the k best captions of each image until nothing better can come.
 
     Every caption that finishes among the k best is remembered, also when others push it out later. In the
     end it competes with those that were cut, so there is always a result, whether any has an END or not.
 
     Args:
-        state: [*state, *context] of each picture.
-        n_states: how many of them change with every word.
+        state: of the images.
 
     Returns:
-        Captions (pictures, k, max_len), END after the last word; their log-probabilities, and whether END was
-        reached, both (pictures, k).
+        Captions (images, k, max_len), END after the last word; their log-probabilities, -inf where there are fewer
+        than k, and whether END was reached, both (images, k).
     """
-    rows = ops.reshape(state[0], (ops.shape(state[0])[0], -1))[:, 0]
-    beams = first_beams(rows, sampler, tokens)
-    found = Found(beams.captions, beams.total, ops.full_like(beams.total, NEVER))
-    state = [ops.repeat(part, sampler.k, axis=0) for part in state]
+    images = np.arange(len(state))  # those that are still searched
+    beams = first_beams(len(state), sampler, tokens)
+    ended, results = beams._replace(total=np.full_like(beams.total, -np.inf)), beams
+    state = state.take(np.repeat(images, sampler.k))
+    for position in range(sampler.max_len):
+        runs = ~beams.finished & np.isfinite(beams.total)
+        log_probs, state = _next_words(next_word, beams, state, runs)
+        before = beams.finished
+        beams, parents = extend_beams(beams, log_probs, position, sampler, tokens)
+        just_ended = beams.finished & ~np.take_along_axis(before, parents, axis=1)
+        ended = _best_of(ended, beams, just_ended, sampler)
+        state = state.take(_rows_of(runs, parents))
+        done = _is_done(beams, ended, sampler) | (position == sampler.max_len - 1)
+        if done.any():
+            best = _best_of(ended, beams, ~beams.finished, sampler).of_images(done)
+            for result, part in zip(results, best, strict=True):
+                result[images[done]] = part
+            images, beams, ended = images[~done], beams.of_images(~done), ended.of_images(~done)
+            state = state.take(np.repeat(~done, sampler.k))
+        if len(images) == 0:
+            break
+    return results.captions, results.total, results.captions[..., -1] == tokens.end
 
-    def unfinished(position, *carried):
-        return ops.logical_and(position < sampler.max_len, ops.logical_not(ops.all(Beams(*carried[:5]).finished)))
 
-    def extend(position, *carried):
-        before, found, state = Beams(*carried[:5]), Found(*carried[5:8]), list(carried[8:])
-        log_probs, state = next_word(ops.reshape(before.words, (-1,)), state)
-        log_probs = ops.reshape(log_probs, (-1, sampler.k, log_probs.shape[-1]))
-        beams, parents = extend_beams(before, log_probs, position, sampler, tokens)
-        were_finished = ops.take_along_axis(before.finished, parents, axis=1)
-        new = ops.logical_and(beams.finished, ops.logical_not(were_finished))
-        score = ops.where(new, score_of(beams, sampler), NEVER)
-        found = found.best_with(beams.captions, beams.total, score)
-        first_row = sampler.k * ops.arange(ops.shape(parents)[0], dtype="int32")[:, None]
-        from_rows = ops.reshape(first_row + parents, (-1,))
-        moved = [ops.take(part, from_rows, axis=0) for part in state[:n_states]]
-        return position + 1, *beams, *found, *moved, *state[n_states:]
+def _next_words(next_word: NextWord, beams: Beams, state: State, runs: np.ndarray) -> tuple[np.ndarray, State]:
+    """Log-probabilities of next words, (images, k, vocabulary), and the new state of the beams that run.
 
-    start = (ops.convert_to_tensor(0, dtype="int32"), *beams, *found, *state)
-    carried = ops.while_loop(unfinished, extend, start)[1:9]
-    beams, found = Beams(*carried[:5]), Found(*carried[5:])
-    cut = ops.where(beams.finished, NEVER, score_of(beams, sampler))
-    best = found.best_with(beams.captions, beams.total, cut)
-    last = ops.take_along_axis(best.captions, ops.full_like(best.captions[..., :1], sampler.max_len - 1), axis=-1)
-    return best.captions, best.total, last[..., 0] == tokens.end
+    The model is asked only about these.
+    """
+    if runs.all():
+        log_probs, state = next_word(beams.words.reshape(-1), state)
+        return log_probs.reshape(*runs.shape, -1), state
+    running, state = next_word(beams.words[runs], state.take(runs.reshape(-1)))
+    log_probs = np.full((*runs.shape, running.shape[1]), -np.inf, dtype=np.float32)
+    log_probs[runs] = running
+    return log_probs, state
+
+
+def _rows_of(runs: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """For each beam the row of the beam that it continues, in the state of those that ran; any row if that did not."""
+    rows = np.cumsum(runs.reshape(-1)).reshape(runs.shape) - 1
+    return np.maximum(np.take_along_axis(rows, parents, axis=1), 0).reshape(-1)
+
+
+def _best_of(ended: Beams, beams: Beams, eligible: np.ndarray, sampler: BeamSearch) -> Beams:
+    """The k best of captions that ended before, and of beams where they are eligible, (images, k)."""
+    beams = beams._replace(total=np.where(eligible, beams.total, np.float32(-np.inf)))
+    both = Beams(*(np.concatenate(parts, axis=1) for parts in zip(ended, beams, strict=True)))
+    best = np.argsort(-both.scores(sampler.length_penalty), axis=1, kind="stable")
+    return both.take(best[:, : sampler.k])
+
+
+def _is_done(beams: Beams, ended: Beams, sampler: BeamSearch) -> np.ndarray:
+    """For which images nothing better can come, (images,).
+
+    Log-probabilities only fall, so no caption that still runs will ever have a better score than its
+    log-probability of now would have at its best length.
+    """
+    penalty = sampler.length_penalty
+    best_length = np.maximum(beams.lengths**penalty, np.float32(sampler.max_len) ** penalty)
+    hope = np.where(beams.finished, -np.inf, beams.total / best_length).max(axis=1)
+    return ended.scores(penalty)[:, -1] >= hope

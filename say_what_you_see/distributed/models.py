@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from say_what_you_see.decoding.decoding import Sampler
+from say_what_you_see.decoding.samplers import Sampler
 from say_what_you_see.vision.fast_encoder import NETWORK_FILE, OPENVINO, FastEncoder
 
 if TYPE_CHECKING:  # unpacked in the workers only, after they were told how many threads to use
@@ -98,11 +98,11 @@ class CaptionerMaker:
 
     def __call__(self) -> CaptionModelWorker:
         """The captioner, unpacked."""
-        from say_what_you_see.models.architectures import next_word_model
+        from say_what_you_see.models.architectures import step_model_of
         from say_what_you_see.serving.captioner import Captioner
 
         encoder, decoder, vocab, kind = pickle.loads(self.packed)
-        return CaptionModelWorker(Captioner(encoder, next_word_model(decoder), vocab, kind), self.sampler, self.seed)
+        return CaptionModelWorker(Captioner(encoder, step_model_of(decoder), vocab, kind), self.sampler, self.seed)
 
 
 class CaptionModelWorker:

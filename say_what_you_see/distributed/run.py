@@ -22,7 +22,7 @@ from say_what_you_see.core.files import make_folder
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import image_members
-from say_what_you_see.decoding.decoding import Sampler
+from say_what_you_see.decoding.samplers import Sampler
 from say_what_you_see.distributed.engine import ClusterPlan, Workers, import_ray, plan_workers, running_ray
 from say_what_you_see.distributed.models import pack_captioner, pack_encoder
 from say_what_you_see.distributed.pipeline import END, PICTURE, UNREADABLE, Block, ModelMaker, stream

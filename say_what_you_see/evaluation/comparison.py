@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.generation import Greedy, NextWordModel, generate, generate_sentences
+from say_what_you_see.decoding.generate import generate, generate_sentences
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, score_captions, score_table
 from say_what_you_see.language.captions import PAD, UNK
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.training.examples import Examples
 from say_what_you_see.training.loop import evaluate_decoder
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
@@ -73,7 +75,7 @@ def measure_model(
         truths: what each of these pictures shows, None where nobody knows.
         training_seconds: what `training_seconds` makes of its history.
     """
-    matrix, writer = examples.captions.matrix, next_word_model(model)
+    matrix, writer = examples.captions.matrix, step_model_of(model)
     scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None
     return ModelReport(
         name,
@@ -97,7 +99,7 @@ def loss_per_real_word(model: keras.Model, examples: Examples, pad_idx: int) -> 
 
 
 def captions_per_second(
-    model: NextWordModel, features: np.ndarray, vocab: dict[str, int], pictures: int = PICTURES_TO_TIME
+    model: KerasStepModel, features: np.ndarray, vocab: dict[str, int], pictures: int = PICTURES_TO_TIME
 ) -> float:
     """Greedy captions a second, in one batch: the median of several times, after one that compiles.
 

@@ -24,14 +24,8 @@ from say_what_you_see.course.features import encoder_metadata, encoder_path, ext
 from say_what_you_see.course.lessons import LESSONS, load_control
 from say_what_you_see.data.coco_format import DatasetFiles, read_captions, read_image_ids
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.decoding.generation import (
-    BeamSearch,
-    Greedy,
-    NextWordModel,
-    Sampler,
-    Sampling,
-    generate_sentences,
-)
+from say_what_you_see.decoding.generate import generate_sentences
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.coco_results import write_coco_results
 from say_what_you_see.evaluation.metrics import (
     METRICS,
@@ -52,7 +46,8 @@ from say_what_you_see.language.captions import (
     invert_vocabulary,
     pack_captions,
 )
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model
 from say_what_you_see.training.examples import Examples
 from say_what_you_see.training.loop import evaluate_decoder
@@ -119,7 +114,7 @@ class TrainedModel:
 
     name: str
     caption_model: CaptionModel
-    writer: NextWordModel
+    writer: KerasStepModel
     features: np.ndarray
     fns: list[str]
 
@@ -161,7 +156,7 @@ def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
             f"the features in {settings.work_folder} are by {made_by['name']}, weights {made_by['weights']}. "
             "Train the model again, or name the encoder that it was trained with (ENCODER)."
         )
-    return TrainedModel(model.decoder.name, model, next_word_model(model.decoder), features, fns)
+    return TrainedModel(model.decoder.name, model, step_model_of(model.decoder), features, fns)
 
 
 def scored_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str], dict[str, Any]]:
@@ -192,7 +187,7 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
     control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
     return replace(
         like, name="control", caption_model=replace(like.caption_model, decoder=control),
-        writer=next_word_model(control),
+        writer=step_model_of(control),
     )  # fmt: skip
 
 

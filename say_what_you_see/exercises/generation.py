@@ -9,14 +9,15 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.beam_search import Beams, extend_beams, first_beams
-from say_what_you_see.decoding.decoding import NEVER, BeamSearch, SpecialTokens
-from say_what_you_see.decoding.generation import NextWordModel, write_captions
-from say_what_you_see.decoding.word_choice import apply_temperature, keep_top_p
+from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_p, log_softmax
+from say_what_you_see.decoding.samplers import BeamSearch, SpecialTokens, write_captions
 from say_what_you_see.exercises.cases import Case, Exercise, Mistake
 from say_what_you_see.exercises.compare import short
 from say_what_you_see.exercises.facts import Facts
 from say_what_you_see.exercises.tensors import as_numpy, draw_weights
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
+from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.models.step import State
 
 NOTEBOOK = "05_generate_captions"
 
@@ -39,7 +40,7 @@ def facts_of_steps(function: Callable, decoder: keras.Model, features: np.ndarra
     model = function(decoder)
     facts = Facts.fromkeys(("form", *_STEP_FACTS, "logits"))
     facts["form"] = f"a {type(model).__name__}"
-    if not isinstance(model, NextWordModel):
+    if not isinstance(model, KerasStepModel):
         return facts
     trained = {id(weight) for weight in decoder.weights}
     own = [*model.start_model.weights, *model.step_model.weights]
@@ -69,7 +70,7 @@ def _shape(tensor: Any) -> tuple:
     return tuple(tensor.shape)
 
 
-def _read_words(model: NextWordModel, state: list, words: np.ndarray) -> list[np.ndarray]:
+def _read_words(model: KerasStepModel, state: list, words: np.ndarray) -> list[np.ndarray]:
     """The logits after each word."""
     found = []
     for column in words.T:
@@ -94,7 +95,7 @@ def _rearranged(
         decoder.get_layer("logit_bottleneck")(hidden)
     ),
     outputs: Callable = lambda logits, old, new: [logits, *new],
-    arrange: Callable = NextWordModel,
+    arrange: Callable = KerasStepModel,
 ) -> Callable:
     """A `decoder_step_model` in which one step is done in another way."""
 
@@ -134,7 +135,7 @@ _REARRANGE = Exercise(
                     decoder.get_layer("logits")(decoder.get_layer("logit_bottleneck")(hidden))
                 )
             ),
-            "NextWordModel makes probabilities of the logits. What happens to them if that is done twice?",
+            "KerasStepModel makes probabilities of the logits. What happens to them if that is done twice?",
         ),
         Mistake(
             "the state is not handed on: what comes out is what went in",
@@ -195,9 +196,9 @@ _REARRANGE = Exercise(
             "Look at build_decoder: what stands between the LSTM and the logits?",
         ),
         Mistake(
-            "two models come back, and not a NextWordModel",
+            "two models come back, and not a KerasStepModel",
             _rearranged(arrange=lambda start, step: (start, step)),
-            "NextWordModel was imported above. Give both of them to it.",
+            "KerasStepModel was imported above. Give both of them to it.",
         ),
     ),
     hints=(
@@ -229,15 +230,15 @@ def facts_of_writing(
         draws_second: choose the second most probable word at every even position.
     """
 
-    def next_word(words: Any, state: Sequence) -> tuple[Any, list]:
-        scores = ops.take(ops.convert_to_tensor(logits), ops.cast(words, "int32"), axis=0) + state[0]
-        return ops.log_softmax(scores, axis=-1), [ops.roll(state[0], 1, axis=1)]
+    def next_word(words: Any, state: State) -> tuple[np.ndarray, State]:
+        scores = logits[as_numpy(words)] + state.memory[0]
+        return log_softmax(scores), State([np.roll(state.memory[0], 1, axis=1)])
 
-    def choose(log_probs: Any, position: Any) -> Any:
-        rank = (position + 1) % 2 if draws_second else 0
-        return ops.take(ops.argsort(-ops.convert_to_tensor(log_probs), axis=-1), rank, axis=1)
+    def choose(log_probs: Any, captions: Any, position: int) -> np.ndarray:
+        ranks = (position + 1 + as_numpy(captions)) % 2 if draws_second else np.zeros(len(log_probs), dtype=int)
+        return np.argsort(-as_numpy(log_probs), axis=-1)[np.arange(len(log_probs)), ranks]
 
-    written = function(next_word, [ops.convert_to_tensor(state)], choose, tokens, max_len)
+    written = function(next_word, State([state]), choose, tokens, max_len)
     facts = Facts.fromkeys(("form", "captions", "log-probabilities", "reached END"))
     facts["form"] = "three arrays"
     if not isinstance(written, (tuple, list)) or len(written) != 3:
@@ -289,7 +290,7 @@ def _writer(
     stops: bool = True,
     gain: Callable = _gain_of_running,
     goes_on: Callable = np.any,
-    choose_by: Callable = lambda choose, log_probs, position: choose(log_probs, position),
+    choose_by: Callable = lambda choose, log_probs, captions, position: choose(log_probs, captions, position),
     filled_with: Callable = lambda tokens: tokens.end,
     shorter: int = 0,
     begins_with_start: bool = False,
@@ -297,8 +298,8 @@ def _writer(
 ) -> Callable:
     """A `write_captions` in which one step is done in another way."""
 
-    def wrong(next_word: Callable, state: list, choose: Callable, tokens: SpecialTokens, max_len: int) -> tuple:
-        words = np.full(len(state[0]), tokens.start)
+    def wrong(next_word: Callable, state: State, choose: Callable, tokens: SpecialTokens, max_len: int) -> tuple:
+        words = np.full(len(state), tokens.start)
         captions = np.full((len(words), max_len), filled_with(tokens))
         running, total, position = words != tokens.end, np.zeros(len(words), np.float32), 0
         if begins_with_start:
@@ -306,7 +307,7 @@ def _writer(
         while position + begins_with_start < max_len - shorter and goes_on(running):
             log_probs, new_state = next_word(words, state)
             log_probs, state = np.asarray(log_probs), new_state if hands_on else state
-            chosen = np.asarray(choose_by(choose, log_probs, position))
+            chosen = np.asarray(choose_by(choose, log_probs, np.arange(len(words)), position))
             chosen = np.where(running, chosen, tokens.end) if stops else chosen
             total = total + gain(log_probs, chosen, running, tokens.end)
             captions[:, position + begins_with_start] = chosen
@@ -317,7 +318,7 @@ def _writer(
     return wrong
 
 
-def _never_looks_for_end(next_word: Callable, state: list, choose: Callable, tokens: SpecialTokens, max_len: int):
+def _never_looks_for_end(next_word: Callable, state: State, choose: Callable, tokens: SpecialTokens, max_len: int):
     everlasting = tokens._replace(end=-1)
     captions, total, _ = _writer()(next_word, state, choose, everlasting, max_len)
     return captions, total, captions[:, -1] == tokens.end
@@ -391,17 +392,17 @@ _WRITE = Exercise(
         ),
         Mistake(
             "choose is not used: always the most probable word is taken",
-            _writer(choose_by=lambda choose, log_probs, position: log_probs.argmax(axis=-1)),
+            _writer(choose_by=lambda choose, log_probs, captions, position: log_probs.argmax(axis=-1)),
             "How a word is chosen is left open. Who decides it?",
         ),
         Mistake(
             "choose always hears that it is at position 0",
-            _writer(choose_by=lambda choose, log_probs, position: choose(log_probs, 0)),
-            "Sampling has a random number for each position. What is the second argument of choose?",
+            _writer(choose_by=lambda choose, log_probs, captions, position: choose(log_probs, captions, 0)),
+            "Sampling has a random number for each position. What is the third argument of choose?",
         ),
         Mistake(
             "positions are counted from 1",
-            _writer(choose_by=lambda choose, log_probs, position: choose(log_probs, position + 1)),
+            _writer(choose_by=lambda choose, log_probs, captions, position: choose(log_probs, captions, position + 1)),
             "The first word stands at position 0.",
         ),
         Mistake(
@@ -433,9 +434,9 @@ _WRITE = Exercise(
     hints=(
         "Begin with a word START for each row, captions full of END, a total of 0, and all rows running.",
         "One step: next_word, choose, add the log-probability of the chosen word, write it into its column.",
-        "For rows that have stopped, the chosen word becomes END and nothing is added: ops.where(running, ..., ...).",
+        "For rows that have stopped, the chosen word becomes END and nothing is added: np.where(running, ..., ...).",
         "A row runs on as long as its word is not END. The loop ends when none runs, or after max_len words.",
-        "A Python loop is right, too. For ops.while_loop, everything that changes goes in and comes out as a tuple.",
+        "Shorter: leave rows that have stopped out of the batch, with state.take(running), and keep their numbers.",
     ),
     observe=facts_of_writing,
     tolerance=1e-4,
@@ -709,7 +710,7 @@ _TOP_P = Exercise(
         ),
     ),
     hints=(
-        "Sort each row, the largest first. Then a running sum tells how much has been collected: ops.cumsum.",
+        "Sort each row, the largest first. Then a running sum tells how much has been collected: np.cumsum.",
         "A word stays if what was collected before it is less than p.",
         "Find the smallest probability that stays, in each row. In the unsorted row, what is below it becomes 0.",
     ),
@@ -723,10 +724,10 @@ _TOP_P = Exercise(
 def facts_of_beams(
     function: Callable, beams: Beams, log_probs: np.ndarray, position: int, sampler: BeamSearch, tokens: SpecialTokens
 ) -> Facts:
-    """Follow beams one word further, as tensors."""
+    """Follow beams one word further."""
     facts = Facts.fromkeys(("form", "parents", *Beams._fields))
-    given = Beams(*map(ops.convert_to_tensor, beams))
-    result = function(given, ops.convert_to_tensor(log_probs), position, sampler, tokens)
+    given = Beams(*(part.copy() for part in beams))
+    result = function(given, log_probs.copy(), position, sampler, tokens)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Beams):
         return Facts({**facts, "form": f"no pair of Beams and parents, but {short(result)}"})
     found = {name: as_numpy(value) for name, value in result[0]._asdict().items()}
@@ -761,7 +762,7 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
         position = int(np.max(lengths))
         return Case(name, (beams, log_probs(source, len(totals), sampler.k), position, sampler, _TOKENS))
 
-    first = Beams(*map(as_numpy, first_beams(np.zeros(2, np.float32), BeamSearch(3, max_len=4), _TOKENS)))
+    first = first_beams(2, BeamSearch(3, max_len=4), _TOKENS)
     two, three = BeamSearch(2, max_len=5), BeamSearch(3, max_len=5)
     by_mean = BeamSearch(3, length_penalty=1.0, max_len=6)
     no, some = [False, False, False], [False, True, False]
@@ -792,13 +793,13 @@ def _random_beams(rng: np.random.Generator, case: Callable) -> list[Case]:
 
 
 def _end_is_free(log_probs: np.ndarray, finished: np.ndarray, end: int) -> np.ndarray:
-    only_end = np.where(np.arange(log_probs.shape[-1]) == end, 0.0, NEVER)
+    only_end = np.where(np.arange(log_probs.shape[-1]) == end, 0.0, -np.inf)
     return np.where(finished[..., None], only_end, log_probs)
 
 
 def _end_has_its_price(log_probs: np.ndarray, finished: np.ndarray, end: int) -> np.ndarray:
     is_end = np.arange(log_probs.shape[-1]) == end
-    return np.where(finished[..., None] & ~is_end, NEVER, log_probs)
+    return np.where(finished[..., None] & ~is_end, -np.inf, log_probs)
 
 
 def _k_best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -813,7 +814,7 @@ def _best_of_each_beam(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _best_of_first_beam(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return _k_best(np.where(np.arange(scores.shape[1])[:, None] == 0, scores, NEVER * 2), k)
+    return _k_best(np.where(np.arange(scores.shape[1])[:, None] == 0, scores, -np.inf), k)
 
 
 def _words_not_taken_apart(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -838,7 +839,7 @@ def _beams_by_hand(
     def wrong(beams: Beams, log_probs: Any, position: int, sampler: BeamSearch, tokens: SpecialTokens) -> Any:
         beams = Beams(*map(np.asarray, beams))
         totals = join(beams.total[..., None], of_finished(np.asarray(log_probs), beams.finished, tokens.end))
-        totals, lengths = np.maximum(totals, NEVER), longer(beams).astype(np.float32)
+        lengths = longer(beams).astype(np.float32)
         scores = rank(totals, lengths[..., None], sampler.length_penalty)
         parents, words = choose(scores, sampler.k)
         rows = np.arange(len(parents))[:, None]
@@ -869,7 +870,7 @@ _BEAMS = Exercise(
     mistakes=(
         Mistake(
             "finished captions are lost: as soon as one has reached END, it is thrown away",
-            _beams_by_hand(lambda log_probs, finished, end: np.where(finished[..., None], NEVER, log_probs)),
+            _beams_by_hand(lambda log_probs, finished, end: np.where(finished[..., None], -np.inf, log_probs)),
             _CLASSIC,
         ),
         Mistake(
@@ -959,7 +960,7 @@ _BEAMS = Exercise(
         Mistake(
             "length_penalty is always 1",
             _beams_by_hand(rank=lambda totals, lengths, penalty: totals / lengths),
-            "Captions are ranked by log-probability / words ** length_penalty. What does how say?",
+            "Captions are ranked by log-probability / words ** length_penalty. What does the sampler say?",
         ),
         Mistake(
             "the score is kept as log-probability, so it is divided by the length again at the next step",
@@ -983,11 +984,11 @@ _BEAMS = Exercise(
         ),
     ),
     hints=(
-        "A finished beam gets other log-probabilities: 0 for END, NEVER for all other words.",
-        "Add them to the beams' totals. Scores are totals / lengths ** how.length_penalty, with the new lengths.",
-        "best_continuations(scores, how.k), imported above, gives for each of the k best its beam and its word.",
-        "ops.take_along_axis(values, parents, axis=1) gives what belongs to the parents: captions, lengths, finished.",
-        "A column of the captions is written with ops.where(ops.arange(how.max_len) == position, ..., ...).",
+        "A finished beam gets other log-probabilities: 0 for END, -np.inf for all other words.",
+        "Add them to the beams' totals. Scores are totals / lengths ** sampler.length_penalty, with the new lengths.",
+        "best_continuations(scores, sampler.k), imported above, gives for each of the k best its beam and its word.",
+        "values[np.arange(len(parents))[:, None], parents] gives what the parents have: captions, lengths, finished.",
+        "captions[..., position] is the column of the new words.",
     ),
     observe=facts_of_beams,
     tolerance=1e-4,

@@ -178,3 +178,9 @@ def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
         if words[index] not in (START, PAD):
             sentence.append(words[index])
     return " ".join(sentence)
+
+
+def most_common_caption(captions: Sequence[Sequence[str]]) -> str:
+    """The caption that occurs most often, of several the first in the alphabet: what one says who does not look."""
+    counts = Counter(" ".join(split_sentence(caption)) for group in captions for caption in group)
+    return min(counts, key=lambda sentence: (-counts[sentence], sentence))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.generation import Greedy, NextWordModel, Sampler, generate
-from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary, split_sentence
+from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
+from say_what_you_see.models.keras_step import KerasStepModel
 
 layers, ops = keras.layers, keras.ops
 Tensor = Any
@@ -210,10 +209,10 @@ def with_even_attention(model: keras.Model) -> keras.Model:
     return copy
 
 
-def attention_step_model(model: keras.Model) -> NextWordModel:
+def attention_step_model(model: keras.Model) -> KerasStepModel:
     """Rearrange the layers of a trained model to predict a single next word.
 
-    Its state is the GRU's; its context, which stays as it is, the encoded regions and W1 of them.
+    It remembers the GRU's state. Its context, which stays as it is, are the encoded regions and W1 of them.
     """
     cell = model.get_layer("decoder").cell
     regions, keys = model.get_layer("encoder").output, model.get_layer("W1").output
@@ -223,7 +222,7 @@ def attention_step_model(model: keras.Model) -> NextWordModel:
     regions, keys = layers.Input(regions.shape[1:]), layers.Input(keys.shape[1:])
     new_hidden, _ = cell(model.get_layer("word_embedding")(word), hidden, regions, keys)
     logits = model.get_layer("logits")(model.get_layer("before_logits")(new_hidden))
-    return NextWordModel(start_model, keras.Model([word, hidden, regions, keys], [logits, new_hidden]))
+    return KerasStepModel(start_model, keras.Model([word, hidden, regions, keys], [logits, new_hidden]))
 
 
 def most_frequent_words(captions: Sequence[Sequence[str]], limit: int = TOP_WORDS) -> dict[str, int]:
@@ -272,70 +271,6 @@ def predict_step_by_step(
         steps.append((ops.convert_to_numpy(logits), ops.convert_to_numpy(weights)))
     logits, weights = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
     return logits, weights
-
-
-@dataclass(frozen=True)
-class AttendedCaption:
-    """A caption, and where the model looked while it wrote it.
-
-    Attributes:
-        words: what it says.
-        attention: for each word the weights of the step that emitted it, (words, rows, columns); each sums to 1.
-    """
-
-    words: list[str]
-    attention: np.ndarray
-
-    @property
-    def sentence(self) -> str:
-        """The words in one line."""
-        return " ".join(self.words)
-
-
-def get_caption(
-    model: keras.Model,
-    features: np.ndarray,
-    vocab: dict[str, int],
-    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
-    rng: np.random.Generator | None = None,
-    trace_shapes: bool = False,
-) -> AttendedCaption:
-    """Caption one picture, and tell where the model looked for each word.
-
-    Args:
-        features: of the regions of one picture, (regions, feature size).
-        vocab: word to index.
-        sampler: the way of choosing words.
-        rng: the source of randomness when sampling.
-        trace_shapes: print the shape of every tensor at every step.
-    """
-    caption = get_captions(model, features[None], vocab, sampler, rng)[0]
-    if trace_shapes:
-        read = [vocab[START], *(vocab[word] for word in caption.words)]
-        predict_step_by_step(model, features[None], np.array([read], dtype=np.int32), trace_shapes=True)
-    return caption
-
-
-def get_captions(
-    model: keras.Model,
-    features: np.ndarray,
-    vocab: dict[str, int],
-    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
-    rng: np.random.Generator | None = None,
-    batch_size: int = 64,
-) -> list[AttendedCaption]:
-    """Caption any number of pictures, with attention; features are (pictures, regions, feature size)."""
-    found = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
-    weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
-    for first in range(0, len(found), batch_size):
-        emitted = found[first : first + batch_size]
-        read = np.insert(emitted[:, :-1], 0, vocab[START], axis=1)  # each step reads one word and emits the next
-        seen = np.asarray(features[first : first + batch_size], dtype=np.float32)
-        for indices, weights in zip(emitted, weights_model.predict_on_batch([seen, read]), strict=True):
-            ended = np.flatnonzero(indices == vocab[END])
-            count = int(ended[0]) if len(ended) else len(indices)
-            captions.append(AttendedCaption([names[index] for index in indices[:count]], as_grid(weights[:count])))
-    return captions
 
 
 def as_grid(weights: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.generation import NextWordModel
+from say_what_you_see.models.keras_step import KerasStepModel
 
 layers, ops = keras.layers, keras.ops
 
@@ -60,7 +60,7 @@ def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: in
     layer.finalize_state()
 
 
-def decoder_step_model(decoder: keras.Model) -> NextWordModel:
+def decoder_step_model(decoder: keras.Model) -> KerasStepModel:
     """Rearrange the layers of a trained decoder to predict a single next word; its state is the LSTM's h and c."""
     lstm, state = decoder.get_layer("lstm"), decoder.get_layer("initial_state").output
     start_model = keras.Model(decoder.inputs[0], [state, state])
@@ -70,4 +70,4 @@ def decoder_step_model(decoder: keras.Model) -> NextWordModel:
     word_embed = decoder.get_layer("word_embedding")(word)
     hidden, (new_h, new_c) = lstm.cell(word_embed, [h, c])
     logits = decoder.get_layer("logits")(decoder.get_layer("logit_bottleneck")(hidden))
-    return NextWordModel(start_model, keras.Model([word, h, c], [logits, new_h, new_c]))
+    return KerasStepModel(start_model, keras.Model([word, h, c], [logits, new_h, new_c]))

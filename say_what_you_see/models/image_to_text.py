@@ -13,7 +13,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.decoding.generation import NextWordModel
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.vision.encoders import (
     EncoderInfo,
     Preprocess,
@@ -95,7 +95,7 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     return keras.Model([pictures, words], logits, name="im2txt")
 
 
-def image_to_text_step_model(model: keras.Model) -> NextWordModel:
+def image_to_text_step_model(model: keras.Model) -> KerasStepModel:
     """The layers of the model, rearranged to predict one next word at a time; it starts from pictures (rows, side,
     side, 3) from -1 to 1.
     """
@@ -109,7 +109,7 @@ def image_to_text_step_model(model: keras.Model) -> NextWordModel:
     h, c = layers.Input((lstm.units,)), layers.Input((lstm.units,))
     hidden, (new_h, new_c) = lstm.cell(model.get_layer("word_embedding")(word), [h, c])
     step_model = keras.Model([word, h, c], [model.get_layer("logits")(hidden), new_h, new_c])
-    return NextWordModel(start_model, step_model)
+    return KerasStepModel(start_model, step_model)
 
 
 # The CNN

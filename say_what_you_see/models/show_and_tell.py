@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.generation import NextWordModel
 from say_what_you_see.language.captions import PAD, START
+from say_what_you_see.models.keras_step import KerasStepModel
 
 layers, ops = keras.layers, keras.ops
 
@@ -83,7 +83,7 @@ def loss_per_word(probabilities: np.ndarray, words: np.ndarray, mask: np.ndarray
     return float(-(np.log(of_the_true_word) * mask).sum() / mask.sum())
 
 
-def show_and_tell_step_model(model: keras.Model) -> NextWordModel:
+def show_and_tell_step_model(model: keras.Model) -> KerasStepModel:
     """Rearrange the layers of a trained model to predict a single next word; its state is the LSTM's h and c."""
     lstm, image = model.get_layer("lstm"), model.get_layer("image_embedding").output
     nothing = ops.repeat(ops.zeros_like(image[:, :1]), lstm.units, axis=1)
@@ -93,4 +93,4 @@ def show_and_tell_step_model(model: keras.Model) -> NextWordModel:
     word = layers.Input((), dtype="int32")
     h, c = layers.Input((lstm.units,)), layers.Input((lstm.units,))
     hidden, (new_h, new_c) = lstm.cell(model.get_layer("word_embedding")(word), [h, c])
-    return NextWordModel(start_model, keras.Model([word, h, c], [model.get_layer("logits")(hidden), new_h, new_c]))
+    return KerasStepModel(start_model, keras.Model([word, h, c], [model.get_layer("logits")(hidden), new_h, new_c]))

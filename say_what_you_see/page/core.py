@@ -22,19 +22,13 @@ from PIL import Image
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.decoding.generation import (
-    BeamSearch,
-    Greedy,
-    NextWordModel,
-    Sampler,
-    Sampling,
-    generate,
-    special_tokens,
-)
-from say_what_you_see.decoding.word_choice import apply_temperature
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.probabilities import apply_temperature, softmax
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling, special_tokens
 from say_what_you_see.language.captions import END, START, indices_to_sentence, invert_vocabulary
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import as_grid, attention_model
+from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.captioner import Captioner, encoder_of
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
 from say_what_you_see.serving.model_folder import load_caption_model
@@ -79,7 +73,7 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
     kind = model.encoder["pictures_kind"]
-    captioner = Captioner(encoder, next_word_model(model.decoder), model.vocab, kind)
+    captioner = Captioner(encoder, step_model_of(model.decoder), model.vocab, kind)
     looks = model.decoder.name == "visual_attention"
     return DemoModel(name, captioner, attention_model(model.decoder) if looks else None)
 
@@ -148,7 +142,7 @@ def describe(
 
 
 def follow_caption(
-    model: NextWordModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float = 1.0
+    model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float = 1.0
 ) -> list[Step]:
     """The probabilities from which each word of a caption was chosen.
 
@@ -158,14 +152,13 @@ def follow_caption(
         temperature: by which the model's probabilities were sharpened or flattened.
     """
     names, suppressed = invert_vocabulary(vocab), list(special_tokens(vocab).suppressed)
-    state, word, steps = model.initial_state(features), vocab[START], []
+    state, word, steps = model.start(features), vocab[START], []
     for chosen in map(int, emitted):
-        probabilities, state = model.next_word(np.array([word]), state)
-        probabilities = np.array(probabilities[0], dtype=np.float64)
+        logits, state = model.step(np.array([word]), state)
+        probabilities = softmax(logits)[0].astype(np.float64)
         probabilities[suppressed] = 0  # never said
         if temperature != 1:
-            with np.errstate(divide="ignore"):
-                probabilities = np.asarray(apply_temperature(probabilities, temperature), dtype=np.float64)
+            probabilities = apply_temperature(probabilities, temperature)
         best = [int(index) for index in probabilities.argsort()[::-1][:_LIKELY_WORDS]]
         shown = best if chosen in best else [*best, chosen]
         likely = [(_shown(names[index]), float(probabilities[index])) for index in shown]

@@ -10,7 +10,7 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
-from say_what_you_see.decoding.decoding import Sampler
+from say_what_you_see.decoding.samplers import Sampler
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
 from say_what_you_see.vision.sources import ImageSource

@@ -12,9 +12,10 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.decoding.decoding import BeamSearch, GeneratedCaptions, Greedy, Sampler, Sampling
-from say_what_you_see.decoding.generation import NextWordModel, generate, generate_sentences
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.decoding.generate import GeneratedCaptions, generate, generate_sentences
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.model_choice import last_training
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
@@ -36,7 +37,7 @@ class Captioner:
     """
 
     encoder: EncoderInfo
-    model: NextWordModel
+    model: StepModel
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
     _calls: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
@@ -106,7 +107,7 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings)
-    return Captioner(encoder, next_word_model(model.decoder), model.vocab, model.encoder["pictures_kind"])
+    return Captioner(encoder, step_model_of(model.decoder), model.vocab, model.encoder["pictures_kind"])
 
 
 def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.files import atomic_folder, write_json
-from say_what_you_see.decoding.generation import generate
+from say_what_you_see.decoding.generate import generate
 from say_what_you_see.language.captions import invert_vocabulary
-from say_what_you_see.models.read_weights import numpy_decoder
+from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.serving.captioner import Captioner
 from say_what_you_see.serving.exported import (
     DECODER_FILE,
@@ -59,8 +59,8 @@ def _write(captioner: Captioner, folder: Path, digest: str) -> None:
     """Write the encoder, the decoder, and what belongs to them."""
     model, encoder = captioner.model, captioner.encoder
     export_network(encoder.model, folder / "encoder.xml")
-    decoder = numpy_decoder(model)
-    if decoder is not None and decoder.can_be_saved:
+    decoder = model.fastest()
+    if isinstance(decoder, NumpyDecoder) and decoder.can_be_saved:
         decoder.save(folder / DECODER_FILE)
     else:
         export_network(model.start_model, folder / "start.xml")

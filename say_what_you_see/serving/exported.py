@@ -9,9 +9,10 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of
-from say_what_you_see.decoding.decoding import GeneratedCaptions, Greedy, Sampler
-from say_what_you_see.decoding.search import StepModel, generate_at_once
+from say_what_you_see.decoding.generate import GeneratedCaptions, generate
+from say_what_you_see.decoding.samplers import Greedy, Sampler
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.models.step import State, StepModel
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
 FORMAT = 1
@@ -66,23 +67,26 @@ class FastCaptioner:
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded pictures."""
-        return generate_at_once(self._steps, features, self.vocab, sampler, rng)
+        return generate(self._steps, features, self.vocab, sampler, rng)
 
 
-class _Networks:
-    """What writes, as two networks: one makes the first state, the other takes a step."""
+class _Networks(StepModel):
+    """A step model of two networks: one makes the first state, the other takes a step."""
 
     def __init__(self, folder: Path, cache: Path | None, n_states: int) -> None:
         self._start, self._step = (Network(folder / f"{part}.xml", cache) for part in ("start", "step"))
-        self.n_states = n_states
+        self._memory_size = n_states
 
-    def start(self, features: np.ndarray) -> list[np.ndarray]:
-        """What is remembered before the first word."""
-        return self._start(features)
+    def start(self, features: np.ndarray) -> State:
+        """The state before the first word, from features (images, ...)."""
+        started = self._start(features)
+        return State(started[: self._memory_size], tuple(started[self._memory_size :]), np.arange(len(features)))
 
-    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
-        """Logits of the next words, and the new state."""
-        return self._step(words.astype("int32"), *state)[: 1 + self.n_states]
+    def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Logits of the next words (captions, vocabulary), and the new state, after words (captions,)."""
+        context = (part[state.image] for part in state.context)
+        logits, *memory = self._step(words.astype("int32"), *state.memory, *context)
+        return logits, State(memory[: self._memory_size], state.context, state.image)
 
 
 def exported_folder(model_folder: Path, data_folder: Path) -> Path:

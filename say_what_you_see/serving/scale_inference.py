@@ -11,9 +11,11 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
-from say_what_you_see.decoding.generation import BeamSearch, NextWordModel, generate
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.image_to_text import image_to_text_step_model
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.training.scale.folder import TrainedModel, load_trained_model
 from say_what_you_see.vision.pictures import crop_and_resize, read_pictures
 
@@ -33,12 +35,12 @@ class ScaleCaptioner:
 
     Attributes:
         trained: the model with its vocabulary.
-        next_word_model: the same layers, rearranged to predict one word at a time.
+        step_model: the same layers, rearranged to predict one word at a time.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
-        self.next_word_model: NextWordModel = image_to_text_step_model(trained.model)
+        self.step_model: KerasStepModel = image_to_text_step_model(trained.model)
 
     def caption(self, pictures: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[CaptionWithProbability]]:
         """The k most probable captions of each picture, the best first.
@@ -49,7 +51,7 @@ class ScaleCaptioner:
             max_len: captions end after so many words.
         """
         vocab, words = self.trained.vocab, invert_vocabulary(self.trained.vocab)
-        found = generate(self.next_word_model, pictures, vocab, BeamSearch(k, max_len=max_len), batch_size=BATCH)
+        found = generate(self.step_model, pictures, vocab, BeamSearch(k, max_len=max_len), batch_size=BATCH)
         probabilities = np.exp(found.log_probabilities)
         return [
             [

@@ -370,7 +370,7 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.core.backend import keras
     from say_what_you_see.core.files import sha256_of, write_json
     from say_what_you_see.core.settings import read_settings
-    from say_what_you_see.models.architectures import next_word_model
+    from say_what_you_see.models.architectures import step_model_of
     from say_what_you_see.page.core import Demo, DemoModel, ExamplePicture
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.model_choice import describe_models
@@ -425,7 +425,7 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     config = {"format": 1, "model": {"vocabulary_size": 9, "vocabulary_sha256": "0" * 64, "side": 24}}
     cnn, shape = load_encoder_file(encoder)
     info = EncoderInfo(cnn, lambda pixels: pixels.astype("float32"), shape, "tiny", "random", "0" * 64)
-    captioner = Captioner(info, next_word_model(tiny_decoder(features=8)), VOCAB)
+    captioner = Captioner(info, step_model_of(tiny_decoder(features=8)), VOCAB)
     demo = Demo([DemoModel("The model", captioner)], [ExamplePicture("one", picture())])
     wish = {"picture": "example-0", "model": "The model", "method": "greedy", "beams": 3, "temperature": 1.0, "seed": 1}
     other = wish | {"method": "sample", "temperature": 0.5}

@@ -8,14 +8,14 @@ from exercise_samples import assert_right, report_on
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.beam_search import Beams
-from say_what_you_see.decoding.generation import NextWordModel
+from say_what_you_see.models.keras_step import KerasStepModel
 
 layers, ops = keras.layers, keras.ops
 pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def test_a_step_by_the_layer_instead_of_its_cell_and_c_before_h():
-    def rearrange(decoder):
+    def step_model(decoder):
         picture = layers.Input(decoder.inputs[0].shape[1:])
         seen = picture
         for name in ("standardise", "image_bottleneck", "initial_state"):
@@ -24,19 +24,19 @@ def test_a_step_by_the_layer_instead_of_its_cell_and_c_before_h():
         word, c, h = layers.Input((), dtype="int32"), layers.Input((lstm.units,)), layers.Input((lstm.units,))
         _, (new_h, new_c) = lstm.cell(decoder.get_layer("word_embedding")(word), (h, c))
         logits = decoder.get_layer("logits")(decoder.get_layer("logit_bottleneck")(new_h))
-        return NextWordModel(keras.Model(picture, [seen, seen]), keras.Model([word, c, h], [logits, new_c, new_h]))
+        return KerasStepModel(keras.Model(picture, [seen, seen]), keras.Model([word, c, h], [logits, new_c, new_h]))
 
-    assert_right(rearrange, "rearrange_decoder")
+    assert_right(step_model, "decoder_step_model")
 
 
 def test_captions_written_by_a_plain_loop():
     def write(next_word, state, choose, tokens, max_len):
-        rows = len(state[0])
+        rows = len(state)
         captions, total = np.full((rows, max_len), tokens.end), np.zeros(rows)
         words, done = np.full(rows, tokens.start), np.zeros(rows, dtype=bool)
         for position in range(max_len):
             log_probs, state = next_word(words, state)
-            words = np.array(choose(log_probs, position))
+            words = np.array(choose(log_probs, np.arange(rows), position))
             for row in range(rows):
                 if not done[row]:
                     captions[row, position] = words[row]

@@ -19,7 +19,7 @@ from PIL import Image
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
-from say_what_you_see.decoding.generation import BeamSearch, Greedy
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
 from say_what_you_see.serving.caption_photos import caption_pictures
 from say_what_you_see.serving.captioner import generate_caption, load_captioner, read_picture

@@ -25,8 +25,8 @@ from say_what_you_see.course.features import (
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson, training_config
 from say_what_you_see.course.tables import features_to_use, load_table, make_tables
 from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.decoding.attended_captions import get_caption
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
-from say_what_you_see.models.attention import get_caption
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.vision.encoders import encoder_for

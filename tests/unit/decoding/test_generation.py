@@ -10,19 +10,20 @@ from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.beam_search import best_continuations
-from say_what_you_see.decoding.generation import (
-    BeamSearch,
-    Greedy,
-    NextWordModel,
-    Sampling,
-    generate,
-    generate_sentences,
+from say_what_you_see.decoding.generate import generate, generate_sentences
+from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_k, keep_top_p, sample_rows, softmax
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling, special_tokens
+from say_what_you_see.language.captions import (
+    END,
+    PAD,
+    START,
+    UNK,
+    indices_to_sentence,
+    invert_vocabulary,
     most_common_caption,
-    special_tokens,
 )
-from say_what_you_see.decoding.word_choice import apply_temperature, keep_top_k, keep_top_p, sample_rows
-from say_what_you_see.language.captions import END, PAD, START, UNK, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
+from say_what_you_see.models.keras_step import KerasStepModel
 
 pytestmark = pytest.mark.backends
 
@@ -39,7 +40,7 @@ def decoder():
 
 
 @pytest.fixture(scope="module")
-def model(decoder) -> NextWordModel:
+def model(decoder) -> KerasStepModel:
     return decoder_step_model(decoder)
 
 
@@ -48,7 +49,7 @@ def features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(9, FEATURES)).astype(np.float32)
 
 
-def scripted(table: dict[str, dict[str, float]], vocab: dict[str, int] = VOCAB) -> NextWordModel:
+def scripted(table: dict[str, dict[str, float]], vocab: dict[str, int] = VOCAB) -> KerasStepModel:
     """A model of which the next word depends on the last one only, with the probabilities of a table."""
     size = len(vocab)
     logs = np.full((size, size), -100.0, dtype="float32")
@@ -58,7 +59,7 @@ def scripted(table: dict[str, dict[str, float]], vocab: dict[str, int] = VOCAB) 
     picture, word, state = keras.Input((1,)), keras.Input((), dtype="int32"), keras.Input((1,))
     rows = keras.layers.Embedding(size, size, weights=[logs])(word)
     start = keras.Model(picture, keras.layers.Identity()(picture))
-    return NextWordModel(start, keras.Model([word, state], [rows, keras.layers.Identity()(state)]))
+    return KerasStepModel(start, keras.Model([word, state], [rows, keras.layers.Identity()(state)]))
 
 
 def in_words(row: np.ndarray, vocab: dict[str, int] = VOCAB) -> list[str]:
@@ -166,15 +167,16 @@ def test_the_step_model_agrees_with_the_decoder(model, decoder, features):
     words = np.random.default_rng(1).integers(len(VOCAB), size=(len(features), STEPS))
     logits = decoder.predict_on_batch([features, words])
     at_once = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    state = model.initial_state(features)
+    state = model.start(features)
     for step in range(STEPS):
-        probabilities, state = model.next_word(words[:, step], state)
+        logits, state = model.step(words[:, step], state)
+        probabilities = softmax(logits)
         np.testing.assert_allclose(probabilities, at_once[:, step], atol=1e-5)
     assert np.ptp(at_once, axis=0).max() > 0.3, "the pictures make a difference"
 
 
 def test_the_state_starts_as_the_picture_twice(model, decoder, features):
-    h, c = model.initial_state(features)
+    h, c = model.start(features).memory
     np.testing.assert_array_equal(h, c)
     assert h.shape == (len(features), decoder.get_layer("lstm").units)
 
@@ -205,13 +207,13 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("sampler", WAYS)
 def test_tokens_that_are_no_words_are_never_said(sampler, model, features):
     found = generate(model, np.repeat(features, 50, axis=0), VOCAB, sampler, np.random.default_rng(0))
     assert not np.isin(found.indices, NEVER_SAID).any()
 
 
-@pytest.mark.parametrize("how", [Greedy(STEPS), BeamSearch(3, 0.5, STEPS)])
+@pytest.mark.parametrize("sampler", [Greedy(STEPS), BeamSearch(3, 0.5, STEPS)])
 def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(sampler, model, features):
     together = generate(model, features, VOCAB, sampler)
     sentences = [indices_to_sentence(row[0], invert_vocabulary(VOCAB)) for row in together.indices]
@@ -222,7 +224,7 @@ def test_a_batch_gives_the_same_captions_as_one_picture_after_the_other(sampler,
         assert generate_sentences(model, features, VOCAB, sampler, batch_size=batch_size) == sentences
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("sampler", WAYS)
 def test_no_pictures_have_no_captions(sampler, model, features):
     assert generate_sentences(model, features[:0], VOCAB, sampler) == []
 
@@ -237,7 +239,7 @@ def test_a_caption_ends_where_its_end_is_predicted():
 
 
 @pytest.mark.parametrize(
-    "how", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(1.0, max_len=3)]
+    "sampler", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(1.0, max_len=3)]
 )
 def test_a_caption_without_end_is_cut(sampler):
     model = scripted({START: {"a": 1}, "a": {"red": 1}, "red": {"red": 1}})
@@ -262,7 +264,8 @@ def test_sampling_follows_the_seed_and_the_temperature(model, features):
 
 
 def test_first_words_are_sampled_by_the_models_probabilities(model, features):
-    probabilities, _ = model.next_word(np.full(len(features), VOCAB[START]), model.initial_state(features))
+    logits, _ = model.step(np.full(len(features), VOCAB[START]), model.start(features))
+    probabilities = softmax(logits)
     probabilities[:, NEVER_SAID] = 0
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     undecided = probabilities.max(axis=1).argmin()
@@ -289,14 +292,15 @@ def test_one_beam_is_greedy(model, features):
 SMALL = {word: index for index, word in enumerate(sorted([PAD, UNK, START, END, "a", "red", "kite"]))}
 
 
-def every_caption(model: NextWordModel, picture: np.ndarray, max_len: int) -> dict[tuple[int, ...], float]:
+def every_caption(model: KerasStepModel, picture: np.ndarray, max_len: int) -> dict[tuple[int, ...], float]:
     """Each caption that there can be, with its log-probability: the model is asked word by word."""
     said, end, found = [SMALL[word] for word in ("a", "red", "kite")], SMALL[END], {}
     captions = [words + (end,) for n in range(max_len) for words in itertools.product(said, repeat=n)]
     for caption in captions + list(itertools.product(said, repeat=max_len)):
-        state, before, total = model.initial_state(picture), SMALL[START], 0.0
+        state, before, total = model.start(picture), SMALL[START], 0.0
         for word in caption:
-            probabilities, state = model.next_word(np.array([before]), state)
+            logits, state = model.step(np.array([before]), state)
+            probabilities = softmax(logits)
             total, before = total + float(np.log(probabilities[0, word])), word
         found[caption] = total
     return found
@@ -320,7 +324,7 @@ def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
 
 
 def plain_beam_search(
-    model: NextWordModel, picture: np.ndarray, sampler: BeamSearch
+    model: KerasStepModel, picture: np.ndarray, sampler: BeamSearch
 ) -> list[tuple[tuple[int, ...], float]]:
     """Beam search as one would write it down, with lists."""
     beams, ended = [((), 0.0)], {}
@@ -330,9 +334,10 @@ def plain_beam_search(
             if words and words[-1] == VOCAB[END]:
                 candidates.append((words, total))
                 continue
-            state, before = model.initial_state(picture), VOCAB[START]
+            state, before = model.start(picture), VOCAB[START]
             for word in (*words, None):
-                probabilities, state = model.next_word(np.array([before]), state)
+                logits, state = model.step(np.array([before]), state)
+                probabilities = softmax(logits)
                 before = word
             candidates += [
                 ((*words, i), total + float(np.log(probabilities[0, i])))
@@ -345,7 +350,7 @@ def plain_beam_search(
     return sorted(everything, key=lambda beam: -beam[1] / len(beam[0]) ** sampler.length_penalty)[: sampler.k]
 
 
-@pytest.mark.parametrize("how", [BeamSearch(2, 0.0, 5), BeamSearch(3, 1.0, 5)])
+@pytest.mark.parametrize("sampler", [BeamSearch(2, 0.0, 5), BeamSearch(3, 1.0, 5)])
 def test_it_agrees_with_a_plain_beam_search(sampler, model, features):
     found = generate(model, features[:4], VOCAB, sampler)
     for picture, captions, totals in zip(features[:4], found.indices, found.log_probabilities, strict=True):
@@ -390,18 +395,6 @@ def test_the_best_continuations_name_beam_and_word():
     scores = np.array([[[1.0, 9.0, 3.0], [8.0, 2.0, 0.0]]], dtype="float32")
     parents, words = (np.asarray(part)[0].tolist() for part in best_continuations(scores, 3))
     assert (parents, words) == ([0, 1, 0], [1, 0, 2])
-
-
-def test_a_search_is_compiled_once(decoder, features):
-    model = decoder_step_model(decoder)
-    model.known_layers = ()  # as if NumPy could not be told about it
-    generate(model, features, VOCAB, BeamSearch(2, max_len=3))
-    count = len(model.searches)
-    generate(model, features[:2], VOCAB, BeamSearch(2, max_len=3))
-    assert len(model.searches) == count
-    generate(model, features[:2], VOCAB, Sampling(0.5, max_len=3))
-    generate(model, features[:2], VOCAB, Sampling(0.7, max_len=3))
-    assert len(model.searches) == count + 1, "the temperature is no reason to compile again"
 
 
 def test_a_beam_needs_a_width():

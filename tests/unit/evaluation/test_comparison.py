@@ -18,7 +18,7 @@ from say_what_you_see.evaluation.comparison import (
 )
 from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
 from say_what_you_see.language.captions import PAD, UNK, caption_tokens_to_indices, generate_vocabulary, pack_captions
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.training.examples import Examples
 
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_greedy_captions(val):
     features = val.image_embeds[:4]
     truths = [RED_BALL] * 4
     report = measure_model("x", model, val, features, VOCAB, truths, 2.0)
-    sentences = say_what_you_see.evaluation.comparison.generate_sentences(next_word_model(model), features, VOCAB)
+    sentences = say_what_you_see.evaluation.comparison.generate_sentences(step_model_of(model), features, VOCAB)
     assert repr(report.scores) == repr(score_captions(sentences, truths))
 
 

@@ -20,7 +20,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.course.features import features_path
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
-from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate_sentences
+from say_what_you_see.decoding.generate import generate_sentences
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.evaluation import evaluate as evaluation
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
@@ -44,7 +45,7 @@ from say_what_you_see.evaluation.evaluate import (
 from say_what_you_see.evaluation.metrics import METRICS
 from say_what_you_see.evaluation.tokenizer import tokenize_all
 from say_what_you_see.language.captions import START, caption_tokens_to_indices, invert_vocabulary
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
@@ -79,7 +80,7 @@ def toy():
     ]
     fns = [f"{number}.jpg" for number in range(12)]
     model = CaptionModel(decoder, VOCAB, {}, {})
-    trained = TrainedModel("decoder", model, next_word_model(decoder), examples.image_embeds, fns)
+    trained = TrainedModel("decoder", model, step_model_of(decoder), examples.image_embeds, fns)
     return SimpleNamespace(model=trained, pictures=ValidationPictures(fns, list(range(1, 13)), groups))
 
 

@@ -1,34 +1,32 @@
-"""The decoder in NumPy: the captions of the compiled search, by the weights of now; and who has to do without it."""
+"""The decoder in NumPy: the captions of Keras, by the weights of now; and which models have to do without it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from attention_samples import REGIONS, opinionated_attention
+from attention_samples import opinionated_attention
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.decoding import BeamSearch, Greedy, Sampling
-from say_what_you_see.decoding.generation import GeneratedCaptions, NextWordModel, generate
-from say_what_you_see.decoding.search import ROWS_AT_ONCE, generate_at_once, log_sum_exp
-from say_what_you_see.language.captions import END
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.decoding.generate import GeneratedCaptions, generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model, fit_standardisation
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.numpy_decoder import NumpyDecoder, elu
-from say_what_you_see.models.read_weights import numpy_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, show_and_tell_step_model
 
-WAYS = [Greedy(), BeamSearch(3), BeamSearch(4, 0.7), BeamSearch(3, -0.5), Sampling(1.5, top_k=5, top_p=0.8)]
+SAMPLERS = [Greedy(), BeamSearch(3), BeamSearch(4, 0.7), BeamSearch(3, -0.5), Sampling(1.5, top_k=5, top_p=0.8)]
 
 
-def compiled(model: NextWordModel) -> NextWordModel:
-    """The same layers, for the compiled search."""
-    plain = NextWordModel(model.start_model, model.step_model)
-    plain.known_layers = ()
-    return plain
+class KerasOnly(KerasStepModel):
+    """A model whose steps are never taken in NumPy."""
+
+    def fastest(self) -> KerasStepModel:
+        return self
 
 
-def the_same(found: GeneratedCaptions, expected: GeneratedCaptions) -> None:
+def assert_same(found: GeneratedCaptions, expected: GeneratedCaptions) -> None:
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.finished, expected.finished)
@@ -40,14 +38,14 @@ def features() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def decoder() -> NextWordModel:
+def decoder() -> KerasStepModel:
     trained = opinionated_decoder(seed=3)
     fit_standardisation(trained, np.random.default_rng(1).normal(2, 3, size=(50, FEATURES)).astype("float32"))
     return decoder_step_model(trained)
 
 
 @pytest.fixture(scope="module")
-def show_and_tell() -> NextWordModel:
+def show_and_tell() -> KerasStepModel:
     keras.utils.set_random_seed(0)
     model = build_show_and_tell(len(VOCAB), FEATURES, 12, 16)
     rng = np.random.default_rng(1)
@@ -55,29 +53,14 @@ def show_and_tell() -> NextWordModel:
     return show_and_tell_step_model(model)
 
 
-@pytest.mark.parametrize(
-    ("name", "how"),
-    [*(("decoder", sampler) for sampler in WAYS), *(("show_and_tell", sampler) for sampler in WAYS[:2])],
-    ids=str,
-)
-def test_the_captions_are_those_of_the_compiled_search(name, sampler, features, request):
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("name", ["decoder", "show_and_tell"])
+def test_the_captions_are_those_of_keras(name, sampler, features, request):
     model = request.getfixturevalue(name)
-    assert numpy_decoder(model) is not None
-    found, expected = (
-        generate(m, features, VOCAB, sampler, np.random.default_rng(5)) for m in (model, compiled(model))
-    )
-    the_same(found, expected)
-    assert len(model.searches) == 0, "nothing was compiled"
-
-
-@pytest.mark.parametrize("how", [Greedy(), Sampling(), BeamSearch(3)], ids=str)
-def test_many_pictures_are_captioned_as_few_are(decoder, sampler):
-    many = np.random.default_rng(2).normal(size=(ROWS_AT_ONCE + 9, FEATURES)).astype("float32")
-    uniform = np.random.default_rng(7)
-    found = generate(decoder, many, VOCAB, sampler, uniform)
-    uniform = np.random.default_rng(7)
-    one_by_one = [generate(decoder, row[None], VOCAB, sampler, uniform) for row in many]
-    np.testing.assert_array_equal(found.indices, np.concatenate([one.indices for one in one_by_one]))
+    assert isinstance(model.fastest(), NumpyDecoder)
+    keras_only = KerasOnly(model.start_model, model.step_model)
+    found, expected = (generate(m, features, VOCAB, sampler, np.random.default_rng(5)) for m in (model, keras_only))
+    assert_same(found, expected)
 
 
 def test_new_weights_count_at_once(features):
@@ -88,102 +71,67 @@ def test_new_weights_count_at_once(features):
     kernel.assign(-keras.ops.convert_to_numpy(kernel))
     after = generate(model, features, VOCAB)
     assert not np.array_equal(after.indices, before.indices)
-    the_same(after, generate(compiled(model), features, VOCAB))
+    assert_same(after, generate(KerasOnly(model.start_model, model.step_model), features, VOCAB))
 
 
-def test_what_is_looked_at_does_not_change_while_it_is_looked_at(features):
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch changes its parameters in place")
+def test_weights_that_are_in_use_do_not_change(features):
     trained = opinionated_decoder(seed=3)
-    if keras.backend.backend() == "torch":
-        pytest.skip("PyTorch changes its parameters in place")
-    weights = numpy_decoder(decoder_step_model(trained))
-    before = weights.start(features)[0]
-    layer = trained.get_layer("initial_state").bias
-    layer.assign_add(np.ones(layer.shape, "float32"))
-    np.testing.assert_array_equal(weights.start(features)[0], before)
+    decoder = decoder_step_model(trained).fastest()
+    before = decoder.start(features).memory[0]
+    bias = trained.get_layer("initial_state").bias
+    bias.assign_add(np.ones(bias.shape, "float32"))
+    np.testing.assert_array_equal(decoder.start(features).memory[0], before)
 
 
-def test_other_models_have_none():
-    assert numpy_decoder(next_word_model(opinionated_attention(seed=3))) is None
-    relu = build_decoder(len(VOCAB), FEATURES, 12, 8, 16, 12)
-    relu.get_layer("logit_bottleneck").activation = keras.activations.relu
-    assert numpy_decoder(decoder_step_model(relu)) is None
+def relu_decoder() -> KerasStepModel:
+    trained = build_decoder(len(VOCAB), FEATURES, 12, 8, 16, 12)
+    trained.get_layer("logit_bottleneck").activation = keras.activations.relu
+    return decoder_step_model(trained)
 
 
-def test_a_model_that_only_looks_the_same_has_none(features):
+def decoder_with_more_than_its_layers() -> KerasStepModel:
     word, h, c = keras.Input((), dtype="int32"), keras.Input((16,)), keras.Input((16,))
     hidden, (new_h, new_c) = keras.layers.LSTMCell(16)(keras.layers.Embedding(len(VOCAB), 8)(word), [h, c])
     logits = keras.layers.Dense(len(VOCAB))(hidden) * 2
-    picture = keras.Input((FEATURES,))
-    state = keras.layers.Dense(16)(picture)
-    model = NextWordModel(keras.Model(picture, [state, state]), keras.Model([word, h, c], [logits, new_h, new_c]))
-    assert numpy_decoder(model) is None
-    assert generate(model, features, VOCAB).indices.shape == (11, 1, 20)
+    image = keras.Input((FEATURES,))
+    state = keras.layers.Dense(16)(image)
+    return KerasStepModel(keras.Model(image, [state, state]), keras.Model([word, h, c], [logits, new_h, new_c]))
 
 
-def test_attention_goes_on_as_before():
-    model = next_word_model(opinionated_attention(seed=3))
-    rows = np.random.default_rng(5).normal(size=(2, REGIONS, FEATURES)).astype("float32")
-    assert generate(model, rows, VOCAB, Greedy(3)).indices.shape == (2, 1, 3) and len(model.searches) == 1
+@pytest.mark.parametrize(
+    "make", [relu_decoder, decoder_with_more_than_its_layers, lambda: step_model_of(opinionated_attention(seed=3))]
+)
+def test_models_that_numpy_does_not_know_are_left_to_keras(make):
+    model = make()
+    assert model.fastest() is model
+    features = np.random.default_rng(5).normal(size=(2, *model.start_model.inputs[0].shape[1:]))
+    assert generate(model, features, VOCAB, Greedy(3)).indices.shape == (2, 1, 3)
 
 
 def test_a_saved_decoder_says_the_same(decoder, features, tmp_path):
-    numpy_decoder(decoder).save(tmp_path / "decoder.npz")
+    decoder.fastest().save(tmp_path / "decoder.npz")
     loaded = NumpyDecoder.load(tmp_path / "decoder.npz")
-    the_same(
-        generate_at_once(loaded, features, VOCAB, BeamSearch(3)), generate(decoder, features, VOCAB, BeamSearch(3))
-    )
+    assert_same(*(generate(model, features, VOCAB, BeamSearch(3)) for model in (loaded, decoder)))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4 and no more", "half"])
+@pytest.mark.parametrize("content", ["empty", "no zip", "half", "another archive"])
 def test_a_damaged_file_is_no_decoder(decoder, tmp_path, content):
     path = tmp_path / "decoder.npz"
-    numpy_decoder(decoder).save(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content == "half" else content)
+    decoder.fastest().save(path)
+    if content == "another archive":
+        np.savez(path, something=np.zeros(3))
+    else:
+        whole = path.read_bytes()
+        path.write_bytes({"empty": b"", "no zip": b"PK\3\4 and no more", "half": whole[: len(whole) // 2]}[content])
     with pytest.raises((ValueError, OSError)):
         NumpyDecoder.load(path)
 
 
-def test_another_archive_is_no_decoder(tmp_path):
-    np.savez(tmp_path / "other.npz", something=np.zeros(3))
-    with pytest.raises(ValueError, match=r"other\.npz is no decoder"):
-        NumpyDecoder.load(tmp_path / "other.npz")
-
-
-def test_a_decoder_with_a_start_of_keras_cannot_be_saved(show_and_tell):
-    assert not numpy_decoder(show_and_tell).can_be_saved
-
-
-def test_no_pictures_have_no_captions(decoder):
-    none = generate_at_once(numpy_decoder(decoder), np.zeros((0, FEATURES), "float32"), VOCAB, BeamSearch(2))
-    assert none.indices.shape == (0, 2, 20) and none.log_probabilities.shape == (0, 2)
-    assert generate(decoder, np.zeros((0, FEATURES)), VOCAB).sentences(VOCAB) == []
-
-
-@pytest.mark.parametrize("shift", [0, 100, -100, 3e4])
-def test_sums_of_exponentials_do_not_overflow(shift):
-    logits = np.random.default_rng(0).normal(size=(40, 50)) * 3
-    expected = np.log(np.exp(logits).sum(axis=1)) + shift
-    np.testing.assert_allclose(log_sum_exp((logits + shift).astype("float32")), expected, rtol=1e-6, atol=1e-5)
+def test_a_decoder_that_starts_with_keras_cannot_be_saved(show_and_tell):
+    assert not show_and_tell.fastest().can_be_saved
 
 
 def test_elu_is_that_of_keras():
     values = np.linspace(-50, 50, 201, dtype="float32")
     np.testing.assert_allclose(elu(values), keras.ops.convert_to_numpy(keras.ops.elu(values)), rtol=1e-6, atol=1e-7)
-
-
-def test_what_has_ended_leaves_the_batch(decoder, features):
-    """A picture whose caption has ended is not asked about again."""
-
-    class Counting:
-        n_states, asked = 2, []
-
-        def __init__(self) -> None:
-            self.start = numpy_decoder(decoder).start
-
-        def step(self, words, state):
-            self.asked.append(len(words))
-            return numpy_decoder(decoder).step(words, state)
-
-    found = generate_at_once(Counting(), features, VOCAB, Greedy())
-    words = np.minimum((found.indices[:, 0] != VOCAB[END]).sum(axis=1) + 1, 20)
-    assert sum(Counting.asked) == words.sum()

@@ -13,6 +13,7 @@ from scale_samples import SIDE, tiny_cnn
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
+from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.models import image_to_text as scale_model
 from say_what_you_see.models.image_to_text import (
     ScaleModelConfig,
@@ -64,10 +65,10 @@ def test_one_word_at_a_time_gives_the_same_logits(model):
     pictures, words = some_batch()
     shares = np.array(keras.ops.softmax(model([pictures, words])))
     writer = image_to_text_step_model(model)
-    state = writer.initial_state(pictures)
+    state = writer.start(pictures)
     for position in range(words.shape[1]):
-        probabilities, state = writer.next_word(words[:, position], state)
-        np.testing.assert_allclose(probabilities, shares[:, position], atol=1e-6)
+        logits, state = writer.step(words[:, position], state)
+        np.testing.assert_allclose(softmax(logits), shares[:, position], atol=1e-6)
 
 
 def test_the_phases_train_other_parameters(model):

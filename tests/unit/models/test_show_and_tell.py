@@ -7,9 +7,11 @@ import pytest
 from caption_samples import FEATURES, VOCAB, toy_examples
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.generation import BeamSearch, generate, generate_sentences
+from say_what_you_see.decoding.generate import generate, generate_sentences
+from say_what_you_see.decoding.probabilities import softmax
+from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import (
     build_show_and_tell,
@@ -77,21 +79,21 @@ def test_rearranged_it_predicts_the_same(sizes):
     model, (features, words) = tiny_model(0, *sizes), inputs_of(toy_examples(6))
     logits = model.predict_on_batch([features, words])
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    writer = next_word_model(model)
-    state = writer.initial_state(features)
+    writer = step_model_of(model)
+    state = writer.start(features)
     for step in range(words.shape[1]):
-        probabilities, state = writer.next_word(words[:, step], state)
-        np.testing.assert_allclose(probabilities, expected[:, step], atol=1e-5)
+        logits, state = writer.step(words[:, step], state)
+        np.testing.assert_allclose(softmax(logits), expected[:, step], atol=1e-5)
 
 
 def test_greedy_and_beam_search_work_and_survive_saving(tmp_path):
     model, features = tiny_model(), toy_examples(9).image_embeds
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert generate_sentences(next_word_model(loaded), features, VOCAB) == generate_sentences(
+    assert generate_sentences(step_model_of(loaded), features, VOCAB) == generate_sentences(
         show_and_tell_step_model(model), features, VOCAB
     )
-    found = generate(next_word_model(loaded), features, VOCAB, BeamSearch(3))
+    found = generate(step_model_of(loaded), features, VOCAB, BeamSearch(3))
     assert found.indices.shape[:2] == (9, 3)
     assert (np.diff(found.log_probabilities, axis=1) <= 1e-5).all()
 
@@ -139,7 +141,7 @@ def test_it_learns_what_pictures_show():
     config = TrainingConfig(8, 16, 2e-2, schedule="exponential")
     history = train_decoder(model, train, val, config, PAD_IDX)
     assert history[-1]["val_loss"] < 0.35 < history[0]["val_loss"]
-    sentences = generate_sentences(next_word_model(model), val.image_embeds, VOCAB)
+    sentences = generate_sentences(step_model_of(model), val.image_embeds, VOCAB)
     truths = val.captions.matrix[val.captions.first[:-1]]
     words = [{word for word, index in VOCAB.items() if index in truth} for truth in truths.tolist()]
     right = [set(said.split()[-2:]) <= known for said, known in zip(sentences, words, strict=True)]

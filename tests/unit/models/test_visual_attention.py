@@ -14,16 +14,16 @@ from caption_samples import FEATURES, VOCAB
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.decoding.generation import BeamSearch, Greedy, Sampling, generate
+from say_what_you_see.decoding.attended_captions import get_caption, get_captions
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import (
     as_grid,
     attention_model,
     attention_step_model,
     build_visual_attention,
-    get_caption,
-    get_captions,
     most_frequent_words,
     predict_step_by_step,
     with_even_attention,
@@ -142,19 +142,18 @@ def test_one_word_at_a_time_gives_what_all_at_once_gives():
     model = opinionated_attention(3)
     features, words = some_input()
     expected = softmax(model.predict_on_batch([features, words]))
-    rearranged = attention_step_model(model)
-    state = rearranged.initial_state(features)
-    assert [part.shape for part in state] == [(3, 16), (3, REGIONS, 12), (3, REGIONS, 14)]
+    step_model = attention_step_model(model)
+    state = step_model.start(features)
     for step in range(words.shape[1]):
-        probabilities, state = rearranged.next_word(words[:, step], state)
-        assert probabilities == pytest.approx(expected[:, step], abs=1e-5)
+        logits, state = step_model.step(words[:, step], state)
+        assert softmax(logits) == pytest.approx(expected[:, step], abs=1e-5)
 
 
-@pytest.mark.parametrize("how", [Greedy(6), BeamSearch(3, max_len=6), Sampling(1.2, top_k=4, max_len=6)])
+@pytest.mark.parametrize("sampler", [Greedy(6), BeamSearch(3, max_len=6), Sampling(1.2, top_k=4, max_len=6)])
 def test_every_way_of_choosing_words_works_and_knows_its_probability(sampler):
     model = opinionated_attention(4)
     features, _ = some_input(batch=5)
-    found = generate(next_word_model(model), features, VOCAB, sampler, np.random.default_rng(0))
+    found = generate(step_model_of(model), features, VOCAB, sampler, np.random.default_rng(0))
     best = found.indices[:, 0]
     read = np.insert(best[:, :-1], 0, VOCAB[START], axis=1)
     log_probabilities = np.log(softmax(model.predict_on_batch([features, read])))

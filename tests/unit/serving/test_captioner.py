@@ -13,7 +13,7 @@ from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
-from say_what_you_see.decoding.generation import generate_sentences
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.serving.captioner import encoder_of, generate_caption, load_captioner, read_picture
 from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.vision.encoders import encoder_for

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attention_samples import REGIONS, opinionated_attention
-from caption_samples import FEATURES, VOCAB, opinionated_decoder
 from PIL import Image
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.decoding.decoding import BeamSearch, Greedy, Sampling
-from say_what_you_see.decoding.generation import NextWordModel, generate
-from say_what_you_see.decoding.search import generate_at_once
-from say_what_you_see.models.architectures import next_word_model
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.serving import export
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.export import export_captioner
@@ -34,44 +30,7 @@ from say_what_you_see.serving.exported import (
 from say_what_you_see.vision.encoders import affine_preprocessing, find_application
 from say_what_you_see.vision.openvino import openvino_is_installed
 
-WAYS = [
-    Greedy(), Greedy(max_len=2), Sampling(), Sampling(0.5, top_k=3), Sampling(1.5, top_p=0.8), Sampling(1, 5, 0.6, 4),
-    BeamSearch(1), BeamSearch(3), BeamSearch(5, length_penalty=1.0), BeamSearch(4, 0.7, max_len=3),
-    BeamSearch(40, max_len=2),
-]  # fmt: skip
 ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
-
-
-class Stepped:
-    """A model of Keras, called word by word."""
-
-    def __init__(self, model: NextWordModel) -> None:
-        self.model, self.n_states = model, len(model.step_model.outputs) - 1
-
-    def start(self, features: np.ndarray) -> list[np.ndarray]:
-        return self.model.initial_state(features)
-
-    def step(self, words: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
-        return self.model.step_model.predict_on_batch([words, *state])
-
-
-@pytest.fixture(scope="module", params=["decoder", "attention"])
-def model_and_features(request) -> tuple[NextWordModel, np.ndarray]:
-    rng = np.random.default_rng(5)
-    if request.param == "decoder":
-        return next_word_model(opinionated_decoder(seed=3)), rng.normal(size=(9, FEATURES)).astype("float32")
-    features = rng.normal(size=(9, REGIONS, FEATURES)).astype("float32")
-    return next_word_model(opinionated_attention(seed=3)), features
-
-
-@pytest.mark.parametrize("sampler", WAYS, ids=str)
-def test_the_searches_find_what_the_compiled_ones_find(model_and_features, sampler):
-    model, features = model_and_features
-    compiled = generate(model, features, VOCAB, sampler, np.random.default_rng(7))
-    at_once = generate_at_once(Stepped(model), features, VOCAB, sampler, np.random.default_rng(7))
-    np.testing.assert_array_equal(at_once.indices, compiled.indices)
-    np.testing.assert_allclose(at_once.log_probabilities, compiled.log_probabilities, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(at_once.finished, compiled.finished)
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "vgg16", "densenet121", "efficientnet_b0"])

@@ -1,0 +1,77 @@
+"""Captions of the model with visual attention, and where it looked for each word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import Greedy, Sampler
+from say_what_you_see.language.captions import END, START, invert_vocabulary
+from say_what_you_see.models.attention import as_grid, attention_model, attention_step_model, predict_step_by_step
+
+
+@dataclass(frozen=True)
+class AttendedCaption:
+    """A caption, and where the model looked while it wrote it.
+
+    Attributes:
+        words: what it says.
+        attention: for each word the weights of the step that emitted it, (words, rows, columns); each sums to 1.
+    """
+
+    words: list[str]
+    attention: np.ndarray
+
+    @property
+    def sentence(self) -> str:
+        """The words in one line."""
+        return " ".join(self.words)
+
+
+def get_caption(
+    model: keras.Model,
+    features: np.ndarray,
+    vocab: dict[str, int],
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
+    rng: np.random.Generator | None = None,
+    trace_shapes: bool = False,
+) -> AttendedCaption:
+    """Caption one picture, and tell where the model looked for each word.
+
+    Args:
+        features: of the regions of one picture, (regions, feature size).
+        vocab: word to index.
+        sampler: the way of choosing words.
+        rng: the source of randomness when sampling.
+        trace_shapes: print the shape of every tensor at every step.
+    """
+    caption = get_captions(model, features[None], vocab, sampler, rng)[0]
+    if trace_shapes:
+        read = [vocab[START], *(vocab[word] for word in caption.words)]
+        predict_step_by_step(model, features[None], np.array([read], dtype=np.int32), trace_shapes=True)
+    return caption
+
+
+def get_captions(
+    model: keras.Model,
+    features: np.ndarray,
+    vocab: dict[str, int],
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
+    rng: np.random.Generator | None = None,
+    batch_size: int = 64,
+) -> list[AttendedCaption]:
+    """Caption any number of pictures, with attention; features are (pictures, regions, feature size)."""
+    found = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
+    weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
+    for first in range(0, len(found), batch_size):
+        emitted = found[first : first + batch_size]
+        read = np.insert(emitted[:, :-1], 0, vocab[START], axis=1)  # each step reads one word and emits the next
+        seen = np.asarray(features[first : first + batch_size], dtype=np.float32)
+        for indices, weights in zip(emitted, weights_model.predict_on_batch([seen, read]), strict=True):
+            ended = np.flatnonzero(indices == vocab[END])
+            count = int(ended[0]) if len(ended) else len(indices)
+            captions.append(AttendedCaption([names[index] for index in indices[:count]], as_grid(weights[:count])))
+    return captions

@@ -1,0 +1,120 @@
+"""Captions images with a model that predicts one word at a time: in batches, divided among threads."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from say_what_you_see.decoding.probabilities import log_softmax
+from say_what_you_see.decoding.samplers import Captions, Greedy, Sampler, special_tokens
+from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
+from say_what_you_see.models.step import State, StepModel
+
+CAPTIONS_IN_CACHE = 128
+"""So many captions are written together in a thread: their scores of all words stay in the processor's cache."""
+
+CAPTIONS_FOR_THREADS = 32
+"""Fewer captions are not divided among threads."""
+
+
+@dataclass(frozen=True)
+class GeneratedCaptions:
+    """Captions of some images, the best of each image first.
+
+    Attributes:
+        indices: (images, captions, max_len) int32, END after the last word.
+        log_probabilities: (images, captions), of the whole caption with its END, in nats; -inf where there
+            are fewer captions than asked for.
+        finished: (images, captions), whether END was reached within max_len words.
+    """
+
+    indices: np.ndarray
+    log_probabilities: np.ndarray
+    finished: np.ndarray
+
+    def sentences(self, vocab: dict[str, int]) -> list[str]:
+        """The best caption of each image, as words."""
+        words = invert_vocabulary(vocab)
+        return [indices_to_sentence(captions[0], words) for captions in self.indices]
+
+
+def generate(
+    model: StepModel,
+    features: np.ndarray,
+    vocab: dict[str, int],
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
+    rng: np.random.Generator | None = None,
+    batch_size: int = 256,
+) -> GeneratedCaptions:
+    """Caption any number of images.
+
+    Args:
+        features: (images, ...), as the model was trained with.
+        vocab: word to index, with START, END and UNK.
+        sampler: the way of writing captions.
+        rng: the source of randomness when sampling.
+        batch_size: so many images at once.
+    """
+    tokens, model = special_tokens(vocab), model.fastest()
+    random = sampler.random_numbers(rng or np.random.default_rng(), len(features))
+
+    def next_word(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        logits, state = model.step(words, state)
+        log_probs = log_softmax(logits)
+        log_probs[:, list(tokens.suppressed)] = -np.inf
+        return log_probs, state
+
+    def write(batch: tuple[State, np.ndarray]) -> Captions:
+        return sampler.write(next_word, batch[0], tokens, batch[1])
+
+    results = [_no_captions(sampler)]
+    threads = os.cpu_count() or 1
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(features), batch_size):
+            images = slice(first, first + batch_size)
+            state = model.start(np.asarray(features[images], dtype=np.float32))
+            parts = _parts(len(state), sampler.k, threads) if model.is_thread_safe else [slice(None)]
+            batches = [(state.take(part), random[images][part]) for part in parts]
+            results += pool.map(write, batches) if len(batches) > 1 else map(write, batches)
+    return GeneratedCaptions(*(np.concatenate(arrays) for arrays in zip(*results, strict=True)))
+
+
+def generate_sentences(
+    model: StepModel,
+    features: np.ndarray,
+    vocab: dict[str, int],
+    sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
+    rng: np.random.Generator | None = None,
+    batch_size: int = 256,
+) -> list[str]:
+    """Caption any number of images: the best caption of each, as words; arguments as in `generate`."""
+    return generate(model, features, vocab, sampler, rng, batch_size).sentences(vocab)
+
+
+def _no_captions(sampler: Sampler) -> Captions:
+    shape = (0, sampler.k)
+    return np.zeros((*shape, sampler.max_len), "int32"), np.zeros(shape, "float32"), np.zeros(shape, bool)
+
+
+def _parts(images: int, k: int, threads: int) -> list[slice]:
+    """Divide images evenly into parts that fit the processor's cache, as many for each thread."""
+    count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k >= CAPTIONS_FOR_THREADS else 1
+    ends = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
+    return [slice(*both) for both in itertools.pairwise(ends)]
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """NumPy's linear algebra library, to have it compute each product in one thread.
+
+    Otherwise it divides every product, however small, among all cores and waits for the last of them: thousands of
+    times a second, each for as long as another program keeps that core. Beside others, that took more than fifty
+    times as long.
+    """
+    return ThreadpoolController()

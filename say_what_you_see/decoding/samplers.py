@@ -1,0 +1,179 @@
+"""Samplers, which write captions word by word: greedy, drawing at random, and the settings of beam search.
+
+A sampler knows no model. It gets a function from words to the log-probabilities of the next words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from say_what_you_see.decoding.beam_search import search_beams
+from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_k, keep_top_p, sample_rows
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models.step import State
+
+NextWord = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
+"""From words (rows,) and the state before them to the log-probabilities of the next words (rows, vocabulary), and
+the new state. The log-probabilities may be overwritten."""
+
+Choose = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""From log-probabilities (rows, vocabulary), the numbers of the captions that they are of (rows,), and the position of
+the word: a word for each (rows,)."""
+
+Captions = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Captions, END after the last word; their log-probabilities; whether END was reached."""
+
+
+class SpecialTokens(NamedTuple):
+    """Where captions start and end, and which indices are no words to say."""
+
+    start: int
+    end: int
+    suppressed: tuple[int, ...]
+
+
+def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
+    """The special tokens of a vocabulary; one without PAD is fine."""
+    suppressed = tuple(vocab[token] for token in (PAD, UNK, START) if token in vocab)
+    return SpecialTokens(vocab[START], vocab[END], suppressed)
+
+
+def write_captions(next_word: NextWord, state: State, choose: Choose, tokens: SpecialTokens, max_len: int) -> Captions:
+    """Write one caption per image, word by word, until all have reached END.
+
+    Args:
+        choose: picks a word for each row, from log-probabilities (rows, vocabulary), the numbers of the captions that
+            the rows belong to, and the position of the word.
+
+    Returns:
+        Captions (images, max_len), END after the last word; their log-probabilities (images,); whether END was
+        reached.
+    """
+    running = np.arange(len(state))  # the captions that have not reached END; the others leave the batch
+    words = np.full(len(state), tokens.start, dtype=np.int32)
+    captions = np.full((len(state), max_len), tokens.end, dtype=np.int32)
+    total = np.zeros(len(state), dtype=np.float32)
+    for position in range(max_len):
+        log_probs, state = next_word(words, state)
+        words = choose(log_probs, running, position)
+        captions[running, position] = words
+        total[running] += log_probs[np.arange(len(words)), words]
+        goes_on = words != tokens.end
+        if not goes_on.all():
+            running, words, state = running[goes_on], words[goes_on], state.take(goes_on)
+        if len(running) == 0:
+            break
+    return captions, total, np.isin(np.arange(len(captions)), running, invert=True)
+
+
+class Sampler:
+    """A way of writing captions.
+
+    Attributes:
+        max_len: captions have at most so many words.
+        k: how many captions each image gets.
+    """
+
+    max_len: int
+    k: int = 1
+
+    def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
+        """The random numbers that captions of images need, (images, ...): each image's are its own in any batch."""
+        return np.empty((images, 0))
+
+    def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
+        """Write captions.
+
+        Returns:
+            Captions (images, k, max_len), END after the last word; their log-probabilities, and whether END was
+            reached, both (images, k).
+        """
+
+        def choose(log_probs: np.ndarray, running: np.ndarray, position: int) -> np.ndarray:
+            return self.choose(log_probs, random[running, position : position + 1])
+
+        captions, total, finished = write_captions(next_word, state, choose, tokens, self.max_len)
+        return captions[:, None], total[:, None], finished[:, None]
+
+    def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
+        """A word for each row, from log-probabilities (rows, vocabulary) and the rows' random numbers."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Greedy(Sampler):
+    """Always the most probable word."""
+
+    max_len: int = 20
+
+    def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
+        """The most probable word of each row."""
+        return log_probs.argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class Sampling(Sampler):
+    """Draw each word by its probability.
+
+    Attributes:
+        temperature: below 1 the choice is more cautious, above 1 more daring.
+        top_k: draw among so many most probable words only (Fan et al. 2018, arXiv:1805.04833).
+        top_p: draw among the fewest words that have this probability together (Holtzman et al. 2020, arXiv:1904.09751).
+        max_len: stop after so many words.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    max_len: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"The temperature must be greater than 0, not {self.temperature}.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be 1 or more, not {self.top_k}.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be greater than 0 and at most 1, not {self.top_p}.")
+
+    def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
+        """A number from 0 to 1 for each word, (images, max_len)."""
+        return rng.random((images, self.max_len), dtype=np.float32)
+
+    def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
+        """A word for each row, drawn with its random number, (rows, 1)."""
+        probabilities = np.exp(log_probs)
+        if self.temperature != 1:
+            probabilities = apply_temperature(probabilities, self.temperature)
+        if self.top_k is not None:
+            probabilities = keep_top_k(probabilities, self.top_k)
+        if self.top_p is not None:
+            probabilities = keep_top_p(probabilities, self.top_p)
+        return sample_rows(probabilities, random[:, 0])
+
+
+@dataclass(frozen=True)
+class BeamSearch(Sampler):
+    """Follow the k best captions at once.
+
+    Attributes:
+        k: how many captions are followed, and found, for each image.
+        length_penalty: captions are ranked by log-probability / words ** length_penalty. 0 ranks by
+            probability, which favours short captions; 1 by the mean over the words.
+        max_len: stop after so many words.
+    """
+
+    k: int = 3
+    length_penalty: float = 0.0
+    max_len: int = 20
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"Beam search follows 1 caption or more, not {self.k}.")
+
+    def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
+        """The k best captions of each image, the best first."""
+        return search_beams(next_word, state, self, tokens)
