@@ -16,7 +16,7 @@ import urllib3
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_space, write_errors_explained
-from say_what_you_see.data.partial_file import PartialFile, Version, note_of
+from say_what_you_see.data.partial_file import PartialFile, Version
 
 ATTEMPTS = 4
 """How often one source is asked, in a row, without a further byte coming."""
@@ -69,9 +69,7 @@ def download(
     path = Path(path)
     if path.is_dir():
         raise CourseError(f"{path} is a folder, where a file belongs. Move it away and run this again.")
-    if path.exists():
-        remove_leftovers(path)
-    else:
+    if not path.exists():
         with write_errors_explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with _one_process(path):
@@ -85,23 +83,10 @@ def download(
     return path
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what a process left beside a whole file if it was killed just after giving it its name."""
-    leftovers = [note_of(path), Path(_lock_of(path).lock_file)]
-    if any(leftover.exists() for leftover in leftovers):
-        with suppress(OSError, filelock.Timeout), _lock_of(path).acquire(timeout=0):
-            for leftover in leftovers:
-                leftover.unlink(missing_ok=True)
-
-
-def _lock_of(path: Path) -> filelock.FileLock:
-    return filelock.FileLock(path.with_name(f".{path.name}.lock"))
-
-
 @contextmanager
 def _one_process(path: Path) -> Iterator[None]:
     """Of several processes let one fetch a file; the system ends the lock with the process, however that ends."""
-    lock = _lock_of(path)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -171,12 +156,16 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         version = _understand(response, url, part)
         if None not in (size, version.size) and version.size != size:
             raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
+        check_space(part.final, (version.size or size or 0) - (part.n_bytes if response.status_code == 206 else 0))
         if response.status_code == 200:
             part.start(version)
         part.is_mixed |= part.version.url != url
         limit = next(number for number in (version.size, size, LARGEST_UNSTATED) if number is not None)
-        check_space(part.final, max(0, (version.size or size or 0) - part.n_bytes))
-        part.append(_checked_chunks(response, part, limit))
+        try:
+            part.append(_checked_chunks(response, part, limit))
+        except SourceFailed:
+            part.discard()
+            raise
     if version.size not in (None, part.n_bytes):
         raise TransferBroken("the connection breaks off")
 
@@ -219,10 +208,8 @@ def _checked_chunks(response: requests.Response, part: PartialFile, limit: int) 
             return
         is_page = part.n_bytes == 0 and chunk[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS)
         if is_page and part.final.suffix.lower() not in (".html", ".htm", ".md"):
-            part.discard()
             raise SourceFailed("it sends a web page instead of the file (the login page of a network, perhaps)")
         if part.n_bytes + len(chunk) > limit:
-            part.discard()
             raise SourceFailed(f"it sends more than the {limit:,} bytes that a file may have here")
         yield chunk
 

@@ -100,5 +100,5 @@ class PartialFile:
 
     def finish(self) -> None:
         """Give the whole file its final name."""
-        os.replace(self.path, self.final)
         note_of(self.final).unlink()
+        os.replace(self.path, self.final)

@@ -286,14 +286,6 @@ def test_a_file_brought_by_hand_must_have_the_right_size_and_stays(server, path)
     assert server.requests == [] and path.read_bytes() == b"half"
 
 
-def test_what_a_killed_process_left_beside_a_whole_file_goes(server, path):
-    path.parent.mkdir()
-    for name in ("file.zip", "file.zip.part.json", ".file.zip.lock"):
-        path.with_name(name).write_bytes(CONTENT)
-    download(f"{server.url}/file", path)
-    assert is_whole(path) and server.requests == []
-
-
 def test_offline_says_how_to_bring_the_file(path, pauses):
     with running_server() as server:
         url = f"{server.url}/file"
@@ -308,6 +300,7 @@ def test_a_full_disk_is_noticed_beforehand(server, path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(CourseError, match="Make room"):
         download(f"{server.url}/file", path)
+    assert names_beside(path) == []
 
 
 @pytest.mark.parametrize("name", ["file.zip", "file.zip.part"])
