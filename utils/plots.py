@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import DisplayHandle, display
+from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
 from say_what_you_see.core.text import visible
-from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PALETTE, PINK, small_png
+from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE, PALETTE, small_png
 
 _LONGEST_TITLE = 600  # characters: a caption of 10,000 words would make the figure too large to draw
 
@@ -60,17 +60,8 @@ def show_pictures(
 
 def _wrapped(text: str, width: int) -> str:
     """Break a text into lines of at most `width` characters; its own line breaks stay."""
-    lines: list[str] = []
-    for paragraph in text.splitlines():
-        line = ""
-        for word in paragraph.split():
-            if line and len(line) + len(word) >= width:
-                lines.append(line)
-                line = word
-            else:
-                line = f"{line} {word}".strip()
-        lines.append(line)
-    return "\n".join(lines)
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(textwrap.fill(line, width, **options) for line in text.splitlines())
 
 
 def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence[np.ndarray]], alt: str) -> None:
@@ -148,59 +139,6 @@ def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
     show_figure(figure, alt)
 
 
-def plot_histories(histories: Mapping[str, Sequence[Mapping[str, float]]], alt: str) -> None:
-    """Plot loss per epoch of one or more trainings: training dashed, validation solid."""
-    show_figure(_history_figure(histories), alt)
-
-
-def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    figure, axis = plt.subplots(figsize=(7, 3.6))
-    for (name, history), colour in zip(histories.items(), itertools.cycle(PALETTE), strict=False):
-        epochs = [record["epoch"] for record in history]
-        axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
-        axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
-    axis.set(xlabel="epoch", ylabel="loss (nats a word)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend()
-    return figure
-
-
-class LivePlot:
-    """Draws the loss curves anew whenever it is called with the history, in the same place of the notebook."""
-
-    def __init__(self) -> None:
-        self.handle: DisplayHandle | None = None
-
-    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
-        first, last = history[0], history[-1]
-        alt = (
-            f"Line plot of the loss over {last['epoch']} epochs: training falls from {first['loss']:.2f} to "
-            f"{last['loss']:.2f}, validation from {first['val_loss']:.2f} to {last['val_loss']:.2f} nats a word."
-        )
-        picture = Picture(_history_figure({"decoder": history}), alt)
-        if self.handle is None:
-            self.handle = display(picture, display_id=True)
-        else:
-            self.handle.update(picture)
-
-
-def plot_scores(columns: Mapping[str, Mapping[str, object]], rows: Iterable[str], alt: str) -> None:
-    """Plot shares with their intervals: a group of bars a score, a colour a way of captioning."""
-    rows = list(rows)
-    figure, axis = plt.subplots(figsize=(8, 0.75 * len(rows) * 1.2 + 0.8))
-    height = 0.8 / len(columns)
-    for number, ((name, scores), colour) in enumerate(
-        zip(columns.items(), (BLUE, ORANGE, GREY, GREEN, PINK), strict=False)
-    ):
-        values = np.array([[scores[row].value, scores[row].low, scores[row].high] for row in rows])
-        errors = np.abs(values[:, 1:] - values[:, :1]).T
-        axis.barh(np.arange(len(rows)) + number * height, values[:, 0], height, xerr=errors, color=colour, label=name)
-    axis.set(yticks=np.arange(len(rows)) + 0.4 - height / 2, yticklabels=rows, xlim=(0, 1), xlabel="share")
-    axis.invert_yaxis()
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=len(columns))
-    show_figure(figure, alt)
-
-
 def plot_pipeline(picture: Image.Image, caption: str) -> None:
     """Draw what a caption generator is: picture, encoder, numbers, decoder, caption."""
     figure, axis = plt.subplots(figsize=(11, 2.9))
@@ -221,3 +159,45 @@ def plot_pipeline(picture: Image.Image, caption: str) -> None:
     show_figure(
         figure, f"A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into: {caption}"
     )
+
+
+def plot_rates(rates: Mapping[str, float], unit: str, alt: str, limit: tuple[str, float] | None = None) -> None:
+    """A bar for each way of doing something.
+
+    Args:
+        rates: figures by name, in the given unit; higher is better.
+        limit: what cannot be passed, drawn as a line: its name and its figure.
+    """
+    figure, axis = plt.subplots(figsize=(8, 0.7 + 0.42 * len(rates)))
+    axis.barh(list(rates), list(rates.values()), color=BLUE, height=0.7)
+    for place, rate in enumerate(rates.values()):
+        axis.text(rate, place, f" {rate:,.3g}" if rate < 100 else f" {rate:,.0f}", va="center")
+    if limit:
+        axis.axvline(limit[1], color=ORANGE, linewidth=2)
+        axis.set_title(f"orange line: {limit[0]}, {limit[1]:,.3g}", fontsize=10, loc="right")
+    axis.set_xlabel(unit)
+    axis.margins(x=0.12)
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    show_figure(figure, alt)
+
+
+def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwidth: float, alt: str) -> None:
+    """The limits of a machine as a roof, and below it how far pieces of work get (Williams et al. 2009).
+
+    Args:
+        work: by name the operations for each byte moved, and the operations in a second that were reached, in 10**9.
+        gflops: the most operations in a second, in 10**9: the flat part of the roof.
+        bandwidth: the most bytes in a second, in 10**9: the slope.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4.2))
+    intensities = [intensity for intensity, _ in work.values()]
+    ends = np.geomspace(min([0.3, *intensities]) / 2, max([100.0, *intensities]) * 3, 200)
+    axis.loglog(ends, np.minimum(gflops, bandwidth * ends), color=GREY, linewidth=2)
+    for number, (name, (intensity, reached)) in enumerate(work.items()):
+        colour, marker = PALETTE[number % len(PALETTE)], "osD^v"[number % 5]
+        axis.plot(intensity, reached, marker, color=colour, markersize=9, label=name)
+    axis.set_xlabel("operations for each byte moved")
+    axis.set_ylabel("10⁹ operations in a second")
+    axis.legend(frameon=False)
+    show_figure(figure, alt)

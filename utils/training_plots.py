@@ -1,7 +1,8 @@
-"""Figures of notebook 09."""
+"""How trainings go: loss curves while they run and afterwards, and what is in event files."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -10,13 +11,51 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import DisplayHandle, display
+from matplotlib.figure import Figure
 
-from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE
+from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PALETTE
 from say_what_you_see.evaluation.scale import Evaluation
 from say_what_you_see.training.scale.events import read_scalars
-from utils.plots import show_figure
+from utils.plots import Picture, show_figure
 
 _STYLES = ((BLUE, "o-"), (ORANGE, "s-"), (GREY, "^--"), (GREEN, "d--"))
+
+
+def plot_histories(histories: Mapping[str, Sequence[Mapping[str, float]]], alt: str) -> None:
+    """Plot loss per epoch of one or more trainings: training dashed, validation solid."""
+    show_figure(_history_figure(histories), alt)
+
+
+def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for (name, history), colour in zip(histories.items(), itertools.cycle(PALETTE), strict=False):
+        epochs = [record["epoch"] for record in history]
+        axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
+        axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
+    axis.set(xlabel="epoch", ylabel="loss (nats a word)")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+    return figure
+
+
+class LivePlot:
+    """Draws the loss curves anew whenever it is called with the history, in the same place of the notebook."""
+
+    def __init__(self) -> None:
+        self.handle: DisplayHandle | None = None
+
+    def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
+        first, last = history[0], history[-1]
+        alt = (
+            f"Line plot of the loss over {last['epoch']} epochs: training falls from {first['loss']:.2f} to "
+            f"{last['loss']:.2f}, validation from {first['val_loss']:.2f} to {last['val_loss']:.2f} nats a word."
+        )
+        picture = Picture(_history_figure({"decoder": history}), alt)
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
 
 
 def plot_perplexities(curves: Mapping[str, Sequence[Evaluation]], alt: str) -> None:

@@ -13,21 +13,23 @@ from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
-    WAYS,
+    SAMPLERS,
     Evaluation,
+    evaluate_captions,
+    evaluate_samplers,
+    evaluations_as_json,
+    samplers_table,
+    save_evaluations,
+)
+from say_what_you_see.evaluation.next_word import next_word_scores
+from say_what_you_see.evaluation.report import report_path, write_report
+from say_what_you_see.evaluation.trained import (
     TrainedModel,
     ValidationPictures,
-    evaluate_captions,
-    evaluate_ways,
-    evaluations_as_json,
     load_trained_model,
-    next_word_scores,
-    save_evaluations,
     trained_models,
     validation_pictures,
-    ways_table,
 )
-from say_what_you_see.evaluation.page import page_path, write_evaluation_page
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -37,8 +39,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     pictures = validation_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
-    ways, java = ({"greedy": WAYS["greedy"]} if options.greedy else WAYS), not options.no_java
-    evaluations = evaluate_ways(models, pictures, ways, java, settings.seed)
+    samplers, java = ({"greedy": SAMPLERS["greedy"]} if options.greedy else SAMPLERS), not options.no_java
+    evaluations = evaluate_samplers(models, pictures, samplers, java, settings.seed)
     scores_path = save_evaluations(settings, evaluations, pictures, next_words)
     if brought is not None:
         evaluations.append(_evaluate_brought(brought, pictures, options.results, java))
@@ -47,7 +49,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         print(terminal_json(evaluations_as_json(evaluations, pictures, next_words)))
         return 0
     print(f"{len(pictures)} {'validation' if settings.split_by == 'usual' else 'test'} pictures\n")
-    print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{ways_table(evaluations)}\n"))
+    print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
     return 0
 
@@ -84,12 +86,12 @@ def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
 
 
 def _evaluate_brought(captions: list[str], pictures: ValidationPictures, path: Path, java: bool) -> Evaluation:
-    return evaluate_captions(captions, pictures, java, model=path.name, way="as written")
+    return evaluate_captions(captions, pictures, java, model=path.name, sampler="as written")
 
 
 def _write_page(
     settings: Settings, path: Path | None, evaluations: list[Evaluation], pictures: ValidationPictures
 ) -> Path:
-    path = path or page_path(settings)
-    write_evaluation_page(path, get_dataset(settings).scored[0], evaluations, pictures)
+    path = path or report_path(settings)
+    write_report(path, get_dataset(settings).scored[0], evaluations, pictures)
     return path

@@ -11,30 +11,29 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 
 
-def write_coco_results(
-    path: str | Path, image_ids: Sequence[int], captions: Sequence[str], known_ids: Collection[int] | None = None
-) -> None:
+def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
     """Write captions in COCO's results format, `[{"image_id": 42, "caption": "..."}]`, which other evaluators read.
 
     Args:
-        path: of the JSON file.
         image_ids: the picture of each caption, each picture once.
         captions: one for each picture.
-        known_ids: the pictures of the data set; None accepts any.
 
     Raises:
         CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
     """
     if len(image_ids) != len(captions):
         raise CourseError(f"{path} was not written: {len(image_ids)} pictures but {len(captions)} captions.")
-    numbers = [int(i) if isinstance(i, np.integer) else i for i in image_ids]
-    results = [{"image_id": i, "caption": caption} for i, caption in zip(numbers, captions, strict=True)]
-    _check_results(results, known_ids, f"{path} was not written")
+    ids = [int(i) if isinstance(i, np.integer) else i for i in image_ids]
+    results = [{"image_id": i, "caption": caption} for i, caption in zip(ids, captions, strict=True)]
+    _check_results(results, None, f"{path} was not written")
     write_json(results, path)
 
 
 def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None) -> dict[int, str]:
     """Read a file in COCO's results format: id of the picture to its caption, in the order of the file.
+
+    Args:
+        known_ids: the pictures of the data set; None accepts any.
 
     Raises:
         CourseError: if the file is missing or is not of that form, a picture comes twice or is not a known one.
@@ -42,25 +41,25 @@ def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None
     results = read_json(path)
     if not isinstance(results, list):
         raise CourseError(f'{path} is not in COCO\'s results format, a list [{{"image_id": 42, "caption": "..."}}].')
-    _check_results(results, known_ids, f"{path} cannot be used")
+    _check_results(results, None if known_ids is None else set(known_ids), f"{path} cannot be used")
     return {result["image_id"]: result["caption"] for result in results}
 
 
-def _check_results(results: Sequence, known_ids: Collection[int] | None, trouble: str) -> None:
+def _check_results(results: Sequence, known_ids: Collection[int] | None, problem: str) -> None:
     """Raise a CourseError about the first entry that is not as it should be."""
-    seen, known = set(), None if known_ids is None else set(known_ids)
+    seen = set()
     for number, result in enumerate(results):
         if not isinstance(result, dict) or not {"image_id", "caption"} <= result.keys():
-            raise CourseError(f"{trouble}: entry {number} has no image_id and caption.")
+            raise CourseError(f"{problem}: entry {number} has no image_id and caption.")
         image_id, caption = result["image_id"], result["caption"]
         if not isinstance(image_id, int) or isinstance(image_id, bool):
-            raise CourseError(f"{trouble}: the image_id of entry {number} is {image_id!r}, not a whole number.")
+            raise CourseError(f"{problem}: the image_id of entry {number} is {image_id!r}, not a whole number.")
         if not isinstance(caption, str):
-            raise CourseError(f"{trouble}: the caption of picture {image_id} is {caption!r}, not a text.")
+            raise CourseError(f"{problem}: the caption of picture {image_id} is {caption!r}, not a text.")
         if image_id in seen:
-            raise CourseError(f"{trouble}: picture {image_id} comes twice. Keep one caption a picture.")
-        if known is not None and image_id not in known:
+            raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption a picture.")
+        if known_ids is not None and image_id not in known_ids:
             raise CourseError(
-                f"{trouble}: the data set has no picture {image_id}. Bring captions of the same pictures."
+                f"{problem}: the data set has no picture {image_id}. Supply captions of the same pictures."
             )
         seen.add(image_id)

@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from say_what_you_see.data.scenes.captions import COLOUR_WORDS, SIZE_WORDS
 from say_what_you_see.data.scenes.scene import KINDS
-from say_what_you_see.evaluation.scene_truth import SceneTruth
+from say_what_you_see.data.scenes.truth import SceneTruth
+from say_what_you_see.evaluation.scores import format_table
 from say_what_you_see.language.captions import split_sentence
-from utils.plots import BLUE, ORANGE, show_figure
 
 ADJECTIVES = frozenset(word for words in (*COLOUR_WORDS.values(), *SIZE_WORDS.values()) for word in words)
 """Words that give colours and sizes in captions of scenes."""
@@ -50,7 +49,6 @@ def commonest_captions(
     references: Sequence[Sequence[str]],
     groups: Mapping[str, Sequence[int]],
     leave_out: frozenset[str] = frozenset(),
-    seed: int = 0,
 ) -> list[CommonestCaption]:
     """For each group of pictures, how often its commonest caption is given, by the model and by people.
 
@@ -60,38 +58,33 @@ def commonest_captions(
     Args:
         sentences: the model's caption of each picture.
         references: for each picture the captions that people gave it.
-        groups: name of a group to the numbers of its pictures; a group may be empty, and is then passed over.
+        groups: name of a group to the numbers of its pictures; empty groups are skipped.
         leave_out: words that do not count when two captions are compared, colours for instance.
-        seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    said = [pattern(sentence, leave_out) for sentence in sentences]
-    written = [[pattern(caption, leave_out) for caption in group] for group in references]
-    found = []
+    rng = np.random.default_rng(0)
+    patterns = [_pattern(sentence, leave_out) for sentence in sentences]
+    people = [[_pattern(caption, leave_out) for caption in group] for group in references]
+    results = []
     for kind, pictures in groups.items():
         if len(pictures):
-            caption, share = commonest([said[i] for i in pictures])
-            people = np.mean([commonest(draw_one_each(written, pictures, rng))[1] for _ in range(DRAWS)])
-            found.append(CommonestCaption(kind, len(pictures), caption, share, float(people)))
-    return found
+            caption, share = _commonest([patterns[i] for i in pictures])
+            draws = ([people[i][rng.integers(len(people[i]))] for i in pictures] for _ in range(DRAWS))
+            people_share = float(np.mean([_commonest(draw)[1] for draw in draws]))
+            results.append(CommonestCaption(kind, len(pictures), caption, share, people_share))
+    return results
 
 
-def pattern(caption: str, leave_out: frozenset[str]) -> str:
+def _pattern(caption: str, leave_out: frozenset[str]) -> str:
     """A caption as words, without those that do not count; "an" is "a", since colours decide between the two."""
     words = [word for word in split_sentence(caption) if word not in leave_out]
     return " ".join("a" if word == "an" and leave_out else word for word in words)
 
 
-def commonest(captions: Sequence[str]) -> tuple[str, float]:
+def _commonest(captions: Sequence[str]) -> tuple[str, float]:
     """The caption that occurs most often (of several the first by the alphabet), and its share of all."""
     counts = Counter(captions)
     caption = min(counts, key=lambda caption: (-counts[caption], caption))
     return caption, counts[caption] / len(captions)
-
-
-def draw_one_each(captions: Sequence[Sequence[str]], pictures: Sequence[int], rng: np.random.Generator) -> list[str]:
-    """A random caption of each of the given pictures."""
-    return [captions[i][rng.integers(len(captions[i]))] for i in pictures]
 
 
 def pictures_by_kind(truths: Sequence[SceneTruth]) -> dict[str, list[int]]:
@@ -101,38 +94,24 @@ def pictures_by_kind(truths: Sequence[SceneTruth]) -> dict[str, list[int]]:
 
 def pictures_by_word(references: Sequence[Sequence[str]], words: Sequence[str]) -> dict[str, list[int]]:
     """For each word, the pictures in whose captions most people use it: kinds of things where nobody noted them."""
-    spoken = [Counter(word for caption in group for word in set(split_sentence(caption))) for group in references]
-    return {word: [i for i, group in enumerate(references) if spoken[i][word] * 2 > len(group)] for word in words}
+    counts = [Counter(word for caption in group for word in set(split_sentence(caption))) for group in references]
+    return {word: [i for i, group in enumerate(references) if counts[i][word] * 2 > len(group)] for word in words}
 
 
-def mean_shares(found: Sequence[CommonestCaption]) -> tuple[float, float]:
+def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:
     """The two shares, model's and people's, as means over the kinds; NaN where there is none."""
-    if not found:
+    if not commonest:
         return float("nan"), float("nan")
-    return float(np.mean([one.share for one in found])), float(np.mean([one.people_share for one in found]))
+    share, people_share = np.mean([(one.share, one.people_share) for one in commonest], axis=0)
+    return float(share), float(people_share)
 
 
-def commonest_captions_table(found: Sequence[CommonestCaption]) -> str:
+def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> str:
     """A line for each kind, the one with the largest share of the model first; the means at the end."""
-    lines = [f"{'kind':<10}{'pictures':>9}{'model':>8}{'people':>8}   the model's commonest caption"]
-    for one in sorted(found, key=lambda one: -one.share):
-        share, people = f"{100 * one.share:.0f} %", f"{100 * one.people_share:.0f} %"
-        lines.append(f"{one.kind:<10}{one.pictures:>9}{share:>8}{people:>8}   {one.caption}")
-    if found:
-        share, people = (f"{100 * mean:.1f} %" for mean in mean_shares(found))
-        lines.append(f"{'mean':<19}{share:>8}{people:>8}")
-    return "\n".join(lines)
-
-
-def plot_commonest_captions(found: Sequence[CommonestCaption], alt: str) -> None:
-    """Plot the two shares of each kind side by side, the kind with the largest share of the model first."""
-    found = sorted(found, key=lambda one: -one.share)
-    places, height = np.arange(len(found)), 0.38
-    figure, axis = plt.subplots(figsize=(7, 0.38 * len(found) + 1.2))
-    axis.barh(places, [one.share for one in found], height, color=BLUE, label="model")
-    axis.barh(places + height, [one.people_share for one in found], height, color=ORANGE, label="people")
-    axis.set(yticks=places + height / 2, yticklabels=[one.kind for one in found])
-    axis.set(xlabel="share of the pictures that are given the commonest caption")
-    axis.invert_yaxis()
-    axis.legend(loc="lower right")
-    show_figure(figure, alt)
+    rows = [["kind", "pictures", "model", "people", "   the model's commonest caption"]]
+    for one in sorted(commonest, key=lambda one: -one.share):
+        shares = f"{100 * one.share:.0f} %", f"{100 * one.people_share:.0f} %"
+        rows.append([one.kind, one.pictures, *shares, f"   {one.caption}"])
+    if commonest:
+        rows.append(["mean", "", *(f"{100 * share:.1f} %" for share in mean_shares(commonest))])
+    return format_table(rows, [10, 9, 8, 8, 0])

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.generate import generate, generate_sentences
 from say_what_you_see.decoding.samplers import Greedy
-from say_what_you_see.evaluation.scene_truth import SceneTruth, Score, score_captions, score_table
+from say_what_you_see.evaluation.next_word import score_next_words
+from say_what_you_see.evaluation.scene_scores import score_captions, score_rows
+from say_what_you_see.evaluation.scores import Score, format_table
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.training.examples import Examples
-from say_what_you_see.training.loop import evaluate_decoder
-from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 PICTURES_TO_TIME, TIMES = 256, 9
 
@@ -79,7 +80,7 @@ def measure_model(
     scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None
     return ModelReport(
         name,
-        loss_per_real_word(model, examples, vocab[PAD]),
+        score_next_words(model, examples, vocab[PAD])["loss"],
         scores,
         model.count_params(),
         training_seconds,
@@ -90,18 +91,10 @@ def measure_model(
     )
 
 
-def loss_per_real_word(model: keras.Model, examples: Examples, pad_idx: int) -> float:
-    """Nats per real word over all captions, none of them cut; the model itself is left as it is."""
-    judged = keras.Model(model.inputs, model.outputs[0])
-    judged.compile(loss=masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
-    rows, longest = examples.captions.matrix.shape
-    return evaluate_decoder(judged, examples, pad_idx, max_len=longest, limit=rows)["loss"]
-
-
 def captions_per_second(
     model: KerasStepModel, features: np.ndarray, vocab: dict[str, int], pictures: int = PICTURES_TO_TIME
 ) -> float:
-    """Greedy captions a second, in one batch: the median of several times, after one that compiles.
+    """Greedy captions per second, in one batch: the median of several times, after one that compiles.
 
     Args:
         features: (pictures, ...); where there are too few, some are captioned more than once.
@@ -124,21 +117,21 @@ def training_seconds(history: Iterable[Mapping[str, float]]) -> float | None:
 
 def comparison_table(reports: Sequence[ModelReport]) -> str:
     """Reports as text: a row for each number, a column for each model; scores with 95 % intervals."""
-    cells = {
-        "loss, nats a word": [f"{report.val_loss:.3f}" for report in reports],
-        "loss, nats a caption": [f"{report.loss_per_caption:.2f}" for report in reports],
-        "validation words": [f"{report.words:,}" for report in reports],
-        "of them unknown (UNK)": [f"{report.unknown:,}" for report in reports],
-        "parameters": [f"{report.parameters:,}" for report in reports],
-        "seconds to train": [_seconds(report.training_seconds) for report in reports],
-        "captions a second (greedy)": [f"{report.captions_per_second:,.0f}" for report in reports],
+    shown = {
+        "": lambda report: report.name,
+        "loss, nats a word": lambda report: f"{report.val_loss:.3f}",
+        "loss, nats a caption": lambda report: f"{report.loss_per_caption:.2f}",
+        "validation words": lambda report: f"{report.words:,}",
+        "of them unknown (UNK)": lambda report: f"{report.unknown:,}",
+        "parameters": lambda report: f"{report.parameters:,}",
+        "seconds to train": lambda report: _seconds(report.training_seconds),
+        "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }
-    lines = [" " * _LABEL_WIDTH + "".join(f"{report.name:>21}" for report in reports)]
-    lines += [f"{row:<{_LABEL_WIDTH}}" + "".join(f"{cell:>21}" for cell in line) for row, line in cells.items()]
+    rows = [[label, *map(show, reports)] for label, show in shown.items()]
     known = next((report.scores for report in reports if report.scores), {})
     if known:
-        nothing = dict.fromkeys(known, Score(float("nan"), float("nan"), float("nan")))
-        lines += score_table({report.name: report.scores or nothing for report in reports}).splitlines()[1:]
+        rows += score_rows(report.scores or dict.fromkeys(known, Score()) for report in reports)
+    lines = [format_table(rows, [34, *[21] * len(reports)])]
     if len({report.words for report in reports}) > 1:
         lines.append("The models divide captions into words differently: compare the loss of a caption, not of a word.")
     if len({report.unknown for report in reports}) > 1:
@@ -150,6 +143,3 @@ def comparison_table(reports: Sequence[ModelReport]) -> str:
 
 def _seconds(seconds: float | None) -> str:
     return "not known" if seconds is None else f"{seconds:,.0f}"
-
-
-_LABEL_WIDTH = 34  # as in `score_table`

@@ -11,11 +11,12 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.coco_format import DatasetFiles
+from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.evaluation.comparison import ModelReport, captions_per_second
 from say_what_you_see.evaluation.scale import EvaluationConfig, compile_sums
-from say_what_you_see.evaluation.scene_truth import SceneTruth, score_captions
+from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.language.captions import UNK
 from say_what_you_see.models.image_to_text import (
     ScaleModelConfig,

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand, brevity_penalty, clipped_matches, count_ngrams
-from say_what_you_see.evaluation.caption_errors import COLOUR_NAMES, fit_articles, swap_colours
-from say_what_you_see.evaluation.evaluate import leave_one_out
+from say_what_you_see.evaluation.caption_variants import COLOUR_NAMES, fit_articles, swap_colours
+from say_what_you_see.evaluation.people import leave_one_out
 from say_what_you_see.exercises.cases import Case, Exercise, Mistake
 from say_what_you_see.exercises.compare import copy_of, short
 from say_what_you_see.exercises.facts import Facts

@@ -310,7 +310,8 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.data.scenes.captions import describe_scene
     from say_what_you_see.data.scenes.dataset import instances_json
     from say_what_you_see.data.scenes.scene import invent_scene
-    from say_what_you_see.evaluation.scene_truth import count_claims, read_scene_truths
+    from say_what_you_see.data.scenes.truth import read_scene_truths
+    from say_what_you_see.evaluation.scene_scores import count_claims
     from say_what_you_see.training.checkpoints import prepare_checkpoint_folder, read_history
     from say_what_you_see.vision.extraction import StoredEmbeddingTable
 

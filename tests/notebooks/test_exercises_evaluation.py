@@ -9,7 +9,7 @@ import pytest
 from exercise_samples import assert_right, report_on
 
 from say_what_you_see.evaluation.bleu_by_hand import brevity_penalty, clipped_matches, count_ngrams
-from say_what_you_see.evaluation.caption_errors import COLOUR_NAMES, fit_articles
+from say_what_you_see.evaluation.caption_variants import COLOUR_NAMES, fit_articles
 
 pytestmark = pytest.mark.usefixtures("data_folder")
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import io
+import os
+import sys
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -14,30 +19,71 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
-from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
-from say_what_you_see.evaluation.scene_truth import Score
-from utils import plots
+from say_what_you_see.evaluation.attention import AttentionScore
+from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
+from say_what_you_see.evaluation.commonest_captions import CommonestCaption
+from say_what_you_see.evaluation.evaluate import Evaluation
+from say_what_you_see.evaluation.scores import Score
+from say_what_you_see.training.scale.events import open_writer, write_scalars
+from utils import attention_plots, beam_tree, evaluation_plots, plots, training_plots
+from utils.beam_tree import TreeNode
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7)]
 HISTORY = [{"epoch": n, "loss": 3 / n, "val_loss": 4 / n, "val_accuracy": 0.5} for n in range(1, 5)]
-SCORES = {"things": Score(0.9, 0.8, 0.95), "pairs": Score(0.5, 0.4, 0.6), "never": Score(*[float("nan")] * 3)}
+SCORES = {"things": Score(0.9, 0.8, 0.95), "pairs": Score(0.5, 0.4, 0.6), "never": Score()}
+GROUPS = {
+    n: GroupScores(5, dict.fromkeys(["things named that are there", "colours joined to the right thing",
+                                     "stated relations that are true", "salient things that are named"], score), {})
+    for n, score in enumerate(SCORES.values(), 1)
+}  # fmt: skip
+GREEDY = Evaluation("decoder", "greedy", ["a"], {"CIDEr": Score(0.5, 0.4, 0.6)}, None, None, {"vocabulary used": 9})
+TREE = [TreeNode("#START#", 0, 0, None, 0.0, True), TreeNode("a", 1, 0, 0, -0.1, True),
+        TreeNode("the", 1, 1, 0, -2.3, False), TreeNode("#END#", 2, 0, 1, -0.2, True)]  # fmt: skip
 ALT = "A figure that shows something"
 FIGURES = {
-    "show_pictures": lambda alt: plots.show_pictures(PICTURES, ["a long title " * 6] * 7, alt, columns=3),
-    "one picture": lambda alt: plots.show_pictures(PICTURES[:1], ["title"], alt),
-    "plot_neighbours": lambda alt: plots.plot_neighbours(PICTURES[:2], [PICTURES[2:5], PICTURES[3:6]], alt),
-    "plot_embedding_map": lambda alt: plots.plot_embedding_map(RNG.normal(size=(7, 2)), PICTURES, alt),
-    "plot_word_frequency": lambda alt: plots.plot_word_frequency(Counter("a tale of tails"), 2, alt),
-    "plot_caption_lengths": lambda alt: plots.plot_caption_lengths([3, 5, 5, 9, 25], 20, alt),
-    "plot_temperatures": lambda alt: plots.plot_temperatures([0.7, 0.3], {0.1: [1, 0], 10: [0.5, 0.5]}, alt),
-    "one temperature": lambda alt: plots.plot_temperatures([0.7, 0.3], {1: [0.7, 0.3]}, alt),
-    "plot_next_words": lambda alt: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}], alt),
-    "plot_histories": lambda alt: plots.plot_histories({"one": HISTORY, "two": HISTORY[:1]}, alt),
-    "plot_scores": lambda alt: plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES), alt),
-    "plot_pipeline": lambda alt: plots.plot_pipeline(Image.fromarray(PICTURES[0]), alt),
+    "show_pictures": lambda: plots.show_pictures(PICTURES, ["a long title " * 6] * 7, ALT, columns=3),
+    "plot_neighbours": lambda: plots.plot_neighbours(PICTURES[:2], [PICTURES[2:5], PICTURES[3:6]], ALT),
+    "plot_embedding_map": lambda: plots.plot_embedding_map(RNG.normal(size=(7, 2)), PICTURES, ALT),
+    "plot_word_frequency": lambda: plots.plot_word_frequency(Counter("a tale of tails"), 2, ALT),
+    "plot_caption_lengths": lambda: plots.plot_caption_lengths([3, 5, 5, 9, 25], 20, ALT),
+    "plot_temperatures": lambda: plots.plot_temperatures([0.7, 0.3], {0.1: [1, 0], 10: [0.5, 0.5]}, ALT),
+    "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}], ALT),
+    "plot_pipeline": lambda: plots.plot_pipeline(Image.fromarray(PICTURES[0]), ALT),
+    "plot_rates": lambda: plots.plot_rates({"plain": 10.0, "quick": 250.0}, "pictures/s", ALT, limit=("peak", 310.0)),
+    "plot_roofline": lambda: plots.plot_roofline({"a word": (0.5, 4.0), "a CNN": (80.0, 300.0)}, 400.0, 30.0, ALT),
+    "plot_histories": lambda: training_plots.plot_histories({f"training {n}": HISTORY[:n] for n in range(1, 9)}, ALT),
+    "plot_perplexities": lambda: training_plots.plot_perplexities(
+        {"one": [SimpleNamespace(step=n, perplexity=9 / n) for n in range(1, 4)]}, ALT
+    ),
+    "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES), ALT),
+    "plot_confusion": lambda: evaluation_plots.plot_confusion(
+        Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours"
+    ),
+    "plot_by_thing_count": lambda: evaluation_plots.plot_by_thing_count(GROUPS),
+    "plot_quality_and_diversity": lambda: evaluation_plots.plot_quality_and_diversity(
+        [GREEDY, replace(GREEDY, sampler="beam"), replace(GREEDY, model="other", sampler="drawn")],
+        (Score(0.8, 0.7, 0.9), {"vocabulary used": 30}),
+    ),
+    "plot_commonest_captions": lambda: evaluation_plots.plot_commonest_captions(
+        [CommonestCaption("ball", 9, "a ball", 0.4, 0.2), CommonestCaption("kite", 5, "a kite", 0.6, 0.1)], ALT
+    ),
+    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (4, 4), ALT, (0.0, 0.5, 0.5, 0.25)),
+    "plot_attention": lambda: attention_plots.plot_attention(
+        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
+    ),
+    "plot_hits": lambda: attention_plots.plot_hits(
+        {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
+    ),
+    "plot_beam_tree": lambda: beam_tree.plot_beam_tree(TREE),
+}
+WORDS = {  # what the alternative text says where the figure itself makes it
+    "plot_confusion": "red called blue 0.5 times",
+    "plot_by_thing_count": "stated relations that are true: 0.90 with 1, 0.50 with 2",
+    "plot_quality_and_diversity": "decoder: greedy = beam 9 words, 50; people 30 words, 80. other: drawn 9 words, 50",
+    "plot_beam_tree": "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
 }
 
 
@@ -49,22 +95,13 @@ def shown(monkeypatch) -> list:
     return things
 
 
-@pytest.fixture
-def figures(monkeypatch) -> list:
-    """The figures that would be shown, before they are turned into pictures."""
-    kept = []
-    monkeypatch.setattr(plots, "show_figure", lambda figure, alt: kept.append(figure))
-    yield kept
-    plt.close("all")
-
-
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
-    FIGURES[name](ALT)
+    FIGURES[name]()
     [picture] = shown
     data, metadata = DisplayFormatter().format(picture)
     assert metadata["image/png"]["alt"] == metadata["alt"] == data["text/plain"]
-    assert ALT in metadata["alt"]
+    assert WORDS.get(name, ALT) in metadata["alt"] and "nan" not in metadata["alt"]
     png = data["image/png"]
     png = base64.b64decode(png) if isinstance(png, str) else png
     assert len(png) < 60_000
@@ -75,58 +112,24 @@ def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
     assert plt.get_fignums() == [], "the figure is closed"
 
 
-def test_every_public_figure_is_tried():
-    public = {name for name in vars(plots) if name.startswith(("plot_", "show_"))}
-    assert public - {"show_figure"} <= set(FIGURES)
+def test_every_figure_of_the_notebooks_is_tried():
+    modules = (plots, training_plots, evaluation_plots, attention_plots, beam_tree)
+    names = {
+        name
+        for module in modules
+        for name, _ in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith(("plot_", "show_"))
+    }
+    assert names - {"show_figure", "plot_scalars", "show_tensorboard"} == set(FIGURES)
 
 
-def test_pictures_have_their_titles_and_empty_places_stay_empty(figures):
-    plots.show_pictures(PICTURES, [f"number {n}" for n in range(7)], ALT, columns=3)
-    axes = figures[0].axes
-    assert len(axes) == 9
-    assert [axis.get_title() for axis in axes] == [*(f"number {n}" for n in range(7)), "", ""]
-    assert [len(axis.images) for axis in axes] == [1] * 7 + [0] * 2
-
-
-@pytest.mark.parametrize("width", [5, 12, 30])
-def test_titles_are_broken_between_words(width):
-    text = "a small red ball is below\nan extraordinarily large cloud"
-    broken = plots._wrapped(text, width)
-    assert broken.split() == text.split()
-    assert all(len(line) <= width or " " not in line for line in broken.splitlines())
-    assert plots._wrapped(text, 100) == text
-
-
-def test_training_is_dashed_and_validation_solid(figures):
-    plots.plot_histories({"decoder": HISTORY, "control": HISTORY[:2]}, ALT)
-    lines = {line.get_label(): line for line in figures[0].axes[0].lines}
-    assert set(lines) == {f"{name}, {side}" for name in ("decoder", "control") for side in ("training", "validation")}
-    for name, history in (("decoder", HISTORY), ("control", HISTORY[:2])):
-        for side, key, style in (("training", "loss", "--"), ("validation", "val_loss", "-")):
-            line = lines[f"{name}, {side}"]
-            assert line.get_linestyle() == style
-            assert line.get_xydata().tolist() == [[record["epoch"], record[key]] for record in history]
-
-
-def test_no_history_is_left_out(figures):
-    plots.plot_histories({f"training {n}": HISTORY for n in range(8)}, ALT)
-    assert len(figures[0].axes[0].lines) == 16
-
-
-def test_bars_of_scores_have_their_intervals(figures):
-    rows = ["things", "pairs"]
-    plots.plot_scores({"ours": SCORES, "control": SCORES}, rows, ALT)
-    axis = figures[0].axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == rows
-    assert [bar.get_width() for bar in axis.patches] == [0.9, 0.5] * 2
-    intervals = [container.lines[2][0] for container in axis.containers if isinstance(container, ErrorbarContainer)]
-    ends = [segment[:, 0].tolist() for lines in intervals for segment in lines.get_segments()]
-    assert ends == pytest.approx(np.array([[0.8, 0.95], [0.4, 0.6]] * 2))
-
-
-def test_the_axis_of_word_frequency_starts_with_the_most_frequent(figures):
-    plots.plot_word_frequency(Counter({"rare": 1, "the": 50, "ball": 7}), 5, ALT)
-    assert figures[0].axes[0].lines[0].get_ydata().tolist() == [50, 7, 1]
+def test_curves_of_event_files_are_shown(shown, tmp_path):
+    writer = open_writer(tmp_path)
+    for step in (1, 2):
+        write_scalars(writer, step, {"loss": 3 / step})
+    writer.close()
+    training_plots.plot_scalars({"training": tmp_path}, ("loss", "learning_rate"), ALT)
+    assert [picture.alt for picture in shown] == [ALT]
 
 
 def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
@@ -136,13 +139,53 @@ def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
         def update(self, picture):
             calls.append(("update", picture))
 
-    monkeypatch.setattr(plots, "display", lambda picture, display_id: calls.append(("display", picture)) or Handle())
-    live = plots.LivePlot()
+    monkeypatch.setattr(
+        training_plots, "display", lambda picture, display_id: calls.append(("new", picture)) or Handle()
+    )
+    live = training_plots.LivePlot()
     for epochs in range(1, 4):
         live(HISTORY[:epochs])
-    assert [name for name, _ in calls] == ["display", "update", "update"]
-    for epochs, (_, picture) in enumerate(calls, 1):
-        last = HISTORY[epochs - 1]
-        assert f"over {epochs} epochs" in picture.alt or epochs == 1
-        assert f"to {last['loss']:.2f}" in picture.alt and f"to {last['val_loss']:.2f}" in picture.alt
+    assert [name for name, _ in calls] == ["new", "update", "update"]
+    assert "over 3 epochs" in calls[-1][1].alt and "to 1.00, validation from 4.00 to 1.33" in calls[-1][1].alt
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("place", ["nowhere", "Jupyter", "Colab"])
+def test_tensorboard_is_shown_where_someone_looks(monkeypatch, tmp_path, place):
+    from tensorboard import notebook
+
+    started = []
+    monkeypatch.setattr(notebook, "start", started.append)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setenv("TENSORBOARD_BINARY", "")
+    monkeypatch.delenv("TENSORBOARD_BINARY")
+    if place == "Jupyter":
+        monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    if place == "Colab":
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    assert training_plots.show_tensorboard(tmp_path) == (place != "nowhere")
+    assert started == ([] if place == "nowhere" else [f'--logdir "{tmp_path}"'])
+    if started:  # in a virtual environment that nobody has activated it is not in PATH
+        assert os.access(os.environ["TENSORBOARD_BINARY"], os.X_OK)
+
+
+# Attention
+
+
+def test_a_picture_is_itself_where_attention_is_and_dim_and_grey_elsewhere():
+    picture, weights = np.full((40, 40, 3), (200, 100, 0), dtype=np.uint8), np.zeros((4, 4))
+    weights[1, 2] = 0.3
+    lit = attention_plots.lit_picture(picture, weights).astype(int)
+    assert (lit[10:20, 20:30] == picture[10:20, 20:30]).all()
+    lit[10:20, 20:30] = 25
+    assert (lit == 25).all()
+    assert (attention_plots.lit_picture(picture, np.full((8, 8), 1 / 64)) == picture).all()
+    assert (attention_plots.lit_picture(picture, np.zeros((8, 8))) == 25).all()
+
+
+@pytest.mark.parametrize("side", [30, 41, 75])
+def test_the_grid_covers_a_picture_of_any_size(side):
+    weights = np.zeros((8, 8))
+    weights[7, 7] = 1
+    lit = attention_plots.lit_picture(np.full((side, side, 3), 200, dtype=np.uint8), weights)
+    assert lit[-1, -1, 0] == 200 and lit[0, 0, 0] == 50

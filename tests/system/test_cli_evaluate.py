@@ -10,7 +10,8 @@ import pytest
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
-from say_what_you_see.evaluation.evaluate import evaluation_folder, trained_models, validation_pictures
+from say_what_you_see.evaluation.evaluate import evaluation_folder
+from say_what_you_see.evaluation.trained import trained_models, validation_pictures
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import markdown_text, message, terminal_json, visible
 from say_what_you_see.data.archives import image_members
-from say_what_you_see.evaluation.evaluate import ValidationPictures, evaluate_captions
+from say_what_you_see.evaluation.evaluate import evaluate_captions
 from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
-from say_what_you_see.evaluation.page import write_evaluation_page
+from say_what_you_see.evaluation.report import write_report
 from say_what_you_see.evaluation.scale import write_examples
+from say_what_you_see.evaluation.trained import ValidationPictures
 from say_what_you_see.page.core import Demo, data_url
 from say_what_you_see.page.server import PAGE_FOLDER, DemoServer
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
@@ -156,7 +157,7 @@ def test_the_page_of_an_evaluation_shows_captions_as_text(tmp_path):
         people = [[text, "a red ball"] for text in captions]
         known = ValidationPictures(names, list(range(len(names))), people)
         found = evaluate_captions(captions, known, False, model, model)
-        write_evaluation_page(tmp_path / "page.html", pictures_zip, [found], known)
+        write_report(tmp_path / "page.html", pictures_zip, [found], known)
         return Page((tmp_path / "page.html").read_text(encoding="utf-8"))
 
     hostile = page(texts, CAPTIONS["markup"])

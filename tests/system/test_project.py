@@ -20,7 +20,7 @@ from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.evaluation.scene_truth import score_captions
+from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.model_choice import SCENE_MODEL
 from tools.notebooks import REPOSITORY

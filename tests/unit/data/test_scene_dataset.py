@@ -18,7 +18,7 @@ from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.dataset import file_name, write_scene_dataset
 from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, all_relations
-from say_what_you_see.evaluation.scene_truth import read_scene_truths
+from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.language.captions import get_captions_for_fns
 
 COUNT = {"train": 12, "val": 10}

@@ -18,6 +18,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.comparison import comparison_table
 from say_what_you_see.evaluation.scale import EvaluateNew, EvaluationConfig, evaluate_records, read_evaluations
 from say_what_you_see.evaluation.scale_lesson import (
@@ -31,7 +32,6 @@ from say_what_you_see.evaluation.scale_lesson import (
     scale_lesson,
     seconds_of_training,
 )
-from say_what_you_see.evaluation.scene_truth import read_scene_truths
 from say_what_you_see.language.captions import UNK
 from say_what_you_see.training.scale.events import open_writer, write_scalars
 from say_what_you_see.training.scale.folder import ScaleFolders, copy_folder, load_trained_model, scale_folders

@@ -1,4 +1,4 @@
-"""The linear probe finds what an embedding holds, and nothing where it holds nothing."""
+"""Linear probes read what an embedding holds, and nothing that it does not hold."""
 
 from __future__ import annotations
 
@@ -9,16 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_samples import scenes_of
+from scene_samples import scenes_of, thing_at, truth_of
 
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.dataset import file_name, instances_json
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Scene
-from say_what_you_see.evaluation.probe import probe_kinds
+from say_what_you_see.evaluation.probes import (
+    PROBE_QUESTIONS,
+    describe_facing,
+    probe_embedding,
+    probe_kinds,
+    probe_table,
+    recreate_scenes,
+)
 
 SCENES = {"train": scenes_of("train", 600), "val": scenes_of("val", 100)}
 NAMES = {split: [file_name(split, index) for index in range(len(scenes))] for split, scenes in SCENES.items()}
+TRAIN, VAL = SCENES["train"][:400], SCENES["val"]
+COLOUR, SIZE, _, FACING = PROBE_QUESTIONS
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +79,54 @@ def test_random_embeddings(files):
     rng = np.random.default_rng(0)
     random = ((rng.normal(size=(len(NAMES[split]), 200)), NAMES[split]) for split in SCENES)
     assert max(shares(probe_kinds(files, *random))) < 0.15
+
+
+def embedding_of(scenes, seed: int) -> np.ndarray:
+    """Features that tell kinds and colours, and which way things look not at all."""
+    features = np.random.default_rng(seed).normal(0, 0.01, (len(scenes), len(KINDS) * len(COLOURS)))
+    for row, scene in enumerate(scenes):
+        for thing in scene.things:
+            features[row, KINDS.index(thing.kind) * len(COLOURS) + COLOURS.index(thing.colour)] += 1
+    return features
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return (embedding_of(TRAIN, 0), TRAIN), (embedding_of(VAL, 1), VAL)
+
+
+@pytest.mark.parametrize("question", [COLOUR, SIZE, FACING])
+def test_what_is_in_the_embedding_is_read_and_the_rest_is_only_guessed(splits, question):
+    result = probe_embedding(question, *splits)
+    assert result.things == len([thing for scene in VAL for thing in scene.things if thing.kind in question.kinds])
+    if question is COLOUR:
+        assert result.probe_accuracy > 0.85 > 0.3 > result.majority_accuracy
+    else:
+        assert abs(result.probe_accuracy - 0.5) < 0.22
+
+
+def test_the_scenes_behind_pictures_are_found_by_name():
+    fns = [file_name("val", index) for index in (3, 0)]
+    scenes = recreate_scenes(fns, "val", 0, [truth_of(VAL[3]), truth_of(VAL[0])])
+    assert scenes == [VAL[3], VAL[0]]
+    with pytest.raises(CourseError, match=r"scene_val_000003\.jpg shows another scene"):
+        recreate_scenes(fns, "val", 0, [truth_of(VAL[1]), truth_of(VAL[0])])
+    with pytest.raises(CourseError, match="dog.jpg is not the name"):
+        recreate_scenes([fns[0], "dog.jpg"], "val", 0)
+
+
+def test_the_table_has_a_line_for_each_question(splits):
+    lines = probe_table([probe_embedding(question, *splits) for question in PROBE_QUESTIONS]).splitlines()
+    assert len(lines) == 1 + len(PROBE_QUESTIONS)
+    assert all(line.startswith(question.text) for line, question in zip(lines[1:], PROBE_QUESTIONS, strict=True))
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_facing_in_words():
+    things = (
+        thing_at("fish", "red", 0, 0),
+        thing_at("sun", "red", 90, 0),
+        thing_at("bird", "blue", 0, 90, flipped=True),
+    )
+    assert describe_facing(Scene("sea", things, False, 1)) == "the fish faces right\nthe bird faces left"
+    assert describe_facing(Scene("sea", things[1:2], False, 1)) == ""

@@ -1,0 +1,90 @@
+"""What each drawn scene shows, as its data set's instances JSON says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.coco_format import read_zipped
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height as fractions of the picture's side."""
+
+
+@dataclass(frozen=True)
+class SceneTruth:
+    """What a scene shows.
+
+    Attributes:
+        colours, sizes: of the things, by kind.
+        relations: between kinds, as (subject, relation, object).
+        salient: the kinds that people mention.
+        boxes: of the things in the centre crop, by kind.
+    """
+
+    colours: dict[str, str]
+    sizes: dict[str, str]
+    relations: frozenset[tuple[str, str, str]]
+    salient: frozenset[str]
+    boxes: dict[str, Box] = field(default_factory=dict)
+
+
+def read_scene_truths(captions_zip: Path, instances_json: str) -> dict[str, SceneTruth]:
+    """Read what each scene shows from the instances JSON: file name to truth.
+
+    Raises:
+        CourseError: if the zip cannot be read, or the JSON is not what `write_scene_dataset` writes.
+    """
+    text = read_zipped(captions_zip, instances_json)
+    try:
+        return _scene_truths(json.loads(text))
+    except Exception as error:  # JSON of another form fails in many ways
+        raise CourseError(
+            f"{instances_json} in {captions_zip} does not say what the scenes show ({type(error).__name__}: {error}). "
+            "Remove the zip, and have the scenes drawn again: say-what-you-see resources"
+        ) from error
+
+
+def _scene_truths(data: dict) -> dict[str, SceneTruth]:
+    """What each scene shows, by file name, from the content of the instances JSON."""
+    kinds = {category["id"]: _one_of(KINDS, category["name"]) for category in data["categories"]}
+    kind_of = {annotation["id"]: kinds[annotation["category_id"]] for annotation in data["annotations"]}
+    things: dict[int, dict[str, dict]] = {image["id"]: {} for image in data["images"]}
+    for annotation in data["annotations"]:
+        things[annotation["image_id"]][kind_of[annotation["id"]]] = annotation
+    relations: dict[int, set] = {image["id"]: set() for image in data["images"]}
+    for relation in data["relations"]:
+        subject, other = (kind_of[relation[f"{end}_id"]] for end in ("subject", "object"))
+        relations[relation["image_id"]].add((subject, _one_of(RELATIONS, relation["predicate"]), other))
+    return {
+        image["file_name"]: _scene_truth(image, things[image["id"]], relations[image["id"]]) for image in data["images"]
+    }
+
+
+def _scene_truth(image: dict, things: dict[str, dict], relations: set[tuple[str, str, str]]) -> SceneTruth:
+    """What one scene shows, from its entries in the instances JSON; `things` are annotations by kind."""
+    width, height = image["width"], image["height"]
+    return SceneTruth(
+        colours={kind: _one_of(COLOURS, thing["colour"]) for kind, thing in things.items()},
+        sizes={kind: _one_of(SIZES, thing["size"]) for kind, thing in things.items()},
+        relations=frozenset(relations),
+        salient=frozenset(kind for kind, thing in things.items() if thing["salient"]),
+        boxes={kind: box_in_centre_crop(thing["bbox"], width, height) for kind, thing in things.items()},
+    )
+
+
+def _one_of(values: Sequence[str], value: str) -> str:
+    if value not in values:
+        raise ValueError(f"{value!r} is none of {', '.join(values)}")
+    return value
+
+
+def box_in_centre_crop(box: Sequence[float], width: int, height: int) -> Box:
+    """Convert a box from pixels of the whole picture to fractions of its centre crop's side."""
+    side = min(width, height)
+    left, top = box[0] - (width - side) // 2, box[1] - (height - side) // 2
+    return left / side, top / side, box[2] / side, box[3] / side

@@ -1,0 +1,63 @@
+"""Variants of captions of scenes, to see what a metric makes of a mistake and of other words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from say_what_you_see.data.scenes.captions import COLOUR_WORDS, NOUNS, PLACE_WORDS, SIZE_WORDS
+
+COLOUR_NAMES = frozenset(word for words in COLOUR_WORDS.values() for word in words)
+_OTHER_RELATION_WORDS = {"above": "over", "over": "above", "below": "under", "under": "beneath", "beneath": "below"}
+
+
+def swap_colours(caption: str) -> str:
+    """The same caption with its first two different colours exchanged; unchanged if it has fewer.
+
+    >>> swap_colours("a red ball above an orange kite")
+    'an orange ball above a red kite'
+    """
+    words = caption.split()
+    places = [i for i, word in enumerate(words) if word in COLOUR_NAMES]
+    other = next((i for i in places if words[i] != words[places[0]]), None)
+    if other is None:
+        return caption
+    words[places[0]], words[other] = words[other], words[places[0]]
+    return " ".join(fit_articles(words))
+
+
+def paraphrase(caption: str) -> str:
+    """The same claims in other words, where the scenes' grammar has any; unchanged where it has none.
+
+    >>> paraphrase("a tiny red car above a house at sea")
+    'a small red automobile over a cottage out on the ocean'
+    """
+    for phrases in PLACE_WORDS.values():
+        place = next((phrase for phrase in phrases if f" {phrase} " in f" {caption} "), None)
+        if place:
+            caption = f" {caption} ".replace(f" {place} ", f" {_next_of(phrases, place)} ").strip()
+            break
+    return " ".join(fit_articles([_OTHER_WORD.get(word, word) for word in caption.split()]))
+
+
+def _next_of(options: Sequence[str], option: str) -> str:
+    """The option after this one, in a circle; options that stand twice count once."""
+    distinct = list(dict.fromkeys(options))
+    return distinct[(distinct.index(option) + 1) % len(distinct)]
+
+
+_OTHER_WORD = {
+    word: _next_of(words, word)
+    for table in (NOUNS, COLOUR_WORDS, SIZE_WORDS)
+    for words in table.values()
+    for word in words
+    if len(set(words)) > 1
+} | _OTHER_RELATION_WORDS
+
+
+def fit_articles(words: Sequence[str]) -> list[str]:
+    """Make each 'a' or 'an' fit the word after it."""
+    fitted = list(words)
+    for i, word in enumerate(fitted[:-1]):
+        if word in ("a", "an"):
+            fitted[i] = "an" if fitted[i + 1][0] in "aeiou" else "a"
+    return fitted

@@ -1,0 +1,169 @@
+"""Linear probes: what can be read off a frozen embedding with nothing but weighted sums?
+
+A decoder can only say what its embedding holds. On the scenes everything is known that was drawn, so any
+question can be put to the embedding, also one that the encoder was never trained to answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.preprocessing import StandardScaler
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.coco_format import DatasetFiles
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing, invent_scene
+from say_what_you_see.data.scenes.truth import SceneTruth, read_scene_truths
+from say_what_you_see.evaluation.scores import format_table
+
+EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
+"""Embeddings (pictures, features) and the file names of the pictures."""
+EmbeddedScenes = tuple[np.ndarray, Sequence[Scene]]
+"""Embeddings (scenes, features) and the scenes."""
+
+REGULARISATION = 1000.0
+FACING_KINDS = ("fish", "bird")
+"""Things that look to one side: they are drawn facing right or, mirrored, left."""
+
+
+# Which things are there at all?
+
+
+def probe_kinds(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictures) -> str:
+    """Ask a linear classifier which kinds of things are in each scene, and which colour each has.
+
+    Returns:
+        A line for each question: the share of validation scenes whose answer is right in every part.
+    """
+    truths = [read_scene_truths(files.captions_zip, json) for json in (files.train_instances, files.val_instances)]
+    colours = [
+        [by_file[fn].colours for fn in fns] for by_file, (_, fns) in zip(truths, (train, val), strict=True)
+    ]  # of the things, by kind, for each scene
+    scaler = StandardScaler().fit(train[0])
+    train_features, val_features = (scaler.transform(embeddings) for embeddings, _ in (train, val))
+    lines = []
+    for question, describe in _QUESTIONS_ABOUT_SCENES.items():
+        train_targets, val_targets = (np.array([describe(scene) for scene in scenes], dtype=int) for scenes in colours)
+        varied = np.ptp(train_targets, axis=0) > 0  # a classifier needs examples of yes and of no
+        probe = RidgeClassifier(alpha=REGULARISATION).fit(train_features, train_targets[:, varied])
+        answers = np.zeros_like(val_targets)
+        answers[:, varied] = probe.predict(val_features)
+        right = (answers == val_targets).all(axis=1).mean()
+        lines.append(f"{question}: all right in {100 * right:.0f} % of the validation scenes")
+    return "\n".join(lines)
+
+
+_QUESTIONS_ABOUT_SCENES = {
+    "which kinds of things": lambda scene: [kind in scene for kind in KINDS],
+    "which colour each thing has": lambda scene: [scene.get(k) == colour for colour in COLOURS for k in KINDS],
+}
+
+
+# What is known of each thing?
+
+
+@dataclass(frozen=True)
+class ProbeQuestion:
+    """A question about every thing of a scene.
+
+    Attributes:
+        text: the question.
+        answer: gives the true answer for a thing.
+        kinds: the things that it is asked about.
+    """
+
+    text: str
+    answer: Callable[[Thing], Hashable]
+    kinds: tuple[str, ...] = KINDS
+
+
+PROBE_QUESTIONS = (
+    ProbeQuestion("which colour is it?", lambda thing: thing.colour),
+    ProbeQuestion("is it small or large?", lambda thing: thing.size),
+    ProbeQuestion("left or right of the middle?", lambda thing: thing.centre[0] < 0.5),
+    ProbeQuestion("facing left or right?", lambda thing: thing.flipped, FACING_KINDS),
+)
+"""The scene encoder was trained to answer the first three. Nobody ever asked it the last."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """How a question was answered on new scenes.
+
+    Attributes:
+        question: its text.
+        things: how many things were asked about.
+        majority_accuracy: the share that is right when always the commonest answer is given.
+        probe_accuracy: the share that is right when the answer is read off the embedding.
+    """
+
+    question: str
+    things: int
+    majority_accuracy: float
+    probe_accuracy: float
+
+
+def probe_embedding(question: ProbeQuestion, train: EmbeddedScenes, val: EmbeddedScenes) -> ProbeResult:
+    """Learn to answer a question with a linear probe on training scenes, and answer it on validation scenes."""
+    scaler = StandardScaler().fit(train[0])
+    counts = Counter(question.answer(thing) for _, thing in _things(train[1], question))
+    answers = sorted(counts, key=repr)
+    targets = np.zeros((len(train[1]), len(question.kinds), len(answers)))
+    for row, thing in _things(train[1], question):
+        targets[row, question.kinds.index(thing.kind), answers.index(question.answer(thing))] = 1
+    probe = Ridge(alpha=REGULARISATION).fit(scaler.transform(train[0]), targets.reshape(len(targets), -1))
+    logits = probe.predict(scaler.transform(val[0])).reshape(len(val[1]), len(question.kinds), len(answers))
+    majority, things = counts.most_common(1)[0][0], _things(val[1], question)
+    truth = [question.answer(thing) for _, thing in things]
+    predicted = [answers[logits[row, question.kinds.index(thing.kind)].argmax()] for row, thing in things]
+    right = np.mean([a == b for a, b in zip(predicted, truth, strict=True)])
+    return ProbeResult(question.text, len(things), float(np.mean([a == majority for a in truth])), float(right))
+
+
+def _things(scenes: Sequence[Scene], question: ProbeQuestion) -> list[tuple[int, Thing]]:
+    """Every thing that a question is asked about, with the number of its scene."""
+    return [(row, thing) for row, scene in enumerate(scenes) for thing in scene.things if thing.kind in question.kinds]
+
+
+def probe_table(results: Sequence[ProbeResult]) -> str:
+    """A line for each question."""
+    rows = [["", "things", "by guessing", "read off the embedding"]]
+    for result in results:
+        shares = f"{100 * result.majority_accuracy:.1f} %", f"{100 * result.probe_accuracy:.1f} %"
+        rows.append([result.question, result.things, *shares])
+    return format_table(rows, [32, 7, 13, 24])
+
+
+def recreate_scenes(
+    fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
+) -> list[Scene]:
+    """The scenes behind the pictures of the built-in data set, from their names and the seed.
+
+    Args:
+        fns: names of pictures, such as `scene_train_000012.jpg`.
+        split: "train" or "val".
+        seed: that the data set was drawn with.
+        truths: what the pictures show, to check that the scenes are the same.
+
+    Raises:
+        CourseError: if a name is of another form, or a scene is another one.
+    """
+    numbers = [re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn) for fn in fns]
+    if not all(numbers):
+        raise CourseError(f"{fns[numbers.index(None)]} is not the name of a {split} scene that the course drew.")
+    scenes = [invent_scene(split, int(number[1]), seed) for number in numbers]
+    for fn, scene, truth in zip(fns, scenes, truths or [None] * len(fns), strict=True):
+        if truth is not None and truth.colours != {thing.kind: thing.colour for thing in scene.things}:
+            raise CourseError(f"{fn} shows another scene than seed {seed} gives. Draw the data set again.")
+    return scenes
+
+
+def describe_facing(scene: Scene) -> str:
+    """Which way the things of a scene are facing, a line for each that faces anywhere; empty where none does."""
+    facing = [thing for thing in scene.things if thing.kind in FACING_KINDS]
+    return "\n".join(f"the {thing.kind} faces {'left' if thing.flipped else 'right'}" for thing in facing)

@@ -1,0 +1,99 @@
+"""The error analysis as one HTML file to send around: the best and the worst captions, figures, scores."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.evaluation.caption_errors import (
+    best_and_worst,
+    colour_confusion,
+    score_by_thing_count,
+    thing_confusion,
+    thing_count_table,
+    wrong_claims,
+)
+from say_what_you_see.evaluation.evaluate import Evaluation, evaluation_folder, samplers_table
+from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
+from say_what_you_see.evaluation.gallery import GalleryItem, escape, write_gallery
+from say_what_you_see.evaluation.metrics import cider_per_picture
+from say_what_you_see.evaluation.palette import small_png
+from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.vision.pictures import read_pictures
+
+_SIDE = 240
+
+
+def report_path(settings: Settings) -> Path:
+    """Where the report goes."""
+    return evaluation_folder(settings) / "report.html"
+
+
+def write_report(
+    path: str | Path, zip_fn: str | Path, evaluations: Sequence[Evaluation], pictures: ValidationPictures
+) -> None:
+    """Write the report on the first of the evaluations, with the table of all of them at its end.
+
+    Args:
+        zip_fn: the zip with the validation pictures.
+    """
+    evaluation = evaluations[0]
+    best, worst = best_and_worst(evaluation.captions, pictures)
+    sections = {
+        f"The {len(best)} best captions": _items(best, evaluation.captions, pictures, zip_fn),
+        f"The {len(worst)} worst captions": _items(worst, evaluation.captions, pictures, zip_fn),
+    }
+    ranked = "by the number of their wrong claims" if pictures.truths is not None else "by CIDEr of each picture"
+    sampler = f", written in this way: {evaluation.sampler}" if evaluation.sampler else ""
+    write_gallery(
+        path,
+        f"How well {evaluation.model or 'a model'} describes pictures",
+        sections,
+        f"{len(pictures)} validation pictures{sampler}. The captions are ranked {ranked}.",
+        _figures(evaluation.captions, pictures) + _section("All scores", _table(samplers_table(evaluations))),
+    )
+
+
+def _items(
+    chosen: Sequence[int], captions: Sequence[str], pictures: ValidationPictures, zip_fn: str | Path
+) -> list[GalleryItem]:
+    cider = cider_per_picture(captions, pictures.references)
+    images = read_pictures(zip_fn, [pictures.fns[i] for i in chosen], _SIDE)
+    items = []
+    for i, image in zip(chosen, images, strict=True):
+        wrong = wrong_claims(captions[i], pictures.truths[i]) if pictures.truths is not None else []
+        lines = [*(f"Wrong: {claim}" for claim in wrong), f"CIDEr {100 * cider[i]:.0f}. People said:"]
+        items.append(GalleryItem(image, captions[i], [*lines, *pictures.references[i]]))
+    return items
+
+
+def _figures(captions: Sequence[str], pictures: ValidationPictures) -> str:
+    """What is taken for what, and scores by number of things; nothing where nobody knows what the pictures show."""
+    if pictures.truths is None:
+        return ""
+    groups = score_by_thing_count(captions, pictures)
+    colours, things = (confuse(captions, pictures.truths) for confuse in (colour_confusion, thing_confusion))
+    return (
+        _section("Confusion of colours", _figure(*confusion_figure(colours, "colours")))
+        + _section("Confusion of things", _figure(*confusion_figure(things, "things")))
+        + _section(
+            "Scores by number of things", _figure(*thing_count_figure(groups)), _table(thing_count_table(groups))
+        )
+    )
+
+
+def _section(heading: str, *parts: str) -> str:
+    return f"<h2>{heading}</h2>{''.join(parts)}\n"
+
+
+def _table(table: str) -> str:
+    return f"<pre>{escape(table)}</pre>"
+
+
+def _figure(figure: Figure, alt: str) -> str:
+    data = base64.b64encode(small_png(figure)).decode("ascii")
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"></figure>'

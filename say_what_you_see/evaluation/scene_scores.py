@@ -1,0 +1,134 @@
+"""Scores captions of drawn scenes against what was drawn: which things, which colours, which relations are right.
+
+For photographs nobody knows everything that is in the picture. For scenes we do, so every claim can be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.scenes.claims import Mention, read_claims
+from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
+from say_what_you_see.data.scenes.truth import SceneTruth
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
+
+_RATIOS = {
+    "things named that are there": ("things right", "things named"),
+    "colours joined to the right thing": ("pairs right", "pairs named"),
+    "sizes given to the right thing": ("sizes right", "sizes named"),
+    "stated relations that are true": ("relations true", "relations stated"),
+    "salient things that are named": ("salient named", "salient things"),
+    "things named per caption": ("things named", "captions"),
+    "two-thing captions with a relation": ("captions with a relation", "captions with two things"),
+}
+
+
+def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mention]:
+    """The mentions of things that are there; a second one of the same kind is wrong, since no scene has two."""
+    first: dict[str, Mention] = {}
+    for mention in mentions:
+        first.setdefault(mention.kind, mention)
+    return [mention for kind, mention in first.items() if kind in truth.colours]
+
+
+def count_claims(caption: str, truth: SceneTruth) -> dict[str, int]:
+    """Count the claims of a caption of each sort, and how many hold."""
+    claims = read_claims(caption)
+    mentions, right = claims.mentions, true_mentions(claims.mentions, truth)
+    kinds = [mention.kind for mention in mentions]
+    stated = [(kinds[subject], relation, kinds[other]) for subject, relation, other in claims.relations]
+    return {
+        "things named": len(mentions),
+        "things right": len(right),
+        "pairs named": sum(mention.colour is not None for mention in mentions),
+        "pairs right": sum(mention.colour == truth.colours[mention.kind] for mention in right),
+        "sizes named": sum(mention.size is not None for mention in mentions),
+        "sizes right": sum(mention.size == truth.sizes.get(mention.kind, "") for mention in right),
+        "relations stated": len(stated),
+        "relations true": sum(relation in truth.relations for relation in stated),
+        "salient things": len(truth.salient),
+        "salient named": len(truth.salient.intersection(kinds)),
+        "captions": 1,
+        "captions with two things": int(len(mentions) >= 2),
+        "captions with a relation": int(bool(stated)),
+    }
+
+
+def score_captions(captions: Iterable[str], truths: Sequence[SceneTruth], resamples: int = 1000) -> dict[str, Score]:
+    """Score one caption for each scene; intervals come from resampling scenes with replacement.
+
+    A score whose denominator is zero (no caption states a relation, say) is NaN.
+    """
+    counts = [count_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
+    columns = {name: column for column, name in enumerate(counts[0])}
+    table = np.array([list(count.values()) for count in counts])
+    sums = bootstrap_sums(table, resamples)
+    ratios = {name: [columns[part] for part in parts] for name, parts in _RATIOS.items()}
+    return {name: ratio_score(table.sum(0)[parts], sums[:, parts]) for name, parts in ratios.items()}
+
+
+def hallucination_rates(
+    captions: Sequence[str], truths: Sequence[SceneTruth], resamples: int = 1000
+) -> dict[str, Score]:
+    """How much captions of scenes name that is not there: CHAIR of Rohrbach et al. 2018 (arXiv:1809.02156).
+
+    Returns:
+        CHAIRi, the share of the things named that are not in the picture, and CHAIRs, the share of captions that name
+        such a thing. Lower is better. CHAIRi is NaN where no caption names anything.
+
+    Raises:
+        CourseError: if the numbers of captions and scenes differ.
+    """
+    if len(captions) != len(truths) or not len(captions):
+        raise CourseError(f"There are {len(captions)} captions for {len(truths)} scenes; one each is needed.")
+    counts = []
+    for caption, truth in zip(captions, truths, strict=True):
+        invented = [mention.kind not in truth.colours for mention in read_claims(caption).mentions]
+        counts.append([sum(invented), len(invented), any(invented), 1])
+    table = np.array(counts, dtype=float)
+    sums, total = bootstrap_sums(table, resamples), table.sum(0)
+    return {
+        "CHAIRi": ratio_score(total[:2], sums[:, :2], "no caption names a thing"),
+        "CHAIRs": ratio_score(total[2:], sums[:, 2:]),
+    }
+
+
+def score_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
+    """A table of scores as text: a row for each score, a column for each model."""
+    return format_table([["", *columns], *score_rows(columns.values())], [max(map(len, _RATIOS)), *[21] * len(columns)])
+
+
+def score_rows(columns: Iterable[Mapping[str, Score]]) -> list[list[str]]:
+    """The rows of a table of scores: percentages, or plain numbers where the score is no share."""
+    columns = list(columns)
+    rows = []
+    for name in _RATIOS:
+        plain = "per caption" in name
+        shown = [scores[name].show(1, 2) if plain else scores[name].show(unit="%") for scores in columns]
+        rows.append([name, *shown])
+    return rows
+
+
+def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
+    """Two lines: the share of right colour-and-thing pairs in scenes without and with an unseen pair."""
+    row = "colours joined to the right thing"
+    unseen = [any((colour, kind) in UNSEEN_PAIRS for kind, colour in truth.colours.items()) for truth in truths]
+    lines = []
+    for name, wanted in (("scenes of known pairs", False), ("scenes with an unseen pair", True)):
+        chosen = [i for i, is_unseen in enumerate(unseen) if is_unseen == wanted]
+        if chosen:
+            score = score_captions([captions[i] for i in chosen], [truths[i] for i in chosen])[row]
+            lines.append(f"{name:<28}{len(chosen):>4} scenes, {row}: {score.show(unit=' %')}")
+    return "\n".join(lines)
+
+
+def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:
+    """Which captions hold in every claim and which do not, in both the ones that claim most first."""
+    counts = [count_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
+    claimed = [count["things named"] + count["pairs named"] + count["relations stated"] for count in counts]
+    held = [count["things right"] + count["pairs right"] + count["relations true"] for count in counts]
+    order = sorted(range(len(counts)), key=lambda i: -claimed[i])
+    return [i for i in order if held[i] == claimed[i]], [i for i in order if held[i] < claimed[i]]

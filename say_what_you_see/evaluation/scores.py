@@ -1,0 +1,82 @@
+"""Scores with their 95 % bootstrap intervals, and tables of them as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % bootstrap interval; NaN where it was not measured, with a note that says why."""
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    note: str = ""
+
+    def show(self, factor: float = 100, digits: int = 1, unit: str = "") -> str:
+        """The score times a factor, with its interval: '31.2 (29.8-32.7)', or 'none'."""
+        if math.isnan(self.value):
+            return "none"
+        value, low, high = (f"{factor * number:.{digits}f}" for number in (self.value, self.low, self.high))
+        return f"{value}{unit} ({low}-{high})"
+
+
+def bootstrap_sums(per_picture: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Sums over pictures drawn with replacement: from (pictures, k) to (resamples, k).
+
+    The same seed draws the same pictures, whatever the numbers are. Drawn in portions, since each draw holds a
+    number for every picture.
+    """
+    pictures = len(per_picture)
+    rng, probabilities = np.random.default_rng(seed), np.full(pictures, 1 / pictures)
+    portion = max(1, 2_000_000 // pictures)
+    sizes = [min(portion, resamples - start) for start in range(0, resamples, portion)]
+    return np.concatenate([
+        rng.multinomial(pictures, probabilities, size=size).astype(np.float64) @ per_picture for size in sizes
+    ])  # fmt: skip
+
+
+def interval(resampled: np.ndarray) -> np.ndarray:
+    """The ends of the 95 % intervals, (2, ...), of values on resamples, (resamples, ...)."""
+    return np.percentile(resampled, [2.5, 97.5], axis=0)
+
+
+def ratio_score(total: np.ndarray, resampled: np.ndarray, note: str = "") -> Score:
+    """The ratio of two sums (2,) with the interval that resampled sums (resamples, 2) give; NaN where it is n / 0."""
+    usable = resampled[resampled[:, 1] > 0]
+    if not total[1] or not len(usable):
+        return Score(note=note)
+    low, high = interval(usable[:, 0] / usable[:, 1])
+    return Score(float(total[0] / total[1]), float(low), float(high))
+
+
+def format_table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> str:
+    """Rows of cells as text: the first column is left-aligned, the others right-aligned."""
+    first, *others = widths
+    lines = [
+        f"{row[0]:<{first}}" + "".join(f"{cell:>{width}}" for cell, width in zip(row[1:], others, strict=False))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
+    """A table of scores as text: a row for each metric, a column for each model; then what was not measured, and why.
+
+    All scores are multiplied by 100, as papers print them, and have their 95 % intervals.
+    """
+    names = list(dict.fromkeys(name for scores in columns.values() for name in scores))
+    measured = [name for name in names if any(not math.isnan(_get(s, name).value) for s in columns.values())]
+    notes = dict.fromkeys(_get(scores, name).note for name in names for scores in columns.values())
+    widths = [max(map(len, names), default=0), *[max(21, *(len(name) + 2 for name in columns))] * len(columns)]
+    rows = [["", *columns], *([name, *(_get(s, name).show() for s in columns.values())] for name in measured)]
+    return "\n".join([format_table(rows, widths), *filter(None, notes)])
+
+
+def _get(scores: Mapping[str, Score], name: str) -> Score:
+    return scores.get(name, Score())

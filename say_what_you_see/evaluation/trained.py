@@ -1,0 +1,174 @@
+"""The trained models of a data set, and the pictures that they are evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.course.features import encoder_metadata, encoder_path, extract_features, load_features
+from say_what_you_see.course.lessons import LESSONS, load_control
+from say_what_you_see.data.coco_format import DatasetFiles, read_captions, read_image_ids
+from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.data.scenes.truth import SceneTruth, read_scene_truths
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model
+from say_what_you_see.vision.encoders import encoder_for
+
+MAX_PICTURES = 1000
+"""So many validation pictures are evaluated at most; a large data set is sampled. A test split counts as a whole."""
+
+
+@dataclass(frozen=True)
+class ValidationPictures:
+    """The pictures that captions are written for, and what is known of them.
+
+    Attributes:
+        fns: file names.
+        image_ids: their numbers in the data set's caption JSON; counted from 1 where those are no whole numbers.
+        references: for each picture the captions that people wrote.
+        truths: what each picture shows; None where nobody knows.
+    """
+
+    fns: list[str]
+    image_ids: list[int]
+    references: list[list[str]]
+    truths: list[SceneTruth] | None = None
+
+    def __len__(self) -> int:
+        return len(self.fns)
+
+    def take(self, chosen: Sequence[int]) -> ValidationPictures:
+        """Some of the pictures only."""
+        columns = (self.fns, self.image_ids, self.references, self.truths)
+        return ValidationPictures(*([column[i] for i in chosen] if column is not None else None for column in columns))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that was trained, with the features of the validation pictures that it reads.
+
+    Attributes:
+        name: of its architecture.
+        caption_model: what its model folder holds.
+        writer: the same, rearranged to predict one word at a time.
+        features: (pictures, ...), memory-mapped.
+        fns: the pictures' file names, in the order of the features.
+    """
+
+    name: str
+    caption_model: CaptionModel
+    writer: KerasStepModel
+    features: np.ndarray
+    fns: list[str]
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row of each picture's features."""
+        return {fn: row for row, fn in enumerate(self.fns)}
+
+    def features_of(self, pictures: ValidationPictures) -> np.ndarray:
+        """The features of these pictures, in their order."""
+        return self.features[[self.row_of[fn] for fn in pictures.fns]]
+
+
+def trained_models(settings: Settings) -> list[TrainedModel]:
+    """Every model of the settings' data set and encoder that is trained: of notebook 04, and of 07 and 08 where done.
+
+    Raises:
+        CourseError: if there is none, or one does not fit the features that are there.
+    """
+    folders = [lesson.model_folder(settings) for lesson in LESSONS.values()]
+    models = [load_trained_model(settings, folder) for folder in folders if (folder / "model.json").exists()]
+    if not models:
+        load_caption_model(settings.model_folder)  # says what to do
+    return models
+
+
+def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
+    """Read a model folder, and find or make the features of the pictures that it is to caption.
+
+    Raises:
+        CourseError: if a part is missing, or the features were made by another encoder than the model knows.
+    """
+    model = load_caption_model(folder)
+    features, fns, encoder = _load_features(settings, model.encoder.get("features", "mean"))
+    expected = tuple(model.decoder.inputs[0].shape[1:])
+    if encoder["weights_checksum"] != model.encoder["weights_checksum"] or features.shape[1:] != expected:
+        raise CourseError(
+            f"The model in {folder} was trained with {model.encoder['name']}, weights {model.encoder['weights']}, but "
+            f"the features in {settings.work_folder} are by {encoder['name']}, weights {encoder['weights']}. "
+            "Train the model again, or name the encoder that it was trained with (ENCODER)."
+        )
+    return TrainedModel(model.decoder.name, model, step_model_of(model.decoder), features, fns)
+
+
+def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str], dict[str, Any]]:
+    """Features of the pictures that are scored, (pictures, ...), their file names, and the encoder that made them.
+
+    Those of the validation split were made for the training. A test split is embedded here, when it is first needed.
+
+    Args:
+        kind: one of `say_what_you_see.vision.encoders.FEATURES`.
+    """
+    files = get_dataset(settings)
+    if files.test_zip is not None:
+        encoder = encoder_for(settings, kind)
+        features, fns = extract_features(settings, files, encoder, "test")
+        return features, fns, encoder_metadata(encoder, settings)
+    return *load_features(settings, "val", kind), read_json(encoder_path(settings, kind))
+
+
+def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
+    """The control of notebook 04, which learnt its captions from the wrong pictures.
+
+    Args:
+        like: the decoder of the same notebook, whose words and features the control shares.
+
+    Raises:
+        CourseError: if it is not trained.
+    """
+    model = like.caption_model
+    control = load_control(settings, len(model.vocab), like.features.shape[1])
+    parts = {"caption_model": replace(model, decoder=control), "writer": step_model_of(control)}
+    return replace(like, name="control", **parts)
+
+
+def validation_pictures(
+    settings: Settings, models: Sequence[TrainedModel], most: int | None = None
+) -> ValidationPictures:
+    """The pictures to score of which every model has features: validation, or where there is such a split, test.
+
+    Args:
+        most: of more pictures than that, take a random sample, by the seed; None takes all test pictures, but
+            1,000 validation pictures at most.
+    """
+    files = get_dataset(settings)
+    most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)
+    captions, ids = read_captions(files.captions_zip, files.scored[1]), _image_ids(files)
+    fns = [fn for fn in models[0].fns if fn in captions and all(fn in model.row_of for model in models)]
+    if not fns:
+        raise CourseError("The models have no validation picture in common. Run notebook 02 (and 08) again.")
+    if len(fns) > most:
+        chosen = np.random.default_rng(settings.seed).choice(len(fns), most, replace=False)
+        fns = [fns[i] for i in sorted(chosen)]
+    truths = None
+    if settings.dataset == "scenes":
+        by_file = read_scene_truths(files.captions_zip, files.val_instances)
+        truths = [by_file[fn] for fn in fns]
+    return ValidationPictures(fns, [ids[fn] for fn in fns], [captions[fn] for fn in fns], truths)
+
+
+def _image_ids(files: DatasetFiles) -> dict[str, int]:
+    """The number of each validation picture, as COCO's results format wants it."""
+    ids = read_image_ids(files.captions_zip, files.scored[1])
+    are_integers = all(isinstance(image_id, int) for image_id in ids.values())
+    return ids if are_integers else {fn: number for number, fn in enumerate(ids, 1)}

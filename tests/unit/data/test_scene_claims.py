@@ -1,0 +1,115 @@
+"""The claims of captions are read word by word, and what scenes show from the instances JSON."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from scene_samples import scenes_of, truth_of
+
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
+from say_what_you_see.data.scenes.dataset import file_name, instances_json
+from say_what_you_see.data.scenes.truth import box_in_centre_crop, read_scene_truths
+
+
+def read(caption: str) -> tuple[list[tuple[str, str | None, str | None]], list[tuple[str, str, str]]]:
+    """Things with colour and size, and relations between kinds."""
+    claims = read_claims(caption)
+    kinds = [mention.kind for mention in claims.mentions]
+    return (
+        [(mention.kind, mention.colour, mention.size) for mention in claims.mentions],
+        [(kinds[subject], relation, kinds[other]) for subject, relation, other in claims.relations],
+    )
+
+
+@pytest.mark.parametrize(("caption", "things"), [
+    ("A small red ball at the beach.", [("ball", "red", "small")]),
+    ("a huge violet ship and an automobile", [("boat", "purple", "large"), ("car", None, None)]),
+    ("the ball is red and the kite is blue", [("ball", "red", None), ("kite", "blue", None)]),
+    ("the red ball is near a kite", [("ball", "red", None), ("kite", None, None)]),
+    ("a ball, a kite and a fish", [("ball", None, None), ("kite", None, None), ("fish", None, None)]),
+    ("a red and a blue kite", [("kite", "blue", None)]),
+    ("red, says the tiny orange flower", [("flower", "orange", "small")]),
+    ("blue #UNK# kite", [("kite", None, None)]),
+    ("in the desert at night", []),
+    ("colourless green ideas sleep furiously", []),
+    ("", []),
+])  # fmt: skip
+def test_things_are_read_with_their_adjectives(caption, things):
+    assert read(caption) == (things, [])
+
+
+@pytest.mark.parametrize(("caption", "relation"), [
+    ("a red ball above a blue kite", ("ball", "above", "kite")),
+    ("a ball over a kite", ("ball", "above", "kite")),
+    ("a ball beneath the big kite at sea", ("ball", "below", "kite")),
+    ("a kite flying to the left of a small white ball", ("kite", "left of", "ball")),
+    ("a kite right of the ball", ("kite", "right of", "ball")),
+    ("below a kite there is a ball", ("ball", "below", "kite")),
+    ("to the right of a blue kite there is a tiny red ball", ("ball", "right of", "kite")),
+    ("a house with a ball above it", ("ball", "above", "house")),
+    ("a large house with a green ball to the left of it", ("ball", "left of", "house")),
+    ("at the beach there is a ball under a kite, and also a fish", ("ball", "below", "kite")),
+])  # fmt: skip
+def test_relations_are_read(caption, relation):
+    things, relations = read(caption)
+    assert relations == [relation]
+    assert {relation[0], relation[2]} <= {kind for kind, _, _ in things}
+
+
+@pytest.mark.parametrize("caption", [
+    "under the stars",
+    "a ball under the stars",
+    "a bird over the water near a boat",
+    "under the stars there is a ball and a kite",
+    "a ball above",
+    "above above above",
+    "a ball above it",
+    "to the left of it",
+    "left of the",
+    "a ball on the right and a kite",
+])  # fmt: skip
+def test_what_relates_nothing_is_no_relation(caption):
+    assert read(caption)[1] == []
+
+
+def test_two_relations_in_a_sentence():
+    assert read("a ball above a kite left of a car")[1] == [("ball", "above", "kite"), ("kite", "left of", "car")]
+
+
+def test_truths_come_back_from_the_instances_json(tmp_path):
+    scenes = scenes_of("val", 40)
+    captions = [describe_scene(scene) for scene in scenes]
+    with zipfile.ZipFile(tmp_path / "captions.zip", "w") as archive:
+        archive.writestr("instances.json", json.dumps(instances_json("val", scenes, captions)))
+    truths = read_scene_truths(tmp_path / "captions.zip", "instances.json")
+    assert list(truths) == [file_name("val", index) for index in range(len(scenes))]
+    for truth, scene, group in zip(truths.values(), scenes, captions, strict=True):
+        expected = truth_of(scene, group)
+        assert (truth.colours, truth.sizes) == (expected.colours, expected.sizes)
+        assert (truth.relations, truth.salient) == (expected.relations, expected.salient)
+        assert truth.boxes.keys() == expected.boxes.keys()
+        for kind, box in truth.boxes.items():
+            assert box == pytest.approx(expected.boxes[kind])
+
+
+@pytest.mark.parametrize(("size", "box", "expected"), [
+    ((400, 300), (50, 0, 300, 300), (0, 0, 1, 1)),
+    ((300, 400), (0, 50, 300, 300), (0, 0, 1, 1)),
+    ((300, 300), (150, 75, 30, 60), (0.5, 0.25, 0.1, 0.2)),
+    ((640, 480), (80, 240, 48, 96), (0, 0.5, 0.1, 0.2)),
+])  # fmt: skip
+def test_boxes_are_carried_to_the_centre_crop(size, box, expected):
+    assert box_in_centre_crop(box, *size) == pytest.approx(expected)
+
+
+def test_relations_follow_from_the_carried_boxes():
+    """The boxes that scores use and the relations of the instances JSON tell the same story."""
+    for truth in map(truth_of, scenes_of("val", 60)):
+        middles = {kind: np.array([x + w / 2, y + h / 2]) for kind, (x, y, w, h) in truth.boxes.items()}
+        for subject, relation, other in truth.relations:
+            dx, dy = middles[other] - middles[subject]
+            assert {"left of": dx, "right of": -dx, "above": dy, "below": -dy}[relation] > 0

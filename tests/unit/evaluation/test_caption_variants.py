@@ -1,0 +1,38 @@
+"""Mistakes are made on purpose, and the same is said in other words."""
+
+from __future__ import annotations
+
+import pytest
+from scene_samples import scenes_of, truth_of
+
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
+from say_what_you_see.evaluation.caption_variants import paraphrase, swap_colours
+from say_what_you_see.evaluation.scene_scores import count_claims
+
+
+@pytest.mark.parametrize(("caption", "swapped"), [
+    ("a red ball above an orange kite", "an orange ball above a red kite"),
+    ("a red ball, a red kite and a white boat".replace(",", ""), "a white ball a red kite and a red boat"),
+    ("a red ball and a red kite", "a red ball and a red kite"),
+    ("a ball", "a ball"),
+])  # fmt: skip
+def test_two_colours_are_swapped(caption, swapped):
+    assert swap_colours(caption) == swapped
+
+
+def test_other_words_claim_the_same():
+    changed = 0
+    for scene in scenes_of("val", 60):
+        for caption in describe_scene(scene):
+            caption = " ".join(caption.lower().replace(",", "").replace(".", "").split())
+            other = paraphrase(caption)
+            changed += other != caption
+            claims, same = read_claims(caption), read_claims(other)
+            said, told = [[(m.kind, m.colour, m.size) for m in c.mentions] for c in (claims, same)]
+            assert said == told and claims.relations == same.relations
+            assert count_claims(caption, truth_of(scene)) == count_claims(other, truth_of(scene))
+    assert changed > 200
+    assert paraphrase("a tiny red car above a house at sea") == (
+        "a small red automobile over a cottage out on the ocean"
+    )

@@ -1,0 +1,129 @@
+"""METEOR and SPICE: measured where Java is there; a Java that is missing, fails or hangs is reported and no more."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import sys
+
+import pytest
+from pycocoevalcap.meteor.meteor import Meteor
+from scene_samples import scenes_of
+
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.evaluation import java_metrics
+from say_what_you_see.evaluation.metrics import MEASURES, score_against_references
+from say_what_you_see.evaluation.scores import Score
+from say_what_you_see.evaluation.tokenizer import tokenize_all
+
+ON_POSIX = pytest.mark.skipif(os.name != "posix", reason="the stand-ins for Java are shell scripts")
+
+
+@pytest.fixture
+def java_stand_in(tmp_path, monkeypatch):
+    """Put a program named java first on the PATH."""
+
+    def install(script: str) -> None:
+        path = tmp_path / "bin" / "java"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(script)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+
+    yield install
+    if java_metrics.Meteor.current:
+        java_metrics.Meteor.current.close()
+
+
+def meteor_score(candidates=("a red ball", "a kite"), references=(("a red ball",), ("a blue kite",))) -> Score:
+    return score_against_references(candidates, references, resamples=20)["METEOR"]
+
+
+@ON_POSIX
+def test_no_java_is_said_in_a_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    score = meteor_score()
+    assert math.isnan(score.value)
+    assert score.note.startswith("METEOR: not measured, because no Java runtime was found")
+
+
+@ON_POSIX
+@pytest.mark.parametrize(("script", "limit", "note"), [
+    ("echo 'cannot allocate a heap' >&2; exit 1", "", "java ended with status 1 (cannot allocate a heap)"),
+    ("sleep 600", "JAVA_TIMEOUT", "java gave no answer within 0.5 seconds"),
+    ('[ "$1" = -version ] && exit 0; sleep 600', "METEOR_TIMEOUT", "it gave no answer within 0.5 seconds"),
+    ('[ "$1" = -version ] && exit 0; echo "no memory left" >&2; exit 3', "", "Java program failed (no memory left)"),
+    ('[ "$1" = -version ] && exit 0; while read line; do echo nonsense; done', "", "its Java program failed"),
+])  # fmt: skip
+def test_a_java_that_fails_or_hangs_is_said_in_a_line_and_ended(java_stand_in, monkeypatch, script, limit, note):
+    """With its children: a `sleep` that were left would keep the pipe open, and the test would wait for it."""
+    if limit:
+        monkeypatch.setattr(java_metrics, limit, 0.5)
+    java_stand_in(f"#!/bin/sh\n{script}\n")
+    scores = score_against_references(["a red ball"], [["a ball"]], resamples=20)
+    assert scores["METEOR"].note.startswith("METEOR: not measured, because ") and note in scores["METEOR"].note
+    assert math.isnan(scores["METEOR"].value) and scores["BLEU-1"].value > 0
+    assert java_metrics.Meteor.current is None
+
+
+SPEAKS_AS_METEOR = f"""#!{sys.executable}
+import sys
+if "-version" in sys.argv:
+    sys.exit(0)
+for line in sys.stdin:
+    kind, *fields = [field.strip() for field in line.split("|||")]
+    if kind == "SCORE":  # 23 statistics; here the first is words of the candidate, the second words shared
+        words = fields[-1].split()
+        print(len(words), len(set(words) & set(fields[0].split())), *[0] * 21, flush=True)
+    else:
+        rows = [list(map(float, field.split())) for field in fields]
+        for row in rows + [[sum(column) for column in zip(*rows)]]:
+            print(row[1] / row[0], flush=True)
+"""
+
+
+@ON_POSIX
+def test_meteor_scores_the_whole_set_and_resamples_its_statistics(java_stand_in):
+    java_stand_in(SPEAKS_AS_METEOR)
+    score = meteor_score(["a red ball", "a kite"], [["a red ball"], ["some ||| kite"]])
+    assert score.value == pytest.approx(4 / 5)
+    assert (score.low, score.high) == pytest.approx((0.5, 1.0))
+    running = java_metrics.Meteor.current
+    assert meteor_score().value == pytest.approx(1.0)
+    assert java_metrics.Meteor.current is running  # started once
+
+
+@ON_POSIX
+def test_spice_is_measured_only_where_corenlp_lies(java_stand_in, monkeypatch, tmp_path):
+    java_stand_in(f"""#!{sys.executable}
+import json, sys
+if "-version" not in sys.argv:
+    questions = json.load(open(sys.argv[sys.argv.index("-jar") + 2]))
+    scores = [{{"image_id": q["image_id"], "scores": {{"All": {{"f": q["test"] in q["refs"]}}}}}} for q in questions]
+    json.dump(scores, open(sys.argv[sys.argv.index("-out") + 1], "w"))
+""")
+    monkeypatch.setattr(java_metrics, "SPICE_FOLDER", tmp_path)
+    with pytest.raises(java_metrics.NotMeasured, match=r"^stanford-corenlp-3\.6\.0\.jar"):
+        java_metrics.spice_per_picture(["a ball"], [["a ball"]])
+    (tmp_path / "lib").mkdir()
+    for jar in java_metrics.CORENLP_JARS:
+        (tmp_path / "lib" / jar).touch()
+    assert java_metrics.spice_per_picture(["a ball", "a kite"], [["a ball"], ["a fish"]]).tolist() == [1, 0]
+
+
+@pytest.mark.full
+def test_meteor_itself_gives_what_the_reference_gives_and_an_interval_that_holds_it():
+    groups = [list(describe_scene(scene)) for scene in scenes_of("val", 20)]
+    candidates, references = [group[0] for group in groups], [group[1:] for group in groups]
+    candidates[3] = references[3][1]  # METEOR counts captions that equal a reference in another way
+    score = meteor_score(candidates, references)
+    if score.note:
+        pytest.skip(score.note)
+    truth = {i: tokenize_all(group) for i, group in enumerate(references)}
+    written = {i: tokenize_all([caption]) for i, caption in enumerate(candidates)}
+    assert score.value == pytest.approx(Meteor().compute_score(truth, written)[0], abs=1e-6)
+    assert score.low < score.value < score.high
+    measurement = MEASURES["METEOR",]([written[i][0] for i in written], list(truth.values()))
+    assert measurement.scores_of(measurement.per_picture.sum(0)[None])[0] == pytest.approx(measurement.values)
+    assert meteor_score(["a red ball"], [["a red ball"]]).value == pytest.approx(1.0)

@@ -1,0 +1,165 @@
+"""Scores of captions are the reference's, with intervals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+from scene_samples import scenes_of
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.evaluation.metrics import (
+    METRICS,
+    cider_per_picture,
+    diversity,
+    score_against_references,
+    score_human_consistency,
+)
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, metrics_table
+from say_what_you_see.evaluation.tokenizer import tokenize_all
+
+WITHOUT_JAVA = [name for name in METRICS if name not in ("METEOR", "SPICE")]
+
+
+def scene_references(count: int = 40) -> list[list[str]]:
+    return [list(describe_scene(scene)) for scene in scenes_of("val", count)]
+
+
+def candidates_and_references(count: int = 40) -> tuple[list[str], list[list[str]]]:
+    groups = scene_references(count)
+    return [group[0] for group in groups], [group[1:] for group in groups]
+
+
+def reference_scores(candidates: list[str], references: list[list[str]]) -> list[float]:
+    """BLEU-1 to BLEU-4, ROUGE-L and CIDEr by pycocoevalcap."""
+    truth = {i: tokenize_all(group) for i, group in enumerate(references)}
+    written = {i: tokenize_all([caption]) for i, caption in enumerate(candidates)}
+    bleu, _ = Bleu(4).compute_score(truth, written, verbose=0)
+    return [*bleu, Rouge().compute_score(truth, written)[0], Cider().compute_score(truth, written)[0]]
+
+
+def test_bleu_is_what_is_counted_by_hand():
+    # 'the cat sat on mat' in 'the cat sat on the mat': 5 of 5 words, 3 of 4 pairs, 2 of 3, 1 of 2; 5 words for 6
+    scores = score_against_references(["the cat sat on mat"], [["the cat sat on the mat"]], java=False)
+    brevity = math.exp(1 - 6 / 5)
+    wanted = [brevity * (math.prod([1, 3 / 4, 2 / 3, 1 / 2][:n])) ** (1 / n) for n in (1, 2, 3, 4)]
+    assert [scores[f"BLEU-{n}"].value for n in (1, 2, 3, 4)] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_bleu_clips_repeated_words_and_takes_the_closest_length():
+    # 'the' counts twice at most; of the lengths 2 and 7 the first is closer to 4, so that nothing is taken off
+    scores = score_against_references(["the the the the"], [["the cat", "the dog on the mat is asleep"]], java=False)
+    assert scores["BLEU-1"].value == pytest.approx(2 / 4, abs=1e-6)
+
+
+def test_a_caption_equal_to_a_reference_scores_one():
+    groups = scene_references(10)
+    scores = score_against_references([group[0].upper() + " !" for group in groups], groups, java=False)
+    for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L"):
+        assert (scores[name].value, scores[name].low, scores[name].high) == pytest.approx((1, 1, 1), abs=1e-6)
+
+
+def test_cider_is_ten_for_the_only_reference_and_nothing_for_other_words():
+    references = [["a red ball lies below"], ["two kites fly over water"], ["some fish swim at night"]]
+    same = score_against_references([group[0] for group in references], references, java=False)
+    other = score_against_references(["x y z w v"] * 3, references, java=False)
+    assert same["CIDEr"].value == pytest.approx(10)
+    assert other["CIDEr"].value == 0
+
+
+def test_cider_gives_nothing_for_words_that_all_pictures_share():
+    references = [["a picture of a ball"], ["a picture of a kite"]]
+    scores = score_against_references(["a picture of", "a picture of"], references, java=False)
+    assert scores["CIDEr"].value == pytest.approx(0)
+    assert scores["BLEU-1"].value > 0.4
+
+
+def test_scores_are_those_of_the_reference_and_repeat():
+    candidates, references = candidates_and_references()
+    scores = score_against_references(candidates, references, java=False)
+    values = [scores[name].value for name in WITHOUT_JAVA]
+    assert values == pytest.approx(reference_scores(candidates, references), abs=1e-6)
+    again = score_against_references(candidates, references, java=False)
+    for name in WITHOUT_JAVA:
+        assert scores[name] == again[name] and scores[name].low < scores[name].value < scores[name].high
+    assert cider_per_picture(candidates, references).mean() == pytest.approx(scores["CIDEr"].value)
+
+
+def test_intervals_are_percentiles_of_the_reference_scores_of_drawn_pictures():
+    candidates, references = candidates_and_references(12)
+    scores = score_against_references(candidates, references, resamples=40, java=False)
+    counts = bootstrap_sums(np.eye(12), resamples=40).astype(int)  # how often each picture is drawn
+    drawn = []
+    for row in counts:
+        chosen = np.repeat(np.arange(12), row)
+        drawn.append(reference_scores([candidates[i] for i in chosen], [references[i] for i in chosen])[:5])
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    names = WITHOUT_JAVA[:5]  # CIDEr keeps the document frequencies of the whole set
+    assert [scores[name].low for name in names] == pytest.approx(low.tolist(), abs=1e-9)
+    assert [scores[name].high for name in names] == pytest.approx(high.tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 30, 3000])
+def test_the_bootstrap_draws_as_many_pictures_as_there_are(count):
+    """Also where the draws come in portions, and the same ones whatever the numbers are."""
+    numbers = np.random.default_rng(1).random((count, 2))
+    sums = bootstrap_sums(np.hstack([np.ones((count, 1)), numbers]), resamples=1500)
+    assert (sums[:, 0] == count).all()
+    assert sums[:, 1:] == pytest.approx(bootstrap_sums(numbers, resamples=1500))
+    assert sums[:, 1].mean() == pytest.approx(numbers[:, 0].sum(), rel=0.05)
+
+
+def test_an_empty_caption_scores_nothing():
+    scores = score_against_references(["", "a kite"], [["a ball"], ["a kite"]], java=False)
+    assert scores["ROUGE-L"].value == pytest.approx(0.5)
+    assert 0 < scores["BLEU-1"].value < 1
+
+
+@pytest.mark.parametrize(("candidates", "references"), [
+    (["a"], []), ([], []), (["a"], [[]]), (["a"], ["a dog"]), (["a"], [[" "]]), (["a"], [[". !"]]),
+])  # fmt: skip
+def test_captions_that_cannot_be_compared_are_refused(candidates, references):
+    with pytest.raises(CourseError):
+        score_against_references(candidates, references, java=False)
+
+
+def test_human_consistency_is_the_mean_over_the_reference_left_out():
+    groups = [group[:3] for group in scene_references(15)]
+    rounds = [
+        score_against_references([g[i] for g in groups], [g[:i] + g[i + 1 :] for g in groups], java=False)
+        for i in range(3)
+    ]
+    scores = score_human_consistency(groups, java=False)
+    for name in WITHOUT_JAVA:
+        assert scores[name].value == pytest.approx(np.mean([one[name].value for one in rounds]))
+        assert scores[name].low < scores[name].value < scores[name].high
+
+
+def test_human_consistency_takes_pictures_with_fewer_captions_and_refuses_single_ones():
+    groups = scene_references(4)
+    assert score_human_consistency([groups[0][:2], *groups[1:]], java=False)["BLEU-1"].value > 0
+    with pytest.raises(CourseError, match="number 1"):
+        score_human_consistency([groups[0], groups[1][:1]], java=False)
+
+
+def test_diversity_counts_distinct_captions_and_words():
+    assert diversity(["A ball.", "a ball", "a red kite"]) == {
+        "distinct captions": 2, "share distinct": pytest.approx(2 / 3), "vocabulary used": 4,
+        "mean length": pytest.approx(7 / 3),
+    }  # fmt: skip
+
+
+def test_the_table_shows_scores_times_hundred_and_says_what_was_not_measured():
+    missing = Score(note="METEOR: not measured, because so.")
+    greedy = {"BLEU-4": Score(0.3012, 0.28, 0.32), "METEOR": missing}
+    table = metrics_table({"greedy": greedy, "beam 3": {"CHAIRi": Score(0.01, 0.0, 0.02), "METEOR": missing}})
+    lines = table.split("\n")
+    assert lines[0].split() == ["greedy", "beam", "3"]
+    assert lines[1].split() == ["BLEU-4", "30.1", "(28.0-32.0)", "none"]
+    assert lines[2].split() == ["CHAIRi", "none", "1.0", "(0.0-2.0)"]
+    assert lines[3:] == ["METEOR: not measured, because so."]

@@ -1,0 +1,175 @@
+"""Captions are scored against what was drawn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter
+
+import pytest
+from scene_samples import scenes_of, truth_of
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.data.scenes.captions import NOUNS, describe_scene
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS
+from say_what_you_see.data.scenes.truth import SceneTruth
+from say_what_you_see.evaluation.scene_scores import (
+    count_claims,
+    hallucination_rates,
+    pair_accuracy_by_novelty,
+    right_and_wrong,
+    score_captions,
+    score_table,
+)
+
+BALL_AND_KITE = SceneTruth(
+    colours={"ball": "red", "kite": "blue"},
+    sizes={"ball": "large", "kite": "small"},
+    relations=frozenset({("kite", "above", "ball"), ("ball", "below", "kite"), ("ball", "left of", "kite"),
+                         ("kite", "right of", "ball")}),
+    salient=frozenset({"ball", "kite"}),
+)  # fmt: skip
+THINGS = "things named that are there"
+PAIRS = "colours joined to the right thing"
+RELATIONS_TRUE = "stated relations that are true"
+
+
+@pytest.mark.parametrize(("caption", "named", "right"), [
+    ("a red kite and a blue ball", ("pairs named", 2), ("pairs right", 0)),
+    ("a large blue kite", ("sizes named", 1), ("sizes right", 0)),
+    ("a red fish", ("pairs named", 1), ("pairs right", 0)),
+    ("a small fish", ("sizes named", 1), ("sizes right", 0)),
+    ("a fish and a kite", ("things named", 2), ("things right", 1)),
+    ("a ball and a ball", ("things named", 2), ("things right", 1)),
+    ("a kite below a ball", ("relations stated", 1), ("relations true", 0)),
+    ("a ball right of a kite", ("relations stated", 1), ("relations true", 0)),
+    ("a kite above a fish", ("relations stated", 1), ("relations true", 0)),
+    ("a kite above a kite", ("relations stated", 1), ("relations true", 0)),
+    ("a ball at the beach", ("salient things", 2), ("salient named", 1)),
+    ("at the beach", ("captions", 1), ("captions with two things", 0)),
+    ("a ball and a kite", ("captions with two things", 1), ("captions with a relation", 0)),
+    ("a small blue kite above a red ball", ("things named", 2), ("things right", 2)),
+    ("a small blue kite above a red ball", ("pairs named", 2), ("pairs right", 2)),
+    ("a small blue kite above a red ball", ("sizes named", 1), ("sizes right", 1)),
+    ("a small blue kite above a red ball", ("relations stated", 1), ("relations true", 1)),
+    ("a small blue kite above a red ball", ("salient things", 2), ("salient named", 2)),
+    ("a small blue kite above a red ball", ("captions with two things", 1), ("captions with a relation", 1)),
+])  # fmt: skip
+def test_claims_and_those_that_hold_are_counted(caption, named, right):
+    counts = count_claims(caption, BALL_AND_KITE)
+    assert (counts[named[0]], counts[right[0]]) == (named[1], right[1])
+
+
+def test_every_true_caption_turns_wrong_when_a_word_is_exchanged():
+    """Another colour, another thing, the opposite relation: each is noticed, in whatever sentence it stands."""
+    opposite = {"above": "below", "over": "under", "below": "above", "under": "over", "beneath": "above",
+                "left": "right", "right": "left"}  # fmt: skip
+    noticed = dict.fromkeys(("pairs right", "things right", "relations true"), 0)
+    for scene in scenes_of("train", 60):
+        truth, absent = truth_of(scene), next(kind for kind in KINDS if kind not in {t.kind for t in scene.things})
+        nouns = {noun: absent for options in NOUNS.values() for noun in options}
+        colours = dict(zip(("violet", *COLOURS), ("white", *COLOURS[1:], COLOURS[0]), strict=True))
+        for caption in describe_scene(scene):
+            before = count_claims(caption, truth)
+            for exchange, right in ((colours, "pairs right"), (nouns, "things right"), (opposite, "relations true")):
+                words = re.sub(r"[a-z]+", lambda match, words=exchange: words.get(match[0], match[0]), caption.lower())
+                if words != caption.lower():
+                    assert count_claims(words, truth)[right] < before[right], (caption, words)
+                    noticed[right] += 1
+    assert all(noticed.values())
+
+
+def test_scores_are_shares_with_intervals_around_them():
+    scenes = scenes_of("val", 80)
+    truths = [truth_of(scene) for scene in scenes]
+    captions = [describe_scene(scene)[0] for scene in scenes]
+    captions[::3] = captions[1::3]  # a third describes the scene after it
+    scores, totals = score_captions(captions, truths, resamples=300), Counter()
+    assert score_captions(captions, truths, resamples=300) == scores
+    for caption, truth in zip(captions, truths, strict=True):
+        totals.update(count_claims(caption, truth))
+    for name, score in scores.items():
+        assert score.low <= score.value <= score.high, name
+    assert scores[THINGS].value == totals["things right"] / totals["things named"] < 1
+    assert scores[PAIRS].value == totals["pairs right"] / totals["pairs named"] < 1
+    assert scores[RELATIONS_TRUE].value == totals["relations true"] / totals["relations stated"] < 1
+    assert scores["things named per caption"].value == totals["things named"] / len(captions)
+
+
+def test_intervals_narrow_with_more_scenes():
+    caption = itertools.cycle(["a red ball", "a blue ball"])
+    few, many = (score_captions(itertools.islice(caption, n), [BALL_AND_KITE] * n)[PAIRS] for n in (20, 320))
+    assert few.value == many.value == 0.5
+    assert many.high - many.low < (few.high - few.low) / 2
+
+
+def test_true_captions_score_one():
+    scenes = scenes_of("val", 30)
+    scores = score_captions([describe_scene(s)[0] for s in scenes], [truth_of(s) for s in scenes], resamples=50)
+    for name in (THINGS, PAIRS, RELATIONS_TRUE, "sizes given to the right thing"):
+        assert (scores[name].value, scores[name].low, scores[name].high) == (1, 1, 1)
+
+
+def test_what_is_never_stated_has_no_score():
+    scores = score_captions(["a red ball"] * 3, [BALL_AND_KITE] * 3, resamples=20)
+    assert math.isnan(scores[RELATIONS_TRUE].value) and math.isnan(scores[RELATIONS_TRUE].low)
+    assert scores[THINGS].value == 1
+    assert math.isnan(score_captions([""] * 3, [BALL_AND_KITE] * 3, resamples=20)[THINGS].value)
+
+
+def test_captions_and_scenes_must_be_as_many():
+    with pytest.raises(ValueError):
+        score_captions(["a ball"], [BALL_AND_KITE] * 2)
+
+
+def test_hallucination_rates_count_things_that_are_not_there():
+    sentences = ["a red ball and a kite", "a boat near a ball", "in the desert"]
+    rates = hallucination_rates(sentences, [BALL_AND_KITE] * 3)
+    assert rates["CHAIRi"].value == pytest.approx(1 / 4)
+    assert rates["CHAIRs"].value == pytest.approx(1 / 3)
+    assert rates["CHAIRs"].low < 1 / 3 < rates["CHAIRs"].high
+    assert math.isnan(hallucination_rates(["in the desert"], [BALL_AND_KITE])["CHAIRi"].value)
+    assert hallucination_rates(["a blue ball and a ball"], [BALL_AND_KITE])["CHAIRi"].value == 0
+    with pytest.raises(CourseError, match="one each"):
+        hallucination_rates(sentences, [BALL_AND_KITE])
+
+
+def test_the_table_has_a_row_for_each_score_and_a_column_for_each_model():
+    model = score_captions(["a blue kite above a red ball"] * 4, [BALL_AND_KITE] * 4, resamples=20)
+    nobody = score_captions(["at sea"] * 4, [BALL_AND_KITE] * 4, resamples=20)
+    lines = score_table({"model": model, "nobody": nobody}).splitlines()
+    rows = [[line[:34].strip(), *re.split(r"  +", line[34:].strip())] for line in lines]
+    assert rows[0] == ["", "model", "nobody"] and [row[0] for row in rows[1:]] == list(model)
+    assert [THINGS, "100.0% (100.0-100.0)", "none"] in rows
+    assert ["things named per caption", "2.00 (2.00-2.00)", "0.00 (0.00-0.00)"] in rows
+
+
+def test_pairs_are_scored_apart_where_one_was_never_seen_in_training():
+    """Right in scenes of known pairs, wrong in those with an unseen one."""
+    scenes = scenes_of("val", 50)
+    truths = [truth_of(scene) for scene in scenes]
+    unseen = [bool({(thing.colour, thing.kind) for thing in scene.things} & UNSEEN_PAIRS) for scene in scenes]
+    assert 0 < sum(unseen) < len(scenes)
+    captions = [
+        f"a {next(colour for colour in COLOURS if (colour != scene.things[0].colour) == wrong)} {scene.things[0].kind}"
+        for scene, wrong in zip(scenes, unseen, strict=True)
+    ]
+    known, new = pair_accuracy_by_novelty(captions, truths).splitlines()
+    assert re.search(rf"known pairs +{len(scenes) - sum(unseen)} scenes, {PAIRS}: 100\.0 % \(100\.0-100\.0\)", known)
+    assert re.search(rf"unseen pair +{sum(unseen)} scenes, {PAIRS}: 0\.0 % \(0\.0-0\.0\)", new)
+    known_only = [row for row, is_unseen in enumerate(unseen) if not is_unseen]
+    report = pair_accuracy_by_novelty([captions[row] for row in known_only], [truths[row] for row in known_only])
+    assert report == known, "where no scene has an unseen pair there is one line"
+
+
+def test_captions_are_sorted_into_right_and_wrong_with_the_boldest_first():
+    captions = [
+        "a red ball",  # right, two claims
+        "at the beach",  # right: nothing is claimed
+        "a blue ball",  # wrong colour, two claims
+        "a blue kite above a red ball",  # right, five claims
+        "a fish",  # not there, one claim
+        "a blue kite below a red ball",  # wrong relation, five claims
+    ]
+    assert right_and_wrong(captions, [BALL_AND_KITE] * len(captions)) == ([3, 0, 1], [5, 2, 4])

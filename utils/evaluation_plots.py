@@ -1,0 +1,101 @@
+"""Figures of how good captions are: scores, confusions, quality beside diversity, the commonest captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
+from say_what_you_see.evaluation.commonest_captions import CommonestCaption
+from say_what_you_see.evaluation.evaluate import Evaluation
+from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
+from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PINK
+from say_what_you_see.evaluation.scores import Score
+from utils.plots import show_figure
+
+
+def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str], alt: str) -> None:
+    """Plot shares with their intervals: a group of bars for each score, a colour for each model."""
+    rows = list(rows)
+    figure, axis = plt.subplots(figsize=(8, 0.9 * len(rows) + 0.8))
+    height = 0.8 / len(columns)
+    colours = (BLUE, ORANGE, GREY, GREEN, PINK)
+    for number, ((name, scores), colour) in enumerate(zip(columns.items(), colours, strict=False)):
+        values = np.array([[scores[row].value, scores[row].low, scores[row].high] for row in rows])
+        errors = np.abs(values[:, 1:] - values[:, :1]).T
+        axis.barh(np.arange(len(rows)) + number * height, values[:, 0], height, xerr=errors, color=colour, label=name)
+    axis.set(yticks=np.arange(len(rows)) + 0.4 - height / 2, yticklabels=rows, xlim=(0, 1), xlabel="share")
+    axis.invert_yaxis()
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=len(columns))
+    show_figure(figure, alt)
+
+
+def plot_confusion(confusion: Confusion, what: str) -> None:
+    """Show a confusion matrix of "colours" or "things"."""
+    show_figure(*confusion_figure(confusion, what))
+
+
+def plot_by_thing_count(groups: Mapping[int, GroupScores]) -> None:
+    """Show the scores by number of things in the scene."""
+    show_figure(*thing_count_figure(groups))
+
+
+def plot_quality_and_diversity(
+    evaluations: Sequence[Evaluation], people: tuple[Score, dict[str, float]] | None = None
+) -> None:
+    """Plot CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
+
+    Each model has a plot of its own, on the same axes.
+
+    Args:
+        people: CIDEr and diversity of people's captions.
+    """
+    models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
+    size = (9, 1.2 + 3.6 * len(models))
+    figure, axes = plt.subplots(len(models), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis, model in zip(axes[:, 0], models, strict=True):
+        groups: dict[tuple[str, ...], list[Evaluation]] = {}
+        for evaluation in evaluations:
+            if evaluation.model == model:
+                groups.setdefault(tuple(evaluation.captions), []).append(evaluation)
+        marked = []
+        for same in groups.values():
+            name = " = ".join(evaluation.sampler for evaluation in same)
+            marked.append(_mark(axis, name, same[0].metrics["CIDEr"], same[0].diversity, "o", BLUE))
+        if people:
+            marked.append(_mark(axis, "people", *people, "D", GREY))
+        axis.margins(x=0.3)
+        axis.set(title=model, ylabel="CIDEr × 100")
+        phrases.append(f"{model}: {'; '.join(marked)}")
+    axes[-1, 0].set_xlabel("different words used")
+    figure.tight_layout()
+    show_figure(figure, f"CIDEr over the number of different words used. {'. '.join(phrases)}")
+
+
+def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], marker: str, colour: str) -> str:
+    """Draw a point with its name; returns what it says."""
+    x, y = diversity["vocabulary used"], 100 * cider.value
+    error = np.abs([[y - 100 * cider.low], [100 * cider.high - y]])
+    axis.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=2)
+    left = name == "people"
+    where = {"xytext": (-7 if left else 6, 0), "ha": "right" if left else "left", "va": "center", "fontsize": 8}
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0}
+    axis.annotate(name, (x, y), textcoords="offset points", bbox=box, **where)
+    return f"{name} {x} words, {y:.0f}"
+
+
+def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> None:
+    """Plot the two shares of each kind side by side, the kind with the largest share of the model first."""
+    commonest = sorted(commonest, key=lambda one: -one.share)
+    places, height = np.arange(len(commonest)), 0.38
+    figure, axis = plt.subplots(figsize=(7, 0.38 * len(commonest) + 1.2))
+    axis.barh(places, [one.share for one in commonest], height, color=BLUE, label="model")
+    axis.barh(places + height, [one.people_share for one in commonest], height, color=ORANGE, label="people")
+    axis.set(yticks=places + height / 2, yticklabels=[one.kind for one in commonest])
+    axis.set(xlabel="share of the pictures that are given the commonest caption")
+    axis.invert_yaxis()
+    axis.legend(loc="lower right")
+    show_figure(figure, alt)
