@@ -197,16 +197,14 @@ def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
     from say_what_you_see.vision.fast_encoder import (
         NETWORK_FILE,
         FutureEmbeddings,
-        export_encoder,
         export_folder,
-        load_encoder_export,
+        load_or_export,
     )
     from say_what_you_see.vision.openvino import ParallelNetwork
 
     encoder = _encoder(work)
     folder = export_folder(encoder, Path(work["folder"]))
-    if load_encoder_export(encoder, folder) is None:
-        export_encoder(encoder, folder)
+    load_or_export(encoder, folder)
     network = ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
     return _bare(work, encoder, lambda batch: FutureEmbeddings(network.submit(batch)))
 

@@ -135,7 +135,7 @@ def _plain_encoder(encoder: Any) -> Any:
         return encoder.model
     path = encoder.folder / NETWORK_FILE
     files = {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
-    return ExportedNetwork(files, tuple(encoder.inputs[0].shape[1:]))
+    return ExportedNetwork(files, (*encoder.input_shape, 3))
 
 
 def pack_captioner(model: CaptionModel, encoder: EncoderInfo, sampler: Sampler, seed: int) -> CaptionerMaker:

@@ -29,9 +29,10 @@ from say_what_you_see.distributed.pipeline import END, PICTURE, UNREADABLE, Bloc
 from say_what_you_see.distributed.shards import FORMATS, ShardPlan, ShardWriter
 from say_what_you_see.distributed.sources import Part, find_sources, zip_parts
 from say_what_you_see.serving.model_folder import CaptionModel
+from say_what_you_see.vision.embedding_table import ImageBatch
 from say_what_you_see.vision.encoders import EncoderInfo, Preprocess, weights_checksum
-from say_what_you_see.vision.extraction import KERAS, ImageBatch, open_table
-from say_what_you_see.vision.fast_encoder import MIN_PICTURES, OPENVINO, FastEncoder
+from say_what_you_see.vision.extraction import open_table
+from say_what_you_see.vision.fast_encoder import KERAS, MIN_PICTURES, OPENVINO, FastEncoder
 
 PART_PICTURES = 1024
 """Pictures of the course's zips that one task reads, one after the other."""

@@ -1,10 +1,11 @@
-"""Encoders that are run by the quickest engine there is, for extractions of thousands of pictures.
+"""Encoders that are run by the quickest engine there is, for extractions of thousands of images.
 
-The encoder is exported once, held against Keras, and kept in the data folder.
+The encoder is exported to OpenVINO once, checked against Keras, and kept in the data folder.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -18,121 +19,93 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_json, sha256_of, write_errors_explained, write_json
+from say_what_you_see.core.files import atomic_folder, read_json, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.encoders import EncoderInfo
-from say_what_you_see.vision.extraction import KERAS
 from say_what_you_see.vision.openvino import ParallelNetwork, export_network, import_openvino, openvino_is_installed
 
-OPENVINO = "openvino"
-"""The name of the quick engine, as records of extractions have it."""
+KERAS, OPENVINO = "keras", "openvino"
+"""The engines that compute embeddings, as records of extractions name them."""
 
 MIN_PICTURES = 5000
-"""Fewer pictures are left to Keras: an export takes about ten seconds, and saves from 4 ms a picture on."""
+"""Fewer images are left to Keras: an export takes about ten seconds, and saves 4 ms an image or more."""
 
 BATCH_SIZE = 16
-"""So many pictures at a time suit OpenVINO, of which the next ones have to be ready when it has done the last."""
+"""What suits OpenVINO, for which the next images have to be ready when it has finished the last ones."""
 
 TOLERANCE = 1e-3
 """How far an export may be from Keras, relative to the largest number."""
 
 QUICKER_ON = ("x86_64", "amd64")
-"""Processors on which OpenVINO was found to be quicker than Keras, by 1.15 to 1.6 times."""
+"""Processors on which OpenVINO was measured to be quicker than Keras, by 1.15 to 1.6 times."""
 
-FACTS_FILE, NETWORK_FILE = "encoder.json", "encoder.xml"
+METADATA_FILE, NETWORK_FILE = "encoder.json", "encoder.xml"
 
 
 class FastEncoder:
-    """Stands in for an encoder's Keras model in `say_what_you_see.vision.extraction.apply_model`, and gives the same, sooner.
+    """Stands in for an encoder's Keras model in `say_what_you_see.vision.extraction.apply_model`, and gives the same,
+    sooner.
 
-    Which engine computes is decided when an extraction starts: the one that it was started with, else the quickest
-    one that is there. Where OpenVINO is missing or makes other numbers, or Keras has a GPU, it is Keras. A rule decides
-    and no measurement: one of a few seconds goes wrong when the machine is busy with something else.
+    Which engine computes is decided when an extraction starts: the one that it was started with, or else OpenVINO for
+    large data sets. It is Keras where OpenVINO is missing or gives other numbers, or where Keras has a GPU. A rule
+    decides and no measurement: one of a few seconds goes wrong when the machine is busy with something else.
 
     Args:
         encoder: the encoder, whose Keras model stays as it was.
         data_folder: the export is kept in `exported/` in there.
-        zips: the pictures of the data set. If they are few, it is Keras, whether there is an export or not: the same
+        zips: the images of the data set. If they are few, it is Keras, whether there is an export or not: the same
             data set gets the same numbers.
 
     Attributes:
         model: the Keras model.
-        engine: who computes, `KERAS` or `OPENVINO`.
+        engine: what computes, `KERAS` or `OPENVINO`.
+        folder: where the export is kept.
     """
 
     def __init__(self, encoder: EncoderInfo, data_folder: Path, zips: Sequence[str | Path]) -> None:
         self.model, self.engine = encoder.model, KERAS
-        self.inputs = [keras.KerasTensor((None, *encoder.input_shape, 3))]
-        self.weights_checksum = encoder.weights_checksum
+        self.input_shape, self.weights_checksum = encoder.input_shape, encoder.weights_checksum
+        self.folder = export_folder(encoder, data_folder)
         self._encoder, self._zips = encoder, zips
-        self._folder = export_folder(encoder, data_folder)
         self._network: ParallelNetwork | None = None
 
     @property
     def batch_size(self) -> int:
-        """How many pictures at a time suit the engine that a new extraction would have."""
-        return BATCH_SIZE if openvino_is_quicker() and self._is_worth_it() else 32
+        """What suits the engine that a new extraction would have."""
+        return BATCH_SIZE if self._is_worth_it and openvino_is_quicker() else 32
 
-    @property
-    def folder(self) -> Path:
-        """Where the export is, for those who run it somewhere else."""
-        return self._folder
-
-    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As of the Keras model."""
-        return self.model.compute_output_shape(input_shape)
-
-    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray | FutureEmbeddings:
-        """The embeddings of preprocessed pictures, (n, height, width, 3); those of OpenVINO may come later."""
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
+        """The embeddings of preprocessed images, (n, height, width, 3); those of OpenVINO may come later."""
         if self.engine == KERAS:
-            return self.model.predict_on_batch(pictures)
-        return FutureEmbeddings(self._network.submit(pictures))
+            return self.model.predict_on_batch(images)
+        return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide who computes from now on, and return its name.
+        """Decide what computes from now on, and return its name.
 
         Args:
             started_with: what computed the rows that an interrupted extraction already has; None without any.
         """
-        wanted = started_with == OPENVINO or (started_with is None and self._is_worth_it())
-        may_be_fast = wanted and openvino_is_quicker()
-        if may_be_fast and self._network is None:
-            self._network = load_encoder_export(self._encoder, self._folder)
-            if self._network is None and not self._was_refused():
-                self._network = self._export()
-        self.engine = OPENVINO if may_be_fast and self._network is not None else KERAS
+        is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
+        self.engine = KERAS
+        if is_wanted and openvino_is_quicker():
+            self._network = self._network or load_or_export(self._encoder, self.folder)
+            self.engine = OPENVINO if self._network else KERAS
         return self.engine
 
+    @functools.cached_property
     def _is_worth_it(self) -> bool:
         return sum(len(image_members(zip_fn)) for zip_fn in self._zips) >= MIN_PICTURES
 
-    def _was_refused(self) -> bool:
-        facts = _read_facts(self._folder)
-        return "failed" in facts and facts.get("made_with") == _made_with()
-
-    def _export(self) -> ParallelNetwork | None:
-        print(f"Exporting {self._encoder.name} to OpenVINO, which is quicker (once).", file=sys.stderr)
-        try:
-            reason = export_encoder(self._encoder, self._folder)
-        except CourseError as error:  # a full disk, say, which need not stop the extraction
-            reason = str(error)
-        if reason:
-            print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
-            return None
-        return load_encoder_export(self._encoder, self._folder)
-
 
 class FutureEmbeddings:
-    """Embeddings (n, ...) that are being computed. As an array, or cut like one, they are waited for."""
+    """Embeddings (n, ...) that are being computed; `np.asarray` waits for them."""
 
     def __init__(self, futures: list[Future]) -> None:
         self._futures = futures
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.stack([future.result() for future in self._futures])[rows]
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:].astype(dtype or "float32", copy=False)
+        return np.stack([future.result() for future in self._futures]).astype(dtype or "float32", copy=False)
 
 
 def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
@@ -143,60 +116,70 @@ def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
     return data_folder / "exported" / f"encoder_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def load_encoder_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None:
-    """The network of an export; None where there is none, or none that is whole."""
-    facts = _read_facts(folder)
-    try:
-        if "failed" in facts or any(sha256_of(folder / name) != digest for name, digest in facts["files"].items()):
-            return None
-        return ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3))
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError):  # damaged, or another OpenVINO's
-        return None
-
-
-def export_encoder(encoder: EncoderInfo, folder: Path) -> str | None:
-    """Export an encoder; what says that it is there is written last, when it was tried.
+def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None:
+    """The encoder as OpenVINO runs it; exported if that has not been done yet.
 
     Returns:
-        None if it was made. Else why not, which is written down as well, so that nobody waits for it again.
-
-    Raises:
-        CourseError: if it cannot be written.
+        None where OpenVINO cannot run it or gives other numbers than Keras. That is remembered in the folder, so that
+        nobody waits for it again.
     """
-    path = folder / NETWORK_FILE
-    with write_errors_explained(folder / FACTS_FILE):
-        (folder / FACTS_FILE).unlink(missing_ok=True)
-    facts: dict[str, Any] = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum}
+    metadata = _read_metadata(folder)
+    if network := _load_export(encoder, folder, metadata):
+        return network
+    if "failed" in metadata and metadata.get("made_with") == _made_with():
+        return None
+    print(f"Exporting {encoder.name} to OpenVINO, which is quicker (once).", file=sys.stderr)
     try:
-        with atomic_path(path) as partial:
-            export_network(encoder.model, partial)
-            partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        agrees = _agrees(ParallelNetwork(path, (*encoder.input_shape, 3)), encoder)
-        reason = None if agrees else "OpenVINO gives other numbers than Keras"
-    except CourseError:
-        raise
-    except Exception as error:  # OpenVINO's have no class in common
-        reason = f"OpenVINO cannot take it over: {type(error).__name__}"
-    files = (path, path.with_suffix(".bin"))
+        reason = _export(encoder, folder)
+    except CourseError as error:  # a full disk, say, which need not stop the extraction
+        reason = str(error)
     if reason:
-        for file in files:
-            file.unlink(missing_ok=True)
-        write_json({**facts, "failed": reason}, folder / FACTS_FILE)
-    else:
-        write_json({**facts, "files": {file.name: sha256_of(file) for file in files}}, folder / FACTS_FILE)
+        print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
+        return None
+    return _load_export(encoder, folder, _read_metadata(folder))
+
+
+def _load_export(encoder: EncoderInfo, folder: Path, metadata: dict[str, Any]) -> ParallelNetwork | None:
+    try:
+        if all(sha256_of(folder / name) == checksum for name, checksum in metadata["files"].items()):
+            return ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3))
+    except Exception:  # there is none, or it is damaged, or another version's
+        pass
+    return None
+
+
+def _export(encoder: EncoderInfo, folder: Path) -> str | None:
+    """Export an encoder, check it against Keras and write down the outcome; returns what went wrong."""
+    reason = None
+    with atomic_folder(folder) as staging:
+        files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
+        try:
+            export_network(encoder.model, files[0])
+            if not _gives_the_same(ParallelNetwork(files[0], (*encoder.input_shape, 3)), encoder):
+                reason = "OpenVINO gives other numbers than Keras"
+        except OSError:
+            raise
+        except Exception as error:  # OpenVINO's have no class in common
+            reason = f"OpenVINO cannot run it: {type(error).__name__}"
+        if reason:
+            for file in files:
+                file.unlink(missing_ok=True)
+        outcome = {"failed": reason} if reason else {"files": {file.name: sha256_of(file) for file in files}}
+        metadata = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum, **outcome}
+        write_json(metadata, staging / METADATA_FILE)
     return reason
 
 
-def _agrees(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
-    """Whether a network gives the same as Keras of pictures of noise."""
+def _gives_the_same(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
+    """Whether a network agrees with Keras on images of noise."""
     noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
-    pictures = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
-    expected, found = encoder.model.predict_on_batch(pictures), network(pictures)
-    return bool(np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max())  # which nan is not
+    images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
+    expected, actual = encoder.model.predict_on_batch(images), network(images)
+    return bool(np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max())  # false with nan
 
 
 def openvino_is_quicker() -> bool:
-    """Whether OpenVINO is there, and to be preferred to Keras on this machine."""
+    """Whether OpenVINO is installed, and to be preferred to Keras on this machine."""
     return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not keras_has_gpu()
 
 
@@ -210,9 +193,9 @@ def keras_has_gpu() -> bool:
         import jax
 
         return jax.default_backend() != "cpu"
-    from keras.src.backend.torch.core import get_device
+    import torch
 
-    return get_device() != "cpu"
+    return torch.cuda.is_available()
 
 
 def _made_with() -> str:
@@ -220,9 +203,9 @@ def _made_with() -> str:
     return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
+def _read_metadata(folder: Path) -> dict[str, Any]:
     try:
-        facts = read_json(folder / FACTS_FILE)
+        metadata = read_json(folder / METADATA_FILE)
     except CourseError:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}

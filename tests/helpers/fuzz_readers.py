@@ -313,7 +313,7 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.data.scenes.truth import read_scene_truths
     from say_what_you_see.evaluation.scene_scores import count_claims
     from say_what_you_see.training.checkpoints import prepare_checkpoint_folder, read_history
-    from say_what_you_see.vision.extraction import StoredEmbeddingTable
+    from say_what_you_see.vision.embedding_table import EmbeddingTable
 
     scenes = [invent_scene("val", number) for number in range(3)]
     instances = instances_json("val", scenes, [describe_scene(scene) for scene in scenes])
@@ -331,7 +331,7 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
         shutil.copyfile(path, path.parent / "store.json")
         np.save(path.parent / "store.partial.npy", np.zeros((4, 2), "float32"))
         store, made_from = path.parent / "store.npy", extraction["made_from"]
-        table = StoredEmbeddingTable(pictures, image_members(pictures), (2,), store, made_from)
+        table = EmbeddingTable(pictures, image_members(pictures), (2,), store=store, made_from=made_from)
         table.members_done = len(table.members)
         table.finish()
 

@@ -29,7 +29,7 @@ from say_what_you_see.page.server import PAGE_FOLDER, DemoServer
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.serving.scale_inference import CaptionWithProbability, format_captions
 from say_what_you_see.training.scale.events import open_writer
-from say_what_you_see.vision.extraction import EmbeddingTable, ImageBatch
+from say_what_you_see.vision.embedding_table import EmbeddingTable, ImageBatch
 from tools.run_course import captions_as_text
 from utils.plots import show_pictures
 
