@@ -14,15 +14,15 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import CodeType
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.exercises.cases import Case, Exercise, Mistake
-from say_what_you_see.exercises.compare import Difference, copy_of, first_difference, short, shorten
-from say_what_you_see.exercises.facts import Facts
+from say_what_you_see.exercises.compare import copy_of, first_difference, short, shorten
+from say_what_you_see.exercises.exercise import Case, Exercise, Mistake
+from say_what_you_see.exercises.observe import Properties
 from say_what_you_see.exercises.progress import Progress, keep_progress, read_progress
 
 MODULES = {
@@ -33,8 +33,6 @@ MODULES = {
     "08_visual_attention": "attention",
 }
 """For each notebook the module of `say_what_you_see.exercises` that holds its exercises."""
-
-_SEED = 0  # the drawn cases are the same at every try, so that a learner can follow one
 
 
 class CheckFailed(CourseError):
@@ -47,25 +45,28 @@ class CheckFailed(CourseError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a function did with a case: the value that it returned, or the error that it raised."""
+    """What a function did with a case: the value it returned, the error it raised, the argument it changed."""
 
     value: Any = None
     error: BaseException | None = None
     changed: str = ""
 
+    def __str__(self) -> str:
+        """A value, or "the error KeyError: 'kite'"."""
+        if self.error is None:
+            return short(self.value)
+        message = " ".join(str(self.error).split())
+        return f"the error {type(self.error).__name__}" + (f": {shorten(message)}" if message else "")
 
-@dataclass(frozen=True)
-class Failure:
-    """The first case in which a candidate does not do what the reference does."""
-
-    number: int
-    case: Case
-    wanted: Outcome
-    outcome: Outcome
+    def equals(self, other: Outcome, tolerance: float) -> bool:
+        """Whether two functions did the same: returned the same value, or raised an error of the same type."""
+        if self.error is not None or other.error is not None:
+            return self.error is not None and isinstance(other.error, type(self.error))
+        return self.changed == other.changed and first_difference(self.value, other.value, tolerance) is None
 
 
 def check(*candidates: Callable) -> int | None:
-    """Try a learner's functions or classes on all cases of their exercises, and print what comes out.
+    """Try a learner's functions or classes on all cases of their exercises, and print the result.
 
     Args:
         candidates: one or several, under the names that they have in the notebook.
@@ -76,40 +77,27 @@ def check(*candidates: Callable) -> int | None:
     Raises:
         CheckFailed: if one is not right; the report has been printed. Also if no exercise has this name.
     """
-    own = [_is_learners(find_exercise(candidate), candidate) for candidate in candidates]
-    return None if all(own) else 0
+    learners = [_check_one(find_exercise(candidate), candidate) for candidate in candidates]
+    return None if all(learners) else 0
 
 
-def _is_learners(exercise: Exercise, candidate: Callable) -> bool:
+def _check_one(exercise: Exercise, candidate: Callable) -> bool:
     """Check one candidate; whether it is the learner's, and not the course's own."""
+    name = exercise.name
     if candidate is exercise.reference:
-        print(
-            f"{exercise.name}: this is the course's own. Go on with the notebook; it does not count and has no points."
-        )
+        print(f"{name}: this is the course's own. Go on with the notebook; it does not count and has no points.")
         return False
-    cases = exercise.cases(np.random.default_rng(_SEED))
+    cases = _cases(exercise)
     try:
-        failure = _first_failure(exercise, cases, candidate)
-        if failure is not None:
-            _explain(exercise, cases, failure, candidate)
+        for number, case in enumerate(cases):
+            outcome = _run(exercise, case, candidate)
+            if not _course_outcome(exercise, exercise.reference, number).equals(outcome, exercise.tolerance):
+                _explain(exercise, number, outcome, candidate)
     except KeyboardInterrupt:
-        raise CheckFailed(f"{exercise.name} was stopped. Does it hold a loop that never ends?") from None
-    keep_progress(exercise, Progress(done=True))
-    drawn = sum(case.drawn for case in cases)
-    print(f"{exercise.name}: right. {len(cases)} cases, {drawn} of them random.")
+        raise CheckFailed(f"{name} was stopped. Does it hold a loop that never ends?") from None
+    keep_progress(exercise.notebook, name, Progress(done=True))
+    print(f"{name}: right. {len(cases)} cases, {sum(case.random for case in cases)} of them random.")
     return True
-
-
-def _explain(exercise: Exercise, cases: list[Case], failure: Failure, candidate: Callable) -> NoReturn:
-    """Print a report on what is wrong, and raise the error."""
-    name, error = exercise.name, failure.outcome.error
-    if isinstance(error, NotImplementedError):
-        raise CheckFailed(f"{name} is not written yet. It raises NotImplementedError: {error}")
-    mistake = _recognise(exercise, cases, candidate)
-    print(_report(exercise, len(cases), failure, candidate, mistake))
-    print(_next_hint(exercise, mistake))
-    what = mistake.name if mistake else f"case {failure.number} of {len(cases)}, {failure.case.name}"
-    raise CheckFailed(f"{name} is not right yet: {what}.")
 
 
 def show_progress(notebook: str) -> None:
@@ -121,11 +109,10 @@ def show_progress(notebook: str) -> None:
     Raises:
         CourseError: if the notebook has no exercises.
     """
-    exercises = exercises_of(notebook)
-    kept = {exercise.name: read_progress(exercise) for exercise in exercises}
-    print(f"{sum(progress.done for progress in kept.values())} of {len(kept)} done")
-    for name, progress in kept.items():
-        print(f"  {'done' if progress.done else 'open'}  {name}")
+    done = {exercise.name: read_progress(notebook, exercise.name).done for exercise in exercises_of(notebook)}
+    print(f"{sum(done.values())} of {len(done)} done")
+    for name, is_done in done.items():
+        print(f"  {'done' if is_done else 'open'}  {name}")
 
 
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:
@@ -140,7 +127,7 @@ def exercises_of(notebook: str) -> tuple[Exercise, ...]:
 
 
 def find_exercise(candidate: Callable) -> Exercise:
-    """The exercise that a function or class belongs to, by its name; notebooks are looked through in their order.
+    """The exercise that a function or class belongs to, by its name.
 
     Raises:
         CheckFailed: if there is none.
@@ -157,108 +144,102 @@ def find_exercise(candidate: Callable) -> Exercise:
     raise CheckFailed(f"There is no exercise {name!r}. There are: {', '.join(names)}. Do not rename the function.")
 
 
-def _first_failure(exercise: Exercise, cases: list[Case], candidate: Callable) -> Failure | None:
-    for number, case in enumerate(cases, start=1):
-        wanted = _run(exercise, case, exercise.reference)
-        outcome = _run(exercise, case, candidate)
-        if not _agree(wanted, outcome, exercise.tolerance):
-            return Failure(number, case, wanted, outcome)
-    return None
+@cache
+def _cases(exercise: Exercise) -> list[Case]:
+    """The random cases are the same at every try, so that a learner can follow one."""
+    return exercise.cases(np.random.default_rng(0))
+
+
+@cache
+def _course_outcome(exercise: Exercise, function: Callable, number: int) -> Outcome:
+    """What the course's function, or a typical mistake, does with a case: always the same."""
+    return _run(exercise, _cases(exercise)[number], function)
 
 
 def _run(exercise: Exercise, case: Case, function: Callable) -> Outcome:
     """Call a function with copies of a case's arguments, and see whether it leaves them as they are."""
-    arguments, keywords = copy_of(tuple(case.arguments)), copy_of(dict(case.keywords))
-    observe = exercise.observe or _call
+    given = (*case.arguments, *case.keywords.values())
+    copies = copy_of(given)
+    arguments = copies[: len(case.arguments)]
+    keywords = dict(zip(case.keywords, copies[len(arguments) :], strict=True))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbgrader takes what is written to stderr for a failure
-            value = observe(function, *arguments, **keywords)
+            if exercise.observe:
+                value = exercise.observe(function, *arguments, **keywords)
+            else:
+                value = function(*arguments, **keywords)
     except (Exception, SystemExit) as error:
         return Outcome(error=error)
-    names = _argument_names(exercise, case)
-    before, after = (*case.arguments, *case.keywords.values()), (*arguments, *keywords.values())
-    for name, old, new in zip(names, before, after, strict=True):
-        if not isinstance(old, np.random.Generator) and first_difference(old, new, 0.0):
+    for name, before, after in zip(_argument_names(exercise, case), given, copies, strict=True):
+        if first_difference(before, after, 0.0):
             return Outcome(value=value, changed=name)
     return Outcome(value=value)
 
 
-def _call(function: Callable, *arguments: Any, **keywords: Any) -> Any:
-    return function(*arguments, **keywords)
+def _argument_names(exercise: Exercise, case: Case) -> list[str]:
+    """The names of a case's arguments, as the signature has them."""
+    names = list(inspect.signature(exercise.observe or exercise.reference).parameters)
+    names = names[1:] if exercise.observe else names
+    return [*names[: len(case.arguments)], *case.keywords]
 
 
-def _agree(wanted: Outcome, outcome: Outcome, tolerance: float) -> bool:
-    """Whether two functions did the same: the same value, or an error of the same type."""
-    if wanted.error is not None or outcome.error is not None:
-        return wanted.error is not None and isinstance(outcome.error, type(wanted.error))
-    if wanted.changed != outcome.changed:
-        return False
-    return first_difference(wanted.value, outcome.value, tolerance) is None
-
-
-def _recognise(exercise: Exercise, cases: list[Case], candidate: Callable) -> Mistake | None:
-    """The mistake that does the same as the candidate in every case."""
-    outcomes = [_run(exercise, case, candidate) for case in cases]
-    for mistake in exercise.mistakes:
-        pairs = zip(cases, outcomes, strict=True)
-        if all(_agree(_run(exercise, case, mistake.wrong), outcome, exercise.tolerance) for case, outcome in pairs):
-            return mistake
-    return None
-
-
-def _report(exercise: Exercise, count: int, failure: Failure, candidate: Callable, mistake: Mistake | None) -> str:
-    """What went wrong, as a teacher would say it."""
-    case, outcome, wanted = failure.case, failure.outcome, failure.wanted
-    lines = [f"{exercise.name}: not right yet. Case {failure.number} of {count}: {case.name}.", ""]
-    values = (*case.arguments, *case.keywords.values())
-    lines += [f"  {name} = {short(value)}" for name, value in zip(_argument_names(exercise, case), values, strict=True)]
-    lines.append("")
-    if outcome.error is not None:
-        lines += _rows(_described(wanted), _described(outcome)) + _learners_line(outcome.error, candidate)
-    elif wanted.error is not None:
-        lines += _rows(_described(wanted), short(outcome.value))
-    elif outcome.changed:
-        lines += [f"It changes its argument {outcome.changed}, which belongs to whoever calls it. Work on a copy."]
-    else:
-        difference = first_difference(wanted.value, outcome.value, exercise.tolerance)
-        lines += _difference_lines(difference, wanted, outcome) if difference else []
-        lines += ["  Nothing comes back. Does every way through the function end in a return?"] * (
-            outcome.value is None
-        )
+def _explain(exercise: Exercise, number: int, outcome: Outcome, candidate: Callable) -> NoReturn:
+    """Print a report on what is wrong with a case, and raise the error."""
+    name, case = exercise.name, _cases(exercise)[number]
+    if isinstance(outcome.error, NotImplementedError):
+        raise CheckFailed(f"{name} is not written yet. It raises NotImplementedError: {outcome.error}")
+    mistake = _recognise(exercise, candidate)
+    where = f"case {number + 1} of {len(_cases(exercise))}"
+    values = zip(_argument_names(exercise, case), (*case.arguments, *case.keywords.values()), strict=True)
+    print(f"{name}: not right yet. {where.capitalize()}: {case.name}.\n")
+    print("\n".join(f"  {argument} = {short(value)}" for argument, value in values) + "\n")
+    print("\n".join(_difference_lines(exercise, number, outcome, candidate)))
     if mistake:
-        lines += ["", f"It looks like this: {mistake.name}."]
-    return "\n".join(lines)
+        print(f"\nIt looks like this: {mistake.name}.")
+    print(_next_hint(exercise, mistake))
+    raise CheckFailed(f"{name} is not right yet: {mistake.name if mistake else f'{where}, {case.name}'}.")
 
 
-def _rows(expected: str, received: str) -> list[str]:
-    return [f"  expected  {expected}", f"  received  {received}"]
+def _recognise(exercise: Exercise, candidate: Callable) -> Mistake | None:
+    """The mistake that does the same as the candidate in every case."""
+    outcomes = [_run(exercise, case, candidate) for case in _cases(exercise)]
+
+    def same(mistake: Mistake) -> bool:
+        pairs = enumerate(outcomes)
+        return all(_course_outcome(exercise, mistake.wrong, i).equals(own, exercise.tolerance) for i, own in pairs)
+
+    return next(filter(same, exercise.mistakes), None)
 
 
-def _described(outcome: Outcome) -> str:
-    """A value, or "the error KeyError: 'kite'"."""
-    if outcome.error is None:
-        return short(outcome.value)
-    message = " ".join(str(outcome.error).split())
-    return f"the error {type(outcome.error).__name__}" + (f": {shorten(message)}" if message else "")
-
-
-def _difference_lines(difference: Difference, wanted: Outcome, outcome: Outcome) -> list[str]:
-    """The two results, and below where they differ first, unless that is the results as a whole."""
-    if not difference.where:
-        return _rows(difference.expected, difference.received)
-    if isinstance(wanted.value, Facts):
-        return _rows(*(wanted.value.line(difference.where, v) for v in (difference.expected, difference.received)))
-    first = f"  The first difference is at result{difference.where}: "
-    return [
-        *_rows(short(wanted.value), short(outcome.value)),
-        f"{first}expected {difference.expected}, received {difference.received}.",
-    ]
+def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candidate: Callable) -> list[str]:
+    """What was expected and received, and below where they differ first, unless that is the results as a whole."""
+    wanted = _course_outcome(exercise, exercise.reference, number)
+    both = [f"  expected  {wanted}", f"  received  {outcome}"]
+    if outcome.error is not None:
+        return both + _learners_line(outcome.error, candidate)
+    if wanted.error is not None:
+        return both
+    if outcome.changed:
+        return [f"It changes its argument {outcome.changed}, which belongs to whoever calls it. Work on a copy."]
+    first = first_difference(wanted.value, outcome.value, exercise.tolerance)
+    if isinstance(wanted.value, Properties):
+        lines = (wanted.value.line(first.where, text) for text in (first.expected, first.received))
+        return [f"  {word}  {line}" for word, line in zip(("expected", "received"), lines, strict=True)]
+    if first.where:
+        return [
+            *both,
+            f"  The first difference is at result{first.where}: "
+            f"expected {first.expected}, received {first.received}.",
+        ]
+    nothing = ["  Nothing is returned. Does every way through the function end in a return?"]
+    return [f"  expected  {first.expected}", f"  received  {first.received}"] + nothing * (outcome.value is None)
 
 
 def _learners_line(error: BaseException, candidate: Callable) -> list[str]:
     """The line of the learner's code that an error came from."""
-    files = {code.co_filename for code in _codes(candidate)}
+    members = vars(candidate).values() if inspect.isclass(candidate) else [inspect.unwrap(candidate)]
+    files = {member.__code__.co_filename for member in members if hasattr(member, "__code__")}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     if not frames:
         return []
@@ -266,33 +247,16 @@ def _learners_line(error: BaseException, candidate: Callable) -> list[str]:
     return [f"  It came from line {frames[-1].lineno} of your code" + (f": {line}" if line else "")]
 
 
-def _codes(candidate: Callable) -> list[CodeType]:
-    """The compiled code of a function, or of the methods of a class."""
-    members = vars(candidate).values() if inspect.isclass(candidate) else [inspect.unwrap(candidate)]
-    return [member.__code__ for member in members if hasattr(member, "__code__")]
-
-
-def _argument_names(exercise: Exercise, case: Case) -> list[str]:
-    """The names of a case's arguments, as the signature has them."""
-    if exercise.observe is None:
-        names = list(inspect.signature(exercise.reference).parameters)
-    else:
-        names = list(inspect.signature(exercise.observe).parameters)[1:]
-    count = len(case.arguments)
-    numbered = [f"argument {number}" for number in range(len(names) + 1, count + 1)]
-    return [*names[:count], *numbered, *case.keywords]
-
-
 def _next_hint(exercise: Exercise, mistake: Mistake | None) -> str:
-    """The hint of a mistake; the exercise's next one where there is none, or when it is made again."""
-    progress = read_progress(exercise)
+    """The hint of a mistake; the exercise's next one where there is none, or when the mistake is made again."""
+    progress = read_progress(exercise.notebook, exercise.name)
+    about_mistake = f"\nHint: {mistake.hint}" if mistake else ""
     if mistake and mistake.name != progress.mistake:
-        keep_progress(exercise, replace(progress, mistake=mistake.name))
-        return f"\nHint: {mistake.hint}"
-    again = f"\nHint: {mistake.hint}" if mistake else ""
-    given, total = min(progress.hints + 1, len(exercise.hints)), len(exercise.hints)
-    keep_progress(exercise, replace(progress, hints=given, mistake=mistake.name if mistake else ""))
-    if not total:
-        return again
+        keep_progress(exercise.notebook, exercise.name, replace(progress, mistake=mistake.name))
+        return about_mistake
+    total = len(exercise.hints)
+    given = min(progress.hints + 1, total)
+    kept = replace(progress, hints=given, mistake=mistake.name if mistake else "")
+    keep_progress(exercise.notebook, exercise.name, kept)
     end = "\nThere are no more hints. The folded cell above has the course's own." if given == progress.hints else ""
-    return f"{again}\nHint {given} of {total}: {exercise.hints[given - 1]}{end}"
+    return f"{about_mistake}\nHint {given} of {total}: {exercise.hints[given - 1]}{end}"

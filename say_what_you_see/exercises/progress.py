@@ -9,7 +9,6 @@ from typing import Any
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.exercises.cases import Exercise
 
 
 @dataclass(frozen=True)
@@ -27,25 +26,24 @@ class Progress:
     mistake: str = ""
 
 
-def read_progress(exercise: Exercise) -> Progress:
-    """What is kept of an exercise; what is missing or damaged counts as not begun."""
-    notebook = _read_all().get(exercise.notebook, {})
-    entry = notebook.get(exercise.name) if isinstance(notebook, dict) else None
+def read_progress(notebook: str, exercise: str) -> Progress:
+    """How far an exercise is; what is missing or damaged counts as not begun."""
     try:
+        entry = _read_file()[notebook][exercise]
         return Progress(bool(entry["done"]), int(entry["hints"]), str(entry["mistake"]))
     except (LookupError, TypeError, ValueError):
         return Progress()
 
 
-def keep_progress(exercise: Exercise, progress: Progress) -> None:
+def keep_progress(notebook: str, exercise: str, progress: Progress) -> None:
     """Write down how far a learner is; what was done once stays done. Where that is impossible, say so and go on."""
-    everything = _read_all()
-    notebook = everything.get(exercise.notebook)
-    notebook = notebook if isinstance(notebook, dict) else {}
-    done = progress.done or read_progress(exercise).done
-    everything[exercise.notebook] = notebook | {exercise.name: asdict(replace(progress, done=done))}
+    done = progress.done or read_progress(notebook, exercise).done
+    entries = _read_file()
+    others = entries.get(notebook)
+    others = others if isinstance(others, dict) else {}
+    entries[notebook] = others | {exercise: asdict(replace(progress, done=done))}
     try:
-        write_json(everything, _path())
+        write_json(entries, _path())
     except (CourseError, OSError) as error:
         print(f"(Your progress cannot be kept in {_path().parent}: {error})")
 
@@ -54,10 +52,10 @@ def _path() -> Path:
     return read_settings().data_folder / "exercises.json"
 
 
-def _read_all() -> dict[str, Any]:
-    """What is kept of all notebooks; of a file that is missing or damaged, nothing."""
+def _read_file() -> dict[str, Any]:
+    """The entries of all notebooks; of a file that is missing or damaged, none."""
     try:
-        kept = read_json(_path())
+        entries = read_json(_path())
     except CourseError:
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return entries if isinstance(entries, dict) else {}

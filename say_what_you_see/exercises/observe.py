@@ -1,12 +1,30 @@
-"""Results of learners' functions in one form, whether they come from Keras, its backend or NumPy."""
+"""Results of learners' functions in a form that can be compared, whichever library they come from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras
+
+class Properties(dict):
+    """What holds for a result, such as {"every picture can come": True}, the most telling property first.
+
+    Where chance plays a part, or a model is built, two right answers differ. Their properties do not, and those are
+    what is compared. A report shows the first property that differs, and leaves out the others.
+    """
+
+    def line(self, where: str, value: str) -> str:
+        """The property at `where`, such as "['logits'][0, 2]", with its value, for people."""
+        key = next((key for key in self if where.startswith(f"[{key!r}]")), "")
+        return f"{key}{where.removeprefix(f'[{key!r}]')}: {value}"
+
+
+def properties(form: str, names: Iterable[str], values: Iterable[Any] = ()) -> Properties:
+    """The form of a result and its properties; all are None for a result that has not the form to have any."""
+    known = dict(zip(names, values, strict=False))
+    return Properties({"form": form, **dict.fromkeys(names), **known})
 
 
 def as_numpy(value: Any) -> Any:
@@ -14,6 +32,8 @@ def as_numpy(value: Any) -> Any:
 
     What cannot be an array stays as it is, so that a report can show it.
     """
+    from say_what_you_see.core.backend import keras  # the first exercises do without Keras
+
     if isinstance(value, (list, tuple)):
         return [as_numpy(part) for part in value]
     if not hasattr(value, "shape") and not isinstance(value, (bool, int, float)):

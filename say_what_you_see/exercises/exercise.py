@@ -1,0 +1,148 @@
+"""What an exercise consists of: the course's function, cases to try it with, hints, and typical mistakes.
+
+Hints and mistakes stand in a TOML file for each notebook. A mistake is a small change to the course's function:
+
+    [split_sentence."capital letters stay, so A and a become two words"]
+    change = { "sentence.lower()" = "sentence" }
+    hint = "The network sees indices. Should it have to learn twice what a ball is?"
+
+`change` replaces parts of the source, which is read without docstrings and as `ast.unparse` writes it; `body` replaces
+the function's body; `returns` is made from what the function returns, `right`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import textwrap
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call that the learner's function is tried with.
+
+    Attributes:
+        name: what is special about it, such as "a caption with a word that is not in the vocabulary"; the names of
+            random cases begin with "random".
+        arguments: positional arguments; the function gets copies of them.
+        keywords: keyword arguments; the function gets copies of them.
+    """
+
+    name: str
+    arguments: tuple = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def random(self) -> bool:
+        """Whether it was drawn at random."""
+        return self.name.startswith("random")
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A typical wrong answer, recognised by giving the same wrong results.
+
+    Attributes:
+        name: says to the learner what happened: "END is missing at the end of each caption".
+        hint: what to think about; never the solution.
+        reference: the function that the mistake is made in.
+        change: text in the source, and what stands in its place.
+        body: the function's body instead.
+        returns: an expression of the result, `right`, to be returned instead of it.
+    """
+
+    name: str
+    hint: str
+    reference: Callable
+    change: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    returns: str = ""
+
+    @cached_property
+    def wrong(self) -> Callable:
+        """The function or class with this mistake.
+
+        Raises:
+            ValueError: if the source does not contain what is to be changed.
+        """
+        namespace = {"np": np, "math": math, "Counter": Counter} | vars(inspect.getmodule(self.reference))
+        if self.returns:
+            return lambda *args, **options: eval(self.returns, namespace | {"right": self.reference(*args, **options)})
+        source = _bare_source(self.reference, self.body)
+        for old, new in self.change.items():
+            if old not in source:
+                raise ValueError(f"{self.reference.__name__} does not contain {old!r}:\n{source}")
+            source = source.replace(old, new)
+        exec(compile(source, f"<{self.name}>", "exec"), namespace)
+        return namespace[self.reference.__name__]
+
+
+def _bare_source(function: Callable, body: str = "") -> str:
+    """The source of a function or class without docstrings and decorators, or with another body."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    tree.body[0].decorator_list.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    if body:
+        tree.body[0].body = ast.parse(body).body
+    return ast.unparse(tree)
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """A function or class of the course that learners write themselves.
+
+    Attributes:
+        reference: the course's own, as the notebook shows it.
+        notebook: the name of the notebook that it belongs to, such as "03_prepare_captions".
+        cases: makes the cases, fixed ones first, then those that it draws with the generator.
+        observe: `observe(function_or_class, *arguments, **keywords)` gives what is compared; by default it calls the
+            function. For classes, models, and functions with randomness.
+        tolerance: how far floating-point numbers may differ, relative to the expected or to 1.
+    """
+
+    reference: Callable
+    notebook: str
+    cases: Callable[[np.random.Generator], list[Case]]
+    observe: Callable[..., Any] | None = None
+    tolerance: float = 1e-5
+
+    @property
+    def name(self) -> str:
+        """The name by which learners know it."""
+        return self.reference.__name__
+
+    @property
+    def hints(self) -> list[str]:
+        """Shown one at a time, the next one after the next failed try."""
+        return _read_texts(self.notebook)[self.name]["hints"]
+
+    @cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """Typical wrong answers."""
+        tables = _read_texts(self.notebook)[self.name]
+        return tuple(
+            Mistake(name, reference=self.reference, **table) for name, table in tables.items() if name != "hints"
+        )
+
+
+@cache
+def _read_texts(notebook: str) -> dict[str, dict[str, Any]]:
+    """Hints and mistakes of a notebook's exercises, by the names of the functions."""
+    return tomllib.loads(Path(__file__).with_name(f"{notebook}.toml").read_text(encoding="utf-8"))
+
+
+def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> list[Case]:
+    """Cases whose arguments `draw(number)` draws, called "random NAME, number 1" and so on."""
+    return [Case(f"random {name}, number {number}", draw(number)) for number in range(1, count + 1)]
