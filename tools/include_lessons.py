@@ -1,84 +1,88 @@
-"""Keep the lesson code in the notebooks the same as in the modules: `python -m tools.include_lessons`.
+"""Bring lesson code, badges and first cells of the notebooks up to date: `python -m tools.include_lessons`.
 
 A code cell whose metadata says `{"include": "say_what_you_see.language.captions.split_sentence"}`, or a list of such
-names, gets as its source what stands in the module under these names. The modules are read, not
-imported. With `--check` nothing is written: cells that differ are listed, and the exit status is 1.
+names, shows what stands in the module under these names. The modules are read, not imported. The badge under the
+title opens the notebook in Google Colab, and the first code cell sets it up there; both follow from the constants in
+`setup_google_colab.py`. With `--check` nothing is written: notebooks that differ are listed, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
+import setup_google_colab
 from say_what_you_see.core.errors import CourseError
-from tools.notebooks import NOTEBOOKS, REPOSITORY, find_notebooks, read_notebook, write_notebook
-from tools.upkeep import check_parser, write_or_check
+from tools.notebooks import REPOSITORY, find_notebooks, names_in, notebook_text, read_notebook, update_or_check
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BADGE = re.compile(r"^\[!\[Open in Colab\]\([^)\n]*\)\]\([^)\n]*\)\n*", re.MULTILINE)
+_TITLE = re.compile(r"\A(# [^\n]+)\n*")
+_IN_COLAB = 'if "google.colab" in sys.modules:'
+_FIRST_CELL = """\
+import sys
+
+sys.path.insert(0, "{up}")  # where utils/ is
+if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
+    from pathlib import Path
+    from urllib.request import urlopen
+
+    if "setup_google_colab" not in sys.modules:
+        url = "{url}/setup_google_colab.py"
+        try:
+            Path("setup_google_colab.py").write_bytes(urlopen(url, timeout=60).read())
+        except Exception as error:
+            raise RuntimeError(f"Cannot download {{url}} ({{error}}). Wait a minute and run this cell again.") from None
+    from setup_google_colab import setup_notebook
+
+    setup_notebook("{name}")  # drive=True keeps your work in Google Drive"""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A definition as it stands in a module.
+class Definition(NamedTuple):
+    """A definition in a module: its lines, counted from 1, and its text; with decorators and the comment above."""
 
-    Attributes:
-        path: the module's file.
-        first, last: its lines, counted from 1, with the comment right above it.
-        source: the text of those lines.
-        is_constant: whether it is an assignment rather than a function or a class.
-    """
-
-    path: Path
     first: int
     last: int
     source: str
     is_constant: bool
 
 
-def find_piece(name: str, root: Path = REPOSITORY) -> Piece:
-    """Find the definition that a dotted name stands for, such as "say_what_you_see.language.captions.split_sentence".
+def find_definition(name: str, root: Path = REPOSITORY) -> Definition:
+    """Find what a dotted name stands for, such as "say_what_you_see.language.captions.split_sentence".
 
-    Decorators, docstrings and comments belong to it. A text below a constant does not: as the
-    last line of a cell, Jupyter would print it.
+    A text below a constant does not belong to it: as the last line of a cell, Jupyter would print it.
 
     Raises:
         CourseError: if there is no such module, or nothing of that name at its top level.
     """
     module, _, wanted = name.rpartition(".")
-    path = root.joinpath(*module.split(".")).with_suffix(".py") if module else None
-    if path is None or not path.is_file():
+    path = root.joinpath(*module.split(".")).with_suffix(".py")
+    if not module or not path.is_file():
         raise CourseError(f"A cell includes {name!r}, but there is no module {module or name!r}. Correct the name.")
     text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    statements = {defined: node for node in ast.parse(text).body for defined in _names_of(node)}
-    if wanted not in statements:
+    node = next((node for node in ast.parse(text).body if wanted in _names_defined_by(node)), None)
+    if node is None:
         raise CourseError(f"A cell includes {name!r}, but {path.name} defines no {wanted!r}. Correct one of the two.")
-    node = statements[wanted]
-    first = _first_line(node, lines)
-    source = "\n".join(lines[first - 1 : node.end_lineno])
-    return Piece(path, first, node.end_lineno or first, source, not isinstance(node, _DEFINITIONS))
-
-
-def _names_of(node: ast.stmt) -> list[str]:
-    """The names that a statement defines."""
-    if isinstance(node, _DEFINITIONS):
-        return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    flat = [part for target in targets for part in getattr(target, "elts", [target])]
-    return [part.id for part in flat if isinstance(part, ast.Name) and isinstance(node, (ast.Assign, ast.AnnAssign))]
-
-
-def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
-    """The line on which a statement starts, with its decorators and the comment right above."""
+    lines = text.splitlines()
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
     while first > 1 and lines[first - 2].startswith("#"):
         first -= 1
-    return first
+    last = node.end_lineno or first
+    return Definition(first, last, "\n".join(lines[first - 1 : last]), not isinstance(node, _DEFINITIONS))
+
+
+def _names_defined_by(node: ast.stmt) -> list[str]:
+    if isinstance(node, _DEFINITIONS):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
 
 
 def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
@@ -87,64 +91,90 @@ def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
     Raises:
         CourseError: if a name cannot be found.
     """
-    pieces = [find_piece(name, root) for name in names]
-    text = pieces[0].source
-    for before, piece in zip(pieces, pieces[1:], strict=False):
-        if not (before.is_constant and piece.is_constant):
-            empty_lines = 2
-        else:
-            empty_lines = 0 if (before.path, before.last + 1) == (piece.path, piece.first) else 1
-        text += "\n" * (empty_lines + 1) + piece.source
+    definitions = [find_definition(name, root) for name in names]
+    text = definitions[0].source
+    for before, after in pairwise(definitions):
+        both_constant = before.is_constant and after.is_constant
+        adjacent = before.last + 1 == after.first
+        text += "\n" * (3 if not both_constant else 1 if adjacent else 2) + after.source
     return text
 
 
-def names_in(cell: NotebookNode) -> list[str]:
-    """The names that a cell includes; none for an ordinary cell."""
-    include = cell.metadata.get("include", [])
-    return [include] if isinstance(include, str) else list(include)
+def badge(path: str | PurePosixPath) -> str:
+    """Markdown of the badge of a notebook, such as "notebooks/04_train_decoder.ipynb"."""
+    address = f"{setup_google_colab.REPOSITORY}/blob/{setup_google_colab.REVISION}/{path}"
+    picture = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({picture})](https://colab.research.google.com/github/{address})"
 
 
-def stale_cells(notebook: NotebookNode, root: Path = REPOSITORY) -> list[tuple[int, NotebookNode, str]]:
-    """The cells that differ from their modules: position in the notebook from 1 on, cell, right source.
+def without_badge(text: str) -> str:
+    """The Markdown of a title cell without its badge."""
+    return _BADGE.sub("", text)
+
+
+def first_cell_source(path: PurePosixPath) -> str:
+    """The source of the first code cell of a notebook, such as "notebooks/04_train_decoder.ipynb"."""
+    up = "/".join([".."] * (len(path.parents) - 1))
+    return _FIRST_CELL.format(up=up, url=setup_google_colab.RAW_URL, name=path.stem)
+
+
+def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
+    """Put the badge below the title, and the right source into the first code cell.
+
+    Args:
+        notebook: a notebook of the course.
+        path: where it is in the repository.
+
+    Raises:
+        CourseError: if it does not start with a title, or its first code cell is another one.
+    """
+    title = notebook.cells[0] if notebook.cells else None
+    if title is None or title.cell_type != "markdown" or not _TITLE.match(title.source):
+        raise CourseError(f"{path}: the first cell must be the title, as in `# Title`.")
+    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    if first is None or _IN_COLAB not in first.source:
+        raise CourseError(
+            f"{path}: the first code cell must be the one that sets up Colab. Copy it from another notebook."
+        )
+    line = badge(path)
+    title.source = _TITLE.sub(lambda match: f"{match[1]}\n\n{line}\n\n", without_badge(title.source)).rstrip("\n")
+    first.source = first_cell_source(path)
+
+
+def set_included_code(notebook: NotebookNode, root: Path = REPOSITORY) -> None:
+    """Put the lesson code of the modules into the cells that include it.
 
     Raises:
         CourseError: if a name cannot be found.
     """
-    stale = []
-    for position, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "code" and (names := names_in(cell)):
-            source = included_source(names, root)
-            if cell.source != source:
-                stale.append((position, cell, source))
-    return stale
+    for cell in notebook.cells:
+        if names := names_in(cell):
+            cell.source = included_source(names, root)
+
+
+def outdated_notebooks(root: Path = REPOSITORY) -> dict[Path, str | None]:
+    """The notebooks of the course that differ from what they should be, and the right text.
+
+    Raises:
+        CourseError: if a notebook cannot be read, or includes what is not there.
+    """
+    outdated: dict[Path, str | None] = {}
+    for path in find_notebooks(root / "notebooks"):
+        notebook = read_notebook(path)
+        before = [cell.source for cell in notebook.cells]
+        try:
+            set_included_code(notebook, root)
+            set_first_cells(notebook, PurePosixPath(path.relative_to(root).as_posix()))
+        except CourseError as error:
+            raise CourseError(f"{path.name}: {error}") from error
+        if before != [cell.source for cell in notebook.cells]:
+            outdated[path] = notebook_text(notebook)
+    return outdated
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
-    """Write the included cells of all notebooks anew, or check them; the result is the exit status."""
-    parser = check_parser("tools.include_lessons", __doc__, "cells")
-    parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="folder of the notebooks")
-    options = parser.parse_args(arguments)
-
-    def update() -> int:
-        return sum(_update(path, root, options.check) for path in find_notebooks(options.notebooks))
-
-    done, remedy = ("differ from the modules", "make lessons") if options.check else ("written anew", None)
-    return write_or_check(update, "cell", done, remedy)
-
-
-def _update(path: Path, root: Path, check: bool) -> int:
-    """Bring one notebook up to date, or only say what differs; how many cells that are."""
-    notebook = read_notebook(path)
-    try:
-        stale = stale_cells(notebook, root)
-    except CourseError as error:
-        raise CourseError(f"{path.name}: {error}") from error
-    for position, cell, source in stale:
-        print(f"{path.name}, cell {position}: {', '.join(names_in(cell))}")
-        cell.source = source
-    if stale and not check:
-        write_notebook(notebook, path)
-    return len(stale)
+    """Bring the notebooks up to date, or check them; the result is the exit status."""
+    return update_or_check(__doc__, lambda: outdated_notebooks(root), root, arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Notebooks as files: finding them, reading them, and writing them in one form."""
+"""Notebooks as files: found, read, and written in one form; and tools that bring files up to date, or check them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
@@ -17,10 +19,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 """The folder of the numbered notebooks."""
 
-KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-"""What every notebook of the course says about its kernel, wherever it was executed."""
-
-_LANGUAGE_FIELDS = ("name", "file_extension", "mimetype", "pygments_lexer", "codemirror_mode")
+COMPARED = {
+    "nbval-check-output": "the output is the same at any size",
+    "deterministic": "the output is the same in every run at full size",
+    "tolerance": "the numbers in the output are about the same in every run at full size",
+}
+"""Tags of cells whose outputs tests compare."""
 
 
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -48,30 +52,35 @@ def read_notebook(path: Path) -> NotebookNode:
     except OSError as error:
         raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
     except Exception as error:  # nbformat has no error of its own for a file that is no notebook
-        raise CourseError(f"{path} is no Jupyter notebook ({error}). Bring a whole copy.") from error
+        raise CourseError(f"{path} is no Jupyter notebook ({error}). Replace it by a whole copy.") from error
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text with the same bytes on every system; the file is whole or as it was before."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook; the file is whole or as it was before."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(notebook_text(notebook).encode())
+    write_text(notebook_text(notebook), path)
 
 
 def notebook_text(notebook: NotebookNode) -> str:
-    """What stands in the file of a notebook, the same for the same notebook wherever it is written."""
+    """The content of a notebook's file, the same for the same notebook wherever it is written."""
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
 def normalise(notebook: NotebookNode) -> None:
     """Take out what depends on the machine and the moment: timing, widget state, the kernel's version."""
-    language = notebook.metadata.get("language_info", {})
-    notebook.metadata = nbformat.from_dict({
-        **{key: value for key, value in notebook.metadata.items() if key != "widgets"},
-        "kernelspec": KERNELSPEC,
-        "language_info": {"name": "python"} | {key: language[key] for key in _LANGUAGE_FIELDS if key in language},
-    })  # fmt: skip
-    if isinstance(notebook.metadata.language_info.get("codemirror_mode"), dict):
-        notebook.metadata.language_info.codemirror_mode = {"name": "ipython", "version": 3}
+    language = dict(notebook.metadata.get("language_info", {}), name="python")
+    for key in ("version", "nbconvert_exporter"):
+        language.pop(key, None)
+    if isinstance(language.get("codemirror_mode"), dict):
+        language["codemirror_mode"] = {"name": "ipython", "version": 3}
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.update(nbformat.from_dict({"kernelspec": kernel, "language_info": language}))
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
 
@@ -86,25 +95,40 @@ def tags_of(cell: NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", ()))
 
 
-def text_of(cell: NotebookNode) -> str:
-    """What a code cell printed, and its results as text; pictures, HTML and progress bars (stderr) left out."""
-    texts = []
-    for output in cell.outputs:
-        if output.output_type == "stream" and output.name == "stdout":
-            texts.append(output.text)
-        elif output.output_type == "execute_result" and set(output.data) <= {"text/plain", "text/html"}:
-            texts.append(output.data.get("text/plain", ""))
-    return "".join(text if text.endswith("\n") else text + "\n" for text in texts)
+def names_in(cell: NotebookNode) -> list[str]:
+    """The dotted names of the lesson code that a cell includes; none for an ordinary cell."""
+    include = cell.metadata.get("include", [])
+    return [include] if isinstance(include, str) else list(include)
 
 
-def chosen(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """The notebooks whose names start with one of `names`; all of them where no name is given.
+def update_or_check(
+    description: str, outdated: Callable[[], dict[Path, str | None]], root: Path, arguments: Sequence[str] | None
+) -> int:
+    """Run a tool that writes files anew, or with `--check` only lists those that differ; return the exit status.
 
-    Raises:
-        CourseError: if a name fits no notebook.
+    Args:
+        description: the tool's text, the first line of which says what it does.
+        outdated: the right text of every file that differs; None for one that should not be there.
+        root: what paths are shown relative to.
+        arguments: of the command line.
     """
-    stems = [Path(name).name.removesuffix(".ipynb") for name in names]
-    for stem in stems:
-        if not any(path.stem.startswith(stem) for path in paths):
-            raise CourseError(f"No notebook starts with {stem!r}. There are: {', '.join(path.stem for path in paths)}.")
-    return [path for path in paths if not stems or path.stem.startswith(tuple(stems))]
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
+    check = parser.parse_args(arguments).check
+    try:
+        files = outdated()
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, text in files.items():
+        print(path.relative_to(root).as_posix())
+        if check:
+            continue
+        if text is None:
+            path.unlink()
+        else:
+            write_text(text, path)
+    print(f"{len(files)} file{'s' * (len(files) != 1)} {'differ' if check else 'written anew'}.")
+    if check and files:
+        print("To bring them up to date: make lessons exercises")
+    return int(check and bool(files))

@@ -229,8 +229,7 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
     if first.where:
         return [
             *both,
-            f"  The first difference is at result{first.where}: "
-            f"expected {first.expected}, received {first.received}.",
+            f"  The first difference is at result{first.where}: expected {first.expected}, received {first.received}.",
         ]
     nothing = ["  Nothing is returned. Does every way through the function end in a return?"]
     return [f"  expected  {first.expected}", f"  received  {first.received}"] + nothing * (outcome.value is None)

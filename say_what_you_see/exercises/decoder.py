@@ -146,8 +146,8 @@ def _properties_of_sentences(
     batches: Sequence[Batch], image_embeds: np.ndarray, sentences: np.ndarray, captions: CaptionArrays
 ) -> list[bool]:
     """Compare drawn batches with all sentences (captions, columns) and the pictures that they describe."""
-    flat = [(*inputs, targets) for inputs, targets in batches]
-    embeds, words, next_words = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*flat))
+    flat = [tuple(map(np.asarray, (*inputs, targets))) for inputs, targets in batches]
+    embeds, words, next_words = map(np.concatenate, zip(*flat, strict=True))
     is_picture = np.all(np.isclose(embeds.astype(np.float32)[:, None], image_embeds[None]), axis=-1)  # (rows, pictures)
     reads = _rows_equal(words, sentences[:, :-1])  # (rows, captions)
     predicts = _rows_equal(next_words, sentences[:, 1:])

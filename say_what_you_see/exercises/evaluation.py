@@ -48,7 +48,10 @@ def _ngram_cases(rng: np.random.Generator) -> list[Case]:
 
 def _match_cases(rng: np.random.Generator) -> list[Case]:
     caption = ["a", "red", "ball", "above", "a", "green", "house"]
-    people = ["a green house below a red ball".split(), "a red ball over a small green house".split()]
+    people = [
+        ["a", "green", "house", "below", "a", "red", "ball"],
+        ["a", "red", "ball", "over", "a", "small", "green", "house"],
+    ]
     the = [["the", "cat", "and", "the", "dog"], ["the", "cat"]]
 
     def draw(number: int) -> tuple:
@@ -149,7 +152,9 @@ def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Pr
     fits = all(len(result) == len(references) for result in results)
     out = [[_left_out(*pair) for pair in zip(references, result, strict=True)] for result in results] if fits else []
     ends = {"the first caption": 0, "the last caption": -1}
-    always = (name for name, i in ends.items() if fits and all(row == [group[i] for group in references] for row in out))
+    always = (
+        name for name, i in ends.items() if fits and all(row == [group[i] for group in references] for row in out)
+    )
     values = (
         fits,
         fits and all(len(g) == len(r) - 1 for result in results for g, r in zip(result, references, strict=True)),

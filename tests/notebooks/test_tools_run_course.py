@@ -16,9 +16,9 @@ from notebook_samples import PIXEL, QUESTIONS, code, notebook, write
 
 from say_what_you_see.core.files import read_json, write_json
 from tools import run_course
-from tools.first_cells import badge
+from tools.include_lessons import badge
 from tools.notebooks import REPOSITORY, read_notebook
-from tools.render import ProgressLine, clock, write_page
+from tools.render import write_page
 
 SHOW = (
     "from IPython.display import display\n"
@@ -317,24 +317,8 @@ def test_captions_without_references():
     assert "a ball" in run_course.captions_as_text([{"file": "x.jpg", "caption": "a ball", "references": []}])
 
 
-def test_the_line_is_redrawn_in_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    line = ProgressLine("00_one", 2)
-    line.cell_done()
-    line.tick()
-    line.finish("failed")
-    parts = capsys.readouterr().out.split("\r")
-    assert len(parts) == 5 and all(part.startswith("00_one") for part in parts[1:])
-    assert parts[-1].endswith("1/2 cells  0:00  failed\n")
-
-
-def test_clock():
-    assert [clock(seconds) for seconds in (0, 59.6, 187, 3725)] == ["0:00", "1:00", "3:07", "1:02:05"]
-
-
 def test_the_advanced_notebooks_run_when_they_are_asked_for(course, capsys):
     write(notebook("# Seven", code("print('far')")), course / "notebooks" / "07_seven.ipynb")
-    assert run_course.core_of(course / "notebooks") == ["00_one", "01_two"]
     far = course / "build" / "notebooks" / "07_seven.ipynb"
     assert run(course) == 0 and not far.exists()
     assert run(course, "--all") == 0 and far.exists()
