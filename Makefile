@@ -90,14 +90,11 @@ lint: $(TEST_INSTALLED) ## check code style, lesson code, the form of notebooks,
 	$(BIN)/python -m mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m tools.include_lessons --check
-	$(BIN)/python -m tools.first_cells --check
 	$(BIN)/python -m tools.make_exercises --check
-	$(BIN)/python -m tools.lint_notebooks
-	$(BIN)/python -m tools.lint_docs
+	$(BIN)/python -m tools.lint
 
 lessons: $(INSTALLED) ## bring lesson code, badges and first cells of the notebooks up to date
 	$(BIN)/python -m tools.include_lessons
-	$(BIN)/python -m tools.first_cells
 
 exercises: $(INSTALLED) ## make the exercise notebooks and their solutions from the lessons
 	$(BIN)/python -m tools.make_exercises

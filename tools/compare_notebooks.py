@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from tools.lint_notebooks import COMPARED
-from tools.notebooks import code_cells, tags_of, text_of
+from tools.notebooks import COMPARED, code_cells, tags_of
 
 RELATIVE_TOLERANCE = 0.15
-"""By what share a number may differ in a cell tagged "tolerance" ..."""
+"""By what fraction a number may differ in a cell tagged "tolerance" ..."""
 
 ABSOLUTE_TOLERANCE = 0.03
 """... to which this is added."""
@@ -34,6 +33,17 @@ def differences(committed: NotebookNode, executed: NotebookNode) -> Iterator[str
             problem = _numbers_differ(before, after) if tags == {"tolerance"} else _texts_differ(before, after)
             if problem:
                 yield f"cell [{number}] ({', '.join(sorted(tags))}): {problem}"
+
+
+def text_of(cell: NotebookNode) -> str:
+    """What a code cell printed, and its results as text; pictures, HTML and progress bars (stderr) left out."""
+    texts = []
+    for output in cell.outputs:
+        if output.output_type == "stream" and output.name == "stdout":
+            texts.append(output.text)
+        elif output.output_type == "execute_result" and set(output.data) <= {"text/plain", "text/html"}:
+            texts.append(output.data.get("text/plain", ""))
+    return "".join(text if text.endswith("\n") else text + "\n" for text in texts)
 
 
 def _texts_differ(before: str, after: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 import setup_google_colab
 from say_what_you_see import __version__
 from say_what_you_see.commands.parser import build_parser
-from tools.lint_docs import links_in
+from tools.lint import links_in
 from tools.notebooks import REPOSITORY, find_notebooks
 
 

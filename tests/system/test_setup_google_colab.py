@@ -21,7 +21,7 @@ from say_what_you_see import __version__
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.environment import NOT_IN_COLAB
 from say_what_you_see.core.settings import read_settings
-from tools.first_cells import first_cell_source
+from tools.include_lessons import first_cell_source
 from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Colab runs on Linux")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import posixpath
 import re
+from pathlib import PurePosixPath
 
 import nbformat
 import pytest
@@ -14,9 +13,19 @@ from nbclient.exceptions import CellExecutionError
 from notebook_samples import code, executed, notebook, printed, write
 
 from say_what_you_see.core.errors import CourseError
-from tools.exercise_cells import emptied, marked, moved_links, read_exercise
-from tools.lint_notebooks import copies, lint_copy
-from tools.make_exercises import INSTRUCTORS, LEARNERS, exercise_files, exercises_in, main, stale_files
+from tools.include_lessons import first_cell_source
+from tools.make_exercises import (
+    INSTRUCTORS,
+    LEARNERS,
+    emptied,
+    exercises_in,
+    main,
+    marked,
+    moved_links,
+    outdated_files,
+    read_exercise,
+    with_bodies,
+)
 from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
 from utils.check import MODULES, exercises_of
 
@@ -66,7 +75,7 @@ def exercise_of(**facts):
 
 def test_an_emptied_function_keeps_signature_docstring_and_hints():
     assert (
-        emptied(FUNCTION, exercise_of())
+        with_bodies(FUNCTION, exercise_of(), emptied)
         == '''def double(number: int) -> int:
     """Twice a number."""
     # Think of 2.
@@ -75,53 +84,41 @@ def test_an_emptied_function_keeps_signature_docstring_and_hints():
 
 
 def test_a_marked_function_is_whole_between_the_marks():
-    text = marked(FUNCTION, exercise_of())
+    text = with_bodies(FUNCTION, exercise_of(), marked)
     assert text.splitlines()[2:4] == ["    # Think of 2.", "    ### BEGIN SOLUTION"]
     assert text.splitlines()[-1] == "    ### END SOLUTION"
     without = [line for line in text.splitlines() if "SOLUTION" not in line and "Think" not in line]
     assert "\n".join(without) == FUNCTION
 
 
-INCLUDES = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
-
-
-def test_methods_of_a_class_are_emptied_but_not_its_start():
-    exercise = exercise_of(source=CLASS, include=INCLUDES)
-    assert exercise.names == ("Doubler", "halve")
-    source = emptied(CLASS, exercise)
+def test_the_chosen_methods_of_a_class_are_emptied():
+    names = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
+    exercise = exercise_of(source=CLASS, include=names, methods=["double", "triple"])
+    assert exercise.names == ["Doubler", "halve"]
+    source = with_bodies(CLASS, exercise, emptied)
     assert re.findall(r"Write (\S+) here", source) == ["Doubler.double", "Doubler.triple", "halve"]
     assert "self.offset = offset" in source and "FACTOR = 2" in source and "size = 3" in source
     assert source.count("Think of 2.") == 1 and "twice" not in source
     compile(source, "cell", "exec")
 
 
-def test_only_the_functions_and_methods_that_are_asked_for():
-    source = emptied(CLASS, exercise_of(source=CLASS, include=INCLUDES, functions=["Doubler"], methods=["triple"]))
-    assert re.findall(r"Write (\S+) here", source) == ["Doubler.triple"]
-    assert "return twice(number)" in source and "return number / 2" in source
-
-
+ONE_LINE = "def double(number): return 2 * number"
+DOUBLER = {"source": CLASS, "include": "utils.numbers.Doubler"}
 WRONG = {
-    "no minutes": {"minutes": None},
-    "no hints": {"hints": []},
+    "minutes": {"minutes": None},
+    "hints": {"hints": []},
     "difficulty": {"difficulty": "impossible"},
-    "thrice": {"functions": ["thrice"]},
     "function": {"include": ()},
+    "methods": {**DOUBLER, "methods": ["triple", "quadruple"]},
+    "double has no body": {"source": ONE_LINE},
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_metadata_are_named(name):
-    with pytest.raises(CourseError, match=name.removeprefix("no ")):
-        exercise_of(**WRONG[name])
-
-
-def test_wrong_methods_and_bodies_are_named():
-    with pytest.raises(CourseError, match="Doubler.*quadruple"):
-        emptied(CLASS, exercise_of(source=CLASS, include=INCLUDES, methods=["triple", "quadruple"]))
-    one_line = "def double(number): return 2 * number"
-    with pytest.raises(CourseError, match="double has no body"):
-        emptied(one_line, exercise_of(source=one_line))
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_metadata_are_named(message):
+    wrong = WRONG[message]
+    with pytest.raises(CourseError, match=message):
+        with_bodies(wrong.get("source", FUNCTION), exercise_of(**wrong), emptied)
 
 
 LINKS = {
@@ -132,16 +129,12 @@ LINKS = {
     "[notes]: ../README.md#start": "[notes]: ../../README.md#start",
     "[web](https://example.org/a.html) [here](#top) [mail](mailto:a@b.c)": None,
     "![own](attachment:dog.png)": None,
-    "[badge](https://host/blob/main/notebooks/03_prepare_captions.ipynb)": (
-        "[badge](https://host/blob/main/notebooks/exercises/03_prepare_captions.ipynb)"
-    ),
 }
 
 
 @pytest.mark.parametrize("text", LINKS)
 def test_links_still_lead_there(text):
-    here = ("03_prepare_captions", "04_train_decoder")
-    assert moved_links(text, "03_prepare_captions", here) == (LINKS[text] or text)
+    assert moved_links(text, ("03_prepare_captions", "04_train_decoder")) == (LINKS[text] or text)
 
 
 @pytest.fixture
@@ -149,6 +142,7 @@ def root(tmp_path):
     """A repository of two lessons, one of them with an exercise."""
     made = notebook(
         "# Numbers\n\nTakes 1 minute.",
+        code(first_cell_source(PurePosixPath("notebooks/01_numbers.ipynb"))),
         "## First\n\n[zero](00_zero.ipynb)",
         exercise_cell(),
         executed("double(2)", 1, printed("4\n"), tags=("nbval-check-output", "hide-input")),
@@ -164,9 +158,10 @@ def test_a_copy_has_all_that_a_learner_needs(root, capsys):
     made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
     nbformat.validate(made)
     ids = [cell.id for cell in made.cells]
-    assert ids[1:7] == ["exercises-opening", "cell-1", "exercise-1", "cell-2", "stuck-1", "check-1"]
-    title, opening, link, introduction, stub, stuck, check, call, *_ = made.cells
+    assert ids[1:8] == ["exercises-opening", "cell-1", "cell-2", "exercise-1", "cell-3", "stuck-1", "check-1"]
+    title, opening, first, link, introduction, stub, stuck, check, call, *_ = made.cells
     assert title.source.startswith("# Numbers: exercises\n") and "1 functions wait for you, about 5" in opening.source
+    assert first.source == first_cell_source(PurePosixPath("notebooks/exercises/01_numbers.ipynb"))
     assert link.source.endswith("[zero](../../notebooks/00_zero.ipynb)")
     assert introduction.source.startswith("### Exercise 1 of 1: `double`\n\nAbout 5 minutes, easy. Double it.")
     assert "raise NotImplementedError" in stub.source and "exercise" not in stub.metadata
@@ -174,7 +169,7 @@ def test_a_copy_has_all_that_a_learner_needs(root, capsys):
     assert stuck.source.splitlines()[-1] == "# from utils.numbers import double"
     assert check.source == "from utils.check import check\n\ncheck(double)"
     assert not call.outputs and call.execution_count is None and call.metadata.tags == ["hide-input"]
-    assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-4"]
+    assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-5"]
 
 
 def test_the_key_differs_by_the_solutions_alone(root):
@@ -192,7 +187,7 @@ def test_nbgraders_metadata(root):
     made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
     found = {cell.id: cell.metadata.nbgrader for cell in made.cells if "nbgrader" in cell.metadata}
     common = {"schema_version": 3, "task": False}
-    assert found["cell-2"] == {**common, "grade": False, "solution": True, "locked": False, "grade_id": "double"}
+    assert found["cell-3"] == {**common, "grade": False, "solution": True, "locked": False, "grade_id": "double"}
     check = {"grade": True, "solution": False, "locked": True, "points": 1, "grade_id": "check_double"}
     assert found["check-1"] == {**common, **check}
 
@@ -220,26 +215,13 @@ def test_what_differs_is_listed_and_put_right(root, capsys):
 
 
 def test_wrong_metadata_are_one_message_with_the_notebook(root, capsys):
-    write(notebook(exercise_cell(difficulty="odd")), root / "notebooks" / "02_odd.ipynb")
+    write(notebook("# Odd", exercise_cell(difficulty="odd")), root / "notebooks" / "02_odd.ipynb")
     assert main([], root) == 1
     assert re.match(r"02_odd\.ipynb: .*odd", capsys.readouterr().err)
 
 
 def test_the_courses_exercise_notebooks_are_up_to_date():
-    stale = stale_files(exercise_files())
-    assert not stale, f"{[path.as_posix() for path in stale]}: make exercises"
-
-
-@pytest.mark.parametrize("path", copies(), ids=lambda path: "/".join(path.parts[-2:]))
-def test_form_of_the_copies(path):
-    assert lint_copy(path) == []
-
-
-def test_a_copy_that_was_executed_is_found_out(tmp_path):
-    made = read_notebook(REPOSITORY / LEARNERS / "03_prepare_captions.ipynb")
-    made.cells[3].outputs = [printed("hello\n")]
-    (message,) = lint_copy(write(made, tmp_path / "03_prepare_captions.ipynb"))
-    assert message.startswith("cell 4") and "executed" in message
+    assert list(outdated_files()) == [], "make exercises"
 
 
 def exercises_by_notebook():
@@ -254,15 +236,6 @@ def test_every_exercise_of_a_notebook_can_be_checked_and_the_other_way_round(nam
     assert sorted(asked) == sorted(checked) and {e.notebook for e in exercises_of(name)} == {name}
 
 
-def test_links_of_copies_and_index_lead_to_files():
-    for path in [*copies(), REPOSITORY / LEARNERS / "README.md", REPOSITORY / "instructors" / "README.md"]:
-        text = path.read_text(encoding="utf-8")
-        texts = [cell.source for cell in read_notebook(path).cells] if path.suffix == ".ipynb" else [text]
-        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", "\n".join(texts)):
-            assert (path.parent / target).exists(), (path, target)
-            assert not posixpath.isabs(target)
-
-
 def test_an_unsolved_copy_stops_at_its_first_exercise(course_environ):
     made = read_notebook(REPOSITORY / LEARNERS / "03_prepare_captions.ipynb")
     client = NotebookClient(made, kernel_name="python3", resources={"metadata": {"path": str(REPOSITORY / LEARNERS)}})
@@ -273,17 +246,3 @@ def test_an_unsolved_copy_stops_at_its_first_exercise(course_environ):
     )
     stopped = [cell.id for cell in made.cells if cell.cell_type == "code" and cell.execution_count]
     assert stopped[-1] == "check-1"
-
-
-def test_the_index_is_complete():
-    text = (REPOSITORY / LEARNERS / "README.md").read_text(encoding="utf-8")
-    for name, found in exercises_by_notebook().items():
-        for exercise in found.values():
-            row = f"| [{name}]({name}.ipynb) | {exercise.title} | {exercise.minutes} | {exercise.difficulty} |"
-            assert row in text
-    assert text.count("\n### ") == 3
-
-
-def test_the_copies_are_json_without_outputs():
-    for path in copies():
-        assert '"outputs": [{' not in json.dumps(json.loads(path.read_text(encoding="utf-8")))

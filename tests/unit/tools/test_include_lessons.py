@@ -1,0 +1,169 @@
+"""Lesson code, badges and first cells of the notebooks: what stands in the modules, to the letter."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path, PurePosixPath
+
+import nbformat
+import pytest
+from notebook_samples import code, notebook, printed, write
+
+import setup_google_colab
+from say_what_you_see.core.errors import CourseError
+from tools.include_lessons import badge, find_definition, first_cell_source, included_source, main, without_badge
+from tools.notebooks import REPOSITORY
+
+MODULE = '''"""A module."""
+
+import functools
+
+FIRST = "a"
+SECOND = "b"  # the second
+
+LIMIT: int = 3
+"""How much is enough."""
+
+LEFT, RIGHT = -1, 1
+
+
+# Twice is enough.
+# Really.
+@functools.cache
+def twice(number: int) -> int:
+    """Double a number.
+
+    >>> twice(2)
+    4
+    """
+    # why not
+    return 2 * number  # no shift
+
+
+class Box:
+    """Holds a thing."""
+
+    def open(self) -> None:
+        print("open")
+'''
+
+
+@pytest.fixture
+def root(tmp_path):
+    module = tmp_path / "lessons" / "numbers.py"
+    module.parent.mkdir()
+    module.write_text(MODULE, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_function_comes_with_comments_decorators_and_docstring(root):
+    source = included_source(["lessons.numbers.twice"], root)
+    assert source in MODULE
+    assert source.startswith("# Twice is enough.\n# Really.\n@functools.cache\ndef twice")
+    assert source.endswith("return 2 * number  # no shift")
+
+
+def test_constants_come_with_comments_but_not_with_the_text_below(root):
+    assert included_source(["lessons.numbers.SECOND"], root) == 'SECOND = "b"  # the second'
+    assert included_source(["lessons.numbers.LIMIT"], root) == "LIMIT: int = 3"
+    assert included_source(["lessons.numbers.RIGHT"], root) == "LEFT, RIGHT = -1, 1"
+
+
+def test_empty_lines_between_pieces(root):
+    names = [f"lessons.numbers.{name}" for name in ("FIRST", "SECOND", "LIMIT", "Box", "twice")]
+    source = included_source(names, root)
+    assert 'FIRST = "a"\nSECOND' in source
+    assert "second\n\nLIMIT" in source
+    assert "= 3\n\n\nclass Box" in source
+    assert '("open")\n\n\n# Twice' in source
+    compile(source, "cell", "exec")
+
+
+@pytest.mark.parametrize("name", ["lessons.numbers.thrice", "lessons.letters.twice", "twice", "lessons.numbers.open"])
+def test_unknown_names_are_named(name, root):
+    with pytest.raises(CourseError, match=name):
+        find_definition(name, root)
+
+
+TITLE = "# A lesson\n\nTakes 2 minutes.\n\nMore."
+OLD_FIRST_CELL = 'import sys\n\nif "google.colab" in sys.modules:\n    print("not yet")'
+PLACE = PurePosixPath("notebooks/00_lesson.ipynb")
+
+
+def lesson(*cells, title=TITLE, first=OLD_FIRST_CELL):
+    return notebook(title, code(first), *cells)
+
+
+def save(made, root, name="00_lesson"):
+    return write(made, root / "notebooks" / f"{name}.ipynb")
+
+
+def test_an_outdated_notebook_is_found_and_put_right(root, capsys):
+    stale = code("def twice(): ...", include="lessons.numbers.twice")
+    stale.outputs, stale.execution_count = [printed("kept\n")], 7
+    path = save(lesson(stale, code("print(1)", "setup")), root)
+    before = path.read_bytes()
+
+    assert main(["--check"], root) == 1
+    assert "notebooks/00_lesson.ipynb\n1 file differ" in capsys.readouterr().out
+    assert path.read_bytes() == before
+
+    assert main([], root) == 0
+    old, new = nbformat.reads(before.decode(), as_version=4), nbformat.read(path, as_version=4)
+    assert new.cells[0].source == f"# A lesson\n\n{badge(PLACE)}\n\nTakes 2 minutes.\n\nMore."
+    assert new.cells[1].source == first_cell_source(PLACE)
+    assert new.cells[2].source == included_source(["lessons.numbers.twice"], root)
+    for position in (0, 1, 2):
+        old.cells[position].source = new.cells[position].source
+    assert new == old  # outputs, ids, metadata and all
+
+    written = path.stat().st_mtime_ns
+    assert main(["--check"], root) == 0 and main([], root) == 0
+    assert path.stat().st_mtime_ns == written
+
+
+def test_several_names_in_one_cell(root):
+    names = ["lessons.numbers.FIRST", "lessons.numbers.twice"]
+    path = save(lesson(code("", include=names)), root)
+    assert main([], root) == 0
+    assert nbformat.read(path, as_version=4).cells[2].source == included_source(names, root)
+
+
+@pytest.mark.parametrize("title", ["# A lesson", f"# A lesson\n{badge('elsewhere.ipynb')}\n{badge('twice.ipynb')}"])
+def test_an_old_badge_is_replaced_and_a_lone_title_gets_one(title, root):
+    path = save(lesson(title=title), root)
+    assert main([], root) == 0
+    assert nbformat.read(path, as_version=4).cells[0].source == f"# A lesson\n\n{badge(PLACE)}"
+    assert without_badge(f"# A lesson\n\n{badge(PLACE)}\n\nText.") == "# A lesson\n\nText."
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "notebooks/exercises"])
+def test_the_first_cell_finds_utils_and_downloads_the_pinned_revision(folder, monkeypatch):
+    source = first_cell_source(PurePosixPath(folder, "04_train_decoder.ipynb"))
+    assert f'"{setup_google_colab.RAW_URL}/setup_google_colab.py"' in source
+    assert setup_google_colab.REVISION in setup_google_colab.RAW_URL
+    assert 'setup_notebook("04_train_decoder")' in source
+    monkeypatch.chdir(REPOSITORY / folder)
+    monkeypatch.setattr(sys, "path", [])
+    exec(compile(source, "cell", "exec"), {})
+    assert Path(sys.path[0], "utils").resolve() == REPOSITORY / "utils"
+
+
+WRONG = {
+    "thrice": lesson(code("", include="lessons.numbers.thrice")),
+    "must be the title": notebook("No title", code(OLD_FIRST_CELL)),
+    "sets up Colab": notebook(TITLE, code("1 + 1"), code(OLD_FIRST_CELL)),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_wrong_notebook_is_one_clear_message(message, root, capsys):
+    save(WRONG[message], root, "01_other")
+    assert main([], root) == 1
+    error = capsys.readouterr().err
+    assert "01_other.ipynb" in error and message in error
+
+
+def test_modules_are_not_imported(root):
+    (root / "lessons" / "loud.py").write_text("raise SystemExit\n\n\ndef quiet():\n    pass\n")
+    assert included_source(["lessons.loud.quiet"], root) == "def quiet():\n    pass"

@@ -1,0 +1,252 @@
+"""The linter: the project passes, and each rule finds what it is there for."""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import pytest
+from nbformat.v4 import new_output
+from notebook_samples import OPENING, PIXEL, QUESTIONS, executed, notebook, picture, printed, well_formed, write
+
+from say_what_you_see.core.errors import CourseError
+from tools.lint import (
+    alternative_texts_in,
+    anchors_in,
+    check_headings,
+    check_links,
+    check_spelling,
+    external_links,
+    links_in,
+    lint_text,
+    main,
+    passages,
+    prose,
+    texts_of,
+)
+from tools.notebooks import NOTEBOOKS, REPOSITORY, find_notebooks
+
+SLIP = "teh"  # codespell:ignore
+GLOSSARY = REPOSITORY / "docs" / "glossary.md"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project in which nothing is wrong."""
+    put(
+        tmp_path, "README.md", "# A course\n\nSee [lesson](notebooks/00_one.ipynb) and [words](docs/words.md#a-word).\n"
+    )
+    put(tmp_path, "docs/words.md", "# Words\n\n## A word\n\nIts colour. [Up](#words), [out](https://example.org/x).\n")
+    put(tmp_path, "docs/glossary.md", "# Glossary\n\n## Caption\n\nA sentence.\n")
+    put(tmp_path, "docs/square.png", "x")
+    put(tmp_path, "notebooks/pixel.png", "x")
+    put(tmp_path, "utils/code.py", '"""The color is right."""\n')
+    write(well_formed(), tmp_path / "notebooks" / "00_one.ipynb")
+    return tmp_path
+
+
+def put(root, name, text):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", texts_of(), ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_the_texts_of_the_course(path):
+    assert lint_text(path) == []
+
+
+def test_the_spelling_of_the_course():
+    assert list(check_spelling(texts_of())) == []
+
+
+def test_a_good_project_passes(project, capsys):
+    assert main([], project) == 0
+    assert "4 texts checked, 0 problems" in capsys.readouterr().out
+
+
+BAD_TEXTS = {
+    "no such file": ("# A\n\n[x](nowhere.md)", "file that the project does not have"),
+    "no such heading": ("# A\n\n[x](words.md#no-word)", "heading that does not exist"),
+    "no such heading here": ("# A\n\n[x](#b)", "heading that does not exist"),
+    "no such part": ("# A\n\n[x](../notebooks/00_one.ipynb#Two)", "heading that does not exist"),
+    "no such picture": ("# A\n\n![a red square](red.png)", "file that the project does not have"),
+    "no such picture in HTML": ('# A\n\n<img src="red.png" alt="a red square">', "file that the project does not"),
+    "a link by reference": ("# A\n\n[x][y]\n\n[y]: gone.md", "file that the project does not have"),
+    "out of the project": ("# A\n\n[x](../..)", "file that the project does not have"),
+    "two titles": ("# A\n\n# B", "one heading of level 1"),
+    "no title": ("A", "one heading of level 1"),
+    "a late title": ("## A\n\n# B", "one heading of level 1"),
+    "a jump": ("# A\n\n### B", "level 3 after level 1"),
+    "no alternative text": ("# A\n\n![](square.png)", "say what it shows"),
+    "one word": ("# A\n\n![square](square.png)", "say what it shows"),
+    "none in HTML": ('# A\n\n<img src="square.png">', "say what it shows"),
+    "a long text": ("# A\n\n" + "word " * 20_000, "60,000 are the most"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TEXTS)
+def test_a_bad_text_is_found_out(name, project, capsys):
+    text, expected = BAD_TEXTS[name]
+    put(project, "docs/a.md", text)
+    assert main([], project) == 1
+    (message, _) = capsys.readouterr().out.splitlines()
+    assert message.startswith("docs/a.md: ") and expected in message
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), [
+    ("docs/a.md", f"# A\n\nIt is {SLIP} end.", f"docs/a.md:3: {SLIP} ==> the"),
+    ("docs/a.md", "# A\n\nIts color.", "docs/a.md:3: color ==> colour"),
+    ("utils/a.py", f"# {SLIP} end\n", f"utils/a.py:1: {SLIP} ==> the"),
+    ("docs/a.png", "x" * 300_000, "200,000 are the most"),
+])  # fmt: skip
+def test_spelling_and_pictures(name, text, expected, project, capsys):
+    put(project, name, text)
+    assert main([], project) == 1
+    assert expected in capsys.readouterr().out
+
+
+def changed(position, **fields):
+    """The good notebook with one cell changed."""
+    made = well_formed()
+    made.cells[position].update(fields)
+    return made
+
+
+def with_output(*outputs):
+    return changed(2, outputs=list(outputs))
+
+
+def html(text):
+    return new_output("display_data", {"text/html": text})
+
+
+READING = well_formed().cells[6].source
+INCLUDED = executed("def f(): ...", 1, printed("2\n"), tags=("nbval-check-output",))
+INCLUDED.metadata["include"] = "a.f"
+BAD_NOTEBOOKS = {
+    "late title": (notebook("Takes 2 minutes", "Really", *well_formed().cells), "one of the first two cells"),
+    "no goals": (changed(0, source=OPENING.replace("After this notebook", "Then")), "goals"),
+    "nothing to know before": (changed(0, source=OPENING.replace("Before you start", "Before")), "is needed before"),
+    "no minutes": (changed(0, source=OPENING.replace("2 minutes", "a while")), "time on a CPU"),
+    "nothing about a GPU": (changed(0, source=OPENING.replace("GPU: not timed.", "")), "GPU"),
+    "no difficulty": (changed(0, source=OPENING.replace("easy", "so so")), "easy, medium or hard"),
+    "no glossary": (changed(0, source=OPENING.replace("#caption", "")), "glossary"),
+    "no questions": (changed(5, source="## Questions"), "## Check yourself"),
+    "one question": (changed(5, source="## Check yourself\n\n<details><summary>Q</summary>A</details>"), "1 questions"),
+    "no answer": (changed(5, source=QUESTIONS.replace("\n<p>Two.</p>\n", "")), "1 questions"),
+    "a blank line in an answer": (changed(5, source=QUESTIONS.replace("<p>Two", "\n<p>Two")), "blank line"),
+    "too little to read": (changed(6, source="## Further reading\n\n- [a](https://b.org): c"), "3 to 5 entries"),
+    "no reason to read": (changed(6, source=READING.replace("a): good.", "a)")), "why it is good"),
+    "no recap": (changed(7, source="## Summary"), "## Recap"),
+    "long text": (changed(3, source="### A detail\n\n" + "word " * 320), "322 words"),
+    "not executed": (changed(2, execution_count=None), "not executed"),
+    "executed twice": (changed(4, execution_count=3), "not executed"),
+    "long cell": (changed(2, source="\n".join(f"a{n} = {n}" for n in range(26))), "26 lines"),
+    "unknown tag": (changed(2, metadata={"tags": ["nbval-chek-output", "deterministic"]}), "nbval-chek-output"),
+    "nothing compared": (changed(2, metadata={}), "tests compare no output"),
+    "compared without output": (changed(2, outputs=[]), "tests compare no output"),
+    "output without alt": (with_output(picture({})), "without an alternative text"),
+    "output with empty alt": (with_output(picture({"image/png": {"alt": " "}})), "without an alternative text"),
+    "HTML without alt": (with_output(html(f"<img src='data:image/png;base64,{PIXEL}'/>")), "without an alternative"),
+    "path of Linux": (with_output(printed("saved to /home/ann/data/x\n")), "/home/ann"),
+    "path of Windows": (with_output(printed("saved to C:\\Users\\ann\n")), "C:\\Users"),
+    "path in HTML": (with_output(html("<p>/tmp/x</p>")), "/tmp/x"),
+    "widget": (with_output(new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})), "widget"),
+    "error": (with_output(new_output("error", ename="E", evalue="no", traceback=[])), "is an error"),
+    "unused lesson code": (changed(2, **INCLUDED), "f is included, and no later cell uses it"),
+    "large file": (with_output(printed("x" * 500_000)), "500,000 are the most"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NOTEBOOKS)
+def test_a_bad_notebook_is_found_out(name, project):
+    made, expected = BAD_NOTEBOOKS[name]
+    (message,) = lint_text(write(made, project / "notebooks" / "01_two.ipynb"), project)
+    assert expected in message
+
+
+def test_what_a_notebook_may_hold(project):
+    lesson = executed("\n".join(["f = 1"] * 40), 1, printed("1\n"), tags=("tolerance",))
+    lesson.metadata["include"] = "a.f"
+    made = well_formed()
+    made.cells[2] = lesson
+    made.cells[4].source = "f"
+    made.cells[4].outputs = [
+        picture({"alt": "a pixel"}),
+        html(f"<img alt='a pixel' src='data:image/png;base64,{PIXEL}/tmp/'>"),
+        printed("https://example.org/home/ann, data/tmp/x and ../tmp/x\n"),
+    ]
+    made.cells[3].source = "### `![](x.png)` is how to show a picture\n\n```\n<img src='x'>\n```"
+    assert lint_text(write(made, project / "notebooks" / "01_two.ipynb"), project) == []
+
+
+def test_a_copy_for_learners_is_empty(project):
+    made = well_formed()
+    path = project / "notebooks" / "exercises" / "01_two.ipynb"
+    for cell in made.cells:
+        cell.source = cell.source.replace("../docs", "../../docs").replace("(pixel", "(../pixel")
+    messages = lint_text(write(made, path), project)
+    assert len(messages) == 2 and all("begin with an empty one" in message for message in messages)
+
+
+def test_a_cell_of_a_notebook_is_named(project):
+    path = write(notebook("# One", f"[x](gone.md) and {SLIP} end"), project / "notebooks" / "01_two.ipynb")
+    (link,) = check_links(path, project)
+    assert link.startswith("cell 2: the link gone.md")
+    assert list(check_spelling([path], project)) == [f"notebooks/01_two.ipynb/cell 2:1: {SLIP} ==> the"]
+
+
+def test_links_out_of_the_project_are_listed(project, capsys):
+    assert external_links(project)["https://example.org/x"] == ["docs/words.md"]
+    assert main(["--external"], project) == 0
+    assert "https://example.org/x  (docs/words.md)\n" in capsys.readouterr().out
+
+
+def test_code_holds_no_links_pictures_or_spelling(project):
+    text = f"# A\n\n`[x](y.md)` `color`\n\n```\n![](z.png) {SLIP}\n```\n\n    indented color <img src='x'>\n"
+    assert links_in(text) == [] and alternative_texts_in(text) == []
+    assert prose(text).splitlines()[0] == "# A" and not set(prose(text).split()) & {"color", SLIP, "`color`"}
+    put(project, "docs/a.md", text)
+    assert main([], project) == 0
+
+
+def test_headings_become_githubs_anchors(tmp_path):
+    path = put(tmp_path, "a.md", "# Is it `code`, or (not)?\n\n## Twice\n\n## Twice\n\n## Top-k & *p*")
+    assert anchors_in(path) == {"is-it-code-or-not", "twice", "twice-1", "top-k--p"}
+    assert list(check_headings(path)) == []
+
+
+def test_a_torn_notebook_is_said_so(project, capsys):
+    path = put(project, "notebooks/01_torn.ipynb", nbformat.writes(well_formed())[:100])
+    with pytest.raises(CourseError, match="01_torn"):
+        lint_text(path, project)
+    assert main([], project) == 1
+    assert "01_torn" in capsys.readouterr().err
+
+
+def glossary_entries():
+    """Term and text of each entry of the glossary."""
+    parts = GLOSSARY.read_text(encoding="utf-8").split("\n## ")[1:]
+    return [(term, " ".join(text.split())) for term, _, text in (part.partition("\n") for part in parts)]
+
+
+def test_the_glossary_is_in_order_and_short():
+    terms = [term for term, _ in glossary_entries()]
+    assert len(terms) > 60 and terms == sorted(terms, key=str.lower) and len(set(terms)) == len(terms)
+    assert max(len(text.split()) for _, text in glossary_entries()) <= 50
+
+
+def test_each_entry_of_the_glossary_names_a_notebook_that_has_the_word():
+    lessons = {path.name: path.read_text(encoding="utf-8").lower() for path in find_notebooks()}
+    for term, text in glossary_entries():
+        (name,) = re.findall(r"Notebook \[\d\d\]\(\.\./notebooks/(\w+\.ipynb)\)", text)
+        stems = [word[:7] for word in re.split(r"[ -]", term.lower())]
+        assert all(stem in lessons[name] for stem in stems), term
+
+
+def test_every_notebook_links_words_of_the_glossary():
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        text = " ".join(passage.text for passage in passages(path))
+        assert len(re.findall(r"\(\S*glossary\.md#[^)]+\)", text)) >= 4, path.name
