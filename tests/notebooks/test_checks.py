@@ -15,7 +15,7 @@ from exercise_samples import named, report_on
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language import captions as references
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from utils.check import CheckFailed, check, exercises_of, find_exercise, show_progress
+from utils.check import CheckFailed, check, find_exercise, show_progress
 
 NOTEBOOK = "03_prepare_captions"
 
