@@ -1,4 +1,4 @@
-"""Runs the course's steps in trouble: `python tests/trouble_harness.py TROUBLE [--stages embed train] [--all]`.
+"""Runs the course's steps in trouble: `python tests/helpers/trouble_harness.py TROUBLE [--stages embed train] [--all]`.
 
 TROUBLE is full (a disk without room), readonly (a folder that nobody may write to), folder (one where a file should
 be), vanished (a file that is gone) or clock (file times in the past and in the future, after a kill). The step has to
@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crash_artefacts import differences
-from crash_harness import STAGES, Harness, in_fork, run
+from crash_harness import STAGES, Harness, compare, run
 
 DISK = 64 * 1024**2
 PAST, FUTURE = 86_400, 4_000_000_000  # seconds since 1970
@@ -101,12 +100,12 @@ class Troubles:
         return names if self.all or not names else [self.rng.choice(names)]
 
     def _data(self) -> Path:
-        return self.harness._copy(self.before, "troubled")
+        return self.harness.copy(self.before, "troubled")
 
     def _try(self, what: str, data: Path, end: Callable[[], object], named: str | None = "") -> None:
         """Run in trouble, look at the message, end the trouble, run again; `named` None allows it to run well."""
         start = self.harness.log.stat().st_size
-        status = run(STAGES[self.stage], data, self.harness.log).status
+        status, _ = run(STAGES[self.stage], data, self.harness.log)
         said = self.harness.log.read_bytes()[start:].decode(errors="replace")
         errors = [line for line in said.splitlines() if line.startswith("Error: ")]
         fault = None
@@ -125,12 +124,12 @@ class Troubles:
     def _end(self, what: str, data: Path, said: str, fault: str | None = None, before: int = 0) -> None:
         """Run without trouble, and compare."""
         start = self.harness.log.stat().st_size
-        status = run(STAGES[self.stage], data, self.harness.log).status
+        status, _ = run(STAGES[self.stage], data, self.harness.log)
         faults = [fault] if fault else []
         if status:
             faults.append(f"afterwards: status {status}: {self.harness.log.read_bytes()[start:].decode()[-1500:]}")
         else:
-            faults += in_fork(lambda: differences(self.after, data))
+            faults += compare(self.after, data)
         print(json.dumps({"stage": self.stage, "what": what, "said": said, "faults": faults}), flush=True)
 
 

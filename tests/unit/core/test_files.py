@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, atomic_path, read_json, slug, write_json
+from say_what_you_see.core.files import atomic_folder, atomic_path, make_folder, read_json, slug, write_json
+from say_what_you_see.core.settings import REPOSITORY
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
@@ -51,3 +56,34 @@ def test_json_errors_name_the_file(tmp_path):
 @pytest.mark.parametrize(("text", "expected"), [("My Photos (2)", "my_photos_2"), ("été", "ete"), ("../..", "unnamed")])
 def test_slug(text, expected):
     assert slug(text) == expected
+
+
+KILLED_WITHIN = """
+import os, signal, sys
+from say_what_you_see.core.files import atomic_folder
+with atomic_folder(sys.argv[1]) as temporary:
+    (temporary / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by a signal")
+def test_a_folder_that_a_killed_process_left_goes_when_the_next_one_writes(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".part-89abcdef-link").symlink_to(tmp_path / "mine")
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITHIN, tmp_path / "made"], cwd=REPOSITORY, check=False)
+    assert killed.returncode == -9 and len(list(tmp_path.iterdir())) == 3
+    with atomic_folder(tmp_path / "made") as temporary:
+        assert list(temporary.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", ".part-89abcdef-link", "made"}
+
+
+def test_what_is_in_the_way_is_named_and_left(tmp_path):
+    (tmp_path / "data.json" / "inside").mkdir(parents=True)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CourseError, match=r"data\.json is a folder"):
+        write_json([1], tmp_path / "data.json")
+    for write in (lambda: write_json([1], tmp_path / "file" / "data.json"), lambda: make_folder(tmp_path / "file")):
+        with pytest.raises(CourseError, match="file"):
+            write()
+    assert (tmp_path / "data.json" / "inside").is_dir() and (tmp_path / "file").read_text() == "mine"
