@@ -78,9 +78,9 @@ answers() { # answers STATUS METHOD PATH ...
 
 make_course() { # what is mounted, or as little as a course can be
     mkdir -p "$COURSE_FOLDER/notebooks" "$COURSE_FOLDER/build"
-    if [ -e /course/utils/__init__.py ]; then
-        tar -C /course -c --exclude=__pycache__ requirements.txt utils tools notebooks/00_start_here.ipynb \
-            data/inception_v3_scenes.weights.h5 data/scene_model | tar -C "$COURSE_FOLDER" -x
+    if [ -e /course/say_what_you_see/__init__.py ]; then
+        tar -C /course -c --exclude=__pycache__ pyproject.toml requirements.txt say_what_you_see utils tools \
+            notebooks/00_start_here.ipynb | tar -C "$COURSE_FOLDER" -x
     else
         python - "$COURSE_FOLDER/notebooks/00_start_here.ipynb" << 'PYTHON'
 import sys
@@ -195,6 +195,11 @@ check "a kernel starts" answers 201 POST /api/kernels "$token" "{}"
 check "a file is saved" answers 201 PUT /api/contents/note.txt "$token" \
     '{"type": "file", "format": "text", "content": "kept"}'
 check "the file belongs to the learner" belongs_to_learner "$COURSE_FOLDER/note.txt"
+
+# A command
+if [ -e "$COURSE_FOLDER/say_what_you_see" ]; then
+    check "the command of the course is there" as_learner say-what-you-see --help
+fi
 
 # A notebook
 check "a notebook executes" as_learner jupyter nbconvert --to notebook --execute --log-level=ERROR \

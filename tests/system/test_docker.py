@@ -6,7 +6,6 @@ import fnmatch
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -65,21 +64,10 @@ def instructions() -> list[tuple[str, str]]:
 # The files as such
 
 
-def test_hadolint_finds_nothing():
-    result = runs(program("hadolint"), DOCKER / "Dockerfile")
+@pytest.mark.parametrize(("linter", "pattern"), [("hadolint", "Dockerfile"), ("shellcheck", "*.sh")])
+def test_linters_find_nothing(linter, pattern):
+    result = runs(program(linter), *sorted(DOCKER.glob(pattern)))
     assert (result.returncode, result.stdout) == (0, "")
-
-
-def test_shellcheck_finds_nothing():
-    result = runs(program("shellcheck"), *sorted(DOCKER.glob("*.sh")))
-    assert (result.returncode, result.stdout) == (0, "")
-
-
-def test_the_base_image_is_pinned_to_a_patch_release_of_the_python_that_the_versions_are_for():
-    (image,) = [value for name, value in instructions() if name == "FROM"]
-    found = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-(bookworm|trixie)", image)
-    assert found, image
-    assert f"on Python {found[1]} " in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_only_a_changed_list_of_packages_repeats_the_installation():
@@ -112,46 +100,17 @@ def test_what_is_copied_exists_and_nothing_else_is_sent_to_docker():
         assert not sent(other), other
 
 
-def test_no_file_holds_a_token_or_password():
-    for path in [*DOCKER.iterdir(), REPOSITORY / ".dockerignore"]:
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"token[=:]\s*[\"']?[0-9a-f]{16}", text), path.name
-        assert not re.search(r"IdentityProvider\.token|NotebookApp\.token|password\s*[=:]", text), path.name
-
-
 # Compose
 
 
-def test_there_is_one_service_for_each_profile():
-    assert {name: service["profiles"] for name, service in services().items()} == {"cpu": ["cpu"], "gpu": ["gpu"]}
-    for name, service in services().items():
-        assert service["build"]["args"] == {"DEVICE": name}
-        assert (DOCKER / service["build"]["context"]).resolve() == REPOSITORY
-        assert (REPOSITORY / service["build"]["dockerfile"]).is_file()
-        assert service["image"].endswith(f":{name}")
-
-
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_ports_are_published_on_loopback_only(name):
-    ports = services()[name]["ports"]
-    assert len(ports) == 1
-    assert all(re.fullmatch(r"127\.0\.0\.1:\S+:8888", port) for port in ports)
-    assert "network_mode" not in services()[name]
-
-
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_the_repository_is_mounted_and_root_has_few_rights(name):
+def test_the_repository_is_mounted_the_port_is_on_loopback_and_root_has_few_rights(name):
     service = services()[name]
-    (volume,) = service["volumes"]
+    (port,), (volume,) = service["ports"], service["volumes"]
+    assert re.fullmatch(r"127\.0\.0\.1:\S+:8888", port) and "network_mode" not in service
     assert (DOCKER / volume["source"]).resolve() == REPOSITORY and volume["target"] == "/course"
     assert service["cap_drop"] == ["ALL"] and set(service["cap_add"]) == {"SETUID", "SETGID", "KILL"}
-    assert "privileged" not in service
-
-
-def test_the_gpu_is_asked_for_where_there_is_one_and_nowhere_else():
-    (device,) = services()["gpu"]["deploy"]["resources"]["reservations"]["devices"]
-    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
-    assert "deploy" not in services()["cpu"]
+    assert "privileged" not in service and ("deploy" in service) == (name == "gpu")
 
 
 def test_the_readme_names_every_variable_that_can_be_chosen():
@@ -175,10 +134,6 @@ def requirements(text: str) -> dict[str, Requirement]:
     return {requirement.name: requirement for requirement in found}
 
 
-def test_the_image_for_cpu_has_the_requirements_as_they_are():
-    assert chosen("cpu").stdout == (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-
-
 def test_the_image_for_gpu_has_the_same_versions_and_cuda():
     cpu, gpu = requirements(chosen("cpu").stdout), requirements(chosen("gpu").stdout)
     assert gpu["tensorflow"].extras == {"and-cuda"} and gpu["tensorflow"].marker is None
@@ -188,13 +143,6 @@ def test_the_image_for_gpu_has_the_same_versions_and_cuda():
     assert {name: str(gpu[name]) for name in gpu if name not in builds} == {
         name: str(cpu[name]) for name in cpu if name not in builds
     }
-
-
-def test_both_builds_of_tensorflow_have_one_version():
-    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = dict(line.split("==") for line in lines if re.match(r"tensorflow(-cpu)?==", line))
-    assert len(pairs) == 2 and len(set(pairs.values())) == 1
-    assert f"TensorFlow {pairs['tensorflow']}" in (DOCKER / "README.md").read_text(encoding="utf-8")
 
 
 def test_other_devices_are_refused():
@@ -347,10 +295,3 @@ def test_the_image_passes_its_own_tests():
         "/opt/course/test_image.sh",
     ]
     subprocess.run(test, check=True, timeout=600)
-
-
-def test_the_scripts_can_be_started():
-    for path in DOCKER.glob("*.sh"):
-        assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
-        if os.name == "posix":
-            assert path.stat().st_mode & stat.S_IXUSR, f"chmod +x {path.name}"
