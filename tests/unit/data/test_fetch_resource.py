@@ -7,15 +7,14 @@ import hashlib
 import importlib.util
 import json
 import pickle
-import zipfile
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from zipfile import ZIP_STORED
 
 import numpy as np
 import pytest
 from download_server import running_server
+from resource_samples import serve_folder, write_zip
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
@@ -26,7 +25,7 @@ from say_what_you_see.data import resources as downloads
 from say_what_you_see.data.checksums import RECORD
 from say_what_you_see.data.contents import check_array, check_members, check_names, check_pictures
 from say_what_you_see.data.mirror import make_mirror
-from say_what_you_see.data.resources import RESOURCES, Resource, describe_resources, fetch_resource, find_resource
+from say_what_you_see.data.resources import RESOURCES, Resource, fetch_resource
 
 CONTENT = b"PK" + bytes(range(256)) * 40
 ARRAY = np.arange(12, dtype="float32").reshape(3, 4)
@@ -81,22 +80,6 @@ def test_the_table_is_complete():
             assert url.endswith("/" + resource.name)
 
 
-@pytest.mark.parametrize(("name", "size", "begins"), [
-    ("train2014.zip", 13_510_573_713, "sha256:ede4087e"), ("val2014.zip", 6_645_013_297, "sha256:fe9be816"),
-    ("annotations_trainval2014.zip", 252_872_794, "sha256:031296bb"),
-    ("caption_datasets.zip", 36_745_453, "sha256:4cfd7013"),
-    ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", 87_910_968, "md5:bcbd6486"),
-    ("vgg16_weights_tf_dim_ordering_tf_kernels.h5", 553_467_096, "md5:64373286"),
-    ("Flickr8k_Dataset.zip", None, "md5:f18a1e29"), ("train_img_embeds.pickle", None, None),
-])  # fmt: skip
-def test_the_table_has_what_is_known(name, size, begins):
-    resource = find_resource(name)
-    assert resource.bytes == size and (resource.checksum or "").startswith(begins or "")
-    text = describe_resources()
-    assert name in text and resource.url in text and resource.licence in text
-    assert (f"{size:,} bytes" if size else "size not published") in text
-
-
 def test_keras_says_the_same_of_its_weights():
     for application in ("inception_v3", "vgg16"):
         folder = Path(importlib.util.find_spec("keras").origin).parent  # without importing it, which takes seconds
@@ -106,31 +89,21 @@ def test_keras_says_the_same_of_its_weights():
                 assert resource.checksum.removeprefix("md5:") in source and resource.name in source
 
 
-def test_an_unknown_name_says_where_the_table_is():
-    with pytest.raises(CourseError, match="resources --list"):
-        find_resource("train2015.zip")
-
-
 # With a checksum
 
 
-def test_a_download_is_recorded_and_used_again_at_once(server, data, monkeypatch):
+@pytest.mark.parametrize("place", [None, "data/coco/known.zip", "data/known.zip"])
+def test_a_file_is_checked_once_and_used_again_at_once(server, tmp_path, data, place, monkeypatch):
+    """Whether it was downloaded or brought by hand."""
+    if place:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(CONTENT)
     path = fetch_resource("known.zip", data / "coco")
-    entry = json.loads((data / "coco" / RECORD).read_text())["known.zip"]
-    assert path.read_bytes() == CONTENT and entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
+    assert path == tmp_path / (place or "data/coco/known.zip") and path.read_bytes() == CONTENT
+    entry = json.loads(path.with_name(RECORD).read_text())["known.zip"]
+    assert entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
     monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
-    assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == 1
-
-
-@pytest.mark.parametrize("place", ["data/coco/known.zip", "data/known.zip"])
-def test_a_file_brought_by_hand_is_found_and_checked_once(server, tmp_path, data, place, monkeypatch):
-    path = tmp_path / place
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT)
-    assert fetch_resource("known.zip", data / "coco") == path
-    monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
-    assert fetch_resource("known.zip", data / "coco") == path
-    assert server.requests == []
+    assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == (place is None)
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"?"])
@@ -227,13 +200,6 @@ def test_a_damaged_record_counts_as_none(server, data):
         assert json.loads(path.with_name(RECORD).read_text())["embeds.pickle"]["bytes"] == path.stat().st_size
 
 
-def write_zip(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
 def test_names_pictures_and_members_are_checked(tmp_path):
     pattern = r"COCO_val2014_\d{12}\.jpg"
     names = [f"COCO_val2014_{number:012}.jpg" for number in range(3)]
@@ -243,7 +209,7 @@ def test_names_pictures_and_members_are_checked(tmp_path):
         save_pickle(wrong, tmp_path / "wrong.pickle")
         with pytest.raises(CourseError, match="names of 3 pictures"):
             check_names(tmp_path / "wrong.pickle", 3, pattern)
-    path = write_zip(tmp_path / "sample.zip", {f"val2014/{name}": b"picture " * 9 for name in names})
+    path = write_zip(tmp_path / "sample.zip", {f"val2014/{name}": b"picture " * 9 for name in names}, ZIP_STORED)
     assert check_pictures(path, pattern) == "a whole zip of 3 pictures"
     assert "a whole zip" in check_members(path, [f"val2014/{names[0]}"])
     with pytest.raises(CourseError, match="lacks captions.json"):
@@ -261,18 +227,9 @@ def test_names_pictures_and_members_are_checked(tmp_path):
 @pytest.fixture
 def classroom(tmp_path):
     """Python's own web server for a folder, as a teacher starts it."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
     (tmp_path / "mirror").mkdir()
-    handler = partial(Handler, directory=str(tmp_path / "mirror"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield tmp_path / "mirror", f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve_folder(tmp_path / "mirror") as url:
+        yield tmp_path / "mirror", url
 
 
 def test_a_mirror_is_made_served_and_downloaded_from(server, classroom, data, monkeypatch, capsys):
@@ -322,6 +279,7 @@ def test_a_mirror_that_is_no_address_is_refused_at_once(wrong):
 def test_the_table_is_shown_and_unknown_files_are_named(server, capsys):
     assert main(["resources", "--list"]) == 0
     text = capsys.readouterr().out
-    assert "known.zip" in text and "on request" in text and "first copy pinned" in text
+    for part in ("known.zip", f"{len(CONTENT):,} bytes", md5(CONTENT), server.url, "on request", "first copy pinned"):
+        assert part in text
     assert main(["resources", "known.zip", "unknown.zip"]) == 1
     assert "unknown.zip" in capsys.readouterr().err and server.requests == []
