@@ -15,7 +15,7 @@ from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 
 from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PALETTE
-from say_what_you_see.evaluation.scale import Evaluation
+from say_what_you_see.evaluation.scale import CheckpointScore
 from say_what_you_see.training.scale.events import read_scalars
 from utils.plots import Picture, show_figure
 
@@ -58,7 +58,7 @@ class LivePlot:
             self.handle.update(picture)
 
 
-def plot_perplexities(curves: Mapping[str, Sequence[Evaluation]], alt: str) -> None:
+def plot_perplexities(curves: Mapping[str, Sequence[CheckpointScore]], alt: str) -> None:
     """Plot the validation perplexity at each checkpoint, a line for each part of a training.
 
     Args:

@@ -43,8 +43,8 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         log_every=options.log_every,
         precision=options.precision,
     )
-    trainee = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
-    print(f"Step {trainee.steps_done}, checkpoints in {folder}")
+    state = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
+    print(f"Step {state.steps_done}, checkpoints in {folder}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
 from say_what_you_see.serving.scale_inference import ScaleCaptioner
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.training.scale.events import open_writer, require_tensorboard, write_scalars
+from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (
-    ModelLoader,
-    TrainedModel,
+    ScaleModel,
+    ScaleModelLoader,
     check_vocabulary,
     existing_checkpoints,
     find_checkpoint,
@@ -33,7 +34,7 @@ RESULTS_FILE = "evaluations.json"
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class CheckpointScore:
     """How well a checkpoint predicts the words of the validation captions.
 
     Attributes:
@@ -83,32 +84,31 @@ class Evaluator:
 
     def __init__(self, config: EvaluationConfig) -> None:
         require_tensorboard()
-        self.config = config
-        self.loader = ModelLoader(config.train_folder)
-        self.sums: Callable | None = None
-        self.captioner: ScaleCaptioner | None = None
-        self.pictures: np.ndarray | None = None
+        self.config, self.loader = config, ScaleModelLoader(config.train_folder)
         check_vocabulary(config.train_folder, self.loader.config, config.records)
+        self.sums = compile_sums(self.loader.model)
+        self.captioner: ScaleCaptioner | None = None
+        self.images = self._example_images() if config.examples else None
 
-    def evaluate(self, prefix: str) -> Evaluation:
-        """Evaluate a checkpoint and write scalars, and captions with their pictures, for TensorBoard."""
+    def evaluate(self, prefix: str) -> CheckpointScore:
+        """Evaluate a checkpoint and write scalars, and captions with their images, for TensorBoard."""
         started = time.perf_counter()
         trained = self.loader.load(prefix)
-        loss, words = self._mean_loss(trained)
+        loss, words = self._mean_loss()
         perplexity = math.exp(min(loss, 700.0))  # above, it is no float any more
         seconds = round(time.perf_counter() - started, 1)
-        result = Evaluation(trained.step, checksum_of(prefix), loss, perplexity, words, seconds)
-        self._write(result, trained)
-        return result
+        score = CheckpointScore(trained.step, checksum_of(prefix), loss, perplexity, words, seconds)
+        self._write(score, trained)
+        return score
 
-    def _batches(self, take: int | None) -> tf.data.Dataset:
-        config, side = self.config, self.loader.config.side
-        dataset = batches(config.records, config.split, config.batch_size, side, max_len=config.max_len)
-        return dataset if take is None else dataset.take(-(-take // config.batch_size))
+    def _batches(self, most: int | None) -> tf.data.Dataset:
+        config = self.config
+        dataset = batches(
+            config.records, config.split, config.batch_size, self.loader.config.side, max_len=config.max_len
+        )
+        return dataset if most is None else dataset.take(-(-most // config.batch_size))
 
-    def _mean_loss(self, trained: TrainedModel) -> tuple[float, int]:
-        if self.sums is None:
-            self.sums = compile_sums(trained.model)
+    def _mean_loss(self) -> tuple[float, int]:
         total = np.zeros(2)
         for batch in self._batches(self.config.most_captions):
             total += [float(value) for value in self.sums(*batch)]
@@ -118,60 +118,58 @@ class Evaluator:
             )
         return float(total[0] / total[1]), int(total[1])
 
-    def _write(self, result: Evaluation, trained: TrainedModel) -> None:
+    def _write(self, score: CheckpointScore, trained: ScaleModel) -> None:
         """Scalars and examples into a new event file, and a line into `evaluations.json`."""
-        writer = open_writer(self.config.folder)
-        write_scalars(writer, result.step, {"loss": result.loss, "perplexity": result.perplexity})
-        if self.config.examples:
-            if self.pictures is None:
-                self.pictures = self._example_pictures()
-            self.captioner = self.captioner or ScaleCaptioner(trained)
-            captions = [found[0].sentence if found else "" for found in self.captioner.caption(self.pictures)]
-            write_examples(writer, result.step, self.pictures, captions)
-        writer.close()
+        folder = self.config.folder
+        with closing(tf.summary.create_file_writer(str(folder))) as writer:
+            write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
+            if self.images is not None:
+                self.captioner = self.captioner or ScaleCaptioner(trained)
+                captions = [best[0].sentence if best else "" for best in self.captioner.caption(self.images)]
+                write_examples(writer, score.step, self.images, captions)
         # What is later belongs to another training, which was in the same folder before.
-        results = [kept for kept in read_evaluations(self.config.folder) if kept.step < result.step]
-        write_json([asdict(kept) for kept in (*results, result)], self.config.folder / RESULTS_FILE)
+        scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]
+        write_json([asdict(each) for each in (*scores, score)], folder / RESULTS_FILE)
 
-    def _example_pictures(self) -> np.ndarray:
-        """The first different pictures of the split: a picture is there once for each of its captions."""
-        found: dict[bytes, np.ndarray] = {}
-        for pictures, *_ in self._batches(16 * self.config.examples):
-            found.update({picture.tobytes(): picture for picture in pictures.numpy()})
-            if len(found) >= self.config.examples:
+    def _example_images(self) -> np.ndarray:
+        """The first different images of the split: an image is there once for each of its captions."""
+        different: dict[bytes, np.ndarray] = {}
+        for images, *_ in self._batches(16 * self.config.examples):
+            different.update({image.tobytes(): image for image in images.numpy()})
+            if len(different) >= self.config.examples:
                 break
-        return np.stack(list(found.values())[: self.config.examples])
+        return np.stack(list(different.values())[: self.config.examples])
 
 
 def compile_sums(model: keras.Model) -> Callable:
-    """Compile the cross-entropies of a batch, added up, and its number of words."""
+    """Compile `masked_sums` of a batch."""
 
     @tf.function(reduce_retracing=True)
-    def sums(pictures, words, targets, mask):
-        return masked_sums(targets, model([pictures, words], training=False), mask)
+    def sums(images, words, targets, mask):
+        return masked_sums(targets, model([images, words], training=False), mask)
 
     return sums
 
 
-def write_examples(writer: tf.summary.SummaryWriter, step: int, pictures: np.ndarray, captions: Sequence[str]) -> None:
-    """Write pictures (n, side, side, 3) from -1 to 1, and a table of their captions in the same order."""
-    rows = [f"| {number} | {markdown_text(caption)} |" for number, caption in enumerate(captions)]
+def write_examples(writer: tf.summary.SummaryWriter, step: int, images: np.ndarray, captions: Sequence[str]) -> None:
+    """Write images (n, side, side, 3) from -1 to 1, and a table of their captions in the same order."""
+    lines = [f"| {number} | {markdown_text(caption)} |" for number, caption in enumerate(captions)]
     with writer.as_default(step=step):
-        tf.summary.image("examples", (pictures + 1) / 2, max_outputs=len(pictures))
-        tf.summary.text("captions", "\n".join(["| picture | caption |", "| --- | --- |", *rows]))
+        tf.summary.image("examples", (images + 1) / 2, max_outputs=len(images))
+        tf.summary.text("captions", "\n".join(["| picture | caption |", "| --- | --- |", *lines]))
     writer.flush()
 
 
-def read_evaluations(folder: Path) -> list[Evaluation]:
+def read_evaluations(folder: Path) -> list[CheckpointScore]:
     """What has been evaluated so far, by step; empty when nothing was."""
     path = Path(folder) / RESULTS_FILE
     if not path.exists():
         return []
     try:
-        found = [Evaluation(**line) for line in read_json(path)]
-        if not all(isinstance(line.step, int) and isinstance(line.checkpoint, str) for line in found):
+        scores = [CheckpointScore(**line) for line in read_json(path)]
+        if not all(isinstance(score.step, int) and isinstance(score.checkpoint, str) for score in scores):
             raise TypeError("a step is no whole number")
-        return found
+        return scores
     except TypeError as error:
         raise CourseError(f"{path} is not what `evaluate-records` writes. Delete it and evaluate again.") from error
 
@@ -180,17 +178,17 @@ def evaluate_records(
     config: EvaluationConfig,
     once: bool = False,
     timeout: float | None = None,
-    report: Callable[[Evaluation], None] | None = None,
-) -> list[Evaluation]:
+    report: Callable[[CheckpointScore], None] | None = None,
+) -> list[CheckpointScore]:
     """Evaluate every checkpoint that has not been, then wait for new ones.
 
     Args:
         once: do not wait.
         timeout: end when there was no new checkpoint for so many seconds; None waits until Ctrl-C.
-        report: called with every result.
+        report: called with every score.
 
     Returns:
-        The new results.
+        The new scores.
 
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
@@ -199,43 +197,41 @@ def evaluate_records(
     if once:
         find_checkpoint(config.train_folder)
     waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
-    evaluator, results = None, []
+    evaluate, scores = EvaluateNew(config, report), []
     for _ in waiting:
-        for prefix in checkpoints_to_do(config):
-            evaluator = evaluator or Evaluator(config)
+        for prefix in _checkpoints_to_do(config):
             try:
-                results.append(evaluator.evaluate(prefix))
+                scores.append(evaluate(prefix))
             except CourseError:
                 if prefix in existing_checkpoints(config.train_folder):
                     raise
-                continue  # training has removed it in the meantime, to make room for newer ones
-            if report:
-                report(results[-1])
-    return results
+                # Or else training has removed it in the meantime, to make room for newer ones.
+    return scores
 
 
 class EvaluateNew:
-    """Evaluates each new checkpoint right after it was written, for `train_on_records`: one process for both.
+    """Evaluates a checkpoint right after it was written, for `train_on_records`: one process for both.
 
     Args:
         config: what to evaluate on.
-        report: called with every result.
+        report: called with every score.
     """
 
-    def __init__(self, config: EvaluationConfig, report: Callable[[Evaluation], None] | None = None) -> None:
+    def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
         self.config, self.report = config, report
-        self.evaluator: Evaluator | None = None
+        self.evaluator: Evaluator | None = None  # which needs a training folder
 
-    def __call__(self, prefix: str) -> None:
+    def __call__(self, prefix: str) -> CheckpointScore:
         self.evaluator = self.evaluator or Evaluator(self.config)
-        result = self.evaluator.evaluate(prefix)
+        score = self.evaluator.evaluate(prefix)
         if self.report:
-            self.report(result)
+            self.report(score)
+        return score
 
 
-def checkpoints_to_do(config: EvaluationConfig) -> list[str]:
-    """The checkpoints in the training folder that have no result yet, the oldest first."""
-    done = {result.checkpoint for result in read_evaluations(config.folder)}
+def _checkpoints_to_do(config: EvaluationConfig) -> list[str]:
+    """The checkpoints in the training folder that have no score yet, the oldest first."""
+    done = {score.checkpoint for score in read_evaluations(config.folder)}
     return [prefix for prefix in existing_checkpoints(config.train_folder) if checksum_of(prefix) not in done]
 
 

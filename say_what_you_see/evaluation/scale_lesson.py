@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.truth import SceneTruth
@@ -24,11 +23,11 @@ from say_what_you_see.models.image_to_text import (
     encoder_side_length,
     image_to_text_step_model,
 )
-from say_what_you_see.serving.scale_inference import read_pictures_of_zip
 from say_what_you_see.training.scale.events import read_scalars
-from say_what_you_see.training.scale.folder import ScaleFolders, TrainedModel, model_config, scale_folders
+from say_what_you_see.training.scale.folder import BuildCnn, ScaleFolders, ScaleModel, model_config, scale_folders
 from say_what_you_see.training.scale.record_input import batches
-from say_what_you_see.training.scale.training import BuildCnn, LearningRate, ScaleTraining
+from say_what_you_see.training.scale.training import LearningRate, ScaleTraining
+from say_what_you_see.vision.pictures import read_pictures
 
 WHOLE_CAPTION = 1_000
 """More words than any caption has."""
@@ -111,9 +110,10 @@ def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders |
     return EvaluationConfig(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
 
 
-def read_validation_pictures(settings: Settings, files: DatasetFiles, fns: list[str]) -> np.ndarray:
-    """Validation pictures as the model takes them: (pictures, side, side, 3) from -1 to 1."""
-    return read_pictures_of_zip(files.val_zip, fns, scale_lesson(settings).side)
+def read_validation_images(settings: Settings, files: DatasetFiles, fns: list[str]) -> np.ndarray:
+    """Validation images as the model takes them: (images, side, side, 3) from -1 to 1."""
+    images = read_pictures(files.val_zip, fns, scale_lesson(settings).side)
+    return np.stack(images).astype(np.float32) / 127.5 - 1
 
 
 def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3) -> list[str]:
@@ -129,54 +129,49 @@ def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3
     return [sys.executable, "-m", "say_what_you_see", "train-records", *options]
 
 
-# A report, to stand beside those of other models
+# A report beside those of other models
 
 
 def measure_scale_model(
     name: str,
-    trained: TrainedModel,
+    trained: ScaleModel,
     records: Path,
-    pictures: np.ndarray,
+    images: np.ndarray,
     truths: list[SceneTruth] | None,
     training_seconds: float | None,
 ) -> ModelReport:
     """Measure im2txt's model as `say_what_you_see.evaluation.comparison.measure_model` measures the others.
 
-    Two things differ, since this model reads pixels: the CNN counts among its parameters, and captions a second
+    Two things differ, since this model reads pixels: the CNN counts among its parameters, and captions per second
     include its work.
 
     Args:
-        pictures: (pictures, side, side, 3) from -1 to 1.
+        images: (images, side, side, 3) from -1 to 1.
         truths: what each of them shows; None where nobody knows.
         training_seconds: from `seconds_of_training`.
     """
-    writer, vocab = image_to_text_step_model(trained.model), trained.vocab
-    sentences = generate_sentences(writer, pictures, vocab, Greedy(), batch_size=64) if truths is not None else []
-    loss, words, unknown, captions = whole_captions(trained, records)
+    model, vocab = image_to_text_step_model(trained.model), trained.vocab
+    sentences = generate_sentences(model, images, vocab, Greedy(), batch_size=64) if truths is not None else []
     return ModelReport(
         name,
-        loss,
-        score_captions(sentences, truths) if truths is not None else None,
-        trained.model.count_params(),
-        training_seconds,
-        captions_per_second(writer, pictures, vocab, pictures=64),
-        words=words,
-        unknown=unknown,
-        captions=captions,
+        scores=score_captions(sentences, truths) if truths is not None else None,
+        parameters=trained.model.count_params(),
+        training_seconds=training_seconds,
+        captions_per_second=captions_per_second(model, images, vocab, pictures=64),
+        **measure_loss(trained, records),
     )
 
 
-def whole_captions(trained: TrainedModel, records: Path) -> tuple[float, int, int, int]:
-    """Over all validation captions, none cut: nats per word, number of words, of unknown words, and of captions."""
-    sums, loss, words, unknown, captions = compile_sums(trained.model), 0.0, 0, 0, 0
-    for pictures, inputs, targets, mask in batches(records, "val", 64, trained.config.side, max_len=WHOLE_CAPTION):
-        total, _ = sums(pictures, inputs, targets, mask)
+def measure_loss(trained: ScaleModel, records: Path) -> dict[str, float | int]:
+    """Over all validation captions, none cut: nats per word, and the numbers of words, unknown words and captions."""
+    sums, totals = compile_sums(trained.model), np.zeros(4)
+    for images, inputs, targets, mask in batches(records, "val", 64, trained.config.side, max_len=WHOLE_CAPTION):
+        loss, _ = sums(images, inputs, targets, mask)
         real = mask.numpy() == 1
-        loss += float(total)
-        words += int(real.sum())
-        unknown += int((targets.numpy()[real] == trained.vocab[UNK]).sum())
-        captions += int(real.any(axis=1).sum())
-    return loss / words, words, unknown, captions
+        unknown = (targets.numpy()[real] == trained.vocab[UNK]).sum()
+        totals += [float(loss), real.sum(), unknown, real.any(axis=1).sum()]
+    words, unknown, captions = (int(total) for total in totals[1:])
+    return {"val_loss": float(totals[0]) / words, "words": words, "unknown": unknown, "captions": captions}
 
 
 def seconds_of_training(folder: Path, batch_size: int) -> float:
@@ -188,8 +183,3 @@ def seconds_of_training(folder: Path, batch_size: int) -> float:
             seconds += (step - before) * batch_size / speeds[step]
         before = step
     return seconds
-
-
-def parameters_by_part(model: keras.Model) -> dict[str, int]:
-    """The number of parameters of each layer that has any."""
-    return {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}

@@ -1,9 +1,9 @@
-"""Captions pictures with a checkpoint of im2txt's model, and prints them as im2txt does."""
+"""Captions images with a checkpoint of im2txt's model, and prints them as im2txt does."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,8 @@ from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.image_to_text import image_to_text_step_model
-from say_what_you_see.models.keras_step import KerasStepModel
-from say_what_you_see.training.scale.folder import TrainedModel, load_trained_model
-from say_what_you_see.vision.pictures import crop_and_resize, read_pictures
-
-BATCH = 32
+from say_what_you_see.training.scale.folder import ScaleModel, load_scale_model
+from say_what_you_see.vision.pictures import crop_and_resize
 
 
 @dataclass(frozen=True)
@@ -31,43 +28,37 @@ class CaptionWithProbability:
 
 
 class ScaleCaptioner:
-    """A trained model, ready to caption pictures by beam search, without normalisation by length.
+    """A trained model, ready to caption images by beam search, without normalisation by length."""
 
-    Attributes:
-        trained: the model with its vocabulary.
-        step_model: the same layers, rearranged to predict one word at a time.
-    """
-
-    def __init__(self, trained: TrainedModel) -> None:
+    def __init__(self, trained: ScaleModel) -> None:
         self.trained = trained
-        self.step_model: KerasStepModel = image_to_text_step_model(trained.model)
+        self.step_model = image_to_text_step_model(trained.model)
 
-    def caption(self, pictures: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[CaptionWithProbability]]:
-        """The k most probable captions of each picture, the best first.
+    def caption(self, images: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[CaptionWithProbability]]:
+        """The k most probable captions of each image, the best first.
 
         Args:
-            pictures: (pictures, side, side, 3), from -1 to 1.
+            images: (images, side, side, 3), from -1 to 1.
             k: how many captions the search follows, and returns.
             max_len: captions end after so many words.
         """
         vocab, words = self.trained.vocab, invert_vocabulary(self.trained.vocab)
-        found = generate(self.step_model, pictures, vocab, BeamSearch(k, max_len=max_len), batch_size=BATCH)
-        probabilities = np.exp(found.log_probabilities)
-        return [
-            [
-                CaptionWithProbability(indices_to_sentence(row, words), float(p))
-                for row, p in zip(rows, ps, strict=True)
-                if p
-            ]
-            for rows, ps in zip(found.indices, probabilities, strict=True)
-        ]
+        result = generate(self.step_model, images, vocab, BeamSearch(k, max_len=max_len), batch_size=32)
+        captions = []
+        for candidates, log_probabilities in zip(result.indices, result.log_probabilities, strict=True):
+            sentences = [indices_to_sentence(indices, words) for indices in candidates]
+            pairs = zip(sentences, np.exp(log_probabilities).tolist(), strict=True)
+            captions.append(
+                [CaptionWithProbability(sentence, probability) for sentence, probability in pairs if probability]
+            )
+        return captions
 
 
 def read_photo(path: Path, side: int) -> np.ndarray:
-    """Read a picture file as the records' pictures are read: centre square, resized, float32 from -1 to 1.
+    """Read an image file as the records' images are read: centre square, resized, float32 from -1 to 1.
 
     Raises:
-        CourseError: if the file is missing or is no picture.
+        CourseError: if the file is missing or is no image.
     """
     try:
         return crop_and_resize(path.read_bytes(), (side, side)).astype(np.float32) / 127.5 - 1
@@ -77,44 +68,31 @@ def read_photo(path: Path, side: int) -> np.ndarray:
         raise CourseError(f"{path} is no picture that can be read: {error}") from error
 
 
-def read_pictures_of_zip(zip_fn: str | Path, fns: Sequence[str], side: int) -> np.ndarray:
-    """Read pictures out of a zip as the records' pictures are read: (pictures, side, side, 3) from -1 to 1."""
-    return np.stack([picture.astype(np.float32) / 127.5 - 1 for picture in read_pictures(zip_fn, fns, side)])
-
-
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:
-    """Caption picture files and print the captions; a bad picture is reported on stderr and the rest goes on.
+    """Caption image files and print the captions; a bad image is reported on stderr and the rest goes on.
 
     Args:
         checkpoint: a checkpoint, or a folder of them: then the latest.
 
     Returns:
-        The exit status: 1 if a picture could not be read, else 0.
+        The exit status: 1 if an image could not be read, else 0.
 
     Raises:
         CourseError: if there is no such checkpoint, or if it is damaged.
     """
-    captioner = ScaleCaptioner(load_trained_model(checkpoint))
-    status = 0
-    for path, picture in _readable(photos, captioner.trained.config.side):
-        if picture is None:
+    captioner, status = ScaleCaptioner(load_scale_model(checkpoint)), 0
+    for path in photos:
+        try:
+            image = read_photo(path, captioner.trained.config.side)
+        except CourseError as error:
+            print(f"Error: {error}", file=sys.stderr)
             status = 1
             continue
-        print(visible(format_captions(path, captioner.caption(picture[None], k, max_len)[0])), flush=True)
+        print(visible(format_captions(path, captioner.caption(image[None], k, max_len)[0])), flush=True)
     return status
 
 
-def _readable(photos: Sequence[Path], side: int) -> Iterator[tuple[Path, np.ndarray | None]]:
-    """Each picture, or None where it cannot be read, which is reported."""
-    for path in photos:
-        try:
-            yield path, read_photo(path, side)
-        except CourseError as error:
-            print(f"Error: {error}", file=sys.stderr)
-            yield path, None
-
-
 def format_captions(path: Path, captions: Sequence[CaptionWithProbability]) -> str:
-    """The captions of a picture in the form of im2txt's own program."""
-    lines = [f"  {rank}) {found.sentence} (p={found.probability:f})" for rank, found in enumerate(captions)]
+    """The captions of an image in the form of im2txt's own program."""
+    lines = [f"  {rank}) {caption.sentence} (p={caption.probability:f})" for rank, caption in enumerate(captions)]
     return "\n".join([f"Captions for image {path.name}:", *lines])

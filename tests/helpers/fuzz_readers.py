@@ -468,9 +468,9 @@ def _record_readers(folder: Path) -> dict[str, Reader]:
 
     from say_what_you_see.core.backend import suppress_stderr
     from say_what_you_see.core.errors import CourseError
-    from say_what_you_see.training.scale.record_input import batches, name_damaged_shard
+    from say_what_you_see.training.scale.record_input import batches, find_damaged_shard
     from say_what_you_see.training.scale.record_vocabulary import read_word_counts
-    from say_what_you_see.training.scale.records import FACTS_FILE, read_record_facts, sequence_example
+    from say_what_you_see.training.scale.records import SUMMARY_FILE, read_records, sequence_example
 
     with suppress_stderr():
         import tensorflow as tf
@@ -489,7 +489,7 @@ def _record_readers(folder: Path) -> dict[str, Reader]:
             for _ in batches(records, "val", 2, 16):
                 pass
         except tf.errors.OpError as error:  # what a training makes of it
-            if name_damaged_shard([records / "val-00000-of-00001"]):
+            if find_damaged_shard([records / "val-00000-of-00001"]):
                 raise CourseError("the shard is damaged") from error
             raise CourseError("the shard holds other records") from error
 
@@ -501,9 +501,9 @@ def _record_readers(folder: Path) -> dict[str, Reader]:
         read_shard(packed)
 
     def read_facts(path: Path) -> None:
-        shutil.copyfile(path, path.parent / FACTS_FILE)
+        shutil.copyfile(path, path.parent / SUMMARY_FILE)
         (path.parent / "word_counts.txt").write_bytes(words)
-        read_record_facts(path.parent).show()
+        read_records(path.parent).show()
 
     import hashlib
 

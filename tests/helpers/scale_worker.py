@@ -29,12 +29,12 @@ def main(devices: str, records: Path, folder: Path, weights: Path) -> None:
 
     from say_what_you_see.training.scale.training import train_on_records
 
-    trainee = train_on_records(
+    state = train_on_records(
         distributed_training(records, folder), tiny_config(records, dropout=0.0), tiny_cnn, strategy
     )
     index = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
-    np.savez(f"{weights}-{index}.npz", *trainee.model.get_weights())
-    print(f"{strategy.num_replicas_in_sync} replicas, chief {is_chief(strategy)}, step {trainee.steps_done}")
+    np.savez(f"{weights}-{index}.npz", *state.model.get_weights())
+    print(f"{strategy.num_replicas_in_sync} replicas, chief {is_chief(strategy)}, step {state.steps_done}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
@@ -26,7 +27,7 @@ from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
 from say_what_you_see.evaluation.commonest_captions import CommonestCaption
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.scores import Score
-from say_what_you_see.training.scale.events import open_writer, write_scalars
+from say_what_you_see.training.scale.events import write_scalars
 from utils import attention_plots, beam_tree, evaluation_plots, plots, training_plots
 from utils.beam_tree import TreeNode
 
@@ -124,7 +125,7 @@ def test_every_figure_of_the_notebooks_is_tried():
 
 
 def test_curves_of_event_files_are_shown(shown, tmp_path):
-    writer = open_writer(tmp_path)
+    writer = tf.summary.create_file_writer(str(tmp_path))
     for step in (1, 2):
         write_scalars(writer, step, {"loss": 3 / step})
     writer.close()

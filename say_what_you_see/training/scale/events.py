@@ -1,4 +1,4 @@
-"""TensorBoard's event files: writing them, and reading them back for a plot that needs no server."""
+"""TensorBoard's event files: writing scalars, and reading them back for a plot that needs no server."""
 
 from __future__ import annotations
 
@@ -32,12 +32,6 @@ def require_tensorboard() -> None:
         ) from error
 
 
-def open_writer(folder: Path) -> tf.summary.SummaryWriter:
-    """A writer of a new event file in a folder, which is made when it is not there."""
-    require_tensorboard()
-    return tf.summary.create_file_writer(str(folder))
-
-
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
     """Write one value under each tag, and have it on the disk when this returns."""
     # For as long as the process lives, TensorFlow keeps each Python number that became a tensor; NumPy's it does not.
@@ -51,30 +45,14 @@ def read_scalars(folder: Path) -> dict[str, Curve]:
     """The curves in the event files of a folder, by tag. Of a step that was done twice, the later value counts."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    curves: dict[str, dict[int, tuple[float, float]]] = {}
-    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
+    points: dict[str, list] = {}
+    for path in Path(folder).glob("events.out.tfevents.*"):
         events = EventAccumulator(str(path), size_guidance={"tensors": 0}).Reload()
         for tag in events.Tags()["tensors"]:
-            if _plugin(events, tag) != "scalars":
-                continue
-            curve = curves.setdefault(tag, {})
-            for event in events.Tensors(tag):
-                if event.wall_time >= curve.get(event.step, (0.0, 0.0))[0]:
-                    curve[event.step] = (event.wall_time, float(tf.make_ndarray(event.tensor_proto)))
-    return {tag: [(step, curve[step][1]) for step in sorted(curve)] for tag, curve in curves.items()}
-
-
-def read_tags(folder: Path) -> dict[str, set[str]]:
-    """The tags in the event files of a folder, by the kind of what is under them: scalars, images, text."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    kinds: dict[str, set[str]] = {}
-    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
-        events = EventAccumulator(str(path)).Reload()
-        for tag in events.Tags()["tensors"]:
-            kinds.setdefault(_plugin(events, tag), set()).add(tag)
-    return kinds
-
-
-def _plugin(events, tag: str) -> str:
-    return events.SummaryMetadata(tag).plugin_data.plugin_name
+            if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars":
+                points.setdefault(tag, []).extend(events.Tensors(tag))
+    curves = {}
+    for tag, events in points.items():
+        latest = {event.step: event.tensor_proto for event in sorted(events, key=lambda event: event.wall_time)}
+        curves[tag] = [(step, float(tf.make_ndarray(latest[step]))) for step in sorted(latest)]
+    return curves

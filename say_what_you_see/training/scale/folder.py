@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_folder, atomic_path, make_folder, read_json, sha256_of, write_json
-from say_what_you_see.core.keras_files import check_config as check_description
+from say_what_you_see.core.keras_files import check_config as check_keras_config
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
@@ -23,6 +22,9 @@ with suppress_stderr():
 FORMAT = 1
 CONFIG_FILE, CNN_FILE = "config.json", "cnn.json"
 CHECKPOINT_NAME = "ckpt"
+
+BuildCnn = Callable[[], keras.Model]
+"""Makes the network that looks at the image, with the weights that it starts from."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,7 @@ def prepare_training_folder(folder: Path, config: ScaleModelConfig, cnn: keras.M
     make_folder(folder)
     with atomic_path(folder / WORD_COUNTS_FILE) as partial:
         shutil.copyfile(records / WORD_COUNTS_FILE, partial)
-    with atomic_path(folder / CNN_FILE) as partial:
-        partial.write_text(cnn.to_json(), encoding="utf-8")
+    write_json(json.loads(cnn.to_json()), folder / CNN_FILE)
     write_json({"format": FORMAT, "model": asdict(config)}, folder / CONFIG_FILE)
 
 
@@ -90,13 +91,14 @@ def read_config(folder: Path) -> ScaleModelConfig:
             f"There is no {CONFIG_FILE} in {folder}, so it is no folder of `say-what-you-see train-records`, or only a "
             "part of one. Name the right folder, or bring the whole one."
         )
-    facts = read_json(path)
+    content = read_json(path)
     try:
-        if facts["format"] == FORMAT:
-            config = ScaleModelConfig(**facts["model"])
-            kinds = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
-            if all(isinstance(value, kinds.get(name, int)) for name, value in asdict(config).items()):
-                return config
+        config = ScaleModelConfig(**content["model"])
+        types = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
+        if content["format"] == FORMAT and all(
+            isinstance(value, types.get(name, int)) for name, value in asdict(config).items()
+        ):
+            return config
     except (KeyError, TypeError):
         pass
     raise CourseError(f"{path} is of a format that this version of the course does not know.")
@@ -106,7 +108,7 @@ def read_cnn(folder: Path) -> keras.Model:
     """The architecture of the CNN, with random weights: the trained ones are in the checkpoints."""
     try:
         description = read_json(folder / CNN_FILE)
-        check_description(description)
+        check_keras_config(description)
         return keras.models.model_from_json(json.dumps(description))
     except Exception as error:  # a damaged description can raise nearly anything
         raise CourseError(f"{folder / CNN_FILE} is missing or damaged. Bring a whole copy of the folder.") from error
@@ -120,11 +122,11 @@ def check_config(folder: Path, config: ScaleModelConfig, records: Path) -> None:
     """
     kept = read_config(folder)
     check_vocabulary(folder, kept, records)
-    for field in fields(config):
-        before, now = getattr(kept, field.name), getattr(config, field.name)
+    for name, before in asdict(kept).items():
+        now = getattr(config, name)
         if before != now:
             raise CourseError(
-                f"The checkpoints in {folder} are of a model with {field.name} {before}, but now it is to be {now}. "
+                f"The checkpoints in {folder} are of a model with {name} {before}, but now it is to be {now}. "
                 f"Give {before} again, or choose another training folder."
             )
 
@@ -140,20 +142,6 @@ def check_vocabulary(folder: Path, kept: ScaleModelConfig, records: Path) -> Non
             f"other words. Take the records that they belong to (their vocabulary is {folder / WORD_COUNTS_FILE}), "
             "or choose another training folder."
         )
-
-
-def read_vocabulary(folder: Path, config: ScaleModelConfig) -> dict[str, int]:
-    """Word to id, of the model in a folder.
-
-    Raises:
-        CourseError: if `word_counts.txt` is missing or does not fit the checkpoints.
-    """
-    path = folder / WORD_COUNTS_FILE
-    if path.exists() and sha256_of(path) != config.vocabulary_sha256:
-        raise CourseError(
-            f"{path} is not the vocabulary that the checkpoints beside it were trained with. Copy the folder again."
-        )
-    return read_word_counts(path)
 
 
 def copy_folder(folder: Path, copy: Path) -> None:
@@ -207,11 +195,14 @@ def _exists(prefix: str) -> bool:
     return Path(f"{prefix}.index").exists()
 
 
-@contextmanager
-def _damage_explained(prefix: str) -> Iterator[None]:
-    """Turn what TensorFlow raises while it reads a checkpoint into words."""
+def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    """Fill everything that a checkpoint object holds from files.
+
+    Raises:
+        CourseError: if the files are damaged, or lack something.
+    """
     try:
-        yield
+        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
     except (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         raise CourseError(
             f"The checkpoint {prefix} is damaged or of another model. Delete its files to go on from the one before, "
@@ -219,28 +210,8 @@ def _damage_explained(prefix: str) -> Iterator[None]:
         ) from error
 
 
-def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
-    """Fill everything that a checkpoint object holds from files.
-
-    Raises:
-        CourseError: if the files are damaged, or lack something.
-    """
-    with _damage_explained(prefix):
-        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
-
-
-def read_number(prefix: str, name: str) -> int:
-    """A single number out of a checkpoint, such as the phase.
-
-    Raises:
-        CourseError: if the files are damaged, or hold no such number.
-    """
-    with _damage_explained(prefix):
-        return int(tf.train.load_variable(prefix, f"{name}/.ATTRIBUTES/VARIABLE_VALUE"))
-
-
 @dataclass(frozen=True)
-class TrainedModel:
+class ScaleModel:
     """A model out of a training folder, with the vocabulary of its ids and the step that it was trained to."""
 
     model: keras.Model
@@ -249,29 +220,34 @@ class TrainedModel:
     step: int
 
 
-class ModelLoader:
-    """Builds the model of a training folder once, and fills it from any of its checkpoints."""
+class ScaleModelLoader:
+    """Builds the model of a training folder once, and fills it from any of its checkpoints.
+
+    Raises:
+        CourseError: if what is beside the checkpoints is missing, damaged or not theirs.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.config = read_config(folder)
-        self.vocab = read_vocabulary(folder, self.config)
+        self.config, path = read_config(folder), folder / WORD_COUNTS_FILE
+        if path.exists() and sha256_of(path) != self.config.vocabulary_sha256:
+            raise CourseError(
+                f"{path} is not the vocabulary that the checkpoints beside it were trained with. Copy the folder again."
+            )
+        self.vocab = read_word_counts(path)
         self.model = build_scale_model(self.config, read_cnn(folder))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def load(self, prefix: str) -> TrainedModel:
+    def load(self, prefix: str) -> ScaleModel:
         """Load a checkpoint; the model of an earlier call is the same one, with its weights replaced."""
         restore(tf.train.Checkpoint(model=self.model, step=self.step), prefix)
-        return TrainedModel(self.model, self.config, self.vocab, int(self.step.numpy()))
+        return ScaleModel(self.model, self.config, self.vocab, int(self.step.numpy()))
 
 
-def load_trained_model(path: Path) -> TrainedModel:
+def load_scale_model(path: Path) -> ScaleModel:
     """Load a checkpoint, or the latest of a folder.
 
     Raises:
         CourseError: if there is none, or if it or what belongs to it is damaged.
     """
     prefix = find_checkpoint(path)
-    return ModelLoader(Path(prefix).parent).load(prefix)
-
-
-BuildCnn = Callable[[], keras.Model]
+    return ScaleModelLoader(Path(prefix).parent).load(prefix)

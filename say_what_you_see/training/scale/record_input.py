@@ -1,4 +1,4 @@
-"""Reads sharded TFRecords of captioned pictures with tf.data: in parallel, shuffled, and in a reproducible order.
+"""Reads sharded TFRecords of captioned images with tf.data: in parallel, shuffled, and in a reproducible order.
 
 A training that goes on at step 1,000 gets the batches that it would have got without the interruption, and several
 workers get the rows of the very batches that one worker alone would have got.
@@ -6,17 +6,14 @@ workers get the rows of the very batches that one worker alone would have got.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
-from say_what_you_see.training.scale.records import FACTS_FILE
+from say_what_you_see.training.scale.records import SUMMARY_FILE
 
 with suppress_stderr():
     import tensorflow as tf
@@ -25,7 +22,7 @@ PARALLEL_SHARDS = 8
 """Training reads from so many shards in turn; the order of the examples depends on it."""
 
 SHUFFLE_BUFFER = 2048
-"""Training draws the next example from so many that wait in memory, as JPEG: 330 MB of COCO, 34 MB of the scenes."""
+"""Training draws the next example from so many in memory, as JPEG: 330 MB of COCO, 34 MB of the scenes."""
 
 SMALLEST_CROP = 0.9
 BRIGHTNESS, CONTRAST = 0.05, 0.1
@@ -64,50 +61,28 @@ def find_shards(folder: Path, split: str) -> list[Path]:
     return paths
 
 
-def check_shards(paths: Iterable[Path]) -> list[int]:
-    """Check that shards are whole, without reading what is in them; returns the number of examples in each.
+def count_examples(path: Path) -> int:
+    """Check that a shard is whole, without reading what is in it; returns the number of its examples.
 
     A TFRecord is 8 bytes of length, 4 of checksum, the data, and 4 of checksum. The check goes from length to length,
     and compares the size of the file with the one that was noted when it was written, where that is known.
 
     Raises:
-        CourseError: if a shard is cut off or damaged; the message names it.
+        CourseError: if the shard is cut off or damaged.
     """
-    paths = [Path(path) for path in paths]
-    sizes = {folder: _noted_sizes(folder) for folder in {path.parent for path in paths}}
-    return [_count_frames(path, sizes[path.parent].get(path.name)) for path in paths]
-
-
-def _noted_sizes(folder: Path) -> dict[str, int]:
-    """Size of each shard by its name, as `write_records` noted them; nothing for records of other origin."""
-    if not (folder / FACTS_FILE).exists():
-        return {}
+    expected_size = _noted_size(path)
+    count = position = 0
     try:
-        return {name: facts["bytes"] for name, facts in read_json(folder / FACTS_FILE)["done"].items()}
-    except (KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _count_frames(path: Path, noted_size: int | None) -> int:
-    """The number of TFRecords in a file; complains if they do not fill it exactly."""
-    count, position = 0, 0
-    try:
+        size = path.stat().st_size
         with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            while position < size:
-                header = file.read(_FRAME_HEADER)
-                if len(header) < _FRAME_HEADER:
-                    break
-                length = struct.unpack("<Q", header[:8])[0]
-                position += _FRAME_HEADER + length + _FRAME_FOOTER
-                if position > size:
-                    break
-                file.seek(position)
-                count += 1
+            while position < size and len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
+                position += _FRAME_HEADER + struct.unpack("<Q", header[:8])[0] + _FRAME_FOOTER
+                count += position <= size
+                file.seek(min(position, size))
     except OSError as error:
         raise CourseError(f"Cannot read the shard {path}: {error.strerror}.") from error
-    if position != size or (size == 0 and noted_size is None) or noted_size not in (None, size):
-        whole = "" if noted_size is None else f" of {noted_size:,}"
+    if position != size or (size == 0 if expected_size is None else size != expected_size):
+        whole = "" if expected_size is None else f" of {expected_size:,}"
         raise CourseError(
             f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} examples in it are "
             f"whole. {_WRITE_AGAIN}"
@@ -115,8 +90,16 @@ def _count_frames(path: Path, noted_size: int | None) -> int:
     return count
 
 
-def name_damaged_shard(paths: Iterable[Path]) -> str | None:
-    """Read shards with all their checksums; returns the path of the first damaged one, None if all are well.
+def _noted_size(path: Path) -> int | None:
+    """The size of a shard when `write_records` wrote it; None for records of other origin."""
+    try:
+        return int(read_json(path.with_name(SUMMARY_FILE))["done"][path.name]["bytes"])
+    except (CourseError, KeyError, TypeError, ValueError):
+        return None
+
+
+def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
+    """Read shards with all their checksums; returns the first damaged one, None if all are well.
 
     For the time after a `tf.errors.DataLossError`, which does not say in which file it was.
     """
@@ -125,7 +108,7 @@ def name_damaged_shard(paths: Iterable[Path]) -> str | None:
             for _ in tf.data.TFRecordDataset(str(path), buffer_size=_READ_BYTES):
                 pass
         except tf.errors.OpError:
-            return str(path)
+            return path
     return None
 
 
@@ -139,7 +122,7 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return context["image/data"], lists["image/caption_ids"]
 
 
-def decode_picture(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
+def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
     """Decode a picture as InceptionV3 wants it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) it is what `say_what_you_see.vision.pictures.crop_and_resize` and Keras' preprocessing make.
@@ -190,7 +173,7 @@ def _random_square(square: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     whole = tf.cast(tf.shape(square)[0], tf.float32)
     scale, down, right = tf.unstack(tf.random.stateless_uniform([3], seed))
     side = tf.round(whole * (SMALLEST_CROP + (1 - SMALLEST_CROP) * scale))
-    top, left = (tf.cast(tf.round((whole - side) * share), tf.int32) for share in (down, right))
+    top, left = (tf.cast(tf.round((whole - side) * fraction), tf.int32) for fraction in (down, right))
     size = tf.cast(side, tf.int32)
     return square[top : top + size, left : left + size]
 
@@ -206,53 +189,45 @@ def batches(
     batch_size: int,
     side: int,
     *,
-    seed: int | None = None,
+    seed: int = 0,
     training: bool = False,
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
     max_len: int = 20,
-    decode: bool = True,
 ) -> tf.data.Dataset:
-    """Batches of pictures with captions out of the shards of a split.
+    """Batches of images with captions out of the shards of a split.
 
-    Training: without end, every epoch in another random order, pictures augmented. A batch depends on nothing but
+    Training: without end, every epoch in another random order, images augmented. A batch depends on nothing but
     the shards, `seed` and its number. Otherwise: one pass in order, the last batch may be smaller.
 
-    A picture that cannot be decoded is black, and the mask of its row is 0 throughout, so that it adds nothing to a
-    masked loss while the other rows stay where they are; `count_unreadable` counts such rows.
+    An image that cannot be decoded is black, and the mask of its row is 0 throughout, so that it adds nothing to a
+    masked loss while the other rows stay where they are.
 
     Args:
         folder: where the shards are.
         split: "train", "val" or "test".
         batch_size: examples in a batch of one worker.
-        side: height and width of the pictures.
-        seed: decides order and augmentation in training; None is 0.
-        start_step: how many batches to pass over. Their pictures are not decoded, and whole epochs are not read.
+        side: height and width of the images.
+        seed: decides order and augmentation in training.
+        start_step: how many batches to skip. Their images are not decoded, and whole epochs are not read.
         shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
             batches that a single worker would get with number times the batch size.
         max_len: captions are cut to this many ids, <S> and </S> included.
-        decode: False gives the bytes of the JPEG instead of the pictures, (batch,).
 
     Returns:
-        A dataset of pictures float32 (batch, side, side, 3) from -1 to 1, input ids int32 (batch, words), target ids
+        A dataset of images float32 (batch, side, side, 3) from -1 to 1, input ids int32 (batch, words), target ids
         int32 (batch, words), each the word after the input, and mask float32 (batch, words), 0 where padded.
 
     Raises:
         CourseError: if shards are missing, cut off or of another format.
     """
-    paths = find_shards(folder, split)
-    total = sum(check_shards(paths))
-    _check_format(paths, total)
     worker, workers = shard
-    if not 0 <= worker < workers or start_step < 0:
-        raise ValueError(f"There is no worker {worker} of {workers}, or no step {start_step}.")
     start = start_step * batch_size * workers
-    seed = seed or 0
-    records = _shuffled_records(paths, total, seed, start) if training else _records(paths).skip(start)
+    records = read_records(folder, split, start, seed if training else None)
     # The position in the endless stream of all workers is what decides which worker gets an example, and its changes.
     rows = records.enumerate(start).shard(workers, worker)
     rows = rows.map(
-        lambda position, record: _to_row(record, side, (seed, position) if training else None, max_len, decode),
+        lambda position, record: _to_row(record, side, (seed, position) if training else None, max_len),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     result = rows.padded_batch(batch_size, drop_remainder=training).prefetch(tf.data.AUTOTUNE)
@@ -262,9 +237,20 @@ def batches(
     return result.with_options(options)
 
 
-def count_unreadable(mask: np.ndarray) -> int:
-    """How many rows of a batch have a picture that could not be decoded, by the batch's mask (batch, words)."""
-    return int((np.asarray(mask).sum(axis=1) == 0).sum())
+def read_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
+
+    Args:
+        start: how many of them to skip.
+        shuffle_seed: decides the order; None does not shuffle.
+
+    Raises:
+        CourseError: if shards are missing, cut off or of another format.
+    """
+    paths = find_shards(folder, split)
+    total = sum(count_examples(path) for path in paths)
+    _check_format(paths, total)
+    return _records(paths).skip(start) if shuffle_seed is None else _shuffled_records(paths, total, shuffle_seed, start)
 
 
 def _records(paths: Sequence[Path] | tf.Tensor) -> tf.data.Dataset:
@@ -292,15 +278,13 @@ def _shuffled_records(paths: Sequence[Path], total: int, seed: int, start: int) 
     return tf.data.Dataset.range(first_epoch, 2**62).flat_map(read_epoch)
 
 
-def _to_row(
-    record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: int, decode: bool
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Picture, input ids, target ids and mask of one record."""
+def _to_row(record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: int) -> tuple[tf.Tensor, ...]:
+    """Image, input ids, target ids and mask of one record."""
     jpeg, ids = parse_example(record)
     ids = tf.cast(ids[:max_len], tf.int32)
-    picture, readable = _decode_or_blank(jpeg, side, augment_seed) if decode else (jpeg, True)
+    image, readable = _decode_or_blank(jpeg, side, augment_seed)
     mask = tf.ones_like(ids[1:], tf.float32) * tf.cast(readable, tf.float32)
-    return picture, ids[:-1], ids[1:], mask
+    return image, ids[:-1], ids[1:], mask
 
 
 def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -309,7 +293,7 @@ def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> 
     TensorFlow's graphs have no `try`, but a dataset can leave out what fails.
     """
     blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
-    attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_picture(data, side, augment_seed), True))
+    attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_image(data, side, augment_seed), True))
     return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()
 
 

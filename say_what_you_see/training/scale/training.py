@@ -2,19 +2,19 @@
 
 The two phases are those of "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (Vinyals,
 Toshev, Bengio, Erhan, 2016), https://arxiv.org/abs/1609.06647: first the CNN is kept as it is, then everything is
-trained jointly.
+trained jointly. The loop is a second one beside `say_what_you_see.training.loop`, since `fit` of Keras 3 does not
+train under `MultiWorkerMirroredStrategy`; it counts steps and not epochs.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, set_precision, train_cnn
 from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief
-from say_what_you_see.training.scale.events import open_writer, require_tensorboard, write_scalars
+from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (
     CHECKPOINT_NAME,
     BuildCnn,
@@ -34,20 +34,18 @@ from say_what_you_see.training.scale.folder import (
     latest_checkpoint,
     prepare_training_folder,
     read_cnn,
-    read_number,
     restore,
 )
-from say_what_you_see.training.scale.record_input import batches, find_shards, name_damaged_shard
+from say_what_you_see.training.scale.record_input import batches, find_damaged_shard, find_shards
 
 with suppress_stderr():
     import tensorflow as tf
 
-AfterCheckpoint = Callable[[str], None]
-_SUM = tf.distribute.ReduceOp.SUM
+CheckpointCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class LearningRate:
+class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises linearly for some steps and then falls exponentially, as im2txt's.
 
     Attributes:
@@ -62,6 +60,15 @@ class LearningRate:
     decay: float = 0.5
     decay_steps: int = 100_000
     warm_up: int = 0
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        risen = keras.ops.minimum((step + 1) / max(1, self.warm_up), 1)
+        since = keras.ops.maximum(step - self.warm_up, 0)
+        return self.start * risen * self.decay ** (since / self.decay_steps)
+
+    def get_config(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 PHASE_1 = LearningRate(1e-3)
@@ -79,7 +86,7 @@ class ScaleTraining:
         batch_size: captions in a step, of all devices together.
         train_inception: False is phase 1, True phase 2: all parameters jointly.
         learning_rate: None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
-        clip_norm: the gradient of all parameters together is scaled down to this length.
+        clip_norm: the gradient of all parameters together is scaled down to this norm.
         save_every: steps between checkpoints; there is one at the end as well, and one after Ctrl-C.
         keep: so many latest checkpoints are kept.
         log_every: steps between scalars.
@@ -111,22 +118,6 @@ class ScaleTraining:
 # What is trained
 
 
-class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A `LearningRate` as a function of the step, for Keras."""
-
-    def __init__(self, rate: LearningRate) -> None:
-        self.rate = rate
-
-    def __call__(self, step):
-        step = keras.ops.cast(step, "float32")
-        risen = keras.ops.minimum((step + 1) / max(1, self.rate.warm_up), 1)
-        since = keras.ops.maximum(step - self.rate.warm_up, 0)
-        return self.rate.start * risen * self.rate.decay ** (since / self.rate.decay_steps)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate}
-
-
 def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> keras.optimizers.Optimizer:
     """Adam for one phase.
 
@@ -134,18 +125,18 @@ def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> ke
     sum already, divided by their number. So the limit is divided as well, and what is clipped is the sum.
     """
     rate = training.learning_rate or (PHASE_2 if training.train_inception else PHASE_1)
-    adam = keras.optimizers.Adam(WarmUpAndDecay(rate), global_clipnorm=training.clip_norm / replicas)
+    adam = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm / replicas)
     # Gradients that run through float16 layers are scaled, or the small ones would become 0. In phase 1 none does.
     scaled = precision == "mixed_float16" and training.train_inception
     return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
 
 
 @dataclass
-class Trainee:
+class TrainState:
     """All that training changes, and that a checkpoint holds.
 
     Attributes:
-        model: from pictures and words to logits.
+        model: from images and words to logits.
         optimizer: Adam with its averages, of the present phase.
         step: number of steps done since the very beginning.
         phase: which phase the optimizer belongs to.
@@ -155,12 +146,16 @@ class Trainee:
     optimizer: keras.optimizers.Optimizer
     step: tf.Variable
     phase: tf.Variable
-    dropouts: list[keras.layers.Dropout] = field(default_factory=list)
 
     @property
     def steps_done(self) -> int:
         """The step as a plain number."""
         return int(self.step.numpy())
+
+    @property
+    def dropout_layers(self) -> list[keras.layers.Dropout]:
+        """The layers that draw random numbers in training."""
+        return [layer for layer in self.model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """What is saved, and restored by a run of the same phase."""
@@ -169,12 +164,12 @@ class Trainee:
 
 def start_or_resume(
     training: ScaleTraining, config: ScaleModelConfig, cnn: BuildCnn, strategy: tf.distribute.Strategy
-) -> Trainee:
+) -> TrainState:
     """Build the model, and bring it to where its training stopped, or to the start.
 
-    With a checkpoint in the folder the function `cnn`, and with it the weights that the CNN once started from, is
-    not asked for. When the phase changes, weights and step stay and the optimizer starts anew: for most of the
-    parameters it has no averages yet, and those of the others belong to another learning rate.
+    With a checkpoint in the folder `cnn` is not called. When the phase changes, weights and step stay and the
+    optimizer starts anew: for most of the parameters it has no averages yet, and those of the others belong to another
+    learning rate.
 
     Raises:
         CourseError: if the checkpoints belong to another model or vocabulary, or are damaged.
@@ -188,36 +183,26 @@ def start_or_resume(
         network = read_cnn(training.folder) if prefix else cnn()
         if not prefix and is_chief(strategy):
             prepare_training_folder(training.folder, config, network, training.records)
-        trainee = _build_trainee(training, config, network, precision, strategy)
+        set_precision(network, precision)
+        model = build_scale_model(config, network)
+        train_cnn(model, training.train_inception)
+        optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
+        optimizer.build(model.trainable_variables)
+        step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))
+        state = TrainState(model, optimizer, step, phase)
         if prefix:
-            same_phase = read_number(prefix, "phase") == training.phase
-            held = trainee.checkpoint() if same_phase else tf.train.Checkpoint(model=trainee.model, step=trainee.step)
-            restore(held, prefix)
-    return trainee
-
-
-def _build_trainee(
-    training: ScaleTraining,
-    config: ScaleModelConfig,
-    cnn: keras.Model,
-    precision: str,
-    strategy: tf.distribute.Strategy,
-) -> Trainee:
-    set_precision(cnn, precision)
-    model = build_scale_model(config, cnn)
-    train_cnn(model, training.train_inception)
-    optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
-    optimizer.build(model.trainable_variables)
-    step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))
-    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
-    return Trainee(model, optimizer, step, phase, dropouts)
+            restore(tf.train.Checkpoint(model=model, step=step, phase=phase), prefix)
+            if int(phase.numpy()) == training.phase:
+                restore(state.checkpoint(), prefix)
+            phase.assign(training.phase)
+    return state
 
 
 # A step
 
 
-def replica_step(trainee: Trainee, seeds: tf.Tensor, pictures, words, targets, mask) -> tf.Tensor:
-    """What one device does in one step, with its share of the batch; returns the loss of the whole batch.
+def replica_step(state: TrainState, seeds: tf.Tensor, pictures, words, targets, mask) -> tf.Tensor:
+    """What one device does in one step, with its part of the batch; returns the loss of the whole batch.
 
     The loss is the cross-entropy per real word of the whole batch. Captions have different lengths, so the mean of
     the devices' means would be another number: each device divides its sum by the number of words of all.
@@ -227,41 +212,38 @@ def replica_step(trainee: Trainee, seeds: tf.Tensor, pictures, words, targets, m
         pictures, words, targets, mask: as `say_what_you_see.training.scale.record_input.batches` gives them.
     """
     replica = tf.distribute.get_replica_context()
-    seed_dropout(trainee, seeds, replica)
-    total_words = tf.maximum(replica.all_reduce(_SUM, tf.reduce_sum(mask)), 1)
-    variables = [variable.value for variable in trainee.model.trainable_variables]
+    seed_dropout(state, seeds, replica)
+    total_words = tf.maximum(replica.all_reduce("sum", tf.reduce_sum(mask)), 1)
+    variables = [variable.value for variable in state.model.trainable_variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         for variable in variables:
             tape.watch(variable)
-        crossentropy, _ = masked_sums(targets, trainee.model([pictures, words], training=True), mask)
-        share = crossentropy / total_words
-        scaled = trainee.optimizer.scale_loss(share)
+        crossentropy, _ = masked_sums(targets, state.model([pictures, words], training=True), mask)
+        loss = crossentropy / total_words
+        scaled = state.optimizer.scale_loss(loss)
     gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, variables)]
-    summed = replica.all_reduce(_SUM, gradients)
+    summed = replica.all_reduce("sum", gradients)
     # Keras adds up over replicas once more.
-    trainee.optimizer.apply([g / replica.num_replicas_in_sync for g in summed], trainee.model.trainable_variables)
-    return replica.all_reduce(_SUM, share)
+    state.optimizer.apply([g / replica.num_replicas_in_sync for g in summed], state.model.trainable_variables)
+    return replica.all_reduce("sum", loss)
 
 
-def seed_dropout(trainee: Trainee, seeds: tf.Tensor, replica: tf.distribute.ReplicaContext) -> None:
+def seed_dropout(state: TrainState, seeds: tf.Tensor, replica: tf.distribute.ReplicaContext) -> None:
     """Make dropout a function of the seed, the step and the device: a resumed training draws what it would have."""
-    position = trainee.step * replica.num_replicas_in_sync + tf.cast(replica.replica_id_in_sync_group, tf.int64)
-    for number, layer in enumerate(trainee.dropouts):
-        state = layer.seed_generator.state
-        state.assign(tf.cast(tf.stack([seeds[number], position]), state.dtype))
+    position = state.step * replica.num_replicas_in_sync + tf.cast(replica.replica_id_in_sync_group, tf.int64)
+    for number, layer in enumerate(state.dropout_layers):
+        generator = layer.seed_generator.state
+        generator.assign(tf.cast(tf.stack([seeds[number], position]), generator.dtype))
 
 
-def make_train_step(trainee: Trainee, strategy: tf.distribute.Strategy, seed: int) -> Callable[[Iterator], tf.Tensor]:
+def make_train_step(state: TrainState, strategy: tf.distribute.Strategy, seed: int) -> Callable[[Iterator], tf.Tensor]:
     """Compile one step of training on all devices: from an iterator over distributed batches to the loss."""
-    seeds = np.random.SeedSequence(seed).generate_state(max(1, len(trainee.dropouts))).astype(np.int64)
+    seeds = np.random.SeedSequence(seed).generate_state(max(1, len(state.dropout_layers))).astype(np.int64)
 
     @tf.function
     def train_step(iterator: Iterator) -> tf.Tensor:
-        def on_replica(batch):
-            return replica_step(trainee, tf.constant(seeds), *batch)
-
-        losses = strategy.run(on_replica, args=(next(iterator),))
-        trainee.step.assign_add(1)
+        losses = strategy.run(lambda batch: replica_step(state, tf.constant(seeds), *batch), args=(next(iterator),))
+        state.step.assign_add(1)
         return strategy.experimental_local_results(losses)[0]
 
     return train_step
@@ -270,7 +252,7 @@ def make_train_step(trainee: Trainee, strategy: tf.distribute.Strategy, seed: in
 def distribute_batches(
     training: ScaleTraining, side: int, start_step: int, strategy: tf.distribute.Strategy
 ) -> tf.distribute.DistributedDataset:
-    """The training batches from a step on, in parts: each process reads its rows, each of its devices gets a share.
+    """The training batches from a step on, divided: each process reads its rows, each of its devices gets a part.
 
     Raises:
         CourseError: if the batch cannot be divided evenly.
@@ -304,14 +286,13 @@ def train_on_records(
     config: ScaleModelConfig,
     cnn: BuildCnn,
     strategy: tf.distribute.Strategy | None = None,
-    after_checkpoint: AfterCheckpoint | None = None,
-) -> Trainee:
+    after_checkpoint: CheckpointCallback | None = None,
+) -> TrainState:
     """Train up to a step, from the latest checkpoint of the training folder or from the start.
 
     Args:
         config: sizes and vocabulary of the model, from `say_what_you_see.training.scale.folder.model_config`.
-        cnn: makes the network that looks at the picture, with the weights that it starts from. It is called only
-            when there is no checkpoint.
+        cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
         after_checkpoint: called with every new checkpoint.
 
@@ -325,42 +306,41 @@ def train_on_records(
     """
     require_tensorboard()
     strategy = strategy or choose_strategy()
-    trainee = start_or_resume(training, config, cnn, strategy)
-    start = trainee.steps_done
+    state = start_or_resume(training, config, cnn, strategy)
+    start = state.steps_done
     _check_same_start(start, strategy, training.folder)
     if start >= training.steps:
-        return trainee
-    with _Recorder(training, trainee, is_chief(strategy), after_checkpoint) as recorder:
+        return state
+    with _Recorder(training, state, is_chief(strategy), after_checkpoint) as recorder:
         iterator = iter(distribute_batches(training, config.side, start, strategy))
-        train_step = make_train_step(trainee, strategy, training.seed)
+        train_step = make_train_step(state, strategy, training.seed)
         with _explained_errors(training):
             for step in range(start + 1, training.steps + 1):
                 recorder.after_step(step, train_step(iterator))
-    return trainee
+    return state
 
 
 class _Recorder:
     """After each step: the bar, now and then scalars and a checkpoint; at the end or after Ctrl-C a last checkpoint."""
 
     def __init__(
-        self, training: ScaleTraining, trainee: Trainee, chief: bool, after_checkpoint: AfterCheckpoint | None
+        self, training: ScaleTraining, state: TrainState, chief: bool, after_checkpoint: CheckpointCallback | None
     ) -> None:
-        self.training, self.trainee, self.chief, self.after_checkpoint = training, trainee, chief, after_checkpoint
-        self.saved = trainee.steps_done
+        self.training, self.state, self.chief, self.after_checkpoint = training, state, chief, after_checkpoint
+        self.saved = state.steps_done
         self.stack = ExitStack()
 
     def __enter__(self) -> _Recorder:
-        training, folder = self.training, self.training.folder
+        training, folder = self.training, str(self.training.folder)
         if self.chief:
-            self.bar = self.stack.enter_context(
-                progress(total=training.steps - self.saved, description=f"phase {training.phase}", unit="step")
-            )
-            self.writer = self.stack.enter_context(_closing_writer(folder))
+            bar = progress(total=training.steps - self.saved, description=f"phase {training.phase}", unit="step")
+            self.bar = self.stack.enter_context(bar)
+            self.writer = self.stack.enter_context(closing(tf.summary.create_file_writer(folder)))
         else:  # every process takes part in saving, but what it writes beside the chief's is thrown away
-            folder = Path(tempfile.mkdtemp(prefix="worker_"))
-            self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            temporary = tempfile.TemporaryDirectory(prefix="worker_", ignore_cleanup_errors=True)
+            folder = self.stack.enter_context(temporary)
         self.manager = tf.train.CheckpointManager(
-            self.trainee.checkpoint(), str(folder), max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
+            self.state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
         self.losses: list[tf.Tensor] = []
         self.timed_steps, self.started = -1, time.perf_counter()  # the first step compiles: its time says nothing
@@ -370,7 +350,7 @@ class _Recorder:
         with self.stack:
             # Whatever else went wrong may have spoilt the weights.
             if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):
-                self.save(self.trainee.steps_done)
+                self.save(self.state.steps_done)
 
     def after_step(self, step: int, loss: tf.Tensor) -> None:
         self.losses.append(loss)
@@ -394,7 +374,7 @@ class _Recorder:
                 "Lower the learning rate."
             )
         if self.chief:
-            scalars = {"loss": loss, "learning_rate": float(self.trainee.optimizer.learning_rate)}
+            scalars = {"loss": loss, "learning_rate": float(self.state.optimizer.learning_rate)}
             if self.timed_steps > 0:
                 scalars["images_per_second"] = self.timed_steps * self.training.batch_size / seconds
             with _full_disk_explained(f"The curves in {self.training.folder}"):
@@ -418,24 +398,15 @@ class _Recorder:
 
 @contextmanager
 def _full_disk_explained(what: str) -> Iterator[None]:
-    """Turn what TensorFlow raises where it cannot write, of the same kind as about memory, into words."""
+    """Explain what TensorFlow raises where it cannot write, which is of the same kind as about memory."""
     try:
         yield
     except tf.errors.OpError as error:
-        reason = re.sub(r"\{\{.*?\}\}", "", error.message.splitlines()[0]).strip()  # without a name of TensorFlow's own
+        reason = re.sub(r"\{\{.*?\}\}", "", error.message.splitlines()[0]).strip()  # without names of operations
         raise CourseError(
             f"{what} could not be written ({reason}). Make room, move away what is in the way, or make the folder "
             "writable, and start again: training goes on from its last checkpoint."
         ) from error
-
-
-@contextmanager
-def _closing_writer(folder: Path) -> Iterator[tf.summary.SummaryWriter]:
-    writer = open_writer(folder)
-    try:
-        yield writer
-    finally:
-        writer.close()
 
 
 def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path) -> None:
@@ -444,7 +415,7 @@ def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path
     if replicas == 1:
         return
     steps = tf.constant(start, tf.int64)
-    total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(_SUM, steps))
+    total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", steps))
     if int(strategy.experimental_local_results(total)[0]) != replicas * start:
         raise CourseError(
             f"The processes found checkpoints of different steps; this one is at step {start}. The training folder "
@@ -454,11 +425,11 @@ def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path
 
 @contextmanager
 def _explained_errors(training: ScaleTraining) -> Iterator[None]:
-    """Turn what TensorFlow raises in the middle of a training into words."""
+    """Explain what TensorFlow raises in the middle of a training."""
     try:
         yield
     except tf.errors.DataLossError as error:
-        shard = name_damaged_shard(find_shards(training.records, "train")) or f"A shard in {training.records}"
+        shard = find_damaged_shard(find_shards(training.records, "train")) or f"A shard in {training.records}"
         raise CourseError(
             f"{shard} is damaged. Delete it, and run `say-what-you-see records` again, which writes what is missing; "
             "training then goes on from its last checkpoint."

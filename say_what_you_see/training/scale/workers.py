@@ -37,18 +37,29 @@ def run_workers(
     with tempfile.TemporaryDirectory(prefix="workers_") as folder, ExitStack() as stack:
         outputs = [(Path(folder) / f"{index}.out", Path(folder) / f"{index}.err") for index in range(workers)]
         processes = []
-        for index, (out, err) in enumerate(outputs):  # into files: a pipe that nobody reads would fill up
-            streams = [stack.enter_context(open(path, "wb")) for path in (out, err)]
-            settings = {**environ, "TF_CONFIG": format_tf_config(addresses, index)}
-            processes.append(subprocess.Popen(command, stdout=streams[0], stderr=streams[1], env=settings))
-            stack.callback(_stop, processes[-1])
-        ended = _wait(processes, timeout)
-        texts = [(out.read_text(errors="replace"), err.read_text(errors="replace")) for out, err in outputs]
-    if not ended or any(process.returncode for process in processes):
-        lines = [f"worker {index}: {_last_lines(out + err)}" for index, (out, err) in enumerate(texts)]
-        what = "One of the workers failed" if ended else f"The workers did not finish within {timeout:.0f} seconds"
-        raise CourseError("\n".join([f"{what}. Their last lines:", *lines]))
-    return [out for out, _ in texts]
+        for index, paths in enumerate(outputs):  # into files: a pipe that nobody reads would fill up
+            stdout, stderr = (stack.enter_context(open(path, "wb")) for path in paths)
+            env = {**environ, "TF_CONFIG": format_tf_config(addresses, index)}
+            processes.append(subprocess.Popen(command, stdout=stdout, stderr=stderr, env=env))
+            stack.callback(processes[-1].wait)
+            stack.callback(processes[-1].kill)  # which does nothing to one that has ended
+        statuses = _wait(processes, time.monotonic() + timeout)
+        texts = [[path.read_text(errors="replace") for path in paths] for paths in outputs]
+    if all(status == 0 for status in statuses):
+        return [stdout for stdout, _ in texts]
+    what = "One of the workers failed" if any(statuses) else f"The workers did not finish within {timeout:.0f} seconds"
+    last_lines = ["\n    ".join("".join(text).strip().splitlines()[-5:]) or "(nothing)" for text in texts]
+    lines = [f"worker {index}: {text}" for index, text in enumerate(last_lines)]
+    raise CourseError("\n".join([f"{what}. Their last lines:", *lines]))
+
+
+def _wait(processes: Sequence[subprocess.Popen], end: float) -> list[int | None]:
+    """Wait until all processes are done, one has failed, or time is up; returns their exit statuses so far."""
+    while True:
+        statuses = [process.poll() for process in processes]
+        if None not in statuses or any(statuses) or time.monotonic() > end:
+            return statuses
+        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:
@@ -58,24 +69,3 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def _wait(processes: Sequence[subprocess.Popen], timeout: float) -> bool:
-    """Wait until all processes are done or one has failed; False when time was up before."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        statuses = [process.poll() for process in processes]
-        if all(status == 0 for status in statuses) or any(statuses):
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _stop(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-
-
-def _last_lines(text: str, count: int = 5) -> str:
-    return "\n    ".join(text.strip().splitlines()[-count:]) or "(nothing)"

@@ -22,8 +22,8 @@ from say_what_you_see.serving.scale_inference import (
     read_photo,
     run_inference,
 )
-from say_what_you_see.training.scale.folder import load_trained_model
-from say_what_you_see.training.scale.record_input import decode_picture
+from say_what_you_see.training.scale.folder import load_scale_model
+from say_what_you_see.training.scale.record_input import decode_image
 from say_what_you_see.training.scale.training import LearningRate, train_on_records
 
 
@@ -72,7 +72,7 @@ def test_captions_are_printed_for_every_picture(trained, photos, capsys):
 
 def test_p_is_the_probability_of_all_words_and_the_end(trained):
     """Computed once more from the model as it was trained, with all words at once."""
-    loaded = load_trained_model(trained)
+    loaded = load_scale_model(trained)
     pictures = np.random.default_rng(2).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("float32")
     for picture, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
         assert len(found) == 3 and len({caption.sentence for caption in found}) == 3
@@ -110,7 +110,7 @@ def test_a_photo_is_read_as_in_training():
     picture.save(buffer, "JPEG", quality=95)
     path = Path("unused.jpg")
     read = type("Bytes", (), {"read_bytes": lambda self: buffer.getvalue(), "name": path.name})()
-    trained_on = decode_picture(buffer.getvalue(), SIDE).numpy()
+    trained_on = decode_image(buffer.getvalue(), SIDE).numpy()
     shown = read_photo(read, SIDE)
     assert shown.shape == trained_on.shape and shown.dtype == np.float32
     assert np.abs(shown - trained_on).max() < 0.03

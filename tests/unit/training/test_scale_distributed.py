@@ -42,8 +42,8 @@ def runs(records, tmp_path_factory) -> dict[str, Path]:
         "2 replicas, chief True, step 5\n", "2 replicas, chief False, step 5\n", "2 replicas, chief True, step 5\n",
     ]  # fmt: skip
     training, config = distributed_training(records, folder / "one"), tiny_config(records, dropout=0.0)
-    trainee = train_on_records(training, config, tiny_cnn)
-    np.savez(folder / "weights_one-0.npz", *trainee.model.get_weights())
+    state = train_on_records(training, config, tiny_cnn)
+    np.savez(folder / "weights_one-0.npz", *state.model.get_weights())
     return {name: folder / name for name in ("one", "workers", "mirrored")} | {"folder": folder}
 
 
