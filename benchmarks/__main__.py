@@ -18,8 +18,7 @@ from say_what_you_see.core.errors import CourseError
 _MODULES = (
     "extraction",
     "decoder_training",
-    "greedy",
-    "beam",
+    "decoding",
     "preparing",
     "first_caption",
     "training_memory",
@@ -43,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     machine = describe_machine()
     print(describe(machine) + "\n", flush=True)
-    results = {found.stage.name: found for found in read_record(options.output / "benchmark.json", stages)}
+    results = {result.stage.name: result for result in read_record(options.output / "benchmark.json", stages)}
     done = []
     try:
         for name in options.stages or stages:
@@ -59,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\nStopped. Stages that were finished: {', '.join(done) or 'none'}.", file=sys.stderr)
         return 130
     print(f"Written to {options.output}: benchmark.md, benchmark.png, benchmark.json")
-    return 1 if any(found.disagreements() for found in results.values()) else 0
+    return 1 if any(result.disagreements() for result in results.values()) else 0
 
 
 def _parser(names: list[str]) -> argparse.ArgumentParser:

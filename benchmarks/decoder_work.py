@@ -1,4 +1,4 @@
-"""What the stages `greedy` and `beam` work on: a decoder of the default sizes for COCO's vocabulary, and features.
+"""What the stages of decoding work on: a decoder of the default sizes for COCO's vocabulary, and features.
 
 Its weights are drawn at random, but for one unit of the LSTM: a clock, which starts from the picture, ticks with every
 word, and raises the score of END. So captions end as COCO's do, after 10.5 words on average (standard deviation 2.4),
@@ -8,19 +8,23 @@ difference to the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import Greedy
+from say_what_you_see.decoding.samplers import Greedy, SpecialTokens, special_tokens
+
+from benchmarks.stage import Sample
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 
 MAX_LEN, BEAMS = 20, 3
 MEAN_LENGTH = 10.5
+ONE_BY_ONE = 8
+"""So many images are captioned one after another where the stage is about one image."""
 FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120, "pictures": 256}
 SMALL = {"words": 90, "features": 16, "image": 12, "word": 10, "units": 30, "logit": 12, "pictures": 4}
 TICK, SPREAD = 0.05, 1.6
@@ -39,6 +43,44 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"weights_file": str(folder / "weights.npz"), "features_file": str(folder / "features.npy"), **sizes}
 
 
+class DecoderWork(NamedTuple):
+    """Weights by name, features (images, features), the special tokens, and the size of the vocabulary."""
+
+    weights: dict[str, np.ndarray]
+    features: np.ndarray
+    tokens: SpecialTokens
+    words: int
+
+
+def read_work(work: dict) -> DecoderWork:
+    """Read what `make_work` wrote."""
+    weights, features = dict(np.load(work["weights_file"])), np.load(work["features_file"])
+    return DecoderWork(weights, features, special_tokens(vocabulary(work["words"])), work["words"])
+
+
+def repetition(
+    search: Callable[[np.ndarray], np.ndarray], features: np.ndarray, kind: str, seconds: float = 0.5
+) -> Callable[[], Sample]:
+    """Search captions of all images together, or, where the kind ends in "one", of a few, one after another.
+
+    Args:
+        search: from features (images, features) to the log-probabilities of the captions, (images,).
+        seconds: the same is done again until so much time has passed, so that a quick search can be timed.
+    """
+    batches = (
+        [features[row : row + 1] for row in range(min(ONE_BY_ONE, len(features)))] if "one" in kind else [features]
+    )
+
+    def repeat() -> Sample:
+        amount, begun = 0, time.perf_counter()
+        while not amount or time.perf_counter() - begun < seconds:
+            log_probabilities = np.concatenate([search(batch) for batch in batches])
+            amount += len(log_probabilities)
+        return Sample(amount, time.perf_counter() - begun, log_probabilities.tolist())
+
+    return repeat
+
+
 def vocabulary(size: int) -> dict[str, int]:
     """Word to index, as large as asked for."""
     words = [PAD, UNK, START, END, *(f"word{number}" for number in range(size))]
@@ -46,7 +88,7 @@ def vocabulary(size: int) -> dict[str, int]:
 
 
 def draw_weights(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of `say_what_you_see.models.bottleneck_lstm.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+    """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
 
     def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
         return rng.normal(scale=scale / np.sqrt(inputs), size=(inputs, outputs)).astype("float32")
@@ -71,7 +113,7 @@ def _wind_the_clock(weights: dict[str, np.ndarray], units: int, end: int) -> Non
     weights["initial_state/1"][0] = 0.3
     for name in ("lstm/0", "lstm/1"):
         weights[name][:, ::units] = 0
-    weights["lstm/2"][::units] = [10, 10, np.arctanh(TICK), 10]  # let in, keep, what comes in, let out
+    weights["lstm/2"][::units] = [10, 10, np.arctanh(TICK), 10]  # input gate, forget gate, candidate, output gate
     weights["logit_bottleneck/0"][:, 0] = np.eye(units)[0]
     weights["logits/0"][0] = 0
     weights["logits/0"][:, end] = _SLOPE * np.eye(len(weights["logits/0"]))[0]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import all_stages
-from benchmarks.stage import Sample, find_function
+from benchmarks.stage import Sample
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import REPOSITORY, Settings
@@ -17,7 +16,7 @@ RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
 """What the benchmark found on the machine on which the course is developed."""
 
 
-def prepare_ways(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Callable[[], Sample]]:
+def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Callable[[], Sample]]:
     """Some contenders of a stage, ready to do a repetition each.
 
     Args:
@@ -31,8 +30,8 @@ def prepare_ways(settings: Settings, stage_name: str, keys: Sequence[str]) -> di
     stage = all_stages()[stage_name]
     folder = settings.work_folder / "speed" / stage_name
     folder.mkdir(parents=True, exist_ok=True)
-    work = json.loads(json.dumps(stage.make_work(folder, settings.size == "small")))
-    return {stage.contender(key).title: find_function(stage.contender(key).prepare)(work) for key in keys}
+    work = stage.make_work(folder, settings.size == "small")
+    return {stage.contender(key).title: stage.contender(key).prepare(work) for key in keys}
 
 
 def record_table(path: Path = RECORD) -> str:

@@ -1,21 +1,24 @@
-"""What the machine is, and what it can do at most."""
+"""What the machine is, what it can do at most, and how much memory a process holds, in MB (10**6 bytes)."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from say_what_you_see.evaluation.speed import memory_bandwidth, peak_gflops
-
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "openvino", "jax", "torch", "numpy", "ray")
+_STATUS = Path("/proc/self/status")
 
 
 def describe_machine() -> dict[str, Any]:
     """The machine, the versions of what runs on it, and its measured limits."""
+    from say_what_you_see.evaluation.speed import memory_bandwidth, peak_gflops
+
     return {
         "date": date.today().isoformat(),
         "processor": processor_name(),
@@ -41,3 +44,26 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held so far."""
+    if _STATUS.exists():
+        return _field("VmHWM")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def anonymous_mb() -> float | None:
+    """Memory that belongs to this process and to no file; None where the system does not tell."""
+    return _field("RssAnon") if _STATUS.exists() else None
+
+
+def file_mb() -> float | None:
+    """Pages of mapped files that are in memory: libraries and arrays; None where the system does not tell."""
+    return _field("RssFile") if _STATUS.exists() else None
+
+
+def _field(name: str) -> float:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024 / 1e6

@@ -19,30 +19,30 @@ _COLOURS = {"course": "#0072B2", "backend": "#56B4E9", "peer": "#E69F00", "limit
 def table(found: StageResult) -> str:
     """A stage as a table in Markdown, with what became of its goals below."""
     stage = found.stage
-    facts = list(dict.fromkeys(name for result in found.results for name in result.facts))
+    extra = list(dict.fromkeys(name for result in found.results for name in result.extra))
     rows = [
-        ["", stage.unit, "lowest to highest", "of the course's", *facts],
-        ["---", *["---:"] * (3 + len(facts))],
-        *(_row(result, found, facts) for result in found.results),
+        ["", stage.unit, "lowest to highest", "of the course's", *extra],
+        ["---", *["---:"] * (3 + len(extra))],
+        *(_row(result, found, extra) for result in found.results),
     ]
     lines = [f"### {stage.title}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
-    lines += [f"- {_told(found, goal)}" for goal in stage.goals]
+    lines += [f"- {_outcome(found, goal)}" for goal in stage.goals]
     lines += [f"- {title}: another result than the others'." for title in found.disagreements()]
     return "\n".join(lines)
 
 
-def _row(result: Result, found: StageResult, facts: list[str]) -> list[str]:
+def _row(result: Result, found: StageResult, extra: list[str]) -> list[str]:
     name = f"{result.contender.title} ({_ROLES[result.contender.role]})"
     if not result.samples:
-        return [name, result.trouble, "", "", *[""] * len(facts)]
+        return [name, result.failure, "", "", *[""] * len(extra)]
     first = found.results[0]
     share = f"{result.median / first.median:.2f}" if first.samples else ""
     span = f"{number(min(result.figures))} to {number(max(result.figures))}"
-    own = [number(result.facts[fact]) if fact in result.facts else "" for fact in facts]
+    own = [number(result.extra[name]) if name in result.extra else "" for name in extra]
     return [name, number(result.median), span, share, *own]
 
 
-def _told(found: StageResult, goal) -> str:
+def _outcome(found: StageResult, goal) -> str:
     ratio, reached = found.ratio(goal), found.reached(goal)
     if ratio is None:
         return f"Goal: {goal.text}. Could not be told here."
@@ -77,9 +77,9 @@ def _stage_record(found: StageResult) -> dict[str, Any]:
 def _contender_record(result: Result) -> dict[str, Any]:
     about = {"key": result.contender.key, "title": result.contender.title, "role": result.contender.role}
     if not result.samples:
-        return about | {"trouble": result.trouble}
+        return about | {"trouble": result.failure}
     figures = [float(f"{figure:.5g}") for figure in result.figures]
-    return about | {"median": float(f"{result.median:.5g}"), "figures": figures, "facts": result.facts}
+    return about | {"median": float(f"{result.median:.5g}"), "figures": figures, "facts": result.extra}
 
 
 def read_record(path: Path, stages: Mapping[str, Stage]) -> list[StageResult]:
@@ -96,7 +96,7 @@ def _results(kept: dict[str, Any], stage: Stage) -> list[Result]:
     return [
         Result(
             stage.contender(each["key"]),
-            [Sample(figure, facts=each["facts"]) for figure in each.get("figures", [])],
+            [Sample(figure, extra=each["facts"]) for figure in each.get("figures", [])],
             each.get("trouble", ""),
         )
         for each in kept["contenders"]

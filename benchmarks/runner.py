@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
+from unittest import mock
 
+from benchmarks.machine import peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage, agree
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import write_json
 from say_what_you_see.core.progress import progress
-from say_what_you_see.core.settings import REPOSITORY
 
 
 @dataclass
 class Result:
-    """What one contender reached.
-
-    Attributes:
-        samples: one for each repetition, in order.
-        trouble: why there are none, where there are none.
-    """
+    """What one contender reached: a sample for each round, or why there is none."""
 
     contender: Contender
     samples: list[Sample] = field(default_factory=list)
-    trouble: str = ""
+    failure: str = ""
 
     @property
     def figures(self) -> list[float]:
-        """The figure of each repetition, in the stage's unit."""
+        """The figure of each round, in the stage's unit."""
         return [sample.amount / sample.seconds for sample in self.samples]
 
     @property
@@ -45,10 +36,10 @@ class Result:
         return statistics.median(self.figures)
 
     @property
-    def facts(self) -> dict[str, float]:
+    def extra(self) -> dict[str, float]:
         """The medians of the other figures."""
-        names = self.samples[0].facts if self.samples else {}
-        return {name: statistics.median(sample.facts[name] for sample in self.samples) for name in names}
+        names = self.samples[0].extra if self.samples else {}
+        return {name: statistics.median(sample.extra[name] for sample in self.samples) for name in names}
 
 
 @dataclass
@@ -67,7 +58,7 @@ class StageResult:
 
         A ratio is the median of the ratios of each round, in which the two worked one after the other.
         """
-        own, others = self.of(goal.key), [found for key in goal.against if (found := self.of(key))]
+        own, others = self.of(goal.key), [result for key in goal.against if (result := self.of(key))]
         if own is None or (goal.against and not others):
             return None
         if not goal.against:
@@ -78,10 +69,9 @@ class StageResult:
 
     def reached(self, goal: Goal) -> bool | None:
         """Whether a goal was reached; None where it could not be told."""
-        found = self.ratio(goal)
-        if found is None:
+        if (ratio := self.ratio(goal)) is None:
             return None
-        return found[0] <= goal.ratio if self.stage.lower_is_better else found[0] >= goal.ratio
+        return ratio[0] <= goal.ratio if self.stage.lower_is_better else ratio[0] >= goal.ratio
 
     def disagreements(self) -> list[str]:
         """The titles of contenders whose check differs from the first one's."""
@@ -94,114 +84,81 @@ class StageResult:
 
 
 class Worker:
-    """A process that does repetitions for one contender."""
+    """A process that does repetitions for one contender; a new one each time where the contender wants that."""
 
-    def __init__(self, contender: Contender, work_file: Path) -> None:
-        command = [sys.executable, "-m", "benchmarks.worker", contender.prepare, str(work_file)]
-        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "COURSE_PROGRESS": "off", **contender.environ}
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the worker
-        self._process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environ, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-        )  # fmt: skip
-        try:
-            self._answer()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, contender: Contender, work: dict) -> None:
+        self.contender, self.work = contender, work
+        self.pool: ProcessPoolExecutor | None = None
 
     def repeat(self) -> Sample:
-        """One repetition.
-
-        Raises:
-            CourseError: with the process's last words, if it ended.
-        """
-        try:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer tells why
-        return Sample(**self._answer())
+        """One repetition, and how much memory the process has held at most."""
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(1, get_context("spawn"))
+            environ = {"TF_CPP_MIN_LOG_LEVEL": "3", "COURSE_PROGRESS": "off", **self.contender.environ}
+            with mock.patch.dict(os.environ, environ):  # the process is started with its first task
+                self.pool.submit(_set_up, self.contender, self.work).result()
+        sample = self.pool.submit(_repeat).result()
+        if self.contender.fresh:
+            self.close()
+        return sample
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def _answer(self) -> dict:
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._errors.seek(0)
-            last = self._errors.read().strip().splitlines()[-1:] or [f"status {self._process.returncode}"]
-            raise CourseError(last[0])
-        return json.loads(line)
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+            self.pool = None
 
 
-@contextmanager
-def _worker(contender: Contender, work_file: Path) -> Iterator[Worker]:
-    worker = Worker(contender, work_file)
-    try:
-        yield worker
-    finally:
-        worker.close()
+_repetition: Callable[[], Sample]
+
+
+def _set_up(contender: Contender, work: dict) -> None:
+    """In the contender's process: get ready; what it prints goes to standard error."""
+    global _repetition
+    os.dup2(2, 1)
+    _repetition = contender.prepare(work)
+
+
+def _repeat() -> Sample:
+    sample = _repetition()
+    return replace(sample, extra={"peak memory (MB)": round(peak_mb()), **sample.extra})
 
 
 def run_stage(stage: Stage, folder: Path, repetitions: int = 5, small: bool = False) -> StageResult:
-    """Run a stage: every contender is set up once and warmed with one repetition that does not count, then they take
-    turns, in another order each round.
+    """Run a stage: every contender is warmed with one repetition that does not count, then they take turns, in another
+    order each round.
 
     Args:
-        folder: where the work is written to; it may be kept for the next time.
+        folder: where the work is written to.
         repetitions: rounds, of which medians are taken.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    work_file = folder / "work.json"
-    write_json(stage.make_work(folder, small), work_file)
+    work = stage.make_work(folder, small)
     results = [Result(contender) for contender in stage.contenders]
-    with ExitStack() as stack:
-        workers: dict[str, Worker] = {}
-        total = len(results) * (repetitions + 1)
-        bar = stack.enter_context(progress(total=total, description=stage.name, unit=" runs"))
-        for result in results:
-            _set_up(result, work_file, workers, stack)
-            bar.update()
-        shuffled = random.Random(0)
-        for _ in range(repetitions):
-            for result in shuffled.sample(results, len(results)):
-                _repeat(result, work_file, workers)
-                bar.update()
+    workers = [Worker(contender, work) for contender in stage.contenders]
+    order = random.Random(0)
+    try:
+        with progress(total=len(results) * (repetitions + 1), description=stage.name, unit=" runs") as bar:
+            for number in range(repetitions + 1):
+                for place in order.sample(range(len(results)), len(results)):
+                    _take_turn(results[place], workers[place], counts=number > 0)
+                    bar.update()
+    finally:
+        for worker in workers:
+            worker.close()
     return StageResult(stage, results)
 
 
-def _set_up(result: Result, work_file: Path, workers: dict[str, Worker], stack: ExitStack) -> None:
-    """Start a contender's process and have it do one repetition that does not count."""
-    contender = result.contender
-    if missing := contender.missing():
-        result.trouble = f"not installed: {', '.join(missing)} (make bench-peers)"
+def _take_turn(result: Result, worker: Worker, counts: bool) -> None:
+    """One repetition of a contender that has not failed so far."""
+    if missing := worker.contender.missing():
+        result.failure = f"not installed: {', '.join(missing)} (make bench-peers)"
+    if result.failure:
         return
     try:
-        if contender.fresh:
-            with _worker(contender, work_file) as worker:
-                worker.repeat()
-        else:
-            workers[contender.key] = stack.enter_context(_worker(contender, work_file))
-            workers[contender.key].repeat()
-    except CourseError as error:
-        result.trouble = f"failed: {error}"
-
-
-def _repeat(result: Result, work_file: Path, workers: dict[str, Worker]) -> None:
-    """One repetition of a contender that has had no trouble so far."""
-    if result.trouble:
-        return
-    contender = result.contender
-    try:
-        if contender.fresh:
-            with _worker(contender, work_file) as worker:
-                result.samples.append(worker.repeat())
-        else:
-            result.samples.append(workers[contender.key].repeat())
-    except CourseError as error:
-        result.trouble, result.samples = f"failed: {error}", []
+        sample = worker.repeat()
+    except Exception as error:  # whatever a contender raises is its own failure
+        worker.close()
+        result.failure, result.samples = f"failed: {type(error).__name__}: {error}".splitlines()[0], []
+    else:
+        result.samples += [sample] * counts

@@ -1,55 +1,181 @@
-"""What the peers of the stages `greedy` and `beam` share: reading the work, and doing it once."""
+"""Captions word by word with Keras' `predict`, with a compiled `tf.function`, and with PyTorch.
+
+Each framework computes the next words and their log-probabilities; the loop around them is NumPy's and the same for all.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from benchmarks.decoder_work import vocabulary
+from benchmarks.decoder_work import BEAMS, MAX_LEN, DecoderWork, load_weights, read_work, repetition
 from benchmarks.stage import Sample
-from say_what_you_see.decoding.samplers import SpecialTokens, special_tokens
 
-Search = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""From features (pictures, features) to the best captions (pictures, max_len) and log-probabilities (pictures,)."""
-
-ONE_BY_ONE = 8
-"""So many pictures are captioned one after another where the stage is about one picture."""
-
-
-class DecoderWork(NamedTuple):
-    """Weights by name, features (pictures, features), and the special tokens."""
-
-    weights: dict[str, np.ndarray]
-    features: np.ndarray
-    tokens: SpecialTokens
+State = Any
+Start = Callable[[np.ndarray, int], State]
+"""From features (images, features) to the state of so many equal beams of each."""
+Step = Callable[[np.ndarray, State, int], tuple[np.ndarray, np.ndarray, State]]
+"""From words (rows,) and a state to the k best next words and their log-probabilities, (rows, k), and the new state."""
+Take = Callable[[State, np.ndarray], State]
+"""Rows of a state."""
 
 
-def read_work(work: dict) -> DecoderWork:
-    """Read what `make_work` wrote."""
-    weights = dict(np.load(work["weights_file"]))
-    return DecoderWork(weights, np.load(work["features_file"]), special_tokens(vocabulary(work["words"])))
+def keras_predict(work: DecoderWork) -> tuple[Start, Step, Take]:
+    """`predict` once a word, as most tutorials for Keras do it."""
+    start, step = step_models(work.weights)
+
+    def next_words(words: np.ndarray, state: list[np.ndarray], k: int) -> tuple:
+        logits, *state = step.predict([words, *state], batch_size=len(words), verbose=0)
+        normaliser = np.log(np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)) + logits.max(axis=1)
+        logits[:, list(work.tokens.suppressed)] = -np.inf
+        best = np.argpartition(logits, -k, axis=1)[:, -k:]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(logits, best, axis=1), axis=1), axis=1)
+        return best, np.take_along_axis(logits, best, axis=1) - normaliser[:, None], state
+
+    def first(features: np.ndarray, k: int) -> list[np.ndarray]:
+        return [part.repeat(k, axis=0) for part in start.predict(features, batch_size=len(features), verbose=0)]
+
+    return first, next_words, lambda state, rows: [part[rows] for part in state]
 
 
-def search_all(search: Search, features: np.ndarray, rounds: int = 1) -> Callable[[], Sample]:
-    """A repetition: all pictures at once, so many times."""
-    return _repetition(lambda: search(features)[1], len(features), rounds)
+def tf_function(work: DecoderWork) -> tuple[Start, Step, Take]:
+    """A compiled step, with all that belongs to a word in it."""
+    import tensorflow as tf
+
+    start, step = step_models(work.weights)
+    suppressed = np.zeros(work.words, "float32")
+    suppressed[list(work.tokens.suppressed)] = -np.inf
+
+    @tf.function(reduce_retracing=True)
+    def next_words(words: tf.Tensor, state: list[tf.Tensor], k: int) -> tuple:
+        logits, *state = step([words, *state], training=False)
+        best, words = tf.math.top_k(logits + suppressed, k)
+        return words, best - tf.reduce_logsumexp(logits, axis=-1, keepdims=True), state
+
+    first = tf.function(lambda features, k: [tf.repeat(part, k, axis=0) for part in start(features, training=False)])
+    take = tf.function(lambda state, rows: [tf.gather(part, rows) for part in state], reduce_retracing=True)
+
+    def numpy_words(words: np.ndarray, state: list[tf.Tensor], k: int) -> tuple:
+        words, log_probs, state = next_words(tf.constant(words, tf.int32), state, k)
+        return words.numpy(), log_probs.numpy(), state
+
+    return lambda features, k: first(tf.constant(features), k), numpy_words, take
 
 
-def search_one_by_one(search: Search, features: np.ndarray, rounds: int = 1) -> Callable[[], Sample]:
-    """A repetition: some pictures, one after another, so many times."""
-    rows = [features[row : row + 1] for row in range(min(ONE_BY_ONE, len(features)))]
-    return _repetition(lambda: np.concatenate([search(row)[1] for row in rows]), len(rows), rounds)
+def step_models(weights: dict[str, np.ndarray]) -> tuple:
+    """From features to the first [h, c], and from [words, h, c] to [logits, h, c], as models of Keras."""
+    import keras
+    from keras import layers
+
+    (n_features, image), (units, logit) = (
+        weights[f"{name}/0"].shape for name in ("image_bottleneck", "logit_bottleneck")
+    )
+    vocabulary, word_size = weights["word_embedding/0"].shape
+    features, words = layers.Input((n_features,)), layers.Input((), dtype="int32")
+    h, c = layers.Input((units,)), layers.Input((units,))
+    bottleneck = layers.Dense(image, activation="elu", name="image_bottleneck")(features)
+    state = layers.Dense(units, activation="elu", name="initial_state")(bottleneck)
+    embedded = layers.Embedding(vocabulary, word_size, name="word_embedding")(words)
+    hidden, (new_h, new_c) = layers.LSTMCell(units, name="lstm")(embedded, [h, c])
+    squeezed = layers.Dense(logit, activation="elu", name="logit_bottleneck")(hidden)
+    logits = layers.Dense(vocabulary, name="logits")(squeezed)
+    start, step = keras.Model(features, [state, state]), keras.Model([words, h, c], [logits, new_h, new_c])
+    load_weights([*start.layers, *step.layers], weights)
+    return start, step
 
 
-def _repetition(once: Callable[[], np.ndarray], amount: int, rounds: int) -> Callable[[], Sample]:
-    def repetition() -> Sample:
-        start = time.perf_counter()
-        for _ in range(rounds):
-            log_probabilities = once()
-        seconds = time.perf_counter() - start
-        return Sample(amount * rounds, seconds, [float(value) for value in log_probabilities])
+def pytorch(work: DecoderWork) -> tuple[Start, Step, Take]:
+    """Modules of PyTorch under `inference_mode`."""
+    import torch
+    from torch import nn
 
-    return repetition
+    def tensor(name: str) -> torch.Tensor:
+        return torch.from_numpy(work.weights[name])
+
+    def dense(name: str, values: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(values, kernels[name], tensor(f"{name}/1"))
+
+    names = ("image_bottleneck", "initial_state", "logit_bottleneck", "logits")
+    kernels = {name: tensor(f"{name}/0").T.contiguous() for name in names}
+    cell = nn.LSTMCell(len(tensor("lstm/0")), len(tensor("lstm/1")))
+    with torch.no_grad():  # the gates stand as in Keras
+        for parameter, value in zip(
+            cell.parameters(), (tensor("lstm/0").T, tensor("lstm/1").T, tensor("lstm/2")), strict=False
+        ):
+            parameter.copy_(value)
+        cell.bias_hh.zero_()
+    embedding, elu, suppressed = tensor("word_embedding/0"), nn.functional.elu, list(work.tokens.suppressed)
+
+    @torch.inference_mode()
+    def first(features: np.ndarray, k: int) -> tuple:
+        state = elu(dense("initial_state", elu(dense("image_bottleneck", torch.from_numpy(features)))))
+        return (state.repeat_interleave(k, 0),) * 2
+
+    @torch.inference_mode()
+    def next_words(words: np.ndarray, state: tuple, k: int) -> tuple:
+        state = cell(nn.functional.embedding(torch.from_numpy(words), embedding), state)
+        logits = dense("logits", elu(dense("logit_bottleneck", state[0])))
+        normaliser = logits.logsumexp(dim=-1, keepdim=True)
+        logits[:, suppressed] = -torch.inf
+        best, words = logits.topk(k, dim=-1)
+        return words.numpy(), (best - normaliser).numpy(), state
+
+    @torch.inference_mode()
+    def take(state: tuple, rows: np.ndarray) -> tuple:
+        return tuple(part[torch.from_numpy(rows)] for part in state)
+
+    return first, next_words, take
+
+
+def greedy_search(start: Start, step: Step, features: np.ndarray, work: DecoderWork) -> np.ndarray:
+    """The most probable word each time, until all captions have ended; returns their log-probabilities, (images,)."""
+    state, words = start(features, 1), np.full(len(features), work.tokens.start)
+    total, running = np.zeros(len(features), "float32"), np.ones(len(features), dtype=bool)
+    for _ in range(MAX_LEN):
+        best, log_probs, state = step(words, state, 1)
+        words = np.where(running, best[:, 0], work.tokens.end)
+        total += np.where(running, log_probs[:, 0], 0)
+        running &= words != work.tokens.end
+        if not running.any():
+            break
+    return total
+
+
+def beam_search(start: Start, step: Step, take: Take, features: np.ndarray, work: DecoderWork) -> np.ndarray:
+    """The k best captions of each image, until nothing better can come; returns the best log-probabilities, (images,).
+
+    Of each beam only its k best words can be among the k best of its image.
+    """
+    images, k, end = len(features), BEAMS, work.tokens.end
+    state, words = start(features, k), np.full((images, k), work.tokens.start)
+    captions, finished = np.full((images, k, MAX_LEN), end), np.zeros((images, k), dtype=bool)
+    total = np.where(np.arange(k) == 0, 0, np.full((images, k), -np.inf, "float32"))
+    ended = np.full((images, k), -np.inf, "float32")
+    first_row, only_end = k * np.arange(images)[:, None], np.where(np.arange(k) == 0, 0, -np.inf)
+    for position in range(MAX_LEN):
+        best, log_probs, state = step(words.reshape(-1), state, k)
+        log_probs = np.where(finished[..., None], only_end, log_probs.reshape(images, k, k))
+        best = np.where(finished[..., None], end, best.reshape(images, k, k)).reshape(images, -1)
+        scores = (total[..., None] + log_probs).reshape(images, -1)
+        chosen = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        total, words, parents = np.take_along_axis(scores, chosen, 1), np.take_along_axis(best, chosen, 1), chosen // k
+        captions = np.take_along_axis(captions, parents[..., None], axis=1)
+        captions[:, :, position] = words
+        before = np.take_along_axis(finished, parents, axis=1)
+        finished = before | (words == end)
+        ended = -np.sort(-np.concatenate([ended, np.where(finished & ~before, total, -np.inf)], axis=1), axis=1)[:, :k]
+        state = take(state, (first_row + parents).reshape(-1))
+        if (ended[:, -1] >= np.where(finished, -np.inf, total).max(axis=1)).all():
+            break
+    return np.maximum(ended[:, 0], np.where(finished, -np.inf, total).max(axis=1))
+
+
+def captions(work: dict, framework: str, kind: str) -> Callable[[], Sample]:
+    """Repetitions of a framework, one of the functions above, on a kind of decoding."""
+    read = read_work(work)
+    start, step, take = globals()[framework](read)
+    if kind == "beam":
+        return repetition(lambda features: beam_search(start, step, take, features, read), read.features, kind)
+    return repetition(lambda features: greedy_search(start, step, features, read), read.features, kind)

@@ -61,7 +61,7 @@ def draw_captions(count: int, vocabulary: int, rng: np.random.Generator) -> np.n
 
 
 def draw_weights(sizes: dict, features: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of `say_what_you_see.models.bottleneck_lstm.build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+    """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
 
     def matrix(inputs: int, outputs: int) -> np.ndarray:
         return rng.normal(scale=inputs**-0.5, size=(inputs, outputs)).astype("float32")
@@ -100,25 +100,20 @@ def repetition(steps: int, run: Callable[[], tuple[float, list[float]]]) -> Call
     return repeat
 
 
-def course(work: dict) -> Callable[[], Sample]:
-    """As `say_what_you_see.training.loop.train_decoder` does it, batches and bookkeeping included, without the validation."""
-    return _course(work, quick=True)
+def course(work: dict, packed: bool = True) -> Callable[[], Sample]:
+    """As `train_decoder` does it, batches and bookkeeping included, without the validation.
 
-
-def course_plain(work: dict) -> Callable[[], Sample]:
-    """The same, as the notebooks show it: padding takes part in everything but the loss."""
-    return _course(work, quick=False)
-
-
-def _course(work: dict, quick: bool) -> Callable[[], Sample]:
+    Args:
+        packed: leave padding out; otherwise as the notebooks show it: padding takes part in everything but the loss.
+    """
     from say_what_you_see.training.examples import RandomBatches
     from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
 
     examples, config = _examples(work), _config(work)
     decoder, batches = loaded_decoder(work), RandomBatches(examples, config)
     batches.steps = work["steps"]
-    compile_decoder(decoder, config, PAD, work["steps"], quick)
-    model, batches = pack_training(decoder, batches, PAD) if quick else (decoder, batches)
+    compile_decoder(decoder, config, PAD, work["steps"], packed)
+    model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
 
     def run() -> tuple[float, list[float]]:
@@ -191,7 +186,7 @@ STAGES = (
         make_work=make_work,
         contenders=(
             Contender("course", "the course: train_decoder", f"{_HERE}:course"),
-            Contender("plain", "the course, quick=False", f"{_HERE}:course_plain"),
+            Contender("plain", "the course, padding computed", f"{_HERE}:course", options={"packed": False}),
             Contender("keras_fit", "Keras fit", "benchmarks.peers.keras_fit:train", role="peer"),
             Contender(
                 "tf1", "TensorFlow 1 style", "benchmarks.peers.tf1_decoder_training:train", role="peer",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import anonymous_mb, peak_mb
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
-from benchmarks.memory import anonymous_mb, peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage
 from say_what_you_see.core.pickles import save_pickle
 
@@ -30,24 +30,11 @@ def make_work(folder: Path, small: bool) -> dict:
     return work
 
 
-def course(work: dict) -> Callable[[], Sample]:
-    """What `say-what-you-see prepare` does."""
-    return _timed(work, _prepare_course(), _check_of_course)
-
-
-def list_of_lists(work: dict) -> Callable[[], Sample]:
-    """What is usual."""
-    return _timed(work, _prepare_lists(), _check_of_lists)
-
-
-def course_memory(work: dict) -> Callable[[], Sample]:
-    """The same, for the memory that it takes."""
-    return _weighed(work, _prepare_course(), _check_of_course)
-
-
-def list_of_lists_memory(work: dict) -> Callable[[], Sample]:
-    """The same, for the memory that it takes."""
-    return _weighed(work, _prepare_lists(), _check_of_lists)
+def prepare(work: dict, form: str, weigh: bool = False) -> Callable[[], Sample]:
+    """Repetitions of one form, "course" or "lists", for their speed or for the memory that they take."""
+    forms = {"course": (_prepare_course, _check_of_course), "lists": (_prepare_lists, _check_of_lists)}
+    make, check = forms[form]
+    return (_weighed if weigh else _timed)(work, make(), check)
 
 
 def _prepare_course() -> Callable[[dict], None]:
@@ -55,20 +42,20 @@ def _prepare_course() -> Callable[[dict], None]:
     from say_what_you_see.core.pickles import read_pickle
     from say_what_you_see.language.fast_captions import index_captions, write_caption_blocks
 
-    def prepare(part: dict) -> None:
+    def run(part: dict) -> None:
         folder = Path(part["folder"])
         names = read_pickle(folder / "names.pickle")
         vocab, captions = index_captions(names, folder / "captions.zip", part["member"], min_count=MIN_COUNT)
         write_json(vocab, folder / "vocabulary.json")
         write_caption_blocks(captions, folder / "captions.npz", folder / "vocabulary.json")
 
-    return prepare
+    return run
 
 
 def _prepare_lists() -> Callable[[dict], tuple]:
     from benchmarks.peers import list_of_lists as lists
 
-    def prepare(part: dict) -> tuple:
+    def run(part: dict) -> tuple:
         folder = Path(part["folder"])
         names = lists.load_pickle(folder / "names.pickle")
         captions = lists.read_captions(names, folder / "captions.zip", part["member"])
@@ -80,7 +67,7 @@ def _prepare_lists() -> Callable[[dict], tuple]:
             pass
         return vocab, indexed
 
-    return prepare
+    return run
 
 
 def _timed(work: dict, prepare: Callable[[dict], object], check: Callable[[dict], list[float]]) -> Callable[[], Sample]:
@@ -101,10 +88,10 @@ def _weighed(
     def repeat() -> Sample:
         peak, kept = peak_mb(), anonymous_mb()
         made = prepare(work["whole"])
-        facts = {} if kept is None else {"kept afterwards (MB)": anonymous_mb() - kept}
+        extra = {} if kept is None else {"kept afterwards (MB)": anonymous_mb() - kept}
         above = peak_mb() - peak
         del made
-        return Sample(above, 1, check(work["whole"]), facts)
+        return Sample(above, 1, check(work["whole"]), extra)
 
     return repeat
 
@@ -138,34 +125,19 @@ def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
     return [float(words), float(captions), float(total)]
 
 
-_TITLES = {
-    "course": "the course: one array, a piece at a time",
-    "lists": "lists of lists, Counter, a matrix for each batch",
-}
+def _stage(name: str, title: str, unit: str, goal: Goal, weigh: bool) -> Stage:
+    here = "benchmarks.stages.preparing:prepare"
+    course, lists = ({"form": form, "weigh": weigh} for form in ("course", "lists"))
+    contenders = (
+        Contender("course", "the course: one array, a piece at a time", here, options=course, fresh=weigh),
+        Contender("lists", "lists of lists, Counter, a matrix for each batch", here, "peer", lists, fresh=weigh),
+    )
+    return Stage(name, title, unit, make_work, contenders, (goal,), lower_is_better=weigh)
+
+
+_FASTER = Goal("course", 3.0, "several (3) times the speed of lists of lists", ("lists",))
+_SMALLER = Goal("course", 0.1, "a tenth of the memory of lists of lists", ("lists",))
 STAGES = (
-    Stage(
-        name="preparing",
-        title="Preparing 414,113 captions",
-        unit="captions/s",
-        make_work=make_work,
-        contenders=(
-            Contender("course", _TITLES["course"], "benchmarks.stages.preparing:course"),
-            Contender("lists", _TITLES["lists"], "benchmarks.stages.preparing:list_of_lists", role="peer"),
-        ),
-        goals=(Goal("course", against=("lists",), ratio=3.0, text="several (3) times the speed of lists of lists"),),
-    ),
-    Stage(
-        name="preparing_memory",
-        title="Preparing 414,113 captions: most memory above the imports",
-        unit="MB",
-        make_work=make_work,
-        contenders=(
-            Contender("course", _TITLES["course"], "benchmarks.stages.preparing:course_memory", fresh=True),
-            Contender(
-                "lists", _TITLES["lists"], "benchmarks.stages.preparing:list_of_lists_memory", role="peer", fresh=True
-            ),
-        ),
-        goals=(Goal("course", against=("lists",), ratio=0.1, text="a tenth of the memory of lists of lists"),),
-        lower_is_better=True,
-    ),
+    _stage("preparing", "Preparing 414,113 captions", "captions/s", _FASTER, weigh=False),
+    _stage("preparing_memory", "Preparing 414,113 captions: most memory above the imports", "MB", _SMALLER, weigh=True),
 )

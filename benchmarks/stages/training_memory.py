@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import anonymous_mb, file_mb, peak_mb
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
-from benchmarks.memory import anonymous_mb, file_mb, peak_mb
 from benchmarks.stage import Contender, Goal, Sample, Stage
 from say_what_you_see.core.files import write_json
 
@@ -116,8 +116,8 @@ def _trained(work: dict, load: Callable[[], object]) -> Callable[[], Sample]:
         loss = decoder.fit(batches, verbose=0, shuffle=False).history["loss"][-1]
         if anonymous is None:  # a system that tells peaks only
             return Sample(peak_mb() - peak, 1, [loss])
-        facts = {"pages of files (MB)": file_mb() - file, "peak above the start (MB)": peak_mb() - peak}
-        return Sample(anonymous_mb() - anonymous, 1, [loss], facts)
+        extra = {"pages of files (MB)": file_mb() - file, "peak above the start (MB)": peak_mb() - peak}
+        return Sample(anonymous_mb() - anonymous, 1, [loss], extra)
 
     return repeat
 

@@ -29,14 +29,9 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"folder": str(folder), "environ": environ, "records": str(records), "steps": 10 if small else 30}
 
 
-def one_process(work: dict) -> Callable[[], Sample]:
-    """One process on one core."""
-    return lambda: _train(work, workers=1)
-
-
-def two_processes(work: dict) -> Callable[[], Sample]:
-    """Two processes on a core each, which add up their gradients after every step."""
-    return lambda: _train(work, workers=2)
+def train(work: dict, workers: int) -> Callable[[], Sample]:
+    """Repetitions with so many processes on a core each, which add up their gradients after every step."""
+    return lambda: _train(work, workers)
 
 
 def _train(work: dict, workers: int) -> Sample:
@@ -67,8 +62,8 @@ STAGES = (
         unit="pictures/s",
         make_work=make_work,
         contenders=(
-            Contender("two", "two processes", "benchmarks.stages.two_processes:two_processes"),
-            Contender("one", "one process", "benchmarks.stages.two_processes:one_process"),
+            Contender("two", "two processes", "benchmarks.stages.two_processes:train", options={"workers": 2}),
+            Contender("one", "one process", "benchmarks.stages.two_processes:train", options={"workers": 1}),
         ),
         goals=(Goal("two", 1.6, "two processes do 1.6 × the work of one (efficiency 0.8)", against=("one",)),),
     ),

@@ -16,12 +16,12 @@ def make_work(folder: Path, small: bool) -> dict:
 def steady(work: dict):
     print("what a contender prints does not disturb its answers")
     amount = float(Path(work["shared"]).read_text())
-    return lambda: Sample(amount, work["seconds"], check=[1.0, 2.0], facts={"process": os.getpid()})
+    return lambda: Sample(amount, work["seconds"], check=[1.0, 2.0], extra={"process": os.getpid()})
 
 
 def twice_as_slow(work: dict):
     amount = float(Path(work["shared"]).read_text())
-    return lambda: Sample(amount, 2 * work["seconds"], check=[1.0, 2.001], facts={"process": os.getpid()})
+    return lambda: Sample(amount, 2 * work["seconds"], check=[1.0, 2.001], extra={"process": os.getpid()})
 
 
 def astray(work: dict):
@@ -41,7 +41,7 @@ def environment(work: dict):
 
 
 def contender(name: str, **options) -> Contender:
-    return Contender(name, name.replace("_", " "), f"tests.benchmark_samples:{name}", **options)
+    return Contender(name, name.replace("_", " "), f"benchmark_samples:{name}", **options)
 
 
 def stage(*contenders: Contender, **options) -> Stage:

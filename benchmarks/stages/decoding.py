@@ -1,0 +1,88 @@
+"""Decoding, decoder only: features in, captions out; greedy one image after another and many together, beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+
+from benchmarks.decoder_work import (
+    BEAMS,
+    MAX_LEN,
+    course_decoder,
+    make_work,
+    numpy_decoder,
+    read_work,
+    repetition,
+    vocabulary,
+)
+from benchmarks.stage import Contender, Goal, Sample, Stage
+
+_PEERS = {"predict": "Keras predict per word", "tf_function": "tf.function per word", "torch": "PyTorch loop"}
+_FRAMEWORKS = {"predict": "keras_predict", "tf_function": "tf_function", "torch": "pytorch"}
+
+
+def course(work: dict, kind: str, form: str) -> Callable[[], Sample]:
+    """The course.
+
+    Args:
+        kind: "greedy_one", "greedy_many" or "beam".
+        form: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", the weights in NumPy, without a
+            framework.
+    """
+    read, vocab = read_work(work), vocabulary(work["words"])
+    sampler = BeamSearch(BEAMS, max_len=MAX_LEN) if kind == "beam" else Greedy(MAX_LEN)
+    if form == "exported":
+        model = numpy_decoder(read.weights)
+    else:
+        from say_what_you_see.models.bottleneck_lstm import decoder_step_model
+
+        model = decoder_step_model(course_decoder(work, read.weights))
+    if form == "keras":
+        model.fastest = lambda: model
+    return repetition(
+        lambda features: generate(model, features, vocab, sampler).log_probabilities[:, 0], read.features, kind
+    )
+
+
+def contenders(kind: str) -> tuple[Contender, ...]:
+    """The course in all its forms, and its peers."""
+    here, peers = "benchmarks.stages.decoding:course", "benchmarks.peers.decoding:captions"
+    by_keras = {"kind": kind, "form": "keras"}
+    return (
+        Contender("course", "the course: generate", here, options={"kind": kind, "form": "fastest"}),
+        Contender("exported", "the course: exported captioner", here, options={"kind": kind, "form": "exported"}),
+        Contender("plain", "the course: generate, steps by Keras", here, options=by_keras),
+        *(
+            Contender(key, f"the same on {title}", here, "backend", by_keras, (name,), {"KERAS_BACKEND": name})
+            for key, name, title in (("jax", "jax", "JAX"), ("on_torch", "torch", "PyTorch"))
+        ),
+        *(
+            Contender(
+                key, title, peers, "peer", {"kind": kind, "framework": _FRAMEWORKS[key]}, ("torch",) * (key == "torch")
+            )
+            for key, title in _PEERS.items()
+        ),
+    )
+
+
+def _stage(kind: str, title: str, *goals: Goal) -> Stage:
+    return Stage(kind, title, "captions/s", make_work, contenders(kind), goals, agreement=1e-3)
+
+
+_ALL = tuple(_PEERS)
+STAGES = (
+    _stage(
+        "greedy_one", "Greedy decoding, decoder only, one picture at a time",
+        Goal("course", 2.0, "generate 2 x the best peer", _ALL),
+        Goal("exported", 2.0, "exported 2 x the best peer", _ALL),
+    ),
+    _stage(
+        "greedy_many", "Greedy decoding, decoder only, 256 pictures", Goal("course", 1.3, "1.3 x the best peer", _ALL)
+    ),
+    _stage(
+        "beam", f"Beam search, k = {BEAMS}, decoder only, 256 pictures",
+        Goal("course", 1.0, "ahead of the best peer", _ALL),
+    ),
+)  # fmt: skip
