@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import Greedy, SpecialTokens, special_tokens
 
 from benchmarks.stage import Sample
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import Greedy, SpecialTokens, special_tokens
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 

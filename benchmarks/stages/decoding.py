@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy
-
 from benchmarks.decoder_work import (
     BEAMS,
     MAX_LEN,
@@ -18,6 +15,8 @@ from benchmarks.decoder_work import (
     vocabulary,
 )
 from benchmarks.stage import Contender, Goal, Sample, Stage
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 
 _PEERS = {"predict": "Keras predict per word", "tf_function": "tf.function per word", "torch": "PyTorch loop"}
 _FRAMEWORKS = {"predict": "keras_predict", "tf_function": "tf_function", "torch": "pytorch"}

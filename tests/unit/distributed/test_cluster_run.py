@@ -230,19 +230,3 @@ def test_an_address_where_nobody_answers_is_explained(tmp_path, encoders):
     )  # fmt: skip
     assert run.returncode == 1
     assert "No Ray cluster answers at '127.0.0.1:9'" in run.err
-
-
-@pytest.mark.full
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path, monkeypatch):
-    pytest.importorskip("psutil")
-    from benchmarks import ray_memory
-
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
-    ray_memory.write_encoder(tmp_path / "tiny.keras", 512)
-    most = []
-    for count in (1000, 10_000):
-        ray_memory.draw_shards(tmp_path / str(count), count)
-        result = ray_memory.measure(tmp_path / str(count), tmp_path / "tiny.keras", tmp_path / f"out_{count}", 256)
-        assert result["pictures"] == count
-        most.append(max(sum(sample[1:]) for sample in result["samples"]))
-    assert most[1] < 1.25 * most[0], f"{most[0] / 1e6:.0f} MB became {most[1] / 1e6:.0f} MB"
