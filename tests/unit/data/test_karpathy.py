@@ -13,11 +13,10 @@ from caption_samples import write_tiny_encoder
 from PIL import Image
 from resource_samples import write_zip
 
-import say_what_you_see.core.files
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.data import resources as downloads
+from say_what_you_see.data import resources
 from say_what_you_see.data.coco_format import images_by_name, read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.karpathy import SPLIT_ZIP, read_split
@@ -34,7 +33,7 @@ def jpeg(number: int) -> bytes:
 
 
 def published(coco: bool = True) -> dict:
-    """A split in the form that Karpathy published, the sides mixed as there."""
+    """A split in the form that Karpathy published, the splits mixed as there."""
     images = []
     for split, folder in NAMES.items():
         for _ in range(COUNTS[split]):
@@ -74,7 +73,7 @@ def environ(tmp_path) -> dict[str, str]:
     return {"DATASET": "coco", "COURSE_SPLIT": "karpathy", "COURSE_DATA": str(data), "ENCODER": str(encoder)}
 
 
-def test_restval_is_trained_with_and_each_side_has_its_pictures_and_captions(coco, environ):
+def test_restval_is_trained_with_and_each_split_has_its_pictures_and_captions(coco, environ):
     settings = read_settings(environ)
     files = get_dataset(settings)
     assert settings.dataset_folder.name == "coco_karpathy"
@@ -127,25 +126,16 @@ def test_flickr30k_needs_its_pictures_only(publish, environ):
     assert len(images_by_name(get_dataset(settings).scored[0])) == 4
 
 
-def test_a_picture_that_the_zips_lack_is_named_and_nothing_is_written(coco, environ):
+def test_a_picture_that_the_zips_lack_is_named_and_nothing_is_written(coco, environ, monkeypatch):
     data = published()
     for name, dropped in (("val2014", 15), ("train2014", 2)):
         images = [i for i in data["images"] if i["filepath"] == name and i["imgid"] != dropped]
         write_pictures(Path(environ["COURSE_DATA"]) / "coco" / f"{name}.zip", images, name)
-    sizes = {r.name: r for r in downloads.RESOURCES}
-    with pytest.MonkeyPatch.context() as patch:
-        table = tuple(dataclasses.replace(r, bytes=None, checksum=None) for r in sizes.values())
-        patch.setattr(downloads, "RESOURCES", table)
-        with pytest.raises(CourseError, match=r"2 \(COCO_train2014_0+2\.jpg, COCO_val2014_0+15\.jpg\)"):
-            get_dataset(read_settings(environ))
-    assert not list((Path(environ["COURSE_DATA"]) / "coco_karpathy").glob("*.zip"))
-
-
-def test_a_full_disk_is_noticed_before_anything_is_copied(coco, environ, monkeypatch):
-    get_dataset(read_settings(environ)).scored[0].unlink()
-    monkeypatch.setattr(say_what_you_see.core.files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(CourseError, match="more on the disk"):
+    table = tuple(dataclasses.replace(resource, bytes=None, checksum=None) for resource in resources.RESOURCES)
+    monkeypatch.setattr(resources, "RESOURCES", table)
+    with pytest.raises(CourseError, match=r"2 \(COCO_train2014_0+2\.jpg, COCO_val2014_0+15\.jpg\)"):
         get_dataset(read_settings(environ))
+    assert not list((Path(environ["COURSE_DATA"]) / "coco_karpathy").glob("*.zip"))
 
 
 @pytest.mark.parametrize("content", [
@@ -184,7 +174,7 @@ def test_only_his_data_sets_have_his_split(tmp_path):
     assert "split        karpathy" in read_settings({"DATASET": "coco", "COURSE_SPLIT": "karpathy"}).show()
 
 
-def test_a_small_run_samples_every_side(coco, environ, monkeypatch):
+def test_a_small_run_samples_every_split(coco, environ, monkeypatch):
     settings = read_settings(environ | {"COURSE_SIZE": "small"})
     monkeypatch.setattr(type(settings), "sample_size", (5, 2))
     files = get_dataset(settings)
@@ -192,7 +182,7 @@ def test_a_small_run_samples_every_side(coco, environ, monkeypatch):
     assert files.scored[0].parent == settings.dataset_folder
 
 
-def test_the_commands_train_on_one_side_and_score_the_other(coco, environ, tmp_path, monkeypatch, capsys):
+def test_the_commands_train_on_one_split_and_score_another(coco, environ, tmp_path, monkeypatch, capsys):
     for name, value in (environ | {"COURSE_SIZE": "small"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("COURSE_SPLIT")
@@ -202,5 +192,5 @@ def test_the_commands_train_on_one_side_and_score_the_other(coco, environ, tmp_p
     assert main(["evaluate", "--split", "karpathy", "--greedy", "--no-java"]) == 0
     assert "4 test pictures" in capsys.readouterr().out
     settings = read_settings(environ | {"COURSE_SIZE": "small"})
-    found = read_coco_results(settings.work_folder / "evaluation" / "results_decoder_greedy.json")
-    assert sorted(found) == [915, 916, 917, 918]
+    results = read_coco_results(settings.work_folder / "evaluation" / "results_decoder_greedy.json")
+    assert sorted(results) == [915, 916, 917, 918]
