@@ -17,7 +17,7 @@ _STATUS = Path("/proc/self/status")
 
 def describe_machine() -> dict[str, Any]:
     """The machine, the versions of what runs on it, and its measured limits."""
-    from say_what_you_see.evaluation.speed import memory_bandwidth, peak_gflops
+    from benchmarks.speed import memory_bandwidth, peak_gflops
 
     return {
         "date": date.today().isoformat(),

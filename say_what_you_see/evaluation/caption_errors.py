@@ -11,31 +11,9 @@ from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
-from say_what_you_see.evaluation.scene_scores import score_captions, true_mentions
+from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
 from say_what_you_see.evaluation.scores import Score, format_table
 from say_what_you_see.evaluation.trained import ValidationPictures
-
-
-def wrong_claims(caption: str, truth: SceneTruth) -> list[str]:
-    """What a caption of a scene says that is not so, in words; a thing that is not there is counted once."""
-    claims, seen, wrong = read_claims(caption), set(), []
-    for mention in claims.mentions:
-        kind = mention.kind
-        if kind not in truth.colours:
-            wrong.append(f"there is no {kind}")
-        elif kind in seen:
-            wrong.append(f"there is only one {kind}")
-        else:
-            if mention.colour not in (None, truth.colours[kind]):
-                wrong.append(f"the {kind} is {truth.colours[kind]}, not {mention.colour}")
-            if mention.size not in (None, truth.sizes[kind]):
-                wrong.append(f"the {kind} is {truth.sizes[kind]}, not {mention.size}")
-        seen.add(kind)
-    for subject, relation, other in claims.relations:
-        stated = claims.mentions[subject].kind, relation, claims.mentions[other].kind
-        if stated not in truth.relations and stated[0] != stated[2]:  # of two houses one is wrong already
-            wrong.append(f"the {stated[0]} is not {relation} the {stated[2]}")
-    return wrong
 
 
 def best_and_worst(
@@ -48,16 +26,12 @@ def best_and_worst(
     """
     quality = [(cider,) for cider in cider_per_picture(captions, pictures.references)]
     if pictures.truths is not None:
-        wrong = [len(wrong_claims(*pair)) for pair in zip(captions, pictures.truths, strict=True)]
-        quality = [(-wrong[i], _count_claims(caption), *quality[i]) for i, caption in enumerate(captions)]
+        for i, (caption, truth) in enumerate(zip(captions, pictures.truths, strict=True)):
+            claims = sum(claim.sort != "sizes" for claim in judge_claims(caption, truth))
+            quality[i] = (-len(wrong_claims(caption, truth)), claims, *quality[i])
     order = sorted(range(len(captions)), key=quality.__getitem__, reverse=True)
     most = min(most, len(order) // 2)
     return order[:most], order[::-1][:most]
-
-
-def _count_claims(caption: str) -> int:
-    claims = read_claims(caption)
-    return len(claims.mentions) + sum(mention.colour is not None for mention in claims.mentions) + len(claims.relations)
 
 
 # What is taken for what

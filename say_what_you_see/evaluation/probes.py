@@ -6,19 +6,18 @@ question can be put to the embedding, also one that the encoder was never traine
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import DatasetFiles
-from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing, invent_scene
-from say_what_you_see.data.scenes.truth import SceneTruth, read_scene_truths
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing
+from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.scores import format_table
 
 EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
@@ -26,7 +25,6 @@ EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
 EmbeddedScenes = tuple[np.ndarray, Sequence[Scene]]
 """Embeddings (scenes, features) and the scenes."""
 
-REGULARISATION = 1000.0
 FACING_KINDS = ("fish", "bird")
 """Things that look to one side: they are drawn facing right or, mirrored, left."""
 
@@ -44,18 +42,19 @@ def probe_kinds(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictu
     colours = [
         [by_file[fn].colours for fn in fns] for by_file, (_, fns) in zip(truths, (train, val), strict=True)
     ]  # of the things, by kind, for each scene
-    scaler = StandardScaler().fit(train[0])
-    train_features, val_features = (scaler.transform(embeddings) for embeddings, _ in (train, val))
     lines = []
     for question, describe in _QUESTIONS_ABOUT_SCENES.items():
         train_targets, val_targets = (np.array([describe(scene) for scene in scenes], dtype=int) for scenes in colours)
-        varied = np.ptp(train_targets, axis=0) > 0  # a classifier needs examples of yes and of no
-        probe = RidgeClassifier(alpha=REGULARISATION).fit(train_features, train_targets[:, varied])
-        answers = np.zeros_like(val_targets)
-        answers[:, varied] = probe.predict(val_features)
+        answers = _fit_and_predict(train[0], train_targets, val[0]) > 0.5
         right = (answers == val_targets).all(axis=1).mean()
         lines.append(f"{question}: all right in {100 * right:.0f} % of the validation scenes")
     return "\n".join(lines)
+
+
+def _fit_and_predict(features: np.ndarray, targets: np.ndarray, new_features: np.ndarray) -> np.ndarray:
+    """Fit a linear map from features (n, features) to targets (n, ...) of 0 and 1, and apply it to new features."""
+    probe = make_pipeline(StandardScaler(), Ridge(alpha=1000.0)).fit(features, targets.reshape(len(targets), -1))
+    return probe.predict(new_features).reshape(-1, *targets.shape[1:])
 
 
 _QUESTIONS_ABOUT_SCENES = {
@@ -110,14 +109,12 @@ class ProbeResult:
 
 def probe_embedding(question: ProbeQuestion, train: EmbeddedScenes, val: EmbeddedScenes) -> ProbeResult:
     """Learn to answer a question with a linear probe on training scenes, and answer it on validation scenes."""
-    scaler = StandardScaler().fit(train[0])
     counts = Counter(question.answer(thing) for _, thing in _things(train[1], question))
     answers = sorted(counts, key=repr)
     targets = np.zeros((len(train[1]), len(question.kinds), len(answers)))
     for row, thing in _things(train[1], question):
         targets[row, question.kinds.index(thing.kind), answers.index(question.answer(thing))] = 1
-    probe = Ridge(alpha=REGULARISATION).fit(scaler.transform(train[0]), targets.reshape(len(targets), -1))
-    logits = probe.predict(scaler.transform(val[0])).reshape(len(val[1]), len(question.kinds), len(answers))
+    logits = _fit_and_predict(train[0], targets, val[0])
     majority, things = counts.most_common(1)[0][0], _things(val[1], question)
     truth = [question.answer(thing) for _, thing in things]
     predicted = [answers[logits[row, question.kinds.index(thing.kind)].argmax()] for row, thing in things]
@@ -137,30 +134,6 @@ def probe_table(results: Sequence[ProbeResult]) -> str:
         shares = f"{100 * result.majority_accuracy:.1f} %", f"{100 * result.probe_accuracy:.1f} %"
         rows.append([result.question, result.things, *shares])
     return format_table(rows, [32, 7, 13, 24])
-
-
-def recreate_scenes(
-    fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
-) -> list[Scene]:
-    """The scenes behind the pictures of the built-in data set, from their names and the seed.
-
-    Args:
-        fns: names of pictures, such as `scene_train_000012.jpg`.
-        split: "train" or "val".
-        seed: that the data set was drawn with.
-        truths: what the pictures show, to check that the scenes are the same.
-
-    Raises:
-        CourseError: if a name is of another form, or a scene is another one.
-    """
-    numbers = [re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn) for fn in fns]
-    if not all(numbers):
-        raise CourseError(f"{fns[numbers.index(None)]} is not the name of a {split} scene that the course drew.")
-    scenes = [invent_scene(split, int(number[1]), seed) for number in numbers]
-    for fn, scene, truth in zip(fns, scenes, truths or [None] * len(fns), strict=True):
-        if truth is not None and truth.colours != {thing.kind: thing.colour for thing in scene.things}:
-            raise CourseError(f"{fn} shows another scene than seed {seed} gives. Draw the data set again.")
-    return scenes
 
 
 def describe_facing(scene: Scene) -> str:

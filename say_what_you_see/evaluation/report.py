@@ -15,13 +15,13 @@ from say_what_you_see.evaluation.caption_errors import (
     score_by_thing_count,
     thing_confusion,
     thing_count_table,
-    wrong_claims,
 )
 from say_what_you_see.evaluation.evaluate import Evaluation, evaluation_folder, samplers_table
 from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
 from say_what_you_see.evaluation.gallery import GalleryItem, escape, write_gallery
 from say_what_you_see.evaluation.metrics import cider_per_picture
 from say_what_you_see.evaluation.palette import small_png
+from say_what_you_see.evaluation.scene_scores import wrong_claims
 from say_what_you_see.evaluation.trained import ValidationPictures
 from say_what_you_see.vision.pictures import read_pictures
 

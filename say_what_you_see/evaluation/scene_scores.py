@@ -5,7 +5,9 @@ For photographs nobody knows everything that is in the picture. For scenes we do
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,11 +17,12 @@ from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
 
+_SORTS = ("things", "pairs", "sizes", "relations")
 _RATIOS = {
     "things named that are there": ("things right", "things named"),
     "colours joined to the right thing": ("pairs right", "pairs named"),
     "sizes given to the right thing": ("sizes right", "sizes named"),
-    "stated relations that are true": ("relations true", "relations stated"),
+    "stated relations that are true": ("relations right", "relations named"),
     "salient things that are named": ("salient named", "salient things"),
     "things named per caption": ("things named", "captions"),
     "two-thing captions with a relation": ("captions with a relation", "captions with two things"),
@@ -34,26 +37,59 @@ def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mentio
     return [mention for kind, mention in first.items() if kind in truth.colours]
 
 
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim that a caption makes about a scene.
+
+    Attributes:
+        sort: "things", "pairs" (a colour joined to a thing), "sizes" or "relations".
+        right: whether it holds.
+        correction: what is wrong with it, in words; empty where another claim's correction says so already.
+    """
+
+    sort: str
+    right: bool
+    correction: str
+
+
+def judge_claims(caption: str, truth: SceneTruth) -> list[JudgedClaim]:
+    """Every claim of a caption, compared with what was drawn."""
+    claims = read_claims(caption)
+    right, judged = true_mentions(claims.mentions, truth), []
+    for mention in claims.mentions:
+        kind, is_right = mention.kind, mention in right
+        quantity = f"only one {kind}" if kind in truth.colours else f"no {kind}"
+        judged.append(JudgedClaim("things", is_right, f"there is {quantity}"))
+        for sort, given, true in (("pairs", mention.colour, truth.colours), ("sizes", mention.size, truth.sizes)):
+            if given is not None:
+                correction = f"the {kind} is {true[kind]}, not {given}" if is_right else ""
+                judged.append(JudgedClaim(sort, is_right and given == true[kind], correction))
+    for subject, relation, other in claims.relations:
+        first, second = claims.mentions[subject].kind, claims.mentions[other].kind
+        correction = f"the {first} is not {relation} the {second}" if first != second else ""
+        judged.append(JudgedClaim("relations", (first, relation, second) in truth.relations, correction))
+    return judged
+
+
+def wrong_claims(caption: str, truth: SceneTruth) -> list[str]:
+    """What a caption of a scene says that is not so, in words; a thing that is not there is counted once."""
+    return [claim.correction for claim in judge_claims(caption, truth) if not claim.right and claim.correction]
+
+
 def count_claims(caption: str, truth: SceneTruth) -> dict[str, int]:
     """Count the claims of a caption of each sort, and how many hold."""
-    claims = read_claims(caption)
-    mentions, right = claims.mentions, true_mentions(claims.mentions, truth)
-    kinds = [mention.kind for mention in mentions]
-    stated = [(kinds[subject], relation, kinds[other]) for subject, relation, other in claims.relations]
+    judged = judge_claims(caption, truth)
+    named = Counter(claim.sort for claim in judged)
+    right = Counter(claim.sort for claim in judged if claim.right)
+    kinds = {mention.kind for mention in read_claims(caption).mentions}
     return {
-        "things named": len(mentions),
-        "things right": len(right),
-        "pairs named": sum(mention.colour is not None for mention in mentions),
-        "pairs right": sum(mention.colour == truth.colours[mention.kind] for mention in right),
-        "sizes named": sum(mention.size is not None for mention in mentions),
-        "sizes right": sum(mention.size == truth.sizes.get(mention.kind, "") for mention in right),
-        "relations stated": len(stated),
-        "relations true": sum(relation in truth.relations for relation in stated),
+        **{f"{sort} named": named[sort] for sort in _SORTS},
+        **{f"{sort} right": right[sort] for sort in _SORTS},
         "salient things": len(truth.salient),
-        "salient named": len(truth.salient.intersection(kinds)),
+        "salient named": len(truth.salient & kinds),
         "captions": 1,
-        "captions with two things": int(len(mentions) >= 2),
-        "captions with a relation": int(bool(stated)),
+        "captions with two things": int(named["things"] >= 2),
+        "captions with a relation": int(named["relations"] > 0),
     }
 
 
@@ -126,9 +162,8 @@ def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTrut
 
 
 def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:
-    """Which captions hold in every claim and which do not, in both the ones that claim most first."""
-    counts = [count_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
-    claimed = [count["things named"] + count["pairs named"] + count["relations stated"] for count in counts]
-    held = [count["things right"] + count["pairs right"] + count["relations true"] for count in counts]
-    order = sorted(range(len(counts)), key=lambda i: -claimed[i])
-    return [i for i in order if held[i] == claimed[i]], [i for i in order if held[i] < claimed[i]]
+    """Which captions hold in every claim (but sizes) and which do not, in both the ones that claim most first."""
+    judged = [judge_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
+    judged = [[claim.right for claim in claims if claim.sort != "sizes"] for claims in judged]
+    order = sorted(range(len(judged)), key=lambda i: -len(judged[i]))
+    return [i for i in order if all(judged[i])], [i for i in order if not all(judged[i])]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import read_zipped
-from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES
+from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES, Scene, invent_scene
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height as fractions of the picture's side."""
@@ -88,3 +89,27 @@ def box_in_centre_crop(box: Sequence[float], width: int, height: int) -> Box:
     side = min(width, height)
     left, top = box[0] - (width - side) // 2, box[1] - (height - side) // 2
     return left / side, top / side, box[2] / side, box[3] / side
+
+
+def recreate_scenes(
+    fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
+) -> list[Scene]:
+    """The scenes behind the pictures of the built-in data set, from their names and the seed.
+
+    Args:
+        fns: names of pictures, such as `scene_train_000012.jpg`.
+        split: "train" or "val".
+        seed: that the data set was drawn with.
+        truths: what the pictures show, to check that the scenes are the same.
+
+    Raises:
+        CourseError: if a name is of another form, or a scene is another one.
+    """
+    numbers = [re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn) for fn in fns]
+    if not all(numbers):
+        raise CourseError(f"{fns[numbers.index(None)]} is not the name of a {split} scene that the course drew.")
+    scenes = [invent_scene(split, int(number[1]), seed) for number in numbers]
+    for fn, scene, truth in zip(fns, scenes, truths or [None] * len(fns), strict=True):
+        if truth is not None and truth.colours != {thing.kind: thing.colour for thing in scene.things}:
+            raise CourseError(f"{fn} shows another scene than seed {seed} gives. Draw the data set again.")
+    return scenes

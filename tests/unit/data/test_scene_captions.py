@@ -62,7 +62,7 @@ def test_nothing_is_said_that_is_not_there_and_captions_say_enough(described):
         for caption in group:
             counts = count_claims(caption, truth)
             for claimed, true in (("things named", "things right"), ("pairs named", "pairs right"),
-                                  ("sizes named", "sizes right"), ("relations stated", "relations true")):  # fmt: skip
+                                  ("sizes named", "sizes right"), ("relations named", "relations right")):  # fmt: skip
                 assert counts[claimed] == counts[true], (caption, scene)
             total.update(counts)
     assert total["things named"] / total["captions"] >= 1.5

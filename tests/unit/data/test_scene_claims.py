@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, truth_of
 
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.dataset import file_name, instances_json
-from say_what_you_see.data.scenes.truth import box_in_centre_crop, read_scene_truths
+from say_what_you_see.data.scenes.truth import box_in_centre_crop, read_scene_truths, recreate_scenes
 
 
 def read(caption: str) -> tuple[list[tuple[str, str | None, str | None]], list[tuple[str, str, str]]]:
@@ -113,3 +114,14 @@ def test_relations_follow_from_the_carried_boxes():
         for subject, relation, other in truth.relations:
             dx, dy = middles[other] - middles[subject]
             assert {"left of": dx, "right of": -dx, "above": dy, "below": -dy}[relation] > 0
+
+
+def test_the_scenes_behind_pictures_are_found_by_name():
+    val = scenes_of("val", 4)
+    fns = [file_name("val", index) for index in (3, 0)]
+    scenes = recreate_scenes(fns, "val", 0, [truth_of(val[3]), truth_of(val[0])])
+    assert scenes == [val[3], val[0]]
+    with pytest.raises(CourseError, match=r"scene_val_000003\.jpg shows another scene"):
+        recreate_scenes(fns, "val", 0, [truth_of(val[1]), truth_of(val[0])])
+    with pytest.raises(CourseError, match="dog.jpg is not the name"):
+        recreate_scenes([fns[0], "dog.jpg"], "val", 0)

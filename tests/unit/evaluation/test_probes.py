@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_samples import scenes_of, thing_at, truth_of
+from scene_samples import scenes_of, thing_at
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.dataset import file_name, instances_json
@@ -22,7 +21,6 @@ from say_what_you_see.evaluation.probes import (
     probe_embedding,
     probe_kinds,
     probe_table,
-    recreate_scenes,
 )
 
 SCENES = {"train": scenes_of("train", 600), "val": scenes_of("val", 100)}
@@ -103,16 +101,6 @@ def test_what_is_in_the_embedding_is_read_and_the_rest_is_only_guessed(splits, q
         assert result.probe_accuracy > 0.85 > 0.3 > result.majority_accuracy
     else:
         assert abs(result.probe_accuracy - 0.5) < 0.22
-
-
-def test_the_scenes_behind_pictures_are_found_by_name():
-    fns = [file_name("val", index) for index in (3, 0)]
-    scenes = recreate_scenes(fns, "val", 0, [truth_of(VAL[3]), truth_of(VAL[0])])
-    assert scenes == [VAL[3], VAL[0]]
-    with pytest.raises(CourseError, match=r"scene_val_000003\.jpg shows another scene"):
-        recreate_scenes(fns, "val", 0, [truth_of(VAL[1]), truth_of(VAL[0])])
-    with pytest.raises(CourseError, match="dog.jpg is not the name"):
-        recreate_scenes([fns[0], "dog.jpg"], "val", 0)
 
 
 def test_the_table_has_a_line_for_each_question(splits):

@@ -1,4 +1,4 @@
-"""How fast, and how fast it could be: fair timing, the limits of a machine, and counting what a network has to do."""
+"""How fast, and how fast it could be: fair timing, the limits of a machine, the operations that a network needs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from say_what_you_see.core.backend import keras
 ops = keras.ops
 
 
-def time_in_turns(ways: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
-    """Time several ways of doing the same work fairly: all in turn, round after round.
+def time_in_turns(functions: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
+    """Time several functions that do the same work fairly: all in turn, round after round.
 
-    A computer is slower when it does something else besides, or when it is hot. In turns that meets all ways alike. The
+    A computer is slower when it is busy with something else, or when it is hot. In turns that affects all alike. The
     first call of each, which compiles and fills caches, does not count.
 
     Args:
-        ways: functions without arguments, by name.
+        functions: without arguments, by name.
 
     Returns:
         The median of each in seconds.
     """
-    for way in ways.values():
-        way()
-    seconds = {name: [] for name in ways}
+    for function in functions.values():
+        function()
+    seconds = {name: [] for name in functions}
     for _ in range(rounds):
-        for name, way in ways.items():
+        for name, function in functions.items():
             started = time.perf_counter()
-            way()
+            function()
             seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
@@ -90,7 +90,7 @@ def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
         numbers = sum(math.prod(weight.shape) for weight in layer.weights if "kernel" in weight.name)
         if numbers:
             shape = _positions(layer)
-            operations[layer.name] = 2 * numbers * math.prod(steps if side is None else side for side in shape)
+            operations[layer.name] = 2 * numbers * math.prod(steps if length is None else length for length in shape)
     return operations
 
 
@@ -98,7 +98,7 @@ def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
     """Count the bytes that have to come from memory and go there, at least, when a Keras model runs.
 
     Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes. What
-    fits into the processor's caches may never see the memory, so that in truth it can be less, too.
+    fits into the processor's caches may never reach the memory, so that it can also be less.
 
     Args:
         model: a functional model, built, without models inside.
@@ -109,7 +109,7 @@ def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
     for layer in model.layers:
         if any("kernel" in weight.name for weight in layer.weights):
             for tensor in [*_tensors(layer.input), *_tensors(layer.output)]:
-                numbers += examples * math.prod(steps if side is None else side for side in tensor.shape[1:])
+                numbers += examples * math.prod(steps if length is None else length for length in tensor.shape[1:])
     return 4 * numbers
 
 
