@@ -18,21 +18,25 @@ def leave_one_out(references: Sequence[Sequence[str]], seed: int = 0) -> list[li
 
 
 def compare_with_people(
-    captions: Mapping[str, Sequence[str]], references: Sequence[Sequence[str]], java: bool = True
+    captions: Mapping[str, Sequence[str]],
+    references: Sequence[Sequence[str]],
+    fewer: Sequence[Sequence[str]],
+    java: bool = True,
 ) -> dict[str, dict[str, Score]]:
     """Score people's captions against the other people's, and models' against as many.
 
     More references give higher scores. So that nobody has an advantage, the models are compared with as many
-    references as people are: one of each picture, drawn at random, is left out.
+    references as people are.
 
     Args:
         captions: name of a model to its captions.
+        references: the captions of each picture.
+        fewer: the same, one of each left out.
 
     Raises:
         CourseError: if a picture has fewer than two references.
     """
     columns = {"people": score_human_consistency(references, java=java)}
-    fewer = leave_one_out(references)
     return columns | {name: score_against_references(said, fewer, java=java) for name, said in captions.items()}
 
 

@@ -116,7 +116,7 @@ def _encoder_of_means(settings: Settings) -> EncoderInfo:
         model, input_shape = load_encoder_file(path)
         return EncoderInfo(model, _as_floats, input_shape, settings.encoder_name, path.name, weights_checksum(model))
     application = find_application(settings.encoder)
-    weights, in_words = _weights_for(application.name, settings)
+    weights, in_words = weights_for(application.name, settings)
     try:
         model, preprocess = get_cnn_encoder(application.name, weights)
     except CourseError as error:
@@ -278,7 +278,7 @@ def on_a_copy(preprocess_input: Preprocess) -> Preprocess:
     return preprocess_for_model
 
 
-def _weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
+def weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
     """What `get_cnn_encoder` takes as weights, and the same in words."""
     if settings.pictures_kind == "scenes" and name == "inception_v3":
         return SCENE_WEIGHTS, f"trained on drawn scenes ({SCENE_WEIGHTS.name})"

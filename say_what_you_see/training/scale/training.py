@@ -236,7 +236,9 @@ def seed_dropout(state: TrainState, seeds: tf.Tensor, replica: tf.distribute.Rep
         generator.assign(tf.cast(tf.stack([seeds[number], position]), generator.dtype))
 
 
-def make_train_step(state: TrainState, strategy: tf.distribute.Strategy, seed: int) -> Callable[[Iterator], tf.Tensor]:
+def make_train_step(
+    state: TrainState, strategy: tf.distribute.Strategy, seed: int, replica_step: Callable = replica_step
+) -> Callable[[Iterator], tf.Tensor]:
     """Compile one step of training on all devices: from an iterator over distributed batches to the loss."""
     seeds = np.random.SeedSequence(seed).generate_state(max(1, len(state.dropout_layers))).astype(np.int64)
 
@@ -287,6 +289,7 @@ def train_on_records(
     cnn: BuildCnn,
     strategy: tf.distribute.Strategy | None = None,
     after_checkpoint: CheckpointCallback | None = None,
+    replica_step: Callable = replica_step,
 ) -> TrainState:
     """Train up to a step, from the latest checkpoint of the training folder or from the start.
 
@@ -295,6 +298,7 @@ def train_on_records(
         cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
         after_checkpoint: called with every new checkpoint.
+        replica_step: what each device does in a step.
 
     Returns:
         The model, its optimizer and the step that was reached.
@@ -313,7 +317,7 @@ def train_on_records(
         return state
     with _Recorder(training, state, is_chief(strategy), after_checkpoint) as recorder:
         iterator = iter(distribute_batches(training, config.side, start, strategy))
-        train_step = make_train_step(state, strategy, training.seed)
+        train_step = make_train_step(state, strategy, training.seed, replica_step)
         with _explained_errors(training):
             for step in range(start + 1, training.steps + 1):
                 recorder.after_step(step, train_step(iterator))

@@ -219,14 +219,16 @@ def test_each_picture_loses_one_reference():
 
 def test_people_and_models_are_compared_with_as_many(course):
     captions = [group[0] for group in course.pictures.references]
-    columns = compare_with_people({"model": captions}, course.pictures.references, java=False)
+    columns = compare_with_people(
+        {"model": captions}, course.pictures.references, leave_one_out(course.pictures.references), java=False
+    )
     assert list(columns) == ["people", "model"]
     assert 0 < columns["people"]["BLEU-1"].value < 1
     wanted = score_against_references(captions, leave_one_out(course.pictures.references), java=False)
     assert columns["model"]["CIDEr"] == wanted["CIDEr"]
     assert people_diversity(course.pictures.references)["distinct captions"] > 12
     with pytest.raises(CourseError):
-        compare_with_people({}, [["only one"]], java=False)
+        compare_with_people({}, [["only one"]], [[]], java=False)
 
 
 def test_captions_are_kept_in_cocos_results_format(course, copied):
