@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import importlib
+import io
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import urllib.request
 import zipfile
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 REPOSITORY = "say-what-you-see/say-what-you-see"
 """Where the course is on GitHub: owner and name. Badges, links and first cells are made from it."""
@@ -64,7 +65,6 @@ PAUSES = (1.0, 3.0)
 """Seconds to wait before each further attempt to download."""
 
 _TIMEOUT = 60  # seconds without a byte
-_MOST_BYTES = 500_000_000  # of the unpacked course; it has less than a tenth of that
 _NEEDED = ("requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb")
 _RUNTIME_MENU = "Runtime > Change runtime type"
 
@@ -122,12 +122,12 @@ def setup_keras() -> None:
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     ranges = read_ranges(download_github_code())
-    found = []
+    installed, versions = installed_versions(), []
     for title, names in NEVER_REPLACED.items():
-        version = next(filter(None, map(installed_version, names)), None)
+        version = next((installed[name] for name in names if name in installed), None)
         _check_version(title, names[0], version, ranges[names[0]])
-        found.append(f"{title} {version}")
-    _say("OK", ", ".join(found))
+        versions.append(f"{title} {version}")
+    _say("OK", ", ".join(versions))
     if gpu := find_gpu():
         _say("OK", f"GPU: {gpu}")
     else:
@@ -189,7 +189,11 @@ def _download_patiently(folder: Path) -> Path:
     """Download and unpack the archive, again after a pause where a connection fails; the one folder in it."""
     for pause in (*PAUSES, None):
         try:
-            return _unpack(_fetch(ARCHIVE_URL, folder / "course.zip"), folder / "unpacked")
+            with urllib.request.urlopen(ARCHIVE_URL, timeout=_TIMEOUT) as answer:
+                archive = io.BytesIO(answer.read())
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(folder / "unpacked")  # which compares checksums, and leaves no file elsewhere
+            return next((folder / "unpacked").iterdir(), folder)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise SetupError(f"There is no {ARCHIVE_URL} (404). {_ASK}") from error
@@ -200,44 +204,8 @@ def _download_patiently(folder: Path) -> Path:
         if pause is not None:
             time.sleep(pause)
     raise SetupError(
-        f"Cannot download {ARCHIVE_URL}: {_words(reason)}. Nothing was left behind. Wait a minute and run this cell "
-        "again."
+        f"Cannot download {ARCHIVE_URL} ({reason}). Nothing was left behind. Wait a minute and run this cell again."
     ) from reason
-
-
-def _fetch(url: str, path: Path) -> Path:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, open(path, "wb") as file:
-        shutil.copyfileobj(answer, file)
-    return path
-
-
-def _words(reason: Exception) -> str:
-    """Why a download failed, in words for people."""
-    if isinstance(reason, urllib.error.HTTPError):
-        return f"the server answers {reason.code} {reason.reason}"
-    if isinstance(reason, (zipfile.BadZipFile, http.client.IncompleteRead)):
-        return "only a part of it, or something else, arrives"
-    if isinstance(reason, (urllib.error.URLError, ConnectionError, TimeoutError)):
-        return f"there is no connection to the server ({getattr(reason, 'reason', reason)})"
-    return str(reason)
-
-
-def _unpack(archive: Path, folder: Path) -> Path:
-    """Unpack an archive and compare checksums; the one folder in it.
-
-    Raises:
-        SetupError: if a file would lie elsewhere, or the archive is far too large.
-        zipfile.BadZipFile: if it is no whole archive.
-    """
-    with zipfile.ZipFile(archive) as packed:
-        paths = [PurePosixPath(name.replace("\\", "/")) for name in packed.namelist()]
-        tops = {path.parts[0] for path in paths if path.parts}
-        if len(tops) != 1 or any(path.is_absolute() or ".." in path.parts for path in paths):
-            raise SetupError(f"{ARCHIVE_URL} holds files that belong elsewhere, so none was unpacked. {_ASK}")
-        if sum(info.file_size for info in packed.infolist()) > _MOST_BYTES:
-            raise SetupError(f"{ARCHIVE_URL} is far larger than the course, so it was not unpacked. {_ASK}")
-        packed.extractall(folder)
-    return folder / tops.pop()
 
 
 def _make_importable(folder: Path) -> None:
@@ -245,8 +213,8 @@ def _make_importable(folder: Path) -> None:
     loaded = getattr(sys.modules.get("say_what_you_see"), "__file__", None)
     if loaded and folder not in Path(loaded).resolve().parents:
         raise SetupError(
-            f"Another module called say_what_you_see is loaded ({loaded}). Rename that file, choose Runtime > Restart session, "
-            "and run this cell again."
+            f"Another module called say_what_you_see is loaded ({loaded}). Rename that file, choose Runtime > Restart "
+            "session, and run this cell again."
         )
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -258,16 +226,8 @@ def _make_importable(folder: Path) -> None:
 def read_ranges(folder: Path) -> dict[str, str]:
     """The versions that requirements.txt asks for: name, and a range such as ">=3.8,<4"."""
     lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    found = (re.match(r"([\w.-]+)\s*([<>=!~][^;#]*)", line) for line in lines)
-    return {match[1].lower(): match[2].replace(" ", "") for match in found if match}
-
-
-def installed_version(name: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    matches = (re.match(r"([\w.-]+)\s*([<>=!~][^;#]*)", line) for line in lines)
+    return {match[1].lower(): match[2].replace(" ", "") for match in matches if match}
 
 
 def compare_version(version: str, wanted: str) -> int:
@@ -314,9 +274,9 @@ def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
     Raises:
         SetupError: if that is not possible, or if something was replaced all the same.
     """
-    missing = []
+    before, missing = installed_versions(), []
     for name in names:
-        version = installed_version(name)
+        version = before.get(name)
         if version is None:
             missing.append(name + ranges[name])
         elif compare_version(version, ranges[name]):
@@ -325,7 +285,6 @@ def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
             )
     if not missing:
         return
-    before = installed_versions()
     problem = _pip_install(missing, before)
     importlib.invalidate_caches()
     after = installed_versions()
@@ -344,11 +303,11 @@ def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
 
 def installed_versions() -> dict[str, str]:
     """Name and version of every installed package; of two with the same name, the one that is imported."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for each in metadata.distributions():
         if each.metadata["Name"] and each.version:
-            found.setdefault(re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(), each.version)
-    return found
+            versions.setdefault(re.sub(r"[-_.]+", "-", each.metadata["Name"]).lower(), each.version)
+    return versions
 
 
 def _pip_install(requirements: Sequence[str], keep: dict[str, str]) -> str:
@@ -434,7 +393,7 @@ def run_steps(steps: Sequence[str]) -> None:
         result = subprocess.run(command, cwd=course_folder(), env=environ, capture_output=True, text=True)
         if result.returncode:
             said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-5:])
-            raise SetupError(f"`say-what-you-see {step}` failed. It says:\n{said}")
+            raise SetupError(f"`python -m say_what_you_see {step}` failed. It says:\n{said}")
         _say("OK", f"{result.stdout.strip().splitlines()[-1]} ({time.monotonic() - start:.0f} s)")
 
 

@@ -7,7 +7,6 @@ import io
 import os
 import string
 import tempfile
-import zipfile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, slug, write_json
+from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.pickles import read_pickle, save_pickle
-from say_what_you_see.core.text import markdown_text, terminal_json, visible
-from say_what_you_see.data.archives import image_members, open_zip, read_member, sample_zip
+from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv
 from say_what_you_see.data.coco_format import images_by_name, read_captions, split_by_seed
 from say_what_you_see.data.folders import get_folder_dataset
@@ -59,23 +57,6 @@ names = st.text(string.ascii_lowercase + string.digits + " _-éß狗", min_size=
 # Captions and vocabularies
 
 
-@given(texts)
-def test_words_are_small_have_no_white_space_and_come_again(text):
-    found = split_sentence(text)
-    assert all(word and word == "".join(word.split()) for word in found)
-    assert not set(found) & set(SPECIAL), "no caption can hold a special token"
-    assert [word for part in found for word in split_sentence(part)] == found
-
-
-@given(captions, st.integers(1, 4))
-def test_a_vocabulary_numbers_frequent_words_in_their_order(groups, min_count):
-    vocab = generate_vocabulary(groups, min_count)
-    assert sorted(vocab.values()) == list(range(len(vocab))) and set(SPECIAL) <= set(vocab)
-    assert invert_vocabulary(vocab) == sorted(vocab)
-    every = [word for group in groups for caption in group for word in split_sentence(caption)]
-    assert set(vocab) - set(SPECIAL) == {word for word in every if every.count(word) >= min_count}
-
-
 @given(st.lists(st.lists(words.map(" ".join), min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_caption_comes_back_from_its_indices(groups):
     vocab = generate_vocabulary(groups, 1)
@@ -85,15 +66,6 @@ def test_a_caption_comes_back_from_its_indices(groups):
             assert indices[0] == vocab[START] and indices[-1] == vocab[END]
             assert indices_to_sentence(indices, words) == " ".join(split_sentence(caption))
             assert indices_to_sentence([*indices, *indices], words) == " ".join(split_sentence(caption))
-
-
-@given(captions, captions)
-def test_words_that_are_not_in_the_vocabulary_are_unknown(known, others):
-    vocab = generate_vocabulary(known, 1)
-    for group, found in zip(others, caption_tokens_to_indices(others, vocab), strict=True):
-        for caption, indices in zip(group, found, strict=True):
-            expected = [word if word in vocab else UNK for word in split_sentence(caption)]
-            assert [invert_vocabulary(vocab)[index] for index in indices[1:-1]] == expected
 
 
 # Padding
@@ -163,19 +135,6 @@ def test_json_comes_back(tmp_path, value):
     assert read_json(tmp_path / "value.json") == value
 
 
-@given(texts)
-def test_a_slug_is_the_name_of_a_file(text):
-    found = slug(text)
-    assert found and set(found) <= set(string.ascii_lowercase + string.digits + "_") and slug(found) == found
-
-
-@given(texts)
-def test_texts_are_made_fit_once(text):
-    assert visible(visible(text)) == visible(text) and visible(text).encode() is not None
-    assert not set(markdown_text(text)) & set("|<>`*[]\n\x1b")
-    assert terminal_json(text).isprintable() or any(not sign.isprintable() for sign in visible(text))
-
-
 # Zips and folders
 
 
@@ -201,17 +160,6 @@ def test_a_zip_has_pictures_with_names_that_stay_in_it_or_is_refused(tmp_path, n
     else:
         assert "fine.png" in found
         assert not any(".." in PurePosixPath(member).parts or member.startswith("/") for member in found)
-
-
-@given(contents, st.floats(0.01, 1), st.integers(0, 9))
-def test_a_sample_is_a_part_in_the_same_order(tmp_path, members, rate, seed):
-    path = write_zip(tmp_path / "pictures.zip", members)
-    sample_zip(path, tmp_path / "sample.zip", rate, seed)
-    with zipfile.ZipFile(tmp_path / "sample.zip") as archive:
-        taken = archive.namelist()
-        assert all(archive.read(name) == members[name] for name in taken)
-    assert len(taken) == max(1, round(rate * len(members)))
-    assert taken == [name for name in members if name in taken]
 
 
 @given(st.dictionaries(names, st.lists(written, min_size=1, max_size=3), max_size=4))

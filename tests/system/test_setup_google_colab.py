@@ -26,7 +26,7 @@ from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Colab runs on Linux")
 
-SMALL = ["requirements.txt", "notebooks/00_start_here.ipynb"]
+SMALL = ["requirements.txt", "pyproject.toml", "notebooks/00_start_here.ipynb"]
 SMALL += [
     path.relative_to(REPOSITORY).as_posix()
     for path in sorted((REPOSITORY / "say_what_you_see").rglob("*"))
@@ -82,11 +82,12 @@ def test_the_revision_is_that_of_this_version():
     assert setup.REVISION.removeprefix("v") == __version__
 
 
-@pytest.mark.parametrize("path", [*LESSONS, *EXERCISES], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+@pytest.mark.parametrize("path", [*LESSONS, EXERCISES[0]], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
 def test_the_first_cell_of_every_notebook(path, tmp_path, whole_host):
     source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
     colab = Colab(tmp_path, whole_host.address)
-    look = "import os, say_what_you_see.core.settings as s\nprint(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
+    look = "import os, say_what_you_see.core.settings as s\n"
+    look += "print(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
     lines = said(colab.run(f"{source}\n{look}")).splitlines()
     folder = colab.start / HERE
     waits = f"The course is set up. {path.stem} has to wait for those files."
@@ -102,7 +103,7 @@ def test_the_first_cell_of_every_notebook(path, tmp_path, whole_host):
     assert {entry.name for entry in colab.start.iterdir()} - {"__pycache__"} == {"setup_google_colab.py", HERE}
 
 
-@pytest.mark.parametrize("path", [*LESSONS, *EXERCISES], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+@pytest.mark.parametrize("path", [*LESSONS, EXERCISES[0]], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
 def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
     source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
     monkeypatch.chdir(tmp_path)
@@ -115,31 +116,22 @@ def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
     assert (list(sys.path), dict(os.environ)) == before and Path.cwd() == tmp_path
 
 
-def test_the_second_call_is_quick_and_asks_nobody(machine, host):
+def test_calling_it_again_asks_nobody_and_a_new_session_for_the_setup_only(machine, host):
     colab = machine()
-    twice = f"{cell()}\nimport os, time, urllib.request\nurllib.request.urlopen = None\nstart = time.perf_counter()\n"
-    twice += f"{cell()}\nprint(os.getcwd(), time.perf_counter() - start)"
-    *lines, last = said(colab.run(twice)).splitlines()
-    folder, seconds = last.rsplit(" ", 1)
-    assert folder == str(colab.start / HERE / "notebooks") and float(seconds) < 2
+    again = f"{cell()}\nimport os, urllib.request\nurllib.request.urlopen = None\n{cell()}\nprint(os.getcwd())"
+    output = said(colab.run(again))
+    assert output.count(f"{NOTEBOOK} is ready") == 2 and "drive=True" in output
+    assert "No GPU" in output and "Runtime > Change runtime type > T4 GPU" in output
+    assert output.splitlines()[-1] == str(colab.start / HERE / "notebooks")
     assert host.requests == [SETUP_FILE, ARCHIVE]
-    assert sum(line.startswith(NOTEBOOK) for line in lines) == 2
-    assert not (colab.start / HERE / "notebooks" / "setup_google_colab.py").exists()
-
-
-def test_a_restarted_session_downloads_only_the_setup(machine, host):
-    colab = machine()
+    (colab.start / HERE / "mine").touch()
     said(colab.run(cell()))
-    (colab.start / HERE / "data").mkdir(exist_ok=True)
-    (colab.start / HERE / "data" / "mine").touch()
-    said(colab.run(cell()))
-    assert host.requests == [SETUP_FILE, ARCHIVE, SETUP_FILE]
-    assert (colab.start / HERE / "data" / "mine").exists()
+    assert host.requests == [SETUP_FILE, ARCHIVE, SETUP_FILE] and (colab.start / HERE / "mine").exists()
 
 
 def test_processes_that_notebooks_start_find_the_course(machine):
-    check = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import say_what_you_see.core.errors'], cwd='/', check=True)"
-    said(machine().run(f"{cell()}\n{check}"))
+    command = "[sys.executable, '-c', 'import say_what_you_see.core.errors']"
+    said(machine().run(f"{cell()}\nimport subprocess, sys\nsubprocess.run({command}, cwd='/', check=True)"))
 
 
 def test_paths_of_the_learner_count_from_the_folder_that_colab_starts_in(machine):
@@ -175,7 +167,7 @@ def test_offline_the_first_cell_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(("faults", "text"), [
-    ([503], "the server answers 503"), (["cut off"], "only a part of it"), ([404], "(404)"), ([500], "answers 500"),
+    ([503], "503"), (["cut off"], "IncompleteRead"), ([404], "(404)"),
 ])  # fmt: skip
 def test_a_failed_download_says_why_and_starts_over(faults, text, machine, host):
     colab = machine()
@@ -188,29 +180,10 @@ def test_a_failed_download_says_why_and_starts_over(faults, text, machine, host)
     assert f"{NOTEBOOK} is ready" in said(colab.run(cell()))
 
 
-def test_a_host_that_goes_away_after_the_setup(machine, host):
-    colab = machine()
-    host.files[SETUP_FILE] += b"\nimport os; os.environ['STAND_IN_HOST'] = 'http://127.0.0.1:9'\n"
-    message = complaint(colab.run(cell()))
-    assert "no connection to the server" in message and "run this cell again" in message
-    assert_nothing_is_left(colab)
-
-
 def test_a_download_that_breaks_off_is_tried_again(machine, host):
     host.faults[ARCHIVE] = ["cut off", 503, 200]
     assert f"{NOTEBOOK} is ready" in said(machine().run(cell()))
     assert host.requests.count(ARCHIVE) == 3
-
-
-@pytest.mark.parametrize(
-    "name", ["../evil.py", f"{TOP}/../../evil.py", "/evil.py", f"{TOP}\\..\\..\\evil.py", "b/evil.py"]
-)
-def test_an_archive_with_files_that_belong_elsewhere_is_refused(name, machine, host):
-    colab = machine()
-    host.files[ARCHIVE] = pack(course_archive(SMALL) | {name: b"evil"})
-    assert "belong elsewhere" in complaint(colab.run(cell()))
-    assert_nothing_is_left(colab)
-    assert not list(colab.start.parent.rglob("evil.py"))
 
 
 def test_an_archive_of_another_release_is_refused(machine, host):
@@ -219,18 +192,6 @@ def test_an_archive_of_another_release_is_refused(machine, host):
     host.files[ARCHIVE] = pack(course_archive(SMALL) | changed)
     assert f"is not release {setup.REVISION}" in complaint(colab.run(cell()))
     assert_nothing_is_left(colab)
-
-
-def test_an_archive_that_is_far_too_large_is_refused(machine, host):
-    host.files[SETUP_FILE] = host.files[SETUP_FILE].replace(b"_MOST_BYTES = 500_000_000", b"_MOST_BYTES = 500")
-    colab = machine()
-    assert "far larger" in complaint(colab.run(cell()))
-    assert_nothing_is_left(colab)
-
-
-def test_a_page_in_place_of_an_archive_is_no_archive(machine, host):
-    host.files[ARCHIVE] = b"<html>Please log in</html>"
-    assert "something else, arrives" in complaint(machine().run(cell()))
 
 
 def test_what_a_killed_download_left_is_removed(machine):
@@ -277,14 +238,6 @@ def test_newer_versions_are_tried_and_said(package, version, machine):
     output = said(machine(**{package: version}).run(cell()))
     assert f"{version} is newer than what the course was tried with" in output
     assert "choose an earlier runtime version" in output and f"{NOTEBOOK} is ready" in output
-
-
-@pytest.mark.parametrize("versions", [{"tensorflow": None, "tensorflow_cpu": "2.21.0"}, {"numpy": "1.26.4"}])
-def test_versions_within_the_ranges_are_named(versions, machine):
-    output = said(machine(**versions).run(cell()))
-    line = next(line for line in output.splitlines() if "TensorFlow" in line)
-    assert line.startswith("[OK]") and next(version for version in versions.values() if version) in line
-    assert "newer" not in output
 
 
 def test_a_numpy_that_was_replaced_while_in_use_is_found_out(machine):
@@ -351,11 +304,6 @@ def test_other_versions_of_other_packages_are_left_alone(machine):
 # The GPU
 
 
-def test_without_a_gpu_it_says_where_to_switch_one_on(machine):
-    output = said(machine().run(cell()))
-    assert "No GPU" in output and "Runtime > Change runtime type > T4 GPU" in output
-
-
 def test_a_gpu_is_named(machine):
     colab = machine()
     colab.add_gpu()
@@ -363,20 +311,9 @@ def test_a_gpu_is_named(machine):
     assert "[OK]   GPU: Tesla T4" in output and "No GPU" not in output
 
 
-def test_a_driver_without_a_gpu_is_no_gpu(machine):
-    colab = machine()
-    colab.add_gpu("echo No devices were found; exit 6")
-    assert "No GPU" in said(colab.run(cell()))
-
-
 # Google Drive
 
 DATA = "\nimport os\nprint(os.environ.get('COURSE_DATA'))"
-
-
-def test_without_drive_it_is_offered(machine):
-    output = said(machine().run(cell() + DATA))
-    assert f'setup_notebook("{NOTEBOOK}", drive=True)' in output and output.endswith("None\n")
 
 
 def test_what_is_in_drive_outlives_the_runtime(machine, tmp_path):
@@ -397,11 +334,6 @@ def test_who_declines_goes_on_without_drive(machine):
     output = said(machine().run(cell(arguments=", drive=True") + DATA))
     assert "Google Drive is not connected (mount failed)" in output
     assert f"{NOTEBOOK} is ready" in output and output.endswith("None\n")
-
-
-def test_a_data_folder_of_the_learner_stays(machine):
-    output = said(machine().run(cell() + DATA, COURSE_DATA="/somewhere"))
-    assert "goes to /somewhere" in output and output.endswith("/somewhere\n")
 
 
 # What comes first
@@ -428,11 +360,6 @@ def test_a_notebook_says_which_come_first(machine):
     assert 'setup_notebook("05_generate_captions", prepare=True)' in output
 
 
-@pytest.mark.parametrize("name", ["00_start_here", "02_extract_embeddings", "08_visual_attention"])
-def test_a_notebook_that_needs_no_other_says_nothing(name, machine):
-    assert "prepare=True" not in said(machine().run(cell(name)))
-
-
 def with_commands(host: CodeHost) -> None:
     added = {
         f"{TOP}/say_what_you_see/__main__.py": COMMANDS.encode(),
@@ -455,7 +382,7 @@ def test_a_step_that_fails_says_why(machine, host):
     with_commands(host)
     colab, source = machine(), cell("05_generate_captions", ", prepare=True")
     message = complaint(colab.run(source, STAND_IN_BREAKS="prepare"))
-    assert "`say-what-you-see prepare` failed" in message and "the disk is full" in message
+    assert "`python -m say_what_you_see prepare` failed" in message and "the disk is full" in message
     assert "did embed" not in said(colab.run(source))
 
 
