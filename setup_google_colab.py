@@ -36,8 +36,7 @@ NEVER_REPLACED = {"TensorFlow": ("tensorflow", "tensorflow-cpu"), "Keras": ("ker
 """What the course takes as Colab brings it, and the names that it may be installed under."""
 
 PACKAGES = (
-    "filelock", "h5py", "matplotlib", "packaging", "pillow", "platformdirs", "requests", "scikit-learn", "tensorboard",
-    "tqdm",
+    "filelock", "h5py", "matplotlib", "packaging", "pillow", "requests", "scikit-learn", "tensorboard", "tqdm",
 )  # fmt: skip
 """What every notebook may need beside those. Colab has all of it, unless it changes; of Jupyter it has its own."""
 

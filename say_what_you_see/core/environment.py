@@ -19,10 +19,10 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 NOT_IN_COLAB = {
     "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
-    "anywidget", "openvino", "pycocoevalcap",
+    "anywidget", "openvino", "pycocoevalcap", "platformdirs",
 }  # fmt: skip
-"""What is not checked in Google Colab: it is a Jupyter of its own, and what a single notebook needs comes with the
-first cell of that notebook."""
+"""What is not checked in Google Colab: it is a Jupyter of its own and has the whole course in a folder, and what a
+single notebook needs comes with the first cell of that notebook."""
 
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
 _INSTALL = "Run `make course`, or `python -m pip install -r requirements.txt`."

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import slug
 
@@ -178,7 +176,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def default_data_folder() -> Path:
     """Where the course keeps its files: data/ in a checkout, a folder in the user's home for the installed package."""
-    return REPOSITORY / "data" if IN_CHECKOUT else user_data_path("say-what-you-see", appauthor=False)
+    if IN_CHECKOUT:
+        return REPOSITORY / "data"
+    from platformdirs import user_data_path  # the course in Colab does without it
+
+    return user_data_path("say-what-you-see", appauthor=False)
 
 
 def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:

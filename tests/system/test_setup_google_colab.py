@@ -109,11 +109,13 @@ def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     monkeypatch.setattr(urllib.request, "urlopen", None)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     before = (list(sys.path), dict(os.environ))
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         exec(source, {})
     assert (out.getvalue(), err.getvalue(), list(tmp_path.iterdir())) == ("", "", [])
-    assert (list(sys.path), dict(os.environ)) == before and Path.cwd() == tmp_path
+    assert (sys.path[1:], dict(os.environ)) == before and Path.cwd() == tmp_path
+    assert (path.parent / sys.path[0] / "utils").is_dir()
 
 
 def test_calling_it_again_asks_nobody_and_a_new_session_for_the_setup_only(machine, host):
