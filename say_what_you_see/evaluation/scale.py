@@ -65,7 +65,7 @@ class EvaluationConfig:
         split: the shards to read.
         batch_size: captions at a time.
         most_captions: read so many captions at most; None reads all.
-        examples: so many pictures are captioned, always the same ones.
+        examples: so many images are captioned, always the same ones.
         max_len: captions are cut to so many words.
     """
 

@@ -38,9 +38,9 @@ class ScaleLesson:
     """How notebook 09 trains.
 
     Attributes:
-        side: height and width of the pictures.
+        side: height and width of the images.
         units: size of LSTM and embeddings.
-        dropout: share of the LSTM's inputs and outputs that are left out in training.
+        dropout: rate of dropout at the inputs and outputs of the LSTM.
         batch_size: captions in a step.
         steps: of phase 1 and of phase 2.
         save_every: steps between checkpoints, each of which is evaluated.
@@ -61,7 +61,7 @@ class ScaleLesson:
 def scale_lesson(settings: Settings) -> ScaleLesson:
     """Sizes and steps that fit the settings.
 
-    On the scenes pictures have two thirds of the side that InceptionV3 was trained on, which makes a step more than
+    On the scenes images have two thirds of the side that InceptionV3 was trained on, which makes a step more than
     twice as fast; at half the side it no longer tells the things apart. What reads its data once needs little dropout.
     The numbers for photographs are for a machine with a GPU: im2txt itself trained for 1,000,000 and 2,000,000 steps.
     """

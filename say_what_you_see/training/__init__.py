@@ -1,1 +1,4 @@
-"""From a model and a data set to trained weights: batches, losses, the loop, checkpoints; sharded records and several devices."""
+"""From a model and examples to trained weights: batches, losses, the loop, checkpoints; no files of the course.
+
+`packed` trains the same without padding, `scale` on sharded records and several devices.
+"""

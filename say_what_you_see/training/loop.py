@@ -1,4 +1,4 @@
-"""Trains a decoder: random batches, then validation, a line of history and a checkpoint after every epoch; resumable."""
+"""Trains a decoder: random batches, and after every epoch validation, a line of history and a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HistoryCallback = Callable[[History], None]
 def compile_decoder(
     decoder: keras.Model, config: TrainingConfig, pad_idx: int, steps_per_epoch: int, quick: bool = True
 ) -> None:
-    """Give a decoder its loss, its accuracy and its optimizer: AdamW, of Keras or a faster one with the same results."""
+    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras, or a faster one with the same results."""
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
         from say_what_you_see.training.packed.tensorflow import FusedAdamW

@@ -40,7 +40,7 @@ class ScaleFolders:
 
     @property
     def evaluation(self) -> Path:
-        """The scalars, pictures and captions of evaluation."""
+        """The scalars, images and captions of evaluation."""
         return self.base / "eval"
 
     def beside(self, name: str) -> ScaleFolders:
@@ -58,8 +58,8 @@ def model_config(records: Path, cnn_name: str, side: int, **sizes: int | float) 
 
     Args:
         records: folder of the shards, with `word_counts.txt`.
-        cnn_name: a short name of the network that looks at the picture.
-        side: height and width of the pictures, in pixels.
+        cnn_name: a short name of the network that looks at the image.
+        side: height and width of the images, in pixels.
         sizes: whatever else of `ScaleModelConfig` is not to have its default.
 
     Raises:

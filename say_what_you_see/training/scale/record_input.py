@@ -113,7 +113,7 @@ def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
 
 
 def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The picture, JPEG bytes (), and the ids of the caption's words, int64 (words,), out of a record."""
+    """The image, JPEG bytes (), and the ids of the caption's words, int64 (words,), out of a record."""
     context, lists = tf.io.parse_single_sequence_example(
         serialized,
         context_features={"image/data": tf.io.FixedLenFeature([], tf.string)},
@@ -123,18 +123,19 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
-    """Decode a picture as InceptionV3 wants it: centre square, resized, float32 (side, side, 3) from -1 to 1.
+    """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
-    Up to rounding (one of 255 levels) it is what `say_what_you_see.vision.pictures.crop_and_resize` and Keras' preprocessing make.
+    Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
+    and Keras' preprocessing.
 
     With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
-    change a little. im2txt also flips pictures and shifts their hue. Here that would make captions wrong: what was
-    to the left of a thing would be to its right, and a red ball would be orange.
+    change a little. im2txt also flips images and shifts their hue. Here that would make captions wrong: what was to
+    the left of a thing would be to its right, and a red ball would be orange.
 
     Args:
         jpeg: the bytes of a JPEG, ().
         side: height and width of the result.
-        augment_seed: two whole numbers, (2,), that decide all chance; None changes nothing.
+        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
@@ -150,7 +151,7 @@ def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = No
 
 
 def _decode_jpeg(jpeg: tf.Tensor, side: int) -> tf.Tensor:
-    """Decode to uint8 (height, width, 3), large pictures at 1/2, 1/4 or 1/8 as `say_what_you_see.vision.pictures.crop_and_resize` does."""
+    """Decode to uint8 (height, width, 3), large images at 1/2, 1/4 or 1/8 of their size, as `crop_and_resize` does."""
 
     def decoded_at(ratio: int) -> tf.Tensor:
         return tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
@@ -179,7 +180,7 @@ def _random_square(square: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _resize(picture: tf.Tensor, side: int) -> tf.Tensor:
-    """Resize as Pillow does, whose bilinear filter widens where a picture gets smaller; float32 from 0 to 255."""
+    """Resize as Pillow does, whose bilinear filter widens where an image gets smaller; float32 from 0 to 255."""
     return tf.round(tf.image.resize(picture, (side, side), "bilinear", antialias=True))
 
 
@@ -288,7 +289,7 @@ def _to_row(record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: i
 
 
 def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """The picture and True, or a black one and False where it cannot be decoded.
+    """The image and True, or a black one and False where it cannot be decoded.
 
     TensorFlow's graphs have no `try`, but a dataset can leave out what fails.
     """

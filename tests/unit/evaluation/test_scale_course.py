@@ -14,7 +14,6 @@ from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.commands.parser import build_parser
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.scenes.truth import read_scene_truths
@@ -27,7 +26,6 @@ from say_what_you_see.evaluation.scale_lesson import (
     lesson_training,
     measure_scale_model,
     read_validation_images,
-    scale_lesson,
     seconds_of_training,
 )
 from say_what_you_see.language.captions import UNK
@@ -46,18 +44,6 @@ def folders(records, tmp_path_factory) -> ScaleFolders:
     training = tiny_training(records, made.train, 4, save_every=2, keep=1)
     train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(config))
     return made
-
-
-def test_sizes_follow_from_the_settings(tmp_path):
-    scenes, small = read_settings({}), read_settings({"COURSE_SIZE": "small"})
-    assert scale_lesson(scenes).side == 203 and scale_lesson(small).side == 75
-    assert sum(scale_lesson(small).steps) < 20 < sum(scale_lesson(scenes).steps) < 2_000
-    photographs = scale_lesson(read_settings({"DATASET": str(tmp_path)}))
-    assert photographs.side == 299 and sum(photographs.steps) > 10_000
-    for settings in (scenes, small, read_settings({"DATASET": str(tmp_path)})):
-        lesson = scale_lesson(settings)
-        assert all(steps % every == 0 for steps, every in zip(lesson.steps, lesson.save_every, strict=True))
-        assert lesson.rates[1].start < lesson.rates[0].start / 10
 
 
 def test_the_phases_of_the_lesson_follow_each_other(finished_course, records):

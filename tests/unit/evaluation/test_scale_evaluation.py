@@ -15,7 +15,7 @@ from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale import EvaluationConfig, evaluate_records, read_evaluations
 from say_what_you_see.training.scale.events import read_scalars, write_scalars
 from say_what_you_see.training.scale.folder import load_scale_model
 from say_what_you_see.training.scale.record_input import batches
@@ -67,12 +67,6 @@ def test_tensorboard_finds_curves_pictures_and_captions(evaluated):
 
 def tags_in(folder: Path) -> set[str]:
     return set(EventAccumulator(str(next(folder.glob("*tfevents*")))).Reload().Tags()["tensors"])
-
-
-def test_the_examples_are_different_pictures(evaluated):
-    pictures = Evaluator(evaluated).images
-    assert pictures.shape == (4, SIDE, SIDE, 3)
-    assert len({picture.tobytes() for picture in pictures}) == 4
 
 
 def test_every_checkpoint_is_evaluated_once(config, records):

@@ -13,12 +13,9 @@ import pytest
 from PIL import Image
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language.captions import END, START
 from say_what_you_see.serving.scale_inference import (
-    CaptionWithProbability,
     ScaleCaptioner,
-    format_captions,
     read_photo,
     run_inference,
 )
@@ -43,18 +40,6 @@ def photos(tmp_path) -> list[Path]:
     for path, shape in zip(paths, ((40, 60, 3), (30, 30, 3), (80, 50, 3)), strict=True):
         Image.fromarray(np.random.default_rng(len(path.name)).integers(256, size=shape).astype("uint8")).save(path)
     return paths
-
-
-def test_the_form_of_the_output():
-    found = [
-        CaptionWithProbability("a man riding a wave on top of a surfboard", 0.0404129),
-        CaptionWithProbability("a", 0),
-    ]
-    assert format_captions(Path("x/a.jpg"), found) == (
-        "Captions for image a.jpg:\n"
-        "  0) a man riding a wave on top of a surfboard (p=0.040413)\n"
-        "  1) a (p=0.000000)"
-    )  # fmt: skip
 
 
 def test_captions_are_printed_for_every_picture(trained, photos, capsys):
@@ -114,8 +99,3 @@ def test_a_photo_is_read_as_in_training():
     shown = read_photo(read, SIDE)
     assert shown.shape == trained_on.shape and shown.dtype == np.float32
     assert np.abs(shown - trained_on).max() < 0.03
-
-
-def test_a_missing_checkpoint_is_explained(tmp_path, photos):
-    with pytest.raises(CourseError, match="no checkpoint in"):
-        run_inference(tmp_path, photos)

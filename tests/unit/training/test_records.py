@@ -150,6 +150,8 @@ def test_word_counts_leave_out_rare_words(tmp_path):
     lines = (made.folder / "word_counts.txt").read_text().splitlines()
     assert lines == ["</S> 5", "<S> 5", "a 4", "blue 4", "kite 4", "red 4"]
     vocab = read_word_counts(made.folder / "word_counts.txt")
+    (tmp_path / "listed.txt").write_text("<S> 9\n<UNK> 7\n</S> 5\n")
+    assert read_word_counts(tmp_path / "listed.txt") == {START: 0, UNK: 1, END: 2}
     assert vocab == {END: 0, START: 1, "a": 2, "blue": 3, "kite": 4, "red": 5, UNK: 6}
     rows = {tuple(row.words): row.ids for row in rows_of(made.folder, "val")}
     assert rows["<S>", "a", "picture", "called", "v0", "</S>"] == [1, 2, 6, 6, 6, 0]
@@ -174,12 +176,6 @@ def test_damaged_word_counts_are_refused_by_their_line(tmp_path, text, complaint
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(CourseError, match=complaint):
         read_word_counts(path)
-
-
-def test_word_counts_that_list_the_unknown_word_keep_its_id(tmp_path):
-    path = tmp_path / "word_counts.txt"
-    path.write_text("<S> 9\n<UNK> 7\n</S> 5\n")
-    assert read_word_counts(path) == {START: 0, UNK: 1, END: 2}
 
 
 def test_shards_are_the_same_byte_for_byte_whatever_the_number_of_workers(settings, tmp_path):
