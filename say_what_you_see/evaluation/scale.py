@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +81,41 @@ class EvaluationConfig:
 
 
 class Evaluator:
-    """Evaluates checkpoints, one after another, with one model that is built once."""
+    """Evaluates checkpoints, also each right after it was written, for `train_on_records`: one process for both.
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    Args:
+        config: what to evaluate on. The training folder need not be there before the first checkpoint.
+        report: called with every score.
+    """
+
+    def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
         require_tensorboard()
-        self.config, self.loader = config, ScaleModelLoader(config.train_folder)
-        check_vocabulary(config.train_folder, self.loader.config, config.records)
-        self.sums = compile_sums(self.loader.model)
+        self.config, self.report = config, report
         self.captioner: ScaleCaptioner | None = None
-        self.images = self._example_images() if config.examples else None
 
-    def evaluate(self, prefix: str) -> CheckpointScore:
+    @cached_property
+    def loader(self) -> ScaleModelLoader:
+        """The model, built once."""
+        loader = ScaleModelLoader(self.config.train_folder)
+        check_vocabulary(self.config.train_folder, loader.config, self.config.records)
+        return loader
+
+    @cached_property
+    def sums(self) -> Callable:
+        """Its losses of a batch, compiled once."""
+        return compile_sums(self.loader.model)
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The first different images of the split: an image is there once for each of its captions."""
+        different: dict[bytes, np.ndarray] = {}
+        for images, *_ in self._batches(16 * self.config.examples):
+            different.update({image.tobytes(): image for image in images.numpy()})
+            if len(different) >= self.config.examples:
+                break
+        return np.stack(list(different.values())[: self.config.examples])
+
+    def __call__(self, prefix: str) -> CheckpointScore:
         """Evaluate a checkpoint and write scalars, and captions with their images, for TensorBoard."""
         started = time.perf_counter()
         trained = self.loader.load(prefix)
@@ -99,6 +124,8 @@ class Evaluator:
         seconds = round(time.perf_counter() - started, 1)
         score = CheckpointScore(trained.step, checksum_of(prefix), loss, perplexity, words, seconds)
         self._write(score, trained)
+        if self.report:
+            self.report(score)
         return score
 
     def _batches(self, most: int | None) -> tf.data.Dataset:
@@ -123,22 +150,13 @@ class Evaluator:
         folder = self.config.folder
         with closing(tf.summary.create_file_writer(str(folder))) as writer:
             write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
-            if self.images is not None:
+            if self.config.examples:
                 self.captioner = self.captioner or ScaleCaptioner(trained)
                 captions = [best[0].sentence if best else "" for best in self.captioner.caption(self.images)]
                 write_examples(writer, score.step, self.images, captions)
         # What is later belongs to another training, which was in the same folder before.
         scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]
         write_json([asdict(each) for each in (*scores, score)], folder / RESULTS_FILE)
-
-    def _example_images(self) -> np.ndarray:
-        """The first different images of the split: an image is there once for each of its captions."""
-        different: dict[bytes, np.ndarray] = {}
-        for images, *_ in self._batches(16 * self.config.examples):
-            different.update({image.tobytes(): image for image in images.numpy()})
-            if len(different) >= self.config.examples:
-                break
-        return np.stack(list(different.values())[: self.config.examples])
 
 
 def compile_sums(model: keras.Model) -> Callable:
@@ -193,11 +211,10 @@ def evaluate_records(
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
     """
-    require_tensorboard()
+    evaluate, scores = Evaluator(config, report), []
     if once:
         find_checkpoint(config.train_folder)
     waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
-    evaluate, scores = EvaluateNew(config, report), []
     for _ in waiting:
         for prefix in _checkpoints_to_do(config):
             try:
@@ -207,26 +224,6 @@ def evaluate_records(
                     raise
                 # Or else training has removed it in the meantime, to make room for newer ones.
     return scores
-
-
-class EvaluateNew:
-    """Evaluates a checkpoint right after it was written, for `train_on_records`: one process for both.
-
-    Args:
-        config: what to evaluate on.
-        report: called with every score.
-    """
-
-    def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
-        self.config, self.report = config, report
-        self.evaluator: Evaluator | None = None  # which needs a training folder
-
-    def __call__(self, prefix: str) -> CheckpointScore:
-        self.evaluator = self.evaluator or Evaluator(self.config)
-        score = self.evaluator.evaluate(prefix)
-        if self.report:
-            self.report(score)
-        return score
 
 
 def _checkpoints_to_do(config: EvaluationConfig) -> list[str]:

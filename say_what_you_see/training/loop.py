@@ -34,7 +34,7 @@ HistoryCallback = Callable[[History], None]
 def compile_decoder(
     decoder: keras.Model, config: TrainingConfig, pad_idx: int, steps_per_epoch: int, quick: bool = True
 ) -> None:
-    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras, or a faster one with the same results."""
+    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results."""
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
         from say_what_you_see.training.packed.tensorflow import FusedAdamW

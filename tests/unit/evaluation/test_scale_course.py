@@ -18,7 +18,7 @@ from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.comparison import comparison_table
-from say_what_you_see.evaluation.scale import EvaluateNew, EvaluationConfig, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator, evaluate_records, read_evaluations
 from say_what_you_see.evaluation.scale_lesson import (
     demo_command,
     lesson_evaluation,
@@ -42,7 +42,7 @@ def folders(records, tmp_path_factory) -> ScaleFolders:
     made = ScaleFolders(tmp_path_factory.mktemp("made"))
     config = EvaluationConfig(records, made.train, made.evaluation, examples=0)
     training = tiny_training(records, made.train, 4, save_every=2, keep=1)
-    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=EvaluateNew(config))
+    train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=Evaluator(config))
     return made
 
 
