@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,11 +20,10 @@ class Faults:
         retry_after: the header that goes with them.
         knows_ranges: if not, ranges are ignored, and the whole file is sent with status 200.
         without_length: send no Content-Length, and close the connection at the end.
-        stall_after: send so many bytes of each body, then nothing for `stall_seconds`.
+        stall_after: send so many bytes of each body, then nothing more.
         compressed: send bodies with Content-Encoding: gzip.
         wrong_length: claim that the file has so many bytes more.
         multipart: answer ranges without Content-Range, as for several of them.
-        bytes_per_second: of each connection; None is as fast as it goes.
     """
 
     cut_after: list[int] = field(default_factory=list)
@@ -34,11 +32,9 @@ class Faults:
     knows_ranges: bool = True
     without_length: bool = False
     stall_after: int | None = None
-    stall_seconds: float = 3.0
     compressed: bool = False
     wrong_length: int = 0
     multipart: bool = False
-    bytes_per_second: float | None = None
 
 
 class Server(ThreadingHTTPServer):
@@ -56,6 +52,7 @@ class Server(ThreadingHTTPServer):
         self.bytes_sent = 0
         self.lock = threading.Lock()
         self.before_body = lambda: None
+        self.ended = threading.Event()
 
     @property
     def ranges(self) -> list[str | None]:
@@ -121,28 +118,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with self.server.lock:
             cut = faults.cut_after.pop(0) if faults.cut_after and status in (200, 206) else None
-        self._send(body if cut is None else body[:cut], slow=status in (200, 206))
+        self._send(body if cut is None else body[:cut])
         if cut is not None or faults.without_length:
             self.close_connection = True
             self.connection.close()
 
-    def _send(self, body: bytes, slow: bool) -> None:
-        faults = self.server.faults
-        self.server.before_body()
-        if slow and faults.stall_after is not None:
-            self.wfile.write(body[: faults.stall_after])
+    def _send(self, body: bytes) -> None:
+        server = self.server
+        server.before_body()
+        with server.lock:
+            server.bytes_sent += len(body)
+        if server.faults.stall_after is not None:
+            self.wfile.write(body[: server.faults.stall_after])
             self.wfile.flush()
-            time.sleep(faults.stall_seconds)
-            body = body[faults.stall_after :]
-        rate = faults.bytes_per_second if slow else None
-        step = max(1, int(rate / 50)) if rate else len(body) or 1
-        for start in range(0, len(body), step):
-            began = time.monotonic()
-            self.wfile.write(body[start : start + step])
-            with self.server.lock:
-                self.server.bytes_sent += len(body[start : start + step])
-            if rate:
-                time.sleep(max(0.0, step / rate - (time.monotonic() - began)))
+            server.ended.wait(60)
+        else:
+            self.wfile.write(body)
 
     def log_message(self, *_):
         pass
@@ -156,5 +147,6 @@ def running_server():
     try:
         yield server
     finally:
+        server.ended.set()
         server.shutdown()
         server.server_close()
