@@ -7,7 +7,8 @@ Hints and mistakes stand in a TOML file for each notebook. A mistake is a small 
     hint = "The network sees indices. Should it have to learn twice what a ball is?"
 
 `change` replaces parts of the source, which is read without docstrings and as `ast.unparse` writes it; `body` replaces
-the function's body; `returns` is made from what the function returns, `right`.
+the function's body; `returns` is made from what the function returns, `right`. Without a `hint`, a mistake has the
+hint of the one above.
 """
 
 from __future__ import annotations
@@ -131,10 +132,12 @@ class Exercise:
     @cached_property
     def mistakes(self) -> tuple[Mistake, ...]:
         """Typical wrong answers."""
-        tables = _read_texts(self.notebook)[self.name]
-        return tuple(
-            Mistake(name, reference=self.reference, **table) for name, table in tables.items() if name != "hints"
-        )
+        mistakes, hint = [], ""
+        for name, table in _read_texts(self.notebook)[self.name].items():
+            if name != "hints":
+                hint = table.get("hint", hint)
+                mistakes.append(Mistake(name, reference=self.reference, **table | {"hint": hint}))
+        return tuple(mistakes)
 
 
 @cache

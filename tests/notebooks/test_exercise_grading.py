@@ -25,7 +25,7 @@ def validate(course_environ, tmp_path):
         write_notebook(notebook, tmp_path / f"{NAME}.ipynb")
         command = [sys.executable, "-m", "nbgrader", "validate", f"{NAME}.ipynb", *options]
         values = course_environ.environ | {"COURSE_DATA": str(course_environ.settings.data_folder)}
-        environ = os.environ | values | {"JUPYTER_CONFIG_DIR": str(tmp_path)}
+        environ = os.environ | values | {"JUPYTER_CONFIG_DIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
         result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
         return result.stdout
