@@ -1,26 +1,31 @@
-"""The demonstration in a notebook: a widget where there are widgets, a picture where there are none."""
+"""The demonstration in a notebook: a widget where somebody looks at it, a picture where a program runs the notebook."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from importlib.util import find_spec
+from typing import Any
 
+import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.evaluation.palette import BLUE, ORANGE
-from say_what_you_see.page.core import Demo, DemoModel, Description, ExamplePicture, Step, describe, encode_png
+from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
+from say_what_you_see.page.server import PAGE_FOLDER
+from say_what_you_see.page.steps import DemoModel, ExplainedCaption, Step, explain_caption
 from say_what_you_see.serving.captioner import Captioner
 from say_what_you_see.vision.pictures import crop_and_resize
 from utils.plots import Picture
 
-_WAYS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
+_SAMPLERS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
 _MOST_STEPS = 8
 _COLUMNS = 4
 
@@ -33,15 +38,13 @@ def show_caption_widget(
     Args:
         captioner: what captions; a `DemoModel` of a model with attention shows where it looks, too.
         pictures: to pick from, one or more; uint8 RGB, (height, width, 3) each.
-        widgets: whether to show a widget; None finds out whether there are any. Without, a picture of one
+        widgets: whether to show a widget; None finds out whether anybody sees it. Without, a picture of one
             caption stands in; with, the picture is kept behind the widget for whoever opens the notebook elsewhere.
     """
     model = captioner if isinstance(captioner, DemoModel) else DemoModel("The model", captioner)
     still = still_picture(model, pictures[0])
     data, metadata = still._repr_mimebundle_()
     if widgets_can_show() if widgets is None else widgets:
-        from utils.widget_front import CaptionWidget
-
         examples = [ExamplePicture(f"Picture {i}", encode_png(picture)) for i, picture in enumerate(pictures, 1)]
         shown = CaptionWidget(Demo([model], examples))._repr_mimebundle_()
         widget_data, widget_metadata = shown if isinstance(shown, tuple) else (shown, {})
@@ -55,8 +58,6 @@ def widgets_can_show() -> bool:
     Jupyter's server tells a kernel the name of the notebook that it belongs to (JPY_SESSION_NAME); nbclient and
     nbval, which run notebooks for pages and tests, do not.
     """
-    if find_spec("anywidget") is None:
-        return False
     return "google.colab" in sys.modules or "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
 
 
@@ -65,13 +66,13 @@ def still_picture(model: DemoModel, picture: np.ndarray) -> Picture:
     captioner, rng = model.captioner, np.random.default_rng(0)
     square = crop_and_resize(encode_png(picture), captioner.encoder.input_shape)
     features = captioner.embed(square[None])
-    found = {name: describe(model, features, sampler, rng) for name, sampler in _WAYS.items()}
-    said = "; ".join(f"{name}: {result.captions[0][0]}" for name, result in found.items())
-    return Picture(_still_figure(square, found), f"A picture, captioned in three ways. {said}")
+    captions = {name: explain_caption(model, features, sampler, rng) for name, sampler in _SAMPLERS.items()}
+    said = "; ".join(f"{name}: {caption.captions[0][0]}" for name, caption in captions.items())
+    return Picture(_still_figure(square, captions), f"A picture, captioned in three ways. {said}")
 
 
-def _still_figure(square: np.ndarray, found: dict[str, Description]) -> Figure:
-    steps = found["greedy"].steps[:_MOST_STEPS]
+def _still_figure(square: np.ndarray, captions: dict[str, ExplainedCaption]) -> Figure:
+    steps = captions["greedy"].steps[:_MOST_STEPS]
     rows = -(-len(steps) // _COLUMNS)
     figure = plt.figure(figsize=(9, 3 + 1.7 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows))
@@ -79,8 +80,8 @@ def _still_figure(square: np.ndarray, found: dict[str, Description]) -> Figure:
     left.imshow(square)
     left.axis("off")
     right.axis("off")
-    for place, (name, result) in enumerate(found.items()):
-        sentence, probability = result.captions[0]
+    for place, (name, caption) in enumerate(captions.items()):
+        sentence, probability = caption.captions[0]
         height = 0.92 - 0.33 * place
         right.text(0, height, f"{name}, p = {probability:.2g}", fontsize=9, va="top", transform=right.transAxes)
         options = {"va": "top", "transform": right.transAxes, "parse_math": False}  # a $ is a dollar
@@ -102,3 +103,34 @@ def _plot_step(axis: Axes, step: Step | None) -> None:
     axis.set_yticks(range(len(names)), names, parse_math=False)
     axis.tick_params(labelsize=8)
     axis.grid(False)
+
+
+class CaptionWidget(anywidget.AnyWidget):
+    """The demonstration's page in a notebook; the kernel answers its questions."""
+
+    _esm = (PAGE_FOLDER / "demo.js").read_text(encoding="utf-8")
+    _css = (PAGE_FOLDER / "demo.css").read_text(encoding="utf-8")
+
+    def __init__(self, demo: Demo) -> None:
+        super().__init__()
+        self.demo = demo
+        self._uploads: dict[str, bytearray] = {}
+        self.on_msg(self._on_message)
+
+    def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        """Answer a question; whatever goes wrong is an answer, too."""
+        number = message["id"]
+        try:
+            content = message.get("content", {})
+            if "size" in message:  # a file, which comes in parts: messages may not be large
+                data = self._uploads.setdefault(number, bytearray())
+                data += b"".join(buffers)
+                if len(data) < message["size"]:
+                    return
+                content = bytes(self._uploads.pop(number))
+            self.send({"id": number, "answer": self.demo.answer(message["question"], content)})
+        except CourseError as error:
+            self.send({"id": number, "error": str(error)})
+        except Exception:  # an exception would vanish between kernel and page
+            traceback.print_exc(file=sys.__stderr__)
+            self.send({"id": number, "error": "Something went wrong; the kernel's log says more."})

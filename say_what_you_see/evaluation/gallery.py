@@ -81,13 +81,13 @@ def escape(text: str) -> str:
 def _item(item: GalleryItem) -> str:
     parts = []
     if item.picture is not None:
-        parts.append(f'<img src="{_data_url(item.picture)}" alt="{escape(item.caption)}">')
+        parts.append(f'<img src="{data_url(item.picture)}" alt="{escape(item.caption)}">')
     parts.append(f'<p class="caption{" error" if item.error else ""}" dir="auto">{escape(item.caption)}</p>')
     return "".join([*parts, *(f'<p class="more" dir="auto">{escape(line)}</p>' for line in item.lines)])
 
 
-def _data_url(picture: np.ndarray) -> str:
-    """A picture as text within a page."""
+def data_url(picture: np.ndarray) -> str:
+    """A picture as text, which a browser shows without asking for more: uint8 RGB, (height, width, 3)."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

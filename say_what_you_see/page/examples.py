@@ -1,9 +1,10 @@
-"""What the page in the browser has to offer: the models that have been trained, and pictures to pick from."""
+"""What the page has to offer: the models that have been trained, and pictures to pick from."""
 
 from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,11 +15,15 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import PLACES, Scene, invent_scene
-from say_what_you_see.page.core import Demo, DemoModel, ExamplePicture, encode_png, load_demo_model
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.attention import attention_model
+from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
+from say_what_you_see.page.steps import DemoModel
+from say_what_you_see.serving.captioner import Captioner, encoder_of
 from say_what_you_see.serving.model_choice import default_model
+from say_what_you_see.serving.model_folder import load_caption_model
 
 EXAMPLES = 12
-_SCENES_SEED = 0  # the built-in data set's
 _ADVANCED = {"visual_attention": "Visual attention", "show_and_tell": "Show and tell"}
 
 
@@ -37,16 +42,32 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
     return Demo(models, drawn_scenes() if kinds == {"scenes"} else validation_pictures(settings))
 
 
+def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
+    """Read a model folder and its encoder, like `load_captioner`, and keep the model's attention.
+
+    Args:
+        others: models that are there already; those with the same weights share one encoder.
+
+    Raises:
+        CourseError: as `load_captioner`.
+    """
+    model = load_caption_model(folder)
+    encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
+    captioner = Captioner(encoder, step_model_of(model.decoder), model.vocab, model.encoder["pictures_kind"])
+    attends = model.decoder.name == "visual_attention"
+    return DemoModel(name, captioner, attention_model(model.decoder) if attends else None)
+
+
 def trained_models(settings: Settings) -> list[DemoModel]:
     """The models that notebooks have left, the one that shows where it looks first."""
-    advanced = {title: settings.work_folder / name / "model" for name, title in _ADVANCED.items()}
-    models = []
-    for title, folder in advanced.items():
-        if (folder / "model.json").exists():
-            try:
+    models: list[DemoModel] = []
+    for name, title in _ADVANCED.items():
+        folder = settings.work_folder / name / "model"
+        try:
+            if (folder / "model.json").exists():
                 models.append(load_demo_model(title, folder, settings, models))
-            except CourseError as error:
-                print(f"Left out: {title}. {error}", file=sys.stderr)
+        except CourseError as error:
+            print(f"Left out: {title}. {error}", file=sys.stderr)
     folder = default_model(settings)
     if models and not (folder / "model.json").exists():
         return models
@@ -55,32 +76,26 @@ def trained_models(settings: Settings) -> list[DemoModel]:
 
 def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
     """Validation scenes, drawn anew: with one thing, with two and with three in turn, each from all places."""
-    chosen: list[Scene] = []
-    seen: set[tuple[int, str]] = set()
-    invented = (invent_scene("val", index, _SCENES_SEED) for index in itertools.count())
-    while len(chosen) < min(count, 3 * len(PLACES)):
-        scene = next(invented)
-        kind = len(scene.things), scene.place
-        if kind[0] == 1 + len(chosen) % 3 and kind not in seen:
-            chosen.append(scene)
-            seen.add(kind)
-    return [_drawn(scene, number) for number, scene in enumerate(chosen, 1)]
-
-
-def _drawn(scene: Scene, number: int) -> ExamplePicture:
-    return ExamplePicture(f"Scene {number}", encode_png(np.asarray(draw_scene(scene))), describe_scene(scene))
+    chosen: dict[tuple[int, str], Scene] = {}
+    for index in itertools.count():
+        if len(chosen) >= min(count, 3 * len(PLACES)):
+            break
+        scene = invent_scene("val", index, seed=0)  # that of the data set
+        if len(scene.things) == 1 + len(chosen) % 3:
+            chosen.setdefault((len(scene.things), scene.place), scene)
+    return [
+        ExamplePicture(f"Scene {number}", encode_png(np.asarray(draw_scene(scene))), describe_scene(scene))
+        for number, scene in enumerate(chosen.values(), 1)
+    ]
 
 
 def validation_pictures(settings: Settings, count: int = EXAMPLES) -> list[ExamplePicture]:
-    """Some pictures of the data set's validation side, where it is there already; nothing is downloaded."""
-    places = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
-    zips = [path for place in places for path in sorted(place.glob("val*.zip"))]
+    """Some validation pictures of the data set, where it is there already; nothing is downloaded."""
+    folders = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
+    zips = [path for folder in folders for path in sorted(folder.glob("val*.zip"))]
     if not zips:
         return []
     members = image_members(zips[0])
-    rows = np.unique(np.linspace(0, len(members) - 1, count).astype(int))
+    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, count).astype(int))]
     with open_zip(zips[0]) as archive:
-        return [
-            ExamplePicture(PurePosixPath(members[row].filename).name, read_member(archive, members[row]))
-            for row in rows
-        ]
+        return [ExamplePicture(PurePosixPath(member.filename).name, read_member(archive, member)) for member in chosen]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
+from say_what_you_see.decoding.generate import GeneratedCaptions
 from say_what_you_see.decoding.samplers import Sampler
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
@@ -24,7 +25,7 @@ _THUMBNAIL_SIDE = 240
 
 @dataclass(frozen=True)
 class PictureCaptions:
-    """What came of a picture.
+    """The captions of a picture, or what went wrong with it.
 
     Attributes:
         name: as the user gave it.
@@ -47,8 +48,8 @@ class PictureCaptions:
         """The same for machines."""
         if self.error is not None:
             return {"picture": self.name, "error": self.error}
-        others = [{"caption": sentence, "probability": probability} for sentence, probability in self.captions]
-        return {"picture": self.name, **others[0], **({"captions": others} if len(others) > 1 else {})}
+        captions = [{"caption": sentence, "probability": probability} for sentence, probability in self.captions]
+        return {"picture": self.name, **captions[0], **({"captions": captions} if len(captions) > 1 else {})}
 
 
 def caption_pictures(
@@ -62,38 +63,34 @@ def caption_pictures(
     """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
 
     Args:
-        sampler: the way of choosing words.
         rng: the source of randomness when sampling.
         thumbnails: keep a small picture of each.
     """
 
-    def read(batch: Sequence[ImageSource]) -> list[PictureCaptions | tuple]:
+    def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]
 
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
-    for pictures in prefetch(read, batches):
-        readable = [picture for picture in pictures if isinstance(picture, tuple)]
-        captions = iter(caption_images([image for _, image, _ in readable], captioner, sampler, rng))
-        for picture in pictures:
-            if isinstance(picture, PictureCaptions):
-                yield picture
-            else:
-                yield PictureCaptions(picture[0], next(captions), thumbnail=picture[2])
+    for batch in prefetch(read, batches):
+        images = [image for _, image in batch if image is not None]
+        captions = iter(caption_images(images, captioner, sampler, rng))
+        for picture, image in batch:
+            yield picture if image is None else replace(picture, captions=next(captions))
 
 
 def _read(
     source: ImageSource, input_shape: tuple[int, int], thumbnails: bool
-) -> PictureCaptions | tuple[str, np.ndarray, np.ndarray | None]:
-    """Name, pixels and thumbnail of a picture, or what went wrong with it."""
+) -> tuple[PictureCaptions, np.ndarray | None]:
+    """A picture without captions yet, and its pixels; None for those where something is wrong with it."""
     try:
         data = source.read()
     except CourseError as error:
-        return PictureCaptions(source.name, error=str(error))
+        return PictureCaptions(source.name, error=str(error)), None
     try:
         small = thumbnail(data, _THUMBNAIL_SIDE) if thumbnails else None
-        return source.name, crop_and_resize(data, input_shape), small
+        return PictureCaptions(source.name, thumbnail=small), crop_and_resize(data, input_shape)
     except CourseError as error:
-        return PictureCaptions(source.name, error=f"{source.name} is no picture that can be read: {error}.")
+        return PictureCaptions(source.name, error=f"{source.name} is no picture that can be read: {error}."), None
 
 
 def caption_images(
@@ -102,16 +99,21 @@ def caption_images(
     sampler: Sampler,
     rng: np.random.Generator | None,
 ) -> list[list[tuple[str, float]]]:
-    """Captions with their probabilities for each of some pictures."""
+    """Captions with their probabilities for each of some images, (height, width, 3) each."""
     if not images:
         return []
-    found = captioner.generate(captioner.embed(np.stack(images)), sampler, rng)
-    words = invert_vocabulary(captioner.vocab)
+    generated = captioner.generate(captioner.embed(np.stack(images)), sampler, rng)
+    return sentences_with_probabilities(generated, captioner.vocab)
+
+
+def sentences_with_probabilities(generated: GeneratedCaptions, vocab: dict[str, int]) -> list[list[tuple[str, float]]]:
+    """The captions of each image as words with their probabilities, the best first."""
+    words = invert_vocabulary(vocab)
     return [
         [
             (indices_to_sentence(indices, words), float(np.exp(total)))
             for indices, total in zip(captions, totals, strict=True)
             if np.isfinite(total)
         ]
-        for captions, totals in zip(found.indices, found.log_probabilities, strict=True)
+        for captions, totals in zip(generated.indices, generated.log_probabilities, strict=True)
     ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,11 +20,11 @@ from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, lo
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
 from say_what_you_see.vision.pictures import crop_and_resize
 
-_CALLED_DIRECTLY = 2
+_UNCOMPILED_BATCHES = 2
 """So many batches are encoded before the encoder is compiled, which takes as long as several of them."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Captioner:
     """Everything that captions a picture.
 
@@ -40,7 +39,7 @@ class Captioner:
     model: StepModel
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
-    _calls: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
+    _batches: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -48,16 +47,16 @@ class Captioner:
         return self.encoder.input_shape
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
-        pictures = self.encoder.preprocess_for_model(images)
-        if next(self._calls) < _CALLED_DIRECTLY:
-            return keras.ops.convert_to_numpy(self.encoder.model(pictures, training=False))
-        return self.encoder.model.predict_on_batch(pictures)
+        """The features of images, (n, ...), from RGB from 0 to 255, (n, height, width, 3)."""
+        pixels = self.encoder.preprocess_for_model(images)
+        self._batches += 1
+        if self._batches <= _UNCOMPILED_BATCHES:
+            return keras.ops.convert_to_numpy(self.encoder.model(pixels, training=False))
+        return self.encoder.model.predict_on_batch(pixels)
 
     def compile_encoder(self) -> None:
         """Have the encoder ready for many pictures, one after the other."""
-        for _ in itertools.islice(self._calls, _CALLED_DIRECTLY):
-            pass
+        self._batches = _UNCOMPILED_BATCHES
         self.embed(np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8"))
 
     def generate(
@@ -66,7 +65,7 @@ class Captioner:
         sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
-        """Captions of embedded pictures."""
+        """Captions of embedded images."""
         return generate(self.model, features, self.vocab, sampler, rng)
 
 
@@ -132,7 +131,7 @@ def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[Encoder
 
 
 def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
-    """The `.keras` file of a model's encoder: which the settings name, or beside the model, or in the data folder.
+    """The `.keras` file of a model's encoder: the one in the settings, or beside the model, or in the data folder.
 
     The model knows the file's name but not where it is; its checksum tells whether it is the right one.
 

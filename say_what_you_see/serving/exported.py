@@ -15,11 +15,10 @@ from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.models.step import State, StepModel
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
-FORMAT = 1
-FACTS_FILE = "exported.json"
+FORMAT = 2
+METADATA_FILE = "exported.json"
 DECODER_FILE = "decoder.npz"
-"""What writes, in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
-_FACTS = {"words", "pictures_kind", "input_shape", "n_states", "scale", "shift", "reverse_channels"}
+"""The decoder in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
 
 
 class FastCaptioner:
@@ -31,32 +30,29 @@ class FastCaptioner:
         pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
     """
 
-    def __init__(self, folder: Path, warm: bool = True) -> None:
-        """Read an exported captioner.
-
-        Args:
-            warm: keep what OpenVINO compiles beside it, for a quicker start the next time.
+    def __init__(self, folder: Path) -> None:
+        """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start.
 
         Raises:
             CourseError: if it is of another format.
         """
-        facts = read_json(folder / FACTS_FILE)
-        if not isinstance(facts, dict) or facts.get("format") != FORMAT or not facts.keys() >= _FACTS:
-            raise CourseError(f"{folder / FACTS_FILE} is of a format that this version of the course does not know.")
-        cache = folder / "compiled" if warm else None
-        self._encoder = Network(folder / "encoder.xml", cache)
-        self.input_shape = tuple(facts["input_shape"])
-        self.vocab = {word: index for index, word in enumerate(facts["words"])}
-        self.pictures_kind = facts["pictures_kind"]
+        metadata = read_json(folder / METADATA_FILE)
+        if metadata["format"] != FORMAT:
+            raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
+        self.input_shape = tuple(metadata["input_shape"])
+        self.vocab = {word: index for index, word in enumerate(metadata["words"])}
+        self.pictures_kind = metadata["pictures_kind"]
+        self._scale, self._shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
+        self._reverse = metadata["reverse_channels"]
+        encoder_folder = folder.parent / metadata["encoder"]
+        self._encoder = Network(encoder_folder / "encoder.xml", encoder_folder / "compiled")
         in_numpy = (folder / DECODER_FILE).is_file()
-        self._steps: StepModel = (
-            NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else _Networks(folder, cache, facts["n_states"])
+        self._decoder = (
+            NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else NetworkStepModel(folder, metadata["n_states"])
         )
-        self._scale, self._shift = (np.array(facts[name], dtype="float32") for name in ("scale", "shift"))
-        self._reverse = facts["reverse_channels"]
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        """What the decoder wants to know of pictures, (n, ...): RGB from 0 to 255, (n, height, width, 3)."""
+        """The features of images, (n, ...), from RGB from 0 to 255, (n, height, width, 3)."""
         pixels = images[..., ::-1] if self._reverse else images
         return self._encoder(pixels.astype("float32") * self._scale + self._shift)[0]
 
@@ -66,16 +62,16 @@ class FastCaptioner:
         sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
-        """Captions of embedded pictures."""
-        return generate(self._steps, features, self.vocab, sampler, rng)
+        """Captions of embedded images."""
+        return generate(self._decoder, features, self.vocab, sampler, rng)
 
 
-class _Networks(StepModel):
+class NetworkStepModel(StepModel):
     """A step model of two networks: one makes the first state, the other takes a step."""
 
-    def __init__(self, folder: Path, cache: Path | None, n_states: int) -> None:
-        self._start, self._step = (Network(folder / f"{part}.xml", cache) for part in ("start", "step"))
-        self._memory_size = n_states
+    def __init__(self, folder: Path, memory_size: int) -> None:
+        self._start, self._step = (Network(folder / f"{part}.xml", folder / "compiled") for part in ("start", "step"))
+        self._memory_size = memory_size
 
     def start(self, features: np.ndarray) -> State:
         """The state before the first word, from features (images, ...)."""
@@ -95,15 +91,15 @@ def exported_folder(model_folder: Path, data_folder: Path) -> Path:
 
 
 def model_digest(model_folder: Path) -> str:
-    """What an export remembers of its model: the checksum of its facts, which hold those of all parts."""
+    """What an export remembers of its model: the checksum of its metadata, which hold those of all parts."""
     return sha256_of(model_folder / "model.json")
 
 
 def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:
     """Whether it was tried with this very model, and failed."""
     try:
-        facts = read_json(exported_folder(model_folder, data_folder) / FACTS_FILE)
-        return "failed" in facts and facts["model"] == model_digest(model_folder)
+        metadata = read_json(exported_folder(model_folder, data_folder) / METADATA_FILE)
+        return "failed" in metadata and metadata["model"] == model_digest(model_folder)
     except (CourseError, KeyError, OSError, TypeError):
         return False
 
@@ -112,7 +108,7 @@ def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None
     """The exported captioner of a model folder; None where there is none, or none that can be used."""
     folder = exported_folder(model_folder, data_folder)
     try:
-        if not openvino_is_installed() or read_json(folder / FACTS_FILE)["model"] != model_digest(model_folder):
+        if not openvino_is_installed() or read_json(folder / METADATA_FILE)["model"] != model_digest(model_folder):
             return None
         return FastCaptioner(folder)
     except (CourseError, KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged, or of another OpenVINO

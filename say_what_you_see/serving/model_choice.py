@@ -1,4 +1,4 @@
-"""Which model captions: the one that the user names, or the one that is there. Does without Keras."""
+"""Chooses the model that captions: the one that the user names, or the one that is there. Imports no Keras."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ SCENE_MODEL = SHIPPED / "scene_model"
 """The trained model of the drawn scenes, which comes with the course."""
 
 DRAWINGS_ONLY = (
-    "Note: this model knows the course's drawn scenes and nothing else. Of a photograph it says something, "
-    "and what it says is wrong. For photographs, train one on photographs: see README.md."
+    "Note: this model knows the course's drawn scenes and nothing else. What it says of a photograph is wrong. To "
+    "caption photographs, train a model on photographs: README.md says how."
 )
-
 
 _LAST = "last_training.json"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,59 +18,18 @@ from say_what_you_see.core.files import (
     write_json,
 )
 from say_what_you_see.core.keras_files import load_keras_file
-from say_what_you_see.core.text import markdown_text, visible
-from say_what_you_see.data.scenes.captions import NOUNS
+from say_what_you_see.core.text import visible
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
+from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
+from say_what_you_see.serving.model_card import model_card
 
 FORMAT = 1
-_KNOWS_SCENES = """The data set is made of drawn scenes: one to three things, each in one of a few colours. They are:
-{things}.
-A photograph is beyond this model.
-
-"""
-_PARTS = ("decoder.keras", "vocabulary.json")
-_LONGEST_WORD = 1000
-_ENCODER_FACTS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
-_CARD = """# A caption model
-
-A decoder that writes a sentence about a picture, trained with the course *Say What You See*.
-
-| what | value |
-| --- | --- |
-| data set | {dataset} |
-| pictures, captions | {pictures}, {captions} |
-| encoder | {encoder}, weights {weights} |
-| vocabulary | {words} words |
-| parameters | {parameters:,} |
-{scores}
-
-{knows}It describes what its data set shows, and nothing else: it will say something about any picture,
-also where it knows nothing. Who appears in the pictures of a data set, and in which words, decides
-who appears in its captions.
-
-## Use
-
-With the course installed, in its folder:
-
-    say-what-you-see model install FOLDER --name NAME      # this folder, or the zip that it came in
-    say-what-you-see caption --model NAME PHOTO
-
-{needs}
-
-## Files
-
-`decoder.keras` ({loads}), `vocabulary.json` (the word of each
-index), `model.json` (settings, scores and checksums).
-"""
-
-_NEEDS_FILE = """It needs the encoder that it was trained with, the file `{setting}`, to be had from whoever trained
-it (SHA-256 of its weights: `{checksum}`).
-Beside this file as `{file}`, or under its own name in the course's `data/`, it is found; else say where it is:
-`--encoder PATH`. What it was trained on, and on what terms it may be given away, its author says."""
-_NEEDS_NAME = "The encoder, {name}, comes by itself: with the course, or as a download of ImageNet weights."
-
 ENCODER_FILE = "encoder.keras"
 """The name of an encoder that is given away together with a model."""
+
+_PARTS = ("decoder.keras", "vocabulary.json")
+_ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
+_LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True)
@@ -85,14 +42,14 @@ class CaptionModel:
         encoder: name, weights (in words), weights_checksum and input_shape of the encoder,
             pictures_kind ("scenes" or "photographs"), and encoder_setting: a name in keras.applications,
             or the name of a `.keras` file.
-        facts: data set, plan, scores: whatever is worth knowing.
+        metadata: data set, settings of the training, scores: whatever is worth knowing.
         folder: where it was read from.
     """
 
     decoder: keras.Model
     vocab: dict[str, int]
     encoder: dict[str, Any]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
 
     @property
@@ -114,10 +71,10 @@ def save_caption_model(model: CaptionModel, folder: Path) -> None:
         plain.save(partial)
     write_json(invert_vocabulary(model.vocab), folder / "vocabulary.json")
     with atomic_path(folder / "README.md") as partial:
-        partial.write_text(_model_card(model), encoding="utf-8")
+        partial.write_text(_card(model), encoding="utf-8")
     checksums = {name: sha256_of(folder / name) for name in _PARTS}
-    facts = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.facts}
-    write_json(facts, folder / "model.json")
+    metadata = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.metadata}
+    write_json(metadata, folder / "model.json")
 
 
 def load_caption_model(folder: Path) -> CaptionModel:
@@ -128,32 +85,32 @@ def load_caption_model(folder: Path) -> CaptionModel:
     """
     if not (folder / "model.json").exists():
         raise CourseError(
-            f"There is no finished caption model in {folder}. Train one with `make course`, or with "
-            "`say-what-you-see train`, or name another folder with --model."
+            f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, or name another "
+            "folder with --model."
         )
-    facts = read_json(folder / "model.json")
-    if not _is_known(facts):
+    metadata = read_json(folder / "model.json")
+    if not _is_known(metadata):
         raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
-    del facts["format"]
-    checksums = facts.pop("checksums")
+    del metadata["format"]
+    checksums = metadata.pop("checksums")
     for name in _PARTS:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
             raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
     vocab = _read_vocabulary(folder / "vocabulary.json")
     decoder = _load_decoder(folder / "decoder.keras")
     _check_parts_fit(decoder, vocab, folder)
-    return CaptionModel(decoder, vocab, facts.pop("encoder"), facts, folder)
+    return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder)
 
 
-def _is_known(facts: Any) -> bool:
+def _is_known(metadata: Any) -> bool:
     """Whether a model.json has everything that this version of the course reads in it."""
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         return False
-    checksums, encoder, scores = facts.get("checksums"), facts.get("encoder"), facts.get("scores", {})
-    if not all(isinstance(part, dict) for part in (checksums, encoder, scores)) or not set(encoder) >= _ENCODER_FACTS:
+    checksums, encoder, scores = metadata.get("checksums"), metadata.get("encoder"), metadata.get("scores", {})
+    if not all(isinstance(part, dict) for part in (checksums, encoder, scores)) or not set(encoder) >= _ENCODER_KEYS:
         return False
     numbers = all(isinstance(score, int | float) for score in scores.values())
-    return numbers and all(isinstance(encoder[name], str) for name in _ENCODER_FACTS)
+    return numbers and all(isinstance(encoder[name], str) for name in _ENCODER_KEYS)
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
@@ -171,7 +128,6 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
 
 def _load_decoder(path: Path) -> keras.Model:
     """Read a decoder, which may consist of layers of Keras and of the course and of nothing else."""
-    import_module("say_what_you_see.models.architectures")  # so that Keras knows the layers that the course brings
     try:
         return load_keras_file(path)
     except CourseError as error:
@@ -193,40 +149,8 @@ def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) 
         raise CourseError(f"In {folder} the decoder knows {logits} words, but vocabulary.json has {len(vocab)}.")
 
 
-def _model_card(model: CaptionModel) -> str:
+def _card(model: CaptionModel) -> str:
     """The README of a model folder."""
-    facts = {"dataset": "unknown", "pictures": "?", "captions": "?", **model.facts}
-    scenes = model.encoder.get("pictures_kind") == "scenes"
-    knows = _KNOWS_SCENES.format(things=", ".join(sorted(NOUNS))) if scenes else ""
-    # Attention brings layers of its own, which Keras finds when the module that registers them is imported.
-    own = sorted(
-        {layer.__module__ for layer in model.decoder.layers if layer.__module__.startswith("say_what_you_see.")}
-    )
-    loads = f"Keras, loads after `import {', '.join(own)}`" if own else "Keras, loads without the course's code"
-    scores = "\n".join(f"| {_in_card(name)} | {value:.3f} |" for name, value in facts.get("scores", {}).items())
-    return _CARD.format(
-        dataset=_in_card(facts["dataset"]), pictures=_in_card(facts["pictures"]), captions=_in_card(facts["captions"]),
-        encoder=_in_card(model.encoder["name"]), weights=_in_card(model.encoder["weights"]), words=len(model.vocab),
-        parameters=model.decoder.count_params(), scores=_time_row(facts) + scores, knows=knows,
-        loads=loads, needs=_needs(model),
-    )  # fmt: skip
-
-
-def _time_row(facts: dict[str, Any]) -> str:
-    """How long the training took, where that is known."""
-    seconds = facts.get("training_seconds")
-    return f"| time of training | {seconds / 60:.1f} minutes |\n" if isinstance(seconds, int | float) else ""
-
-
-def _needs(model: CaptionModel) -> str:
-    """Which encoder a model needs, and where to put it."""
-    if model.encoder_file is None:
-        return _NEEDS_NAME.format(name=_in_card(model.encoder["name"]))
-    return _NEEDS_FILE.format(
-        setting=_in_card(model.encoder_file), checksum=_in_card(model.encoder["weights_checksum"]), file=ENCODER_FILE
-    )
-
-
-def _in_card(text: Any) -> str:
-    """A text for a cell of the card; names of the usual form stay as they are."""
-    return str(text) if re.fullmatch(r"[\w ,.:()-]*", str(text)) else markdown_text(text)
+    layers = {layer.__module__ for layer in model.decoder.layers}
+    own_modules = sorted(module for module in layers if module.startswith("say_what_you_see."))
+    return model_card(model.encoder, model.metadata, len(model.vocab), model.decoder.count_params(), own_modules)

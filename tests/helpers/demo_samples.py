@@ -11,7 +11,8 @@ from say_what_you_see.course.features import encoder_metadata
 from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 from say_what_you_see.models.attention import build_visual_attention
-from say_what_you_see.page.core import Demo, ExamplePicture, encode_png, load_demo_model
+from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
+from say_what_you_see.page.examples import load_demo_model
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.vision.encoders import encoder_for
 

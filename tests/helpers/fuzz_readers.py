@@ -336,7 +336,8 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.core.files import sha256_of, write_json
     from say_what_you_see.core.settings import read_settings
     from say_what_you_see.models.architectures import step_model_of
-    from say_what_you_see.page.core import Demo, DemoModel, ExamplePicture
+    from say_what_you_see.page.demo import Demo, ExamplePicture
+    from say_what_you_see.page.steps import DemoModel
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.model_choice import describe_models
     from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
@@ -392,8 +393,8 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     info = EncoderInfo(cnn, lambda pixels: pixels.astype("float32"), shape, "tiny", "random", "0" * 64)
     captioner = Captioner(info, step_model_of(tiny_decoder(features=8)), VOCAB)
     demo = Demo([DemoModel("The model", captioner)], [ExamplePicture("one", picture())])
-    wish = {"picture": "example-0", "model": "The model", "method": "greedy", "beams": 3, "temperature": 1.0, "seed": 1}
-    other = wish | {"method": "sample", "temperature": 0.5}
+    request = {"picture": "example-0", "model": "The model", "method": "greedy", "beams": 3, "temperature": 1.0, "seed": 1}
+    other = request | {"method": "sample", "temperature": 0.5}
     return {
         "encoder.keras, config": Reader([encoder.read_bytes()], load_encoder_file, ".keras", True, "config.json"),
         "encoder.keras, weights": Reader(
@@ -406,8 +407,8 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
         "a model in a zip": Reader([packed.read_bytes()], install, ".zip", True, "packed/model.json"),
         "config at scale": Reader([json.dumps(config).encode()], read_scale(CONFIG_FILE, read_config), ".json", True),
         "CNN at scale": Reader([small.to_json().encode()], read_scale(CNN_FILE, read_cnn), ".json", True),
-        "wishes of the page": Reader(
-            [json.dumps(wish).encode(), json.dumps(other).encode()],
+        "requests of the page": Reader(
+            [json.dumps(request).encode(), json.dumps(other).encode()],
             lambda path: _ask(demo, path),
             ".json",
             is_json=True,
@@ -416,14 +417,14 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
 
 
 def _ask(demo: Any, path: Path) -> None:
-    """What the server does with a wish."""
+    """What the server does with a request."""
     from say_what_you_see.core.errors import CourseError
     from say_what_you_see.core.files import read_json
 
-    wish = read_json(path)
-    if not isinstance(wish, dict):
-        raise CourseError("That is no wish.")
-    json.dumps(demo.answer("caption", wish))
+    request = read_json(path)
+    if not isinstance(request, dict):
+        raise CourseError("That is no JSON object.")
+    json.dumps(demo.answer("caption", request))
 
 
 def _record_readers(folder: Path) -> dict[str, Reader]:

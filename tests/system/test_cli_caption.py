@@ -6,19 +6,19 @@ import io
 import json
 import re
 import shutil
-import threading
 import zipfile
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from resource_samples import serve_folder
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
+from say_what_you_see.course.captions import load_vocabulary
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.evaluation.gallery import GalleryItem, gallery_page
 from say_what_you_see.serving.caption_photos import caption_pictures
@@ -48,29 +48,11 @@ def captioner(finished_course):
 
 @pytest.fixture
 def server(photos, monkeypatch):
-    """Serves the pictures of the folder."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            path = photos / self.path.lstrip("/")
-            if not path.is_file():
-                return self.send_error(404)
-            data = path.read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
+    """The address of a server for the folder."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve_folder(photos) as address:
+        yield address
 
 
 def names_of(sources: list[ImageSource], folder: Path) -> list[str]:
@@ -161,30 +143,55 @@ def test_a_bad_picture_stands_between_the_good_ones(captioner, photos):
         assert picture.error is not None or len(picture.captions) == 2
 
 
-def test_the_command_takes_everything_at_once(course_environ, photos, server, monkeypatch, capsys):
+@pytest.fixture
+def caption(course_environ, capsys):
+    """Runs the command; returns the exit status, what it printed, and its errors."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        status = main(["caption", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_takes_everything_at_once(caption, course_environ, photos, server, monkeypatch):
     standard_input(monkeypatch, (photos / "photo3.jpg").read_bytes())
-    arguments = [str(photos / "deeper"), str(photos / "photo[12].jpg"), "-", f"{server}/photo4.jpg"]
-    assert main(["caption", *arguments]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
+    bad = [photos / "notes.txt", photos / "half.jpg", photos / "missing.jpg"]
+    bad[1].write_bytes((photos / "photo1.jpg").read_bytes()[:2000])
+    arguments = [bad[0], photos / "deeper", photos / "photo[12].jpg", "-", *bad[1:], f"{server}/photo4.jpg"]
+    status, output, errors = caption(*arguments)
+    bad[1].unlink()
+    lines = [line.partition(": ") for line in output.splitlines()]
+    assert [name.rpartition("/")[2] for name, _, _ in lines] == [
         "photo11.jpg", "photo12.jpg", "photo1.jpg", "photo2.jpg", "-", "photo4.jpg",
     ]  # fmt: skip
+    words = {word for _, _, sentence in lines for word in sentence.split()}
+    assert words and words <= set(load_vocabulary(course_environ.settings))
+    assert status == 1 and errors.startswith("Note: this model knows the course's drawn scenes and nothing else.")
+    named = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert all(str(path) in error for path, error in zip(bad, named, strict=True))
 
 
-def test_json_is_for_machines(course_environ, photos, capsys):
-    status = main(["caption", "--json", "--beam", "3", str(photos / "photo1.jpg"), str(photos / "notes.txt")])
-    answer = json.loads(capsys.readouterr().out)
+def test_captions_are_as_short_as_asked_for_and_of_the_model_that_is_named(caption, course_environ, photos):
+    _, whole, _ = caption(photos / "photo1.jpg")
+    short = caption("--max-len", "2", "--model", course_environ.settings.model_folder, photos / "photo1.jpg")[1]
+    assert whole.startswith(short.rstrip()) and len(short.partition(": ")[2].split()) == 2
+
+
+def test_json_is_for_machines(caption, photos):
+    status, output, errors = caption("--json", "--beam", "3", photos / "photo1.jpg", photos / "notes.txt")
+    answer = json.loads(output)
     good, bad = answer["pictures"]
-    assert status == 1 and answer["knows_drawings_only"] is True
+    assert status == 1 and answer["knows_drawings_only"] is True and not errors
     assert good["picture"].endswith("photo1.jpg") and len(good["captions"]) == 3
     assert good["captions"][0] == {"caption": good["caption"], "probability": good["probability"]}
     assert 1 >= good["probability"] >= good["captions"][1]["probability"] >= good["captions"][2]["probability"] > 0
     assert bad["picture"].endswith("notes.txt") and "no picture" in bad["error"]
 
 
-def test_a_page_shows_the_pictures(course_environ, photos, tmp_path, capsys):
+def test_a_page_shows_the_pictures(caption, photos, tmp_path):
     page = tmp_path / "page.html"
-    assert main(["caption", "--html", str(page), str(photos / "photo1.jpg"), str(photos / "notes.txt")]) == 1
+    assert caption("--html", page, photos / "photo1.jpg", photos / "notes.txt")[0] == 1
     text = page.read_text()
     assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "no picture" in text
     assert "knows the course&#x27;s drawn scenes and nothing else" in text
@@ -198,53 +205,39 @@ def test_a_page_shows_text_as_text():
     assert "<script>" not in page and 'onload="x' not in page and page.count("&lt;script&gt;") == 7
 
 
-def test_sampling_follows_the_seed(course_environ, photos, monkeypatch, capsys):
+def test_sampling_follows_the_seed(caption, photos, monkeypatch):
     def sampled(*options: str) -> str:
-        assert main(["caption", "--sample", *options, str(photos)]) == 0
-        return capsys.readouterr().out
+        return caption("--sample", *options, photos)[1]
 
     assert sampled("--seed", "1") == sampled("--seed", "1") != sampled("--seed", "2")
     assert sampled("--seed", "0") == sampled(), "which is the default of COURSE_SEED"
     monkeypatch.setenv("COURSE_SEED", "2")
     assert sampled() == sampled("--seed", "2")
-    assert main(["caption", str(photos)]) == 0
-    greedy = capsys.readouterr().out
-    assert sampled("--seed", "3", "--top-k", "1") == sampled("--temperature", "0.0001") == greedy
-
-
-def test_a_model_of_drawings_says_so_first(course_environ, photos, capsys):
-    assert main(["caption", str(photos / "photo1.jpg")]) == 0
-    assert capsys.readouterr().err.startswith("Note: this model knows the course's drawn scenes and nothing else.")
-
-
-def test_without_a_training_the_shipped_model_is_used(finished_course, tmp_path):
-    settings = finished_course.settings
-    assert default_model(settings) == settings.model_folder
-    assert default_model(replace(settings, data_folder=tmp_path, encoder="inception_v3")) == SCENE_MODEL
-    elsewhere = replace(settings, data_folder=tmp_path, dataset="coco")
-    assert default_model(elsewhere) == elsewhere.model_folder
+    assert sampled("--top-k", "1") == sampled("--temperature", "0.0001") == caption(photos)[1]
 
 
 def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
+    assert default_model(finished_course.settings) == finished_course.settings.model_folder
     usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
+    assert default_model(usual) == SCENE_MODEL, "without a training, what comes with the course"
     photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
     for trained in (usual, photographs):
         write_json({}, trained.model_folder / "model.json")
         remember_training(trained)
         assert default_model(usual) == trained.model_folder
     assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
-    other = replace(usual, encoder="/somewhere/other.keras")
-    assert default_model(other) == other.model_folder, "which is not there, and says so"
+    for other in (replace(usual, encoder="/somewhere/other.keras"), replace(usual, dataset="coco")):
+        assert default_model(other) == other.model_folder, "which is not there, and says so"
     (photographs.model_folder / "model.json").unlink()
     assert default_model(usual) == usual.model_folder
     (tmp_path / "last_training.json").write_text("[]")
     assert default_model(usual) == usual.model_folder
 
 
-def test_a_packed_model_is_to_be_installed_first(course_environ, photos, tmp_path, capsys):
+def test_a_packed_model_is_to_be_installed_first(caption, photos, tmp_path):
     (tmp_path / "photo_model.zip").write_bytes(b"PK")
-    assert main(["caption", "--model", str(tmp_path / "photo_model.zip"), str(photos / "photo1.jpg")]) == 1
-    assert f"say-what-you-see model install {tmp_path / 'photo_model.zip'}" in capsys.readouterr().err
+    _, _, error = caption("--model", tmp_path / "photo_model.zip", photos / "photo1.jpg")
+    assert f"say-what-you-see model install {tmp_path / 'photo_model.zip'}" in error
 
 
 def test_a_picture_of_any_form_is_captioned(captioner, tmp_path):

@@ -11,7 +11,7 @@ from demo_browser import Browser, chromium
 from demo_samples import drawn, two_models
 from PIL import Image
 
-from say_what_you_see.page.core import MAX_UPLOAD_BYTES
+from say_what_you_see.page.demo import MAX_UPLOAD_BYTES
 from say_what_you_see.page.server import DemoServer
 from say_what_you_see.serving.captioner import generate_caption
 from say_what_you_see.vision.pictures import crop_and_resize
@@ -71,7 +71,7 @@ def test_a_picture_that_is_dropped_is_captioned(browser, server, photo):
     browser.drop(".drop", [photo])
     assert settled(browser, before) == greedy_of(server, photo)
     assert announced(browser).startswith(f"Caption: {greedy_of(server, photo)}. Probability ")
-    assert re.search(r"Probability of exactly this sentence: [\d.]+\s%", browser.text(".probability"))
+    assert re.search(r"Probability of exactly this sentence: [\d.]+%", browser.text(".probability"))
     assert "my <b>photo.jpg, as the network sees it" in browser.text("figcaption"), "text is shown as text"
     words = browser.run("[...document.querySelectorAll('.step-word')].map((word) => word.innerText)")
     assert " ".join(word for word in words if word != "END") == greedy_of(server, photo)
@@ -202,7 +202,7 @@ def test_a_word_shows_where_the_model_looked(browser):
 def test_no_screen_is_too_narrow(browser, width):
     browser.look(width, 700)
     assert browser.run("document.documentElement.scrollWidth") <= width
-    hidden = """[...document.querySelectorAll('button, .button, .way label, .sentence, .likely')].filter((element) => {
+    hidden = """[...document.querySelectorAll('button, .button, .choice label, .sentence, .likely')].filter((element) => {
         const box = element.getBoundingClientRect();
         return box.width && (box.left < 0 || box.right > innerWidth + 1); }).length"""
     assert browser.run(hidden) == 0
@@ -262,14 +262,12 @@ def test_a_server_that_has_ended_is_told(browser, monkeypatch):
 
 
 def test_bars_are_labelled_with_rounded_probabilities(browser, server):
-    wish = {"picture": "example-0", "model": "Looks", "method": "greedy"}
-    expected = [chance for step in server.demo.caption(wish)["steps"] for _, chance in step["likely"]]
+    request = {"picture": "example-0", "model": "Looks", "method": "greedy"}
+    expected = [chance for step in server.demo.caption(request)["steps"] for _, chance in step["likely"]]
     labels = browser.run("[...document.querySelectorAll('.steps .share')].map((one) => one.textContent)")
     assert len(labels) == len(expected)
     for label, chance in zip(labels, expected, strict=True):
         if label.startswith("<"):
             assert chance < 0.001
         else:
-            assert float(label.rstrip(" \u00a0%")) == pytest.approx(
-                100 * chance, abs=0.5 if chance >= 0.0995 else 0.0501
-            )
+            assert float(label.rstrip("%")) == pytest.approx(100 * chance, rel=0.05), "two digits"

@@ -1,82 +1,51 @@
-// What page and widget show. `ask(question, content)` answers with an object, or throws an Error for people to read.
+// The demonstration: one component for the page in the browser and for the widget in a notebook. They differ in their
+// transport only: `ask(question, content)` answers with an object, or throws an Error for people to read.
 
 const DEBOUNCE_MS = 150; // a slider moves on while it is being dragged
-const BUSY_AFTER_MS = 250; // quick answers need no "please wait"
-const SLOW_AFTER_MS = 8000;
-const FAINT = 0.25; // how bright a picture stays where the model does not look
+const DARKEST = 0.8; // how far a picture is darkened where the model does not look
 const SHOWN_UPLOADS = 4;
+const PART_BYTES = 1_000_000; // messages to a kernel are limited to a few megabytes
 let instances = 0;
+
+const percent = new Intl.NumberFormat("en", { style: "percent", maximumSignificantDigits: 2 }).format;
+const rounded = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format;
 
 /** Make an element. Texts become text nodes, so nothing in them is ever read as markup. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === false || value === undefined) continue;
-    if (name in element && name !== "list" && name !== "role") element[name] = value;
+    if (name in element && name !== "role") element[name] = value;
     else element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child !== undefined));
+  element.append(...children);
   return element;
 }
 
-/** A probability for people: "62 %", "0.068 %". */
-function percent(probability) {
-  const value = 100 * probability;
-  if (value === 0) return "0\u00a0%";
-  if (value >= 99.95) return "100\u00a0%";
-  if (value < 1e-6) return "below 0.000001\u00a0%";
-  const digits = value >= 10 ? 0 : Math.min(8, 1 - Math.floor(Math.log10(value)));
-  return `${value.toFixed(digits)}\u00a0%`;
-}
-
-/** The same for a bar, where there is little room. */
-function briefly(probability) {
-  if (probability >= 0.0995 || probability === 0) return percent(probability);
-  return probability < 0.001 ? "<\u00a00.1\u00a0%" : `${(100 * probability).toFixed(1)}\u00a0%`;
-}
-
-/** The same as odds, where the percentage is small: ", or 1 in 1,460". */
-function odds(probability) {
-  if (probability >= 0.05 || probability < 1e-12) return "";
-  const inverse = 1 / probability;
-  const rounded = Math.round(Number(inverse.toPrecision(3)));
-  return `, or 1 in\u00a0${rounded.toLocaleString("en")}`;
-}
-
-/** Where the middle of the largest weight is, in words. */
+/** Where the largest weight is, in words. */
 function placeOf(weights) {
-  const rows = weights.length;
   const columns = weights[0].length;
-  let best = [0, 0];
-  weights.forEach((row, y) => row.forEach((value, x) => {
-    if (value > weights[best[0]][best[1]]) best = [y, x];
-  }));
-  const third = (index, count) => Math.min(2, Math.floor((3 * (index + 0.5)) / count));
-  const down = ["top", "", "bottom"][third(best[0], rows)];
-  const across = ["left", "", "right"][third(best[1], columns)];
+  const all = weights.flat();
+  const index = all.indexOf(Math.max(...all));
+  const third = (at, count) => Math.min(2, Math.floor((3 * (at + 0.5)) / count));
+  const down = ["top", "", "bottom"][third(Math.floor(index / columns), weights.length)];
+  const across = ["left", "", "right"][third(index % columns, columns)];
   return `${down} ${across}`.trim() || "middle";
 }
 
-/** Draw a picture that is bright where the weights are large, and dim and grey elsewhere. */
+/** Draw a picture that is bright where the weights are large, and dark elsewhere. */
 function drawLit(canvas, image, weights) {
-  const { width, height } = canvas;
   const context = canvas.getContext("2d");
-  context.drawImage(image, 0, 0, width, height);
-  const pixels = context.getImageData(0, 0, width, height);
-  const largest = Math.max(...weights.flat(), 1e-12);
-  for (let y = 0; y < height; y++) {
-    const row = weights[Math.floor((y * weights.length) / height)];
-    for (let x = 0; x < width; x++) {
-      const light = row[Math.floor((x * row.length) / width)] / largest;
-      const at = 4 * (y * width + x);
-      const grey = (pixels.data[at] + pixels.data[at + 1] + pixels.data[at + 2]) / 3;
-      for (let i = at; i < at + 3; i++) pixels.data[i] = light * pixels.data[i] + (1 - light) * FAINT * grey;
-    }
-  }
-  context.putImageData(pixels, 0, 0);
+  const largest = Math.max(...weights.flat());
+  const across = (x) => Math.round((x * canvas.width) / weights[0].length);
+  const down = (y) => Math.round((y * canvas.height) / weights.length);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  weights.forEach((row, y) => row.forEach((weight, x) => {
+    context.fillStyle = `rgb(20 20 24 / ${DARKEST * (1 - weight / largest)})`;
+    context.fillRect(across(x), down(y), across(x + 1) - across(x), down(y + 1) - down(y));
+  }));
 }
 
-export function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
+function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const prefix = `caption-demo-${++instances}`;
   const heading = (text) => make(`h${headingLevel}`, {}, text);
   const chosen = { picture: undefined, model: undefined, method: "greedy", temperature: 1, beams: 3, seed: 1 };
@@ -92,267 +61,233 @@ export function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {
   const error = make("p", { className: "error", role: "alert" });
   const announcement = make("p", { className: "unseen", role: "status", "aria-live": "polite" });
   const tiles = make("div", { className: "tiles" });
-  const ways = make("div", { className: "ways" });
-  const models = make("fieldset", { hidden: true });
+  const methods = make("fieldset", {}, make("legend", {}, "How words are chosen"));
+  const models = make("fieldset", {}, make("legend", {}, "Model"));
   const image = make("img", { alt: "", width: 299, height: 299 });
   const overlay = make("canvas", { className: "overlay", width: 299, height: 299, hidden: true, "aria-hidden": "true" });
-  const frame = make("div", { className: "frame" }, image, overlay);
   const pictureText = make("figcaption");
+  const busyText = make("span");
+  const busy = make("p", { className: "busy" }, busyText, make("span", { className: "slow" }, " This takes longer than usual."));
   const sentence = make("p", { className: "sentence", dir: "auto" });
   const probability = make("p", { className: "probability" });
-  const others = make("div", { className: "others" });
-  const people = make("div", { className: "people" });
-  const busy = make("p", { className: "busy", hidden: true }, "Looking …");
+  const otherList = make("ol");
+  const others = make("div", { className: "others" }, make("p", {}, "The other captions that it followed to the end:"), otherList);
+  const peopleList = make("ul");
+  const people = make("details", { className: "people" }, make("summary", {}, "What people would say"), peopleList);
   const steps = make("ol", { className: "steps" });
   const stepsText = make("p");
   const stepsPart = make("section", { className: "word-by-word", hidden: true }, heading("Word by word"), stepsText, steps);
 
-  function say(message) {
-    error.textContent = message;
-  }
+  // Putting them together
+
+  const fileInput = make("input", {
+    type: "file", id: `${prefix}-file`, className: "unseen", accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif",
+    "aria-describedby": `${prefix}-hint`,
+  });
+  const dropHint = make("span", { className: "hint", id: `${prefix}-hint` });
+  const drop = make("div", { className: "drop" }, fileInput,
+    make("label", { htmlFor: fileInput.id, className: "button" }, "Choose a picture"), " or drop one here", dropHint);
+  const pictures = make("fieldset", { className: "pictures" }, make("legend", {}, "Picture"), drop, error, tiles);
+  const form = make("form", { className: "choices" }, pictures, methods, models);
+  const figure = make("figure", {}, make("div", { className: "frame" }, image, overlay), pictureText);
+  const words = make("div", { className: "words" }, busy, sentence, probability, others, people);
+  const result = make("section", { className: "result", "aria-label": "Caption" }, heading("Caption"), figure, words, stepsPart);
 
   // Choosing a picture
 
-  function addTile(id, name, thumbnail, alt, first = false) {
+  function addTile(id, name, thumbnail, alt) {
     const radio = make("input", { type: "radio", name: `${prefix}-picture`, value: id });
-    const label = make("label", { className: "tile", title: name }, radio, make("img", { src: thumbnail, alt }));
-    radio.addEventListener("change", () => pick(id));
+    const tile = make("label", { className: "tile", title: name }, radio, make("img", { src: thumbnail, alt }));
+    radio.addEventListener("change", () => pick(radio));
     names.set(id, name);
-    if (first) tiles.prepend(label);
-    else tiles.append(label);
-    return radio;
+    tiles.append(tile);
+    return tile;
   }
 
-  function pick(id) {
-    chosen.picture = id;
-    say("");
+  function pick(radio) {
+    radio.checked = true;
+    chosen.picture = radio.value;
     caption();
   }
 
   async function take(file) {
     const limit = overview.limits.bytes;
     if (file.size > limit) {
-      say(`${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB. At most ${limit / 1e6} MB can be read.`);
+      error.textContent = `${file.name} is too large: ${(file.size / 1e6).toFixed(1)} MB. At most ${limit / 1e6} MB can be read.`;
       return;
     }
-    say("");
-    const number = ++asked;
-    const stop = wait(`Reading ${file.name} …`);
+    error.textContent = "";
     try {
-      const { id, thumbnail } = await ask("add", file);
-      const radio = addTile(id, file.name, thumbnail, `Your picture ${file.name}`, true);
-      radio.closest("label").classList.add("own");
-      tiles.scrollTo?.({ left: 0 });
-      tiles.querySelectorAll(".own").forEach((tile, index) => index >= SHOWN_UPLOADS && tile.remove());
-      if (number === asked) {
-        radio.checked = true;
-        pick(id);
-      }
+      const [{ id, thumbnail }, isNewest] = await askAndWait(`Reading ${file.name} …`, "add", file);
+      const tile = addTile(id, file.name, thumbnail, `Your picture ${file.name}`);
+      tile.classList.add("own");
+      tiles.prepend(tile);
+      tiles.scrollTo({ left: 0 });
+      [...tiles.querySelectorAll(".own")].slice(SHOWN_UPLOADS).forEach((old) => old.remove());
+      if (isNewest) pick(tile.firstChild);
     } catch (problem) {
-      const wrong = problem.message.replace(/\.$/, "");
-      say(`${file.name} cannot be used: ${wrong}. Choose a JPEG, PNG, WebP, BMP or GIF file.`);
-    } finally {
-      stop();
+      const reason = problem.message.replace(/\.$/, "");
+      error.textContent = `${file.name} cannot be used: ${reason}. Choose a JPEG, PNG, WebP, BMP or GIF file.`;
     }
   }
 
-  const fileInput = make("input", {
-    type: "file", id: `${prefix}-file`, className: "unseen", accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif",
-  });
-  fileInput.addEventListener("change", () => {
-    if (fileInput.files.length) take(fileInput.files[0]);
-    fileInput.value = ""; // so that the same file can be chosen again
-  });
-  const dropText = make("span", { className: "hint", id: `${prefix}-hint` });
-  const drop = make("div", { className: "drop" }, fileInput,
-    make("label", { htmlFor: fileInput.id, className: "button" }, "Choose a picture"),
-    make("span", { className: "or" }, " or drop one here"), dropText);
-  fileInput.setAttribute("aria-describedby", dropText.id);
-
-  let dragDepth = 0;
-  const carriesFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  const showDrag = (depth) => {
-    dragDepth = Math.max(0, depth);
-    root.classList.toggle("dragging", dragDepth > 0);
-  };
-  const onDrag = (name, action) => dropTarget.addEventListener(name, (event) => {
-    if (!carriesFile(event) || !overview) return;
-    event.preventDefault(); // or the browser would open the file in place of the page
-    event.stopPropagation();
-    action(event);
-  });
-  onDrag("dragenter", () => showDrag(dragDepth + 1));
-  onDrag("dragleave", () => showDrag(dragDepth - 1));
-  onDrag("dragover", (event) => { event.dataTransfer.dropEffect = "copy"; });
-  onDrag("drop", (event) => {
-    showDrag(0);
-    if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
-  });
-
-  // Choosing how words are chosen
-
-  function slider(name, text, range, step, show) {
-    const input = make("input", {
-      type: "range", id: `${prefix}-${name}`, min: range[0], max: range[1], step, value: chosen[name],
+  function listenForFiles() {
+    fileInput.addEventListener("change", () => {
+      if (fileInput.files.length) take(fileInput.files[0]);
+      fileInput.value = ""; // so that the same file can be chosen again
     });
+    let dragDepth = 0; // elements are left after others inside them have been entered
+    const onDrag = (name, depth, action = () => {}) => dropTarget.addEventListener(name, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault(); // or the browser would open the file in place of the page
+      event.stopPropagation();
+      dragDepth = Math.max(0, depth(dragDepth));
+      root.classList.toggle("dragging", dragDepth > 0);
+      action(event.dataTransfer);
+    });
+    onDrag("dragenter", (depth) => depth + 1);
+    onDrag("dragleave", (depth) => depth - 1);
+    onDrag("dragover", (depth) => depth, (data) => { data.dropEffect = "copy"; });
+    onDrag("drop", () => 0, ({ files }) => files.length && take(files[0]));
+  }
+
+  // Choosing how words are chosen, and by which model
+
+  function addChoice(fieldset, name, value, title, hint, onChange, ...more) {
+    const id = `${prefix}-${name}-${fieldset.children.length}`;
+    const radio = make("input", { type: "radio", name: `${prefix}-${name}`, value, checked: value === chosen[name], "aria-describedby": id });
+    const details = make("div", { className: "more", hidden: !radio.checked }, ...more);
+    radio.addEventListener("change", () => {
+      chosen[name] = value;
+      fieldset.querySelectorAll(".more").forEach((other) => { other.hidden = other !== details; });
+      onChange();
+      caption();
+    });
+    fieldset.append(make("div", { className: "choice" }, make("label", {}, radio, ` ${title}`), make("span", { className: "hint", id }, hint), details));
+  }
+
+  function slider(name, text, [min, max], step, digits) {
+    const input = make("input", { type: "range", id: `${prefix}-${name}`, min, max, step, value: chosen[name] });
     const output = make("output", { htmlFor: input.id });
     const update = () => {
       chosen[name] = Number(input.value);
-      output.textContent = show(chosen[name]);
-      input.setAttribute("aria-valuetext", show(chosen[name]));
+      output.textContent = chosen[name].toFixed(digits);
+      input.setAttribute("aria-valuetext", output.textContent);
     };
     update();
     input.addEventListener("input", () => { update(); caption(DEBOUNCE_MS); });
     return make("div", { className: "slider" }, make("label", { htmlFor: input.id }, text), input, output);
   }
 
-  function addWay(method, title, explanation, ...more) {
-    const radio = make("input", { type: "radio", name: `${prefix}-method`, value: method, checked: method === chosen.method });
-    const text = make("span", { className: "hint", id: `${prefix}-${method}` }, explanation);
-    radio.setAttribute("aria-describedby", text.id);
-    const details = make("div", { className: "more", hidden: method !== chosen.method }, ...more);
-    radio.addEventListener("change", () => {
-      chosen.method = method;
-      ways.querySelectorAll(".more").forEach((other) => { other.hidden = other !== details; });
-      caption();
-    });
-    ways.append(make("div", { className: "way" }, make("label", {}, radio, ` ${title}`), text, details));
-  }
-
-  function addWays({ temperature, beams }) {
+  function addMethods({ temperature, beams }) {
     const again = make("button", { type: "button" }, "Draw again");
     again.addEventListener("click", () => { chosen.seed += 1; caption(); });
-    addWay("greedy", "Greedy", "always the most probable word");
-    addWay("sample", "Temperature", "draw each word by its probability",
-      slider("temperature", "Temperature", temperature, 0.1, (value) => value.toFixed(1)),
+    const add = (...choice) => addChoice(methods, "method", ...choice);
+    add("greedy", "Greedy", "always the most probable word", () => {});
+    add("sample", "Temperature", "draw each word by its probability", () => {},
+      slider("temperature", "Temperature", temperature, 0.1, 1),
       make("p", { className: "hint" }, "Below 1 the choice is more cautious, above 1 more daring."), again);
-    addWay("beam", "Beam search", "follow the best few captions at once",
-      slider("beams", "Captions", beams, 1, (value) => String(value)));
+    add("beam", "Beam search", "follow the best few captions at once", () => {}, slider("beams", "Captions", beams, 1, 0));
   }
 
   function addModels(list) {
-    models.append(make("legend", {}, "Model"));
+    const showNote = (model) => {
+      note.textContent = model.note;
+      note.hidden = !model.note;
+    };
+    chosen.model = list[0].name;
     for (const model of list) {
-      const radio = make("input", { type: "radio", name: `${prefix}-model`, value: model.name, checked: model === list[0] });
-      radio.addEventListener("change", () => useModel(model));
-      const hint = model.looks ? make("span", { className: "hint" }, " shows where it looks") : undefined;
-      models.append(make("div", { className: "way" }, make("label", {}, radio, ` ${model.name}`), hint));
+      addChoice(models, "model", model.name, model.name, model.looks ? "shows where it looks" : "", () => showNote(model));
     }
     models.hidden = list.length < 2;
-    useModel(list[0]);
+    showNote(list[0]);
   }
 
-  function useModel(model) {
-    chosen.model = model.name;
-    note.textContent = model.note;
-    note.hidden = !model.note;
-    caption();
-  }
+  // Asking
 
-  // Asking for a caption
-
-  let stopWaiting = () => {};
-
-  function wait(text) {
-    stopWaiting(); // for what was asked before: its answer is not wanted any more
-    const shown = setTimeout(() => { busy.textContent = text; busy.hidden = false; }, BUSY_AFTER_MS);
-    const slow = setTimeout(() => { busy.textContent = `${text} This takes longer than usual.`; }, SLOW_AFTER_MS);
+  /** Ask, and show that an answer is on its way; returns the answer, and whether it is to the newest question. */
+  async function askAndWait(text, question, content) {
+    const number = ++asked;
+    busyText.textContent = text;
     result.setAttribute("aria-busy", "true");
-    const stop = () => {
-      clearTimeout(shown);
-      clearTimeout(slow);
-      if (stop !== stopWaiting) return;
-      busy.hidden = true;
-      result.removeAttribute("aria-busy");
-    };
-    stopWaiting = stop;
-    return stop;
+    try {
+      return [await ask(question, content), number === asked];
+    } finally {
+      if (number === asked) result.removeAttribute("aria-busy");
+    }
   }
 
   function caption(delay = 0) {
     clearTimeout(timer);
-    if (chosen.picture === undefined || chosen.model === undefined) return;
-    const number = ++asked;
-    const wish = { ...chosen };
+    error.textContent = "";
+    if (chosen.picture === undefined) return;
     timer = setTimeout(async () => {
-      const stop = wait("Looking …");
+      const request = { ...chosen };
       try {
-        const answer = await ask("caption", wish);
-        if (number === asked) await show(answer, wish);
+        const [answer, isNewest] = await askAndWait("Looking …", "caption", request);
+        if (isNewest) await show(answer, request);
       } catch (problem) {
-        if (number === asked) say(problem.message);
-      } finally {
-        stop();
+        error.textContent = problem.message;
       }
     }, delay);
   }
 
-  // Showing what came of it
+  // Showing the answer
 
-  async function show(answer, wish) {
-    const example = overview.examples.find((candidate) => candidate.id === wish.picture);
+  async function show(answer, request) {
+    const sentences = overview.examples.find((example) => example.id === request.picture)?.people ?? [];
     image.src = answer.square;
-    image.alt = example?.people.length ? `Drawing. People say: ${example.people[0]}` : names.get(wish.picture);
+    image.alt = sentences.length ? `Drawing. People say: ${sentences[0]}` : names.get(request.picture);
     await image.decode().catch(() => {});
-    wholePicture = `${names.get(wish.picture)}, as the network sees it: the square in the middle, `
+    wholePicture = `${names.get(request.picture)}, as the network sees it: the square in the middle, `
       + `${image.naturalWidth} × ${image.naturalHeight} pixels.`;
     pictureText.textContent = wholePicture;
-    const [[text, chance], ...rest] = answer.captions;
     showSentence(answer);
-    probability.textContent = `Probability of exactly this sentence: ${percent(chance)}${odds(chance)}.`
-      + (answer.finished ? "" : ` It was cut after ${answer.steps.length} words.`);
-    showOthers(rest);
-    showPeople(example?.people ?? []);
-    showSteps(answer, wish);
+    const [[text, chance], ...rest] = answer.captions;
+    const odds = chance < 0.05 && chance > 0 ? `, or 1 in\u00a0${rounded(1 / chance)}` : "";
+    const cut = answer.finished ? "" : ` It was cut after ${answer.steps.length} words.`;
+    probability.textContent = `Probability of exactly this sentence: ${percent(chance)}${odds}.${cut}`;
+    fill(others, otherList, rest.map(([other, itsChance]) => [other, make("span", { className: "share" }, percent(itsChance))]));
+    fill(people, peopleList, sentences.map((line) => [line]));
+    showSteps(answer, request);
     announcement.textContent = `Caption: ${text}. Probability ${percent(chance)}.`;
   }
 
-  function showSentence({ steps: words, attention }) {
-    const spoken = words.filter((step) => step.word !== "END");
+  function fill(part, list, items) {
+    list.replaceChildren(...items.map(([text, ...more]) => make("li", {}, make("span", {}, text), ...more)));
+    part.hidden = !items.length;
+  }
+
+  function showSentence({ steps: list, attention }) {
     overlay.hidden = true;
-    sentence.replaceChildren(...spoken.flatMap((step, index) => {
+    sentence.replaceChildren(...list.filter((step) => step.word !== "END").flatMap((step, index) => {
       const word = attention
         ? make("button", { type: "button", className: "word", "aria-pressed": "false" }, step.word)
         : make("span", { className: "word" }, step.word);
       word.style.setProperty("--place", index);
       if (attention) word.addEventListener("click", () => look(word, attention[index]));
-      return index ? [" ", word] : [word];
+      return [" ", word];
     }));
   }
 
   function look(word, weights) {
-    const pressed = word.getAttribute("aria-pressed") === "true";
-    sentence.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", "false"));
-    word.setAttribute("aria-pressed", String(!pressed));
-    overlay.hidden = pressed;
-    pictureText.textContent = pressed ? wholePicture : `Bright: where it looked when it wrote “${word.textContent}”.`;
-    if (pressed) return;
+    const wasPressed = word.getAttribute("aria-pressed") === "true";
+    sentence.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", other === word && !wasPressed));
+    overlay.hidden = wasPressed;
+    pictureText.textContent = wasPressed ? wholePicture : `Bright: where it looked when it wrote “${word.textContent}”.`;
+    if (wasPressed) return;
     drawLit(overlay, image, weights);
     announcement.textContent = `For “${word.textContent}” it looked mostly at: ${placeOf(weights)}.`;
   }
 
-  function showOthers(rest) {
-    others.replaceChildren();
-    if (!rest.length) return;
-    const rows = rest.map(([text, chance]) => make("li", {}, make("span", {}, text), make("span", { className: "share" }, percent(chance))));
-    others.append(make("p", {}, "The other captions that it followed to the end:"), make("ol", {}, ...rows));
-  }
-
-  function showPeople(sentences) {
-    const open = people.querySelector("details")?.open ?? false; // stays as the reader left it
-    people.replaceChildren();
-    if (!sentences.length) return;
-    const list = make("ul", {}, ...sentences.map((text) => make("li", {}, text)));
-    people.append(make("details", { open }, make("summary", {}, "What people would say"), list));
-  }
-
   function showSteps({ steps: list, attention }, { method, temperature }) {
-    const source = { greedy: "The most probable next words at each step. The first one is taken.",
-      sample: `The probabilities from which each word was drawn, at temperature ${Number(temperature).toFixed(1)}.`,
+    const explanation = {
+      greedy: "The most probable next words at each step. The first one is taken.",
+      sample: `The probabilities from which each word was drawn, at temperature ${temperature.toFixed(1)}.`,
       beam: "The most probable next words at each step of the best caption. Its words need not be the most probable ones.",
     }[method];
-    stepsText.textContent = attention
-      ? `${source} The small pictures are bright where it looked; press a word of the caption to see it larger.` : source;
+    const where = " The small pictures are bright where it looked; press a word of the caption to see it larger.";
+    stepsText.textContent = explanation + (attention ? where : "");
     steps.replaceChildren(...list.map((step, index) => card(step, attention?.[index])));
     stepsPart.hidden = false;
   }
@@ -361,30 +296,23 @@ export function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {
     const bars = likely.map(([other, chance]) => {
       const bar = make("span", { className: "bar" });
       bar.style.setProperty("--share", chance);
-      const taken = other === word;
-      return make("li", { className: taken ? "taken" : "" }, make("span", { className: "likely" }, other),
-        make("span", { className: "track", "aria-hidden": "true" }, bar), make("span", { className: "share" }, briefly(chance)),
-        taken ? make("span", { className: "unseen" }, " (chosen)") : undefined);
+      const share = chance > 0 && chance < 0.001 ? "<\u00a00.1%" : percent(chance);
+      const item = make("li", {}, make("span", { className: "likely" }, other),
+        make("span", { className: "track", "aria-hidden": "true" }, bar), make("span", { className: "share" }, share));
+      if (other === word) {
+        item.className = "taken";
+        item.append(make("span", { className: "unseen" }, " (chosen)"));
+      }
+      return item;
     });
     const parts = [make("p", { className: "step-word" }, word)];
     if (weights) {
-      const canvas = make("canvas", { width: 120, height: 120, role: "img" });
-      canvas.setAttribute("aria-label", `It looked mostly at: ${placeOf(weights)}`);
-      drawLit(canvas, image, weights);
-      parts.push(canvas);
+      const label = `It looked mostly at: ${placeOf(weights)}`;
+      parts.push(make("canvas", { width: 120, height: 120, role: "img", "aria-label": label }));
+      drawLit(parts[1], image, weights);
     }
     return make("li", {}, ...parts, make("ul", {}, ...bars));
   }
-
-  // Putting it together
-
-  const pictures = make("fieldset", { className: "pictures" }, make("legend", {}, "Picture"), drop, error, tiles);
-  const choosing = make("fieldset", {}, make("legend", {}, "How words are chosen"), ways);
-  const form = make("form", { className: "choices" }, pictures, choosing, models);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  const words = make("div", { className: "words" }, busy, sentence, probability, others, people);
-  const result = make("section", { className: "result" }, heading("Caption"), make("figure", {}, frame, pictureText), words, stepsPart);
-  result.setAttribute("aria-label", "Caption");
 
   async function start() {
     try {
@@ -395,15 +323,68 @@ export function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {
     }
     root.classList.add("caption-demo");
     root.replaceChildren(note, make("div", { className: "columns" }, form, result), announcement);
-    dropText.textContent = `JPEG, PNG, WebP, BMP or GIF, at most ${overview.limits.bytes / 1e6}\u00a0MB`;
-    const radios = overview.examples.map(({ id, name, thumbnail, people: said }) => addTile(id, name, thumbnail, said[0] ?? name));
-    addWays(overview.limits);
-    if (radios.length) {
-      radios[0].checked = true;
-      chosen.picture = radios[0].value;
-    }
+    form.addEventListener("submit", (event) => event.preventDefault());
+    dropHint.textContent = `JPEG, PNG, WebP, BMP or GIF, at most ${overview.limits.bytes / 1e6}\u00a0MB`;
+    others.hidden = people.hidden = true;
+    listenForFiles();
+    addMethods(overview.limits);
     addModels(overview.models);
+    const [first] = overview.examples.map(({ id, name, thumbnail, people: said }) => addTile(id, name, thumbnail, said[0] ?? name));
+    if (first) pick(first.firstChild);
   }
 
   start();
 }
+
+// The transport of the page: its own server
+
+const TOKEN = new URLSearchParams(location.search).get("token") ?? "";
+
+async function askServer(question, content = {}) {
+  const body = content instanceof Blob ? content : JSON.stringify(content);
+  let response;
+  try {
+    response = await fetch(`api/${question}`, { method: "POST", headers: { Authorization: `token ${TOKEN}` }, body });
+  } catch {
+    throw new Error("The program behind this page does not answer. If it has ended, start it again: say-what-you-see demo.");
+  }
+  const answer = await response.json().catch(() => ({ error: "The program's answer cannot be read." }));
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+const page = document.getElementById("caption-demo-page");
+if (page) mountDemo(page, askServer, { dropTarget: document });
+
+// The transport of the widget: messages to the kernel
+
+function render({ model, el }) {
+  const waiting = new Map();
+
+  const onMessage = ({ id, answer, error }) => {
+    const { resolve, reject } = waiting.get(id) ?? {}; // none where another view of the same widget has asked
+    waiting.delete(id);
+    if (error === undefined) resolve?.(answer);
+    else reject?.(new Error(error));
+  };
+  model.on("msg:custom", onMessage);
+
+  async function askKernel(question, content = {}) {
+    const id = `${question}-${Math.random()}`;
+    const bytes = content instanceof Blob ? await content.arrayBuffer() : undefined;
+    const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
+    if (bytes === undefined) {
+      model.send({ id, question, content });
+      return answer;
+    }
+    for (let start = 0; start === 0 || start < bytes.byteLength; start += PART_BYTES) {
+      model.send({ id, question, size: bytes.byteLength }, undefined, [bytes.slice(start, start + PART_BYTES)]);
+    }
+    return answer;
+  }
+
+  mountDemo(el, askKernel, { headingLevel: 4 });
+  return () => model.off("msg:custom", onMessage);
+}
+
+export default { render };

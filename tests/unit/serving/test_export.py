@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from attention_samples import REGIONS, opinionated_attention
+from caption_samples import FEATURES, VOCAB, opinionated_decoder
 from PIL import Image
 
 from say_what_you_see.commands.main import main
@@ -17,20 +20,23 @@ from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import REPOSITORY
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving import export
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.export import export_captioner
 from say_what_you_see.serving.exported import (
     DECODER_FILE,
-    FACTS_FILE,
+    METADATA_FILE,
+    NetworkStepModel,
     cannot_be_exported,
     exported_folder,
     load_exported,
 )
 from say_what_you_see.vision.encoders import affine_preprocessing, find_application
-from say_what_you_see.vision.openvino import openvino_is_installed
+from say_what_you_see.vision.openvino import export_network, openvino_is_installed
 
-ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
+SAMPLERS = [Greedy(), Sampling(0.8), BeamSearch(3)]
+NEEDS_OPENVINO = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "vgg16", "densenet121", "efficientnet_b0"])
@@ -43,6 +49,26 @@ def test_the_preprocessing_of_keras_is_a_scale_and_a_shift(name):
     assert reverse == (name == "vgg16")
 
 
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("kind", ["decoder", "attention"])
+def test_networks_write_what_their_keras_model_writes(kind, tmp_path):
+    rng = np.random.default_rng(5)
+    if kind == "decoder":
+        model, features = step_model_of(opinionated_decoder(seed=3)), rng.normal(size=(9, FEATURES))
+    else:
+        model, features = step_model_of(opinionated_attention(seed=3)), rng.normal(size=(9, REGIONS, FEATURES))
+    export_network(model.start_model, tmp_path / "start.xml")
+    export_network(model.step_model, tmp_path / "step.xml")
+    networks = NetworkStepModel(tmp_path, len(model.step_model.outputs) - 1)
+    for sampler in SAMPLERS:
+        expected, found = (
+            generate(each, features.astype("float32"), VOCAB, sampler, np.random.default_rng(7))
+            for each in (model, networks)
+        )
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, rtol=1e-2)
+
+
 @pytest.fixture(scope="module")
 def exported(finished_course, tmp_path_factory):
     """A trained captioner, its folder, and the data folder of its export."""
@@ -52,8 +78,8 @@ def exported(finished_course, tmp_path_factory):
     return captioner, settings.model_folder, data
 
 
-@ENGINE
-@pytest.mark.parametrize("sampler", [Greedy(), Sampling(0.8), BeamSearch(3)], ids=str)
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_an_exported_captioner_says_the_same(exported, sampler):
     captioner, folder, data = exported
     fast = load_exported(folder, data)
@@ -61,29 +87,31 @@ def test_an_exported_captioner_says_the_same(exported, sampler):
     embeds = captioner.embed(images)
     np.testing.assert_allclose(fast.embed(images), embeds, atol=1e-3 * np.abs(embeds).max())
     found = fast.generate(embeds, sampler, np.random.default_rng(2))
-    expected = generate(captioner.model, embeds, captioner.vocab, sampler, np.random.default_rng(2))
+    expected = captioner.generate(embeds, sampler, np.random.default_rng(2))
     np.testing.assert_array_equal(found.indices, expected.indices)
     assert (fast.vocab, fast.pictures_kind) == (captioner.vocab, captioner.pictures_kind)
 
 
-@ENGINE
+@NEEDS_OPENVINO
 def test_an_exported_captioner_needs_no_keras(exported):
     _, folder, data = exported
     code = (
-        "import sys, numpy as np; from pathlib import Path; from say_what_you_see.serving.exported import load_exported\n"
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from say_what_you_see.serving.exported import load_exported\n"
         f"fast = load_exported(Path({str(folder)!r}), Path({str(data)!r}))\n"
-        "found = fast.generate(fast.embed(np.zeros((1, *fast.input_shape, 3), 'uint8')))\n"
-        "print(found.indices.shape, 'keras' in sys.modules, 'tensorflow' in sys.modules)"
+        "captions = fast.generate(fast.embed(np.zeros((1, *fast.input_shape, 3), 'uint8')))\n"
+        "print(captions.indices.shape, 'keras' in sys.modules, 'tensorflow' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "(1, 1, 20) False False\n"
 
 
-@ENGINE
+@NEEDS_OPENVINO
 def test_an_export_sends_and_keeps_no_statistics(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from say_what_you_see.vision.openvino import export_network; from say_what_you_see.core.backend import keras\n"
+        "from say_what_you_see.vision.openvino import export_network\n"
+        "from say_what_you_see.core.backend import keras\n"
         "layers = keras.layers; model = keras.Sequential([layers.Input((3,)), layers.Dense(2)])\n"
         "export_network(model, Path('dense.xml'))\n"
         "print(Path('dense.bin').exists(), sys.modules['openvino_telemetry'])"
@@ -95,55 +123,52 @@ def test_an_export_sends_and_keeps_no_statistics(tmp_path):
     assert not (tmp_path / "intel").exists()
 
 
-@ENGINE
-def test_another_training_in_the_same_folder_is_not_mixed_up(exported, tmp_path):
+@NEEDS_OPENVINO
+def test_another_training_in_the_same_folder_takes_the_place_of_the_older_and_shares_the_encoder(exported, tmp_path):
     captioner, folder, data = exported
-    model, copy = Path(shutil.copytree(folder, tmp_path / "model")), tmp_path / "data"
+    model, copy = Path(shutil.copytree(folder, tmp_path / "model")), Path(shutil.copytree(data, tmp_path / "data"))
+    [encoder_folder] = (copy / "exported").glob("encoder_*")
+    made = (encoder_folder / "encoder.xml").stat().st_mtime_ns
     assert export_captioner(captioner, model, copy) is None
     assert load_exported(model, copy) is not None
     write_json({**read_json(model / "model.json"), "scores": {"loss": 0.0}}, model / "model.json")
     assert load_exported(model, copy) is None
-    assert export_captioner(captioner, model, copy) is None, "which takes the place of the older one"
-    assert load_exported(model, copy) is not None
-    assert len(list((copy / "exported").iterdir())) == 1
+    assert export_captioner(captioner, model, copy) is None
+    assert load_exported(model, copy) is not None and load_exported(folder, copy) is not None
+    assert len(list((copy / "exported").iterdir())) == 3, "two models, one encoder"
+    assert (encoder_folder / "encoder.xml").stat().st_mtime_ns == made
 
 
-@ENGINE
-@pytest.mark.parametrize("part", [FACTS_FILE, "encoder.xml", "encoder.bin", DECODER_FILE])
-def test_a_damaged_export_counts_as_none(exported, tmp_path, part):
-    _, folder, data = exported
-    copy = Path(shutil.copytree(data, tmp_path / "data"))
-    damaged = exported_folder(folder, copy) / part
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("part", [METADATA_FILE, "encoder.xml", "encoder.bin", DECODER_FILE])
+def test_a_damaged_export_counts_as_none_and_is_made_again(exported, tmp_path, part):
+    captioner, folder, data = exported
+    copy = Path(shutil.copytree(data, tmp_path / "data", ignore=shutil.ignore_patterns("compiled")))
+    [damaged] = copy.rglob(part)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    shutil.rmtree(damaged.parent / "compiled", ignore_errors=True)
     assert load_exported(folder, copy) is None
+    assert export_captioner(captioner, folder, copy) is None and load_exported(folder, copy) is not None
 
 
-def test_without_the_engine_there_is_no_export(exported, monkeypatch):
+def test_without_openvino_there_is_no_export(exported, monkeypatch):
     _, folder, data = exported
     monkeypatch.setattr("say_what_you_see.serving.exported.openvino_is_installed", lambda: False)
     assert load_exported(folder, data) is None
 
 
-@ENGINE
-def test_an_export_that_disagrees_is_thrown_away_and_not_tried_again(exported, tmp_path, monkeypatch):
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("failure", ["disagrees", "raises"])
+def test_a_failed_export_is_thrown_away_and_not_tried_again(exported, tmp_path, failure):
     captioner, folder, _ = exported
-    monkeypatch.setattr(export, "affine_preprocessing", lambda preprocess: ([1.0] * 3, [9.0] * 3, False))
-    assert export_captioner(captioner, folder, tmp_path) == "OpenVINO gives other numbers than Keras"
+    encoder = captioner.encoder
+    if failure == "disagrees":  # a preprocessing that is no scale and shift
+        captioner = replace(captioner, encoder=replace(encoder, preprocess_for_model=lambda images: images**1.5))
+    else:
+        captioner = replace(captioner, model=None)
+    reason = export_captioner(captioner, folder, tmp_path)
+    assert reason == ("OpenVINO gives other numbers than Keras" if failure == "disagrees" else reason) and reason
     assert load_exported(folder, tmp_path) is None and cannot_be_exported(folder, tmp_path)
-    assert [path.name for path in exported_folder(folder, tmp_path).iterdir()] == [FACTS_FILE]
-
-
-@ENGINE
-def test_an_engine_that_fails_is_no_obstacle(exported, tmp_path, monkeypatch):
-    def fail(network, path):
-        raise RuntimeError("this operation is not known\nmore of that")
-
-    captioner, folder, _ = exported
-    monkeypatch.setattr(export, "export_network", fail)
-    assert export_captioner(captioner, folder, tmp_path) == "this operation is not known"
-    assert cannot_be_exported(folder, tmp_path)
-    assert not list((tmp_path / "exported").glob(".part*"))
+    assert [path.name for path in exported_folder(folder, tmp_path).iterdir()] == [METADATA_FILE]
 
 
 # The command
@@ -165,8 +190,10 @@ def own_data(course_environ, tmp_path, monkeypatch) -> Path:
     return data
 
 
-@ENGINE
+@NEEDS_OPENVINO
 def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo, capsys, monkeypatch):
+    assert main(["caption", str(photo), "--with-keras"]) == 0
+    assert "quick copy" not in capsys.readouterr().err and not (own_data / "exported").exists()
     assert main(["caption", str(photo), "--beam", "2"]) == 0
     first = capsys.readouterr()
     assert "Making a quick copy" in first.err and list((own_data / "exported").iterdir())
@@ -176,20 +203,13 @@ def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo,
     assert second.out == first.out and "quick copy" not in second.err
 
 
-@ENGINE
-def test_with_keras_no_copy_is_made_or_used(own_data, photo, capsys, monkeypatch):
-    monkeypatch.setattr("say_what_you_see.commands.caption.load_exported", None)
-    assert main(["caption", str(photo), "--with-keras"]) == 0
-    assert "quick copy" not in capsys.readouterr().err and not (own_data / "exported").exists()
-
-
-@ENGINE
+@NEEDS_OPENVINO
 def test_stopping_the_copy_costs_nothing(own_data, photo, capsys, monkeypatch):
-    def stop(network, path):
+    def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "export_network", stop)
+    monkeypatch.setattr(export, "load_or_export", stop)
     assert main(["caption", str(photo)]) == 0
     said = capsys.readouterr()
     assert said.out.startswith(str(photo)) and "No quick copy was made (stopped)" in said.err
-    assert list((own_data / "exported").iterdir()) == []
+    assert not list((own_data / "exported").glob("*/exported.json"))

@@ -1,0 +1,187 @@
+"""What answers the page in the browser and the widget in notebooks.
+
+Both send the same three questions (`Demo.answer`) and draw the same answers. Pictures are kept in memory, a few of
+them, and never written to the disk.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.evaluation.gallery import data_url
+from say_what_you_see.page.steps import DemoModel, explain_caption
+from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
+from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
+
+MAX_UPLOAD_BYTES = 20_000_000
+"""Larger files are refused."""
+
+KEPT_UPLOADS = 8
+"""So many pictures of the user's own are remembered; then the oldest one goes."""
+
+TEMPERATURES = (0.1, 3.0)
+BEAMS = (2, 8)
+_THUMBNAIL_SIDE = 120
+
+
+@dataclass(frozen=True)
+class ExamplePicture:
+    """A picture to pick.
+
+    Attributes:
+        name: a short name.
+        data: the bytes of the file.
+        people: what people say of it, where that is known.
+    """
+
+    name: str
+    data: bytes
+    people: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _KeptPicture:
+    """A picture as the encoders want it: pixels by input shape, and features by encoder, once they are made."""
+
+    squares: dict[tuple[int, int], np.ndarray]
+    features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+
+class Demo:
+    """Models and pictures to try; every answer is ready to be sent as JSON."""
+
+    def __init__(self, models: Sequence[DemoModel], examples: Sequence[ExamplePicture] = ()) -> None:
+        """Keep models, by their names, and the pictures to pick from."""
+        self.models = {model.name: model for model in models}
+        self.examples = {f"example-{number}": example for number, example in enumerate(examples)}
+        self._pictures = {number: self._keep(example.data) for number, example in self.examples.items()}
+        self._uploads: list[str] = []  # the oldest one first
+
+    def answer(self, question: str, content: Mapping[str, Any] | bytes) -> dict[str, Any]:
+        """Answer one question: "overview", "add" (a picture's bytes) or "caption" (a request).
+
+        Raises:
+            CourseError: with a message for people.
+        """
+        if question == "add" and isinstance(content, bytes):
+            return self.add_picture(content)
+        if question == "caption" and isinstance(content, Mapping):
+            return self.caption(content)
+        if question == "overview":
+            return self.overview()
+        raise CourseError("The program does not understand the page. Load the page again.")
+
+    def overview(self) -> dict[str, Any]:
+        """The models and pictures to choose from, and the limits of what can be asked for."""
+        models = [
+            {
+                "name": name,
+                "looks": model.attention is not None,
+                "note": DRAWINGS_ONLY if model.captioner.pictures_kind == "scenes" else "",
+            }
+            for name, model in self.models.items()
+        ]
+        examples = [
+            {
+                "id": number,
+                "name": example.name,
+                "people": example.people,
+                "thumbnail": data_url(thumbnail(example.data, _THUMBNAIL_SIDE)),
+            }
+            for number, example in self.examples.items()
+        ]
+        limits = {"bytes": MAX_UPLOAD_BYTES, "temperature": TEMPERATURES, "beams": BEAMS}
+        return {"models": models, "examples": examples, "limits": limits}
+
+    def add_picture(self, data: bytes) -> dict[str, Any]:
+        """Take a picture of the user's own into memory.
+
+        Raises:
+            CourseError: if it is no picture, damaged, or too large.
+        """
+        if len(data) > MAX_UPLOAD_BYTES:
+            raise CourseError(f"the file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
+        kept, number = self._keep(data), secrets.token_hex(8)
+        self._pictures[number] = kept
+        self._uploads.append(number)
+        if len(self._uploads) > KEPT_UPLOADS:
+            del self._pictures[self._uploads.pop(0)]
+        return {"id": number, "thumbnail": data_url(thumbnail(data, _THUMBNAIL_SIDE))}
+
+    def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Caption a picture.
+
+        Args:
+            request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
+                them "temperature" and "seed", or "beams".
+
+        Raises:
+            CourseError: if the picture is not known any more, or the request makes no sense.
+        """
+        kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
+        if kept is None:
+            raise CourseError("This picture is no longer in memory. Choose it again.")
+        if model is None:
+            raise CourseError("There is no such model. Load the page again.")
+        sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
+        encoder = model.captioner.encoder
+        square, features_key = kept.squares[encoder.input_shape], (encoder.weights_checksum, encoder.features)
+        if features_key not in kept.features:
+            kept.features[features_key] = model.captioner.embed(square[None])
+        caption = explain_caption(model, kept.features[features_key], sampler, rng)
+        return {
+            "captions": caption.captions,
+            "finished": caption.finished,
+            "steps": [vars(step) for step in caption.steps],
+            "attention": None if caption.attention is None else caption.attention.round(5).tolist(),
+            "square": data_url(square),
+        }
+
+    def warm_up(self) -> Iterator[None]:
+        """Have everything ready that takes a second when it is first used, one thing at a time."""
+        for model in self.models.values():
+            model.captioner.compile_encoder()
+            yield
+
+    def _keep(self, data: bytes) -> _KeptPicture:
+        shapes = {model.captioner.encoder.input_shape for model in self.models.values()}
+        return _KeptPicture({shape: crop_and_resize(data, shape) for shape in shapes})
+
+
+def sampler_of(request: Mapping[str, Any]) -> Sampler:
+    """The sampler that a request asks for.
+
+    Raises:
+        CourseError: if there is none of this name, or a number is out of its range.
+    """
+    method = request.get("method")
+    if method == "greedy":
+        return Greedy()
+    if method == "sample":
+        return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
+    if method == "beam":
+        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)))
+    raise CourseError("There is no such way of choosing words. Load the page again.")
+
+
+def _number(request: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
+    value = request.get(name, default)
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise CourseError(f"The {name} must be a number from {low:g} to {high:g}.")
+    return value
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """The bytes of a PNG file, from uint8 RGB."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

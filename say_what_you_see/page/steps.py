@@ -1,0 +1,118 @@
+"""A caption with the steps that led to it: the probabilities of each word, and where the model looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.probabilities import apply_temperature, softmax
+from say_what_you_see.decoding.samplers import Sampler, Sampling, special_tokens
+from say_what_you_see.language.captions import END, START, invert_vocabulary
+from say_what_you_see.models.attention import as_grid
+from say_what_you_see.models.step import StepModel
+from say_what_you_see.serving.caption_photos import sentences_with_probabilities
+from say_what_you_see.serving.captioner import Captioner
+
+LIKELY_WORDS = 5
+"""So many of the most probable words are shown at each step."""
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """A model to try.
+
+    Attributes:
+        name: what people read.
+        captioner: what captions pictures.
+        attention: from [features, words] to where the model looked, (batch, steps, regions); None for models that
+            do not look.
+    """
+
+    name: str
+    captioner: Captioner
+    attention: keras.Model | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The choice of one word.
+
+    Attributes:
+        word: the chosen one; "END" for the end.
+        probability: with which it was chosen.
+        likely: the most probable words with their probabilities, the chosen one always among them.
+    """
+
+    word: str
+    probability: float
+    likely: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class ExplainedCaption:
+    """A caption and how it came about.
+
+    Attributes:
+        captions: sentence and probability, the best first; more than one after beam search.
+        finished: whether the best one came to its END.
+        steps: the choice of each word of the best one.
+        attention: where the model looked at each step, (steps, rows, columns); None for models that do not look.
+    """
+
+    captions: list[tuple[str, float]]
+    finished: bool
+    steps: list[Step]
+    attention: np.ndarray | None = None
+
+
+def explain_caption(
+    model: DemoModel, features: np.ndarray, sampler: Sampler, rng: np.random.Generator | None = None
+) -> ExplainedCaption:
+    """Caption one picture, then read the caption once more to see each step.
+
+    Args:
+        features: of one picture, (1, ...).
+        rng: the source of randomness when sampling.
+    """
+    step_model, vocab = model.captioner.model, model.captioner.vocab
+    generated = generate(step_model, features, vocab, sampler, rng)
+    best, finished = generated.indices[0, 0], bool(generated.finished[0, 0])
+    emitted = best[: int(np.argmax(best == vocab[END])) + 1] if finished else best
+    temperature = sampler.temperature if isinstance(sampler, Sampling) else 1.0
+    steps = caption_steps(step_model, features, emitted, vocab, temperature)
+    attention = None
+    if model.attention is not None:
+        read = np.insert(best[:-1], 0, vocab[START])[None].astype(np.int32)  # each step reads a word, emits the next
+        weights = model.attention.predict_on_batch([np.asarray(features, dtype=np.float32), read])[0]
+        attention = as_grid(weights)[: len(emitted)]
+    return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention)
+
+
+def caption_steps(
+    model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float = 1.0
+) -> list[Step]:
+    """The probabilities from which each word of a caption was chosen.
+
+    Args:
+        features: of one picture, (1, ...).
+        emitted: the caption's words, and END where it has one.
+        temperature: by which the model's probabilities were sharpened or flattened.
+    """
+    words = list(invert_vocabulary(vocab))
+    words[vocab[END]] = "END"
+    state, word, steps = model.start(features), vocab[START], []
+    for chosen in map(int, emitted):
+        logits, state = model.step(np.array([word]), state)
+        probabilities = softmax(logits)[0].astype(np.float64)
+        probabilities[list(special_tokens(vocab).suppressed)] = 0  # never said
+        probabilities = apply_temperature(probabilities, temperature) if temperature != 1 else probabilities
+        most_probable = [int(index) for index in probabilities.argsort()[::-1][:LIKELY_WORDS]]
+        shown = most_probable if chosen in most_probable else [*most_probable, chosen]
+        likely = [(words[index], float(probabilities[index])) for index in shown]
+        steps.append(Step(words[chosen], float(probabilities[chosen]), likely))
+        word = chosen
+    return steps
