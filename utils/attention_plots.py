@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from say_what_you_see.evaluation.attention import AttentionScore, Box, cell_centres, cells_in_box, peak_cell
-from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE
+from say_what_you_see.evaluation.attention import Box, cell_centres, cells_in_box, peak_cell
+from say_what_you_see.evaluation.palette import GREY, ORANGE
 from utils.plots import show_figure
 
 _FAINT = 0.25
@@ -80,14 +79,7 @@ def plot_attention(
             shares of the picture's side.
         columns: how many pictures stand side by side.
     """
-    show_figure(attention_figure(picture, words, attention, boxes or {}, columns), alt)
-
-
-def attention_figure(
-    picture: np.ndarray, words: Sequence[str], attention: np.ndarray, boxes: Mapping[int, Box], columns: int
-) -> Figure:
-    """The figure of `plot_attention`: first the picture itself, then one panel a word."""
-    rows = -(-(len(words) + 1) // columns)
+    boxes, rows = boxes or {}, -(-(len(words) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2.05 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -100,18 +92,16 @@ def attention_figure(
         if index in boxes:
             _draw_box(axis, boxes[index], picture.shape)
     figure.tight_layout()
-    return figure
+    show_figure(figure, alt)
 
 
 def _mark_peak(axis: Axes, weights: np.ndarray, shape: Sequence[int]) -> None:
     """Frame the cell with the largest weight."""
     (row, column), (rows, columns) = peak_cell(weights), weights.shape
     height, width = shape[0] / rows, shape[1] / columns
-    corner = column * width - 0.5, row * height - 0.5
-    outline = [withStroke(linewidth=3.5, foreground="black")]
-    axis.add_patch(
-        plt.Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.5, path_effects=outline)
-    )
+    corner, outline = (column * width - 0.5, row * height - 0.5), [withStroke(linewidth=3.5, foreground="black")]
+    style = {"fill": False, "edgecolor": "white", "linewidth": 1.5, "path_effects": outline}
+    axis.add_patch(plt.Rectangle(corner, width, height, **style))
 
 
 def _draw_box(axis: Axes, box: Box, shape: Sequence[int]) -> None:
@@ -121,17 +111,3 @@ def _draw_box(axis: Axes, box: Box, shape: Sequence[int]) -> None:
     size = width * shape[1], height * shape[0]
     for colour, style in (("white", "-"), (ORANGE, "--")):  # to be seen on any colour
         axis.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=2, linestyle=style))
-
-
-def plot_hits(scores: Mapping[str, AttentionScore], alt: str) -> None:
-    """Plot how often attention's peak is in the box of the thing, beside how often a random region is."""
-    figure, axis = plt.subplots(figsize=(7, 0.75 * len(scores) + 0.9))
-    places = np.arange(len(scores))
-    hits = np.array([[score.hits.value, score.hits.low, score.hits.high] for score in scores.values()])
-    errors = np.abs(hits[:, 1:] - hits[:, :1]).T
-    axis.barh(places - 0.2, hits[:, 0], 0.4, xerr=errors, color=BLUE, label="attention's peak")
-    axis.barh(places + 0.2, [score.chance for score in scores.values()], 0.4, color=GREY, label="a random region")
-    axis.set(yticks=places, yticklabels=list(scores), xlim=(0, 1), xlabel="share of looks that are in the thing's box")
-    axis.invert_yaxis()
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.28), ncols=2)
-    show_figure(figure, alt)

@@ -69,20 +69,14 @@ def grow_beam_tree(
     return tree
 
 
-def path_to(tree: Sequence[TreeNode], node: int | None) -> list[int]:
-    """The numbers of the nodes from START to a node."""
-    path: list[int] = []
-    while node is not None:
-        path.insert(0, node)
-        node = tree[node].parent
-    return path
-
-
 def best_path(tree: Sequence[TreeNode]) -> list[int]:
     """The numbers of the nodes of the caption that the search returns: the best that ended, or got to the last step."""
     last = max(node.step for node in tree)
     candidates = [i for i, node in enumerate(tree) if node.kept and (node.word == END or node.step == last)]
-    return path_to(tree, max(candidates, key=lambda i: (tree[i].log_probability, tree[i].step)))
+    path = [max(candidates, key=lambda i: (tree[i].log_probability, tree[i].step))]
+    while (parent := tree[path[0]].parent) is not None:
+        path.insert(0, parent)
+    return path
 
 
 def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
@@ -91,19 +85,15 @@ def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
     steps, rows = max(node.step for node in tree), max(node.rank for node in tree) + 1
     figure, axis = plt.subplots(figsize=(1.25 * (steps + 1), 0.8 * rows + 0.6))
     for number, node in enumerate(tree):
-        repeated = node.word == END and node.parent is not None and tree[node.parent].word == END
+        parent = None if node.parent is None else tree[node.parent]
+        repeated = node.word == END and parent is not None and parent.word == END
         colour = ORANGE if number in best else BLUE if node.kept else GREY
-        if node.parent is not None:
-            before = tree[node.parent]
-            style = {
-                "color": colour,
-                "linewidth": 2.2 if number in best else 1.2,
-                "linestyle": "-" if node.kept else ":",
-            }
-            axis.plot([before.step, node.step], [-before.rank, -node.rank], zorder=1, **style)
-        shown = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
+        if parent is not None:
+            style = {"linewidth": 2.2 if number in best else 1.2, "linestyle": "-" if node.kept else ":", "zorder": 1}
+            axis.plot([parent.step, node.step], [-parent.rank, -node.rank], color=colour, **style)
         frame = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.4}
-        axis.text(node.step, -node.rank, shown, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)
+        word = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
+        axis.text(node.step, -node.rank, word, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)
         if not repeated:
             axis.text(node.step, -node.rank - 0.36, f"{np.exp(node.log_probability):.2g}", ha="center", fontsize=7)
     axis.set(xlim=(-0.5, steps + 0.5), ylim=(-rows + 0.4, 0.5))

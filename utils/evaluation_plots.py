@@ -1,4 +1,4 @@
-"""Figures of how good captions are: scores, confusions, quality beside diversity, the commonest captions."""
+"""Figures of how good captions are: scores and shares as bars, confusions, quality beside diversity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from say_what_you_see.evaluation.attention import AttentionScore
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
 from say_what_you_see.evaluation.commonest_captions import CommonestCaption
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
-from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PINK
+from say_what_you_see.evaluation.palette import BLUE, GREY, PALETTE
 from say_what_you_see.evaluation.scores import Score
 from utils.plots import show_figure
 
@@ -20,16 +21,41 @@ from utils.plots import show_figure
 def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str], alt: str) -> None:
     """Plot shares with their intervals: a group of bars for each score, a colour for each model."""
     rows = list(rows)
-    figure, axis = plt.subplots(figsize=(8, 0.9 * len(rows) + 0.8))
-    height = 0.8 / len(columns)
-    colours = (BLUE, ORANGE, GREY, GREEN, PINK)
-    for number, ((name, scores), colour) in enumerate(zip(columns.items(), colours, strict=False)):
-        values = np.array([[scores[row].value, scores[row].low, scores[row].high] for row in rows])
+    _plot_bars(rows, {name: [scores[row] for row in rows] for name, scores in columns.items()}, "share", alt)
+
+
+def plot_hits(scores: Mapping[str, AttentionScore], alt: str) -> None:
+    """Plot how often attention's peak is in the box of the thing, beside how often a random region is."""
+    bars = {
+        "attention's peak": [score.hits for score in scores.values()],
+        "a random region": [Score(score.chance, score.chance, score.chance) for score in scores.values()],
+    }
+    _plot_bars(list(scores), bars, "share of looks that are in the thing's box", alt)
+
+
+def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> None:
+    """Plot the two shares of each kind side by side, the kind with the largest share of the model first."""
+    commonest = sorted(commonest, key=lambda one: -one.share)
+    bars = {
+        "model": [Score(one.share, one.share, one.share) for one in commonest],
+        "people": [Score(one.people_share, one.people_share, one.people_share) for one in commonest],
+    }
+    label = "share of the pictures that are given the commonest caption"
+    _plot_bars([one.kind for one in commonest], bars, label, alt)
+
+
+def _plot_bars(groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label: str, alt: str) -> None:
+    """Plot groups of horizontal bars with their intervals, a colour for each name."""
+    height = 0.8 / len(bars)
+    figure, axis = plt.subplots(figsize=(8, 0.9 + 0.22 * len(groups) * (1 + len(bars))))
+    for number, ((name, scores), colour) in enumerate(zip(bars.items(), PALETTE, strict=False)):
+        values = np.array([[score.value, score.low, score.high] for score in scores])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
-        axis.barh(np.arange(len(rows)) + number * height, values[:, 0], height, xerr=errors, color=colour, label=name)
-    axis.set(yticks=np.arange(len(rows)) + 0.4 - height / 2, yticklabels=rows, xlim=(0, 1), xlabel="share")
+        places = np.arange(len(groups)) + number * height
+        axis.barh(places, values[:, 0], height, xerr=errors if errors.any() else None, color=colour, label=name)
+    axis.set(yticks=np.arange(len(groups)) + 0.4 - height / 2, yticklabels=groups, xlim=(0, 1), xlabel=label)
     axis.invert_yaxis()
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=len(columns))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(bars), frameon=False)
     show_figure(figure, alt)
 
 
@@ -85,17 +111,3 @@ def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], m
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0}
     axis.annotate(name, (x, y), textcoords="offset points", bbox=box, **where)
     return f"{name} {x} words, {y:.0f}"
-
-
-def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> None:
-    """Plot the two shares of each kind side by side, the kind with the largest share of the model first."""
-    commonest = sorted(commonest, key=lambda one: -one.share)
-    places, height = np.arange(len(commonest)), 0.38
-    figure, axis = plt.subplots(figsize=(7, 0.38 * len(commonest) + 1.2))
-    axis.barh(places, [one.share for one in commonest], height, color=BLUE, label="model")
-    axis.barh(places + height, [one.people_share for one in commonest], height, color=ORANGE, label="people")
-    axis.set(yticks=places + height / 2, yticklabels=[one.kind for one in commonest])
-    axis.set(xlabel="share of the pictures that are given the commonest caption")
-    axis.invert_yaxis()
-    axis.legend(loc="lower right")
-    show_figure(figure, alt)

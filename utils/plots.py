@@ -145,20 +145,15 @@ def plot_pipeline(picture: Image.Image, caption: str) -> None:
     axis.set(xlim=(0, 110), ylim=(0, 29))
     axis.axis("off")
     axis.imshow(picture, extent=(1, 25, 5, 23), aspect="auto")
-    boxes = [
-        (30, 14, "encoder\nInceptionV3\n(finished)", BLUE),
-        (50, 12, "2,048\nnumbers", GREY),
-        (68, 14, "decoder\nLSTM\n(yours)", ORANGE),
-    ]
-    for left, width, text, colour in boxes:
+    encoder, numbers, decoder = "encoder\nInceptionV3\n(finished)", "2,048\nnumbers", "decoder\nLSTM\n(yours)"
+    for left, width, text, colour in ((30, 14, encoder, BLUE), (50, 12, numbers, GREY), (68, 14, decoder, ORANGE)):
         axis.add_patch(plt.Rectangle((left, 6), width, 16, facecolor="white", edgecolor=colour, linewidth=2.5))
         axis.text(left + width / 2, 14, text, ha="center", va="center")
     for start, end in ((25.5, 29.5), (44.5, 49.5), (62.5, 67.5), (82.5, 87.5)):
         axis.annotate("", (end, 14), (start, 14), arrowprops={"arrowstyle": "->", "linewidth": 2})
     axis.text(88.5, 14, _wrapped(caption, 19), ha="left", va="center", fontsize=12, style="italic")
-    show_figure(
-        figure, f"A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into: {caption}"
-    )
+    alt = f"A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into: {caption}"
+    show_figure(figure, alt)
 
 
 def plot_rates(rates: Mapping[str, float], unit: str, alt: str, limit: tuple[str, float] | None = None) -> None:
@@ -186,9 +181,9 @@ def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwi
     """The limits of a machine as a roof, and below it how far pieces of work get (Williams et al. 2009).
 
     Args:
-        work: by name the operations for each byte moved, and the operations in a second that were reached, in 10**9.
-        gflops: the most operations in a second, in 10**9: the flat part of the roof.
-        bandwidth: the most bytes in a second, in 10**9: the slope.
+        work: by name the operations per byte moved, and the 10**9 operations per second that were reached.
+        gflops: the most 10**9 operations per second: the flat part of the roof.
+        bandwidth: the most 10**9 bytes per second: the slope.
     """
     figure, axis = plt.subplots(figsize=(8, 4.2))
     intensities = [intensity for intensity, _ in work.values()]
@@ -197,7 +192,6 @@ def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwi
     for number, (name, (intensity, reached)) in enumerate(work.items()):
         colour, marker = PALETTE[number % len(PALETTE)], "osD^v"[number % 5]
         axis.plot(intensity, reached, marker, color=colour, markersize=9, label=name)
-    axis.set_xlabel("operations for each byte moved")
-    axis.set_ylabel("10⁹ operations in a second")
+    axis.set(xlabel="operations per byte moved", ylabel="10⁹ operations per second")
     axis.legend(frameon=False)
     show_figure(figure, alt)

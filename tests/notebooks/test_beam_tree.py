@@ -10,7 +10,7 @@ from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import END, START, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
-from utils.beam_tree import beam_tree_alt, best_path, grow_beam_tree, path_to, plot_beam_tree
+from utils.beam_tree import best_path, grow_beam_tree
 
 pytestmark = pytest.mark.backends
 
@@ -30,9 +30,11 @@ def test_the_last_step_holds_the_captions_of_the_search(k, model, pictures):
     for picture in pictures:
         tree = grow_beam_tree(model, picture[None], VOCAB, k, max_len=6)
         found = generate(model, picture[None], VOCAB, BeamSearch(k, max_len=6))
-        words = [tree[number].word for number in best_path(tree)[1:] if tree[number].word != END]
+        path = best_path(tree)
+        assert path[0] == 0 and [tree[number].step for number in path] == list(range(len(path)))
+        words = [tree[number].word for number in path[1:] if tree[number].word != END]
         assert " ".join(words) == indices_to_sentence(found.indices[0, 0], invert_vocabulary(VOCAB))
-        assert tree[best_path(tree)[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)
+        assert tree[path[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)
 
 
 def test_each_step_follows_k_and_drops_k(model, pictures):
@@ -44,19 +46,3 @@ def test_each_step_follows_k_and_drops_k(model, pictures):
         totals = [node.log_probability for node in nodes]
         assert totals == sorted(totals, reverse=True)
         assert all(tree[node.parent].kept and tree[node.parent].step == step - 1 for node in nodes)
-
-
-def test_a_path_leads_from_start_to_the_node(model, pictures):
-    tree = grow_beam_tree(model, pictures[:1], VOCAB, k=2, max_len=5)
-    path = path_to(tree, len(tree) - 1)
-    assert path[0] == 0 and [tree[number].step for number in path] == list(range(len(path)))
-
-
-def test_the_figure_says_in_words_what_it_shows(model, pictures, monkeypatch):
-    shown = []
-    monkeypatch.setattr("utils.beam_tree.show_figure", lambda figure, alt: shown.append(alt))
-    tree = grow_beam_tree(model, pictures[1:2], VOCAB, k=2, max_len=4)
-    plot_beam_tree(tree)
-    assert shown == [beam_tree_alt(tree)]
-    for node in tree[1:]:
-        assert node.word.strip("#") in shown[0]

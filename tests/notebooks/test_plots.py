@@ -75,7 +75,7 @@ FIGURES = {
     "plot_attention": lambda: attention_plots.plot_attention(
         PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
     ),
-    "plot_hits": lambda: attention_plots.plot_hits(
+    "plot_hits": lambda: evaluation_plots.plot_hits(
         {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
     ),
     "plot_beam_tree": lambda: beam_tree.plot_beam_tree(TREE),
