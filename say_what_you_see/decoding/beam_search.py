@@ -71,8 +71,9 @@ def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
         best[:, rank] = flat.argmax(axis=1)
         values[:, rank] = flat[image, best[:, rank]]
         flat[image, best[:, rank]] = -np.inf
-    flat[image[:, None], best] = values
-    if np.isneginf(values).any():  # there are fewer than k; the others are to differ nevertheless
+    for rank in reversed(range(k)):
+        flat[image, best[:, rank]] = values[:, rank]
+    if np.isneginf(values).any():  # fewer than k are possible; the others are to differ nevertheless
         best = np.argsort(-flat, axis=1, kind="stable")[:, :k]
     return best // scores.shape[2], best % scores.shape[2]
 
@@ -85,13 +86,13 @@ def extend_beams(
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
     Args:
-        log_probs: of each next word, (images, k, vocabulary).
+        log_probs: of each next word, (images, k, vocabulary); those of finished captions are overwritten.
 
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
-    only_end = np.where(np.arange(log_probs.shape[2]) == tokens.end, np.float32(0), np.float32(-np.inf))
-    log_probs = np.where(beams.finished[..., None], only_end, log_probs)  # END once more, at no cost
+    log_probs[beams.finished] = -np.inf
+    log_probs[beams.finished, tokens.end] = 0  # END once more, at no cost
     totals = beams.total[..., None] + log_probs
     lengths = beams.lengths + ~beams.finished
     parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
@@ -121,13 +122,12 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
     ended, results = beams._replace(total=np.full_like(beams.total, -np.inf)), beams
     state = state.take(np.repeat(images, sampler.k))
     for position in range(sampler.max_len):
-        runs = ~beams.finished & np.isfinite(beams.total)
-        log_probs, state = _next_words(next_word, beams, state, runs)
-        before = beams.finished
+        running = ~beams.finished & np.isfinite(beams.total)
+        log_probs, state = _next_words(next_word, beams, state, running)
         beams, parents = extend_beams(beams, log_probs, position, sampler, tokens)
-        just_ended = beams.finished & ~np.take_along_axis(before, parents, axis=1)
-        ended = _best_of(ended, beams, just_ended, sampler)
-        state = state.take(_rows_of(runs, parents))
+        continued = np.take_along_axis(running, parents, axis=1)
+        ended = _best_of(ended, beams, beams.finished & continued, sampler)
+        state = state.take(_rows_of(running, parents))
         done = _is_done(beams, ended, sampler) | (position == sampler.max_len - 1)
         if done.any():
             best = _best_of(ended, beams, ~beams.finished, sampler).of_images(done)
@@ -140,23 +140,23 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
     return results.captions, results.total, results.captions[..., -1] == tokens.end
 
 
-def _next_words(next_word: NextWord, beams: Beams, state: State, runs: np.ndarray) -> tuple[np.ndarray, State]:
-    """Log-probabilities of next words, (images, k, vocabulary), and the new state of the beams that run.
+def _next_words(next_word: NextWord, beams: Beams, state: State, running: np.ndarray) -> tuple[np.ndarray, State]:
+    """Log-probabilities of next words, (images, k, vocabulary), and the new state of the running beams.
 
     The model is asked only about these.
     """
-    if runs.all():
+    if running.all():
         log_probs, state = next_word(beams.words.reshape(-1), state)
-        return log_probs.reshape(*runs.shape, -1), state
-    running, state = next_word(beams.words[runs], state.take(runs.reshape(-1)))
-    log_probs = np.full((*runs.shape, running.shape[1]), -np.inf, dtype=np.float32)
-    log_probs[runs] = running
+        return log_probs.reshape(*running.shape, -1), state
+    of_running, state = next_word(beams.words[running], state.take(running.reshape(-1)))
+    log_probs = np.full((*running.shape, of_running.shape[1]), -np.inf, dtype=np.float32)
+    log_probs[running] = of_running
     return log_probs, state
 
 
-def _rows_of(runs: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """For each beam the row of the beam that it continues, in the state of those that ran; any row if that did not."""
-    rows = np.cumsum(runs.reshape(-1)).reshape(runs.shape) - 1
+def _rows_of(running: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """For each beam the row of the beam that it continues, in the state of the running ones; any row for the others."""
+    rows = np.cumsum(running.reshape(-1)).reshape(running.shape) - 1
     return np.maximum(np.take_along_axis(rows, parents, axis=1), 0).reshape(-1)
 
 

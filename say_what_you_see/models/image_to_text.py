@@ -14,6 +14,7 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.vision.encoders import (
     EncoderInfo,
     Preprocess,
@@ -96,20 +97,8 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
 
 
 def image_to_text_step_model(model: keras.Model) -> KerasStepModel:
-    """The layers of the model, rearranged to predict one next word at a time; it starts from pictures (rows, side,
-    side, 3) from -1 to 1.
-    """
-    lstm = model.get_layer("lstm")
-    picture_embed = model.get_layer("picture_embedding").output
-    zeros = ops.tile(ops.zeros_like(picture_embed[:, :1]), (1, lstm.units))
-    _, state = lstm.cell(picture_embed, [zeros, zeros])
-    start_model = keras.Model(model.inputs[0], state)
-
-    word = layers.Input((), dtype="int32")
-    h, c = layers.Input((lstm.units,)), layers.Input((lstm.units,))
-    hidden, (new_h, new_c) = lstm.cell(model.get_layer("word_embedding")(word), [h, c])
-    step_model = keras.Model([word, h, c], [model.get_layer("logits")(hidden), new_h, new_c])
-    return KerasStepModel(start_model, step_model)
+    """The model as one that predicts a single next word; it starts from pictures (batch, side, side, 3) from -1 to 1."""
+    return show_and_tell_step_model(model, "picture_embedding")
 
 
 # The CNN

@@ -83,11 +83,11 @@ def loss_per_word(probabilities: np.ndarray, words: np.ndarray, mask: np.ndarray
     return float(-(np.log(of_the_true_word) * mask).sum() / mask.sum())
 
 
-def show_and_tell_step_model(model: keras.Model) -> KerasStepModel:
+def show_and_tell_step_model(model: keras.Model, image_layer: str = "image_embedding") -> KerasStepModel:
     """Rearrange the layers of a trained model to predict a single next word; its state is the LSTM's h and c."""
-    lstm, image = model.get_layer("lstm"), model.get_layer("image_embedding").output
-    nothing = ops.repeat(ops.zeros_like(image[:, :1]), lstm.units, axis=1)
-    _, after_image = lstm.cell(image, [nothing, nothing])
+    lstm, image = model.get_layer("lstm"), model.get_layer(image_layer).output
+    zeros = ops.repeat(ops.zeros_like(image[:, :1]), lstm.units, axis=1)
+    _, after_image = lstm.cell(image, [zeros, zeros])
     start_model = keras.Model(model.inputs[0], list(after_image))
 
     word = layers.Input((), dtype="int32")

@@ -26,9 +26,9 @@ several = pytest.mark.skipif(len(INSTALLED) < 2, reason=f"nothing to compare wit
 
 def run_on(backend: str, *arguments: Path) -> dict:
     """What the worker says, in a process of its own."""
-    paths = os.pathsep.join([str(REPOSITORY / "tests"), str(REPOSITORY)])
+    paths = os.pathsep.join([str(REPOSITORY / "tests" / "helpers"), str(REPOSITORY)])
     environ = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(REPOSITORY / "tests" / "backend_worker.py"), *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "tests" / "helpers" / "backend_worker.py"), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=900)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
@@ -60,13 +60,13 @@ def test_tensorflow_is_not_imported_where_something_else_computes(backend, train
 @several
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(BACKENDS, 2)))
 def test_two_backends_agree(one, other, trained):
+    """With word embeddings that stay as they are, all three do.
+
+    With embeddings that are learned JAX and PyTorch do: on TensorFlow the gradient of a word that occurs several times
+    in a batch comes in as many pieces, and Keras' Adam squares them one by one, so that embeddings take longer steps.
+    """
     if missing := {one, other} - set(INSTALLED):
         pytest.skip(f"{' and '.join(missing)} not installed")
-    """With words' vectors that stay as they are, all three do.
-
-    With vectors that are learned JAX and PyTorch do: on TensorFlow the gradient of a word that occurs several times in
-    a batch comes in as many pieces, and Keras' Adam squares them one by one, so that vectors take longer steps.
-    """
     a, b = trained[1][one], trained[1][other]
     for what in ("", " with given words"):
         if what or "tensorflow" not in (one, other):

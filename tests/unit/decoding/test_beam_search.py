@@ -1,0 +1,140 @@
+"""Beam search finds what trying every caption finds, and what the same search written with lists finds."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from step_samples import (
+    ONE_IMAGE,
+    SUPPRESSED,
+    VOCAB,
+    TableModel,
+    log_probabilities,
+    random_features,
+    random_model,
+    scripted,
+)
+
+from say_what_you_see.decoding.beam_search import best_continuations
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.language.captions import END, START
+
+WORDS = [index for index in VOCAB.values() if index not in SUPPRESSED]
+Scored = list[tuple[tuple[int, ...], float]]
+
+
+def ranked(captions: Scored, length_penalty: float) -> Scored:
+    return sorted(captions, key=lambda caption: -caption[1] / len(caption[0]) ** length_penalty)
+
+
+def every_caption(model: TableModel, image: np.ndarray, max_len: int) -> Scored:
+    """Each caption that there can be, with its log-probability."""
+    said = [word for word in WORDS if word != VOCAB[END]]
+    captions = [(*words, VOCAB[END]) for n in range(max_len) for words in itertools.product(said, repeat=n)]
+    captions += itertools.product(said, repeat=max_len)
+    steps = {
+        words: log_probabilities(model, image, words) for words in {c[:i] for c in captions for i in range(len(c))}
+    }
+    return [(caption, sum(steps[caption[:i]][word] for i, word in enumerate(caption))) for caption in captions]
+
+
+def beam_search_with_lists(model: TableModel, image: np.ndarray, sampler: BeamSearch) -> Scored:
+    """Beam search as one would write it down."""
+    beams, ended = [((), 0.0)], {}
+    for _ in range(sampler.max_len):
+        candidates = [beam for beam in beams if beam[0] and beam[0][-1] == VOCAB[END]]
+        for words, total in beams:
+            if not words or words[-1] != VOCAB[END]:
+                log_probs = log_probabilities(model, image, words)
+                candidates += [((*words, word), total + log_probs[word]) for word in WORDS]
+        beams = ranked(candidates, sampler.length_penalty)[: sampler.k]
+        ended.update(beam for beam in beams if beam[0][-1] == VOCAB[END])
+    cut = [beam for beam in beams if beam[0][-1] != VOCAB[END]]
+    return ranked([*ended.items(), *cut], sampler.length_penalty)[: sampler.k]
+
+
+def assert_found(indices: np.ndarray, totals: np.ndarray, expected: Scored) -> None:
+    np.testing.assert_allclose(totals, [total for _, total in expected], atol=1e-4)
+    for caption, (words, total) in zip(indices, expected, strict=True):
+        alike = np.isclose(totals, total, atol=1e-5).sum() > 1  # equals may stand in any order
+        assert alike or tuple(caption) == (words + (VOCAB[END],) * len(caption))[: len(caption)]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0])
+def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
+    model, max_len = random_model(1), 3
+    for image in random_features(2):
+        expected = ranked(every_caption(model, image, max_len), length_penalty)
+        found = generate(model, image[None], VOCAB, BeamSearch(len(expected), length_penalty, max_len))
+        assert_found(found.indices[0], found.log_probabilities[0], expected)
+        assert found.finished.sum() == sum(words[-1] == VOCAB[END] for words, _ in expected)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        BeamSearch(2, 0.0, 5),
+        BeamSearch(3, 1.0, 5),
+        BeamSearch(3, 0.7, 8),
+        BeamSearch(5, -0.5, 6),
+        BeamSearch(4, 0.3, 7),
+    ],
+    ids=str,
+)
+def test_it_finds_what_the_search_with_lists_finds(sampler):
+    model, features = random_model(), random_features(60)
+    found = generate(model, features, VOCAB, sampler)
+    for image, captions, totals in zip(features, found.indices, found.log_probabilities, strict=True):
+        assert_found(captions, totals, beam_search_with_lists(model, image, sampler))
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_one_beam_is_greedy(length_penalty):
+    model, features = random_model(), random_features(200)
+    one, greedy = (generate(model, features, VOCAB, s) for s in (BeamSearch(1, length_penalty, 8), Greedy(8)))
+    np.testing.assert_array_equal(one.indices, greedy.indices)
+    np.testing.assert_array_equal(one.finished, greedy.finished)
+    np.testing.assert_allclose(one.log_probabilities, greedy.log_probabilities, atol=1e-4)
+
+
+def test_it_finds_what_greedy_misses():
+    model = scripted({START: {"a": 0.6, "red": 0.4}, "a": {"kite": 0.5, "fish": 0.5}, "red": {"ball": 1.0},
+                      "kite": {END: 1}, "fish": {END: 1}, "ball": {END: 1}})  # fmt: skip
+    greedy, beam = (generate(model, ONE_IMAGE, VOCAB, sampler) for sampler in (Greedy(5), BeamSearch(2, max_len=5)))
+    assert greedy.sentences(VOCAB)[0].startswith("a ") and beam.sentences(VOCAB) == ["red ball"]
+    assert np.exp(beam.log_probabilities[0, 0]) == pytest.approx(0.4, abs=1e-4)
+
+
+def test_what_has_ended_is_kept_when_nothing_else_ever_ends():
+    model = scripted({START: {"a": 0.7, END: 0.3}, "a": {"red": 0.5, "kite": 0.5}, "red": {"kite": 0.5, "red": 0.5},
+                      "kite": {"kite": 0.5, "red": 0.5}})  # fmt: skip
+    found = generate(model, ONE_IMAGE, VOCAB, BeamSearch(2, max_len=10))
+    assert found.sentences(VOCAB) == [""] and found.finished[0].tolist() == [True, False]
+    assert np.exp(found.log_probabilities[0, 0]) == pytest.approx(0.3, abs=1e-4)
+
+
+def test_a_length_penalty_favours_longer_captions():
+    model = scripted(
+        {START: {"a": 0.5, END: 0.5}, "a": {"red": 0.9, END: 0.1}, "red": {"kite": 0.9, END: 0.1}, "kite": {END: 1}}
+    )
+    plain, mean = (
+        generate(model, ONE_IMAGE, VOCAB, BeamSearch(3, penalty, 6)).sentences(VOCAB) for penalty in (0.0, 1.0)
+    )
+    assert plain == [""] and mean == ["a red kite"]
+
+
+def test_more_beams_than_captions_leave_places_empty():
+    found = generate(scripted({START: {"a": 1.0}}), ONE_IMAGE, VOCAB, BeamSearch(9, max_len=1))
+    assert found.sentences(VOCAB) == ["a"] and found.log_probabilities[0, 0] == pytest.approx(0, abs=1e-4)
+    assert np.isneginf(found.log_probabilities[0, len(WORDS) :]).all()
+
+
+def test_the_best_continuations_name_beam_and_word():
+    scores = np.array([[[1.0, 9.0, 3.0], [8.0, 2.0, -np.inf]]], dtype="float32")
+    before = scores.copy()
+    for k, expected in ((3, ([0, 1, 0], [1, 0, 2])), (6, ([0, 1, 0, 1, 0, 1], [1, 0, 2, 1, 0, 2]))):
+        assert tuple(part[0].tolist() for part in best_continuations(scores, k)) == expected
+    np.testing.assert_array_equal(scores, before)

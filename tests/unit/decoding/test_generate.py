@@ -1,0 +1,127 @@
+"""Captions word by word: greedy and drawn at random, for one image and for many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from step_samples import ONE_IMAGE, SUPPRESSED, VOCAB, log_probabilities, random_features, random_model, scripted
+
+from say_what_you_see.decoding.generate import CAPTIONS_IN_CACHE, generate, generate_sentences
+from say_what_you_see.decoding.probabilities import softmax
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling, special_tokens
+from say_what_you_see.language.captions import END, START, UNK
+
+STEPS = 8
+SAMPLERS = [
+    Greedy(STEPS), Sampling(5.0, max_len=STEPS), Sampling(2.0, top_k=4, top_p=0.99, max_len=STEPS),
+    BeamSearch(3, 0.5, STEPS),
+]  # fmt: skip
+
+
+def test_greedy_captions_are_the_most_probable_words():
+    model, features = random_model(), random_features(30)
+    found = generate(model, features, VOCAB, Greedy(STEPS))
+    assert found.indices.shape == (30, 1, STEPS) and found.indices.dtype == np.int32
+    for image, caption, total in zip(features, found.indices[:, 0], found.log_probabilities[:, 0], strict=True):
+        words, expected = (), 0.0
+        while len(words) < STEPS and (not words or words[-1] != VOCAB[END]):
+            log_probs = log_probabilities(model, image, words)
+            log_probs[SUPPRESSED] = -np.inf
+            words, expected = (*words, int(log_probs.argmax())), expected + log_probs.max()
+        assert tuple(caption) == (words + (VOCAB[END],) * STEPS)[:STEPS]
+        assert total == pytest.approx(expected, abs=1e-4)
+    assert len(np.unique(found.indices, axis=0)) > 5
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_tokens_that_are_no_words_are_never_said(sampler):
+    found = generate(random_model(), random_features(400), VOCAB, sampler, np.random.default_rng(0))
+    assert not np.isin(found.indices, SUPPRESSED).any()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_many_images_are_captioned_as_one_after_the_other(sampler):
+    """Whatever the batches, and with as many threads as there are."""
+    model, features = random_model(), random_features(2 * CAPTIONS_IN_CACHE + 9)
+    together = generate(model, features, VOCAB, sampler, np.random.default_rng(7))
+    one_thread = random_model()
+    one_thread.is_thread_safe = False
+    for other, batch_size in ((model, 50), (one_thread, 256)):
+        found = generate(other, features, VOCAB, sampler, np.random.default_rng(7), batch_size)
+        np.testing.assert_array_equal(found.indices, together.indices)
+        np.testing.assert_allclose(found.log_probabilities, together.log_probabilities, atol=1e-4)
+    rng = np.random.default_rng(7)
+    sentences = [generate_sentences(model, features[i : i + 1], VOCAB, sampler, rng)[0] for i in range(20)]
+    assert sentences == together.sentences(VOCAB)[:20]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_no_images_have_no_captions(sampler):
+    found = generate(random_model(), random_features(0), VOCAB, sampler)
+    assert found.indices.shape == (0, sampler.k, STEPS) and found.sentences(VOCAB) == []
+
+
+def test_a_caption_ends_where_its_end_is_predicted():
+    model = scripted(
+        {START: {"a": 0.9, END: 0.1}, "a": {"red": 0.8}, "red": {"kite": 0.5}, "kite": {END: 0.6}, END: {"fish": 1}}
+    )
+    found = generate(model, ONE_IMAGE, VOCAB, Greedy(6))
+    assert found.indices[0, 0].tolist() == [VOCAB[word] for word in ("a", "red", "kite", END, END, END)]
+    assert found.finished.all() and model.asked == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "sampler", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(max_len=3)]
+)
+def test_a_caption_without_end_is_cut(sampler):
+    model = scripted({START: {"a": 1}, "a": {"red": 1}, "red": {"red": 1}})
+    found = generate(model, ONE_IMAGE, VOCAB, sampler)
+    assert found.sentences(VOCAB) == ["a red red"] and not found.finished[0, 0]
+
+
+@pytest.mark.parametrize("sampler", [Greedy(STEPS), Sampling(max_len=STEPS)])
+def test_a_caption_that_has_ended_leaves_the_batch(sampler):
+    model = random_model()
+    found = generate(model, random_features(20), VOCAB, sampler)
+    words = np.minimum((found.indices[:, 0] != VOCAB[END]).sum(axis=1) + 1, STEPS)
+    assert sum(model.asked) == words.sum() < 20 * STEPS
+
+
+def test_sampling_follows_the_seed_and_the_temperature():
+    model, features = random_model(), random_features(30)
+
+    def sampled(seed: int, t: float, **options) -> np.ndarray:
+        sampler = Sampling(t, max_len=STEPS, **options)
+        return generate(model, features, VOCAB, sampler, np.random.default_rng(seed)).indices
+
+    greedy = generate(model, features, VOCAB, Greedy(STEPS)).indices
+    np.testing.assert_array_equal(sampled(1, 1.0), sampled(1, 1.0))
+    assert (sampled(1, 1.0) != sampled(2, 1.0)).any()
+    for cautious in (sampled(1, 1e-4), sampled(1, 5.0, top_k=1), sampled(1, 5.0, top_p=1e-6)):
+        np.testing.assert_array_equal(cautious, greedy)
+    agreement = [np.mean([(sampled(seed, t) == greedy).mean() for seed in range(5)]) for t in (0.1, 1.0, 100.0)]
+    assert agreement[0] > agreement[1] > agreement[2]
+
+
+def test_words_are_drawn_by_the_models_probabilities():
+    model, image = random_model(), random_features(1)
+    probabilities = softmax(log_probabilities(model, image[0], ())[None])[0]
+    probabilities[SUPPRESSED] = 0
+    images = np.repeat(image, 4_000, axis=0)
+    drawn = generate(model, images, VOCAB, Sampling(max_len=1), np.random.default_rng(0)).indices[:, 0, 0]
+    shares = np.bincount(drawn, minlength=len(VOCAB)) / len(drawn)
+    assert shares == pytest.approx(probabilities / probabilities.sum(), abs=0.03) and (shares > 0.05).sum() > 1
+
+
+@pytest.mark.parametrize(("sampler", "options"), [
+    (Sampling, {"temperature": 0}), (Sampling, {"temperature": -1}), (Sampling, {"top_k": 0}), (Sampling, {"top_p": 0}),
+    (Sampling, {"top_p": 1.1}), (BeamSearch, {"k": 0}),
+])  # fmt: skip
+def test_a_sampler_that_makes_no_sense_is_refused(sampler, options):
+    with pytest.raises(ValueError, match="1 caption or more, not 0" if "k" in options else next(iter(options))):
+        sampler(**options)
+
+
+def test_a_vocabulary_may_lack_padding():
+    tokens = special_tokens({START: 0, END: 1, UNK: 5, "a": 2})
+    assert (tokens.start, tokens.end, tokens.suppressed) == (0, 1, (5, 0))
