@@ -22,7 +22,8 @@ from say_what_you_see.data.coco_format import build_if_stale, stamp
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.caption_table import get_data, write_caption_table
 from say_what_you_see.language.captions import generate_vocabulary, get_captions_for_fns
-from say_what_you_see.vision.encoders import encoder_for, imagenet_file, keras_downloads
+from say_what_you_see.vision.applications import imagenet_file, keras_downloads
+from say_what_you_see.vision.encoders import encoder_for
 
 
 def table_paths(settings: Settings, split: str) -> tuple[Path, Path]:

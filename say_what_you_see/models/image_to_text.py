@@ -15,12 +15,12 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.show_and_tell import show_and_tell_step_model
+from say_what_you_see.vision.applications import find_application
 from say_what_you_see.vision.encoders import (
     EncoderInfo,
     Preprocess,
     affine_preprocessing,
     encoder_for,
-    find_application,
 )
 
 layers, ops = keras.layers, keras.ops

@@ -343,7 +343,8 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
     from say_what_you_see.serving.model_install import install_model, pack_model
     from say_what_you_see.training.scale.folder import CNN_FILE, CONFIG_FILE, read_cnn, read_config
-    from say_what_you_see.vision.encoders import EncoderInfo, explained_errors, load_encoder_file
+    from say_what_you_see.vision.applications import explained_errors
+    from say_what_you_see.vision.encoders import EncoderInfo, load_encoder_file
 
     encoder = write_tiny_encoder(folder / "encoder.keras")
     facts = {"name": "tiny", "weights": "random", "weights_checksum": "0" * 64, "input_shape": [24, 24],

@@ -21,7 +21,8 @@ from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.keras_files import check_keras_file, check_weights_file, count_weights
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.scale.folder import CNN_FILE, read_cnn
-from say_what_you_see.vision.encoders import explained_errors, load_encoder_file
+from say_what_you_see.vision.applications import explained_errors
+from say_what_you_see.vision.encoders import load_encoder_file
 
 layers = keras.layers
 

@@ -26,7 +26,8 @@ from say_what_you_see.models.image_to_text import (
     train_cnn,
 )
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, find_application, on_a_copy
+from say_what_you_see.vision.applications import find_application, on_a_copy
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
 

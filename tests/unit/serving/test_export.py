@@ -32,7 +32,8 @@ from say_what_you_see.serving.exported import (
     exported_folder,
     load_exported,
 )
-from say_what_you_see.vision.encoders import affine_preprocessing, find_application
+from say_what_you_see.vision.applications import find_application
+from say_what_you_see.vision.encoders import affine_preprocessing
 from say_what_you_see.vision.openvino import export_network, openvino_is_installed
 
 SAMPLERS = [Greedy(), Sampling(0.8), BeamSearch(3)]
