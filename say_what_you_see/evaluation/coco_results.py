@@ -49,17 +49,13 @@ def _check_results(results: Sequence, known_ids: Collection[int] | None, problem
     """Raise a CourseError about the first entry that is not as it should be."""
     seen = set()
     for number, result in enumerate(results):
-        if not isinstance(result, dict) or not {"image_id", "caption"} <= result.keys():
-            raise CourseError(f"{problem}: entry {number} has no image_id and caption.")
-        image_id, caption = result["image_id"], result["caption"]
-        if not isinstance(image_id, int) or isinstance(image_id, bool):
-            raise CourseError(f"{problem}: the image_id of entry {number} is {image_id!r}, not a whole number.")
-        if not isinstance(caption, str):
-            raise CourseError(f"{problem}: the caption of picture {image_id} is {caption!r}, not a text.")
-        if image_id in seen:
-            raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption a picture.")
-        if known_ids is not None and image_id not in known_ids:
-            raise CourseError(
-                f"{problem}: the data set has no picture {image_id}. Supply captions of the same pictures."
-            )
-        seen.add(image_id)
+        match result:
+            case {"image_id": int(image_id), "caption": str()} if not isinstance(image_id, bool):
+                if image_id in seen:
+                    raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption a picture.")
+                if known_ids is not None and image_id not in known_ids:
+                    raise CourseError(f"{problem}: the data set has no picture {image_id}. Caption the same pictures.")
+                seen.add(image_id)
+            case _:
+                form = '{"image_id": 42, "caption": "..."}'
+                raise CourseError(f"{problem}: entry {number} is {str(result)[:80]!r}, not of the form {form}.")

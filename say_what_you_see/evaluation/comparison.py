@@ -14,7 +14,7 @@ from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.generate import generate, generate_sentences
 from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.evaluation.next_word import score_next_words
-from say_what_you_see.evaluation.scene_scores import score_captions, score_rows
+from say_what_you_see.evaluation.scene_scores import score_captions, score_table
 from say_what_you_see.evaluation.scores import Score, format_table
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.models.architectures import step_model_of
@@ -127,11 +127,9 @@ def comparison_table(reports: Sequence[ModelReport]) -> str:
         "seconds to train": lambda report: _seconds(report.training_seconds),
         "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }
-    rows = [[label, *map(show, reports)] for label, show in shown.items()]
-    known = next((report.scores for report in reports if report.scores), {})
-    if known:
-        rows += score_rows(report.scores or dict.fromkeys(known, Score()) for report in reports)
-    lines = [format_table(rows, [34, *[21] * len(reports)])]
+    lines = [format_table([[label, *map(show, reports)] for label, show in shown.items()], [34, *[21] * len(reports)])]
+    if any(report.scores for report in reports):
+        lines += score_table({report.name: report.scores or {} for report in reports}).splitlines()[1:]
     if len({report.words for report in reports}) > 1:
         lines.append("The models divide captions into words differently: compare the loss of a caption, not of a word.")
     if len({report.unknown for report in reports}) > 1:

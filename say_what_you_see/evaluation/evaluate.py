@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,6 @@ def evaluate_samplers(
 
 # Tables
 
-_EXACT = {
-    "things": "things named that are there",
-    "colours": "colours joined to the right thing",
-    "relations": "stated relations that are true",
-    "salient": "salient things that are named",
-}
-
 
 def samplers_table(evaluations: Sequence[Evaluation]) -> str:
     """The table over models and samplers in two parts, with a row for each sampler and its 95 % intervals below it.
@@ -118,48 +111,42 @@ def samplers_table(evaluations: Sequence[Evaluation]) -> str:
     Scores are multiplied by 100. The second part has what was drawn (where that is known) and the diversity. Metrics
     that were not measured are left out, and named below.
     """
-    scores = [evaluation.metrics for evaluation in evaluations]
-    metrics = [name for name in METRICS if any(not math.isnan(score[name].value) for score in scores)]
-    notes = dict.fromkeys(score[name].note for score in scores for name in METRICS if score[name].note)
-    parts = [
-        _part(evaluations, [{name: _cell(one.metrics[name]) for name in metrics} for one in evaluations]),
-        _part(evaluations, [_truth_and_diversity(one) for one in evaluations]),
-    ]
+    notes = dict.fromkeys(score.note for one in evaluations for score in one.metrics.values() if score.note)
+    missing = {name for name in METRICS if all(math.isnan(one.metrics[name].value) for one in evaluations)}
+    metrics = [{name: one.metrics[name].show() for name in METRICS if name not in missing} for one in evaluations]
+    parts = [_table(evaluations, metrics), _table(evaluations, [_truth_and_diversity(one) for one in evaluations])]
     return "\n\n".join(parts + (["\n".join(notes)] if notes else []))
 
 
-def _part(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, tuple[str, str]]]) -> str:
-    """A table of values with their intervals in the line below, for each evaluation by the names of the columns."""
+def _table(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]]) -> str:
+    """A table with a row of cells for each evaluation, intervals in the line below their values."""
     widths = [max(len(evaluation.sampler) for evaluation in evaluations) + 2, *[13] * len(cells[0])]
     rows, model = [["", *cells[0]]], None
     for evaluation, row in zip(evaluations, cells, strict=True):
         if evaluation.model != model:
             model = evaluation.model
             rows.append([model])
-        values, intervals = zip(*row.values(), strict=True)
+        values, _, intervals = zip(*(cell.partition(" ") for cell in row.values()), strict=True)
         rows.append([f"  {evaluation.sampler}", *values])
         if any(intervals):
-            rows.append(["", *intervals])
+            rows.append(["", *(interval.strip("()") for interval in intervals)])
     return format_table(rows, widths)
 
 
-def _truth_and_diversity(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
+def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
     cells = {}
     if evaluation.exact is not None:
-        cells |= {column: _cell(evaluation.exact[name]) for column, name in _EXACT.items()}
-        cells |= {name: _cell(score) for name, score in evaluation.hallucinations.items()}
+        columns = {
+            "things": "things named that are there",
+            "colours": "colours joined to the right thing",
+            "relations": "stated relations that are true",
+            "salient": "salient things that are named",
+        }
+        cells |= {column: evaluation.exact[name].show() for column, name in columns.items()}
+        cells |= {name: score.show() for name, score in evaluation.hallucinations.items()}
     counts = evaluation.diversity
-    return cells | {
-        "distinct": (f"{counts['distinct captions']}", ""),
-        "words": (f"{counts['vocabulary used']}", ""),
-        "length": (f"{counts['mean length']:.1f}", ""),
-    }
-
-
-def _cell(score: Score) -> tuple[str, str]:
-    """A score and its interval, times 100."""
-    value, _, between = score.show().partition(" ")
-    return value, between.strip("()")
+    distinct, words = f"{counts['distinct captions']}", f"{counts['vocabulary used']}"
+    return cells | {"distinct": distinct, "words": words, "length": f"{counts['mean length']:.1f}"}
 
 
 # Files
@@ -213,8 +200,10 @@ def evaluations_as_json(
 def _scores_as_json(scores: Mapping[str, Score] | None) -> dict[str, Any] | None:
     if scores is None:
         return None
-    found = {}
-    for name, score in scores.items():
-        fields = {key: value for key, value in asdict(score).items() if key != "note" or value}
-        found[name] = {key: None if value != value else value for key, value in fields.items()}  # NaN is not itself
-    return found
+    return {
+        name: {
+            **{part: None if math.isnan(value := getattr(score, part)) else value for part in ("value", "low", "high")},
+            **({"note": score.note} if score.note else {}),
+        }
+        for name, score in scores.items()
+    }

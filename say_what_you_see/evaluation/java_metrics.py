@@ -56,7 +56,7 @@ class Meteor:
         """The running program, started where there is none; ended if it fails, or if this block takes too long."""
         meteor = cls.current = cls.current or cls()
         late = threading.Event()
-        timer = threading.Timer(METEOR_TIMEOUT, lambda: (late.set(), _kill(meteor._process)))
+        timer = threading.Timer(METEOR_TIMEOUT, lambda: (late.set(), meteor._kill()))
         timer.daemon = True
         timer.start()
         try:
@@ -74,13 +74,20 @@ class Meteor:
             timer.cancel()
 
     def close(self) -> None:
-        """End the program and all that it started."""
+        """End the program."""
         type(self).current = None
         atexit.unregister(self.close)
-        _kill(self._process)
+        self._kill()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):
                 stream.close()
+
+    def _kill(self) -> None:
+        """End the process and, where the system has process groups, all that it started."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
+        self._process.wait()
 
     def statistics(self, hypothesis: str, references: Sequence[str]) -> str:
         """What METEOR counts of one caption, a line of numbers; sums of such lines determine the score of a set."""
@@ -142,35 +149,19 @@ def working_java() -> str:
 
 
 def _run(command: Sequence[str], timeout: float, folder: Path | None = None) -> None:
-    """Run a Java program to its end, with no pipe that a child of it could keep open."""
+    """Run a Java program to its end; its output goes to a file, since a child of it could keep a pipe open."""
     with tempfile.TemporaryFile() as output:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, start_new_session=True
-            )
-        except OSError as error:
-            raise NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
-        try:
-            status = process.wait(timeout)
+            subprocess.run(command, timeout=timeout, cwd=folder, check=True, **streams)
+        except subprocess.CalledProcessError as error:
+            output.seek(0)
+            message = _last_line(output.read()) or "without a message"
+            raise NotMeasured(f"{command[0]} ended with status {error.returncode} ({message})") from error
         except subprocess.TimeoutExpired as error:
             raise NotMeasured(f"{command[0]} gave no answer within {timeout:g} seconds") from error
-        finally:
-            _kill(process)
-        if status:
-            output.seek(0)
-            last_line = _last_line(output.read()) or "without a message"
-            raise NotMeasured(f"{command[0]} ended with status {status} ({last_line})")
-
-
-def _kill(process: subprocess.Popen) -> None:
-    """End a process and, where the system has process groups, all that it started."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-    process.wait()
+        except OSError as error:
+            raise NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
 
 
 def _last_line(output: bytes) -> str:

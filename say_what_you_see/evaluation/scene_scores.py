@@ -133,19 +133,12 @@ def hallucination_rates(
 
 
 def score_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
-    """A table of scores as text: a row for each score, a column for each model."""
-    return format_table([["", *columns], *score_rows(columns.values())], [max(map(len, _RATIOS)), *[21] * len(columns)])
-
-
-def score_rows(columns: Iterable[Mapping[str, Score]]) -> list[list[str]]:
-    """The rows of a table of scores: percentages, or plain numbers where the score is no share."""
-    columns = list(columns)
-    rows = []
+    """A table of scores as text, as percentages where they are shares: a row for each score, a column for each model."""
+    rows = [["", *columns]]
     for name in _RATIOS:
-        plain = "per caption" in name
-        shown = [scores[name].show(1, 2) if plain else scores[name].show(unit="%") for scores in columns]
-        rows.append([name, *shown])
-    return rows
+        options = {"factor": 1, "digits": 2} if "per caption" in name else {"unit": "%"}
+        rows.append([name, *(scores.get(name, Score()).show(**options) for scores in columns.values())])
+    return format_table(rows, [max(map(len, _RATIOS)), *[21] * len(columns)])
 
 
 def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
