@@ -1,7 +1,7 @@
-"""Watches memory and open files: `python tests/steadiness_harness.py extraction|training|records [--count 20000]`.
+"""Watches memory and open files: `python tests/helpers/steadiness_harness.py extraction|training`.
 
-Runs an extraction of so many tiny pictures, a training of the decoder or one on records of so many steps, and prints
-as JSON what the process held at ten and more moments spread over it: [done, MB of memory, open files].
+Runs an extraction of so many tiny pictures, or a training of the decoder of so many steps, and prints as JSON what
+the process held at ten and more moments spread over it: [done, MB of memory, open files].
 """
 
 from __future__ import annotations
@@ -12,21 +12,17 @@ import os
 import sys
 import tempfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 os.environ["COURSE_PROGRESS"] = "off"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from caption_samples import VOCAB, tiny_decoder, toy_examples, write_tiny_encoder
-from record_samples import picture, settings_for, write_data_set
-from scale_samples import tiny_cnn, tiny_config, tiny_training
+from record_samples import picture
 
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
-from say_what_you_see.training.scale import training as scale_training
-from say_what_you_see.training.scale.records import write_records
 from say_what_you_see.vision.encoders import load_encoder_file
 from say_what_you_see.vision.extraction import apply_model
 
@@ -70,27 +66,15 @@ def training(folder: Path, count: int) -> Watch:
     return watch
 
 
-def records(folder: Path, count: int) -> Watch:
-    """Train on records, with checkpoints."""
-    pictures = {f"{number}.jpg": picture(number) for number in range(24)}
-    data = write_data_set(folder / "set", pictures, {"v.jpg": picture(99), "w.jpg": picture(98)})
-    made = write_records(settings_for(data, folder / "data"), folder / "records", {"train": 2, "val": 1, "test": 0})
-    watch, after = Watch(count), scale_training._Recorder.after_step
-    scale_training._Recorder.after_step = lambda self, *facts: (watch(), after(self, *facts))[1]
-    config = replace(tiny_training(made.folder, folder / "run", count), save_every=max(1, count // 10), keep=2)
-    scale_training.train_on_records(config, tiny_config(made.folder), tiny_cnn)
-    return watch
-
-
 def main() -> None:
     """Read the command line, run, print."""
-    ways = {"extraction": extraction, "training": training, "records": records}
+    runs = {"extraction": extraction, "training": training}
     parser = argparse.ArgumentParser(description="Watch memory and open files of a long run.")
-    parser.add_argument("way", choices=ways)
+    parser.add_argument("run", choices=runs)
     parser.add_argument("--count", type=int, default=20_000, help="pictures or steps (default: 20000)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="steady_") as folder:
-        print(json.dumps(ways[options.way](Path(folder), options.count).samples))
+        print(json.dumps(runs[options.run](Path(folder), options.count).samples))
 
 
 if __name__ == "__main__":

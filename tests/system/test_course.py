@@ -223,11 +223,3 @@ def test_five_examples_are_kept_for_the_terminal(copied, files):
     for example in examples:
         assert example["caption"] == f"about {example['file']}"
         assert example["references"] == captions[fns.index(example["file"])]
-
-
-def test_the_plan_follows_the_settings(settings):
-    config = training_config(settings)
-    assert (config.epochs, config.batch_size, config.seed) == (settings.epochs, settings.batch_size, settings.seed)
-    other = dataclasses.replace(settings, seed=5, size="full")
-    assert training_config(other).seed == 5
-    assert training_config(other).epochs > config.epochs
