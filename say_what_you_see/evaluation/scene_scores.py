@@ -133,7 +133,7 @@ def hallucination_rates(
 
 
 def score_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
-    """A table of scores as text, as percentages where they are shares: a row for each score, a column for each model."""
+    """A table of scores as text, shares as percentages: a row for each score, a column for each model."""
     rows = [["", *columns]]
     for name in _RATIOS:
         options = {"factor": 1, "digits": 2} if "per caption" in name else {"unit": "%"}

@@ -1,11 +1,10 @@
 """Splits captions into words exactly as the field's scorers do, without Java.
 
-Scores of captions depend on how a caption is cut into words, so published scores all use one tool: the Penn Treebank
-tokeniser of Stanford CoreNLP 3.4.1, which is a Java program. These rules give the same words. They were found by
-putting sentences into that program and reading what came out; `tests/test_tokenizer.py` compares the two wherever
-Java is there. Rare things are not covered: telephone numbers, codes like '&eacute;', quotation marks with nothing
-between them, and one that cannot be: a caption that ends in a single letter and a full stop ('vitamin C.') keeps the
-stop or not in the reference according to the first word of the caption that happens to follow in its input.
+Scores depend on how a caption is split into words, so published scores all use one tool: the Penn Treebank tokeniser
+of Stanford CoreNLP 3.4.1, a Java program. These rules give the same words; its tests compare the two wherever Java is
+there. Rare things are not covered: telephone numbers, codes like '&eacute;', quotation marks with nothing between them,
+and a caption that ends in a single letter and a full stop ('vitamin C.'), whose stop the reference keeps or drops
+according to the first word of the next caption in its input.
 """
 
 from __future__ import annotations
@@ -125,15 +124,15 @@ def tokenize_all(captions: Sequence[str]) -> list[str]:
 
 def _simplify(match: re.Match[str]) -> str:
     """What the reference reads where it finds an entity of HTML or a character beyond ASCII."""
-    found = match[0]
-    if found in _STANDS_FOR or len(found) > 1:
-        return _STANDS_FOR.get(found, found)
-    category = unicodedata.category(found)
-    if found > "\uffff" or category in ("Cf", "Cc", "Nl") or found in "\u2010\u2011":
-        return " "  # these it passes over
-    if category == "No" and "VULGAR FRACTION" in unicodedata.name(found, ""):
-        return f" {unicodedata.normalize('NFKC', found).replace(chr(0x2044), '/')} "
-    return f" {found} " if category == "No" else found  # raised and circled numbers stand alone
+    text = match[0]
+    if text in _STANDS_FOR or len(text) > 1:
+        return _STANDS_FOR.get(text, text)
+    category = unicodedata.category(text)
+    if text > "\uffff" or category in ("Cf", "Cc", "Nl") or text in "\u2010\u2011":
+        return " "  # the reference skips these
+    if category == "No" and "VULGAR FRACTION" in unicodedata.name(text, ""):
+        return f" {unicodedata.normalize('NFKC', text).replace(chr(0x2044), '/')} "
+    return f" {text} " if category == "No" else text  # raised and circled numbers stand alone
 
 
 def _token_at(text: str, position: int) -> str:
