@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -22,13 +21,11 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
 
-
 MAX_PIXELS = 89_000_000
 """More pixels are never decoded: a file of a few kB can claim any size."""
 
-
 MAX_JPEG_PIXELS = 250_000_000
-"""So many a JPEG may have that can be decoded row by row at a fraction of its size, as telephones make them."""
+"""The largest JPEG that is decoded, row by row and at a fraction of its size. Phones make such photographs."""
 
 
 def decode_image_from_buf(buf: bytes) -> np.ndarray:
@@ -41,7 +38,7 @@ def decode_image_from_buf(buf: bytes) -> np.ndarray:
     Raises:
         CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
     """
-    with _open_picture(buf) as image:
+    with _open_image(buf) as image:
         return np.array(_to_rgb(_turn_upright(image)))
 
 
@@ -84,7 +81,7 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
     """
     height, width = input_shape
     enough = 2 * max(height, width)
-    with _open_picture(buf, (enough, enough)) as image:
+    with _open_image(buf, (enough, enough)) as image:
         image = _turn_upright(image)
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -105,18 +102,19 @@ def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.
 
 
 @contextmanager
-def _open_picture(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[Image.Image]:
-    """Open a picture, not yet decoded; whatever goes wrong with it then becomes a CourseError.
+def _open_image(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[Image.Image]:
+    """Open an image, not yet decoded; whatever goes wrong with it then becomes a CourseError.
 
     Args:
         buf: bytes of the file.
-        enough: width and height that suffice: a JPEG is decoded at the least fraction of its size that has them. None:
-            at the largest fraction that may be decoded, for nearly all pictures 1.
+        enough: width and height that suffice: a JPEG is decoded at the smallest fraction of its size that has them.
+            None: at the largest fraction that may be decoded, for nearly all images 1.
     """
-    is_large = _is_large_jpeg(buf)
-    try:  # Pillow warns of large pictures, or refuses them, but not where a format is asked for by its class
-        with JpegImageFile(io.BytesIO(buf)) if is_large else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
-            size, most = image.size, MAX_JPEG_PIXELS if is_large else MAX_PIXELS
+    is_jpeg = buf.startswith(b"\xff\xd8")
+    try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
+        with JpegImageFile(io.BytesIO(buf)) if is_jpeg else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
+            by_rows = is_jpeg and _can_be_read_by_rows(image, buf)
+            size, most = image.size, MAX_JPEG_PIXELS if by_rows else MAX_PIXELS
             if math.prod(size) <= most:
                 image.draft(None, enough or _largest_draft(size))  # does nothing for other formats than JPEG
             if math.prod(size) > most or math.prod(image.size) > MAX_PIXELS:
@@ -124,31 +122,24 @@ def _open_picture(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator
             yield image
     except CourseError:
         raise
-    except Exception as error:  # a damaged picture can raise nearly anything
+    except Exception as error:  # a damaged image can raise nearly anything
         raise CourseError(_reason(buf, error)) from error
+
+
+def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
+    """Whether libjpeg needs memory for a few rows only: not if colours come in several scans.
+
+    Pillow has just read the header of the first scan, which begins with its length and the number of its colours.
+    """
+    length = 6 + 2 * image.layers
+    header = b"\xff\xda" + length.to_bytes(2) + bytes([image.layers])
+    return not image.info.get("progressive") and buf.startswith(header, image.fp.tell() - 2 - length)
 
 
 def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that may be decoded."""
     fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= MAX_PIXELS), 8)
     return size[0] // fraction, size[1] // fraction
-
-
-def _is_large_jpeg(buf: bytes) -> bool:
-    """Whether a picture is a JPEG of more than `MAX_PIXELS` that needs memory for a few rows only at a time.
-
-    That is so where the first scan holds all colours of a frame that is sequential; libjpeg keeps the whole picture
-    of others, at its full size. (ITU-T T.81, annex B, says how markers and segments follow each other.)
-    """
-    position, frame = 2, None
-    while buf[:2] == b"\xff\xd8" and buf[position : position + 1] == b"\xff" and position + 10 <= len(buf):
-        marker, length = buf[position + 1], int.from_bytes(buf[position + 2 : position + 4])
-        if marker in (0xC0, 0xC1):  # baseline, extended sequential: precision, height, width, number of colours
-            frame = struct.unpack(">HHB", buf[position + 5 : position + 10])
-        elif marker == 0xDA:  # the first scan: number of colours
-            return frame is not None and frame[0] * frame[1] > MAX_PIXELS and frame[2] == buf[position + 4]
-        position += 1 if marker == 0xFF else 2 + length  # any number of these may stand before a marker
-    return False
 
 
 def _foreign_format(buf: bytes) -> str | None:
