@@ -18,7 +18,7 @@ from say_what_you_see.training.scale.training import train_on_records
 from say_what_you_see.training.scale.workers import free_ports, run_workers
 
 TESTS = Path(__file__).resolve().parents[2] / "helpers"
-ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]), "COURSE_PROGRESS": "off"}
+ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parents[1]), str(TESTS)]), "COURSE_PROGRESS": "off"}
 PATIENCE = 240  # seconds; a quiet machine needs 15
 
 
