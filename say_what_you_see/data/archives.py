@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import re
 import stat
 import zipfile
@@ -17,26 +17,19 @@ from say_what_you_see.core.files import atomic_path
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
-
 MAX_MEMBER_BYTES = 256 * 1024**2
 """Larger files in a zip are refused before they are unpacked."""
 
-
 MAX_RATIO = 200
-"""A zip whose files are so many times as large as it is, is refused; a picture that packs so well may be in it."""
+"""A zip is refused whose files are so many times as large as it is; single pictures may be packed better than that."""
 
-
-_BOMB_BYTES = 256 * 1024**2  # less than that in all does no harm
-
-
-_PIECE = 1 << 16
-
-
-_UNBOUNDED_PIECE = 1 << 12  # bzip2 and LZMA unpack all of a piece at once
+_HARMLESS_BYTES = 256 * 1024**2  # whatever the ratio
+_CHUNK = 1 << 16
+_SMALL_CHUNK = 1 << 12  # for bzip2 and LZMA, which unpack all of a chunk at once
 
 
 def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
-    """Copy a random share of the pictures of a zip into a smaller zip, in the same order.
+    """Copy a random fraction of the pictures of a zip into a smaller zip, in the same order.
 
     The same seed takes the same pictures. At least one is taken, however small the rate.
 
@@ -77,10 +70,10 @@ def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
     Raises:
         CourseError: naming the zip.
     """
-    size = archive.fp.seek(0, io.SEEK_END)
+    size = os.path.getsize(zip_fn)
     packed = sum(info.compress_size for info in archive.infolist())
     unpacked = sum(info.file_size for info in archive.infolist())
-    if packed > size or unpacked > max(MAX_RATIO * size, _BOMB_BYTES):
+    if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
         raise CourseError(
             f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
             "unpacked. Bring another copy."
@@ -108,38 +101,34 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     return members
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | None = None) -> bytes:
     """The bytes of one file of a zip; several threads may read from the same archive.
 
-    Raises:
-        CourseError: if it is damaged, encrypted or unreasonably large.
-    """
-    return read_bounded(archive, member, MAX_MEMBER_BYTES)
-
-
-def read_bounded(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    """The bytes of one file of a zip, at most so many; what the zip says of its size need not be true.
+    Args:
+        limit: larger files are refused; None stands for `MAX_MEMBER_BYTES`. Nor is more than that unpacked, whatever
+            size the zip states.
 
     Raises:
-        CourseError: if it is damaged, encrypted or larger.
+        CourseError: if it is damaged, encrypted or too large.
     """
+    limit = MAX_MEMBER_BYTES if limit is None else limit
     name = f"{member.filename[:200]} in {archive.filename}"
     if member.flag_bits & 1:
         raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")
-    if member.file_size > most:
+    if member.file_size > limit:
         raise CourseError(
-            f"{name} is too large: it has {member.file_size / 1e6:,.0f} MB, {most / 1e6:,.0f} MB are read."
+            f"{name} is too large: it has {member.file_size / 1e6:,.0f} MB, {limit / 1e6:,.0f} MB are read."
         )
-    simple = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    chunk = _CHUNK if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else _SMALL_CHUNK
     try:
         with archive.open(member) as file:
-            return b"".join(iter(lambda: file.read(_PIECE if simple else _UNBOUNDED_PIECE), b""))
+            return b"".join(iter(lambda: file.read(chunk), b""))
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{name} cannot be unpacked ({error}).") from error
 
 
 def _leads_out(info: zipfile.ZipInfo) -> bool:
-    """Whether a program that unpacks a file without a thought would put it somewhere else, or make a link."""
+    """Whether a program that unpacks a file without a thought would put it elsewhere, or make a link."""
     name = info.filename.replace("\\", "/")
     is_link = stat.S_ISLNK(info.external_attr >> 16)
     return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))

@@ -14,7 +14,7 @@ from say_what_you_see.core.files import MAX_JSON_BYTES, read_errors_explained
 
 def is_caption_file(path: Path) -> bool:
     """Whether a file has, by its name, one of the formats in `CAPTION_FILES`."""
-    return _reader_of(path) is not None
+    return any(fnmatch(path.name.lower(), pattern) for pattern in CAPTION_FILES)
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
@@ -23,7 +23,10 @@ def read_caption_file(path: Path) -> dict[str, list[str]]:
     Raises:
         CourseError: if the file is too large or of another form; names the line.
     """
-    return _reader_of(path)(path)
+    for pattern, read in CAPTION_FILES.items():
+        if fnmatch(path.name.lower(), pattern):
+            return read(path)
+    raise CourseError(f"{path} is no file of captions: such a file is called {', '.join(CAPTION_FILES)}.")
 
 
 def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
@@ -122,8 +125,3 @@ CAPTION_FILES: dict[str, Callable[[Path], dict[str, list[str]]]] = {
     "*.token.txt": _read_token_file,
 }
 """For each pattern of a file's name the function that reads captions by image."""
-
-
-def _reader_of(path: Path) -> Callable[[Path], dict[str, list[str]]] | None:
-    name = path.name.lower()
-    return next((read for pattern, read in CAPTION_FILES.items() if fnmatch(name, pattern)), None)

@@ -22,7 +22,7 @@ from say_what_you_see.core.files import (
 )
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
-from say_what_you_see.data.archives import image_members, open_zip, read_bounded, read_member
+from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 VALIDATION_FRACTION = 1 / 6
 """The fraction of the images that is kept for validation, where a data set brings no split of its own."""
@@ -37,9 +37,9 @@ class DatasetFiles:
         train_zip, val_zip: zips of images.
         captions_zip: a zip that holds the JSON members below.
         train_json, val_json: members with captions, in COCO's format.
-        train_instances, val_instances: members that say what the images show and where; None where there are none.
         source: where the data set comes from.
         licence: on what terms it may be used.
+        train_instances, val_instances: members that say what the images show and where; None where there are none.
         test_zip, test_json: images and captions that are kept for the very end; None where there are none.
     """
 
@@ -49,19 +49,26 @@ class DatasetFiles:
     captions_zip: Path
     train_json: str
     val_json: str
-    train_instances: str | None
-    val_instances: str | None
     source: str
     licence: str
+    train_instances: str | None = None
+    val_instances: str | None = None
     test_zip: Path | None = None
     test_json: str | None = None
 
     @classmethod
     def in_folder(cls, folder: Path, name: str, suffix: str, source: str, licence: str) -> DatasetFiles:
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
-        zips = [folder / f"{part}_{suffix}.zip" for part in ("train", "val", "captions")]
-        members = "annotations/captions_train.json", "annotations/captions_val.json"
-        return cls(name, *zips, *members, None, None, source, licence)
+        return cls(
+            name=name,
+            train_zip=folder / f"train_{suffix}.zip",
+            val_zip=folder / f"val_{suffix}.zip",
+            captions_zip=folder / f"captions_{suffix}.zip",
+            train_json="annotations/captions_train.json",
+            val_json="annotations/captions_val.json",
+            source=source,
+            licence=licence,
+        )
 
     @property
     def zips(self) -> tuple[Path, ...]:
@@ -141,8 +148,8 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
         for annotation in data["annotations"]:
             captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
         for name, group in captions.items():
-            for text in (name, *group):
-                text.encode()  # fails where it is no text, or has halves of characters in it
+            for written in (name, *group):
+                written.encode()  # fails where it is no text, or has halves of characters in it
     except Exception as error:  # JSON of another shape fails in many ways
         raise CourseError(
             f"{member} in {zip_path} holds no captions in COCO's format ({type(error).__name__}: {error}). It needs "
@@ -165,7 +172,7 @@ def read_zipped(zip_path: Path, member: str) -> bytes:
     with open_zip(zip_path) as archive:
         if member not in archive.namelist():
             raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
-        return read_bounded(archive, archive.getinfo(member), MAX_JSON_BYTES)
+        return read_member(archive, archive.getinfo(member), MAX_JSON_BYTES)
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:

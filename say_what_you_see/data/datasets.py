@@ -54,11 +54,19 @@ def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:
 
 
 def _fetch_coco(folder: Path) -> DatasetFiles:
-    zips = [fetch_resource(resource.name, folder) for resource in resources_of("coco")]
-    members = [
-        f"annotations/{kind}_{split}2014.json" for kind in ("captions", "instances") for split in ("train", "val")
-    ]
-    return DatasetFiles("coco", *zips, *members, source="https://cocodataset.org", licence=licence_of("coco"))
+    train_zip, val_zip, captions_zip = (fetch_resource(resource.name, folder) for resource in resources_of("coco"))
+    return DatasetFiles(
+        name="coco",
+        train_zip=train_zip,
+        val_zip=val_zip,
+        captions_zip=captions_zip,
+        train_json="annotations/captions_train2014.json",
+        val_json="annotations/captions_val2014.json",
+        source="https://cocodataset.org",
+        licence=licence_of("coco"),
+        train_instances="annotations/instances_train2014.json",
+        val_instances="annotations/instances_val2014.json",
+    )
 
 
 def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:

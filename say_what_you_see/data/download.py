@@ -131,7 +131,7 @@ def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: in
     most, attempts = part.n_bytes, 0  # a server that starts over again and again gets nowhere
     while True:
         try:
-            if part.version is None or part.n_bytes != part.version.size:
+            if part.n_bytes != part.version.size:
                 _transfer(session, url, part, size, checksum is not None)
             return _accept(part, size, checksum)
         except TransferBroken as error:
@@ -146,9 +146,9 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
     """One request for what is missing, its answer appended to what is here."""
     headers = {"Accept-Encoding": "identity"}
     known = part.version
-    if known and known.url == url and known.validator:
+    if part.n_bytes and known.url == url and known.validator:
         headers |= {"Range": f"bytes={part.n_bytes}-", "If-Range": known.validator}
-    elif known and has_checksum:  # the checksum will tell whether the bytes fit together
+    elif part.n_bytes and has_checksum:  # the checksum will tell whether the bytes fit together
         headers["Range"] = f"bytes={part.n_bytes}-"
     with _network_errors_explained():
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)

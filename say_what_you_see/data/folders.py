@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
@@ -26,6 +27,7 @@ BOTH_FORMS = (
     "or a Flickr .token file, or one train*.zip, one val*.zip and one captions*.zip or annotations*.zip with "
     "captions_train*.json and captions_val*.json in COCO's format inside."
 )
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 _LICENCE = "your own"
 _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
 
@@ -38,16 +40,19 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
     """
     paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
     caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
-    zips = {part: _only_one(_zips(paths, prefixes), _pattern(part), source) for part, prefixes in _PREFIXES.items()}
-    if caption_file and all(zips.values()):
+    zips = {}
+    for part, prefixes in _PREFIXES.items():
+        if path := _only_one(_zips(paths, prefixes), _pattern(part), source):
+            zips[part] = path
+    if caption_file and len(zips) == len(_PREFIXES):
         raise CourseError(
             f"{source} holds two data sets, {caption_file.name} with pictures and {zips['train'].name} with others. "
             "Leave one of them there."
         )
     if caption_file:
         return _from_images(source, caption_file, folder, name, seed)
-    if missing := [_pattern(part) for part, path in zips.items() if path is None]:
-        pieces = "captions.csv" if len(missing) == len(zips) else " and ".join(missing)
+    if missing := [_pattern(part) for part in _PREFIXES if part not in zips]:
+        pieces = " and ".join(missing) if zips else "captions.csv"
         raise CourseError(f"{source} holds no {pieces}. {BOTH_FORMS}")
     return _from_zips(source, zips, folder, name)
 
@@ -62,7 +67,7 @@ def _pattern(part: str) -> str:
     return " or ".join(f"{prefix}*.zip" for prefix in _PREFIXES[part])
 
 
-def _only_one(candidates: list, part: str, where: Path):
+def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | None:
     """The only candidate for a part of the data set, None where there is none."""
     if len(candidates) > 1:
         names = " and ".join(candidate.name for candidate in candidates)
@@ -149,13 +154,25 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     captions_zip = zips["captions"]
     with open_zip(captions_zip) as archive:
         members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
-    captions, instances = (
-        [_json_member(members, f"{kind}_{split}", captions_zip) for split in ("train", "val")]
+    train_json, val_json, train_instances, val_instances = (
+        _json_member(members, f"{kind}_{split}", captions_zip)
         for kind in ("captions", "instances")
+        for split in ("train", "val")
     )
-    if None in captions:
+    if not (train_json and val_json):
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
-    files = DatasetFiles(name, zips["train"], zips["val"], captions_zip, *captions, *instances, str(source), _LICENCE)
+    files = DatasetFiles(
+        name=name,
+        train_zip=zips["train"],
+        val_zip=zips["val"],
+        captions_zip=captions_zip,
+        train_json=train_json,
+        val_json=val_json,
+        source=str(source),
+        licence=_LICENCE,
+        train_instances=train_instances,
+        val_instances=val_instances,
+    )
     copies = [folder / zips[split].name for split in ("train", "val")]
 
     def build() -> None:

@@ -40,13 +40,16 @@ class Version:
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
 
+_NOTHING = Version("", None, None, None)
+
+
 class PartialFile:
     """`NAME.part`, the beginning of a file, and `NAME.part.json`, a note of its version.
 
     A beginning without a sound note is thrown away.
 
     Attributes:
-        version: where the bytes come from; None where there are none.
+        version: where the bytes come from.
         n_bytes: how many are here.
         digest: hashlib's object, which has seen all of them.
         is_mixed: they come from several sources, or partly from an earlier process.
@@ -74,7 +77,7 @@ class PartialFile:
         """Throw away what is here."""
         for path in (self.path, note_of(self.final)):
             path.unlink(missing_ok=True)
-        self.version, self.n_bytes, self.is_mixed = None, 0, False
+        self.version, self.n_bytes, self.is_mixed = _NOTHING, 0, False
         self.digest = hashlib.new(self._algorithm)
 
     def start(self, version: Version) -> None:

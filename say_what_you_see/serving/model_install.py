@@ -12,7 +12,7 @@ from pathlib import Path
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path, sha256_of, slug
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.data.archives import open_zip, read_bounded
+from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.resources import download
 from say_what_you_see.serving.captioner import encoder_of, find_encoder_file
 from say_what_you_see.serving.model_choice import models_folder
@@ -83,7 +83,7 @@ def _unpack(zip_path: Path, folder: Path) -> None:
             if len(members) > 1:
                 raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has one.")
             for member in members:
-                (folder / part).write_bytes(read_bounded(archive, member, _MOST_BYTES))
+                (folder / part).write_bytes(read_member(archive, member, _MOST_BYTES))
 
 
 def missing_encoder(folder: Path, settings: Settings) -> str | None:

@@ -41,16 +41,19 @@ _PARTICIPLES = {  # only what is true of every picture of the thing
     "sun": "shining", "kite": "flying", "balloon": "floating", "cloud": "drifting",
     "car": "parked", "flower": "blooming", "tree": "standing", "house": "standing",
 }  # fmt: skip
-_ONE = ("{a}", "{a} {place}", "{a} {place}", "there is {a} {place}", "{place} there is {a}", "a picture of {a}",
-        "a drawing of {a} {place}", "{a} {participle} {place}", "you can see {a} {place}")  # fmt: skip
-_TWO = ("{a} and {b}", "{a} and {b} {place}", "{a} and {b} {place}", "there is {a} and {b} {place}",
-        "{place} there is {a} and {b}", "a picture of {a} and {b}", "you can see {a} and {b}")  # fmt: skip
-_THREE = ("{a}, {b} and {c}", "{a}, {b} and {c} {place}", "{a}, {b} and {c} {place}",
-          "{place} there is {a}, {b} and {c}", "you can see {a}, {b} and {c} {place}")  # fmt: skip
-_TWO_RELATED = ("{a} {relation} {b}", "{a} {relation} {b}", "{a} {relation} {b} {place}", "{a} {relation} {b} {place}",
-                "{a} {participle} {relation} {b}", "{inverse} {a} there is {b}",
-                "{a} with {b} {inverse} it")  # fmt: skip
-_THREE_RELATED = ("{a} {relation} {b} and there is also {c}", "{place} there is {a} {relation} {b}, and also {c}")
+_UNRELATED: dict[int, tuple[str, ...]] = {  # templates by how many things they mention
+    1: ("{a}", "{a} {place}", "{a} {place}", "there is {a} {place}", "{place} there is {a}", "a picture of {a}",
+        "a drawing of {a} {place}", "{a} {participle} {place}", "you can see {a} {place}"),
+    2: ("{a} and {b}", "{a} and {b} {place}", "{a} and {b} {place}", "there is {a} and {b} {place}",
+        "{place} there is {a} and {b}", "a picture of {a} and {b}", "you can see {a} and {b}"),
+    3: ("{a}, {b} and {c}", "{a}, {b} and {c} {place}", "{a}, {b} and {c} {place}",
+        "{place} there is {a}, {b} and {c}", "you can see {a}, {b} and {c} {place}"),
+}  # fmt: skip
+_RELATED: dict[int, tuple[str, ...]] = {
+    2: ("{a} {relation} {b}", "{a} {relation} {b}", "{a} {relation} {b} {place}", "{a} {relation} {b} {place}",
+        "{a} {participle} {relation} {b}", "{inverse} {a} there is {b}", "{a} with {b} {inverse} it"),
+    3: ("{a} {relation} {b} and there is also {c}", "{place} there is {a} {relation} {b}, and also {c}"),
+}  # fmt: skip
 _INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 _RELATION_PROBABILITY = {2: 0.6, 3: 0.4}
 _COUNT_PROBABILITIES = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.35, 0.55)}
@@ -93,10 +96,7 @@ def _state_colours(things: Sequence[Thing], rng: np.random.Generator) -> str:
 def _fill_template(scene: Scene, things: list[Thing], rng: np.random.Generator) -> str:
     """A sentence from a template that fits the things and, often, a relation between the first two."""
     relation = _choose_relation(things, rng)
-    if relation:
-        templates = _TWO_RELATED if len(things) == 2 else _THREE_RELATED
-    else:
-        templates = (_ONE, _TWO, _THREE)[len(things) - 1]
+    templates = (_RELATED if relation else _UNRELATED)[len(things)]
     participle = _PARTICIPLES.get(things[0].kind)
     template = _pick([t for t in templates if participle or "{participle}" not in t], rng)
     with_colours = rng.random() < 0.92

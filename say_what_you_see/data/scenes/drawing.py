@@ -88,12 +88,14 @@ class Brush:
 
 def _mix(colour: RGB, other: RGB, fraction: float) -> RGB:
     """A colour moved towards another one."""
-    return tuple(round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
+    red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
+    return red, green, blue
 
 
 def _vary(colour: RGB, rng: np.random.Generator, amount: int) -> RGB:
     """A colour with each channel moved by a little."""
-    return tuple(int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
+    red, green, blue = (int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
+    return red, green, blue
 
 
 def _gradient(width: int, height: int, top: RGB, bottom: RGB) -> Image.Image:
@@ -123,7 +125,7 @@ def _scatter(count: int, width: int, top: int, bottom: int, rng: np.random.Gener
 def _hills(pen: ImageDraw.ImageDraw, width: int, horizon: int, colour: RGB, rng: np.random.Generator) -> None:
     """A soft line of hills on the horizon."""
     x = np.linspace(0, width, 40)
-    waves = sum(np.sin(x / width * rng.uniform(3, 9) + rng.uniform(0, 6)) for _ in range(2))
+    waves = np.sum([np.sin(x / width * rng.uniform(3, 9) + rng.uniform(0, 6)) for _ in range(2)], axis=0)
     y = horizon - 14 - 9 * waves
     pen.polygon([*zip(x, y, strict=True), (width, horizon + 2), (0, horizon + 2)], fill=colour)
 

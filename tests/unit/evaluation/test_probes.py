@@ -38,7 +38,7 @@ def files(tmp_path_factory) -> DatasetFiles:
             captions = [describe_scene(scene) for scene in scenes]
             archive.writestr(f"{split}.json", json.dumps(instances_json(split, scenes, captions)))
     nowhere = Path("nowhere.zip")
-    return DatasetFiles("scenes", nowhere, nowhere, path, "", "", "train.json", "val.json", "", "")
+    return DatasetFiles("scenes", nowhere, nowhere, path, "", "", "", "", "train.json", "val.json")
 
 
 def pairs_shown(scenes: list[Scene]) -> np.ndarray:
