@@ -13,20 +13,10 @@ from caption_samples import FEATURES, VOCAB, opinionated_decoder, tiny_decoder, 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.bottleneck_lstm import build_decoder, fit_standardisation
-from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 pytestmark = pytest.mark.backends
 
 PAD_IDX = VOCAB[PAD]
-
-
-@pytest.fixture
-def words_and_logits():
-    """Words (4, 6), padded after 6, 4, 2 and 1 of them, and logits (4, 6, 7)."""
-    rng = np.random.default_rng(0)
-    words = rng.integers(2, 7, size=(4, 6))
-    words[np.arange(6) >= np.array([[6], [4], [2], [1]])] = PAD_IDX
-    return words, rng.normal(0, 2, (4, 6, 7)).astype(np.float32)
 
 
 def standardised(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
@@ -43,64 +33,6 @@ def test_the_architecture():
     assert decoder.get_layer("word_embedding").embeddings.shape == (50, 100)
     assert [shape.shape for shape in decoder.inputs] == [(None, 16), (None, None)]
     assert decoder.outputs[0].shape == (None, None, 50)
-
-
-@pytest.mark.parametrize("steps", [1, 5])
-def test_there_are_logits_for_every_next_word(steps):
-    logits = tiny_decoder()([np.zeros((3, FEATURES)), np.zeros((3, steps), int)])
-    assert logits.shape == (3, steps, len(VOCAB))
-
-
-def test_a_prediction_depends_on_the_picture_and_the_words_so_far_only():
-    decoder, rng = opinionated_decoder(), np.random.default_rng(1)
-    features, words = rng.normal(size=(2, FEATURES)).astype(np.float32), rng.integers(len(VOCAB), size=(2, 6))
-    logits = keras.ops.convert_to_numpy(decoder([features, words]))
-    later = words.copy()
-    later[:, 3:] = (later[:, 3:] + 1) % len(VOCAB)
-    changed = keras.ops.convert_to_numpy(decoder([features, later]))
-    np.testing.assert_allclose(changed[:, :3], logits[:, :3], atol=1e-5)
-    assert np.abs(changed[:, 3:] - logits[:, 3:]).max(axis=(1, 2)).min() > 1e-2
-    other_picture = keras.ops.convert_to_numpy(decoder([np.flip(features, 0).copy(), words]))
-    assert np.abs(other_picture[:, 0] - logits[:, 0]).max() > 1e-2, "from the first word on"
-
-
-def test_an_untrained_decoder_knows_nothing():
-    decoder, rng = build_decoder(200, 8), np.random.default_rng(0)
-    words = rng.integers(2, 200, size=(8, 12))
-    logits = decoder([rng.normal(size=(8, 8)), words])
-    loss = float(masked_crossentropy(PAD_IDX)(rng.integers(2, 200, size=(8, 12)), logits))
-    assert loss == pytest.approx(np.log(200), abs=0.1)
-
-
-def test_loss_and_accuracy_are_what_numpy_computes(words_and_logits):
-    words, logits = words_and_logits
-    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    real = words != PAD_IDX
-    assert real.sum() == 13
-    losses = -np.log(np.take_along_axis(shares, words[..., None], axis=-1)[..., 0])[real]
-    assert float(masked_crossentropy(PAD_IDX)(words, logits)) == pytest.approx(losses.mean(), rel=1e-5)
-    right = (logits.argmax(axis=-1) == words)[real]
-    assert 0 < right.mean() < 1
-    assert float(masked_accuracy(PAD_IDX)(words, logits)) == pytest.approx(right.mean())
-
-
-@pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])
-def test_padding_does_not_count(measure, words_and_logits):
-    words, logits = words_and_logits
-    before = float(measure(PAD_IDX)(words, logits))
-    padding = logits.copy()
-    padding[words == PAD_IDX] = -logits[words == PAD_IDX] * 7
-    assert float(measure(PAD_IDX)(words, padding)) == before
-    wider = np.pad(words, ((0, 0), (0, 3)), constant_values=PAD_IDX), np.pad(logits, ((0, 0), (0, 3), (0, 0)))
-    assert float(measure(PAD_IDX)(*wider)) == pytest.approx(before)
-    certain = 50 * (words[..., None] == np.arange(7)).astype(np.float32)
-    assert float(measure(PAD_IDX)(words, certain)) == pytest.approx(float(measure is masked_accuracy), abs=1e-5)
-
-
-@pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])
-def test_a_batch_of_padding_only_is_worth_nothing(measure, words_and_logits):
-    words, logits = words_and_logits
-    assert float(measure(PAD_IDX)(np.full_like(words, PAD_IDX), logits)) == 0
 
 
 def test_dropout_is_active_in_training_only():
@@ -120,15 +52,6 @@ def test_features_are_standardised(rows):
     scaled = standardised(decoder, features)
     assert scaled.mean(axis=0) == pytest.approx(np.zeros(FEATURES), abs=0.2 if rows < 900 else 1e-3)
     assert scaled.var(axis=0) == pytest.approx(np.ones(FEATURES), abs=0.2 if rows < 900 else 1e-3)
-
-
-def test_standardisation_reads_a_memory_map(tmp_path):
-    features = toy_examples(50, scale=3).image_embeds
-    np.save(tmp_path / "embeds.npy", features)
-    one, other = tiny_decoder(), tiny_decoder()
-    fit_standardisation(one, features)
-    fit_standardisation(other, np.load(tmp_path / "embeds.npy", mmap_mode="r"))
-    np.testing.assert_array_equal(standardised(one, features), standardised(other, features))
 
 
 def test_a_feature_that_hardly_ever_varied_is_not_blown_up():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
@@ -25,7 +23,6 @@ from say_what_you_see.models.image_to_text import (
     set_precision,
     train_cnn,
 )
-from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.vision.applications import find_application, on_a_copy
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
@@ -42,13 +39,6 @@ def some_batch(rows: int = 3, steps: int = 5) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     pictures = rng.uniform(-1, 1, (rows, SIDE, SIDE, 3)).astype("float32")
     return pictures, rng.integers(11, size=(rows, steps)).astype("int32")
-
-
-def test_a_row_of_logits_for_each_word(model):
-    logits = model(list(some_batch()))
-    assert logits.shape == (3, 5, 11)
-    assert [tuple(tensor.shape) for tensor in model.inputs] == [(None, SIDE, SIDE, 3), (None, None)]
-    assert model.get_layer("picture_embedding").output.shape == (None, 12)
 
 
 def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(model):
@@ -98,15 +88,6 @@ def test_dropout_is_for_training_only(model):
     batch = list(some_batch())
     np.testing.assert_array_equal(model(batch, training=False), model(batch, training=False))
     assert (np.array(model(batch, training=True)) != np.array(model(batch, training=True))).any()
-
-
-def test_only_real_words_count():
-    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
-    targets, mask = np.array([[1, 2, 3], [4, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]], "float32")
-    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    expected = -sum(np.log(shares[row, step, targets[row, step]]) for row, step in zip(*mask.nonzero(), strict=True))
-    total, words = masked_sums(targets, logits, mask)
-    assert float(words) == 4 and float(total) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -176,9 +157,3 @@ def test_an_encoder_that_takes_one_size_only_says_so(tmp_path):
     assert cnn_for(settings).output_shape == (None, 4)
     with pytest.raises(CourseError, match="flat.*20 x 20.*12 x 12"):
         cnn_for(settings, 20)
-
-
-def test_sizes_can_be_chosen():
-    model = build_scale_model(replace(CONFIG, embedding_size=7, lstm_units=5), tiny_cnn())
-    assert model.get_layer("word_embedding").output.shape == (None, None, 7)
-    assert model.get_layer("lstm").units == 5

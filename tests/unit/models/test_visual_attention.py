@@ -16,9 +16,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY
 from say_what_you_see.decoding.attended_captions import get_caption, get_captions
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import (
     as_grid,
     attention_model,
@@ -28,7 +27,7 @@ from say_what_you_see.models.attention import (
     predict_step_by_step,
     with_even_attention,
 )
-from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import compile_decoder, train_decoder
 
@@ -62,53 +61,12 @@ def test_attention_is_that_of_the_formula():
     assert context == pytest.approx((softmax(scores)[..., None] * regions).sum(axis=1), abs=1e-4)
 
 
-def test_the_gru_reads_context_and_word():
-    model = opinionated_attention(1)
-    features, words = some_input(steps=2)
-    cell = model.get_layer("decoder").cell
-    regions = model.get_layer("encoder")(features)
-    keys, hidden = model.get_layer("W1")(regions), np.zeros((3, 16), dtype=np.float32)
-    for step in range(2):
-        context, _ = cell.attention(hidden, regions, keys)
-        word = model.get_layer("word_embedding")(words[:, step])
-        hidden, _ = cell.gru(keras.ops.concatenate([context, word], axis=-1), [hidden])
-    logits = model.get_layer("logits")(model.get_layer("before_logits")(hidden))
-    assert model.predict_on_batch([features, words])[:, 1] == pytest.approx(
-        keras.ops.convert_to_numpy(logits), abs=1e-4
-    )
-
-
 def test_the_model_and_the_plain_loop_agree():
     model = opinionated_attention(2)
     features, words = some_input()
     logits, weights = predict_step_by_step(model, features, words)
     assert model.predict_on_batch([features, words]) == pytest.approx(logits, abs=1e-4)
     assert attention_model(model).predict_on_batch([features, words]) == pytest.approx(weights, abs=1e-5)
-
-
-def test_the_weights_of_each_step_sum_to_one_and_differ_from_step_to_step():
-    features, words = some_input()
-    weights = attention_model(opinionated_attention()).predict_on_batch([features, words])
-    assert weights.shape == (3, 5, REGIONS) and weights.min() >= 0
-    assert weights.sum(axis=-1) == pytest.approx(np.ones((3, 5)), abs=1e-5)
-    assert np.abs(weights[:, 1:] - weights[:, :1]).max(axis=(1, 2)).min() > 0.01
-
-
-def test_a_word_changes_only_what_comes_after_it():
-    model = opinionated_attention()
-    features, words = some_input()
-    changed = words.copy()
-    changed[:, 3] = (words[:, 3] + 1) % len(VOCAB)
-    before, after = (model.predict_on_batch([features, w]) for w in (words, changed))
-    assert before[:, :3] == pytest.approx(after[:, :3], abs=1e-6) and not np.allclose(before[:, 3], after[:, 3])
-
-
-def test_one_model_takes_captions_of_any_length():
-    model = opinionated_attention()
-    features, words = some_input(steps=6)
-    assert model.predict_on_batch([features, words[:, :2]]) == pytest.approx(
-        model.predict_on_batch([features, words])[:, :2], abs=1e-5
-    )
 
 
 def test_the_usual_sizes_are_those_of_the_source():
@@ -136,31 +94,6 @@ def test_shapes_are_printed_for_every_tensor_at_every_step_and_only_on_request(c
         assert lines.count(f"  {name:<18}{shape}") == (4 if name == "hidden" else 3), name
     assert lines[1] == "  features          (2, 4, 6)" and "  hidden            (2, 16)" in lines[:5]
     assert [line[:6] for line in lines if line.startswith("step")] == ["step 0", "step 1", "step 2"]
-
-
-def test_one_word_at_a_time_gives_what_all_at_once_gives():
-    model = opinionated_attention(3)
-    features, words = some_input()
-    expected = softmax(model.predict_on_batch([features, words]))
-    step_model = attention_step_model(model)
-    state = step_model.start(features)
-    for step in range(words.shape[1]):
-        logits, state = step_model.step(words[:, step], state)
-        assert softmax(logits) == pytest.approx(expected[:, step], abs=1e-5)
-
-
-@pytest.mark.parametrize("sampler", [Greedy(6), BeamSearch(3, max_len=6), Sampling(1.2, top_k=4, max_len=6)])
-def test_every_way_of_choosing_words_works_and_knows_its_probability(sampler):
-    model = opinionated_attention(4)
-    features, _ = some_input(batch=5)
-    found = generate(step_model_of(model), features, VOCAB, sampler, np.random.default_rng(0))
-    best = found.indices[:, 0]
-    read = np.insert(best[:, :-1], 0, VOCAB[START], axis=1)
-    log_probabilities = np.log(softmax(model.predict_on_batch([features, read])))
-    of_words = np.take_along_axis(log_probabilities, best[..., None], axis=-1)[..., 0]
-    of_words[np.cumsum(read == VOCAB[END], axis=1) > 0] = 0  # behind the END
-    assert found.log_probabilities[:, 0] == pytest.approx(of_words.sum(axis=1), abs=1e-3)
-    assert not np.isin(best, [VOCAB[token] for token in (PAD, UNK, START)]).any()
 
 
 def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
@@ -243,30 +176,12 @@ def test_attention_finds_the_region_that_shows_the_thing():
     assert history[-1]["val_loss"] < 0.5 and np.mean(peaks == places) > 0.6
 
 
-def test_a_model_folder_keeps_the_model(tmp_path):
-    model = opinionated_attention(6)
-    encoder = {
-        "name": "x", "weights": "w", "weights_checksum": "0", "pictures_kind": "scenes",
-        "encoder_setting": "inception_v3", "features": "grid",
-    }  # fmt: skip
-    save_caption_model(CaptionModel(model, VOCAB, encoder), tmp_path)
-    assert "loads after `import say_what_you_see.models.attention`" in (tmp_path / "README.md").read_text(
-        encoding="utf-8"
-    )
-    loaded = load_caption_model(tmp_path)
-    features, words = some_input()
-    assert loaded.decoder.name == "visual_attention" and loaded.encoder["features"] == "grid"
-    for make in (lambda m: m, attention_model):
-        expected = make(model).predict_on_batch([features, words])
-        assert make(loaded.decoder).predict_on_batch([features, words]) == pytest.approx(expected, abs=1e-6)
-    captions = get_captions(model, features, VOCAB)
-    assert [c.words for c in get_captions(loaded.decoder, features, VOCAB)] == [c.words for c in captions]
-
-
 @tensorflow_suffices
 def test_a_model_folder_loads_in_a_program_that_has_not_met_attention(tmp_path):
     encoder = dict.fromkeys(("name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"), "x")
     save_caption_model(CaptionModel(tiny_attention(), VOCAB, encoder), tmp_path)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "loads after `import say_what_you_see.models.attention`" in card
     program = (
         "import sys; from pathlib import Path; from say_what_you_see.serving.model_folder import load_caption_model; "
     )

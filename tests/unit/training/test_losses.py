@@ -1,0 +1,61 @@
+"""Losses and accuracy count real words only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, masked_sums
+
+pytestmark = pytest.mark.backends
+
+PAD_IDX = 1
+
+
+@pytest.fixture
+def words_and_logits():
+    """Words (4, 6), padded after 6, 4, 2 and 1 of them, and logits (4, 6, 7)."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(2, 7, size=(4, 6))
+    words[np.arange(6) >= np.array([[6], [4], [2], [1]])] = PAD_IDX
+    return words, rng.normal(0, 2, (4, 6, 7)).astype(np.float32)
+
+
+def test_loss_and_accuracy_are_what_numpy_computes(words_and_logits):
+    words, logits = words_and_logits
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    real = words != PAD_IDX
+    assert real.sum() == 13
+    losses = -np.log(np.take_along_axis(shares, words[..., None], axis=-1)[..., 0])[real]
+    assert float(masked_crossentropy(PAD_IDX)(words, logits)) == pytest.approx(losses.mean(), rel=1e-5)
+    right = (logits.argmax(axis=-1) == words)[real]
+    assert 0 < right.mean() < 1
+    assert float(masked_accuracy(PAD_IDX)(words, logits)) == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])
+def test_padding_does_not_count(measure, words_and_logits):
+    words, logits = words_and_logits
+    before = float(measure(PAD_IDX)(words, logits))
+    padding = logits.copy()
+    padding[words == PAD_IDX] = -logits[words == PAD_IDX] * 7
+    assert float(measure(PAD_IDX)(words, padding)) == before
+    wider = np.pad(words, ((0, 0), (0, 3)), constant_values=PAD_IDX), np.pad(logits, ((0, 0), (0, 3), (0, 0)))
+    assert float(measure(PAD_IDX)(*wider)) == pytest.approx(before)
+    certain = 50 * (words[..., None] == np.arange(7)).astype(np.float32)
+    assert float(measure(PAD_IDX)(words, certain)) == pytest.approx(float(measure is masked_accuracy), abs=1e-5)
+
+
+@pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])
+def test_a_batch_of_padding_only_is_worth_nothing(measure, words_and_logits):
+    words, logits = words_and_logits
+    assert float(measure(PAD_IDX)(np.full_like(words, PAD_IDX), logits)) == 0
+
+
+def test_only_real_words_count():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
+    targets, mask = np.array([[1, 2, 3], [4, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]], "float32")
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    expected = -sum(np.log(shares[row, step, targets[row, step]]) for row, step in zip(*mask.nonzero(), strict=True))
+    total, words = masked_sums(targets, logits, mask)
+    assert float(words) == 4 and float(total) == pytest.approx(expected, rel=1e-5)
