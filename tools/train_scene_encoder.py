@@ -5,8 +5,8 @@
 In three phases: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of
 299 pixels teach where things are; then the feature maps of the lower blocks are computed once and
 the upper blocks alone go on learning from them, many times over. Scenes come from the training
-side, so no colour-and-thing pair of `UNSEEN_PAIRS` and no scene specification of the validation
-side is ever shown. The defaults need about an hour and a half on 2 CPU cores and 11 GB of disk; after an
+split, so no colour-and-thing pair of `UNSEEN_PAIRS` and no scene specification of the validation
+split is ever shown. The defaults need about an hour and a half on 2 CPU cores and 11 GB of disk; after an
 interruption the same command goes on from the last hundred steps.
 
 The file that ships came from these phases with the numbers of steps below, while the script took its
@@ -18,6 +18,7 @@ same bytes.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,13 +53,12 @@ _CHECKPOINTS = "epoch_*.weights.h5"
 Batch = tuple[np.ndarray, np.ndarray]
 
 
-class SceneBatches(keras.utils.PyDataset):
-    """Batches of pictures in [-1, 1] with their targets; each is a function of the seed, the epoch and the step."""
+class Batches(keras.utils.PyDataset):
+    """Random batches, each a function of the seed, the epoch and the step."""
 
-    def __init__(self, pictures: np.ndarray, scenes: list[Scene], side: int, batch_size: int, seed: int) -> None:
+    def __init__(self, examples: int, batch_size: int, seed: int) -> None:
         super().__init__(max_queue_size=4)
-        self.pictures, self.scenes, self.side = pictures, scenes, side
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.examples, self.batch_size, self.seed, self.epoch = examples, batch_size, seed, 0
 
     def __len__(self) -> int:
         return STEPS_PER_EPOCH
@@ -68,36 +68,45 @@ class SceneBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, self.epoch, step])
-        rows = rng.integers(len(self.scenes), size=self.batch_size)
-        batch, targets = zip(*(self._example(int(row), rng) for row in rows), strict=True)
-        return np.stack(batch).astype(np.float32) / 127.5 - 1, np.stack(targets)
+        return self.batch(rng.integers(self.examples, size=self.batch_size), rng)
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+        """The examples of these numbers."""
+        raise NotImplementedError
+
+
+class SceneBatches(Batches):
+    """Batches of images in [-1, 1], whole scenes or crops of them, with their targets."""
+
+    def __init__(self, images: np.ndarray, scenes: list[Scene], side: int, batch_size: int, seed: int) -> None:
+        super().__init__(len(scenes), batch_size, seed)
+        self.images, self.scenes, self.side = images, scenes, side
+
+    def batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Crops at random places; of a whole scene, one pixel less than was drawn: it moves by one at most."""
+        images, targets = zip(*(self._example(int(row), rng) for row in rows), strict=True)
+        return np.stack(images).astype(np.float32) / 127.5 - 1, np.stack(targets)
 
     def _example(self, row: int, rng: np.random.Generator) -> Batch:
         scene = self.scenes[row]
-        if self.side == IMAGE_SIDE:  # one pixel less than was drawn: the picture moves by one at most
+        if self.side == IMAGE_SIDE:
             left, top = rng.integers(CROP_SIDE - IMAGE_SIDE + 1, size=2)
             targets = scene_targets(scene)
         else:
             left, top = random_crop_corner(scene, self.side, rng)
             targets = crop_targets(scene, left, top, self.side)
-        return self.pictures[row, top : top + self.side, left : left + self.side], targets
+        return self.images[row, top : top + self.side, left : left + self.side], targets
 
 
-class MapBatches(keras.utils.PyDataset):
-    """Batches of feature maps with the targets of their scenes; each is a function of seed, epoch and step."""
+class MapBatches(Batches):
+    """Batches of feature maps with the targets of their scenes."""
 
     def __init__(self, maps: np.ndarray, targets: np.ndarray, batch_size: int, seed: int) -> None:
-        super().__init__(max_queue_size=4)
-        self.maps, self.targets, self.batch_size, self.seed, self.epoch = maps, targets, batch_size, seed, 0
+        super().__init__(len(maps), batch_size, seed)
+        self.maps, self.targets = maps, targets
 
-    def __len__(self) -> int:
-        return STEPS_PER_EPOCH
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-
-    def __getitem__(self, step: int) -> Batch:
-        rows = np.random.default_rng([self.seed, self.epoch, step]).integers(len(self.maps), size=self.batch_size)
+    def batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+        """The maps as float32."""
         return self.maps[rows].astype(np.float32), self.targets[rows]
 
 
@@ -109,38 +118,46 @@ def masked_binary_crossentropy(targets: keras.KerasTensor, logits: keras.KerasTe
     return keras.ops.sum(losses * known, axis=-1)
 
 
-def draw_pictures(scenes: list[Scene], path: Path) -> np.ndarray:
-    """Draw the centre crops of scenes into a memory-mapped file: uint8, (scenes, 300, 300, 3)."""
+def write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterable[np.ndarray]) -> np.ndarray:
+    """A memory-mapped file that holds these parts below one another; one that is there is used as it is."""
     if not path.exists():
-        with atomic_path(path) as partial, ProcessPoolExecutor() as pool:
-            shape = (len(scenes), CROP_SIDE, CROP_SIDE, 3)
-            pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            drawn = pool.map(draw_crop, scenes, chunksize=64)
-            for row, picture in enumerate(progress(drawn, total=len(scenes), description="drawing", unit="scene")):
-                pictures[row] = picture
-            pictures.flush()
-            del pictures  # Windows renames no file that is still mapped
-    return np.load(path, mmap_mode="r")
-
-
-def compute_maps(encoder: keras.Model, pictures: np.ndarray, path: Path, batch_size: int = 40) -> np.ndarray:
-    """Feature maps of the last frozen block for all pictures, float16, kept in a memory-mapped file."""
-    if not path.exists():
-        lower = keras.Model(encoder.input, encoder.get_layer(LAST_FROZEN).output)
         with atomic_path(path) as partial:
-            shape = (len(pictures), *lower.output_shape[1:])
-            maps = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-            for first in progress(range(0, len(pictures), batch_size), description="feature maps", unit="batch"):
-                batch = np.stack([resize(picture) for picture in pictures[first : first + batch_size]])
-                maps[first : first + batch_size] = lower.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
-            maps.flush()
-            del maps
+            array, first = np.lib.format.open_memmap(partial, "w+", dtype, shape), 0
+            for part in parts:
+                array[first : first + len(part)] = part
+                first += len(part)
+            array.flush()
+            del array  # Windows renames no file that is still mapped
     return np.load(path, mmap_mode="r")
 
 
-def resize(picture: np.ndarray) -> np.ndarray:
+def draw_scenes(scenes: list[Scene], path: Path) -> np.ndarray:
+    """Draw the centre crops of scenes into a memory-mapped file: uint8, (scenes, 300, 300, 3)."""
+
+    def drawn() -> Iterator[np.ndarray]:
+        with ProcessPoolExecutor() as pool:
+            images = pool.map(draw_crop, scenes, chunksize=64)
+            for image in progress(images, total=len(scenes), description="drawing", unit="scene"):
+                yield image[None]
+
+    return write_array(path, (len(scenes), CROP_SIDE, CROP_SIDE, 3), np.uint8, drawn())
+
+
+def compute_maps(encoder: keras.Model, images: np.ndarray, path: Path, batch_size: int = 40) -> np.ndarray:
+    """Feature maps of the last frozen block for all images, float16, kept in a memory-mapped file."""
+    lower = keras.Model(encoder.input, encoder.get_layer(LAST_FROZEN).output)
+
+    def maps() -> Iterator[np.ndarray]:
+        for first in progress(range(0, len(images), batch_size), description="feature maps", unit="batch"):
+            batch = np.stack([resize(image) for image in images[first : first + batch_size]])
+            yield lower.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
+
+    return write_array(path, (len(images), *lower.output_shape[1:]), np.float16, maps())
+
+
+def resize(image: np.ndarray) -> np.ndarray:
     """From the drawn size to the encoder's, as the course does it."""
-    return np.asarray(Image.fromarray(picture).resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR))
 
 
 def build_encoder(side: int) -> keras.Model:
@@ -165,45 +182,7 @@ def layers_up_to(model: keras.Model, name: str) -> list[keras.layers.Layer]:
     return model.layers[: 1 + model.layers.index(model.get_layer(name))]
 
 
-def train_on_crops(pictures: np.ndarray, scenes: list[Scene], options: argparse.Namespace) -> Path:
-    """First phase; returns the file of the encoder's weights."""
-    path = options.work / "crops.weights.h5"
-    if not path.exists():
-        encoder = build_encoder(CROP_INPUT)
-        trainer = keras.Model(encoder.input, add_answers(encoder.output))
-        batches = SceneBatches(pictures, scenes, CROP_INPUT, options.batch_size, seed=1)
-        train_phase(trainer, batches, 2e-3, options.work / "crops", options.crop_epochs)
-        save_weights(encoder, path)
-    return path
-
-
-def train_on_wholes(
-    pictures: np.ndarray, scenes: list[Scene], crop_weights: Path, options: argparse.Namespace
-) -> keras.Model:
-    """Second phase; returns the encoder."""
-    encoder = build_encoder(IMAGE_SIDE)
-    encoder.load_weights(crop_weights)
-    trainer = keras.Model(encoder.input, add_answers(encoder.output))
-    for layer in layers_up_to(encoder, LAST_FIXED):
-        layer.trainable = False
-    batches = SceneBatches(pictures, scenes, IMAGE_SIDE, options.batch_size, seed=2)
-    train_phase(trainer, batches, 1e-3, options.work / "wholes", options.scene_epochs)
-    return encoder
-
-
-def train_upper_blocks(
-    encoder: keras.Model, maps: np.ndarray, scenes: list[Scene], options: argparse.Namespace
-) -> None:
-    """Third phase: train what is above the last frozen block on feature maps that are computed once."""
-    upper = keras.Model(encoder.get_layer(LAST_FROZEN).output, add_answers(encoder.output))
-    targets = np.stack([scene_targets(scene) for scene in scenes])
-    batches = MapBatches(maps, targets, 2 * options.batch_size, seed=3)
-    train_phase(upper, batches, 2e-3, options.work / "upper", options.upper_epochs)
-
-
-def train_phase(
-    trainer: keras.Model, batches: SceneBatches | MapBatches, learning_rate: float, folder: Path, epochs: int
-) -> None:
+def train_phase(trainer: keras.Model, batches: Batches, learning_rate: float, folder: Path, epochs: int) -> None:
     """One phase: AdamW, cosine decay, a checkpoint every hundred steps from which it goes on."""
     compile_trainer(trainer, learning_rate, STEPS_PER_EPOCH * epochs)
     finished = sorted(folder.glob(_CHECKPOINTS))
@@ -294,11 +273,29 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy(options.precision)
     scenes = [invent_scene("train", index, SCENE_SEED) for index in range(options.scenes)]
-    pictures = draw_pictures(scenes, options.work / f"pictures_{options.scenes}.npy")
-    crop_weights = train_on_crops(pictures, scenes, options)
-    encoder = train_on_wholes(pictures, scenes, crop_weights, options)
-    maps = compute_maps(encoder, pictures[: options.maps], options.work / "maps.npy")
-    train_upper_blocks(encoder, maps, scenes[: options.maps], options)
+    images = draw_scenes(scenes, options.work / f"pictures_{options.scenes}.npy")
+
+    crop_weights = options.work / "crops.weights.h5"
+    if not crop_weights.exists():
+        encoder = build_encoder(CROP_INPUT)
+        crops = SceneBatches(images, scenes, CROP_INPUT, options.batch_size, seed=1)
+        trainer = keras.Model(encoder.input, add_answers(encoder.output))
+        train_phase(trainer, crops, 2e-3, options.work / "crops", options.crop_epochs)
+        save_weights(encoder, crop_weights)
+
+    encoder = build_encoder(IMAGE_SIDE)
+    encoder.load_weights(crop_weights)
+    trainer = keras.Model(encoder.input, add_answers(encoder.output))
+    for layer in encoder.layers[: 1 + encoder.layers.index(encoder.get_layer(LAST_FIXED))]:
+        layer.trainable = False
+    wholes = SceneBatches(images, scenes, IMAGE_SIDE, options.batch_size, seed=2)
+    train_phase(trainer, wholes, 1e-3, options.work / "wholes", options.scene_epochs)
+
+    maps = compute_maps(encoder, images[: options.maps], options.work / "maps.npy")
+    targets = np.stack([scene_targets(scene) for scene in scenes[: options.maps]])
+    upper = keras.Model(encoder.get_layer(LAST_FROZEN).output, add_answers(encoder.output))
+    map_batches = MapBatches(maps, targets, 2 * options.batch_size, seed=3)
+    train_phase(upper, map_batches, 2e-3, options.work / "upper", options.upper_epochs)
     write_small_weights(encoder, options.output)
 
 

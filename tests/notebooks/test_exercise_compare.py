@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,7 @@ DIFFERENT = [
     (0.5, 0.6, "", "0.5", "0.6"),
     ("red", "Red", "", "'red'", "'Red'"),
     ([1], None, "", "a list", "None"),
-    ({1, 2}, {1}, "", "2 in it", "without it"),
-    ({1}, {1, 2}, "", "without 2", "with it"),
+    ({1, 2}, {1}, "", "{1, 2}", "{1}"),
     ([1, 2], np.array([1, 2]), "", "a list", "a NumPy array"),
     (np.zeros((2, 3)), np.zeros((3, 2)), "", "shape (2, 3)", "shape (3, 2)"),
     (np.zeros(2, np.int32), np.zeros(2, np.int64), "", "dtype int32", "dtype int64"),
@@ -97,18 +96,18 @@ def test_dataclasses_are_compared_by_their_fields():
     assert first_difference(one, other).where == ".numbers[2]"
 
 
-def test_copies_share_nothing_that_can_change():
-    generator = np.random.default_rng(3)
-    value = {"a": [[1], (2, {3})], "b": np.zeros(2), "c": Pair(["x"], np.ones(1)), "d": generator}
-    copied = copy_of(value)
-    copied["a"][0].append(9)
-    copied["b"][0] = 9
-    copied["c"].words.append("y")
-    copied["d"].random()
-    assert value["a"] == [[1], (2, {3})] and value["b"][0] == 0 and value["c"].words == ["x"]
-    assert generator.random() == np.random.default_rng(3).random()
-    assert copy_of(len) is len
-    assert copy_of(defaultdict(list, a=[1]))["new"] == []
+def test_copies_share_nothing_that_can_change_but_models():
+    class Model:
+        def get_weights(self):
+            return []
+
+    values = [[[1], (2, {3})], np.zeros(2), Pair(["x"], np.ones(1)), Model()]
+    lists, array, pair, model = copy_of(values)
+    lists[0].append(9)
+    array[0] = 9
+    pair.words.append("y")
+    assert values[0] == [[1], (2, {3})] and values[1][0] == 0 and values[2].words == ["x"]
+    assert model is values[3]
 
 
 def test_long_values_are_cut():

@@ -37,7 +37,7 @@ def test_a_decoder_in_another_order_and_other_words():
 
 def test_what_is_no_model(capsys):
     report, _ = report_on(lambda *sizes, **more: None, "build_decoder", capsys)
-    assert "received  model: 'no model, but None'" in report
+    assert "received  form: 'no model, but None'" in report
 
 
 def test_a_loss_that_is_written_out():
@@ -97,7 +97,7 @@ def test_a_control_by_trying_orders_until_one_is_right():
         first = np.insert(np.cumsum([len(group) for group in groups]), 0, 0)
         return Examples(examples.image_embeds, CaptionArrays(np.concatenate(groups), first))
 
-    assert_right(shuffle, "shuffle_pictures")
+    assert_right(shuffle, "shuffle_images")
 
 
 def test_a_report_on_a_control_says_which_fact_is_not_so(capsys):
@@ -105,5 +105,5 @@ def test_a_report_on_a_control_says_which_fact_is_not_so(capsys):
         half = examples.captions.matrix[::-1]
         return Examples(examples.image_embeds, CaptionArrays(half, examples.captions.first))
 
-    report, _ = report_on(shuffle, "shuffle_pictures", capsys)
+    report, _ = report_on(shuffle, "shuffle_images", capsys)
     assert "expected  another seed gives another order: True" in report

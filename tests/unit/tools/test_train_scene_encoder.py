@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from scene_samples import scenes_of
@@ -19,7 +18,6 @@ from tools.train_scene_encoder import (
     MANTISSA_BITS,
     MapBatches,
     SceneBatches,
-    build_parser,
     masked_binary_crossentropy,
     round_mantissa,
     save_weights,
@@ -167,6 +165,9 @@ def test_small_weights_are_read_as_any_others(tmp_path):
     encoder, other = tiny_encoder(1), tiny_encoder(2)
     path = tmp_path / "small.weights.h5"
     write_small_weights(encoder, path)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.weights.h5"]
+    save_weights(encoder, tmp_path / "whole.weights.h5")
+    assert path.stat().st_size < (tmp_path / "whole.weights.h5").stat().st_size / 2
     other.load_weights(path)
     for name, before, after in zip(
         (weight.path for weight in encoder.weights), encoder.get_weights(), other.get_weights(), strict=True
@@ -180,20 +181,6 @@ def test_small_weights_are_read_as_any_others(tmp_path):
     images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
     embeds = encoder.predict_on_batch(images)
     np.testing.assert_allclose(other.predict_on_batch(images), embeds, atol=0.1 * np.abs(embeds).max())
-
-
-def test_small_weights_are_small_and_alone(tmp_path):
-    encoder = tiny_encoder(1)
-    write_small_weights(encoder, tmp_path / "small.weights.h5")
-    assert [path.name for path in tmp_path.iterdir()] == ["small.weights.h5"]
-    save_weights(encoder, tmp_path / "whole.weights.h5")
-    small, whole = ((tmp_path / f"{name}.weights.h5").stat().st_size for name in ("small", "whole"))
-    assert small < whole / 2
-    with h5py.File(tmp_path / "small.weights.h5") as one, h5py.File(tmp_path / "whole.weights.h5") as other:
-        names: list[list[str]] = [[], []]
-        one.visit(names[0].append)
-        other.visit(names[1].append)
-        assert names[0] == names[1]
 
 
 def test_a_phase_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
@@ -224,10 +211,3 @@ def test_a_phase_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["epoch_003.weights.h5"]
     for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_every_option_explains_itself():
-    text = build_parser().format_help()
-    for option in ("--scenes", "--crop-epochs", "--scene-epochs", "--upper-epochs", "--maps", "--output"):
-        assert option in text
-    assert vars(build_parser().parse_args([]))["maps"] <= build_parser().parse_args([]).scenes
