@@ -221,7 +221,7 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
     if wanted.error is not None:
         return both
     if outcome.changed:
-        return [f"It changes its argument {outcome.changed}, which belongs to whoever calls it. Work on a copy."]
+        return [f"It changes its argument {outcome.changed}, which belongs to the caller. Work on a copy."]
     first = first_difference(wanted.value, outcome.value, exercise.tolerance)
     if isinstance(wanted.value, Properties):
         lines = (wanted.value.line(first.where, text) for text in (first.expected, first.received))
@@ -231,7 +231,7 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
             *both,
             f"  The first difference is at result{first.where}: expected {first.expected}, received {first.received}.",
         ]
-    nothing = ["  Nothing is returned. Does every way through the function end in a return?"]
+    nothing = ["  Nothing is returned. Does every path through it end in a return?"]
     return [f"  expected  {first.expected}", f"  received  {first.received}"] + nothing * (outcome.value is None)
 
 
