@@ -223,16 +223,15 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
     if outcome.changed:
         return [f"It changes its argument {outcome.changed}, which belongs to the caller. Work on a copy."]
     first = first_difference(wanted.value, outcome.value, exercise.tolerance)
+    assert first is not None
     if isinstance(wanted.value, Properties):
-        lines = (wanted.value.line(first.where, text) for text in (first.expected, first.received))
-        return [f"  {word}  {line}" for word, line in zip(("expected", "received"), lines, strict=True)]
+        expected, received = (wanted.value.line(first.where, text) for text in (first.expected, first.received))
+        return [f"  expected  {expected}", f"  received  {received}"]
     if first.where:
-        return [
-            *both,
-            f"  The first difference is at result{first.where}: expected {first.expected}, received {first.received}.",
-        ]
-    nothing = ["  Nothing is returned. Does every path through it end in a return?"]
-    return [f"  expected  {first.expected}", f"  received  {first.received}"] + nothing * (outcome.value is None)
+        place = f"  The first difference is at result{first.where}: "
+        return [*both, f"{place}expected {first.expected}, received {first.received}."]
+    nothing = ["  Nothing is returned. Does every path through it end in a return?"] * (outcome.value is None)
+    return [f"  expected  {first.expected}", f"  received  {first.received}", *nothing]
 
 
 def _learners_line(error: BaseException, candidate: Callable) -> list[str]:

@@ -108,7 +108,7 @@ def _with_kind(value: Any) -> str:
 
 
 def _same(expected: Any, received: Any, tolerance: float) -> bool:
-    if not isinstance(expected, Number) or isinstance(expected, (bool, int)):
+    if not isinstance(expected, (float, np.inexact)):
         return bool(expected is received or expected == received)
     return bool(np.isclose(received, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
 

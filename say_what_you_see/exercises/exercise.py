@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import textwrap
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -76,7 +75,9 @@ class Mistake:
         Raises:
             ValueError: if the source does not contain what is to be changed.
         """
-        namespace = {"np": np, "math": math, "Counter": Counter} | vars(inspect.getmodule(self.reference))
+        namespace: dict[str, Any] = {"np": np, "math": math, "Counter": Counter} | vars(
+            inspect.getmodule(self.reference)
+        )
         if self.returns:
             return lambda *args, **options: eval(self.returns, namespace | {"right": self.reference(*args, **options)})
         source = _bare_source(self.reference, self.body)
@@ -90,13 +91,15 @@ class Mistake:
 
 def _bare_source(function: Callable, body: str = "") -> str:
     """The source of a function or class without docstrings and decorators, or with another body."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    tree.body[0].decorator_list.clear()
+    tree = ast.parse(inspect.getsource(function))
+    (definition,) = tree.body
+    assert isinstance(definition, (ast.FunctionDef, ast.ClassDef))
+    definition.decorator_list.clear()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     if body:
-        tree.body[0].body = ast.parse(body).body
+        definition.body = ast.parse(body).body
     return ast.unparse(tree)
 
 

@@ -100,9 +100,7 @@ def written_captions(
 def _writing_cases(rng: np.random.Generator) -> list[Case]:
     fixed = np.random.default_rng(5)
 
-    def case(
-        name: str, rows: int, max_len: int, ends: Sequence[float], tokens: Sequence[int] = (1, 2), **options: Any
-    ) -> Case:
+    def case(name: str, rows: int, max_len: int, ends: Any, tokens: tuple[int, int] = (1, 2), **options: Any) -> Case:
         source = rng if name.startswith("random") else fixed
         logits = source.normal(0, 2, (7, 7)).astype(np.float32)
         state = source.normal(0, 2, (rows, 7)).astype(np.float32)
@@ -177,13 +175,12 @@ def extended_beams(
 
 def _some_beams(sampler: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Beams:
     """Beams by their log-probabilities, all (images, k); the words are numbers that tell the beams apart."""
-    lengths = np.array(lengths, dtype=np.float32)
-    places = np.arange(sampler.max_len)
-    captions = 3 + (np.arange(lengths.size).reshape(lengths.shape)[..., None] + places) % 4
-    ended = np.array(finished)[..., None] & (places >= lengths[..., None] - 1)
-    captions = np.where(ended | (places >= lengths[..., None]), _TOKENS.end, captions).astype(np.int32)
-    last = np.take_along_axis(captions, lengths.astype(int)[..., None] - 1, axis=-1)[..., 0]
-    return Beams(last, captions, np.array(finished), lengths, np.array(totals, dtype=np.float32))
+    words, places = np.array(lengths, dtype=np.float32), np.arange(sampler.max_len)
+    captions = 3 + (np.arange(words.size).reshape(words.shape)[..., None] + places) % 4
+    ended = np.array(finished)[..., None] & (places >= words[..., None] - 1)
+    captions = np.where(ended | (places >= words[..., None]), _TOKENS.end, captions).astype(np.int32)
+    last = np.take_along_axis(captions, words.astype(int)[..., None] - 1, axis=-1)[..., 0]
+    return Beams(last, captions, np.array(finished), words, np.array(totals, dtype=np.float32))
 
 
 def _beam_cases(rng: np.random.Generator) -> list[Case]:
