@@ -128,7 +128,7 @@ def properties_of_batches(
     if form != "((an array, an array), an array)":
         return properties(form, _BATCH)
     (embeds, words), next_words = batches[0]
-    values = [describe(embeds), describe(words), describe(next_words)]
+    values: list[Any] = [describe(embeds), describe(words), describe(next_words)]
     if words.shape == next_words.shape and len(words) == len(embeds) == batch_size:
         cut = captions.matrix[:, : options.get("max_len", 20)].astype(np.int64)
         values += _properties_of_sentences(batches, np.asarray(image_embeds, dtype=np.float32), cut, captions)

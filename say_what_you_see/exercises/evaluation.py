@@ -169,7 +169,7 @@ def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Pr
 
 
 def _place(group: Words, caption: str | None) -> int:
-    return list(group).index(caption) if caption in group else -1
+    return list(group).index(caption) if caption is not None and caption in group else -1
 
 
 def _left_out(before: Words, after: Words) -> str | None:

@@ -75,9 +75,8 @@ class Mistake:
         Raises:
             ValueError: if the source does not contain what is to be changed.
         """
-        namespace: dict[str, Any] = {"np": np, "math": math, "Counter": Counter} | vars(
-            inspect.getmodule(self.reference)
-        )
+        namespace: dict[str, Any] = {"np": np, "math": math, "Counter": Counter}
+        namespace |= vars(inspect.getmodule(self.reference))
         if self.returns:
             return lambda *args, **options: eval(self.returns, namespace | {"right": self.reference(*args, **options)})
         source = _bare_source(self.reference, self.body)

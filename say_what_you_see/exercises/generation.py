@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,7 @@ def extended_beams(
     return properties("Beams and their parents", names, map(as_numpy, (result[1], *result[0])))
 
 
-def _some_beams(sampler: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Beams:
+def _some_beams(sampler: BeamSearch, totals: Any, finished: Any, lengths: Any) -> Beams:
     """Beams by their log-probabilities, all (images, k); the words are numbers that tell the beams apart."""
     words, places = np.array(lengths, dtype=np.float32), np.arange(sampler.max_len)
     captions = 3 + (np.arange(words.size).reshape(words.shape)[..., None] + places) % 4
@@ -191,7 +191,7 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
         logits[..., :2] = -30  # PAD and START are never said
         return np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(np.float32)
 
-    def case(name: str, sampler: BeamSearch, totals: Sequence, finished: Sequence, lengths: Sequence) -> Case:
+    def case(name: str, sampler: BeamSearch, totals: Any, finished: Any, lengths: Any) -> Case:
         source = rng if name.startswith("random") else fixed
         beams = _some_beams(sampler, totals, finished, lengths)
         return Case(name, (beams, log_probs(source, len(totals), sampler.k), int(np.max(lengths)), sampler, _TOKENS))
