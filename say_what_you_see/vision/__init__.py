@@ -1,1 +1,5 @@
-"""From the bytes of a picture to an embedding: decoding and cropping, encoders, extraction."""
+"""From images to numbers: decoding and cropping, pretrained encoders, and the extraction of embeddings from a zip.
+
+Zips themselves are read in `say_what_you_see.data`; models that are trained here, also on pixels, are in
+`say_what_you_see.models`.
+"""

@@ -1,11 +1,11 @@
-"""Where the pictures to caption come from: files, folders, patterns, addresses on the web, standard input."""
+"""Where the images to caption come from: files, folders, patterns, addresses on the web, standard input."""
 
 from __future__ import annotations
 
 import glob
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A picture that is not read yet.
+    """An image that is not read yet.
 
     Attributes:
         name: as the user gave it: a path, or an address.
@@ -32,7 +32,7 @@ class ImageSource:
 
 
 def find_images(arguments: Sequence[str]) -> list[ImageSource]:
-    """The pictures that arguments of a command line stand for, in their order.
+    """The images that arguments of a command line stand for, in their order.
 
     A folder stands for the pictures in it and below it, by name; `*`, `?` and `[…]` for the paths that fit
     (for shells that leave patterns as they are); `-` for standard input: a picture, or paths, one a line.
@@ -56,13 +56,15 @@ def _sources_of(argument: str) -> list[ImageSource]:
 
 
 def _of_folder(folder: Path) -> list[ImageSource]:
-    hidden = [
-        path for path in folder.rglob("*") if any(part.startswith(".") for part in path.relative_to(folder).parts)
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"), key=natural_order)
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     ]
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    shown = sorted(set(paths) - set(hidden), key=natural_order)
     known = ", ".join(sorted(PICTURE_SUFFIXES))
-    return [_file(path) for path in shown] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
+    return [_file(path) for path in paths] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
 
 
 def _from_standard_input(data: bytes) -> list[ImageSource]:
@@ -111,15 +113,11 @@ def fetch_image(url: str) -> bytes:
         with requests.get(url, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:
                 raise CourseError(f"{url} answers {answer.status_code} {answer.reason}.")
-            return _bounded(answer.iter_content(1 << 16), url)
+            data = bytearray()
+            for chunk in answer.iter_content(1 << 16):
+                data += chunk
+                if len(data) > MAX_MEMBER_BYTES:
+                    raise CourseError(f"{url} is too large to be a picture.")
+            return bytes(data)
     except requests.RequestException as error:
         raise CourseError(f"Cannot fetch {url}: no connection, or it broke off. Check the address.") from error
-
-
-def _bounded(chunks: Iterable[bytes], url: str) -> bytes:
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > MAX_MEMBER_BYTES:
-            raise CourseError(f"{url} is too large to be a picture.")
-    return bytes(data)
