@@ -21,12 +21,11 @@ class TreeNode:
     """A word that beam search considered.
 
     Attributes:
-        word: the word, or END.
         step: its place in the caption; START has 0.
         rank: its place among the candidates of its step, 0 for the best.
         parent: the number of the node before it in the list, None for START.
         log_probability: of the caption up to this word.
-        kept: whether the search went on with it.
+        kept: whether the search followed it.
     """
 
     word: str

@@ -81,12 +81,7 @@ def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence
 
 
 def plot_embedding_map(points: np.ndarray, pictures: Sequence[np.ndarray], alt: str) -> None:
-    """Show pictures at their places on a map.
-
-    Args:
-        points: (pictures, 2).
-        pictures: small RGB arrays.
-    """
+    """Show small pictures (RGB) at their places on a map, points (pictures, 2)."""
     figure, axis = plt.subplots(figsize=(9, 7))
     axis.scatter(points[:, 0], points[:, 1], s=1, color=GREY)
     for point, picture in zip(points, pictures, strict=True):
@@ -130,10 +125,9 @@ def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
     """Plot, for each step of a caption, the most probable next words."""
     figure, axes = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.5), squeeze=False)
     for number, (axis, words) in enumerate(zip(axes[0], steps, strict=True), 1):
-        names, values = list(words)[::-1], list(words.values())[::-1]
-        colours = [BLUE] * (len(names) - 1) + [ORANGE]
-        axis.barh(names, values, color=colours)
+        axis.barh(list(words), list(words.values()), color=[ORANGE] + [BLUE] * (len(words) - 1))
         axis.set(title=f"word {number}", xlim=(0, 1), xticks=[0, 1])
+        axis.invert_yaxis()
         axis.grid(False)
     figure.tight_layout()
     show_figure(figure, alt)

@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import DisplayHandle, display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE, PALETTE
@@ -33,10 +34,15 @@ def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
         epochs = [record["epoch"] for record in history]
         axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
         axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
-    axis.set(xlabel="epoch", ylabel="loss (nats a word)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend()
+    _label(axis, xlabel="epoch", ylabel="loss (nats a word)")
     return figure
+
+
+def _label(axis: Axes, **labels: str) -> None:
+    axis.set(**labels)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    if axis.lines:
+        axis.legend()
 
 
 class LivePlot:
@@ -59,19 +65,11 @@ class LivePlot:
 
 
 def plot_perplexities(curves: Mapping[str, Sequence[CheckpointScore]], alt: str) -> None:
-    """Plot the validation perplexity at each checkpoint, a line for each part of a training.
-
-    Args:
-        curves: name of the line, and the results along it.
-        alt: what the plot shows, in words.
-    """
+    """Plot the validation perplexity at each checkpoint, a line for each part of a training."""
     figure, axis = plt.subplots(figsize=(7, 3.6))
-    for (name, results), (colour, style) in zip(curves.items(), _STYLES, strict=False):
-        steps, values = [result.step for result in results], [result.perplexity for result in results]
-        axis.plot(steps, values, style, color=colour, label=name)
-    axis.set(xlabel="step", ylabel="validation perplexity per word")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend()
+    for (name, scores), (colour, style) in zip(curves.items(), _STYLES, strict=False):
+        axis.plot([s.step for s in scores], [s.perplexity for s in scores], style, color=colour, label=name)
+    _label(axis, xlabel="step", ylabel="validation perplexity per word")
     show_figure(figure, alt)
 
 
@@ -81,12 +79,10 @@ def plot_scalars(folders: Mapping[str, Path], tags: Sequence[str], alt: str) -> 
     curves = {name: read_scalars(folder) for name, folder in folders.items()}
     for axis, tag in zip(axes[0], tags, strict=True):
         for (name, scalars), (colour, _) in zip(curves.items(), _STYLES, strict=False):
-            if tag in scalars:
-                points = np.array(scalars[tag])
-                axis.plot(points[:, 0], points[:, 1], "." if len(points) == 1 else "-", color=colour, label=name)
-        axis.set(title=tag, xlabel="step")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend()
+            points = np.array(scalars.get(tag, [])).reshape(-1, 2)
+            if len(points):
+                axis.plot(*points.T, "." if len(points) == 1 else "-", color=colour, label=name)
+        _label(axis, title=tag, xlabel="step")
     figure.tight_layout()
     show_figure(figure, alt)
 

@@ -47,16 +47,16 @@ class Confusion:
 
 
 def colour_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
-    """Of the things that are there and are named with a colour: their colour, and the colour that is said."""
+    """Of the things that are there and are named with a colour: the true colour against the given one."""
     counts = np.zeros((len(COLOURS), len(COLOURS)))
     for caption, truth in zip(captions, truths, strict=True):
-        for true, said in _named_colours(caption, truth):
-            counts[COLOURS.index(true), COLOURS.index(said)] += 1
+        for true, given in _named_colours(caption, truth):
+            counts[COLOURS.index(true), COLOURS.index(given)] += 1
     return Confusion(counts, COLOURS, COLOURS)
 
 
 def _named_colours(caption: str, truth: SceneTruth) -> list[tuple[str, str]]:
-    """The true colour and the said one of each thing that is there; of a thing named twice the first time counts."""
+    """The true and the given colour of each thing that is there; of a thing named twice the first mention counts."""
     mentions = true_mentions(read_claims(caption).mentions, truth)
     return [(truth.colours[mention.kind], mention.colour) for mention in mentions if mention.colour]
 
@@ -65,9 +65,9 @@ def count_swapped_colours(captions: Sequence[str], truths: Sequence[SceneTruth])
     """Of the wrong colours, how many belong to another thing in the same picture, and how many there are in all."""
     swapped = wrong = 0
     for caption, truth in zip(captions, truths, strict=True):
-        for true, said in _named_colours(caption, truth):
-            wrong += said != true
-            swapped += said != true and said in truth.colours.values()
+        for true, given in _named_colours(caption, truth):
+            wrong += given != true
+            swapped += given != true and given in truth.colours.values()
     return swapped, wrong
 
 

@@ -1,4 +1,4 @@
-"""Models side by side on the same validation pictures: what they cost, how surprised they are, what they get right."""
+"""Models side by side on the same validation pictures: what they cost, how well they predict, what they get right."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PICTURES_TO_TIME, TIMES = 256, 9
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What is to be said of one model.
+    """What was measured of one model.
 
     Attributes:
         name: the column's title.
         val_loss: nats per real word of the validation captions, END and UNK counted, no caption cut.
         scores: of the greedy captions, from `score_captions`; None where nobody knows what the pictures show.
-        parameters: all numbers of the model.
+        parameters: how many the model has.
         training_seconds: None where it is not known.
-        captions_per_second: greedy, with features that are there already.
+        captions_per_second: greedy, from features that are there already.
         words: how many words the loss is the mean of.
         unknown: how many of them are UNK to this model, which makes them easier to predict.
         captions: how many validation captions there are.

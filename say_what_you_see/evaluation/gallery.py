@@ -32,7 +32,7 @@ figure img { max-width: 100%; }
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """A picture of a gallery: pixels (height, width, 3), or None; what is said of it; and more lines in small print."""
+    """A picture of a gallery: pixels (height, width, 3), or None; its caption; and more lines in small print."""
 
     picture: np.ndarray | None
     caption: str

@@ -144,7 +144,7 @@ def _closest(lengths: Sequence[int], length: int) -> int:
 
 
 def _bleu_of_sums(sums: np.ndarray) -> np.ndarray:
-    """BLEU-1..4 (n, 4) from sums (n, 10): n-grams that match, n-grams in all, words, words of the closest reference."""
+    """BLEU-1..4 (n, 4) from sums (n, 10): matching n-grams, all n-grams, words, words of the closest reference."""
     tiny, small = 1e-15, 1e-9  # the reference's own guards against division by zero
     precisions = (sums[:, :4] + tiny) / (sums[:, 4:8] + small)
     means = np.cumprod(precisions, axis=1) ** (1 / np.arange(1, 5))

@@ -37,7 +37,7 @@ def compare_with_people(
         CourseError: if a picture has fewer than two references.
     """
     columns = {"people": score_human_consistency(references, java=java)}
-    return columns | {name: score_against_references(said, fewer, java=java) for name, said in captions.items()}
+    return columns | {name: score_against_references(own, fewer, java=java) for name, own in captions.items()}
 
 
 def people_diversity(references: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -29,8 +29,8 @@ class Score:
 def bootstrap_sums(per_picture: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
     """Sums over pictures drawn with replacement: from (pictures, k) to (resamples, k).
 
-    The same seed draws the same pictures, whatever the numbers are. Drawn in portions, since each draw holds a
-    number for every picture.
+    The same seed draws the same pictures, whatever the numbers are. They are drawn in portions, since each draw holds
+    a number for every picture.
     """
     pictures = len(per_picture)
     rng, probabilities = np.random.default_rng(seed), np.full(pictures, 1 / pictures)

@@ -24,7 +24,7 @@ from say_what_you_see.serving.model_folder import CaptionModel, load_caption_mod
 from say_what_you_see.vision.encoders import encoder_for
 
 MAX_PICTURES = 1000
-"""So many validation pictures are evaluated at most; a large data set is sampled. A test split counts as a whole."""
+"""The most validation pictures that are evaluated; larger splits are sampled. A test split is evaluated whole."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ValidationPictures:
         fns: file names.
         image_ids: their numbers in the data set's caption JSON; counted from 1 where those are no whole numbers.
         references: for each picture the captions that people wrote.
-        truths: what each picture shows; None where nobody knows.
+        truths: what each picture shows; None where it is not known.
     """
 
     fns: list[str]
