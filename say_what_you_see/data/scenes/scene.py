@@ -141,16 +141,16 @@ def invent_scene(split: str, index: int, seed: int = 0) -> Scene:
     if split not in _SPLIT_CODE:
         raise ValueError(f"A split is 'train' or 'val', not {split!r}.")
     rng = np.random.default_rng([seed, _SPLIT_CODE[split], index])
-    unseen_wanted = int(split == "val" and index % 10 == 9)
+    n_unseen = int(split == "val" and index % 10 == 9)
     while True:
-        scene = _random_scene(rng, unseen_wanted)
+        scene = _random_scene(rng, n_unseen)
         if scene is None or split_of(scene.specification) != split:
             continue
-        if sum(thing.pair in UNSEEN_PAIRS for thing in scene.things) == unseen_wanted:
+        if sum(thing.pair in UNSEEN_PAIRS for thing in scene.things) == n_unseen:
             return scene
 
 
-def _random_scene(rng: np.random.Generator, unseen_wanted: int) -> Scene | None:
+def _random_scene(rng: np.random.Generator, n_unseen: int) -> Scene | None:
     """A scene of random things, or None when they found no room."""
     place = str(rng.choice(PLACES))
     count = int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3]))
@@ -158,7 +158,7 @@ def _random_scene(rng: np.random.Generator, unseen_wanted: int) -> Scene | None:
     weights = np.array([2.0 if kind in _ONLY_BY_WATER else 1.0 for kind in candidates])
     kinds = rng.choice(candidates, size=count, replace=False, p=weights / weights.sum())
     pairs = [(str(rng.choice(COLOURS)), str(kind)) for kind in kinds]
-    if unseen_wanted:  # otherwise rejection would take long to meet one
+    if n_unseen:  # otherwise rejection would take long to meet one
         fitting = sorted(pair for pair in UNSEEN_PAIRS if pair[1] == pairs[0][1])
         if not fitting:
             return None

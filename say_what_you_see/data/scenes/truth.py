@@ -13,7 +13,7 @@ from say_what_you_see.data.coco_format import read_zipped
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES, Scene, invent_scene
 
 Box = tuple[float, float, float, float]
-"""Left, top, width and height as fractions of the picture's side."""
+"""Left, top, width and height as fractions of the crop's side."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,13 @@ def recreate_scenes(
     Raises:
         CourseError: if a name is of another form, or a scene is another one.
     """
-    numbers = [re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn) for fn in fns]
-    if not all(numbers):
-        raise CourseError(f"{fns[numbers.index(None)]} is not the name of a {split} scene that the course drew.")
-    scenes = [invent_scene(split, int(number[1]), seed) for number in numbers]
-    for fn, scene, truth in zip(fns, scenes, truths or [None] * len(fns), strict=True):
-        if truth is not None and truth.colours != {thing.kind: thing.colour for thing in scene.things}:
+    scenes = []
+    for fn in fns:
+        match = re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn)
+        if not match:
+            raise CourseError(f"{fn} is not the name of a {split} scene that the course drew.")
+        scenes.append(invent_scene(split, int(match[1]), seed))
+    for fn, scene, truth in zip(fns, scenes, truths, strict=True) if truths else ():
+        if truth.colours != {thing.kind: thing.colour for thing in scene.things}:
             raise CourseError(f"{fn} shows another scene than seed {seed} gives. Draw the data set again.")
     return scenes
