@@ -394,7 +394,14 @@ def _model_readers(folder: Path) -> dict[str, Reader]:
     info = EncoderInfo(cnn, lambda pixels: pixels.astype("float32"), shape, "tiny", "random", "0" * 64)
     captioner = Captioner(info, step_model_of(tiny_decoder(features=8)), VOCAB)
     demo = Demo([DemoModel("The model", captioner)], [ExamplePicture("one", picture())])
-    request = {"picture": "example-0", "model": "The model", "method": "greedy", "beams": 3, "temperature": 1.0, "seed": 1}
+    request = {
+        "picture": "example-0",
+        "model": "The model",
+        "method": "greedy",
+        "beams": 3,
+        "temperature": 1.0,
+        "seed": 1,
+    }
     other = request | {"method": "sample", "temperature": 0.5}
     return {
         "encoder.keras, config": Reader([encoder.read_bytes()], load_encoder_file, ".keras", True, "config.json"),

@@ -224,7 +224,7 @@ def batches(
     """
     worker, workers = shard
     start = start_step * batch_size * workers
-    records = read_records(folder, split, start, seed if training else None)
+    records = stream_records(folder, split, start, seed if training else None)
     # The position in the endless stream of all workers is what decides which worker gets an example, and its changes.
     rows = records.enumerate(start).shard(workers, worker)
     rows = rows.map(
@@ -238,7 +238,7 @@ def batches(
     return result.with_options(options)
 
 
-def read_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
+def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
     """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
 
     Args:

@@ -21,7 +21,7 @@ from say_what_you_see.training.scale.record_input import (
     find_damaged_shard,
     find_shards,
     parse_example,
-    read_records,
+    stream_records,
 )
 from say_what_you_see.training.scale.records import sequence_example, write_records
 from say_what_you_see.vision.pictures import crop_and_resize
@@ -123,7 +123,7 @@ def test_a_shard_with_a_changed_byte_is_named(copy):
     data[5000] ^= 1
     path.write_bytes(data)
     with pytest.raises(tf.errors.DataLossError):
-        list(read_records(copy, "train"))
+        list(stream_records(copy, "train"))
     assert find_damaged_shard(find_shards(copy, "train")) == path
 
 
@@ -200,12 +200,12 @@ def test_long_captions_are_cut(folder):
 def test_every_epoch_has_every_example_once_in_another_order(folder, monkeypatch):
     buffer = 50  # smaller than the data, as it is with real ones
     monkeypatch.setattr(say_what_you_see.training.scale.record_input, "SHUFFLE_BUFFER", buffer)
-    stored = [record.numpy() for record in read_records(folder, "train")]
-    stream = [record.numpy() for record in read_records(folder, "train", shuffle_seed=3).take(3 * SCENES)]
+    stored = [record.numpy() for record in stream_records(folder, "train")]
+    stream = [record.numpy() for record in stream_records(folder, "train", shuffle_seed=3).take(3 * SCENES)]
     epochs = [stream[start : start + SCENES] for start in range(0, 3 * SCENES, SCENES)]
     assert all(sorted(epoch) == sorted(stored) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    resumed = read_records(folder, "train", start=SCENES + 7, shuffle_seed=3)
+    resumed = stream_records(folder, "train", start=SCENES + 7, shuffle_seed=3)
     assert [record.numpy() for record in resumed.take(20)] == stream[SCENES + 7 : SCENES + 27]
 
 
@@ -218,7 +218,7 @@ def test_a_resumed_stream_goes_on_with_the_very_same_batches(folder):
 
 
 def test_another_seed_gives_other_batches(folder):
-    one, other = (next(iter(read_records(folder, "train", shuffle_seed=seed))).numpy() for seed in (3, 4))
+    one, other = (next(iter(stream_records(folder, "train", shuffle_seed=seed))).numpy() for seed in (3, 4))
     assert one != other
 
 

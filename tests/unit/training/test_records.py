@@ -92,14 +92,6 @@ def test_every_scene_stands_beside_each_of_its_captions(scenes, split):
     assert made.examples[split] == len(rows) == expected.total() and made.pictures[split] == len(jpegs)
 
 
-def test_ids_are_the_numbers_of_lines_in_word_counts(scenes):
-    _, made = scenes
-    lines = (made.folder / "word_counts.txt").read_text().splitlines()
-    ids = {line.split()[0]: number for number, line in enumerate(lines)}
-    for row in [*rows_of(made.folder, "train"), *rows_of(made.folder, "val")]:
-        assert row.ids == [ids.get(word, len(lines)) for word in row.words]
-
-
 def test_all_validation_scenes_are_val_and_no_test_shard_is_written(scenes):
     settings, made = scenes
     assert made.pictures == {"train": 48, "val": 24, "test": 0} and made.shards["test"] == 0
