@@ -47,7 +47,7 @@ def show_caption_widget(
     if widgets_can_show() if widgets is None else widgets:
         examples = [ExamplePicture(f"Picture {i}", encode_png(picture)) for i, picture in enumerate(pictures, 1)]
         shown = CaptionWidget(Demo([model], examples))._repr_mimebundle_()
-        widget_data, widget_metadata = shown if isinstance(shown, tuple) else (shown, {})
+        widget_data, widget_metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
         data, metadata = {**data, **widget_data, "text/plain": still.alt}, {**metadata, **widget_metadata}
     display(data, metadata=metadata, raw=True)
 
@@ -75,7 +75,7 @@ def _still_figure(square: np.ndarray, captions: dict[str, ExplainedCaption]) -> 
     steps = captions["greedy"].steps[:_MOST_STEPS]
     rows = -(-len(steps) // _COLUMNS)
     figure = plt.figure(figsize=(9, 3 + 1.7 * rows), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows))
+    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows)))
     left, right = top.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(square)
     left.axis("off")

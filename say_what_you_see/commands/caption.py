@@ -39,9 +39,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if options.engine is not None:
         return _caption_with_ray(folder, settings, options)
     refuse_without_ray(options)
-    captioner = None if options.with_keras else load_exported(folder, settings.data_folder)
-    if captioner is not None:
-        return _caption(captioner, settings, options)
+    exported = None if options.with_keras else load_exported(folder, settings.data_folder)
+    if exported is not None:
+        return _caption(exported, settings, options)
     from say_what_you_see.serving.captioner import load_captioner
 
     captioner = load_captioner(folder, settings)

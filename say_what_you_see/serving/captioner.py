@@ -14,7 +14,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.decoding.generate import GeneratedCaptions, generate, generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.models.architectures import step_model_of
-from say_what_you_see.models.step import StepModel
+from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.serving.model_choice import last_training
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
@@ -36,7 +36,7 @@ class Captioner:
     """
 
     encoder: EncoderInfo
-    model: StepModel
+    model: KerasStepModel
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
     _batches: int = field(default=0, init=False, repr=False, compare=False)

@@ -106,11 +106,11 @@ def _is_known(metadata: Any) -> bool:
     """Whether a model.json has everything that this version of the course reads in it."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         return False
-    checksums, encoder, scores = metadata.get("checksums"), metadata.get("encoder"), metadata.get("scores", {})
-    if not all(isinstance(part, dict) for part in (checksums, encoder, scores)) or not set(encoder) >= _ENCODER_KEYS:
+    encoder, scores = metadata.get("encoder"), metadata.get("scores", {})
+    if not (isinstance(encoder, dict) and isinstance(scores, dict) and isinstance(metadata.get("checksums"), dict)):
         return False
     numbers = all(isinstance(score, int | float) for score in scores.values())
-    return numbers and all(isinstance(encoder[name], str) for name in _ENCODER_KEYS)
+    return numbers and all(isinstance(encoder.get(key), str) for key in _ENCODER_KEYS)
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:

@@ -171,7 +171,6 @@ def test_notebook_04_runs_in_jupyterlab_with_moving_bars_and_a_live_plot(browser
 
 
 def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, finished_course, tmp_path):
-    pytest.importorskip("anywidget", reason="anywidget is not installed")
     open_and_run_all(browser, lab, "widget.ipynb")
     browser.wait_for("document.querySelectorAll('.caption-demo .steps > li').length", 180)
     photo = tmp_path / "large.png"

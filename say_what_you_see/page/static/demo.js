@@ -90,7 +90,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const pictures = make("fieldset", { className: "pictures" }, make("legend", {}, "Picture"), drop, error, tiles);
   const form = make("form", { className: "choices" }, pictures, methods, models);
   const figure = make("figure", {}, make("div", { className: "frame" }, image, overlay), pictureText);
-  const words = make("div", { className: "words" }, busy, sentence, probability, others, people);
+  const words = make("div", { className: "words" }, sentence, probability, others, people, busy);
   const result = make("section", { className: "result", "aria-label": "Caption" }, heading("Caption"), figure, words, stepsPart);
 
   // Choosing a picture
