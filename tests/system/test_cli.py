@@ -52,7 +52,7 @@ def test_options_that_do_not_go_are_explained(arguments, named, course_environ, 
 
 @pytest.mark.parametrize(("command", "named"), [
     ("prepare", ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
-    ("train", ["vocabulary.json", "03_prepare_captions", "say-what-you-see prepare"]),
+    ("train", ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
     ("caption", ["no finished caption model", "say-what-you-see train", "--model"]),
     ("run-inference", [str(Path("im2txt") / "train")]),
     ("train-records", ["say-what-you-see records"]),
