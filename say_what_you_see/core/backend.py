@@ -34,7 +34,8 @@ def suppress_stderr() -> Iterator[None]:
 def block_imports(*names: str) -> Iterator[None]:
     """Make packages count as not installed for a while, unless they are imported already."""
     blocked = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # None there makes an import fail, as Python documents
+    for name in blocked:
+        sys.modules[name] = None  # type: ignore[assignment]  # which makes an import fail, as Python documents
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from say_what_you_see.core.errors import CourseError
 try:
     import fcntl
 except ImportError:  # Windows: leftovers stay until somebody deletes them
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 MAX_JSON_BYTES = 512 * 1024**2
 """Larger JSON files are refused: the largest of COCO has 450 MB, and JSON takes many times its size in memory."""

@@ -58,10 +58,10 @@ def _refuse(path: str | Path, what: str) -> CourseError:
 
 
 def _check_instructions(path: str | Path, content: mmap.mmap, size: int) -> None:
-    for opcode, argument, _ in pickletools.genops(content):  # which complains of arguments that are cut off
+    for opcode, argument, _ in pickletools.genops(content):  # type: ignore[arg-type]  # complains of arguments cut off
         if opcode.name not in _ADMITTED:
             raise _refuse(path, f"the instruction {opcode.name}")
-        if opcode.name in _WITH_SIZE and argument > size:
+        if opcode.name in _WITH_SIZE and (argument or 0) > size:
             raise _refuse(path, "a size beyond its own")
 
 
@@ -119,7 +119,7 @@ class _Unpickler(pickle.Unpickler):
         return _Dtype(np.dtype(name))
 
     def from_buffer(
-        self, data: bytes, dtype: _Dtype, shape: tuple, order: str, axes: tuple | None = None
+        self, data: bytes, dtype: _Dtype, shape: tuple, order: Any, axes: tuple | None = None
     ) -> np.ndarray:
         """A writable array of these bytes."""
         array = np.frombuffer(data, dtype.dtype)
