@@ -20,8 +20,8 @@ START = "#START#"
 END = "#END#"
 
 LONGEST_CAPTION = 200
-"""Longer captions are cut where many are packed into one matrix, which is as wide as the longest: people write up to
-about 60 words, and one caption of 10,000 would make the matrix of a large data set too large for the memory."""
+"""Longer captions are cut when they are packed. The matrix is as wide as the longest one: people write up to about 60
+words, and one caption of 10,000 would make the matrix of a large data set too large for the memory."""
 
 
 def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: str) -> list[list[str]]:
@@ -113,11 +113,11 @@ def batch_captions_to_matrix(
 
 @dataclass(frozen=True)
 class CaptionArrays:
-    """The captions of many pictures as two integer arrays, which take a tenth of the memory of lists.
+    """The captions of many images as two integer arrays, which take a tenth of the memory of lists.
 
     Attributes:
         matrix: (captions, longest) indices, padded on the right.
-        first: (pictures + 1,) row where the captions of each picture begin; the last is the number of captions.
+        first: (images + 1,) row where the captions of each image begin; the last is the number of captions.
     """
 
     matrix: np.ndarray
@@ -125,16 +125,16 @@ class CaptionArrays:
 
     @property
     def n_images(self) -> int:
-        """How many pictures the captions belong to."""
+        """The number of images that the captions describe."""
         return len(self.first) - 1
 
-    def choose(self, pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A random caption of each of the given pictures: (pictures, longest) indices."""
-        begin, end = self.first[pictures], self.first[pictures + 1]
+    def choose(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A random caption of each given image: (images, longest) indices."""
+        begin, end = self.first[images], self.first[images + 1]
         return self.matrix[rng.integers(begin, end)]
 
     def image_of_caption(self) -> np.ndarray:
-        """For each row of the matrix, which picture it describes."""
+        """For each row of the matrix, which image it describes."""
         return np.repeat(np.arange(self.n_images), np.diff(self.first))
 
 

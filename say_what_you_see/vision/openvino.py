@@ -1,7 +1,7 @@
-"""Runs networks with OpenVINO, which is there in a tenth of a second, where TensorFlow takes several seconds.
+"""Runs networks with OpenVINO, which starts in a tenth of a second, where TensorFlow takes several seconds.
 
-Numbers are 32-bit floats throughout, also on processors where OpenVINO would choose 16 bits by itself: the results
-are to be those of Keras.
+It computes with 32-bit floats throughout, also on processors where it would choose 16 bits by itself, so that the
+results are those of Keras.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # for Keras nobody should wait who only runs a network
+if TYPE_CHECKING:  # running a network does not need Keras, which starts slowly
     import keras
 
 
 def openvino_is_installed() -> bool:
-    """Whether OpenVINO is installed; the course does without it, too."""
+    """Whether OpenVINO is installed; the course also works without it."""
     return find_spec("openvino") is not None
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO, without the statistics that its converter would send over the network without asking."""
-    sys.modules.setdefault("openvino_telemetry", None)  # cannot be imported then; the converter does without
+    """OpenVINO, without the usage statistics that its converter would send without asking."""
+    sys.modules.setdefault("openvino_telemetry", None)  # makes its import fail, which the converter allows for
     import openvino
 
     return openvino
@@ -43,18 +43,16 @@ def export_network(model: keras.Model, path: Path) -> None:
 
 
 class Network:
-    """A network that was exported.
+    """An exported network.
 
     Args:
-        path: of the .xml file.
-        cache: folder in which OpenVINO keeps what it has compiled, so that it starts quicker the next time.
+        path: the .xml file.
+        cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
     """
 
-    def __init__(self, path: Path, cache: Path | None = None) -> None:
-        core, options = import_openvino().Core(), {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if cache is not None:
-            options["CACHE_DIR"] = str(cache)
-        self._compiled = core.compile_model(path, "CPU", options)
+    def __init__(self, path: Path, cache: Path) -> None:
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache)}
+        self._compiled = import_openvino().Core().compile_model(path, "CPU", options)
         self._outputs = self._compiled.outputs
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -64,15 +62,15 @@ class Network:
 
 
 class ParallelNetwork:
-    """A network that was exported, with one input and one output, that works on several pictures at once.
+    """An exported network with one input and one output that works on several images at once.
 
-    Each picture is computed by few cores or one, which wait for nobody, instead of all of them sharing one picture:
-    OpenVINO calls it throughput. What becomes of a picture does not depend on those beside it.
+    Each image is computed by one core or a few, which wait for no other, instead of by all cores together: OpenVINO
+    calls that throughput. The result of an image does not depend on the others.
 
     Args:
-        path: of the .xml file.
-        input_shape: of one picture, (height, width, 3).
-        precision: of the numbers; "bf16" is for measuring what it would bring, the course always computes in "f32".
+        path: the .xml file.
+        input_shape: the shape of one image, (height, width, 3).
+        precision: "f32"; benchmarks measure what "bf16" would gain.
     """
 
     def __init__(self, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> None:
@@ -87,17 +85,17 @@ class ParallelNetwork:
             self._free.put(compiled.create_infer_request())
         self._pool = ThreadPoolExecutor(count)
 
-    def submit(self, pictures: np.ndarray) -> list[Future]:
-        """Have pictures computed, (n, height, width, 3); the future of each row holds its result, and any error."""
-        return [self._pool.submit(self._compute, picture) for picture in pictures]
+    def submit(self, images: np.ndarray) -> list[Future]:
+        """Start to compute images, (n, height, width, 3); each one's future holds its result, or its error."""
+        return [self._pool.submit(self._compute, image) for image in images]
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """The results of pictures, (n, ...)."""
-        return np.stack([future.result() for future in self.submit(pictures)])
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """The results of images, (n, ...)."""
+        return np.stack([future.result() for future in self.submit(images)])
 
-    def _compute(self, picture: np.ndarray) -> np.ndarray:
+    def _compute(self, image: np.ndarray) -> np.ndarray:
         request = self._free.get()
         try:
-            return request.infer([np.ascontiguousarray(picture[None])], share_inputs=True)[0][0]
+            return request.infer([np.ascontiguousarray(image[None])], share_inputs=True)[0][0]
         finally:
             self._free.put(request)
