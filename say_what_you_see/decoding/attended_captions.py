@@ -64,14 +64,14 @@ def get_captions(
     batch_size: int = 64,
 ) -> list[AttendedCaption]:
     """Caption any number of pictures, with attention; features are (pictures, regions, feature size)."""
-    found = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
+    indices = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
     weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
-    for first in range(0, len(found), batch_size):
-        emitted = found[first : first + batch_size]
+    for first in range(0, len(indices), batch_size):
+        emitted = indices[first : first + batch_size]
         read = np.insert(emitted[:, :-1], 0, vocab[START], axis=1)  # each step reads one word and emits the next
         seen = np.asarray(features[first : first + batch_size], dtype=np.float32)
-        for indices, weights in zip(emitted, weights_model.predict_on_batch([seen, read]), strict=True):
-            ended = np.flatnonzero(indices == vocab[END])
-            count = int(ended[0]) if len(ended) else len(indices)
-            captions.append(AttendedCaption([names[index] for index in indices[:count]], as_grid(weights[:count])))
+        for caption, weights in zip(emitted, weights_model.predict_on_batch([seen, read]), strict=True):
+            ended = np.flatnonzero(caption == vocab[END])
+            count = int(ended[0]) if len(ended) else len(caption)
+            captions.append(AttendedCaption([names[index] for index in caption[:count]], as_grid(weights[:count])))
     return captions

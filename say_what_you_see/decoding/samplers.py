@@ -29,7 +29,7 @@ Captions = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class SpecialTokens(NamedTuple):
-    """Where captions start and end, and which indices are no words to say."""
+    """The indices of START and END, and of the tokens that are never said."""
 
     start: int
     end: int

@@ -1,6 +1,6 @@
 """Trains the tiny decoder on the backend of this process, and says what came of it; for `test_backends`.
 
-KERAS_BACKEND=jax python tests/backend_worker.py FOLDER [MODEL.keras ...]
+KERAS_BACKEND=jax python tests/helpers/backend_worker.py FOLDER [MODEL.keras ...]
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from caption_samples import VOCAB, tiny_decoder, toy_examples
+from attention_samples import REGIONS, opinionated_attention
+from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.keras_files import check_keras_file
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import PAD
+from say_what_you_see.models.attention import attention_step_model
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
@@ -39,6 +41,12 @@ def captions(decoder: keras.Model) -> dict[str, list[str]]:
     """What the decoder says of the validation pictures, in each way of choosing words."""
     model, rng = decoder_step_model(decoder), np.random.default_rng(0)
     return {name: generate_sentences(model, VAL.image_embeds, VOCAB, sampler, rng) for name, sampler in WAYS.items()}
+
+
+def captions_with_attention() -> list[str]:
+    """What a model says whose steps Keras takes."""
+    features = np.random.default_rng(0).normal(size=(9, REGIONS, FEATURES))
+    return generate_sentences(attention_step_model(opinionated_attention(seed=3)), features, VOCAB, WAYS["beam"])
 
 
 def captions_of_file(path: Path) -> dict[str, list[str]]:
@@ -66,6 +74,7 @@ def main(folder: Path, others: list[Path]) -> dict:
         "backend": keras.config.backend(), "losses": losses, "captions": captions(decoder), "others": made,
         "imported": unneeded, "losses with given words": train(with_given_words, None),
         "captions with given words": captions(with_given_words),
+        "captions with attention": captions_with_attention(),
     }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def test_two_backends_agree(one, other, trained):
             assert a[f"captions{what}"] == b[f"captions{what}"]
         assert a[f"losses{what}"][1][0] < a[f"losses{what}"][0][0], "and something was learned"
     assert len(set(a["captions with given words"]["sample"])) > 1
+    assert a["captions with attention"] == b["captions with attention"]
 
 
 @several
