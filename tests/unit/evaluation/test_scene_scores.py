@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import Counter
@@ -119,13 +118,6 @@ def test_scores_are_shares_with_intervals_around_them():
     assert scores["things named per caption"].value == totals["things named"] / len(captions)
 
 
-def test_intervals_narrow_with_more_scenes():
-    caption = itertools.cycle(["a red ball", "a blue ball"])
-    few, many = (score_captions(itertools.islice(caption, n), [BALL_AND_KITE] * n)[PAIRS] for n in (20, 320))
-    assert few.value == many.value == 0.5
-    assert many.high - many.low < (few.high - few.low) / 2
-
-
 def test_true_captions_score_one():
     scenes = scenes_of("val", 30)
     scores = score_captions([describe_scene(s)[0] for s in scenes], [truth_of(s) for s in scenes], resamples=50)
@@ -138,11 +130,6 @@ def test_what_is_never_stated_has_no_score():
     assert math.isnan(scores[RELATIONS_TRUE].value) and math.isnan(scores[RELATIONS_TRUE].low)
     assert scores[THINGS].value == 1
     assert math.isnan(score_captions([""] * 3, [BALL_AND_KITE] * 3, resamples=20)[THINGS].value)
-
-
-def test_captions_and_scenes_must_be_as_many():
-    with pytest.raises(ValueError):
-        score_captions(["a ball"], [BALL_AND_KITE] * 2)
 
 
 def test_hallucination_rates_count_things_that_are_not_there():
