@@ -66,7 +66,8 @@ def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
         For each of the k best, the best first: the beam that it continues, and its new word, both (images, k).
     """
     flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
-    best, values = np.empty((len(flat), k), dtype=np.int32), np.empty((len(flat), k), dtype=flat.dtype)
+    best: np.ndarray = np.empty((len(flat), k), dtype=np.int32)
+    values = np.empty((len(flat), k), dtype=flat.dtype)
     for rank in range(k):  # to look through them k times is faster than to sort them
         best[:, rank] = flat.argmax(axis=1)
         values[:, rank] = flat[image, best[:, rank]]

@@ -97,7 +97,7 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
 
 
 def image_to_text_step_model(model: keras.Model) -> KerasStepModel:
-    """The model as one that predicts a single next word; it starts from pictures (batch, side, side, 3) from -1 to 1."""
+    """The model as one that predicts a single next word, from pictures (batch, side, side, 3) from -1 to 1."""
     return show_and_tell_step_model(model, "picture_embedding")
 
 

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,12 +131,13 @@ class NumpyDecoder(StepModel):
 
     def save(self, path: Path) -> None:
         """Write all weights of a decoder that can be saved."""
-        arrays: dict[str, np.ndarray] = {"embedding": self._embedding}
-        for part, layers in (("start", self._start), ("lstm", [self._lstm]), ("output", self._output)):
+        arrays: dict[str, Any] = {"embedding": self._embedding}
+        parts: dict[str, Any] = {"start": self._start, "lstm": [self._lstm], "output": self._output}
+        for part, layers in parts.items():
             for number, layer in enumerate(layers):
-                kind, weights = type(layer).__name__, layer
-                if isinstance(layer, Dense):
-                    kind, weights = layer.activation.__name__, layer[:2]
+                is_dense = isinstance(layer, Dense)
+                kind = layer.activation.__name__ if is_dense else type(layer).__name__
+                weights = layer[:2] if is_dense else layer
                 arrays |= {f"{part}/{number}/{kind}/{index}": weight for index, weight in enumerate(weights)}
         with open(path, "wb") as file:
             np.savez(file, **arrays)
@@ -164,12 +165,15 @@ class NumpyDecoder(StepModel):
             part, number, kind, _ = name.split("/")
             weights.setdefault((part, int(number), kind), []).append(arrays[name])
         layers: dict[str, list] = {"start": [], "lstm": [], "output": []}
-        for part, number, kind in sorted(weights):
-            layers[part].append(_layer(kind, weights[part, number, kind]))
+        for (part, _, kind), arrays_of_layer in sorted(weights.items(), key=lambda item: item[0]):
+            layers[part].append(_layer(kind, arrays_of_layer))
         return cls(layers["start"], arrays["embedding"], layers["lstm"][0], layers["output"])
 
 
-def _layer(kind: str, weights: Sequence[np.ndarray]) -> Callable:
-    if kind in ("LSTM", "Standardise"):
-        return {"LSTM": LSTM, "Standardise": Standardise}[kind](*weights)
-    return Dense(*weights, ACTIVATIONS[kind])
+def _layer(kind: str, weights: Sequence[np.ndarray]) -> Dense | LSTM | Standardise:
+    if kind == "LSTM":
+        return LSTM(*weights)
+    if kind == "Standardise":
+        return Standardise(*weights)
+    kernel, bias = weights
+    return Dense(kernel, bias, ACTIVATIONS[kind])

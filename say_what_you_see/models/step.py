@@ -25,8 +25,8 @@ class State:
     def __len__(self) -> int:
         return len(self.memory[0])
 
-    def take(self, captions: np.ndarray) -> State:
-        """The state of some of the captions, by index or by mask; the context is not copied."""
+    def take(self, captions: np.ndarray | slice) -> State:
+        """The state of some of the captions, by index, mask or slice; the context is not copied."""
         image = None if self.image is None else self.image[captions]
         return State([part[captions] for part in self.memory], self.context, image)
 
