@@ -100,8 +100,8 @@ def _mark_peak(axis: Axes, weights: np.ndarray, shape: Sequence[int]) -> None:
     (row, column), (rows, columns) = peak_cell(weights), weights.shape
     height, width = shape[0] / rows, shape[1] / columns
     corner, outline = (column * width - 0.5, row * height - 0.5), [withStroke(linewidth=3.5, foreground="black")]
-    style = {"fill": False, "edgecolor": "white", "linewidth": 1.5, "path_effects": outline}
-    axis.add_patch(plt.Rectangle(corner, width, height, **style))
+    frame = plt.Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.5, path_effects=outline)
+    axis.add_patch(frame)
 
 
 def _draw_box(axis: Axes, box: Box, shape: Sequence[int]) -> None:

@@ -88,8 +88,8 @@ def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
         repeated = node.word == END and parent is not None and parent.word == END
         colour = ORANGE if number in best else BLUE if node.kept else GREY
         if parent is not None:
-            style = {"linewidth": 2.2 if number in best else 1.2, "linestyle": "-" if node.kept else ":", "zorder": 1}
-            axis.plot([parent.step, node.step], [-parent.rank, -node.rank], color=colour, **style)
+            xs, ys, width = [parent.step, node.step], [-parent.rank, -node.rank], 2.2 if number in best else 1.2
+            axis.plot(xs, ys, "-" if node.kept else ":", color=colour, linewidth=width, zorder=1)
         frame = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.4}
         word = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
         axis.text(node.step, -node.rank, word, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)

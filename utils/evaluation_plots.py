@@ -107,7 +107,7 @@ def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], m
     error = np.abs([[y - 100 * cider.low], [100 * cider.high - y]])
     axis.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=2)
     left = name == "people"
-    where = {"xytext": (-7 if left else 6, 0), "ha": "right" if left else "left", "va": "center", "fontsize": 8}
+    offset, alignment = ((-7, 0), "right") if left else ((6, 0), "left")
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0}
-    axis.annotate(name, (x, y), textcoords="offset points", bbox=box, **where)
+    axis.annotate(name, (x, y), offset, textcoords="offset points", bbox=box, ha=alignment, va="center", fontsize=8)
     return f"{name} {x} words, {y:.0f}"

@@ -60,8 +60,8 @@ def show_pictures(
 
 def _wrapped(text: str, width: int) -> str:
     """Break a text into lines of at most `width` characters; its own line breaks stay."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(textwrap.fill(line, width, **options) for line in text.splitlines())
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) for line in text.splitlines())
 
 
 def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence[np.ndarray]], alt: str) -> None:
@@ -104,7 +104,7 @@ def plot_word_frequency(counts: Counter, min_count: int, alt: str) -> None:
 def plot_caption_lengths(lengths: Sequence[int], max_len: int, alt: str) -> None:
     """Plot how many captions have how many words, and where they are cut."""
     figure, axis = plt.subplots(figsize=(7, 3.2))
-    axis.hist(lengths, bins=np.arange(0.5, max(lengths) + 1.5), color=BLUE, edgecolor="white")
+    axis.hist(lengths, bins=np.arange(0.5, max(lengths) + 1.5).tolist(), color=BLUE, edgecolor="white")
     axis.axvline(max_len + 0.5, color=ORANGE, linestyle="--", label=f"cut at {max_len}")
     axis.set(xlabel="words, START and END included", ylabel="captions")
     axis.legend()

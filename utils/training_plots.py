@@ -40,7 +40,7 @@ def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
 
 def _label(axis: Axes, **labels: str) -> None:
     axis.set(**labels)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params(axis="x", integer=True)
     if axis.lines:
         axis.legend()
 

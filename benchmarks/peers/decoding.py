@@ -1,6 +1,6 @@
 """Captions word by word with Keras' `predict`, with a compiled `tf.function`, and with PyTorch.
 
-Each framework computes the next words and their log-probabilities; the loop around them is NumPy's and the same for all.
+Each framework computes the next words and their log-probabilities; the loop around them is the same NumPy for all.
 """
 
 from __future__ import annotations

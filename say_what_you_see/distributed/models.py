@@ -44,10 +44,10 @@ class EncoderMaker:
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """An encoder that was exported, as `say_what_you_see.vision.fast_encoder` runs it: the files of the export, by their suffixes.
+    """An exported encoder, as `say_what_you_see.vision.fast_encoder` runs it.
 
     Attributes:
-        files: the bytes of each.
+        files: the bytes of each file of the export, by its suffix.
         input_shape: of one picture, (height, width, 3).
     """
 

@@ -55,7 +55,7 @@ class BlockReader:
     """
 
     def __init__(self, input_shape: tuple[int, int], batch_size: int) -> None:
-        self.input_shape, self.batch_size = tuple(input_shape), batch_size
+        self.input_shape, self.batch_size = input_shape, batch_size
         picture_bytes = 3 * input_shape[0] * input_shape[1]
         batches = min(BLOCK_BYTES // (batch_size * picture_bytes), BLOCK_PICTURES // batch_size)
         self.pictures = batch_size * max(1, batches)

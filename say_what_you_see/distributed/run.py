@@ -74,8 +74,9 @@ def apply_model_with_ray(
     store: Path | None = None,
     dtype: str = "float32",
 ) -> tuple[np.ndarray, list[str]]:
-    """`say_what_you_see.vision.extraction.apply_model` on a cluster: the same results, files and record, so that either one goes on with
-    what the other has begun.
+    """`say_what_you_see.vision.extraction.apply_model` on a cluster.
+
+    Results, files and record are the same, so that either one goes on with what the other has begun.
 
     Args:
         ray: that runs, see `running_ray`.
@@ -151,7 +152,7 @@ def caption_with_ray(
         "model": weights_checksum(model.decoder),
         "words": hashlib.sha256(json.dumps(model.vocab).encode()).hexdigest(),
         "weights": encoder.weights_checksum,
-        "how": [type(sampler).__name__, asdict(sampler)],
+        "how": [type(sampler).__name__, asdict(sampler)],  # type: ignore[call-overload]  # each sampler is a dataclass
         "seed": seed,
     }
 
@@ -189,7 +190,8 @@ def _make_shards(
 def _count(parts: Sequence[Part]) -> int | None:
     """The pictures that are left in parts, as far as that is known before they are read."""
     counts = [part.pictures for part in parts]
-    return None if None in counts else sum(counts) - sum(part.first for part in parts)
+    known = [count for count in counts if count is not None]
+    return sum(known) - sum(part.first for part in parts) if len(known) == len(counts) else None
 
 
 def _bar(kind: str, total: int | None, left: int | None) -> tqdm:

@@ -102,13 +102,13 @@ class ShardWriter:
         Raises:
             CourseError: if not one picture could be read.
         """
-        shards, first, skipped = [], 0, 0
+        shards: list[dict[str, Any]] = []
+        first, skipped = 0, 0
         for part in parts:
             for record in self._records(part.index):
-                facts = {key: record[key] for key in ("file", "rows", "bytes", "sha256", "engine") if key in record}
-                shards.append(
-                    {**facts, "record": self._record_path(part.index, record["number"]).name, "first_row": first}
-                )
+                shard = {key: record[key] for key in ("file", "rows", "bytes", "sha256", "engine") if key in record}
+                record_file = self._record_path(part.index, record["number"]).name
+                shards.append({**shard, "record": record_file, "first_row": first})
                 first, skipped = first + record["rows"], skipped + len(record["skipped"])
         if not first:
             raise CourseError(

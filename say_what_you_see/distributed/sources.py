@@ -134,7 +134,9 @@ def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]
             raise CourseError(f"{given} is {_what_is_wrong_with(path)}.")
         return [(folder or ("/" if given.startswith("/") else "."), [(name, info.size)])]
     found = _files_below(filesystem, path)
-    containers = [(f"{given.rstrip('/')}/{name}", []) for name, _ in found if _suffix(name) in CONTAINERS]
+    containers: list[tuple[str, list[tuple[str, int]]]] = [
+        (f"{given.rstrip('/')}/{name}", []) for name, _ in found if _suffix(name) in CONTAINERS
+    ]
     pictures = [(name, size) for name, size in found if is_picture(name)]
     if not containers and not pictures:
         raise CourseError(f"There are no pictures in {given} ({', '.join(PICTURE_SUFFIXES + CONTAINERS)}).")
@@ -254,7 +256,7 @@ def _tar_members(file: Any, part: Part) -> Iterator[Picture]:
     size = file.size()
     with tarfile.open(fileobj=file, mode="r:") as tar:
         while (member := tar.next()) is not None and member.offset < part.stop:
-            tar.members.clear()  # it would remember all of them
+            tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
             if member.offset_data + member.size > size:
                 raise tarfile.ReadError("the file ends in the middle of a picture")
             if member.offset >= part.start and member.isreg() and is_picture(member.name):
@@ -267,7 +269,9 @@ def _tar_members(file: Any, part: Part) -> Iterator[Picture]:
 def _read_tar_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if member.size > MAX_MEMBER_BYTES:
         raise CourseError(f"it is too large: it has {member.size / 1e6:,.0f} MB")
-    return tar.extractfile(member).read()
+    file = tar.extractfile(member)
+    assert file is not None, "a member that `isreg` has bytes"
+    return file.read()
 
 
 def _read_parquet(part: Part) -> Iterator[Picture]:

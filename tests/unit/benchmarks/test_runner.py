@@ -46,10 +46,7 @@ def test_contenders_that_fail_or_are_not_installed_are_told_and_the_rest_goes_on
     troubles = [result.failure for result in found.results]
     assert troubles[:3] == ["", "", ""]
     assert troubles[3] == "failed: RuntimeError: this contender cannot be set up"
-    assert (
-        troubles[4]
-        == "failed: BrokenProcessPool: A process in the process pool was terminated abruptly while the future was running or pending."
-    )
+    assert troubles[4].startswith("failed: BrokenProcessPool: A process in the process pool was terminated abruptly")
     assert troubles[5] == "not installed: no_such_package (make bench-peers)"
 
 

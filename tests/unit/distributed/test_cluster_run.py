@@ -63,8 +63,8 @@ def test_ray_on_this_machine_leaves_the_files_of_the_course(finished_course, tmp
         path.unlink()
     environ = {key: finished_course.environ[key] for key in finished_course.environ if key != "COURSE_DATA"}
     done = subprocess.run(
-        [sys.executable, "-m", "say_what_you_see", "embed", "--engine", "ray"], cwd=REPOSITORY, capture_output=True, text=True,
-        env={**os.environ, **environ, "COURSE_DATA": str(tmp_path / "data")}, timeout=PATIENCE,
+        [sys.executable, "-m", "say_what_you_see", "embed", "--engine", "ray"], cwd=REPOSITORY, capture_output=True,
+        text=True, env={**os.environ, **environ, "COURSE_DATA": str(tmp_path / "data")}, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == finished_course.outputs["embed"].splitlines()[-1]
