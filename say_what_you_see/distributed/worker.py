@@ -1,0 +1,231 @@
+"""What is sent to the workers: parts that name pictures, and a model, which a worker holds as long as it lives.
+
+A worker reads the pictures of a part, has threads decode them a little ahead, and gives back what its model makes of
+them. The same part gives the same results wherever it is worked on, so that a part whose worker died is simply done
+again.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.prefetch import prefetch
+from say_what_you_see.decoding.samplers import Sampler
+from say_what_you_see.distributed.engine import RESERVED_CPUS, ClusterPlan, Workers, ray_errors_explained
+from say_what_you_see.distributed.sources import Part, pictures_of
+from say_what_you_see.vision.pictures import crop_and_resize
+
+if TYPE_CHECKING:  # unpacked in the workers only, once they know how many threads to use
+    from say_what_you_see.serving.captioner import Captioner
+    from say_what_you_see.serving.model_folder import CaptionModel
+    from say_what_you_see.vision.encoders import EncoderInfo, Preprocess
+    from say_what_you_see.vision.fast_encoder import FastEncoder
+    from say_what_you_see.vision.openvino import ParallelNetwork
+
+
+class Model(Protocol):
+    """What a worker holds.
+
+    Attributes:
+        input_shape: height and width of the pictures.
+        batch_size: how many it gets at a time, at most.
+    """
+
+    input_shape: tuple[int, int]
+    batch_size: int
+
+    def __call__(self, pixels: np.ndarray) -> Sequence[Any]:
+        """A result for each of n pictures, uint8 (n, height, width, 3)."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What became of the pictures of a part.
+
+    Attributes:
+        names: of the pictures that could be read.
+        values: what the model made of them: embeddings (n, ...), or captions as JSON.
+        skipped: name and reason of the others.
+    """
+
+    names: list[str] = field(default_factory=list)
+    values: Sequence[Any] = ()
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class EmbeddingModel:
+    """Embeds pictures as `say_what_you_see.vision.extraction.apply_model` does."""
+
+    encoder: Any
+    preprocess: Preprocess
+    input_shape: tuple[int, int]
+    batch_size: int
+    dtype: str
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Embeddings, (n, ...)."""
+        batch = np.zeros((self.batch_size, *pixels.shape[1:]), dtype="float32")  # one size: the encoder compiles once
+        batch[: len(pixels)] = pixels
+        embeddings = self.encoder.predict_on_batch(np.asarray(self.preprocess(batch), dtype="float32"))
+        return np.asarray(embeddings)[: len(pixels)].astype(self.dtype)
+
+
+@dataclass
+class ExportedEncoder:
+    """The encoder of a `FastEncoder` that chose OpenVINO: the files of the network by their suffixes."""
+
+    files: dict[str, bytes]
+    input_shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, encoder: FastEncoder) -> ExportedEncoder:
+        """The encoder with its files read, so that a machine needs none of the course's."""
+        from say_what_you_see.vision.fast_encoder import NETWORK_FILE
+
+        path = encoder.folder / NETWORK_FILE
+        files = {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
+        return cls(files, (*encoder.input_shape, 3))
+
+    def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
+        """Embeddings (n, ...) of preprocessed images."""
+        return self._network(images)
+
+    @functools.cached_property
+    def _network(self) -> ParallelNetwork:
+        from say_what_you_see.vision.openvino import ParallelNetwork
+
+        with tempfile.TemporaryDirectory() as folder:
+            for suffix, data in self.files.items():
+                Path(folder, f"encoder{suffix}").write_bytes(data)
+            return ParallelNetwork(Path(folder, "encoder.xml"), self.input_shape)
+
+
+@dataclass
+class CaptioningModel:
+    """Captions pictures as `say_what_you_see.serving.caption_photos.caption_pictures` does.
+
+    Attributes:
+        seed: of the randomness when sampling: the same pictures in the same batches get the same captions.
+    """
+
+    encoder: EncoderInfo
+    model: CaptionModel
+    sampler: Sampler
+    seed: int
+    input_shape: tuple[int, int]
+    batch_size: int
+
+    def __call__(self, pixels: np.ndarray) -> list[str]:
+        """JSON for each picture: a list of captions with their probabilities, the best first."""
+        from say_what_you_see.serving.caption_photos import caption_images
+
+        rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
+        return [json.dumps(captions) for captions in caption_images(list(pixels), self._captioner, self.sampler, rng)]
+
+    @functools.cached_property
+    def _captioner(self) -> Captioner:
+        from say_what_you_see.models.architectures import step_model_of
+        from say_what_you_see.serving.captioner import Captioner
+
+        kind = self.model.encoder["pictures_kind"]
+        return Captioner(self.encoder, step_model_of(self.model.decoder), self.model.vocab, kind)
+
+
+class Worker:
+    """One model in a process of its own.
+
+    Args:
+        packed: refers to the pickled model, in Ray's object store.
+        threads: that the model may use.
+    """
+
+    def __init__(self, packed: list[Any], threads: int) -> None:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # before Keras is imported
+            os.environ[name] = str(threads)
+        import ray
+
+        self.model: Model = pickle.loads(ray.get(packed[0]))
+
+    def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, list]:
+        """The results of a part, both pickled."""
+        return {"results": [pickle.dumps(work_on(pickle.loads(part), self.model)) for part in rows["part"]]}
+
+
+def work_on(part: Part, model: Model) -> Results:
+    """What a model makes of the pictures of a part; those that cannot be read are skipped.
+
+    Raises:
+        CourseError: if the source itself is not there.
+    """
+
+    def decode(batch: list[tuple[str, bytes | CourseError]]) -> list[tuple[str, np.ndarray | CourseError]]:
+        return [(name, _decode(data, model.input_shape)) for name, data in batch]
+
+    results, values = Results(), []
+    for batch in prefetch(decode, _batches(pictures_of(part), model.batch_size)):
+        images = [(name, image) for name, image in batch if isinstance(image, np.ndarray)]
+        results.skipped.extend((_text(name), str(error)) for name, error in batch if isinstance(error, CourseError))
+        if images:
+            results.names.extend(_text(name) for name, _ in images)
+            values.append(model(np.stack([image for _, image in images])))
+    made = np.concatenate(values) if values and isinstance(values[0], np.ndarray) else list(itertools.chain(*values))
+    return Results(results.names, made, results.skipped)
+
+
+def _batches(pictures: Iterator, size: int) -> Iterator[list]:
+    while batch := list(itertools.islice(pictures, size)):
+        yield batch
+
+
+def _decode(data: bytes | CourseError, input_shape: tuple[int, int]) -> np.ndarray | CourseError:
+    if isinstance(data, CourseError):
+        return data
+    try:
+        return crop_and_resize(data, input_shape)
+    except CourseError as error:
+        return error
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
+def work_on_all(
+    ray: ModuleType, parts: Sequence[Part], model: Model, plan: ClusterPlan, workers: Workers
+) -> Iterator[tuple[Part, Results]]:
+    """The parts with their results, in their order.
+
+    Raises:
+        CourseError: if a source cannot be read where a worker runs, or if the cluster fails for good.
+    """
+    from ray import cloudpickle
+
+    packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to start again
+    rows = [{"part": pickle.dumps(part)} for part in parts]
+    with ray_errors_explained(ray):
+        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            Worker,
+            fn_constructor_args=([packed], workers.threads),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=workers.count),
+            num_cpus=RESERVED_CPUS,
+            num_gpus=workers.gpus or None,
+            max_restarts=-1,
+            max_task_retries=plan.retries,
+        )
+        for part, row in zip(parts, data.iter_rows(), strict=True):
+            yield part, pickle.loads(row["results"])
