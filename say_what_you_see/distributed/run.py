@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -143,7 +143,7 @@ def caption_with_ray(
         "model": weights_checksum(model.decoder),
         "words": hashlib.sha256(json.dumps(model.vocab).encode()).hexdigest(),
         "weights": encoder.weights_checksum,
-        "sampler": [type(sampler).__name__, asdict(sampler)],
+        "sampler": repr(sampler),
         "seed": seed,
     }
 

@@ -47,7 +47,7 @@ class Model(Protocol):
     input_shape: tuple[int, int]
     batch_size: int
 
-    def __call__(self, pixels: np.ndarray) -> Sequence[Any]:
+    def __call__(self, pixels: np.ndarray) -> Any:
         """A result for each of n pictures, uint8 (n, height, width, 3)."""
 
 
