@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import functools
+from typing import Any
 
 from say_what_you_see.commands.ray_options import (
     cluster_plan,
@@ -56,5 +56,9 @@ def _embed_dataset_with_ray(settings: Settings, options: argparse.Namespace) -> 
     get_dataset(settings)  # downloads need no cluster that waits
     plan = cluster_plan(options)
     with running_ray(plan) as ray:
-        apply = functools.partial(apply_model_with_ray, ray, plan, batch_size=options.batch_size or 32)
+
+        def apply(*arguments: Any, batch_size: int, **more: Any) -> tuple:
+            batch_size = options.batch_size or batch_size
+            return apply_model_with_ray(ray, plan, *arguments, batch_size=batch_size, **more)
+
         extract_embeddings(settings, apply)
