@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,7 +217,8 @@ def work_on_all(
 
     packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to start again
     rows = [{"part": pickle.dumps(part)} for part in parts]
-    with ray_errors_explained(ray):
+    with ray_errors_explained(ray), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # for restarts Ray has no other way in these versions
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
             fn_constructor_args=([packed], workers.threads),
