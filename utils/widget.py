@@ -75,7 +75,8 @@ def _still_figure(square: np.ndarray, captions: dict[str, ExplainedCaption]) -> 
     steps = captions["greedy"].steps[:_MOST_STEPS]
     rows = -(-len(steps) // _COLUMNS)
     figure = plt.figure(figsize=(9, 3 + 1.7 * rows), layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows)))
+    subfigures: Any = figure.subfigures(2, 1, height_ratios=(3, 1.7 * rows))  # an array of two
+    top, bottom = subfigures
     left, right = top.subplots(1, 2, width_ratios=(1, 2))
     left.imshow(square)
     left.axis("off")

@@ -57,8 +57,8 @@ def _embed_dataset_with_ray(settings: Settings, options: argparse.Namespace) -> 
     plan = cluster_plan(options)
     with running_ray(plan) as ray:
 
-        def apply(*arguments: Any, batch_size: int, **more: Any) -> tuple:
-            batch_size = options.batch_size or batch_size
-            return apply_model_with_ray(ray, plan, *arguments, batch_size=batch_size, **more)
+        def apply(*arguments: Any, **more: Any) -> tuple:
+            more["batch_size"] = options.batch_size or more["batch_size"]
+            return apply_model_with_ray(ray, plan, *arguments, **more)
 
         extract_embeddings(settings, apply)

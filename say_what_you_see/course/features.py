@@ -55,7 +55,7 @@ def extract_features(
     Returns:
         Features, memory-mapped, (images, ...), and the file names.
     """
-    zips = [files.test_zip] if split == "test" else [files.train_zip, files.val_zip]
+    zips = [split_files(files, split)[0]] if split == "test" else [files.train_zip, files.val_zip]
     model = FastEncoder(encoder, settings.data_folder, zips)
     return (apply or apply_model)(
         split_files(files, split)[0],

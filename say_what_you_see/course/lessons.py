@@ -97,7 +97,8 @@ def _build_show_and_tell(train: Examples, vocab: dict[str, int], dropout: float)
 
 
 def _build_attention(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
-    return build_visual_attention(len(vocab), *train.image_embeds.shape[1:], dropout=dropout)
+    regions, feature_size = train.image_embeds.shape[1:]
+    return build_visual_attention(len(vocab), regions, feature_size, dropout=dropout)
 
 
 def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict[str, int], Examples, Examples]:

@@ -139,7 +139,8 @@ def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]
         if each.type.name == "File" and not _is_hidden(each.path.removeprefix(base))
     ]
     files.sort(key=lambda file: natural_order(Path(file[0])))
-    containers = [(f"{given.rstrip('/')}/{name}", []) for name, _ in files if _suffix(name) in CONTAINERS]
+    names = [name for name, _ in files if _suffix(name) in CONTAINERS]
+    containers: list[tuple[str, list[tuple[str, int]]]] = [(f"{given.rstrip('/')}/{name}", []) for name in names]
     pictures = [(name, size) for name, size in files if _is_picture(name)]
     if not containers and not pictures:
         raise CourseError(f"There are no pictures in {given} ({', '.join(PICTURE_SUFFIXES + CONTAINERS)}).")
@@ -224,12 +225,12 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
     with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         try:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # it would remember all of them
+                tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
                 if member.offset_data + member.size > file.size():
                     raise tarfile.ReadError("the file ends in the middle of a picture")
                 if member.isreg() and _is_picture(member.name):
-                    large = member.size > MAX_MEMBER_BYTES
-                    yield member.name, _bounded(b"", member.size) if large else tar.extractfile(member).read()
+                    contents = tar.extractfile(member) if member.size <= MAX_MEMBER_BYTES else None
+                    yield member.name, _bounded(b"", member.size) if contents is None else contents.read()
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")

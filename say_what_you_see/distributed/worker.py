@@ -63,7 +63,7 @@ class Results:
     """
 
     names: list[str] = field(default_factory=list)
-    values: Sequence[Any] = ()
+    values: Sequence[Any] | np.ndarray = ()
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 

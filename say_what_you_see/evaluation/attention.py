@@ -141,7 +141,7 @@ def _score(measured: Sequence[MentionAttention]) -> AttentionScore:
 
 def attention_table(scores: Mapping[str, AttentionScore]) -> str:
     """A table of scores as text: a row for each group of things."""
-    rows = [["", "looks", "peak in the box", "by chance", "times", "attention in the box"]]
+    rows: list[list[object]] = [["", "looks", "peak in the box", "by chance", "times", "attention in the box"]]
     for name, score in scores.items():
         chance, mass = f"{100 * score.chance:.1f}%", f"{100 * score.mass:.1f}%"
         rows.append([name, score.mentions, score.hits.show(unit="%"), chance, f"{score.times_chance:.1f}", mass])

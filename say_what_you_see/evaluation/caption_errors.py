@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
@@ -24,7 +25,7 @@ def best_and_worst(
     On scenes the caption with the fewest wrong claims is the best, of equals the one that claims most, then the one
     with the higher CIDEr. Elsewhere CIDEr alone decides.
     """
-    quality = [(cider,) for cider in cider_per_picture(captions, pictures.references)]
+    quality: list[tuple[float, ...]] = [(cider,) for cider in cider_per_picture(captions, pictures.references)]
     if pictures.truths is not None:
         for i, (caption, truth) in enumerate(zip(captions, pictures.truths, strict=True)):
             claims = sum(claim.sort != "sizes" for claim in judge_claims(caption, truth))
@@ -127,13 +128,16 @@ def score_by_thing_count(captions: Sequence[str], pictures: ValidationPictures) 
 
     CIDEr weighs words by how rare they are in the group, so that its values of two groups are not comparable.
     """
-    counts = np.array([len(truth.colours) for truth in pictures.truths])
+    truths = pictures.truths
+    if truths is None:
+        raise CourseError("How many things a picture shows is known of the drawn scenes only (DATASET=scenes).")
+    counts = np.array([len(truth.colours) for truth in truths])
     groups = {}
     for count in np.unique(counts).tolist():
-        chosen = np.flatnonzero(counts == count)
-        sentences, some = [captions[i] for i in chosen], pictures.take(chosen)
-        metrics = score_against_references(sentences, some.references, java=False)
-        groups[count] = GroupScores(len(chosen), score_captions(sentences, some.truths), metrics)
+        chosen = np.flatnonzero(counts == count).tolist()
+        sentences, references = [captions[i] for i in chosen], [pictures.references[i] for i in chosen]
+        metrics = score_against_references(sentences, references, java=False)
+        groups[count] = GroupScores(len(chosen), score_captions(sentences, [truths[i] for i in chosen]), metrics)
     return groups
 
 
@@ -145,7 +149,7 @@ def thing_count_table(groups: Mapping[int, GroupScores]) -> str:
         "relations right": "stated relations that are true",
     }
     metrics = ["BLEU-4", "ROUGE-L"]
-    rows = [["things", "scenes", *exact, *metrics]]
+    rows: list[list[object]] = [["things", "scenes", *exact, *metrics]]
     for count, group in groups.items():
         scores = [*(group.exact[name] for name in exact.values()), *(group.metrics[name] for name in metrics)]
         rows.append([str(count), group.scenes, *(score.show() for score in scores)])

@@ -108,7 +108,7 @@ def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:
 
 def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> str:
     """A line for each kind, the one with the largest share of the model first; the means at the end."""
-    rows = [["kind", "pictures", "model", "people", "   the model's commonest caption"]]
+    rows: list[list[object]] = [["kind", "pictures", "model", "people", "   the model's commonest caption"]]
     for one in sorted(commonest, key=lambda one: -one.share):
         shares = f"{100 * one.share:.0f} %", f"{100 * one.people_share:.0f} %"
         rows.append([one.kind, one.pictures, *shares, f"   {one.caption}"])

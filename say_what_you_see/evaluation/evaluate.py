@@ -134,7 +134,7 @@ def _table(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]]
 
 
 def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
-    cells = {}
+    cells: dict[str, str] = {}
     if evaluation.exact is not None:
         columns = {
             "things": "things named that are there",
@@ -143,7 +143,7 @@ def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
             "salient": "salient things that are named",
         }
         cells |= {column: evaluation.exact[name].show() for column, name in columns.items()}
-        cells |= {name: score.show() for name, score in evaluation.hallucinations.items()}
+        cells |= {name: score.show() for name, score in (evaluation.hallucinations or {}).items()}
     counts = evaluation.diversity
     distinct, words = f"{counts['distinct captions']}", f"{counts['vocabulary used']}"
     return cells | {"distinct": distinct, "words": words, "length": f"{counts['mean length']:.1f}"}

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocoevalcap.meteor import meteor as pycocoevalcap_meteor
@@ -48,6 +49,8 @@ class Meteor:
             [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             encoding="utf-8", cwd=_METEOR_JAR.parent, start_new_session=True,
         )  # fmt: skip
+        self._questions: Any = self._process.stdin
+        self._answers: Any = self._process.stdout
         atexit.register(self.close)
 
     @classmethod
@@ -56,7 +59,12 @@ class Meteor:
         """The running program, started where there is none; ended if it fails, or if this block takes too long."""
         meteor = cls.current = cls.current or cls()
         late = threading.Event()
-        timer = threading.Timer(METEOR_TIMEOUT, lambda: (late.set(), meteor._kill()))
+
+        def end() -> None:
+            late.set()
+            meteor._kill()
+
+        timer = threading.Timer(METEOR_TIMEOUT, end)
         timer.daemon = True
         timer.start()
         try:
@@ -78,7 +86,7 @@ class Meteor:
         type(self).current = None
         atexit.unregister(self.close)
         self._kill()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
+        for stream in (self._questions, self._answers, self._errors):
             with contextlib.suppress(OSError):
                 stream.close()
 
@@ -100,12 +108,12 @@ class Meteor:
         return [float(first), *(float(self._answer()) for _ in statistics)]
 
     def _ask(self, question: str) -> str:
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
+        self._questions.write(question + "\n")
+        self._questions.flush()
         return self._answer()
 
     def _answer(self) -> str:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise OSError("it ended")
         return line.strip()
@@ -151,9 +159,10 @@ def working_java() -> str:
 def _run(command: Sequence[str], timeout: float, folder: Path | None = None) -> None:
     """Run a Java program to its end; its output goes to a file, since a child of it could keep a pipe open."""
     with tempfile.TemporaryFile() as output:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         try:
-            subprocess.run(command, timeout=timeout, cwd=folder, check=True, **streams)
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=timeout, cwd=folder, check=True
+            )
         except subprocess.CalledProcessError as error:
             output.seek(0)
             message = _last_line(output.read()) or "without a message"

@@ -103,7 +103,7 @@ def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, 
     for _, references in rounds:
         if not any(map(any, references)):  # CIDEr cannot weigh words where there are none
             raise CourseError("The captions to compare with hold no word.")
-    scores = {}
+    scores: dict[str, Score] = {}
     for names, measure in MEASURES.items():
         try:
             if not java and measure in (_meteor, _spice):

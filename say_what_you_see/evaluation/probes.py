@@ -129,7 +129,7 @@ def _things(scenes: Sequence[Scene], question: ProbeQuestion) -> list[tuple[int,
 
 def probe_table(results: Sequence[ProbeResult]) -> str:
     """A line for each question."""
-    rows = [["", "things", "by guessing", "read off the embedding"]]
+    rows: list[list[object]] = [["", "things", "by guessing", "read off the embedding"]]
     for result in results:
         shares = f"{100 * result.majority_accuracy:.1f} %", f"{100 * result.probe_accuracy:.1f} %"
         rows.append([result.question, result.things, *shares])

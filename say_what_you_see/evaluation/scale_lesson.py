@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -162,7 +163,7 @@ def measure_scale_model(
     )
 
 
-def measure_loss(trained: ScaleModel, records: Path) -> dict[str, float | int]:
+def measure_loss(trained: ScaleModel, records: Path) -> dict[str, Any]:
     """Over all validation captions, none cut: nats per word, and the numbers of words, unknown words and captions."""
     sums, totals = compile_sums(trained.model), np.zeros(4)
     for images, inputs, targets, mask in batches(records, "val", 64, trained.config.side, max_len=WHOLE_CAPTION):

@@ -157,6 +157,6 @@ def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTrut
 def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:
     """Which captions hold in every claim (but sizes) and which do not, in both the ones that claim most first."""
     judged = [judge_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
-    judged = [[claim.right for claim in claims if claim.sort != "sizes"] for claims in judged]
-    order = sorted(range(len(judged)), key=lambda i: -len(judged[i]))
-    return [i for i in order if all(judged[i])], [i for i in order if not all(judged[i])]
+    right = [[claim.right for claim in claims if claim.sort != "sizes"] for claims in judged]
+    order = sorted(range(len(right)), key=lambda i: -len(right[i]))
+    return [i for i in order if all(right[i])], [i for i in order if not all(right[i])]

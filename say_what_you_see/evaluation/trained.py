@@ -48,8 +48,12 @@ class ValidationPictures:
 
     def take(self, chosen: Sequence[int]) -> ValidationPictures:
         """Some of the pictures only."""
-        columns = (self.fns, self.image_ids, self.references, self.truths)
-        return ValidationPictures(*([column[i] for i in chosen] if column is not None else None for column in columns))
+        return ValidationPictures(
+            [self.fns[i] for i in chosen],
+            [self.image_ids[i] for i in chosen],
+            [self.references[i] for i in chosen],
+            None if self.truths is None else [self.truths[i] for i in chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,8 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
     """
     model = like.caption_model
     control = load_control(settings, len(model.vocab), like.features.shape[1])
-    parts = {"caption_model": replace(model, decoder=control), "writer": step_model_of(control)}
-    return replace(like, name="control", **parts)
+    caption_model = replace(model, decoder=control)
+    return replace(like, name="control", caption_model=caption_model, writer=step_model_of(control))
 
 
 def validation_pictures(

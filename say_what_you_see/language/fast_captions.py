@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -140,7 +140,8 @@ class _NumberedCaptions:
     def vocabulary(self, min_count: int) -> dict[str, int]:
         """What `generate_vocabulary` makes of these captions."""
         parts = (self.words[first : first + 2**16] for first in range(0, len(self.words), 2**16))
-        counts = sum(np.bincount(part, minlength=len(self.numbers)) for part in parts)
+        zeros = np.zeros(len(self.numbers), dtype=np.int64)
+        counts = sum((np.bincount(part, minlength=len(zeros)) for part in parts), zeros)
         frequent = {word for word, count in zip(self.numbers, counts.tolist(), strict=True) if count >= min_count}
         return {word: index for index, word in enumerate(sorted(frequent | {PAD, UNK, START, END}))}
 
@@ -200,7 +201,7 @@ def _stream_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> Ite
                 pass
 
 
-def stream_list(file: BinaryIO, key: str) -> Iterator[dict]:
+def stream_list(file: IO[bytes], key: str) -> Iterator[dict]:
     """The objects of a list in a JSON object, one after the other, without the whole in memory.
 
     Args:

@@ -18,7 +18,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
 from say_what_you_see.models.keras_step import KerasStepModel
 
-layers, ops = keras.layers, keras.ops
+layers: Any = keras.layers
+ops = keras.ops
 Tensor = Any
 
 TOP_WORDS = 5_000

@@ -7,6 +7,7 @@ Captioning Challenge" (2016), https://arxiv.org/abs/1609.06647: the picture is t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from say_what_you_see.vision.encoders import (
     encoder_for,
 )
 
-layers, ops = keras.layers, keras.ops
+layers: Any = keras.layers
+ops = keras.ops
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,12 @@ def _on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
 def _preprocessed(pictures: keras.KerasTensor, preprocess: Preprocess) -> keras.KerasTensor:
     """Bring pictures from -1 to 1 into the range that an encoder was trained on."""
     scale, black, reverse = affine_preprocessing(preprocess)
-    scale, black = 127.5 * np.array(scale), np.array(black)  # from -1 to 1 are 2, from 0 to 255 are 255
-    if np.allclose(scale, 1, atol=1e-3) and np.allclose(black, -1, atol=1e-3):
+    factor, offset = 127.5 * np.array(scale), np.array(black)  # from -1 to 1 are 2, from 0 to 255 are 255
+    if np.allclose(factor, 1, atol=1e-3) and np.allclose(offset, -1, atol=1e-3):
         return pictures
     if reverse:
         pictures = ops.flip(pictures, axis=-1)
-    return layers.Rescaling(scale.tolist(), (black + scale).tolist())(pictures)
+    return layers.Rescaling(factor.tolist(), (offset + factor).tolist())(pictures)
 
 
 def train_cnn(model: keras.Model, train_inception: bool) -> None:

@@ -38,7 +38,7 @@ class KerasStepModel(StepModel):
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Logits of the next words (captions, vocabulary), and the new state, after words (captions,)."""
         count, rows = len(words), [np.asarray(words, dtype=np.int32), *state.memory]
-        if state.context:
+        if state.context and state.image is not None:
             rows.append(state.image)
         if keras.config.backend() == "jax":  # it compiles anew for every size of a batch, so let there be few
             missing = (1 << (count - 1).bit_length()) - count

@@ -6,8 +6,7 @@ changed in between counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +67,7 @@ def _layers_with_work(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if not isinstance(layer, (layers.InputLayer, layers.Dropout))]
 
 
-def _read_layer(layer: keras.layers.Layer) -> Callable[[np.ndarray], np.ndarray]:
+def _read_layer(layer: keras.layers.Layer) -> Any:
     if isinstance(layer, layers.Normalization):
         mean, variance = (keras.ops.convert_to_numpy(part)[0] for part in (layer.mean, layer.variance))
         return Standardise(mean, np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon())))

@@ -22,7 +22,7 @@ def build_show_and_tell(
     word_size: int = 256,
     lstm_units: int = 256,
     dropout: float = 0.0,
-    word_log_probabilities: Sequence[float] | None = None,
+    word_log_probabilities: Sequence[float] | np.ndarray | None = None,
 ) -> keras.Model:
     """Build the model: from [picture features (batch, feature_size), words (batch, steps)] to the logits of each
     next word (batch, steps, vocab_size). The LSTM reads one step more than there are words, and says nothing at it.

@@ -19,7 +19,7 @@ from say_what_you_see.core.files import (
 )
 from say_what_you_see.core.keras_files import check_weights_file
 
-History = list[dict[str, float]]
+History = list[dict[str, Any]]
 """For each epoch its number from 1, loss, validation loss and accuracy, and seconds."""
 
 

@@ -91,7 +91,7 @@ def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
     return Examples(examples.image_embeds, CaptionArrays(captions.matrix[np.concatenate(rows)], first))
 
 
-def table_examples(features: np.ndarray, captions: Sequence[str], vocab: dict[str, int]) -> Examples:
+def table_examples(features: np.ndarray, captions: Sequence[str] | np.ndarray, vocab: dict[str, int]) -> Examples:
     """The two files of a `caption_table` as examples: every caption is a row of its own, with its own features.
 
     Args:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.progress import progress
@@ -85,7 +85,7 @@ class EpochRecorder(keras.callbacks.Callback):
         super().__init__()
         self.decoder, self.validation, self.config, self.pad_idx = decoder, validation, config, pad_idx
         self.folder, self.history, self.callback = folder, history, callback
-        self.bar: tqdm | None = None
+        self.bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         seed_dropout(self.decoder, self.config.seed, epoch)
@@ -96,7 +96,7 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.bar.update()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         scores = evaluate_decoder(self.decoder, self.validation, self.pad_idx, self.config.max_len)
         seconds = time.perf_counter() - self.started
         self.history.append({
@@ -201,6 +201,6 @@ def fingerprint(decoder: keras.Model, train: Examples, config: TrainingConfig) -
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())
     for array in (train.captions.matrix, train.captions.first):
-        digest.update(np.ascontiguousarray(array))  # without a copy
+        digest.update(np.ascontiguousarray(array).data)  # without a copy
     digest.update(np.ascontiguousarray(train.image_embeds[:: max(1, len(train.image_embeds) // 50)]).tobytes())
     return digest.hexdigest()

@@ -97,7 +97,7 @@ def imagenet_weights(name: str, data_folder: Path, with_classifier: bool = False
     file_name = DOWNLOADED_WEIGHTS.get((name, with_classifier))
     if file_name is None:
         return None
-    kept, published = keras_downloads() / file_name, find_resource(file_name).checksum
+    kept, published = keras_downloads() / file_name, find_resource(file_name).checksum or ""
     if kept.is_file() and hash_file(kept, "md5").hexdigest() == published.removeprefix("md5:"):
         return kept
     return fetch_resource(file_name, data_folder)
@@ -130,9 +130,9 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
     Raises:
         CourseError: instead of any error.
     """
-    is_file = weights not in (None, "imagenet")
-    if is_file:
-        _check_file(Path(weights))
+    file = None if weights in (None, "imagenet") else weights
+    if file is not None:
+        _check_file(Path(file))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Skipping nested container")  # Keras says it of each layer, then fails
@@ -140,8 +140,8 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
     except Exception as error:
         if weights is None:
             raise
-        if is_file:
-            raise CourseError(f"The weights in {weights} do not fit {name}, or the file is damaged.") from error
+        if file is not None:
+            raise CourseError(f"The weights in {file} do not fit {name}, or the file is damaged.") from error
         url = re.search(r"https?://\S+\.h5", str(error))
         where = f"{url[0].rpartition('/')[2]} from {url[0]}" if url else "them"
         reason = str(error).rpartition("--")[2].strip()

@@ -79,14 +79,15 @@ class EmbeddingTable:
         self.engine: str | None = None
         self._waiting: tuple[ImageBatch, np.ndarray] | None = None
         self.store = Path(store) if store else None
+        self._rows: Any  # an array; with a store a memory map, None after it is closed
         if self.store is None:
             self._rows = np.empty(self.shape, self.dtype)
             return
         self._partial, self._record = self.store.with_suffix(".partial.npy"), self.store.with_suffix(".json")
         for path in (self.store, self._partial, self._record):
             check_is_no_folder(path)
-        if not self._resume():
-            self._start()
+        if not self._resume(self.store):
+            self._start(self.store)
 
     @property
     def row_count(self) -> int:
@@ -144,21 +145,21 @@ class EmbeddingTable:
             self._rows.flush()
             self._write_record()
 
-    def _start(self) -> None:
-        make_folder(self.store.parent)
-        with write_errors_explained(self.store, self._partial):
-            self.store.unlink(missing_ok=True)
+    def _start(self, store: Path) -> None:
+        make_folder(store.parent)
+        with write_errors_explained(store, self._partial):
+            store.unlink(missing_ok=True)
             self._record.unlink(missing_ok=True)
-            self._check_space()
+            self._check_space(store)
             self._rows = np.lib.format.open_memmap(self._partial, "w+", dtype=self.dtype, shape=self.shape)
         reserve(self._partial, self._rows.offset + self._rows.nbytes)
 
-    def _resume(self) -> bool:
+    def _resume(self, store: Path) -> bool:
         """Go on with the rows of an earlier run that was made from the same; False where there are none."""
-        is_finished = self.store.exists()
+        is_finished = store.exists()
         try:
             record = read_json(self._record)
-            rows = np.lib.format.open_memmap(*((self.store, "r") if is_finished else (self._partial, "r+")))
+            rows = np.lib.format.open_memmap(*((store, "r") if is_finished else (self._partial, "r+")))
             done, skipped = record["members_done"], dict(record["skipped"])
             cut_off = [done - len(skipped)] if done == len(self.members) else []
             lengths = cut_off if is_finished else [len(self.members), *cut_off]  # it may be killed after the cut
@@ -170,14 +171,14 @@ class EmbeddingTable:
             return False
         self._rows, self.members_done, self.skipped = rows, done, skipped
         self.engine = record.get("engine")
-        self._check_space()
+        self._check_space(store)
         if not is_finished:
             reserve(self._partial, rows.offset + rows.nbytes)
         return True
 
-    def _check_space(self) -> None:
+    def _check_space(self, store: Path) -> None:
         row = self.dtype.itemsize * int(np.prod(self.shape[1:]))
-        check_space(self.store, row * (len(self.members) - self.members_done))
+        check_space(store, row * (len(self.members) - self.members_done))
 
     def _cut_off_partial(self) -> None:
         """Drop the rows of skipped images in place: a copy could be too large for the disk.

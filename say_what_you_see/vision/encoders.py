@@ -127,6 +127,7 @@ def _vgg16_fc2(settings: Settings) -> EncoderInfo:
     """VGG-16 with its classifier, cut at the last hidden layer: 4,096 numbers. It needs weights of its own."""
     application = find_application("vgg16")
     weights = imagenet_weights("vgg16", settings.data_folder, with_classifier=True)
+    assert weights is not None  # they are among those that the course downloads itself
     with explained_errors("vgg16", weights):
         cnn = application.build(include_top=True, weights=str(weights))
     model = keras.Model(cnn.input, cnn.get_layer("fc2").output, name="vgg16_fc2_encoder")

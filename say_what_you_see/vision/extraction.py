@@ -88,7 +88,7 @@ def open_table(
         CourseError: if the encoder expects images of another size, or if the disk is too full.
     """
     is_fast = isinstance(encoder, FastEncoder)
-    model = encoder.model if is_fast else encoder
+    model: keras.Model = encoder.model if is_fast else encoder
     expected = tuple(model.inputs[0].shape[1:3])
     if any(size not in (None, given) for size, given in zip(expected, input_shape, strict=True)):
         raise CourseError(f"The encoder expects pictures of {expected} pixels, but input_shape is {input_shape}.")

@@ -76,7 +76,7 @@ class FastEncoder:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
         """The embeddings of preprocessed images, (n, height, width, 3); those of OpenVINO may come later."""
-        if self.engine == KERAS:
+        if self.engine == KERAS or self._network is None:
             return self.model.predict_on_batch(images)
         return FutureEmbeddings(self._network.submit(images))
 

@@ -27,7 +27,8 @@ def openvino_is_installed() -> bool:
 
 def import_openvino() -> ModuleType:
     """OpenVINO, without the usage statistics that its converter would send without asking."""
-    sys.modules.setdefault("openvino_telemetry", None)  # makes its import fail, which the converter allows for
+    # None makes its import fail, which the converter allows for.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino

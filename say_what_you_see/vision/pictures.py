@@ -113,7 +113,7 @@ def _open_image(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[I
     is_jpeg = buf.startswith(b"\xff\xd8")
     try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
         with JpegImageFile(io.BytesIO(buf)) if is_jpeg else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
-            by_rows = is_jpeg and _can_be_read_by_rows(image, buf)
+            by_rows = isinstance(image, JpegImageFile) and _can_be_read_by_rows(image, buf)
             size, most = image.size, MAX_JPEG_PIXELS if by_rows else MAX_PIXELS
             if math.prod(size) <= most:
                 image.draft(None, enough or _largest_draft(size))  # does nothing for other formats than JPEG
@@ -133,7 +133,9 @@ def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
     """
     length = 6 + 2 * image.layers
     header = b"\xff\xda" + length.to_bytes(2) + bytes([image.layers])
-    return not image.info.get("progressive") and buf.startswith(header, image.fp.tell() - 2 - length)
+    if image.info.get("progressive") or image.fp is None:
+        return False
+    return buf.startswith(header, image.fp.tell() - 2 - length)
 
 
 def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:

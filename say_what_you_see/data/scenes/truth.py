@@ -34,12 +34,14 @@ class SceneTruth:
     boxes: dict[str, Box] = field(default_factory=dict)
 
 
-def read_scene_truths(captions_zip: Path, instances_json: str) -> dict[str, SceneTruth]:
+def read_scene_truths(captions_zip: Path, instances_json: str | None) -> dict[str, SceneTruth]:
     """Read what each scene shows from the instances JSON: file name to truth.
 
     Raises:
         CourseError: if the zip cannot be read, or the JSON is not what `write_scene_dataset` writes.
     """
+    if instances_json is None:
+        raise CourseError(f"{captions_zip} does not say what the images show: only the drawn scenes come with that.")
     text = read_zipped(captions_zip, instances_json)
     try:
         return _scene_truths(json.loads(text))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
@@ -53,7 +54,7 @@ def scale_folders(settings: Settings) -> ScaleFolders:
     return ScaleFolders(settings.work_folder / "im2txt")
 
 
-def model_config(records: Path, cnn_name: str, side: int, **sizes: int | float) -> ScaleModelConfig:
+def model_config(records: Path, cnn_name: str, side: int, **sizes: Any) -> ScaleModelConfig:
     """The configuration of a model for these records.
 
     Args:
