@@ -46,6 +46,9 @@ _PLACEHOLDERS = {"__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", 
 _WITH_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
 _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"}
 
+_HOMES_BEFORE_KERAS_3 = ("keras.layers", "keras.src.models", "keras.initializers", "keras.regularizers")
+"""Where classes are looked up that a config names without a module, as Keras wrote it before version 3."""
+
 
 def load_keras_file(path: str | Path) -> keras.Model:
     """Read a `.keras` file with layers of Keras and of this course only.
@@ -169,8 +172,9 @@ def _check_class(part: dict) -> None:
         if not isinstance(part.get("config"), str) or part["config"] not in dir(keras.activations):
             raise CourseError(f"it names a function that is no activation ({str(part.get('config'))[:60]})")
         return
-    module = module or "keras.layers"
-    kind = getattr(sys.modules.get(module), name, None) if _MODULES.fullmatch(module) else None
+    homes = [module] if module else _HOMES_BEFORE_KERAS_3
+    classes = [getattr(sys.modules.get(home), name, None) for home in homes if _MODULES.fullmatch(home)]
+    kind = next((each for each in classes if each is not None), None)
     if not (isinstance(kind, type) and issubclass(kind, _KINDS) and registered in (None, name)):
         raise CourseError(f"it has a layer that Keras does not know ({module}.{name}); code of others is not loaded")
 

@@ -31,7 +31,7 @@ MIN_PICTURES = 5000
 """Fewer images are left to Keras: an export takes about ten seconds, and saves 4 ms an image or more."""
 
 BATCH_SIZE = 16
-"""What suits OpenVINO, for which the next images have to be ready when it has finished the last ones."""
+"""The batch size for OpenVINO, for which the next images have to be ready when it has finished the last ones."""
 
 TOLERANCE = 1e-3
 """How far an export may be from Keras, relative to the largest number."""
@@ -71,7 +71,7 @@ class FastEncoder:
 
     @property
     def batch_size(self) -> int:
-        """What suits the engine that a new extraction would have."""
+        """The batch size for the engine that a new extraction would have."""
         return BATCH_SIZE if self._is_worth_it and openvino_is_quicker() else 32
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
