@@ -46,7 +46,10 @@ _PLACEHOLDERS = {"__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", 
 _WITH_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
 _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"}
 
-_HOMES_BEFORE_KERAS_3 = ("keras.layers", "keras.src.models", "keras.initializers", "keras.regularizers")
+_HOMES_BEFORE_KERAS_3 = (
+    "keras.layers", "keras.src.models", "keras.initializers", "keras.regularizers", "keras.constraints",
+    "keras.dtype_policies",
+)  # fmt: skip
 """Where classes are looked up that a config names without a module, as Keras wrote it before version 3."""
 
 
