@@ -135,8 +135,8 @@ def _stage(name: str, title: str, unit: str, goal: Goal, weigh: bool) -> Stage:
     return Stage(name, title, unit, make_work, contenders, (goal,), lower_is_better=weigh)
 
 
-_FASTER = Goal("course", 3.0, "several (3) times the speed of lists of lists", ("lists",))
-_SMALLER = Goal("course", 0.1, "a tenth of the memory of lists of lists", ("lists",))
+_FASTER = Goal("course", 2.0, "twice the speed of lists of lists", ("lists",))
+_SMALLER = Goal("course", 0.2, "a fifth of the memory of lists of lists", ("lists",))
 STAGES = (
     _stage("preparing", "Preparing 414,113 captions", "captions/s", _FASTER, weigh=False),
     _stage("preparing_memory", "Preparing 414,113 captions: most memory above the imports", "MB", _SMALLER, weigh=True),
