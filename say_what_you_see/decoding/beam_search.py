@@ -87,14 +87,14 @@ def extend_beams(
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
     Args:
-        log_probs: of each next word, (images, k, vocabulary); those of finished captions are overwritten.
+        log_probs: of each next word, (images, k, vocabulary).
 
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
-    log_probs[beams.finished] = -np.inf
-    log_probs[beams.finished, tokens.end] = 0  # END once more, at no cost
     totals = beams.total[..., None] + log_probs
+    totals[beams.finished] = -np.inf
+    totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost
     lengths = beams.lengths + ~beams.finished
     parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
 
