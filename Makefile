@@ -63,7 +63,8 @@ docker: ## the course in a container, with nothing installed here: make docker, 
 
 test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen pictures
 	status=0; \
-	$(BIN)/python -m pytest --ignore=tests/unit/benchmarks/test_stages.py || status=$$?; \
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/unit/benchmarks/test_stages.py \
+		--cov=say_what_you_see --cov-report=term:skip-covered || status=$$?; \
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks || status=$$?; \
 	exit $$status
 
