@@ -43,7 +43,8 @@ class KerasStepModel(StepModel):
         if keras.config.backend() == "jax":  # it compiles anew for every size of a batch, so let there be few
             missing = (1 << (count - 1).bit_length()) - count
             rows = [np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) for part in rows]
-        logits, *memory = (part[:count] for part in self._compiled_step.predict_on_batch([*rows, *state.context]))
+        inputs = [*map(ops.convert_to_tensor, rows), *state.context] if state.context else rows  # all or none
+        logits, *memory = (part[:count] for part in self._compiled_step.predict_on_batch(inputs))
         return np.asarray(logits, dtype=np.float32), State(memory, state.context, state.image)
 
     def fastest(self) -> StepModel:
