@@ -16,8 +16,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
+import numpy as np
 import pytest
 import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
