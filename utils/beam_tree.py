@@ -18,22 +18,14 @@ from utils.plots import show_figure
 
 @dataclass(frozen=True)
 class TreeNode:
-    """A word that beam search considered.
-
-    Attributes:
-        step: its place in the caption; START has 0.
-        rank: its place among the candidates of its step, 0 for the best.
-        parent: the number of the node before it in the list, None for START.
-        log_probability: of the caption up to this word.
-        kept: whether the search followed it.
-    """
+    """A word that beam search considered."""
 
     word: str
-    step: int
-    rank: int
-    parent: int | None
-    log_probability: float
-    kept: bool
+    step: int  # its place in the caption; START has 0
+    rank: int  # its place among the candidates of its step, 0 for the best
+    parent: int | None  # the number of the node before it in the list, None for START
+    log_probability: float  # of the caption up to this word
+    kept: bool  # whether the search followed it
 
 
 def grow_beam_tree(

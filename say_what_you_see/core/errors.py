@@ -1,4 +1,8 @@
-"""The one error that is meant for the person at the keyboard."""
+"""The one error that is meant for the person at the keyboard.
+
+Whatever reads files, settings or options of users raises it where these are missing, damaged or do not fit. Docstrings
+name it only where that says more than the message.
+"""
 
 from __future__ import annotations
 

@@ -70,11 +70,7 @@ def load_vocabulary(settings: Settings, kind: str = "mean") -> dict[str, int]:
 
 
 def load_examples(settings: Settings, split: str, kind: str = "mean") -> Examples:
-    """Features and captions of a split, ready for training.
-
-    Raises:
-        CourseError: if a file is missing or damaged, or if they do not belong together.
-    """
+    """Features and captions of a split, ready for training."""
     features, _ = load_features(settings, split, kind)
     path = captions_path(settings, split, kind)
     arrays = read_required(path, lambda path: read_arrays(path, ("matrix", "first")))

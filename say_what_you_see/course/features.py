@@ -90,11 +90,7 @@ def extract_grids(settings: Settings) -> None:
 
 
 def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: EncoderInfo) -> int:
-    """How many bytes the features of both splits take.
-
-    Raises:
-        CourseError: if the disk has too little room for those that are not there yet.
-    """
+    """How many bytes the features of both splits take."""
     kind = encoder.features
     size = np.dtype(FEATURE_TYPES[kind]).itemsize * int(np.prod(encoder.model.output_shape[1:]))
     sizes = {split: size * len(image_members(split_files(files, split)[0])) for split in SPLITS}
@@ -133,11 +129,7 @@ def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]
 
 
 def load_features(settings: Settings, split: str, kind: str = "mean") -> tuple[np.ndarray, list[str]]:
-    """The features of a split, memory-mapped, (images, ...), and the file names.
-
-    Raises:
-        CourseError: if a file is missing or damaged, or if the two do not belong together.
-    """
+    """The features of a split, memory-mapped, (images, ...), and the file names."""
     path = features_path(settings, split, kind)
     if kind != "mean":
         return read_required(path, read_array), read_json(path.with_suffix(".json"))["file_names"]

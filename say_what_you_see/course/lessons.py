@@ -31,21 +31,15 @@ from say_what_you_see.training.loop import HistoryCallback, train_decoder
 
 @dataclass(frozen=True)
 class Lesson:
-    """How a notebook trains its decoder.
+    """How a notebook trains its decoder."""
 
-    Attributes:
-        folder_name: of the folder for its files inside the settings' work folder, "" for that one itself.
-        config: how it is trained on given examples.
-        build: an untrained decoder for examples, a vocabulary and a rate of dropout.
-        load: the vocabulary, and the examples of both splits.
-        prepare: makes the features and captions that `load` reads.
-    """
-
-    folder_name: str
-    config: Callable[[Settings, Examples], TrainingConfig]
+    folder_name: str  # of the folder for its files inside the settings' work folder, "" for that one itself
+    config: Callable[[Settings, Examples], TrainingConfig]  # how it is trained on given examples
+    # an untrained decoder for examples, a vocabulary and a rate of dropout
     build: Callable[[Examples, dict[str, int], float], keras.Model]
+    # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
-    prepare: Callable[[Settings], None]
+    prepare: Callable[[Settings], None]  # makes the features and captions that `load` reads
 
     def folder(self, settings: Settings) -> Path:
         """Where its files go, `encoder.json` among them."""
@@ -188,11 +182,7 @@ def train_control(settings: Settings) -> None:
 
 
 def load_control(settings: Settings, vocab_size: int, feature_size: int) -> keras.Model:
-    """The control of notebook 04, as it was trained.
-
-    Raises:
-        CourseError: if it is not trained.
-    """
+    """The control of notebook 04, as it was trained."""
     control = build_decoder(vocab_size, feature_size, dropout=training_config(settings).dropout)
     if not restore_checkpoint(control, settings.work_folder / "checkpoints_control"):
         raise CourseError(

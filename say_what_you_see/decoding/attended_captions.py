@@ -15,14 +15,10 @@ from say_what_you_see.models.attention import as_grid, attention_model, attentio
 
 @dataclass(frozen=True)
 class AttendedCaption:
-    """A caption, and where the model looked while it wrote it.
+    """A caption, and where the model looked while it wrote it."""
 
-    Attributes:
-        words: what it says.
-        attention: for each word the weights of the step that emitted it, (words, rows, columns); each sums to 1.
-    """
-
-    words: list[str]
+    words: list[str]  # what it says
+    # for each word the weights of the step that emitted it, (words, rows, columns); each sums to 1
     attention: np.ndarray
 
     @property

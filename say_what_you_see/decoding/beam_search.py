@@ -13,21 +13,13 @@ if TYPE_CHECKING:
 
 
 class Beams(NamedTuple):
-    """Captions of some images, k for each, the best first.
+    """Captions of some images, k for each, the best first."""
 
-    Attributes:
-        words: the last word of each, (images, k).
-        captions: all words so far, (images, k, max_len), END behind them.
-        finished: whether END has been reached, (images, k).
-        lengths: the number of words, END included, (images, k).
-        total: the log-probability, (images, k); -inf where there is no caption.
-    """
-
-    words: np.ndarray
-    captions: np.ndarray
-    finished: np.ndarray
-    lengths: np.ndarray
-    total: np.ndarray
+    words: np.ndarray  # the last word of each, (images, k)
+    captions: np.ndarray  # all words so far, (images, k, max_len), END behind them
+    finished: np.ndarray  # whether END has been reached, (images, k)
+    lengths: np.ndarray  # the number of words, END included, (images, k)
+    total: np.ndarray  # the log-probability, (images, k); -inf where there is no caption
 
     def take(self, beams: np.ndarray) -> Beams:
         """For each image some of its beams, by their numbers (images, any)."""

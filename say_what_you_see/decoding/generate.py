@@ -25,18 +25,12 @@ CAPTIONS_FOR_THREADS = 32
 
 @dataclass(frozen=True)
 class GeneratedCaptions:
-    """Captions of some images, the best of each image first.
+    """Captions of some images, the best of each image first."""
 
-    Attributes:
-        indices: (images, captions, max_len) int32, END after the last word.
-        log_probabilities: (images, captions), of the whole caption with its END, in nats; -inf where there
-            are fewer captions than asked for.
-        finished: (images, captions), whether END was reached within max_len words.
-    """
-
-    indices: np.ndarray
+    indices: np.ndarray  # (images, captions, max_len) int32, END after the last word
+    # (images, captions), of the whole caption with its END, in nats; -inf where there are fewer captions than asked for
     log_probabilities: np.ndarray
-    finished: np.ndarray
+    finished: np.ndarray  # (images, captions), whether END was reached within max_len words
 
     def sentences(self, vocab: dict[str, int]) -> list[str]:
         """The best caption of each image, as words."""

@@ -71,15 +71,10 @@ def write_captions(next_word: NextWord, state: State, choose: Choose, tokens: Sp
 
 
 class Sampler:
-    """A way of writing captions.
+    """A way of writing captions."""
 
-    Attributes:
-        max_len: captions have at most so many words.
-        k: how many captions each image gets.
-    """
-
-    max_len: int
-    k: int = 1
+    max_len: int  # captions have at most so many words
+    k: int = 1  # how many captions each image gets
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """The random numbers that captions of images need, (images, ...): each image's are its own in any batch."""
@@ -117,19 +112,13 @@ class Greedy(Sampler):
 
 @dataclass(frozen=True)
 class Sampling(Sampler):
-    """Draw each word by its probability.
+    """Draw each word by its probability."""
 
-    Attributes:
-        temperature: below 1 the choice is more cautious, above 1 more daring.
-        top_k: draw among so many most probable words only (Fan et al. 2018, arXiv:1805.04833).
-        top_p: draw among the fewest words that have this probability together (Holtzman et al. 2020, arXiv:1904.09751).
-        max_len: stop after so many words.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
+    temperature: float = 1.0  # below 1 the choice is more cautious, above 1 more daring
+    top_k: int | None = None  # draw among so many most probable words only (Fan et al. 2018, arXiv:1805.04833).
+    # draw among the fewest words that have this probability together (Holtzman et al. 2020, arXiv:1904.09751).
     top_p: float | None = None
-    max_len: int = 20
+    max_len: int = 20  # stop after so many words
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -157,18 +146,13 @@ class Sampling(Sampler):
 
 @dataclass(frozen=True)
 class BeamSearch(Sampler):
-    """Follow the k best captions at once.
+    """Follow the k best captions at once."""
 
-    Attributes:
-        k: how many captions are followed, and found, for each image.
-        length_penalty: captions are ranked by log-probability / words ** length_penalty. 0 ranks by
-            probability, which favours short captions; 1 by the mean over the words.
-        max_len: stop after so many words.
-    """
-
-    k: int = 3
+    k: int = 3  # how many captions are followed, and found, for each image
+    # captions are ranked by log-probability / words ** length_penalty. 0 ranks by probability, which favours short
+    # captions; 1 by the mean over the words.
     length_penalty: float = 0.0
-    max_len: int = 20
+    max_len: int = 20  # stop after so many words
 
     def __post_init__(self) -> None:
         if self.k < 1:

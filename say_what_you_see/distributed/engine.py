@@ -36,42 +36,28 @@ _LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[?::1\]?):\d+")
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """Where the work is done, and by how many.
+    """Where the work is done, and by how many."""
 
-    Attributes:
-        address: of a cluster, "auto" for the one that runs on this machine; None starts Ray here for this run only.
-        workers: number of models at work; None is one for each GPU, or without GPUs one for four CPUs of each node.
-        gpus_per_worker: GPUs that a worker takes, 0.5 for two workers on one; None is 1 where the cluster has any.
-        retries: how often a block is tried again whose worker died, and a read that failed.
-    """
-
+    # of a cluster, "auto" for the one that runs on this machine; None starts Ray here for this run only
     address: str | None = None
+    # number of models at work; None is one for each GPU, or without GPUs one for four CPUs of each node
     workers: int | None = None
+    # GPUs that a worker takes, 0.5 for two workers on one; None is 1 where the cluster has any
     gpus_per_worker: float | None = None
-    retries: int = 5
+    retries: int = 5  # how often a block is tried again whose worker died, and a read that failed
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How the models are spread.
+    """How the models are spread."""
 
-    Attributes:
-        count: number of workers.
-        gpus: that each of them takes.
-        threads: that each of them may use on CPUs.
-    """
-
-    count: int
-    gpus: float
-    threads: int
+    count: int  # number of workers
+    gpus: float  # that each of them takes
+    threads: int  # that each of them may use on CPUs
 
 
 def import_ray(address: str | None = None) -> ModuleType:
-    """Ray with Ray Data, without the usage statistics that it would send.
-
-    Raises:
-        CourseError: if it is not installed.
-    """
+    """Ray with Ray Data, without the usage statistics that it would send."""
     missing = [name for name in ("ray", "pandas", "pyarrow") if find_spec(name) is None]
     if missing:
         raise CourseError(
@@ -93,11 +79,7 @@ def import_ray(address: str | None = None) -> ModuleType:
 
 @contextmanager
 def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
-    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address.
-
-    Raises:
-        CourseError: if Ray is not installed, cannot be started, or no cluster answers.
-    """
+    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address."""
     ray = import_ray(plan.address)
     _start_local(ray) if plan.address is None else _connect(ray, plan.address)
     try:
@@ -165,11 +147,7 @@ def _configure(ray: ModuleType, plan: ClusterPlan) -> None:
 
 
 def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
-    """Spread workers over the nodes that are there.
-
-    Raises:
-        CourseError: if the plan takes more GPUs than there are.
-    """
+    """Spread workers over the nodes that are there."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
     per_worker = plan.gpus_per_worker if plan.gpus_per_worker is not None else float(gpus > 0)

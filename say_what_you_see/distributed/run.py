@@ -43,21 +43,13 @@ _NAMED = 20  # pictures that could not be read are named up to here; the records
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """How shards are made.
+    """How shards are made."""
 
-    Attributes:
-        form: of the shards, one of `FORMATS`; None is the usual one.
-        size: pictures in a shard, at most; a tar makes one.
-        batch_size: pictures that a model gets at a time.
-        columns: of Parquet sources, those with bytes and names; "" looks for them.
-        dtype: of embeddings.
-    """
-
-    form: str | None = None
-    size: int = SHARD_PICTURES
-    batch_size: int = 32
-    columns: tuple[str, str] = ("", "")
-    dtype: str = "float32"
+    form: str | None = None  # of the shards, one of `FORMATS`; None is the usual one
+    size: int = SHARD_PICTURES  # pictures in a shard, at most; a tar makes one
+    batch_size: int = 32  # pictures that a model gets at a time
+    columns: tuple[str, str] = ("", "")  # of Parquet sources, those with bytes and names; "" looks for them
+    dtype: str = "float32"  # of embeddings
 
 
 def apply_model_with_ray(
@@ -110,9 +102,6 @@ def embed_with_ray(
 
     Args:
         data_folder: keeps the export of the encoder for the engine that is fastest on CPUs.
-
-    Raises:
-        CourseError: if something cannot be read, or the folder of the results has others.
     """
     made_from = {
         "weights": encoder.weights_checksum, "encoder": encoder.name, "features": encoder.features,
@@ -134,11 +123,7 @@ def caption_with_ray(
     inputs: Sequence[str], output: Path, model: CaptionModel, encoder: EncoderInfo, sampler: Sampler, seed: int,
     plan: ClusterPlan, options: ShardOptions,
 ) -> dict[str, Any]:  # fmt: skip
-    """Caption the pictures of folders, zips, tars and Parquet files; returns the manifest.
-
-    Raises:
-        CourseError: if something cannot be read, or the folder of the results has others.
-    """
+    """Caption the pictures of folders, zips, tars and Parquet files; returns the manifest."""
     made_from = {
         "model": weights_checksum(model.decoder),
         "words": hashlib.sha256(json.dumps(model.vocab).encode()).hexdigest(),

@@ -33,9 +33,6 @@ class ShardFolder:
         kind: "embeddings" or "captions".
         form: one of `FORMATS`.
         made_from: sources, model and options: other ones make other results.
-
-    Raises:
-        CourseError: if the folder holds shards of something else.
     """
 
     def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any]) -> None:
@@ -74,11 +71,7 @@ class ShardFolder:
         write_json(record, self._record_path(part))
 
     def finish(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """Write the manifest, and return it.
-
-        Raises:
-            CourseError: if not one picture could be read.
-        """
+        """Write the manifest, and return it."""
         shards, rows, skipped = [], 0, 0
         for part in parts:
             record = read_json(self._record_path(part))
@@ -111,11 +104,7 @@ class ShardFolder:
 
 
 def read_shards(folder: str | Path) -> Iterator[tuple[list[str], Any]]:
-    """The results of a folder, shard by shard: names, and embeddings (n, ...) or n lists of captions.
-
-    Raises:
-        CourseError: if the folder has no manifest, since the work is not done.
-    """
+    """The results of a folder, shard by shard: names, and embeddings (n, ...) or n lists of captions."""
     folder = Path(folder)
     if not (folder / MANIFEST_FILE).exists():
         raise CourseError(f"There is no {MANIFEST_FILE} in {folder}: the work is not finished. Start it again.")

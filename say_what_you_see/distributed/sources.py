@@ -34,26 +34,16 @@ Picture = tuple[str, bytes | CourseError]
 
 @dataclass(frozen=True)
 class Part:
-    """Some pictures that lie side by side.
+    """Some pictures that lie side by side."""
 
-    Attributes:
-        index: its place among all parts.
-        kind: "files", "zip", "tar" or "parquet".
-        source: folder or file, as the user named it.
-        start, stop: which of its pictures: numbers of members of a zip, or rows of a row group.
-        names: of files in the folder.
-        group: the row group of a Parquet file.
-        columns: those with bytes and names.
-    """
-
-    index: int
-    kind: str
-    source: str
-    start: int = 0
+    index: int  # its place among all parts
+    kind: str  # "files", "zip", "tar" or "parquet"
+    source: str  # folder or file, as the user named it
+    start: int = 0  # start, stop: which of its pictures: numbers of members of a zip, or rows of a row group
     stop: int = 0
-    names: tuple[str, ...] = ()
-    group: int = 0
-    columns: tuple[str, str] = ("", "")
+    names: tuple[str, ...] = ()  # of files in the folder
+    group: int = 0  # the row group of a Parquet file
+    columns: tuple[str, str] = ("", "")  # those with bytes and names
 
     @property
     def pictures(self) -> int | None:
@@ -63,14 +53,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Sources:
-    """All that is to be read.
+    """All that is to be read."""
 
-    Attributes:
-        parts: in their order.
-        made_from: what the parts were made from, to notice when files were replaced.
-    """
-
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)  # in their order
+    # what the parts were made from, to notice when files were replaced
     made_from: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -82,9 +68,6 @@ def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str]
             apart.
         part_size: pictures in a part, at most; a tar is one part.
         columns: of Parquet files, those with the bytes and with the names of pictures; "" looks for them.
-
-    Raises:
-        CourseError: if something is not there, is damaged, or holds no picture.
     """
     sources = Sources()
     for given in inputs:
@@ -97,11 +80,7 @@ def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str]
 
 
 def pictures_of(part: Part) -> Iterator[Picture]:
-    """The pictures of a part, in their order.
-
-    Raises:
-        CourseError: if the folder or file cannot be read where this runs.
-    """
+    """The pictures of a part, in their order."""
     filesystem, path = open_filesystem(part.source)
     if filesystem.get_file_info(path).type.name == "NotFound":
         raise CourseError(
@@ -266,11 +245,7 @@ def _bounded(data: bytes, size: int = 0) -> bytes | CourseError:
 
 
 def open_filesystem(source: str) -> tuple[Any, str]:
-    """PyArrow's file system for a path or an address, and the path in it.
-
-    Raises:
-        CourseError: if PyArrow does not know that kind of address.
-    """
+    """PyArrow's file system for a path or an address, and the path in it."""
     from pyarrow import fs
 
     if not re.match(r"[a-z][a-z0-9+]+://", source):

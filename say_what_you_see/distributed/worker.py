@@ -38,15 +38,10 @@ if TYPE_CHECKING:  # unpacked in the workers only, once they know how many threa
 
 
 class Model(Protocol):
-    """What a worker holds.
+    """What a worker holds."""
 
-    Attributes:
-        input_shape: height and width of the pictures.
-        batch_size: how many it gets at a time, at most.
-    """
-
-    input_shape: tuple[int, int]
-    batch_size: int
+    input_shape: tuple[int, int]  # height and width of the pictures
+    batch_size: int  # how many it gets at a time, at most
 
     def __call__(self, pixels: np.ndarray) -> Any:
         """A result for each of n pictures, uint8 (n, height, width, 3)."""
@@ -54,17 +49,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Results:
-    """What became of the pictures of a part.
+    """What became of the pictures of a part."""
 
-    Attributes:
-        names: of the pictures that could be read.
-        values: what the model made of them: embeddings (n, ...), or captions as JSON.
-        skipped: name and reason of the others.
-    """
-
-    names: list[str] = field(default_factory=list)
-    values: Sequence[Any] | np.ndarray = ()
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of the pictures that could be read
+    values: Sequence[Any] | np.ndarray = ()  # what the model made of them: embeddings (n, ...), or captions as JSON
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # name and reason of the others
 
 
 @dataclass
@@ -117,16 +106,12 @@ class ExportedEncoder:
 
 @dataclass
 class CaptioningModel:
-    """Captions pictures as `say_what_you_see.serving.caption_photos.caption_pictures` does.
-
-    Attributes:
-        seed: of the randomness when sampling: the same pictures in the same batches get the same captions.
-    """
+    """Captions pictures as `say_what_you_see.serving.caption_photos.caption_pictures` does."""
 
     encoder: EncoderInfo
     model: CaptionModel
     sampler: Sampler
-    seed: int
+    seed: int  # of the randomness when sampling: the same pictures in the same batches get the same captions
     input_shape: tuple[int, int]
     batch_size: int
 
@@ -167,11 +152,7 @@ class Worker:
 
 
 def work_on(part: Part, model: Model) -> Results:
-    """What a model makes of the pictures of a part; those that cannot be read are skipped.
-
-    Raises:
-        CourseError: if the source itself is not there.
-    """
+    """What a model makes of the pictures of a part; those that cannot be read are skipped."""
 
     def decode(batch: list[tuple[str, bytes | CourseError]]) -> list[tuple[str, np.ndarray | CourseError]]:
         return [(name, _decode(data, model.input_shape)) for name, data in batch]
@@ -208,11 +189,7 @@ def _text(name: str) -> str:
 def work_on_all(
     ray: ModuleType, parts: Sequence[Part], model: Model, plan: ClusterPlan, workers: Workers
 ) -> Iterator[tuple[Part, Results]]:
-    """The parts with their results, in their order.
-
-    Raises:
-        CourseError: if a source cannot be read where a worker runs, or if the cluster fails for good.
-    """
+    """The parts with their results, in their order."""
     from ray import cloudpickle
 
     packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to start again

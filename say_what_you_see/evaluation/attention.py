@@ -15,26 +15,16 @@ from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_tab
 
 @dataclass(frozen=True)
 class MentionAttention:
-    """Where attention was while a thing was named.
+    """Where attention was while a thing was named."""
 
-    Attributes:
-        scene: the number of the scene.
-        kind: the thing.
-        size: "small" or "large".
-        hit: whether the peak, the cell with the largest weight, is in the thing's box.
-        chance: the share of cells that are: how often a random cell would be.
-        mass: the sum of the weights of these cells.
-        distance: from the peak's centre to the nearest point of the box, as a fraction of the picture's side.
-        offset: from the middle of the box to the peak's centre, down and across, as fractions of the picture's sides.
-    """
-
-    scene: int
-    kind: str
-    size: str
-    hit: bool
-    chance: float
-    mass: float
-    distance: float
+    scene: int  # the number of the scene
+    kind: str  # the thing
+    size: str  # "small" or "large"
+    hit: bool  # whether the peak, the cell with the largest weight, is in the thing's box
+    chance: float  # the share of cells that are: how often a random cell would be
+    mass: float  # the sum of the weights of these cells
+    distance: float  # from the peak's centre to the nearest point of the box, as a fraction of the picture's side
+    # from the middle of the box to the peak's centre, down and across, as fractions of the picture's sides
     offset: tuple[float, float]
 
 
@@ -102,19 +92,12 @@ def _measure_mention(scene: int, mention: Mention, truth: SceneTruth, weights: n
 
 @dataclass(frozen=True)
 class AttentionScore:
-    """How often attention's peak is in the box, and how often by chance.
+    """How often attention's peak is in the box, and how often by chance."""
 
-    Attributes:
-        hits: the share of mentions at which the peak is in the box.
-        chance: the share of cells that are in the box, mean over the mentions.
-        mass: the share of attention that is in the box, mean over the mentions.
-        mentions: how many there were.
-    """
-
-    hits: Score
-    chance: float
-    mass: float
-    mentions: int
+    hits: Score  # the share of mentions at which the peak is in the box
+    chance: float  # the share of cells that are in the box, mean over the mentions
+    mass: float  # the share of attention that is in the box, mean over the mentions
+    mentions: int  # how many there were
 
     @property
     def times_chance(self) -> float:

@@ -34,9 +34,6 @@ def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None
 
     Args:
         known_ids: the pictures of the data set; None accepts any.
-
-    Raises:
-        CourseError: if the file is missing or is not of that form, a picture comes twice or is not a known one.
     """
     results = read_json(path)
     if not isinstance(results, list):

@@ -26,21 +26,14 @@ DRAWS = 200
 
 @dataclass(frozen=True)
 class CommonestCaption:
-    """The caption that pictures of a kind are given most often, by a model and by people.
+    """The caption that pictures of a kind are given most often, by a model and by people."""
 
-    Attributes:
-        kind: what the pictures have in common.
-        pictures: how many there are.
-        caption: the model's commonest caption of them.
-        share: the share of the pictures that are given it.
-        people_share: the same share for people's own commonest caption, when each picture has one caption, drawn
-            from those that people gave it: the mean over many draws.
-    """
-
-    kind: str
-    pictures: int
-    caption: str
-    share: float
+    kind: str  # what the pictures have in common
+    pictures: int  # how many there are
+    caption: str  # the model's commonest caption of them
+    share: float  # the share of the pictures that are given it
+    # the same share for people's own commonest caption, when each picture has one caption, drawn from those that people
+    # gave it: the mean over many draws
     people_share: float
 
 

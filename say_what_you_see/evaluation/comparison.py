@@ -26,29 +26,18 @@ PICTURES_TO_TIME, TIMES = 256, 9
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What was measured of one model.
+    """What was measured of one model."""
 
-    Attributes:
-        name: the column's title.
-        val_loss: nats per real word of the validation captions, END and UNK counted, no caption cut.
-        scores: of the greedy captions, from `score_captions`; None where nobody knows what the pictures show.
-        parameters: how many the model has.
-        training_seconds: None where it is not known.
-        captions_per_second: greedy, from features that are there already.
-        words: how many words the loss is the mean of.
-        unknown: how many of them are UNK to this model, which makes them easier to predict.
-        captions: how many validation captions there are.
-    """
-
-    name: str
-    val_loss: float
+    name: str  # the column's title
+    val_loss: float  # nats per real word of the validation captions, END and UNK counted, no caption cut
+    # of the greedy captions, from `score_captions`; None where nobody knows what the pictures show
     scores: dict[str, Score] | None
-    parameters: int
-    training_seconds: float | None
-    captions_per_second: float
-    words: int = 0
-    unknown: int = 0
-    captions: int = 0
+    parameters: int  # how many the model has
+    training_seconds: float | None  # None where it is not known
+    captions_per_second: float  # greedy, from features that are there already
+    words: int = 0  # how many words the loss is the mean of
+    unknown: int = 0  # how many of them are UNK to this model, which makes them easier to predict
+    captions: int = 0  # how many validation captions there are
 
     @property
     def loss_per_caption(self) -> float:

@@ -40,24 +40,16 @@ SAMPLERS: dict[str, Sampler] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The captions of one model, written by one sampler, and all that was measured of them.
-
-    Attributes:
-        sampler: its name.
-        captions: one for each picture.
-        metrics: the field's metrics, against the captions that people wrote.
-        exact: against what was drawn, from `score_captions`; None where nobody knows what the pictures show.
-        hallucinations: CHAIRi and CHAIRs; None likewise.
-        diversity: how varied the captions are.
-    """
+    """The captions of one model, written by one sampler, and all that was measured of them."""
 
     model: str
-    sampler: str
-    captions: list[str]
-    metrics: dict[str, Score]
+    sampler: str  # its name
+    captions: list[str]  # one for each picture
+    metrics: dict[str, Score]  # the field's metrics, against the captions that people wrote
+    # against what was drawn, from `score_captions`; None where nobody knows what the pictures show
     exact: dict[str, Score] | None
-    hallucinations: dict[str, Score] | None
-    diversity: dict[str, float]
+    hallucinations: dict[str, Score] | None  # CHAIRi and CHAIRs; None likewise
+    diversity: dict[str, float]  # how varied the captions are
 
 
 def evaluate_captions(

@@ -25,17 +25,11 @@ METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr",
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a metric says of a set of captions, and what it takes to score any resample of the set.
+    """What a metric says of a set of captions, and what it takes to score any resample of the set."""
 
-    Attributes:
-        values: (scores,) of the whole set, as the reference implementation gives them.
-        per_picture: (pictures, k) numbers whose sums over pictures determine the scores.
-        scores_of: from sums, (resamples, k), to scores, (resamples, scores).
-    """
-
-    values: np.ndarray
-    per_picture: np.ndarray
-    scores_of: Callable[[np.ndarray], np.ndarray]
+    values: np.ndarray  # (scores,) of the whole set, as the reference implementation gives them
+    per_picture: np.ndarray  # (pictures, k) numbers whose sums over pictures determine the scores
+    scores_of: Callable[[np.ndarray], np.ndarray]  # from sums, (resamples, k), to scores, (resamples, scores)
 
 
 Captions = tuple[Sequence[str], Sequence[Sequence[str]]]
@@ -58,9 +52,6 @@ def score_against_references(
 
     Returns:
         For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
-
-    Raises:
-        CourseError: if the numbers of pictures differ, or a picture has no reference.
     """
     if len(candidates) != len(references):
         raise CourseError(f"There are {len(candidates)} captions for {len(references)} pictures; one each is needed.")
@@ -80,9 +71,6 @@ def score_human_consistency(
     Each round leaves out another reference of every picture; the scores are means over rounds. With five references
     a round compares with four: a model that is to be compared with this should be scored with four as well, since
     more references give higher scores. A picture with fewer captions than others has some of them left out twice.
-
-    Raises:
-        CourseError: if a picture has fewer than two references.
     """
     for number, group in enumerate(references):
         if len(group) < 2:

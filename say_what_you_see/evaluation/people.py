@@ -32,9 +32,6 @@ def compare_with_people(
         captions: name of a model to its captions.
         references: the captions of each picture.
         fewer: the same, one of each left out.
-
-    Raises:
-        CourseError: if a picture has fewer than two references.
     """
     columns = {"people": score_human_consistency(references, java=java)}
     return columns | {name: score_against_references(own, fewer, java=java) for name, own in captions.items()}

@@ -68,17 +68,11 @@ _QUESTIONS_ABOUT_SCENES = {
 
 @dataclass(frozen=True)
 class ProbeQuestion:
-    """A question about every thing of a scene.
+    """A question about every thing of a scene."""
 
-    Attributes:
-        text: the question.
-        answer: gives the true answer for a thing.
-        kinds: the things that it is asked about.
-    """
-
-    text: str
-    answer: Callable[[Thing], Hashable]
-    kinds: tuple[str, ...] = KINDS
+    text: str  # the question
+    answer: Callable[[Thing], Hashable]  # gives the true answer for a thing
+    kinds: tuple[str, ...] = KINDS  # the things that it is asked about
 
 
 PROBE_QUESTIONS = (
@@ -92,19 +86,12 @@ PROBE_QUESTIONS = (
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How a question was answered on new scenes.
+    """How a question was answered on new scenes."""
 
-    Attributes:
-        question: its text.
-        things: how many things were asked about.
-        majority_accuracy: the share that is right when always the commonest answer is given.
-        probe_accuracy: the share that is right when the answer is read off the embedding.
-    """
-
-    question: str
-    things: int
-    majority_accuracy: float
-    probe_accuracy: float
+    question: str  # its text
+    things: int  # how many things were asked about
+    majority_accuracy: float  # the share that is right when always the commonest answer is given
+    probe_accuracy: float  # the share that is right when the answer is read off the embedding
 
 
 def probe_embedding(question: ProbeQuestion, train: EmbeddedScenes, val: EmbeddedScenes) -> ProbeResult:

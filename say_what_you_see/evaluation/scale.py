@@ -36,48 +36,28 @@ RESULTS_FILE = "evaluations.json"
 
 @dataclass(frozen=True)
 class CheckpointScore:
-    """How well a checkpoint predicts the words of the validation captions.
+    """How well a checkpoint predicts the words of the validation captions."""
 
-    Attributes:
-        step: the step that it was trained to.
-        checkpoint: checksum of its index, which holds those of all weights: it tells trainings apart.
-        loss: cross-entropy in nats per word.
-        perplexity: e to the power of the loss: among so many equally probable words one would have to guess.
-        words: number of words that were predicted.
-        seconds: time that it took.
-    """
-
-    step: int
-    checkpoint: str
-    loss: float
-    perplexity: float
-    words: int
-    seconds: float
+    step: int  # the step that it was trained to
+    checkpoint: str  # checksum of its index, which holds those of all weights: it tells trainings apart
+    loss: float  # cross-entropy in nats per word
+    perplexity: float  # e to the power of the loss: among so many equally probable words one would have to guess
+    words: int  # number of words that were predicted
+    seconds: float  # time that it took
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What to evaluate, and on what.
+    """What to evaluate, and on what."""
 
-    Attributes:
-        records: folder of the shards.
-        train_folder: where `train-records` keeps its checkpoints.
-        folder: where results go, for TensorBoard and as `evaluations.json`.
-        split: the shards to read.
-        batch_size: captions at a time.
-        most_captions: read so many captions at most; None reads all.
-        examples: so many images are captioned, always the same ones.
-        max_len: captions are cut to so many words.
-    """
-
-    records: Path
-    train_folder: Path
-    folder: Path
-    split: str = "val"
-    batch_size: int = 32
-    most_captions: int | None = None
-    examples: int = 4
-    max_len: int = 20
+    records: Path  # folder of the shards
+    train_folder: Path  # where `train-records` keeps its checkpoints
+    folder: Path  # where results go, for TensorBoard and as `evaluations.json`
+    split: str = "val"  # the shards to read
+    batch_size: int = 32  # captions at a time
+    most_captions: int | None = None  # read so many captions at most; None reads all
+    examples: int = 4  # so many images are captioned, always the same ones
+    max_len: int = 20  # captions are cut to so many words
 
 
 class Evaluator:

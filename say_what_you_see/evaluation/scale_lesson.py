@@ -36,27 +36,16 @@ WHOLE_CAPTION = 1_000
 
 @dataclass(frozen=True)
 class ScaleLesson:
-    """How notebook 09 trains.
+    """How notebook 09 trains."""
 
-    Attributes:
-        side: height and width of the images.
-        units: size of LSTM and embeddings.
-        dropout: rate of dropout at the inputs and outputs of the LSTM.
-        batch_size: captions in a step.
-        steps: of phase 1 and of phase 2.
-        save_every: steps between checkpoints, each of which is evaluated.
-        evaluated_captions: on so many validation captions; None is all.
-        rates: learning rates of phase 1 and of phase 2.
-    """
-
-    side: int
-    units: int
-    dropout: float
-    batch_size: int
-    steps: tuple[int, int]
-    save_every: tuple[int, int]
-    evaluated_captions: int | None
-    rates: tuple[LearningRate, LearningRate]
+    side: int  # height and width of the images
+    units: int  # size of LSTM and embeddings
+    dropout: float  # rate of dropout at the inputs and outputs of the LSTM
+    batch_size: int  # captions in a step
+    steps: tuple[int, int]  # of phase 1 and of phase 2
+    save_every: tuple[int, int]  # steps between checkpoints, each of which is evaluated
+    evaluated_captions: int | None  # on so many validation captions; None is all
+    rates: tuple[LearningRate, LearningRate]  # learning rates of phase 1 and of phase 2
 
 
 def scale_lesson(settings: Settings) -> ScaleLesson:

@@ -39,17 +39,11 @@ def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mentio
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim that a caption makes about a scene.
+    """A claim that a caption makes about a scene."""
 
-    Attributes:
-        sort: "things", "pairs" (a colour joined to a thing), "sizes" or "relations".
-        right: whether it holds.
-        correction: what is wrong with it, in words; empty where another claim's correction says so already.
-    """
-
-    sort: str
-    right: bool
-    correction: str
+    sort: str  # "things", "pairs" (a colour joined to a thing), "sizes" or "relations"
+    right: bool  # whether it holds
+    correction: str  # what is wrong with it, in words; empty where another claim's correction says so already
 
 
 def judge_claims(caption: str, truth: SceneTruth) -> list[JudgedClaim]:
@@ -114,9 +108,6 @@ def hallucination_rates(
     Returns:
         CHAIRi, the share of the things named that are not in the picture, and CHAIRs, the share of captions that name
         such a thing. Lower is better. CHAIRi is NaN where no caption names anything.
-
-    Raises:
-        CourseError: if the numbers of captions and scenes differ.
     """
     if len(captions) != len(truths) or not len(captions):
         raise CourseError(f"There are {len(captions)} captions for {len(truths)} scenes; one each is needed.")

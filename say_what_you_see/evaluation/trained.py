@@ -29,19 +29,13 @@ MAX_PICTURES = 1000
 
 @dataclass(frozen=True)
 class ValidationPictures:
-    """The pictures that captions are written for, and what is known of them.
+    """The pictures that captions are written for, and what is known of them."""
 
-    Attributes:
-        fns: file names.
-        image_ids: their numbers in the data set's caption JSON; counted from 1 where those are no whole numbers.
-        references: for each picture the captions that people wrote.
-        truths: what each picture shows; None where it is not known.
-    """
-
-    fns: list[str]
+    fns: list[str]  # file names
+    # their numbers in the data set's caption JSON; counted from 1 where those are no whole numbers
     image_ids: list[int]
-    references: list[list[str]]
-    truths: list[SceneTruth] | None = None
+    references: list[list[str]]  # for each picture the captions that people wrote
+    truths: list[SceneTruth] | None = None  # what each picture shows; None where it is not known
 
     def __len__(self) -> int:
         return len(self.fns)
@@ -58,21 +52,13 @@ class ValidationPictures:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that was trained, with the features of the validation pictures that it reads.
+    """A model that was trained, with the features of the validation pictures that it reads."""
 
-    Attributes:
-        name: of its architecture.
-        caption_model: what its model folder holds.
-        writer: the same, rearranged to predict one word at a time.
-        features: (pictures, ...), memory-mapped.
-        fns: the pictures' file names, in the order of the features.
-    """
-
-    name: str
-    caption_model: CaptionModel
-    writer: KerasStepModel
-    features: np.ndarray
-    fns: list[str]
+    name: str  # of its architecture
+    caption_model: CaptionModel  # what its model folder holds
+    writer: KerasStepModel  # the same, rearranged to predict one word at a time
+    features: np.ndarray  # (pictures, ...), memory-mapped
+    fns: list[str]  # the pictures' file names, in the order of the features
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -85,11 +71,7 @@ class TrainedModel:
 
 
 def trained_models(settings: Settings) -> list[TrainedModel]:
-    """Every model of the settings' data set and encoder that is trained: of notebook 04, and of 07 and 08 where done.
-
-    Raises:
-        CourseError: if there is none, or one does not fit the features that are there.
-    """
+    """The trained models of the settings' data set and encoder: of notebook 04, and of 07 and 08 where done."""
     folders = [lesson.model_folder(settings) for lesson in LESSONS.values()]
     models = [load_trained_model(settings, folder) for folder in folders if (folder / "model.json").exists()]
     if not models:
@@ -98,11 +80,7 @@ def trained_models(settings: Settings) -> list[TrainedModel]:
 
 
 def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
-    """Read a model folder, and find or make the features of the pictures that it is to caption.
-
-    Raises:
-        CourseError: if a part is missing, or the features were made by another encoder than the model knows.
-    """
+    """Read a model folder, and find or make the features of the pictures that it is to caption."""
     model = load_caption_model(folder)
     features, fns, encoder = _load_features(settings, model.encoder.get("features", "mean"))
     expected = tuple(model.decoder.inputs[0].shape[1:])
@@ -136,9 +114,6 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
 
     Args:
         like: the decoder of the same notebook, whose words and features the control shares.
-
-    Raises:
-        CourseError: if it is not trained.
     """
     model = like.caption_model
     control = load_control(settings, len(model.vocab), like.features.shape[1])

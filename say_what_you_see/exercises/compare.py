@@ -26,17 +26,11 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """The first place at which a result is not the expected one.
+    """The first place at which a result is not the expected one."""
 
-    Attributes:
-        where: the way there, such as "[0][2]" or "['a']"; empty for the result as a whole.
-        expected: what should stand there.
-        received: what stands there.
-    """
-
-    where: str
-    expected: str
-    received: str
+    where: str  # the way there, such as "[0][2]" or "['a']"; empty for the result as a whole
+    expected: str  # what should stand there
+    received: str  # what stands there
 
 
 def first_difference(expected: Any, received: Any, tolerance: float = 1e-5, where: str = "") -> Difference | None:

@@ -29,18 +29,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One call that the learner's function is tried with.
+    """One call that the learner's function is tried with."""
 
-    Attributes:
-        name: what is special about it, such as "a caption with a word that is not in the vocabulary"; the names of
-            random cases begin with "random".
-        arguments: positional arguments; the function gets copies of them.
-        keywords: keyword arguments; the function gets copies of them.
-    """
-
+    # what is special about it, such as "a caption with a word that is not in the vocabulary"; the names of random cases
+    # begin with "random"
     name: str
-    arguments: tuple = ()
-    keywords: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple = ()  # positional arguments; the function gets copies of them
+    keywords: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments; the function gets copies of them
 
     @property
     def random(self) -> bool:
@@ -50,23 +45,14 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A typical wrong answer, recognised by giving the same wrong results.
+    """A typical wrong answer, recognised by giving the same wrong results."""
 
-    Attributes:
-        name: says to the learner what happened: "END is missing at the end of each caption".
-        hint: what to think about; never the solution.
-        reference: the function that the mistake is made in.
-        change: text in the source, and what stands in its place.
-        body: the function's body instead.
-        returns: an expression of the result, `right`, to be returned instead of it.
-    """
-
-    name: str
-    hint: str
-    reference: Callable
-    change: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
-    returns: str = ""
+    name: str  # says to the learner what happened: "END is missing at the end of each caption"
+    hint: str  # what to think about; never the solution
+    reference: Callable  # the function that the mistake is made in
+    change: Mapping[str, str] = field(default_factory=dict)  # text in the source, and what stands in its place
+    body: str = ""  # the function's body instead
+    returns: str = ""  # an expression of the result, `right`, to be returned instead of it
 
     @cached_property
     def wrong(self) -> Callable:
@@ -104,22 +90,16 @@ def _bare_source(function: Callable, body: str = "") -> str:
 
 @dataclass(frozen=True, eq=False)
 class Exercise:
-    """A function or class of the course that learners write themselves.
+    """A function or class of the course that learners write themselves."""
 
-    Attributes:
-        reference: the course's own, as the notebook shows it.
-        notebook: the name of the notebook that it belongs to, such as "03_prepare_captions".
-        cases: makes the cases, fixed ones first, then those that it draws with the generator.
-        observe: `observe(function_or_class, *arguments, **keywords)` gives what is compared; by default it calls the
-            function. For classes, models, and functions with randomness.
-        tolerance: how far floating-point numbers may differ, relative to the expected or to 1.
-    """
-
-    reference: Callable
-    notebook: str
+    reference: Callable  # the course's own, as the notebook shows it
+    notebook: str  # the name of the notebook that it belongs to, such as "03_prepare_captions"
+    # makes the cases, fixed ones first, then those that it draws with the generator
     cases: Callable[[np.random.Generator], list[Case]]
+    # `observe(function_or_class, *arguments, **keywords)` gives what is compared; by default it calls the function. For
+    # classes, models, and functions with randomness.
     observe: Callable[..., Any] | None = None
-    tolerance: float = 1e-5
+    tolerance: float = 1e-5  # how far floating-point numbers may differ, relative to the expected or to 1
 
     @property
     def name(self) -> str:

@@ -13,17 +13,11 @@ from say_what_you_see.core.settings import read_settings
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a learner is with one exercise.
+    """How far a learner is with one exercise."""
 
-    Attributes:
-        done: whether it was right once.
-        hints: how many hints have been given since.
-        mistake: the mistake that was recognised last.
-    """
-
-    done: bool = False
-    hints: int = 0
-    mistake: str = ""
+    done: bool = False  # whether it was right once
+    hints: int = 0  # how many hints have been given since
+    mistake: str = ""  # the mistake that was recognised last
 
 
 def read_progress(notebook: str, exercise: str) -> Progress:

@@ -43,9 +43,6 @@ def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
     """Read the text file: for each line the name of its image, and its caption.
 
     Quotation marks are letters like others here: readers of tables that give them a meaning lose captions.
-
-    Raises:
-        CourseError: if the file cannot be read, holds nothing, or a line has another form; the message has its number.
     """
     with read_errors_explained(path, "text in UTF-8"):
         text = Path(path).read_bytes().decode("utf-8-sig")
@@ -62,9 +59,6 @@ def check_table(images: Sequence[str], features: np.ndarray, annotation_path: Pa
     Args:
         images: the name of each caption's image.
         features: (captions, features) if all is well.
-
-    Raises:
-        CourseError: if not.
     """
     if features.ndim != 2:
         raise CourseError(f"{feature_path} has the shape {features.shape}, but should be (captions, features).")
@@ -93,9 +87,6 @@ def write_caption_table(
         fns: names of the images.
         captions: for each image its captions.
         embeds: (images, features), possibly memory-mapped.
-
-    Raises:
-        CourseError: if the three are of different lengths, a name cannot be written, or the disk is too full.
     """
     feature_path = Path(feature_path)
     if not len(fns) == len(captions) == len(embeds):

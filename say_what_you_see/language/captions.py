@@ -113,15 +113,10 @@ def batch_captions_to_matrix(
 
 @dataclass(frozen=True)
 class CaptionArrays:
-    """The captions of many images as two integer arrays, which take a tenth of the memory of lists.
+    """The captions of many images as two integer arrays, which take a tenth of the memory of lists."""
 
-    Attributes:
-        matrix: (captions, longest) indices, padded on the right.
-        first: (images + 1,) row where the captions of each image begin; the last is the number of captions.
-    """
-
-    matrix: np.ndarray
-    first: np.ndarray
+    matrix: np.ndarray  # (captions, longest) indices, padded on the right
+    first: np.ndarray  # (images + 1,) row where the captions of each image begin; the last is the number of captions
 
     @property
     def n_images(self) -> int:
@@ -147,9 +142,6 @@ def pack_captions(
         captions_indexed: for each picture its captions as lists of indices.
         pad_idx: index that fills the free places.
         max_len: longer captions are cut to this many indices; None cuts none.
-
-    Raises:
-        CourseError: if a picture has no captions.
     """
     groups = list(captions_indexed)
     sizes = [len(group) for group in groups]

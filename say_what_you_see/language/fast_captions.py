@@ -51,18 +51,12 @@ _ASCII_WORDS = {ord(letter): letter.lower() if letter.isalnum() or letter == "_"
 class CaptionBlocks:
     """Packed captions whose matrix is made when it is written, some rows at a time: as a whole it would be the largest
     thing in memory.
-
-    Attributes:
-        shape: of the matrix, (captions, longest).
-        dtype: of the matrix.
-        first: (images + 1,) row where the captions of each image begin.
-        blocks: gives the matrix from top to bottom.
     """
 
-    shape: tuple[int, int]
-    dtype: np.dtype
-    first: np.ndarray
-    blocks: Callable[[], Iterable[np.ndarray]]
+    shape: tuple[int, int]  # of the matrix, (captions, longest)
+    dtype: np.dtype  # of the matrix
+    first: np.ndarray  # (images + 1,) row where the captions of each image begin
+    blocks: Callable[[], Iterable[np.ndarray]]  # gives the matrix from top to bottom
 
     @classmethod
     def of(cls, captions: CaptionArrays) -> CaptionBlocks:
@@ -81,9 +75,6 @@ def index_captions(
         member: where in the zip that JSON is.
         vocab: word to index; None makes it from these captions.
         min_count: words that occur less often are left out of a new vocabulary.
-
-    Raises:
-        CourseError: if an image has no captions.
     """
     try:
         captions = _read_captions(fns, zip_fn, member)
@@ -123,19 +114,13 @@ def _index_plainly(
 
 @dataclass(frozen=True)
 class _NumberedCaptions:
-    """Captions in the order of the file, their words numbered in the order in which they were first seen.
+    """Captions in the order of the file, their words numbered in the order in which they were first seen."""
 
-    Attributes:
-        words: the numbers of all captions one after the other, each from START to END; then `LONGEST_CAPTION` zeros.
-        lengths: (captions,) how many numbers belong to each.
-        images: (captions,) position of the image that each describes.
-        numbers: word to number.
-    """
-
+    # the numbers of all captions one after the other, each from START to END; then `LONGEST_CAPTION` zeros
     words: np.ndarray
-    lengths: np.ndarray
-    images: np.ndarray
-    numbers: dict[str, int]
+    lengths: np.ndarray  # (captions,) how many numbers belong to each
+    images: np.ndarray  # (captions,) position of the image that each describes
+    numbers: dict[str, int]  # word to number
 
     def vocabulary(self, min_count: int) -> dict[str, int]:
         """What `generate_vocabulary` makes of these captions."""

@@ -19,11 +19,7 @@ STEP_MODELS: dict[str, Callable[[keras.Model], KerasStepModel]] = {
 
 
 def step_model_of(model: keras.Model) -> KerasStepModel:
-    """A trained decoder, whichever it is, as a model that predicts one word at a time.
-
-    Raises:
-        CourseError: if it is none of the course's models.
-    """
+    """A trained decoder, whichever it is, as a model that predicts one word at a time."""
     if model.name not in STEP_MODELS:
         raise CourseError(
             f"No captions can be written with a model named {model.name!r}; known: {', '.join(STEP_MODELS)}."

@@ -275,11 +275,7 @@ def predict_step_by_step(
 
 
 def as_grid(weights: np.ndarray) -> np.ndarray:
-    """Attention weights as a square grid: (..., regions) to (..., rows, columns).
-
-    Raises:
-        CourseError: if the number of regions is no square.
-    """
+    """Attention weights as a square grid: (..., regions) to (..., rows, columns)."""
     side = isqrt(weights.shape[-1])
     if side * side != weights.shape[-1]:
         raise CourseError(

@@ -30,25 +30,15 @@ ops = keras.ops
 
 @dataclass(frozen=True)
 class ScaleModelConfig:
-    """The sizes of the model, and the vocabulary that its ids belong to.
+    """The sizes of the model, and the vocabulary that its ids belong to."""
 
-    Attributes:
-        vocabulary_size: number of ids, that of UNK included.
-        vocabulary_sha256: checksum of `word_counts.txt`: other words under the same ids would be no error otherwise.
-        cnn: name of the network that looks at the picture.
-        side: height and width of the pictures, in pixels.
-        embedding_size: length of the vectors for words and for the picture, which the LSTM reads alike.
-        lstm_units: length of the LSTM's state.
-        dropout: share of the LSTM's inputs and outputs that are left out in training.
-    """
-
-    vocabulary_size: int
-    vocabulary_sha256: str
-    cnn: str = "inception_v3"
-    side: int = 299
-    embedding_size: int = 512
-    lstm_units: int = 512
-    dropout: float = 0.3
+    vocabulary_size: int  # number of ids, that of UNK included
+    vocabulary_sha256: str  # checksum of `word_counts.txt`: other words under the same ids would be no error otherwise
+    cnn: str = "inception_v3"  # name of the network that looks at the picture
+    side: int = 299  # height and width of the pictures, in pixels
+    embedding_size: int = 512  # length of the vectors for words and for the picture, which the LSTM reads alike
+    lstm_units: int = 512  # length of the LSTM's state
+    dropout: float = 0.3  # share of the LSTM's inputs and outputs that are left out in training
 
 
 class PictureEncoder(layers.Layer):
@@ -118,9 +108,6 @@ def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
 
     Args:
         side: height and width of the pictures; None takes the size that the encoder was trained on.
-
-    Raises:
-        CourseError: if the encoder cannot be had, or takes no pictures of that side.
     """
     encoder = encoder_for(settings)
     side = side or encoder.input_shape[0]

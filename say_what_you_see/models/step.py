@@ -10,17 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class State:
-    """What a model remembers of some captions between two words.
+    """What a model remembers of some captions between two words."""
 
-    Attributes:
-        memory: arrays that change with every word, one row per caption.
-        context: arrays that stay as they are, one row per image, such as the regions that attention looks at.
-        image: for each caption its row in the context, (captions,).
-    """
-
-    memory: list[np.ndarray]
+    memory: list[np.ndarray]  # arrays that change with every word, one row per caption
+    # arrays that stay as they are, one row per image, such as the regions that attention looks at
     context: tuple[Any, ...] = ()
-    image: np.ndarray | None = None
+    image: np.ndarray | None = None  # for each caption its row in the context, (captions,)
 
     def __len__(self) -> int:
         return len(self.memory[0])

@@ -35,17 +35,11 @@ _THUMBNAIL_SIDE = 120
 
 @dataclass(frozen=True)
 class ExamplePicture:
-    """A picture to pick.
+    """A picture to pick."""
 
-    Attributes:
-        name: a short name.
-        data: the bytes of the file.
-        people: what people say of it, where that is known.
-    """
-
-    name: str
-    data: bytes
-    people: list[str] = field(default_factory=list)
+    name: str  # a short name
+    data: bytes  # the bytes of the file
+    people: list[str] = field(default_factory=list)  # what people say of it, where that is known
 
 
 @dataclass
@@ -67,11 +61,7 @@ class Demo:
         self._uploads: list[str] = []  # the oldest one first
 
     def answer(self, question: str, content: Mapping[str, Any] | bytes) -> dict[str, Any]:
-        """Answer one question: "overview", "add" (a picture's bytes) or "caption" (a request).
-
-        Raises:
-            CourseError: with a message for people.
-        """
+        """Answer one question: "overview", "add" (a picture's bytes) or "caption" (a request)."""
         if question == "add" and isinstance(content, bytes):
             return self.add_picture(content)
         if question == "caption" and isinstance(content, Mapping):
@@ -103,11 +93,7 @@ class Demo:
         return {"models": models, "examples": examples, "limits": limits}
 
     def add_picture(self, data: bytes) -> dict[str, Any]:
-        """Take a picture of the user's own into memory.
-
-        Raises:
-            CourseError: if it is no picture, damaged, or too large.
-        """
+        """Take a picture of the user's own into memory."""
         if len(data) > MAX_UPLOAD_BYTES:
             raise CourseError(f"the file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
         kept, number = self._keep(data), secrets.token_hex(8)
@@ -123,9 +109,6 @@ class Demo:
         Args:
             request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
                 them "temperature" and "seed", or "beams".
-
-        Raises:
-            CourseError: if the picture is not known any more, or the request makes no sense.
         """
         kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
         if kept is None:
@@ -158,11 +141,7 @@ class Demo:
 
 
 def sampler_of(request: Mapping[str, Any]) -> Sampler:
-    """The sampler that a request asks for.
-
-    Raises:
-        CourseError: if there is none of this name, or a number is out of its range.
-    """
+    """The sampler that a request asks for."""
     method = request.get("method")
     if method == "greedy":
         return Greedy()

@@ -47,9 +47,6 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
 
     Args:
         others: models that are there already; those with the same weights share one encoder.
-
-    Raises:
-        CourseError: as `load_captioner`.
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])

@@ -23,49 +23,32 @@ LIKELY_WORDS = 5
 
 @dataclass(frozen=True)
 class DemoModel:
-    """A model to try.
+    """A model to try."""
 
-    Attributes:
-        name: what people read.
-        captioner: what captions pictures.
-        attention: from [features, words] to where the model looked, (batch, steps, regions); None for models that
-            do not look.
-    """
-
-    name: str
-    captioner: Captioner
+    name: str  # what people read
+    captioner: Captioner  # what captions pictures
+    # from [features, words] to where the model looked, (batch, steps, regions); None for models that do not look
     attention: keras.Model | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """The choice of one word.
+    """The choice of one word."""
 
-    Attributes:
-        word: the chosen one; "END" for the end.
-        probability: with which it was chosen.
-        likely: the most probable words with their probabilities, the chosen one always among them.
-    """
-
-    word: str
-    probability: float
+    word: str  # the chosen one; "END" for the end
+    probability: float  # with which it was chosen
+    # the most probable words with their probabilities, the chosen one always among them
     likely: list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class ExplainedCaption:
-    """A caption and how it came about.
+    """A caption and how it came about."""
 
-    Attributes:
-        captions: sentence and probability, the best first; more than one after beam search.
-        finished: whether the best one came to its END.
-        steps: the choice of each word of the best one.
-        attention: where the model looked at each step, (steps, rows, columns); None for models that do not look.
-    """
-
-    captions: list[tuple[str, float]]
-    finished: bool
-    steps: list[Step]
+    captions: list[tuple[str, float]]  # sentence and probability, the best first; more than one after beam search
+    finished: bool  # whether the best one came to its END
+    steps: list[Step]  # the choice of each word of the best one
+    # where the model looked at each step, (steps, rows, columns); None for models that do not look
     attention: np.ndarray | None = None
 
 

@@ -42,11 +42,7 @@ def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> Non
 
 
 def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
-    """Load the latest checkpoint of a folder that is whole; returns the history up to it, empty if there is none.
-
-    Raises:
-        CourseError: if the history is damaged.
-    """
+    """Load the latest checkpoint of a folder that is whole; returns the history up to it, empty if there is none."""
     history = read_history(folder / "history.json")
     while history and not load_checkpoint(decoder, checkpoint_path(folder, history[-1]["epoch"])):
         history.pop()
@@ -74,11 +70,7 @@ def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
 
 
 def read_history(path: Path) -> History:
-    """The history that a training keeps beside its checkpoints, empty if there is none yet.
-
-    Raises:
-        CourseError: if it is damaged.
-    """
+    """The history that a training keeps beside its checkpoints, empty if there is none yet."""
     history = _read(path, list) if path.exists() else []
     for epoch, record in enumerate(history, 1):
         if not isinstance(record, dict) or record.get("epoch") != epoch:
@@ -94,9 +86,6 @@ def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
 
     Args:
         fingerprint: tells trainings apart.
-
-    Raises:
-        CourseError: if the file that says which training they belong to is damaged.
     """
     make_folder(folder)
     marker = folder / "training.json"

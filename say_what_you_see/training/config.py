@@ -9,21 +9,17 @@ from say_what_you_see.core.backend import keras
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        schedule: "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine;
-            "exponential": it starts at its highest and is halved every `half_life` epochs.
-        max_len: captions are cut to this many indices, START and END included.
-    """
+    """How to train."""
 
     epochs: int
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     dropout: float = 0.0
-    max_len: int = 20
+    max_len: int = 20  # captions are cut to this many indices, START and END included
     seed: int = 0
+    # "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine; "exponential": it starts
+    # at its highest and is halved every `half_life` epochs
     schedule: str = "cosine"
     half_life: float = 2.0
 

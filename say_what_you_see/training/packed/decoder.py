@@ -20,20 +20,13 @@ class PackedBatch:
 
     Captions are sorted, the longest first, so that those which have not ended yet are the first ones at every step.
     Positions are listed step by step: those of the first words, then those of the second words, and so on.
-
-    Attributes:
-        embeds: (batch, features) of the images, sorted like the captions.
-        words: (batch, steps) words to read, sorted.
-        positions: (real,) where in `words`, flattened, words are followed by one to predict.
-        targets: (real,) the words to predict.
-        counts: (1, steps) how many captions go on at each step.
     """
 
-    embeds: np.ndarray
-    words: np.ndarray
-    positions: np.ndarray
-    targets: np.ndarray
-    counts: np.ndarray
+    embeds: np.ndarray  # (batch, features) of the images, sorted like the captions
+    words: np.ndarray  # (batch, steps) words to read, sorted
+    positions: np.ndarray  # (real,) where in `words`, flattened, words are followed by one to predict
+    targets: np.ndarray  # (real,) the words to predict
+    counts: np.ndarray  # (1, steps) how many captions go on at each step
 
 
 def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:

@@ -18,9 +18,6 @@ def choose_strategy() -> tf.distribute.Strategy:
     """How the work is divided: over machines where TF_CONFIG names several, else over all GPUs of this one.
 
     Has to come before everything else that TensorFlow is asked to do.
-
-    Raises:
-        CourseError: if TF_CONFIG cannot be read.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:

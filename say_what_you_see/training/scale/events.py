@@ -18,11 +18,7 @@ Curve = list[tuple[int, float]]
 
 
 def require_tensorboard() -> None:
-    """TensorFlow 2.21 writes no events without the package tensorboard, which does not come with it.
-
-    Raises:
-        CourseError: if it is not installed; better before a training than at its first scalar.
-    """
+    """TensorFlow 2.21 writes no events without the package tensorboard, which does not come with it."""
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:

@@ -62,9 +62,6 @@ def model_config(records: Path, cnn_name: str, side: int, **sizes: Any) -> Scale
         cnn_name: a short name of the network that looks at the image.
         side: height and width of the images, in pixels.
         sizes: whatever else of `ScaleModelConfig` is not to have its default.
-
-    Raises:
-        CourseError: if `word_counts.txt` is missing or damaged.
     """
     path = Path(records) / WORD_COUNTS_FILE
     size = 1 + max(read_word_counts(path).values())
@@ -81,11 +78,7 @@ def prepare_training_folder(folder: Path, config: ScaleModelConfig, cnn: keras.M
 
 
 def read_config(folder: Path) -> ScaleModelConfig:
-    """The sizes of the model whose checkpoints are in a folder.
-
-    Raises:
-        CourseError: if they are not there, or of a format that is not known.
-    """
+    """The sizes of the model whose checkpoints are in a folder."""
     path = folder / CONFIG_FILE
     if not path.exists():
         raise CourseError(
@@ -116,11 +109,7 @@ def read_cnn(folder: Path) -> keras.Model:
 
 
 def check_config(folder: Path, config: ScaleModelConfig, records: Path) -> None:
-    """Refuse to go on from checkpoints of another model.
-
-    Raises:
-        CourseError: naming the size that differs, or the vocabulary that does not fit.
-    """
+    """Refuse to go on from checkpoints of another model."""
     kept = read_config(folder)
     check_vocabulary(folder, kept, records)
     for name, before in asdict(kept).items():
@@ -162,9 +151,6 @@ def find_checkpoint(path: Path) -> str:
 
     Args:
         path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
-
-    Raises:
-        CourseError: if there is none.
     """
     path = Path(path)
     if path.is_dir():
@@ -197,11 +183,7 @@ def _exists(prefix: str) -> bool:
 
 
 def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
-    """Fill everything that a checkpoint object holds from files.
-
-    Raises:
-        CourseError: if the files are damaged, or lack something.
-    """
+    """Fill everything that a checkpoint object holds from files."""
     try:
         checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
     except (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError) as error:
@@ -222,11 +204,7 @@ class ScaleModel:
 
 
 class ScaleModelLoader:
-    """Builds the model of a training folder once, and fills it from any of its checkpoints.
-
-    Raises:
-        CourseError: if what is beside the checkpoints is missing, damaged or not theirs.
-    """
+    """Builds the model of a training folder once, and fills it from any of its checkpoints."""
 
     def __init__(self, folder: Path) -> None:
         self.config, path = read_config(folder), folder / WORD_COUNTS_FILE
@@ -245,10 +223,6 @@ class ScaleModelLoader:
 
 
 def load_scale_model(path: Path) -> ScaleModel:
-    """Load a checkpoint, or the latest of a folder.
-
-    Raises:
-        CourseError: if there is none, or if it or what belongs to it is damaged.
-    """
+    """Load a checkpoint, or the latest of a folder."""
     prefix = find_checkpoint(path)
     return ScaleModelLoader(Path(prefix).parent).load(prefix)

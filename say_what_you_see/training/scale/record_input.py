@@ -35,11 +35,7 @@ _WRITE_AGAIN = "Delete that file and run `say-what-you-see records` again: it wr
 
 
 def find_shards(folder: Path, split: str) -> list[Path]:
-    """The shards of a split, `train-00000-of-00256` and so on, in order.
-
-    Raises:
-        CourseError: if there are none, if some are missing, or if shards of two sets lie there together.
-    """
+    """The shards of a split, `train-00000-of-00256` and so on, in order."""
     paths = sorted(Path(folder).glob(f"{split}-?????-of-?????"))
     if not paths:
         raise CourseError(
@@ -66,9 +62,6 @@ def count_examples(path: Path) -> int:
 
     A TFRecord is 8 bytes of length, 4 of checksum, the data, and 4 of checksum. The check goes from length to length,
     and compares the size of the file with the one that was noted when it was written, where that is known.
-
-    Raises:
-        CourseError: if the shard is cut off or damaged.
     """
     expected_size = _noted_size(path)
     count = position = 0
@@ -218,9 +211,6 @@ def batches(
     Returns:
         A dataset of images float32 (batch, side, side, 3) from -1 to 1, input ids int32 (batch, words), target ids
         int32 (batch, words), each the word after the input, and mask float32 (batch, words), 0 where padded.
-
-    Raises:
-        CourseError: if shards are missing, cut off or of another format.
     """
     worker, workers = shard
     start = start_step * batch_size * workers
@@ -244,9 +234,6 @@ def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int |
     Args:
         start: how many of them to skip.
         shuffle_seed: decides the order; None does not shuffle.
-
-    Raises:
-        CourseError: if shards are missing, cut off or of another format.
     """
     paths = find_shards(folder, split)
     total = sum(count_examples(path) for path in paths)

@@ -45,9 +45,6 @@ def read_word_counts(path: Path) -> dict[str, int]:
 
     `<S>`, `</S>` and `<UNK>` are called START, END and UNK, as everywhere else in the course. The id of UNK is
     the one after the last line, unless the file lists `<UNK>`.
-
-    Raises:
-        CourseError: if the file is missing or damaged; the message names the line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()

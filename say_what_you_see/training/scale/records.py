@@ -73,21 +73,13 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class Records:
-    """A data set that was written as records.
+    """A data set that was written as records."""
 
-    Attributes:
-        folder: where the shards and `word_counts.txt` are.
-        examples: by split, the number of examples: images times their captions.
-        pictures: by split, the number of images.
-        skipped: images that could not be read (zip and name), each with the reason.
-        shards: by split, the number of shards; 0 where a split was not made.
-    """
-
-    folder: Path
-    examples: dict[str, int]
-    pictures: dict[str, int]
-    skipped: dict[str, str]
-    shards: dict[str, int]
+    folder: Path  # where the shards and `word_counts.txt` are
+    examples: dict[str, int]  # by split, the number of examples: images times their captions
+    pictures: dict[str, int]  # by split, the number of images
+    skipped: dict[str, str]  # images that could not be read (zip and name), each with the reason
+    shards: dict[str, int]  # by split, the number of shards; 0 where a split was not made
 
     def show(self) -> str:
         """A table of the splits and a list of what was skipped, to print."""
@@ -145,11 +137,7 @@ def write_records(
 
 
 def read_records(folder: Path) -> Records:
-    """What `write_records` has left in a folder.
-
-    Raises:
-        CourseError: if it has not finished there, or if `word_counts.txt` has been changed since.
-    """
+    """What `write_records` has left in a folder."""
     path = Path(folder) / SUMMARY_FILE
     if not path.exists():
         raise CourseError(f"There are no finished records in {folder}. Run `say-what-you-see records` first.")
@@ -280,11 +268,7 @@ def _shards_done(folder: Path, note: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
-    """Make the folder and remove shards that do not belong to these records.
-
-    Raises:
-        CourseError: if there are shards of other origin.
-    """
+    """Make the folder and remove shards that do not belong to these records."""
     check_is_no_folder(folder / SUMMARY_FILE)
     shards = [path for split in RECORD_SPLITS for path in folder.glob(f"{split}-?????-of-?????")]
     if shards and not any((folder / name).exists() for name in (SUMMARY_FILE, _UNFINISHED_FILE)):
@@ -301,11 +285,7 @@ def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
 
 
 def _write_summary(folder: Path, splits: Sequence[_Split], made_from: dict[str, Any], done: dict[str, Any]) -> None:
-    """Note that all is done.
-
-    Raises:
-        CourseError: if a split came out empty, since none of its images could be read.
-    """
+    """Note that all is done."""
     summary: dict[str, Any] = {"made_from": made_from, "word_counts_sha256": sha256_of(folder / WORD_COUNTS_FILE)}
     summary |= {"examples": {}, "pictures": {}, "skipped": {}}
     for split in splits:
@@ -369,16 +349,13 @@ class _Shard:
 
 @dataclass
 class _ShardWriter:
-    """Writes shards out of the zips of the data set, several at the same time from threads.
-
-    Attributes:
-        known: what was found out about images, which come once for each caption: the reason why one cannot be
-            read, or "" if it is a JPEG that stays as it is.
-    """
+    """Writes shards out of the zips of the data set, several at the same time from threads."""
 
     folder: Path
     archives: dict[Path, zipfile.ZipFile]
     vocab: dict[str, int]
+    # what was found out about images, which come once for each caption: the reason why one cannot be read, or "" if it
+    # is a JPEG that stays as it is
     known: dict[str, str] = field(default_factory=dict)
 
     def write(self, shard: _Shard) -> dict[str, Any]:
@@ -448,9 +425,6 @@ def as_jpeg(buf: bytes) -> bytes:
     """The bytes of an image file as those of an upright RGB or grey JPEG, which every reader decodes alike.
 
     A file that is one stays as it is. Anything else becomes a JPEG of quality 95.
-
-    Raises:
-        CourseError: if the bytes are no image or a damaged one.
     """
     pixels = decode_image_from_buf(buf)
     with Image.open(io.BytesIO(buf)) as image:

@@ -46,19 +46,13 @@ CheckpointCallback = Callable[[str], None]
 
 @dataclass(frozen=True)
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises linearly for some steps and then falls exponentially, as im2txt's.
+    """A learning rate that rises linearly for some steps and then falls exponentially, as im2txt's."""
 
-    Attributes:
-        start: the rate when it has risen, before it falls.
-        decay: the rate is multiplied by this factor ...
-        decay_steps: ... over this many steps, evenly.
-        warm_up: steps of the rise. A new Adam moves every parameter by the whole rate at its first step, whatever
-            the gradient: for a CNN that was trained already, that would be a kick.
-    """
-
-    start: float
-    decay: float = 0.5
-    decay_steps: int = 100_000
+    start: float  # the rate when it has risen, before it falls
+    decay: float = 0.5  # the rate is multiplied by this factor ...
+    decay_steps: int = 100_000  # ... over this many steps, evenly.
+    # steps of the rise. A new Adam moves every parameter by the whole rate at its first step, whatever the gradient:
+    # for a CNN that was trained already, that would be a kick.
     warm_up: int = 0
 
     def __call__(self, step):
@@ -77,37 +71,22 @@ PHASE_2 = LearningRate(5e-5, warm_up=100)
 
 @dataclass(frozen=True)
 class ScaleTraining:
-    """How to train.
+    """How to train."""
 
-    Attributes:
-        records: folder of the shards.
-        folder: training folder, for checkpoints and scalars.
-        steps: train up to this step, counted from the very beginning, both phases together.
-        batch_size: captions in a step, of all devices together.
-        train_inception: False is phase 1, True phase 2: all parameters jointly.
-        learning_rate: None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
-        clip_norm: the gradient of all parameters together is scaled down to this norm.
-        save_every: steps between checkpoints; there is one at the end as well, and one after Ctrl-C.
-        keep: so many latest checkpoints are kept.
-        log_every: steps between scalars.
-        max_len: captions are cut to so many words, `<S>` and `</S>` included.
-        precision: Keras' dtype policy of the CNN; None lets `choose_precision` decide.
-        seed: decides first weights, order and augmentation of the examples, and dropout.
-    """
-
-    records: Path
-    folder: Path
-    steps: int
-    batch_size: int = 32
-    train_inception: bool = False
+    records: Path  # folder of the shards
+    folder: Path  # training folder, for checkpoints and scalars
+    steps: int  # train up to this step, counted from the very beginning, both phases together
+    batch_size: int = 32  # captions in a step, of all devices together
+    train_inception: bool = False  # False is phase 1, True phase 2: all parameters jointly
+    # None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
     learning_rate: LearningRate | None = None
-    clip_norm: float = 5.0
-    save_every: int = 1000
-    keep: int = 5
-    log_every: int = 20
-    max_len: int = 20
-    precision: str | None = None
-    seed: int = 0
+    clip_norm: float = 5.0  # the gradient of all parameters together is scaled down to this norm
+    save_every: int = 1000  # steps between checkpoints; there is one at the end as well, and one after Ctrl-C
+    keep: int = 5  # so many latest checkpoints are kept
+    log_every: int = 20  # steps between scalars
+    max_len: int = 20  # captions are cut to so many words, `<S>` and `</S>` included
+    precision: str | None = None  # Keras' dtype policy of the CNN; None lets `choose_precision` decide
+    seed: int = 0  # decides first weights, order and augmentation of the examples, and dropout
 
     @property
     def phase(self) -> int:
@@ -133,19 +112,12 @@ def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> ke
 
 @dataclass
 class TrainState:
-    """All that training changes, and that a checkpoint holds.
+    """All that training changes, and that a checkpoint holds."""
 
-    Attributes:
-        model: from images and words to logits.
-        optimizer: Adam with its averages, of the present phase.
-        step: number of steps done since the very beginning.
-        phase: which phase the optimizer belongs to.
-    """
-
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    step: tf.Variable
-    phase: tf.Variable
+    model: keras.Model  # from images and words to logits
+    optimizer: keras.optimizers.Optimizer  # Adam with its averages, of the present phase
+    step: tf.Variable  # number of steps done since the very beginning
+    phase: tf.Variable  # which phase the optimizer belongs to
 
     @property
     def steps_done(self) -> int:
@@ -170,9 +142,6 @@ def start_or_resume(
     With a checkpoint in the folder `cnn` is not called. When the phase changes, weights and step stay and the
     optimizer starts anew: for most of the parameters it has no averages yet, and those of the others belong to another
     learning rate.
-
-    Raises:
-        CourseError: if the checkpoints belong to another model or vocabulary, or are damaged.
     """
     prefix = latest_checkpoint(training.folder)
     precision = training.precision or choose_precision()
@@ -254,11 +223,7 @@ def make_train_step(
 def distribute_batches(
     training: ScaleTraining, side: int, start_step: int, strategy: tf.distribute.Strategy
 ) -> tf.distribute.DistributedDataset:
-    """The training batches from a step on, divided: each process reads its rows, each of its devices gets a part.
-
-    Raises:
-        CourseError: if the batch cannot be divided evenly.
-    """
+    """The training batches from a step on, divided: each process reads its rows, each of its devices gets a part."""
     replicas = strategy.num_replicas_in_sync
     if training.batch_size % replicas:
         raise CourseError(
