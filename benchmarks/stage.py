@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -34,7 +35,7 @@ class Contender:
     """One way of doing the work of a stage.
 
     Attributes:
-        key: a short name, for goals and the record.
+        key: a short name, for the record.
         title: what readers see.
         function: "module:function"; takes the work and the options, and returns a function that does one repetition
             and returns a `Sample`. It runs in a process of its own.
@@ -66,23 +67,6 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a contender should reach.
-
-    Attributes:
-        key: of the contender.
-        ratio: the least that the contender's figure should be of theirs; where lower is better, the most.
-        text: the goal in words.
-        against: keys of others, the best of which counts; without any, `ratio` is an absolute figure.
-    """
-
-    key: str
-    ratio: float
-    text: str
-    against: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Stage:
     """A piece of work that several contenders do.
 
@@ -92,6 +76,7 @@ class Stage:
         unit: of the figure, as in "captions/s", "s", "MB".
         make_work: writes what all contenders share into a folder and returns what they need to know, as JSON;
             its second argument asks for work of a few seconds.
+        contenders: the course's own first.
         agreement: how far apart the numbers of two contenders' checks may be, relative to the larger one.
         lower_is_better: whether the figure is a duration or a size.
     """
@@ -101,7 +86,6 @@ class Stage:
     unit: str
     make_work: Callable[[Path, bool], dict]
     contenders: tuple[Contender, ...]
-    goals: tuple[Goal, ...] = ()
     agreement: float = 0.0
     lower_is_better: bool = False
 
@@ -116,4 +100,4 @@ def agree(first: Check, second: Check, agreement: float) -> bool:
         return True
     if isinstance(first, str) or isinstance(second, str) or len(first) != len(second):
         return False
-    return all(abs(a - b) <= agreement * max(abs(a), abs(b), 1e-12) for a, b in zip(first, second, strict=True))
+    return all(math.isclose(a, b, rel_tol=agreement, abs_tol=1e-12) for a, b in zip(first, second, strict=True))

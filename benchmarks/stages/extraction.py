@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.stage import Contender, Goal, Sample, Stage
+from benchmarks.stage import Contender, Sample, Stage
 from say_what_you_see.core.files import atomic_path
 
-PICTURES, FEW_PICTURES = 256, 48
-"""So many are embedded in a repetition; those whom that would take a minute get fewer."""
+PICTURES = 256
+"""So many are embedded in a repetition."""
 
 SIZE, NOISE, QUALITY = (640, 480), 26, 90
 """Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
@@ -27,17 +27,13 @@ _HERE = "benchmarks.stages.extraction"
 
 
 def make_work(folder: Path, small: bool) -> dict:
-    """Draw the zips, unless they are there; small work has a tiny encoder, too."""
-    counts = {"pictures": _SMALL_PICTURES if small else PICTURES, "few": _SMALL_PICTURES if small else FEW_PICTURES}
-    size, work = _SMALL_SIZE if small else SIZE, {"folder": str(folder), "encoder": "inception_v3"}
-    for name, count in counts.items():
-        path = folder / f"{name}_{count}_{size[0]}x{size[1]}.zip"
-        if not path.exists():
-            write_zip(path, count, size)
-        work[name] = str(path)
-    if small:
-        work["encoder"] = str(write_small_encoder(folder / "small.keras"))
-    return work
+    """Draw the zip, unless it is there; small work has a tiny encoder, too."""
+    count, size = (_SMALL_PICTURES, _SMALL_SIZE) if small else (PICTURES, SIZE)
+    path = folder / f"pictures_{count}_{size[0]}x{size[1]}.zip"
+    if not path.exists():
+        write_zip(path, count, size)
+    encoder = str(write_small_encoder(folder / "small.keras")) if small else "inception_v3"
+    return {"folder": str(folder), "pictures": str(path), "encoder": encoder}
 
 
 def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
@@ -136,13 +132,13 @@ def prepare_pictures(work: dict) -> Callable[[], Sample]:
     return repetition
 
 
-def course_with_keras(work: dict, pictures: str = "pictures") -> Callable[[], Sample]:
-    """The course, with Keras as engine, on all of the pictures or on "few"."""
+def course_with_keras(work: dict) -> Callable[[], Sample]:
+    """The course, with Keras as engine."""
     from say_what_you_see.vision.extraction import apply_model
 
     encoder = _encoder(work)
     preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
-    return _extraction(lambda: apply_model(work[pictures], encoder.model, preprocess, shape, _BATCH_SIZE))
+    return _extraction(lambda: apply_model(work["pictures"], encoder.model, preprocess, shape, _BATCH_SIZE))
 
 
 def queue_threads(work: dict) -> Callable[[], Sample]:
@@ -225,19 +221,6 @@ STAGES = (Stage(
         Contender("bare_openvino", "OpenVINO, bare", f"{_HERE}:bare_openvino", "limit", needs=("openvino",)),
         Contender("bf16", "OpenVINO in bfloat16, bare", f"{_HERE}:bare_openvino_bf16", "limit", needs=("openvino",)),
         Contender("prepare", "pictures only, no network, one thread", f"{_HERE}:prepare_pictures", "limit"),
-        *(
-            Contender(
-                name, f"the course with Keras on {title}", f"{_HERE}:course_with_keras", "backend",
-                {"pictures": "few"}, (name,), {"KERAS_BACKEND": name},
-            )
-            for name, title in (("jax", "JAX"), ("torch", "PyTorch"))
-        ),
-    ),
-    goals=(
-        Goal("course", 0.9, "90 % of the quickest engine's bare rate in float32", ("bare_openvino", "bare_keras")),
-        Goal("course", 0.95, "95 % of it, if it can be had", ("bare_openvino", "bare_keras")),
-        Goal("course", 1.0, "no slower than TensorFlow's bare rate", ("bare_keras",)),
-        Goal("course", 1.0, "ahead of a thread and a queue", ("queue",)),
     ),
     agreement=1e-3,
 ),)  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.stage import Contender, Goal, Sample, Stage
+from benchmarks.stage import Contender, Sample, Stage
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.settings import REPOSITORY, SHIPPED
@@ -105,11 +105,6 @@ STAGES = (
             Contender("keras", "the course: caption --with-keras", f"{_HERE}:with_keras"),
             Contender("exported", "the course: caption, once exported", f"{_HERE}:exported", needs=("openvino",)),
             Contender("plain", "TensorFlow: load_model, predict", f"{_HERE}:plain_tensorflow", role="peer"),
-        ),
-        goals=(
-            Goal("keras", ratio=6.0, text="6 s with Keras"),
-            Goal("exported", ratio=3.0, text="3 s once exported"),
-            Goal("keras", against=("plain",), ratio=1.0, text="no longer than plain TensorFlow"),
         ),
         lower_is_better=True,
     ),

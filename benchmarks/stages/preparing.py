@@ -10,10 +10,9 @@ import numpy as np
 
 from benchmarks.machine import anonymous_mb, peak_mb
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
-from benchmarks.stage import Contender, Goal, Sample, Stage
+from benchmarks.stage import Contender, Sample, Stage
 from say_what_you_see.core.pickles import save_pickle
 
-Prepare = Callable[[dict], dict[str, float]]
 MIN_COUNT = 5
 
 
@@ -30,11 +29,23 @@ def make_work(folder: Path, small: bool) -> dict:
     return work
 
 
-def prepare(work: dict, form: str, weigh: bool = False) -> Callable[[], Sample]:
-    """Repetitions of one form, "course" or "lists", for their speed or for the memory that they take."""
+def prepare(work: dict, form: str) -> Callable[[], Sample]:
+    """Repetitions of one form, "course" or "lists": how fast, and how much memory above that of the imports."""
     forms = {"course": (_prepare_course, _check_of_course), "lists": (_prepare_lists, _check_of_lists)}
     make, check = forms[form]
-    return (_weighed if weigh else _timed)(work, make(), check)
+    run = make()
+    run(work["warm"])  # so that all code is in memory
+
+    def repeat() -> Sample:
+        peak, kept, begun = peak_mb(), anonymous_mb(), time.perf_counter()
+        made = run(work["whole"])
+        seconds, memory = time.perf_counter() - begun, {"memory above the imports (MB)": peak_mb() - peak}
+        if kept is not None:
+            memory["kept afterwards (MB)"] = anonymous_mb() - kept
+        del made
+        return Sample(work["whole"]["captions"], seconds, check(work["whole"]), memory)
+
+    return repeat
 
 
 def _prepare_course() -> Callable[[dict], None]:
@@ -70,32 +81,6 @@ def _prepare_lists() -> Callable[[dict], tuple]:
     return run
 
 
-def _timed(work: dict, prepare: Callable[[dict], object], check: Callable[[dict], list[float]]) -> Callable[[], Sample]:
-    def repeat() -> Sample:
-        begun = time.perf_counter()
-        prepare(work["whole"])
-        seconds = time.perf_counter() - begun
-        return Sample(work["whole"]["captions"], seconds, check(work["whole"]))
-
-    return repeat
-
-
-def _weighed(
-    work: dict, prepare: Callable[[dict], object], check: Callable[[dict], list[float]]
-) -> Callable[[], Sample]:
-    prepare(work["warm"])  # so that all code is in memory
-
-    def repeat() -> Sample:
-        peak, kept = peak_mb(), anonymous_mb()
-        made = prepare(work["whole"])
-        extra = {} if kept is None else {"kept afterwards (MB)": anonymous_mb() - kept}
-        above = peak_mb() - peak
-        del made
-        return Sample(above, 1, check(work["whole"]), extra)
-
-    return repeat
-
-
 def _check_of_course(part: dict) -> list[float]:
     from say_what_you_see.core.files import read_arrays, read_json
     from say_what_you_see.language.captions import PAD
@@ -125,19 +110,25 @@ def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
     return [float(words), float(captions), float(total)]
 
 
-def _stage(name: str, title: str, unit: str, goal: Goal, weigh: bool) -> Stage:
-    here = "benchmarks.stages.preparing:prepare"
-    course, lists = ({"form": form, "weigh": weigh} for form in ("course", "lists"))
-    contenders = (
-        Contender("course", "the course: one array, a piece at a time", here, options=course, fresh=weigh),
-        Contender("lists", "lists of lists, Counter, a matrix for each batch", here, "peer", lists, fresh=weigh),
-    )
-    return Stage(name, title, unit, make_work, contenders, (goal,), lower_is_better=weigh)
-
-
-_FASTER = Goal("course", 2.0, "twice the speed of lists of lists", ("lists",))
-_SMALLER = Goal("course", 0.2, "a fifth of the memory of lists of lists", ("lists",))
+_HERE = "benchmarks.stages.preparing:prepare"
 STAGES = (
-    _stage("preparing", "Preparing 414,113 captions", "captions/s", _FASTER, weigh=False),
-    _stage("preparing_memory", "Preparing 414,113 captions: most memory above the imports", "MB", _SMALLER, weigh=True),
+    Stage(
+        name="preparing",
+        title="Preparing 414,113 captions",
+        unit="captions/s",
+        make_work=make_work,
+        contenders=(
+            Contender(
+                "course", "the course: one array, a piece at a time", _HERE, options={"form": "course"}, fresh=True
+            ),
+            Contender(
+                "lists",
+                "lists of lists, Counter, a matrix for each batch",
+                _HERE,
+                "peer",
+                {"form": "lists"},
+                fresh=True,
+            ),
+        ),
+    ),
 )

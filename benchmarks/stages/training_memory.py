@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.machine import anonymous_mb, file_mb, peak_mb
 from benchmarks.made_captions import MEMBER, make_captions, write_captions
-from benchmarks.stage import Contender, Goal, Sample, Stage
+from benchmarks.stage import Contender, Sample, Stage
 from say_what_you_see.core.files import write_json
 
 BATCH, LONGEST, FEW = 64, 20, 64
@@ -146,7 +146,6 @@ STAGES = (
             Contender("course", "the course: mapped embeddings, one array of captions", f"{_HERE}:course", fresh=True),
             Contender("pickles", "both pickles loaded, lists of lists", f"{_HERE}:pickles", role="peer", fresh=True),
         ),
-        goals=(Goal("course", against=("pickles",), ratio=0.1, text="a tenth of the memory of pickles and lists"),),
         agreement=1e-3,
         lower_is_better=True,
     ),
