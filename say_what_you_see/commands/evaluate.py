@@ -48,7 +48,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if options.json:
         print(terminal_json(evaluations_as_json(evaluations, pictures, next_words)))
         return 0
-    print(f"{len(pictures)} {'validation' if settings.split_by == 'usual' else 'test'} pictures\n")
+    print(f"{len(pictures)} {'test' if get_dataset(settings).test_zip else 'validation'} pictures\n")
     print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
     return 0

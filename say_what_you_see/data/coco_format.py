@@ -57,7 +57,9 @@ class DatasetFiles:
     test_json: str | None = None
 
     @classmethod
-    def in_folder(cls, folder: Path, name: str, suffix: str, source: str, licence: str) -> DatasetFiles:
+    def in_folder(
+        cls, folder: Path, name: str, suffix: str, source: str, licence: str, with_test: bool = False
+    ) -> DatasetFiles:
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
         return cls(
             name=name,
@@ -68,6 +70,8 @@ class DatasetFiles:
             val_json="annotations/captions_val.json",
             source=source,
             licence=licence,
+            test_zip=folder / f"test_{suffix}.zip" if with_test else None,
+            test_json="annotations/captions_test.json" if with_test else None,
         )
 
     @property

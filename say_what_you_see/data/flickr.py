@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from say_what_you_see.core.errors import CourseError
@@ -20,6 +23,11 @@ from say_what_you_see.data.coco_format import (
 )
 from say_what_you_see.data.resources import FLICKR30K_PAGE, FLICKR_TERMS, fetch_resource, licence_of, resources_of
 
+FLICKR8K_IMAGES, FLICKR8K_TEXT = "Flickr8k_Dataset.zip", "Flickr8k_text.zip"
+FLICKR8K_CAPTIONS = "Flickr8k.token.txt"
+OFFICIAL_SPLIT = tuple(f"Flickr_8k.{part}Images.txt" for part in ("train", "dev", "test"))
+"""The lists of Flickr8k's pictures for training, validation and test, as its authors give them out."""
+
 FLICKR30K_IMAGES = ("flickr30k-images.zip", "flickr30k_images.zip")
 FLICKR30K_CAPTIONS = "results_20130124.token"
 
@@ -27,20 +35,43 @@ FLICKR30K_CAPTIONS = "results_20130124.token"
 def get_flickr8k(folder: Path) -> DatasetFiles:
     """Download Flickr8k into a folder and convert it, with the split of its authors.
 
-    Once converted, the downloaded zips are not needed any more.
+    Once converted, the downloaded zips are not needed any more. What was converted before the course kept the test
+    pictures is used as it is where they are gone.
+
+    Raises:
+        CourseError: if a file cannot be had or is damaged, or if the split does not fit the pictures.
     """
-    source = "Hodosh, Young and Hockenmaier 2013"
-    files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence_of("flickr8k"))
+    source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
+    files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
+    without_test = replace(files, test_zip=None, test_json=None)
+    downloaded = any((place / FLICKR8K_IMAGES).exists() for place in (folder, folder.parent))
+    if not (downloaded or files.scored[0].exists()) and all(path.exists() for path in without_test.zips):
+        return without_test
 
     def convert() -> None:
-        images_zip, text_zip = (fetch_resource(resource.name, folder) for resource in resources_of("flickr8k"))
-        captions = _captions_in_zip(text_zip, "Flickr8k.token.txt")
-        lists = "Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt"
-        _convert(files, images_zip, captions, [_text_in_zip(text_zip, name).split() for name in lists])
+        images_zip, text_zip = (fetch_resource(name, folder) for name in (FLICKR8K_IMAGES, FLICKR8K_TEXT))
+        _convert(files, images_zip, captions_in_zip(text_zip, FLICKR8K_CAPTIONS), read_official_split(text_zip))
 
     checksums = {resource.name: resource.checksum for resource in resources_of("flickr8k")}
     build_if_stale(folder, checksums, files.zips, convert)
     return files
+
+
+def read_official_split(text_zip: Path) -> list[list[str]]:
+    """The names of Flickr8k's pictures for training, validation and test.
+
+    Raises:
+        CourseError: if a list is missing or empty, or if a picture stands in two of them, or twice.
+    """
+    splits = [text_in_zip(text_zip, name).split() for name in OFFICIAL_SPLIT]
+    if empty := [name for name, split in zip(OFFICIAL_SPLIT, splits, strict=True) if not split]:
+        raise CourseError(f"{' and '.join(empty)} in {text_zip} is empty. Bring another copy.")
+    if twice := [name for name, count in Counter(chain(*splits)).items() if count > 1]:
+        raise CourseError(
+            f"The lists {', '.join(OFFICIAL_SPLIT)} in {text_zip} name pictures more than once: {abbreviated(twice)}. "
+            "What is scored must not have been trained with: bring another copy."
+        )
+    return splits
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
@@ -58,7 +89,7 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
 
     def convert() -> None:
         is_zip = captions_path.suffix == ".zip"
-        captions = _captions_in_zip(captions_path, FLICKR30K_CAPTIONS) if is_zip else read_caption_file(captions_path)
+        captions = captions_in_zip(captions_path, FLICKR30K_CAPTIONS) if is_zip else read_caption_file(captions_path)
         _convert(files, images_zip, captions, split_by_seed(captions.keys() & images_by_name(images_zip).keys(), seed))
 
     build_if_stale(folder, {"seed": seed, **stamp([images_zip, captions_path])}, files.zips, convert)
@@ -87,25 +118,32 @@ def _find_flickr30k_captions(folder: Path) -> Path | None:
 
 
 def _convert(
-    files: DatasetFiles, images_zip: Path, captions: dict[str, list[str]], splits: Collection[Collection[str]]
+    files: DatasetFiles, images_zip: Path, captions: dict[str, list[str]], splits: Sequence[Sequence[str]]
 ) -> None:
-    """Write the data set from those images of each split that are in the zip and have captions."""
+    """Write the data set. Not one image of a split may be missing: scores from fewer could not be compared."""
     members = images_by_name(images_zip)
-    missing = {name for names in splits for name in names if name not in members or name not in captions}
-    if missing:
-        print(f"Pictures left out, since they or their captions are missing: {abbreviated(missing)}.")
-    kept = [[name for name in names if name not in missing] for names in splits]
-    if not all(kept):
+    if not all(splits):
         raise CourseError(f"{images_zip} holds no picture that the captions are about. Bring a whole copy of both.")
+    if missing := {name for names in splits for name in names if name not in members or name not in captions}:
+        raise CourseError(
+            f"The split names pictures that are not in {images_zip}, or have no captions: {abbreviated(missing)}. "
+            "Bring whole copies; without these pictures no score could be compared with a published one."
+        )
     with open_zip(images_zip) as archive:
-        write_dataset(files, kept, captions, lambda name: read_member(archive, members[name]))
+        write_dataset(files, splits, captions, lambda name: read_member(archive, members[name]))
 
 
-def _captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
-    return parse_token_file(_text_in_zip(zip_path, name), f"{name} in {zip_path}")
+def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
+    """The captions of a .token file in a zip, by the name of their image."""
+    return parse_token_file(text_in_zip(zip_path, name), f"{name} in {zip_path}")
 
 
-def _text_in_zip(zip_path: Path, name: str) -> str:
+def text_in_zip(zip_path: Path, name: str) -> str:
+    """The text of the member of this name, in whatever folder of the zip.
+
+    Raises:
+        CourseError: if there is none, or it is damaged or not in UTF-8.
+    """
     member = _find_member(zip_path, name)
     if member is None:
         raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")

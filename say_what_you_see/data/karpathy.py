@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
@@ -64,8 +64,8 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
         CourseError: if a file cannot be had or is damaged, or if images of the split are missing.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
-    files = DatasetFiles.in_folder(folder, f"{dataset}_karpathy", dataset, source, licence_of(dataset))
-    files = replace(files, test_zip=folder / f"test_{dataset}.zip", test_json="annotations/captions_test.json")
+    name, licence = f"{dataset}_karpathy", licence_of(dataset)
+    files = DatasetFiles.in_folder(folder, name, dataset, source, licence, with_test=True)
 
     def build() -> None:
         split = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)

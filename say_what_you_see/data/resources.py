@@ -119,7 +119,7 @@ RESOURCES = (
     Resource(
         "flickr8k", "Flickr8k_text.zip", f"{_FLICKR8K_URL}/Flickr8k_text.zip", None,
         "md5:bf6c1abcb8e4a833b7f922104de18627",
-        FLICKR_TERMS, "five captions a photograph, and the usual split; about 2 MB",
+        FLICKR_TERMS, "five captions a photograph, the official split, and judgements of experts; about 2 MB",
     ),
     Resource(
         "karpathy", "caption_datasets.zip",

@@ -21,7 +21,8 @@ from say_what_you_see.data.caption_files import parse_token_file, read_caption_c
 from say_what_you_see.data.coco_format import build_if_stale, images_by_name, read_captions, split_by_seed
 from say_what_you_see.data.datasets import describe_files, get_dataset
 
-PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "photos"
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+PHOTOS, FLICKR8K = SHARED / "photos", SHARED / "flickr8k"
 needs_photos = pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs in ../shared/photos are not here")
 
 
@@ -83,7 +84,7 @@ def contents(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def both_splits(files) -> list[set[str]]:
+def all_splits(files) -> list[set[str]]:
     """Names of the images of each split, after a look at whether captions and images fit."""
     for zip_path, member in files.splits:
         assert set(read_captions(files.captions_zip, member)) == set(images_by_name(zip_path))
@@ -102,7 +103,7 @@ def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
         return files, [path.stat().st_mtime_ns for path in files.zips]
 
     files, times = draw("0")
-    assert [len(names) for names in both_splits(files)] == [6, 2]
+    assert [len(names) for names in all_splits(files)] == [6, 2]
     with zipfile.ZipFile(files.captions_zip) as archive:
         assert {files.train_instances, files.val_instances} <= set(archive.namelist())
     assert draw("0") == (files, times)
@@ -143,7 +144,7 @@ def test_what_is_stale_is_built_again_after_a_failure_or_a_change(tmp_path):
 def test_pictures_are_split_with_all_captions_on_one_side(course, pictures_folder):
     before = contents(pictures_folder)
     files = get_dataset(course(pictures_folder))
-    train, val = both_splits(files)
+    train, val = all_splits(files)
     assert train | val == {f"p{number}.jpg" for number in range(12)}
     assert len(val) == 2
     captions = {
@@ -182,7 +183,7 @@ def test_subfolders_with_the_same_names(course, tmp_path):
         (folder / day).mkdir(parents=True)
         (folder / day / "1.jpg").write_bytes(jpeg(len(day)))
     (folder / "captions.csv").write_text("monday/1.jpg,A start.\n./tuesday\\1.jpg,Going on.\n")
-    train, val = both_splits(get_dataset(course(folder)))
+    train, val = all_splits(get_dataset(course(folder)))
     assert train | val == {"monday_1.jpg", "tuesday_1.jpg"}
 
 
@@ -225,7 +226,7 @@ def test_tables_that_do_not_fit_the_folder_are_refused(course, pictures_folder, 
 
 def test_a_picture_without_captions_is_left_out_and_named(course, pictures_folder, capsys):
     (pictures_folder / "extra.png").write_bytes(b"")
-    train, val = both_splits(get_dataset(course(pictures_folder)))
+    train, val = all_splits(get_dataset(course(pictures_folder)))
     assert "extra.png" not in train | val
     assert "captions.csv has no caption for them: 1 (extra.png)" in capsys.readouterr().out
 
@@ -235,7 +236,7 @@ def test_token_files_are_read(course, pictures_folder):
     lines = [f"p{number}.jpg#{n}\tCaption {n} ." for number in range(12) for n in range(5)]
     (pictures_folder / "my.token.txt").write_text("\n".join(lines))
     files = get_dataset(course(pictures_folder))
-    both_splits(files)
+    all_splits(files)
     captions = read_captions(files.captions_zip, files.train_json)
     assert all(group == [f"Caption {n} ." for n in range(5)] for group in captions.values())
 
@@ -254,7 +255,7 @@ def test_zips_are_used_where_they_are(course, zips_folder, capsys):
     files = get_dataset(course(zips_folder))
     (zips_folder / "train_mine_sample.zip").unlink()
     assert {path.parent for path in files.zips} == {zips_folder}
-    assert both_splits(files) == [set(TRAIN), set(VAL)]
+    assert all_splits(files) == [set(TRAIN), set(VAL)]
     assert files.train_json == "any/captions_train_mine.json"
     assert files.train_instances is None
     assert contents(zips_folder) == before
@@ -399,33 +400,89 @@ def test_coco_is_downloaded_or_brought_by_hand(course, publish, by_hand):
         for name, content in brought.items():  # the message names the other folder, but the one above is as good
             (settings.data_folder / ("" if name == "val2014.zip" else "coco") / name).write_bytes(content)
     files = get_dataset(settings)
-    assert both_splits(files) == [set(TRAIN), set(VAL)]
+    assert all_splits(files) == [set(TRAIN), set(VAL)]
     assert files.train_instances == "annotations/instances_train2014.json" and "Attribution" in files.licence
 
 
-def test_flickr8k_is_converted_with_its_own_split(course, publish, capsys):
+FLICKR8K_SPLIT = {"train": ["f0.jpg", "f1.jpg", "f2.jpg"], "dev": ["f3.jpg", "f4.jpg"], "test": ["f5.jpg"]}
+
+
+def flickr8k_text(**lists: list[str] | None) -> dict[str, str]:
+    """The members of Flickr8k's text zip; `lists` stand in place of those of the split, None for a missing one."""
+    names = [*(name for split in FLICKR8K_SPLIT.values() for name in split), "of_no_split.jpg"]
+    tokens = "".join(f"{name}#{n}\tPicture {name} .\n" for name in names for n in range(5))
+    split = {part: written for part, written in (FLICKR8K_SPLIT | lists).items() if written is not None}
+    written = {f"Flickr_8k.{part}Images.txt": "".join(f"{name}\n" for name in split[part]) for part in split}
+    return {"Flickr8k.token.txt": tokens, "__MACOSX/._Flickr8k.token.txt": "", **written}
+
+
+@pytest.fixture
+def publish_flickr8k(publish):
+    """Publishes Flickr8k, a few pictures large, with the members of its text zip that are given."""
     folder, publish_files = publish
-    names = [f"f{number}.jpg" for number in range(6)]
-    picture_zip(
-        folder / "Flickr8k_Dataset.zip", [f"Flicker8k_Dataset/{name}" for name in names] + ["__MACOSX/._f0.jpg"]
-    )
-    tokens = "".join(f"{name}#{n}\tPicture {name} .\n" for name in [*names, "lost.jpg"] for n in range(5))
-    lists = {
-        "Flickr_8k.trainImages.txt": "f0.jpg\nf1.jpg\nf2.jpg\nlost.jpg\n",
-        "Flickr_8k.devImages.txt": "f3.jpg\nf4.jpg\n",
-    }
-    write_zip(
-        folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens, "__MACOSX/._Flickr8k.token.txt": "", **lists}
-    )
-    publish_files()
+    names = [name for split in FLICKR8K_SPLIT.values() for name in split]
+    pictures = [f"Flicker8k_Dataset/{name}" for name in [*names, "of_no_split.jpg"]]
+    picture_zip(folder / "Flickr8k_Dataset.zip", [*pictures, "__MACOSX/._f0.jpg"])
+
+    def publish_with(members: dict[str, str]) -> None:
+        write_zip(folder / "Flickr8k_text.zip", members)
+        publish_files()
+
+    return publish_with
+
+
+def test_flickr8k_is_converted_with_its_official_split(course, publish_flickr8k):
+    publish_flickr8k(flickr8k_text())
     settings = course("flickr8k")
     files = get_dataset(settings)
-    assert both_splits(files) == [{"f0.jpg", "f1.jpg", "f2.jpg"}, {"f3.jpg", "f4.jpg"}]
+    assert all_splits(files) == list(map(set, FLICKR8K_SPLIT.values()))
+    assert files.scored == (settings.dataset_folder / "test_flickr8k.zip", "annotations/captions_test.json")
     assert all(len(group) == 5 for group in read_captions(files.captions_zip, files.train_json).values())
-    assert "lost.jpg" in capsys.readouterr().out
     (settings.dataset_folder / "Flickr8k_Dataset.zip").unlink()
     assert get_dataset(settings) == files, "once converted, the download is not needed"
     assert not (settings.dataset_folder / "Flickr8k_Dataset.zip").exists()
+
+
+def test_flickr8k_that_was_converted_without_its_test_pictures_is_used_as_it_is(course, publish_flickr8k):
+    publish_flickr8k(flickr8k_text())
+    settings = course("flickr8k")
+    files = get_dataset(settings)
+    files.test_zip.unlink()
+    (settings.dataset_folder / "Flickr8k_Dataset.zip").rename(settings.data_folder / "elsewhere.zip")
+    assert get_dataset(settings).zips == (files.train_zip, files.val_zip, files.captions_zip)
+    (settings.data_folder / "elsewhere.zip").rename(settings.data_folder / "Flickr8k_Dataset.zip")
+    assert get_dataset(settings) == files and files.test_zip.exists(), "with the download at hand it is made whole"
+
+
+@pytest.mark.parametrize(("lists", "named"), [
+    ({"train": ["f0.jpg", "lost.jpg"]}, r"names pictures that are not in .*Flickr8k_Dataset\.zip.*1 \(lost\.jpg\)"),
+    ({"test": ["f5.jpg", "f0.jpg"]}, r"more than once: 1 \(f0\.jpg\)"),
+    ({"train": ["f0.jpg", "f0.jpg"]}, r"more than once: 1 \(f0\.jpg\)"),
+    ({"dev": []}, r"Flickr_8k\.devImages\.txt in .*Flickr8k_text\.zip is empty"),
+    ({"test": None}, r"no Flickr_8k\.testImages\.txt in .*Flickr8k_text\.zip"),
+])  # fmt: skip
+def test_a_split_of_flickr8k_that_does_not_fit_is_refused(course, publish_flickr8k, lists, named):
+    publish_flickr8k(flickr8k_text(**lists))
+    settings = course("flickr8k")
+    with pytest.raises(CourseError, match=named):
+        get_dataset(settings)
+    assert not (settings.dataset_folder / "captions_flickr8k.zip").exists()
+
+
+@pytest.mark.parametrize("with_text", [False, True])
+def test_a_folder_with_flickr8k_in_three_zips_may_hold_its_text_zip(course, zips_folder, with_text):
+    if with_text:
+        write_zip(zips_folder / "Flickr8k_text.zip", flickr8k_text())
+    files = get_dataset(course(zips_folder))
+    assert all_splits(files) == [set(TRAIN), set(VAL)]
+    assert files.captions_zip == zips_folder / "captions_mine.zip" and files.scored[0] == files.val_zip
+
+
+@pytest.mark.skipif(not FLICKR8K.exists(), reason="Flickr8k is not in ../shared/flickr8k")
+def test_the_official_split_of_the_real_flickr8k(course):
+    lists = [set(names) for names in flickr.read_official_split(FLICKR8K / "Flickr8k_text.zip")]
+    assert [len(names) for names in lists] == [6000, 1000, 1000]
+    assert all_splits(get_dataset(course(FLICKR8K))) == lists[:2]
 
 
 def test_flickr30k_must_be_asked_for(course):
@@ -447,7 +504,7 @@ def test_flickr30k_is_converted(course, zipped):
     else:
         (settings.dataset_folder / "results_20130124.token").write_text(tokens)
     files = get_dataset(settings)
-    train, val = both_splits(files)
+    train, val = all_splits(files)
     assert (len(train), len(val)) == (10, 2)
     before = contents(settings.dataset_folder)
     get_dataset(settings)
