@@ -12,6 +12,7 @@ import mmap
 import pickle
 import pickletools
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,13 +21,15 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path, read_errors_explained
 
-_ADMITTED = {
+PLAIN_INSTRUCTIONS = {
     "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1",
     "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE",
     "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8", "EMPTY_TUPLE", "TUPLE", "TUPLE1",
     "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "PUT",
     "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
 }  # fmt: skip
+"""What plain data and arrays need."""
+
 _WITH_SIZE = {"FRAME", "PUT", "LONG_BINPUT"}
 """Instructions whose number makes the unpickler allocate memory."""
 
@@ -46,20 +49,28 @@ def read_pickle(path: str | Path) -> Any:
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             size = len(content)
-            _check_instructions(path, content, size)
+            check_instructions(path, content, size)
         return _with_arrays(_Unpickler(path, file, size).load(), {})
 
 
 def _refuse(path: str | Path, what: str) -> CourseError:
     return CourseError(
-        f"{path} holds {what[:120]}. Only NumPy arrays and plain containers are read from pickles, since others could "
-        "run a program. Make the file again with save_pickle."
+        f"{path} holds {what[:120]}. Only arrays and plain containers are read from pickles, since others could "
+        "run a program. Make the file again, or bring another copy."
     )
 
 
-def _check_instructions(path: str | Path, content: mmap.mmap, size: int) -> None:
+def check_instructions(
+    path: str | Path, content: mmap.mmap, size: int, admitted: Collection[str] = PLAIN_INSTRUCTIONS
+) -> None:
+    """Look through the instructions of one pickle, which starts where `content` stands, and leave it at the end.
+
+    Raises:
+        CourseError: if an instruction is not admitted, or has a size beyond that of the file.
+        ValueError: if this is no whole pickle.
+    """
     for opcode, argument, _ in pickletools.genops(content):  # type: ignore[arg-type]  # complains of arguments cut off
-        if opcode.name not in _ADMITTED:
+        if opcode.name not in admitted:
             raise _refuse(path, f"the instruction {opcode.name}")
         if opcode.name in _WITH_SIZE and (argument or 0) > size:
             raise _refuse(path, "a size beyond its own")

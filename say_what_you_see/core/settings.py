@@ -24,7 +24,7 @@ IN_CHECKOUT = (REPOSITORY / "notebooks").is_dir() and (REPOSITORY / "pyproject.t
 
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
 DEFAULT_ENCODER = "inception_v3"
-ENCODERS = ("inception_v3", "vgg16", "mobilenet")
+ENCODERS = ("inception_v3", "vgg16", "mobilenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
@@ -37,7 +37,8 @@ class Settings:
 
     Attributes:
         dataset: one of `DATASETS`, or the absolute path of a folder of the user's own.
-        encoder: the name of a model in keras.applications, or the absolute path of a `.keras` file.
+        encoder: one of `ENCODERS`, the name of another model in keras.applications, or the absolute path of a `.keras`
+            file.
         size: "full", or "small" for a few dozen pictures and a first look.
         seed: decides the drawn scenes, random splits and initial weights.
         data_folder: where everything that the course makes goes.
@@ -252,8 +253,8 @@ def _read_encoder(text: str, starts: list[Path]) -> str:
         raise CourseError(f"ENCODER is {text!r}, but there is no such file. Check the path.")
     if not re.fullmatch(r"[A-Za-z0-9_]+", text):
         raise CourseError(
-            f"ENCODER is {text!r}. Possible are: {', '.join(ENCODERS)}, the name of any other model in "
-            "keras.applications, or the path of a .keras file."
+            f"ENCODER is {text!r}. Possible are: {', '.join(ENCODERS)}, the name of any other "
+            "model in keras.applications, or the path of a .keras file."
         )
     name = text.lower()
     return next((known for known in ENCODERS if known.replace("_", "") == name.replace("_", "")), name)

@@ -17,6 +17,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.vision.applications import find_application
+from say_what_you_see.vision.efficientnet_lite import VARIANTS
 from say_what_you_see.vision.encoders import (
     EncoderInfo,
     Preprocess,
@@ -100,6 +101,8 @@ def encoder_side_length(settings: Settings) -> int:
     """Height and width of the pictures that the settings' encoder was trained on; reads no weights of InceptionV3."""
     if settings.encoder.endswith(".keras"):
         return encoder_for(settings).input_shape[0]
+    if settings.encoder in VARIANTS:
+        return VARIANTS[settings.encoder].input_size
     return find_application(settings.encoder).input_shape[0]
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.keras_files import check_weights_file
+from say_what_you_see.core.settings import ENCODERS
 from say_what_you_see.data.checksums import hash_file
 from say_what_you_see.data.resources import fetch_resource, find_resource
 
@@ -50,7 +51,7 @@ def find_application(name: str) -> Application:
     """
     titles = {_letters(title): title for title in _application_titles()}
     if _letters(name) not in titles:
-        known = ", ".join(sorted(_snake_case(title) for title in titles.values()))
+        known = ", ".join(sorted({*ENCODERS, *map(_snake_case, titles.values())}))
         raise CourseError(f"There is no encoder {name!r}. Possible are the path of a .keras file, or one of: {known}.")
     title = titles[_letters(name)]
     build = getattr(keras.applications, title)

