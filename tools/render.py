@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import DictLoader
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from tools.include_lessons import without_badge
 from tools.notebooks import write_text
@@ -33,7 +34,8 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
     """Write a notebook as an HTML page that holds its pictures, with their alternative texts, and loads no script.
 
     The one exception are formulas: a page that has some loads MathJax where there is a network. The badge that opens
-    a notebook in Colab is left out, since its picture is on the network.
+    a notebook in Colab is left out, since its picture is on the network, and so is the code of cells tagged
+    "hide-input".
 
     Args:
         notebook: an executed notebook.
@@ -46,6 +48,7 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
         extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
         embed_images=True,
         exclude_anchor_links=True,
+        config=Config({"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide-input"}}}),
     )
     shown = copy.deepcopy(notebook)
     shown.cells[0].source = without_badge(shown.cells[0].source)

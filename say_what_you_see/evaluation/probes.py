@@ -18,10 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing
 from say_what_you_see.data.scenes.truth import read_scene_truths
+from say_what_you_see.evaluation.commonest_captions import pictures_by_word
 from say_what_you_see.evaluation.scores import format_table
 
 EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
 """Embeddings (pictures, features) and the file names of the pictures."""
+DescribedPictures = tuple[np.ndarray, Sequence[Sequence[str]]]
+"""Embeddings (pictures, features) and the captions of each picture."""
 EmbeddedScenes = tuple[np.ndarray, Sequence[Scene]]
 """Embeddings (scenes, features) and the scenes."""
 
@@ -61,6 +64,42 @@ _QUESTIONS_ABOUT_SCENES = {
     "which kinds of things": lambda scene: [kind in scene for kind in KINDS],
     "which colour each thing has": lambda scene: [scene.get(k) == colour for colour in COLOURS for k in KINDS],
 }
+
+
+def probe_captions(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictures) -> list[str]:
+    """What a linear probe alone would say of each validation scene: the things that it finds, with their colours."""
+    by_file = read_scene_truths(files.captions_zip, files.train_instances)
+    pairs = np.array([[[by_file[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in train[1]])
+    kinds, colours = pairs.any(axis=2), pairs
+    found = _fit_and_predict(train[0], kinds, val[0]) > 0.5
+    read = _fit_and_predict(train[0], colours, val[0]).argmax(axis=2)
+    return [
+        " and ".join(f"a {COLOURS[read[row, i]]} {KINDS[i]}" for i in np.flatnonzero(there))
+        for row, there in enumerate(found)
+    ]
+
+
+# Which words do people use?
+
+
+def probe_words(words: Sequence[str], train: DescribedPictures, val: DescribedPictures) -> str:
+    """Ask a linear classifier of which pictures most writers use a word.
+
+    Returns:
+        A line for each word: the share of the validation pictures that have it, and the share of those that the
+        probe would choose if it might choose as many; chance would reach the first number.
+    """
+    targets, truth = (
+        np.array([[row in rows for rows in pictures_by_word(captions, words).values()] for row in range(len(captions))])
+        for _, captions in (train, val)
+    )
+    scores = _fit_and_predict(np.asarray(train[0]), targets.astype(float), np.asarray(val[0]))
+    rows: list[list[object]] = [["word", "by guessing", "read off the embedding"]]
+    for word, given, true in zip(words, scores.T, truth.T, strict=True):
+        if true.any():
+            chosen = given.argsort()[::-1][: true.sum()]
+            rows.append([word, f"{100 * true.mean():.0f} %", f"{100 * true[chosen].mean():.0f} %"])
+    return format_table(rows, [14, 13, 24])
 
 
 # What is known of each thing?

@@ -134,15 +134,33 @@ def score_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
 
 def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
     """Two lines: the share of right colour-and-thing pairs in scenes without and with an unseen pair."""
-    row = "colours joined to the right thing"
     unseen = [any((colour, kind) in UNSEEN_PAIRS for kind, colour in truth.colours.items()) for truth in truths]
-    lines = []
-    for name, wanted in (("scenes of known pairs", False), ("scenes with an unseen pair", True)):
-        chosen = [i for i, is_unseen in enumerate(unseen) if is_unseen == wanted]
-        if chosen:
+    names = {False: "scenes of known pairs", True: "scenes with an unseen pair"}
+    return _pair_accuracy(captions, truths, {names[new]: np.flatnonzero(np.equal(unseen, new)) for new in names})
+
+
+def pair_accuracy_by_count(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
+    """A line for each number of things in a scene: the share of right colour-and-thing pairs."""
+    counts = np.array([len(truth.colours) for truth in truths])
+    names = {count: f"scenes with {count} thing{'s' * (count != 1)}" for count in np.unique(counts).tolist()}
+    return _pair_accuracy(captions, truths, {name: np.flatnonzero(counts == count) for count, name in names.items()})
+
+
+def _pair_accuracy(captions: Sequence[str], truths: Sequence[SceneTruth], groups: Mapping[str, np.ndarray]) -> str:
+    """A line for each group of scenes that is not empty: the share of right colour-and-thing pairs."""
+    row, lines = "colours joined to the right thing", []
+    for name, chosen in groups.items():
+        if len(chosen):
             score = score_captions([captions[i] for i in chosen], [truths[i] for i in chosen])[row]
             lines.append(f"{name:<28}{len(chosen):>4} scenes, {row}: {score.show(unit=' %')}")
     return "\n".join(lines)
+
+
+def wholly_true(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Score:
+    """The share of captions in which every claim holds; one that claims nothing counts as true."""
+    pairs = zip(captions, truths, strict=True)
+    table = np.array([[all(claim.right for claim in judge_claims(*pair)), 1] for pair in pairs])
+    return ratio_score(table.sum(0), bootstrap_sums(table))
 
 
 def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:

@@ -18,9 +18,11 @@ from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Sce
 from say_what_you_see.evaluation.probes import (
     PROBE_QUESTIONS,
     describe_facing,
+    probe_captions,
     probe_embedding,
     probe_kinds,
     probe_table,
+    probe_words,
 )
 
 SCENES = {"train": scenes_of("train", 600), "val": scenes_of("val", 100)}
@@ -77,6 +79,26 @@ def test_random_embeddings(files):
     rng = np.random.default_rng(0)
     random = ((rng.normal(size=(len(NAMES[split]), 200)), NAMES[split]) for split in SCENES)
     assert max(shares(probe_kinds(files, *random))) < 0.15
+
+
+def test_a_probe_captions_scenes_whose_embeddings_hold_the_answers(files):
+    captions = probe_captions(files, *((pairs_shown(SCENES[split]), NAMES[split]) for split in SCENES))
+    right = [
+        set(caption.split(" and ")) == {f"a {thing.colour} {thing.kind}" for thing in scene.things}
+        for caption, scene in zip(captions, SCENES["val"], strict=True)
+    ]
+    assert np.mean(right) > 0.7
+
+
+def test_words_are_read_off_embeddings_that_hold_them():
+    rng = np.random.default_rng(0)
+    shows_dog = rng.random(300) < 0.3
+    captions = [["a dog runs", "the dog"] if dog else ["a cat", "a cat sits"] for dog in shows_dog]
+    embeddings = shows_dog[:, None] + rng.normal(0, 0.05, (300, 20))
+    report = probe_words(["dog", "horse"], (embeddings[:200], captions[:200]), (embeddings[200:], captions[200:]))
+    _, line = report.splitlines()
+    share = f"{100 * shows_dog[200:].mean():.0f} %"
+    assert line.split() == ["dog", *share.split(), "100", "%"], "of a word that no picture has there is no line"
 
 
 def embedding_of(scenes, seed: int) -> np.ndarray:

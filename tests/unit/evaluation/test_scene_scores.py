@@ -16,10 +16,12 @@ from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.scene_scores import (
     count_claims,
     hallucination_rates,
+    pair_accuracy_by_count,
     pair_accuracy_by_novelty,
     right_and_wrong,
     score_captions,
     score_table,
+    wholly_true,
     wrong_claims,
 )
 
@@ -182,3 +184,23 @@ def test_captions_are_sorted_into_right_and_wrong_with_the_boldest_first():
         "a blue kite below a red ball",  # wrong relation, five claims
     ]
     assert right_and_wrong(captions, [BALL_AND_KITE] * len(captions)) == ([3, 0, 1], [5, 2, 4])
+
+
+def test_a_caption_is_wholly_true_when_every_claim_holds():
+    captions = [
+        "a red ball",
+        "a large red ball",
+        "a blue kite above a red ball",
+        "a small red ball",
+        "a kite and a fish",
+    ]
+    assert wholly_true(captions, [BALL_AND_KITE] * len(captions)).value == 3 / 5
+
+
+def test_pairs_are_scored_by_how_many_things_a_scene_shows():
+    ball = SceneTruth({"ball": "red"}, {"ball": "large"}, frozenset(), frozenset({"ball"}))
+    one, two = pair_accuracy_by_count(
+        ["a red ball", "a red kite", "a red ball"], [ball, BALL_AND_KITE, ball]
+    ).splitlines()
+    assert re.match(rf"scenes with 1 thing +2 scenes, {PAIRS}: 100\.0 %", one)
+    assert re.match(rf"scenes with 2 things +1 scenes, {PAIRS}: 0\.0 %", two)

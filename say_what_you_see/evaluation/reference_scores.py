@@ -1,0 +1,87 @@
+"""What can be measured of captions of photographs, of which nobody knows everything that they show.
+
+Captions are compared with those that people wrote of the same picture; `scene_scores` is for drawn scenes, where every
+claim can be checked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from say_what_you_see.evaluation.commonest_captions import pictures_by_word
+from say_what_you_see.evaluation.metrics import cider_per_picture
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
+from say_what_you_see.language.captions import split_sentence
+
+References = Sequence[Sequence[str]]
+"""For each picture the captions that people wrote."""
+
+
+def fits_own_picture(captions: Sequence[str], references: References) -> Score:
+    """How often a caption is more like the references of its own picture than like those of another, by CIDEr.
+
+    The other picture is a random one; of two equal scores each is right by half, so that chance reaches 50 %.
+    """
+    circle = np.random.default_rng(0).permutation(len(captions))
+    others = [references[i] for _, i in sorted(zip(circle, np.roll(circle, 1), strict=True))]
+    own, other = cider_per_picture(captions, references), cider_per_picture(captions, others)
+    return _mean(np.where(own == other, 0.5, own > other))
+
+
+def _mean(values: np.ndarray) -> Score:
+    table = np.stack([values, np.ones(len(values))], axis=1)
+    return ratio_score(table.sum(0), bootstrap_sums(table))
+
+
+def frequent_words(references: References, most: int = 8) -> list[str]:
+    """The words that most writers use of the most pictures; articles and the like are left out."""
+    counts: Counter[str] = Counter()
+    for group in references:
+        uses = Counter(word for caption in group for word in set(split_sentence(caption)))
+        counts.update(word for word, count in uses.items() if count * 2 > len(group))
+    words = [word for word, _ in counts.most_common() if word not in ENGLISH_STOP_WORDS]
+    return words[:most]
+
+
+def telling_words(here: References, there: References, most: int = 5) -> list[str]:
+    """The words that are more frequent in the captions of some pictures than in those of others, the most so first."""
+    shares = []
+    for groups in (here, there):
+        counts = Counter(word for group in groups for word in {w for caption in group for w in split_sentence(caption)})
+        shares.append({word: count / len(groups) for word, count in counts.items()})
+    return sorted(shares[0], key=lambda word: shares[1].get(word, 0) - shares[0][word])[:most]
+
+
+def cider_by_word(captions: Sequence[str], references: References, most: int = 8) -> str:
+    """A line for each of the words that most writers use most often: the mean CIDEr of these pictures, best first."""
+    cider = cider_per_picture(captions, references)
+    groups = pictures_by_word(references, frequent_words(references, most))
+    scores = {word: (len(rows), _mean(cider[rows])) for word, rows in groups.items()}
+    ordered = sorted(scores.items(), key=lambda item: -item[1][1].value)
+    rows = [["most writers say", "pictures", "CIDEr"], *([word, n, score.show()] for word, (n, score) in ordered)]
+    return format_table(rows, [18, 10, 22])
+
+
+def cider_by_likeness(
+    captions: Sequence[str], references: References, train_embeds: np.ndarray, val_embeds: np.ndarray
+) -> str:
+    """Two lines: the mean CIDEr of the pictures that are most like the training ones, and of those that are least.
+
+    Likeness is the mean angle to the five nearest training pictures, each feature brought to the same scale.
+    """
+    scaler = StandardScaler().fit(train_embeds)
+    index = NearestNeighbors(n_neighbors=min(5, len(train_embeds)), metric="cosine").fit(scaler.transform(train_embeds))
+    distances, _ = index.kneighbors(scaler.transform(val_embeds))
+    halves = np.array_split(distances.mean(axis=1).argsort(), 2)
+    cider = cider_per_picture(captions, references)
+    names = ("the half most like training", "the half least like it")
+    return "\n".join(
+        f"{name:<28}{len(rows):>5} pictures, CIDEr {_mean(cider[rows]).show()}"
+        for name, rows in zip(names, halves, strict=True)
+    )

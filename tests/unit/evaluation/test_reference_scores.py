@@ -1,0 +1,57 @@
+"""What can be measured of captions where only reference captions are known."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from say_what_you_see.evaluation.reference_scores import (
+    cider_by_likeness,
+    cider_by_word,
+    fits_own_picture,
+    frequent_words,
+    telling_words,
+)
+
+DOGS = [["a dog runs in the snow", "the brown dog plays", f"a dog number {i}"] for i in range(6)]
+BOATS = [["a boat on the water", "a white boat sails", f"the boat and cloud {i}"] for i in range(6)]
+REFERENCES = [*DOGS, *BOATS]
+RIGHT = ["a dog runs in the snow"] * 6 + ["a white boat sails"] * 6
+
+
+@pytest.mark.parametrize(("captions", "lowest", "highest"), [
+    ([group[2] for group in REFERENCES], 1, 1),
+    (["a man rides a horse"] * 12, 0.5, 0.5),
+    (RIGHT[::-1], 0, 0.5),
+], ids=["of its own picture", "of none", "of the others"])  # fmt: skip
+def test_captions_that_fit_their_own_picture_are_told_from_guesses(captions, lowest, highest):
+    score = fits_own_picture(captions, REFERENCES)
+    assert lowest <= score.low <= score.value <= score.high <= max(highest, score.value) and score.value <= highest
+
+
+def test_frequent_words_are_those_that_most_writers_use_and_no_articles():
+    assert set(frequent_words(REFERENCES, 2)) == {"dog", "boat"}
+    assert {"the", "a"}.isdisjoint(frequent_words(REFERENCES, 100))
+
+
+def test_telling_words_are_frequent_here_and_rare_there():
+    assert set(telling_words(DOGS, BOATS, 2)) <= {"dog", "snow", "in", "runs", "brown", "plays", "number"}
+    assert "the" not in telling_words(BOATS, DOGS, 2), "it is in the captions of all pictures"
+
+
+def test_words_whose_pictures_are_captioned_well_come_first():
+    captions = ["a boat on the water"] * 12
+    _, first, *_, last = cider_by_word(captions, REFERENCES, 2).splitlines()
+    assert re.match(r"boat +6 ", first) and re.match(r"dog +6 ", last)
+
+
+def test_pictures_are_halved_by_their_likeness_to_the_training_pictures():
+    near, far = np.random.default_rng(0).normal(size=(2, 6, 8))
+    train = np.repeat(near, 5, axis=0)
+    like, unlike = cider_by_likeness(
+        RIGHT[:6] + ["nothing"] * 6, REFERENCES, train, np.vstack([near, far])
+    ).splitlines()
+    assert re.search(r" 6 pictures", like) and re.search(r" 6 pictures, CIDEr 0\.0 ", unlike)
+    assert float(re.search(r"CIDEr ([\d.]+)", like)[1]) > 10
