@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
+import math
 import os
 import re
 import secrets
+import select
 import shutil
+import stat
+import time
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,15 +30,25 @@ try:
 except ImportError:  # Windows: leftovers stay until somebody deletes them
     fcntl = None  # type: ignore[assignment]
 
-MAX_JSON_BYTES = 512 * 1024**2
-"""Larger JSON files are refused: the largest of COCO has 450 MB, and JSON takes many times its size in memory."""
+MAX_PICTURE_BYTES = 128_000_000
+"""Larger files are no pictures that are read."""
+
+MAX_JSON_BYTES = 64_000_000
+"""Larger JSON files of the course's own are refused."""
+
+BYTES_PER_VALUE = 12
+"""JSON may have a value for so many bytes of its limit: a value takes up to 100 bytes in memory, and 3 in the file."""
+
+PIPE_SECONDS = 30
+"""A pipe is waited for and read for so long."""
 
 NUMBERS = "biuf"
 """The kinds of NumPy types that array files may hold: truth values, integers and floating-point numbers."""
 
-LEFTOVER = re.compile(r"\.part-[0-9a-f]{8}-.+")
+LEFTOVER = re.compile(r"\.(part-[0-9a-f]{8}-|installing_).+")
 """Names of files and folders that are being written, or that a killed process has left behind."""
 
+_CHUNK = 1 << 16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -248,20 +263,86 @@ def write_json(data: Any, path: str | Path) -> None:
         temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The bytes of a file, or of a pipe that something writes into.
 
     Raises:
-        CourseError: if the file is missing, unreasonably large or not JSON.
+        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
     """
-    with read_errors_explained(path), open(path, "rb") as file:
-        data = file.read(MAX_JSON_BYTES + 1)
-    if len(data) > MAX_JSON_BYTES:
-        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
+    with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if stat.S_ISFIFO(kind):
+            return join_chunks(_pipe_chunks(file, path), limit, path)
+        if not stat.S_ISREG(kind):
+            raise CourseError(f"{path} is no file, but a device. Name a file.")
+        return join_chunks(iter(lambda: file.read(_CHUNK), b""), limit, path)
+
+
+def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
+    """Put together bytes that come from anywhere, unless they are too many or too slow.
+
+    Args:
+        limit: bytes in all.
+        name: of where they come from, for messages.
+        seconds: in all; looked at whenever a chunk has come.
+
+    Raises:
+        CourseError: as soon as there are more bytes, or the time is over.
+    """
+    buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
+    for chunk in chunks:
+        if buffer.tell() + len(chunk) > limit:
+            raise CourseError(f"{name} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
+        buffer.write(chunk)
+        if time.monotonic() > end:
+            raise CourseError(
+                f"{name} has not come whole within {seconds:.0f} seconds. Try again, or bring it by hand."
+            )
+    return buffer.getvalue()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe do not wait until something writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
+    is_silent, end = True, time.monotonic() + PIPE_SECONDS
+    while select.select([file], [], [], max(0, end - time.monotonic()))[0] and (chunk := file.read(_CHUNK)):
+        is_silent = False
+        yield chunk
+    if is_silent or time.monotonic() > end:
+        raise CourseError(f"{path} is a pipe that nothing comes from, or not all within {PIPE_SECONDS} seconds.")
+
+
+def parse_json(data: bytes, limit: int, source: object) -> Any:
+    """The value of JSON in UTF-8.
+
+    Args:
+        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
+        source: of the bytes, for messages.
+
+    Raises:
+        CourseError: if it is no JSON, or more than that.
+    """
+    if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
+        raise CourseError(
+            f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "
+            "values. Bring a smaller file."
+        )
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise CourseError(f"{path} holds no JSON ({error}). Make it again, or bring a whole copy.") from error
+        raise CourseError(f"{source} holds no JSON ({error}). Make it again, or bring a whole copy.") from error
+
+
+def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
+    """
+    return parse_json(read_bytes(path, limit), limit, path)
 
 
 def read_array(path: str | Path) -> np.ndarray:

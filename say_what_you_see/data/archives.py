@@ -13,12 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path
+from say_what_you_see.core.files import MAX_PICTURE_BYTES, atomic_path, join_chunks
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-
-MAX_MEMBER_BYTES = 256 * 1024**2
-"""Larger files in a zip are refused before they are unpacked."""
 
 MAX_RATIO = 200
 """A zip is refused whose files are so many times as large as it is; single pictures may be packed better than that."""
@@ -105,14 +102,23 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | 
     """The bytes of one file of a zip; several threads may read from the same archive.
 
     Args:
-        limit: larger files are refused; None stands for `MAX_MEMBER_BYTES`. Nor is more than that unpacked, whatever
+        limit: larger files are refused; None stands for `MAX_PICTURE_BYTES`. Nor is more than that unpacked, whatever
             size the zip states.
 
     Raises:
         CourseError: if it is damaged, encrypted or too large.
     """
-    limit = MAX_MEMBER_BYTES if limit is None else limit
-    name = f"{member.filename[:200]} in {archive.filename}"
+    limit = MAX_PICTURE_BYTES if limit is None else limit
+    return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
+
+
+def member_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
+    """The bytes of one file of a zip, of at most `limit` bytes by what the zip states, a part at a time.
+
+    Raises:
+        CourseError: as `read_member`.
+    """
+    name = _name(archive, member)
     if member.flag_bits & 1:
         raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")
     if member.file_size > limit:
@@ -122,9 +128,13 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | 
     chunk = _CHUNK if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else _SMALL_CHUNK
     try:
         with archive.open(member) as file:
-            return b"".join(iter(lambda: file.read(chunk), b""))
+            yield from iter(lambda: file.read(chunk), b"")
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{name} cannot be unpacked ({error}).") from error
+
+
+def _name(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    return f"{member.filename[:200]} in {archive.filename}"
 
 
 def _leads_out(info: zipfile.ZipInfo) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_JSON_BYTES, read_errors_explained
+from say_what_you_see.core.files import read_bytes
+
+MAX_CAPTION_BYTES = 128_000_000
+"""Larger tables of captions are refused: all of COCO's captions have 50 MB."""
+
+MAX_CAPTIONS = 3_000_000
+"""Tables of more lines are refused: COCO has 616,767 captions."""
 
 
 def is_caption_file(path: Path) -> bool:
@@ -47,16 +53,15 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
         CourseError: if a line has another form; names the line and `source`.
     """
     pairs = []
-    # `splitlines` would also break at characters inside captions
-    for number, line in enumerate(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+    for number, line in enumerate(_lines(text.lstrip("\ufeff"), source), 1):
         if not line.strip():
             continue
         key, tab, caption = line.partition("\t")
         image, _, index = key.rpartition("#")
         if not (tab and image and index.isdecimal()):
             raise CourseError(
-                f"Line {number} of {source} is not of the form picture.jpg#0<TAB>caption: {line[:60]!r}. Correct it, "
-                "or bring another copy."
+                f"Line {number} of {source} is not of the form picture.jpg#0<TAB>caption: {line[:60].rstrip()!r}. "
+                "Correct it, or bring another copy."
             )
         pairs.append((image, caption.strip()))
     return pairs
@@ -79,7 +84,7 @@ def read_caption_csv(path: Path) -> dict[str, list[str]]:
     """
     pairs, row_number = [], 0
     try:
-        for row in csv.reader(io.StringIO(_read_text(path), newline=""), strict=True):
+        for row in csv.reader(_lines(_read_text(path), path), strict=True):
             row_number += 1
             if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
                 continue
@@ -107,12 +112,16 @@ def decode_text(data: bytes, source: object) -> str:
         raise CourseError(f"Line {line} of {source} is not in UTF-8. Save it again in that encoding.") from error
 
 
+def _lines(text: str, source: object) -> Iterator[str]:
+    """The lines with their ends; `splitlines` would also break at characters inside captions."""
+    for number, match in enumerate(re.finditer(r"[^\r\n]*(\r\n|\r|\n|$)", text)):
+        if number > MAX_CAPTIONS:
+            raise CourseError(f"{source} has more than {MAX_CAPTIONS:,} lines. Bring a smaller file.")
+        yield match[0]
+
+
 def _read_text(path: Path) -> str:
-    with read_errors_explained(path), open(path, "rb") as file:
-        data = file.read(MAX_JSON_BYTES + 1)
-    if len(data) > MAX_JSON_BYTES:
-        raise CourseError(f"{path} is larger than {MAX_JSON_BYTES / 1e6:.0f} MB. Bring a smaller file.")
-    return decode_text(data, path)
+    return decode_text(read_bytes(path, MAX_CAPTION_BYTES), path)
 
 
 def _read_token_file(path: Path) -> dict[str, list[str]]:

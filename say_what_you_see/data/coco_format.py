@@ -13,9 +13,9 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
-    MAX_JSON_BYTES,
     atomic_path,
     check_is_no_folder,
+    parse_json,
     read_json,
     write_errors_explained,
     write_json,
@@ -26,6 +26,9 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 VALIDATION_FRACTION = 1 / 6
 """The fraction of the images that is kept for validation, where a data set brings no split of its own."""
+
+MAX_ZIPPED_JSON = 192_000_000
+"""Larger JSON in a zip is refused; that of Karpathy's split of COCO has 144 MB."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,8 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
         CourseError: if the zip or the member cannot be read, or is no caption JSON in COCO's format.
     """
     captions: dict[str, list[str]] = {}
-    text = read_zipped(zip_path, member)
+    data = read_zipped_json(zip_path, member)
     try:
-        data = json.loads(text)
         names: dict[Any, str] = {}
         for image in data["images"]:
             if names.setdefault(image["id"], image["file_name"]) != image["file_name"]:
@@ -164,19 +166,20 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
 
 def read_image_ids(zip_path: Path, member: str) -> dict[str, Any]:
     """The id of each image by its name, from JSON that `read_captions` accepts."""
-    return {image["file_name"]: image["id"] for image in json.loads(read_zipped(zip_path, member))["images"]}
+    return {image["file_name"]: image["id"] for image in read_zipped_json(zip_path, member)["images"]}
 
 
-def read_zipped(zip_path: Path, member: str) -> bytes:
-    """The bytes of a JSON file in a zip.
+def read_zipped_json(zip_path: Path, member: str) -> Any:
+    """The value of a JSON file in a zip.
 
     Raises:
-        CourseError: if the zip or the member cannot be read, or is unreasonably large.
+        CourseError: if the zip or the member cannot be read, or is no JSON, or is unreasonably large.
     """
     with open_zip(zip_path) as archive:
         if member not in archive.namelist():
             raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
-        return read_member(archive, archive.getinfo(member), MAX_JSON_BYTES)
+        data = read_member(archive, archive.getinfo(member), MAX_ZIPPED_JSON)
+    return parse_json(data, MAX_ZIPPED_JSON, f"{member} in {zip_path}")
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:

@@ -7,8 +7,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import MAX_PICTURE_BYTES, read_bytes
 from say_what_you_see.core.text import visible
-from say_what_you_see.data.archives import MAX_MEMBER_BYTES, PICTURE_SUFFIXES, open_zip
+from say_what_you_see.data.archives import PICTURE_SUFFIXES, open_zip
 from say_what_you_see.data.caption_files import is_caption_file, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
@@ -84,7 +85,9 @@ def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed
 
     def convert() -> None:
         captions = _captions_of_images(source, caption_file, images)
-        write_dataset(files, split_by_seed(captions, seed), captions, lambda name: _read_image(images[name]))
+        write_dataset(
+            files, split_by_seed(captions, seed), captions, lambda name: read_bytes(images[name], MAX_PICTURE_BYTES)
+        )
 
     stamps = {name: stamp([path])[path.name] for name, path in images.items()}
     build_if_stale(folder, {"seed": seed, **stamp([caption_file]), **stamps}, files.zips, convert)
@@ -112,12 +115,6 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _read_image(path: Path) -> bytes:
-    if path.stat().st_size > MAX_MEMBER_BYTES:
-        raise CourseError(f"{path} is too large to be a picture.")
-    return path.read_bytes()
 
 
 def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path]) -> dict[str, list[str]]:

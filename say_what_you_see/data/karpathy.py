@@ -6,7 +6,6 @@ dataset_flickr8k.json and dataset_flickr30k.json in one zip.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from say_what_you_see.data.coco_format import (
     abbreviated,
     build_if_stale,
     images_by_name,
+    read_zipped_json,
     write_dataset,
 )
 from say_what_you_see.data.flickr import FLICKR30K_IMAGES, find_flickr30k_images, how_to_get_flickr30k
@@ -84,16 +84,13 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
     member = f"dataset_{dataset}.json"
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}
+    content = read_zipped_json(zip_path, member)
     try:
-        with open_zip(zip_path) as archive:
-            images = json.loads(read_member(archive, archive.getinfo(member)))["images"]
-        for image in images:
+        for image in content["images"]:
             name = image["filename"]
             splits[_SPLIT_OF[image["split"]]].append(name)
             captions[name] = [str(sentence["raw"]).strip() for sentence in image["sentences"]]
             ids[name] = int(image.get("cocoid", image["imgid"]))
-    except CourseError:
-        raise
     except Exception as error:  # JSON of another shape fails in many ways
         raise CourseError(
             f"{zip_path} holds no {member} of the form that Karpathy published ({type(error).__name__}: {error}). "

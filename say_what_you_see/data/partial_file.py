@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.data.checksums import hash_file
 
@@ -66,8 +68,8 @@ class PartialFile:
             self.digest = hash_file(self.path, algorithm)
 
     def _read_note(self) -> Version | None:
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            version = Version(**json.loads(note_of(self.final).read_text(encoding="utf-8")))
+        with suppress(CourseError, TypeError):
+            version = Version(**read_json(note_of(self.final)))
             texts = version.url, version.etag or "", version.last_modified or ""
             if all(isinstance(text, str) for text in texts) and isinstance(version.size, int | None):
                 return version

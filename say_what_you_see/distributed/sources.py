@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.data.archives import MAX_MEMBER_BYTES, PICTURE_SUFFIXES, image_members, open_zip, read_member
+from say_what_you_see.core.files import MAX_PICTURE_BYTES
+from say_what_you_see.data.archives import PICTURE_SUFFIXES, image_members, open_zip, read_member
 from say_what_you_see.vision.sources import natural_order
 
 CONTAINERS = (".zip", ".tar", ".parquet")
@@ -184,7 +185,7 @@ def _read_files(part: Part, filesystem: Any, folder: str) -> Iterator[Picture]:
     for name in part.names:
         try:
             with filesystem.open_input_stream(f"{folder.rstrip('/')}/{name}") as file:
-                yield name, _bounded(file.read(MAX_MEMBER_BYTES + 1))
+                yield name, _bounded(file.read(MAX_PICTURE_BYTES + 1))
         except FileNotFoundError:
             yield name, CourseError("the file is not there any more")
 
@@ -208,7 +209,7 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
                 if member.offset_data + member.size > file.size():
                     raise tarfile.ReadError("the file ends in the middle of a picture")
                 if member.isreg() and _is_picture(member.name):
-                    contents = tar.extractfile(member) if member.size <= MAX_MEMBER_BYTES else None
+                    contents = tar.extractfile(member) if member.size <= MAX_PICTURE_BYTES else None
                     yield member.name, _bounded(b"", member.size) if contents is None else contents.read()
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
@@ -241,7 +242,7 @@ _READERS = {"files": _read_files, "zip": _read_zip, "tar": _read_tar, "parquet":
 
 def _bounded(data: bytes, size: int = 0) -> bytes | CourseError:
     size = size or len(data)
-    return data if size <= MAX_MEMBER_BYTES else CourseError("the file is too large to be a picture")
+    return data if size <= MAX_PICTURE_BYTES else CourseError("the file is too large to be a picture")
 
 
 def open_filesystem(source: str) -> tuple[Any, str]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, check_space, read_array, read_errors_explained
+from say_what_you_see.core.files import atomic_path, check_space, read_array, read_bytes
 from say_what_you_see.core.progress import progress
-from say_what_you_see.data.caption_files import parse_token_lines
+from say_what_you_see.data.caption_files import MAX_CAPTION_BYTES, decode_text, parse_token_lines
 
 _BLOCK = 256
 """So many images' features are in memory while a table is written."""
@@ -44,9 +44,7 @@ def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
 
     Quotation marks are letters like others here: readers of tables that give them a meaning lose captions.
     """
-    with read_errors_explained(path, "text in UTF-8"):
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    lines = parse_token_lines(text, str(path))
+    lines = parse_token_lines(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), str(path))
     if not lines:
         raise CourseError(f"{path} holds no captions. Make it again, or bring a whole copy.")
     images, captions = zip(*lines, strict=True)

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+import urllib3
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.data.archives import MAX_MEMBER_BYTES, PICTURE_SUFFIXES
+from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
+from say_what_you_see.data.archives import PICTURE_SUFFIXES
 
 STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
+_SECONDS = 120  # for a whole picture
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def find_images(arguments: Sequence[str]) -> list[ImageSource]:
 
 def _sources_of(argument: str) -> list[ImageSource]:
     if argument == STANDARD_INPUT:
-        return _from_standard_input(sys.stdin.buffer.read())
+        return _from_standard_input()
     if re.match(r"https?://", argument, re.IGNORECASE):
         return [ImageSource(argument, lambda: fetch_image(argument))]
     path = Path(argument)
@@ -67,8 +71,14 @@ def _of_folder(folder: Path) -> list[ImageSource]:
     return [_file(path) for path in paths] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
 
 
-def _from_standard_input(data: bytes) -> list[ImageSource]:
+def _from_standard_input() -> list[ImageSource]:
     """One picture, or paths and addresses as `find` or `ls` print them."""
+    try:
+        data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
+    except CourseError as error:
+        return [_missing(STANDARD_INPUT, str(error))]
+    if b"\0" in data[:_CHUNK]:
+        return [ImageSource(STANDARD_INPUT, lambda: data)]
     try:
         lines = [line.strip() for line in data.decode("utf-8").splitlines()]
     except UnicodeDecodeError:
@@ -85,15 +95,7 @@ def natural_order(path: Path) -> list[tuple[str, int]]:
 
 
 def _file(path: Path) -> ImageSource:
-    def read() -> bytes:
-        try:
-            if path.stat().st_size > MAX_MEMBER_BYTES:
-                raise CourseError(f"{path} is too large to be a picture.")
-            return path.read_bytes()
-        except OSError as error:
-            raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-
-    return ImageSource(str(path), read)
+    return ImageSource(str(path), lambda: read_bytes(path, MAX_PICTURE_BYTES))
 
 
 def _missing(name: str, message: str) -> ImageSource:
@@ -110,14 +112,10 @@ def fetch_image(url: str) -> bytes:
         CourseError: if it cannot be had, or is too large.
     """
     try:
-        with requests.get(url, stream=True, timeout=_TIMEOUT) as answer:
+        with requests.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:
                 raise CourseError(f"{url} answers {answer.status_code} {answer.reason}.")
-            data = bytearray()
-            for chunk in answer.iter_content(1 << 16):
-                data += chunk
-                if len(data) > MAX_MEMBER_BYTES:
-                    raise CourseError(f"{url} is too large to be a picture.")
-            return bytes(data)
-    except requests.RequestException as error:
+            chunks = iter(lambda: answer.raw.read1(_CHUNK), b"")  # what is there; `read` waits for all of a chunk
+            return join_chunks(chunks, MAX_PICTURE_BYTES, url, _SECONDS)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise CourseError(f"Cannot fetch {url}: no connection, or it broke off. Check the address.") from error

@@ -104,7 +104,7 @@ def test_an_address_is_fetched(photos, server):
 
 
 def test_what_is_too_large_to_be_a_picture_is_not_read(photos, server, monkeypatch):
-    monkeypatch.setattr("say_what_you_see.vision.sources.MAX_MEMBER_BYTES", 100)
+    monkeypatch.setattr("say_what_you_see.vision.sources.MAX_PICTURE_BYTES", 100)
     for argument in (f"{server}/photo1.jpg", str(photos / "photo1.jpg")):
         with pytest.raises(CourseError, match="too large"):
             find_images([argument])[0].read()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.data.coco_format import read_zipped
+from say_what_you_see.data.coco_format import read_zipped_json
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, SIZES, Scene, invent_scene
 
 Box = tuple[float, float, float, float]
@@ -42,9 +41,9 @@ def read_scene_truths(captions_zip: Path, instances_json: str | None) -> dict[st
     """
     if instances_json is None:
         raise CourseError(f"{captions_zip} does not say what the images show: only the drawn scenes come with that.")
-    text = read_zipped(captions_zip, instances_json)
+    data = read_zipped_json(captions_zip, instances_json)
     try:
-        return _scene_truths(json.loads(text))
+        return _scene_truths(data)
     except Exception as error:  # JSON of another form fails in many ways
         raise CourseError(
             f"{instances_json} in {captions_zip} does not say what the scenes show ({type(error).__name__}: {error}). "

@@ -17,7 +17,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.data import flickr
-from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv
+from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv, read_caption_file
 from say_what_you_see.data.coco_format import build_if_stale, images_by_name, read_captions, split_by_seed
 from say_what_you_see.data.datasets import describe_files, get_dataset
 
@@ -239,6 +239,16 @@ def test_token_files_are_read(course, pictures_folder):
     all_splits(files)
     captions = read_captions(files.captions_zip, files.train_json)
     assert all(group == [f"Caption {n} ." for n in range(5)] for group in captions.values())
+
+
+def test_tables_of_too_many_lines_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.data.caption_files.MAX_CAPTIONS", 10)
+    for name, line in (("captions.csv", "a.jpg,A dog.\n"), ("my.token", "a.jpg#0\tA dog .\n")):
+        (tmp_path / name).write_text(line * 10)
+        assert len(read_caption_file(tmp_path / name)["a.jpg"]) == 10
+        (tmp_path / name).write_text(line * 11)
+        with pytest.raises(CourseError, match=f"{name} has more than 10 lines"):
+            read_caption_file(tmp_path / name)
 
 
 def test_a_wrong_line_of_a_token_file_is_named():
