@@ -7,6 +7,7 @@ fails, they are left out with a line that says why.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,26 @@ def score_against_references(
     Returns:
         For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
     """
+    return _score([_tokenised(candidates, references)], resamples, java)
+
+
+def scores_per_picture(
+    candidates: Sequence[str], references: Sequence[Sequence[str]], java: bool = True
+) -> dict[str, np.ndarray]:
+    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out.
+
+    Raises:
+        CourseError: if the numbers of pictures differ, or a picture has no reference.
+    """
+    captions, scores = _tokenised(candidates, references), {}
+    for names, measure in MEASURES.items():
+        with contextlib.suppress(NotMeasured):
+            measured = _measure(measure, captions, java)
+            scores |= dict(zip(names, measured.scores_of(measured.per_picture).T, strict=True))
+    return {name: scores[name] for name in METRICS if name in scores}
+
+
+def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Captions:
     if len(candidates) != len(references):
         raise CourseError(f"There are {len(candidates)} captions for {len(references)} pictures; one each is needed.")
     if not len(candidates):
@@ -60,7 +81,7 @@ def score_against_references(
     for number, group in enumerate(references):
         if isinstance(group, str) or not len(group):
             raise CourseError(f"Picture number {number} has no list of captions to compare with.")
-    return _score([(tokenize_all(candidates), [tokenize_all(group) for group in references])], resamples, java)
+    return tokenize_all(candidates), [tokenize_all(group) for group in references]
 
 
 def score_human_consistency(
@@ -94,9 +115,7 @@ def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, 
     scores: dict[str, Score] = {}
     for names, measure in MEASURES.items():
         try:
-            if not java and measure in (_meteor, _spice):
-                raise NotMeasured("the metrics that need Java were switched off")
-            measured = [measure(*captions) for captions in rounds]
+            measured = [_measure(measure, captions, java) for captions in rounds]
             sums = bootstrap_sums(np.hstack([one.per_picture for one in measured]), resamples)
             parts = np.split(sums, len(measured), axis=1)
             resampled = np.mean([one.scores_of(part) for one, part in zip(measured, parts, strict=True)], axis=0)
@@ -106,6 +125,12 @@ def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, 
             note = f"{names[0]}: not measured, because {reason}."
             scores |= {name: Score(note=note) for name in names}
     return {name: scores[name] for name in METRICS}
+
+
+def _measure(measure: Callable[..., Measurement], captions: Captions, java: bool) -> Measurement:
+    if not java and measure in (_meteor, _spice):
+        raise NotMeasured("the metrics that need Java were switched off")
+    return measure(*captions)
 
 
 def _by_picture(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict, dict]:
@@ -141,8 +166,9 @@ def _bleu_of_sums(sums: np.ndarray) -> np.ndarray:
 
 
 def _mean(per_picture: np.ndarray, value: float) -> Measurement:
-    """A metric that is the mean over pictures."""
-    return Measurement(np.array([value]), np.asarray(per_picture)[:, None], lambda sums: sums / len(per_picture))
+    """A metric that is the mean over pictures: a sum of scores beside their number."""
+    counted = np.stack([per_picture, np.ones(len(per_picture))], axis=1)
+    return Measurement(np.array([value]), counted, lambda sums: sums[:, :1] / sums[:, 1:])
 
 
 def _rouge(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:

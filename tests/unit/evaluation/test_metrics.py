@@ -19,6 +19,7 @@ from say_what_you_see.evaluation.metrics import (
     diversity,
     score_against_references,
     score_human_consistency,
+    scores_per_picture,
 )
 from say_what_you_see.evaluation.scores import Score, bootstrap_sums, metrics_table
 from say_what_you_see.evaluation.tokenizer import tokenize_all
@@ -88,6 +89,16 @@ def test_scores_are_those_of_the_reference_and_repeat():
     for name in WITHOUT_JAVA:
         assert scores[name] == again[name] and scores[name].low < scores[name].value < scores[name].high
     assert cider_per_picture(candidates, references).mean() == pytest.approx(scores["CIDEr"].value)
+
+
+def test_each_picture_has_the_score_that_it_has_alone():
+    candidates, references = candidates_and_references(6)
+    scores = scores_per_picture(candidates, references, java=False)
+    assert list(scores) == WITHOUT_JAVA
+    for i, pair in enumerate(zip(candidates, references, strict=True)):
+        alone = reference_scores([pair[0]], [pair[1]])[:5]  # CIDEr weighs words by all pictures
+        assert [scores[name][i] for name in WITHOUT_JAVA[:5]] == pytest.approx(alone, abs=1e-6)
+    assert scores["CIDEr"] == pytest.approx(cider_per_picture(candidates, references))
 
 
 def test_intervals_are_percentiles_of_the_reference_scores_of_drawn_pictures():

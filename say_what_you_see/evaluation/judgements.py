@@ -1,0 +1,87 @@
+"""What a metric is worth: how far it ranks captions as the experts did who judged captions of Flickr8k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.data.flickr import FLICKR8K_CAPTIONS, FLICKR8K_TEXT, captions_in_zip, text_in_zip
+from say_what_you_see.evaluation.metrics import scores_per_picture
+
+EXPERT_JUDGEMENTS = "ExpertAnnotations.txt"
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Captions that experts judged, each beside a picture.
+
+    Attributes:
+        captions: one for each pair of a picture and a caption, most of them written for another picture.
+        references: the captions that people wrote for the picture of the pair.
+        ratings: (pairs, experts), from 1, "does not describe the picture at all", to 4, "describes it".
+    """
+
+    captions: list[str]
+    references: list[list[str]]
+    ratings: np.ndarray
+
+
+def find_judgements(settings: Settings) -> Path | None:
+    """Flickr8k's text zip, which holds the judgements: in the folder of the data set, or where it is downloaded to."""
+    folders = Path(settings.dataset), settings.data_folder / "flickr8k", settings.data_folder
+    return next((folder / FLICKR8K_TEXT for folder in folders if (folder / FLICKR8K_TEXT).is_file()), None)
+
+
+def read_judgements(text_zip: Path) -> Judgements:
+    """The judgements of Hodosh, Young and Hockenmaier (2013), without captions that are references of their picture.
+
+    Raises:
+        CourseError: if the zip lacks them or the captions that they are about, or a line cannot be read.
+    """
+    captions = captions_in_zip(text_zip, FLICKR8K_CAPTIONS)
+    judged, references, ratings = [], [], []
+    for number, line in enumerate(text_in_zip(text_zip, EXPERT_JUDGEMENTS).splitlines(), 1):
+        try:
+            picture, caption_id, *judgements = line.split("\t")
+            name, _, place = caption_id.rpartition("#")
+            caption, own = captions[name][int(place)], captions[picture]
+            first, second, third = map(int, judgements)
+        except (ValueError, LookupError) as error:
+            raise CourseError(
+                f"Line {number} of {EXPERT_JUDGEMENTS} in {text_zip} is not of the form picture, caption, three "
+                f"judgements, or names what {FLICKR8K_CAPTIONS} lacks ({error}). Bring another copy."
+            ) from error
+        if caption not in own:
+            judged.append(caption)
+            references.append(own)
+            ratings.append((first, second, third))
+    if not judged:
+        raise CourseError(f"{EXPERT_JUDGEMENTS} in {text_zip} holds no judgement. Bring another copy.")
+    return Judgements(judged, references, np.array(ratings))
+
+
+def agreement(scores: Sequence[float], ratings: np.ndarray) -> float:
+    """Kendall's tau-c of a metric with judges: 1 where both rank all captions alike, 0 where by chance only.
+
+    Args:
+        scores: (captions,), what the metric gives them.
+        ratings: (captions, judges), higher for better captions.
+    """
+    each_judge = np.repeat(scores, ratings.shape[1])  # a caption's score stands beside each of its ratings
+    return float(kendalltau(each_judge, ratings.ravel(), variant="c").statistic)
+
+
+def metric_agreements(judgements: Judgements, java: bool = False) -> dict[str, float]:
+    """The agreement of each metric with the experts, as Hessel et al. (2021, arXiv:2104.08718) measure it.
+
+    Args:
+        java: whether to try METEOR and SPICE, which takes some minutes.
+    """
+    scores = scores_per_picture(judgements.captions, judgements.references, java)
+    return {name: agreement(values, judgements.ratings) for name, values in scores.items()}
