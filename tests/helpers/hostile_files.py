@@ -81,15 +81,6 @@ def claiming_picture(kind: str, width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def sixteen_bit_colour() -> bytes:
-    """A PNG with 16 bits in each of three channels, black to white from left to right."""
-    row = b"".join(struct.pack(">H", level) * 3 for level in np.linspace(0, 65535, 8).astype(int))
-    header = b"IHDR" + struct.pack(">IIBBBBB", 8, 2, 16, 2, 0, 0, 0)
-    chunks = (header, b"IDAT" + zlib.compress((b"\x00" + row) * 2), b"IEND")
-    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 def write_zip(path: Path, members: Mapping[str, bytes] | list[tuple[str, bytes]], packed: bool = False) -> Path:
     """Write a zip; a list may hold a name twice."""
     pairs = list(members.items()) if isinstance(members, Mapping) else members

@@ -44,13 +44,6 @@ def shown(monkeypatch) -> list[tuple]:
     return calls
 
 
-def test_pictures_are_read_by_name_in_the_order_asked_for(zip_fn):
-    pictures = read_pictures(zip_fn, ["fire.png", "sky.png", "fire.png"], side=12)
-    for picture, name in zip(pictures, ("fire.png", "sky.png", "fire.png"), strict=True):
-        assert picture.shape == (12, 12, 3) and picture.dtype == np.uint8
-        assert (picture == COLOURS[name]).all(), "the centre square alone"
-
-
 @pytest.mark.parametrize("example_idx", [0, 1, 2])
 def test_a_training_example_stands_under_its_captions(example_idx, zip_fn, shown):
     """Names and captions may come in another order than the pictures of the zip."""
@@ -61,12 +54,6 @@ def test_a_training_example_stands_under_its_captions(example_idx, zip_fn, shown
     assert picture.shape == (30, 30, 3) and (picture == list(COLOURS.values())[example_idx]).all()
     assert title.splitlines() == CAPTIONS[example_idx]
     assert all(caption in alt for caption in CAPTIONS[example_idx])
-
-
-def test_pictures_without_captions_are_passed_over(zip_fn, shown):
-    show_training_example(zip_fn, ["fire.png"], [CAPTIONS[2]])
-    [([picture], _, alt)] = shown
-    assert (picture == COLOURS["fire.png"]).all() and "a fire burns" in alt
 
 
 @pytest.mark.parametrize("example_idx", [0, 5])

@@ -7,8 +7,6 @@ import pytest
 from exercise_samples import assert_right, report_on
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.language.captions import CaptionArrays
-from say_what_you_see.training.examples import Examples
 
 layers, ops = keras.layers, keras.ops
 pytestmark = pytest.mark.usefixtures("data_folder")
@@ -35,11 +33,6 @@ def test_a_decoder_in_another_order_and_other_words():
     assert_right(build, "build_decoder")
 
 
-def test_what_is_no_model(capsys):
-    report, _ = report_on(lambda *sizes, **more: None, "build_decoder", capsys)
-    assert "received  form: 'no model, but None'" in report
-
-
 def test_a_loss_that_is_written_out():
     def make(pad_idx):
         def loss(words, logits):
@@ -48,19 +41,6 @@ def test_a_loss_that_is_written_out():
             losses = ops.logsumexp(logits, axis=-1) - chosen
             real = ops.cast(words != pad_idx, "float32")
             return ops.sum(ops.where(words != pad_idx, losses, 0.0)) / ops.sum(real)
-
-        return loss
-
-    assert_right(make, "masked_crossentropy")
-
-
-def test_a_loss_by_a_class_of_keras():
-    def make(pad_idx):
-        crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-
-        def loss(words, logits):
-            real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
-            return ops.mean(crossentropy(words, logits) * real) / ops.mean(real)
 
         return loss
 
@@ -85,25 +65,3 @@ def test_a_report_on_a_batch_says_which_fact_is_not_so(capsys):
     report, _ = report_on(draw, "generate_batch", capsys)
     assert "expected  form: '((embeddings, words), next words)'" in report
     assert "received  form: '(an array, an array)'" in report
-
-
-def test_a_control_by_trying_orders_until_one_is_right():
-    def shuffle(examples, seed=0):
-        rng, captions = np.random.default_rng(seed), examples.captions
-        order = rng.permutation(captions.n_images)
-        while (order == np.arange(captions.n_images)).any():
-            order = rng.permutation(captions.n_images)
-        groups = [captions.matrix[captions.first[p] : captions.first[p + 1]] for p in order]
-        first = np.insert(np.cumsum([len(group) for group in groups]), 0, 0)
-        return Examples(examples.image_embeds, CaptionArrays(np.concatenate(groups), first))
-
-    assert_right(shuffle, "shuffle_images")
-
-
-def test_a_report_on_a_control_says_which_fact_is_not_so(capsys):
-    def shuffle(examples, seed=0):
-        half = examples.captions.matrix[::-1]
-        return Examples(examples.image_embeds, CaptionArrays(half, examples.captions.first))
-
-    report, _ = report_on(shuffle, "shuffle_images", capsys)
-    assert "expected  another seed gives another order: True" in report

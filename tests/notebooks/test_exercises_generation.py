@@ -49,11 +49,6 @@ def test_captions_written_by_a_plain_loop():
     assert_right(write, "write_captions")
 
 
-def test_what_is_no_triple(capsys):
-    report, _ = report_on(lambda *arguments: None, "write_captions", capsys)
-    assert "received  form: 'not three arrays, but None'" in report
-
-
 def test_a_temperature_with_numpy():
     def temper(probabilities, t):
         if t <= 0:
@@ -65,15 +60,6 @@ def test_a_temperature_with_numpy():
     assert_right(temper, "apply_temperature")
 
 
-def test_a_temperature_with_a_softmax_alone():
-    def temper(probabilities, t):
-        if not t > 0:
-            raise ValueError("no temperature")
-        return ops.softmax(ops.log(probabilities) / t)
-
-    assert_right(temper, "apply_temperature")
-
-
 def test_the_naive_temperature_learns_of_small_floats_and_of_zero(capsys):
     def temper(probabilities, t):
         powers = probabilities ** (1 / t)
@@ -81,21 +67,6 @@ def test_the_naive_temperature_learns_of_small_floats_and_of_zero(capsys):
 
     _, message = report_on(temper, "apply_temperature", capsys)
     assert "too small for a float" in message and "t = 0 is not refused" in message
-
-
-def test_top_p_row_by_row_with_numpy():
-    def keep(probabilities, p):
-        found = np.zeros_like(probabilities)
-        for row, out in zip(np.atleast_2d(probabilities), np.atleast_2d(found), strict=True):
-            total = 0.0
-            for word in np.argsort(row)[::-1]:
-                if total >= p:
-                    break
-                total += row[word]
-                out[word] = row[word]
-        return found
-
-    assert_right(keep, "keep_top_p")
 
 
 def test_beams_one_by_one_with_lists():

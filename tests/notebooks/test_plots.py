@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import io
-import os
-import sys
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -114,17 +111,6 @@ def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
     assert plt.get_fignums() == [], "the figure is closed"
 
 
-def test_every_figure_of_the_notebooks_is_tried():
-    modules = (plots, training_plots, evaluation_plots, attention_plots, beam_tree)
-    names = {
-        name
-        for module in modules
-        for name, _ in inspect.getmembers(module, inspect.isfunction)
-        if name.startswith(("plot_", "show_"))
-    }
-    assert names - {"show_figure", "plot_scalars", "show_tensorboard"} == set(FIGURES)
-
-
 def test_curves_of_event_files_are_shown(shown, tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path))
     for step in (1, 2):
@@ -152,25 +138,6 @@ def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("place", ["nowhere", "Jupyter", "Colab"])
-def test_tensorboard_is_shown_where_someone_looks(monkeypatch, tmp_path, place):
-    from tensorboard import notebook
-
-    started = []
-    monkeypatch.setattr(notebook, "start", started.append)
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.setenv("TENSORBOARD_BINARY", "")
-    monkeypatch.delenv("TENSORBOARD_BINARY")
-    if place == "Jupyter":
-        monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
-    if place == "Colab":
-        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
-    assert training_plots.show_tensorboard(tmp_path) == (place != "nowhere")
-    assert started == ([] if place == "nowhere" else [f'--logdir "{tmp_path}"'])
-    if started:  # in a virtual environment that nobody has activated it is not in PATH
-        assert os.access(os.environ["TENSORBOARD_BINARY"], os.X_OK)
-
-
 # Attention
 
 
@@ -183,11 +150,3 @@ def test_a_picture_is_itself_where_attention_is_and_dim_and_grey_elsewhere():
     assert (lit == 25).all()
     assert (attention_plots.lit_picture(picture, np.full((8, 8), 1 / 64)) == picture).all()
     assert (attention_plots.lit_picture(picture, np.zeros((8, 8))) == 25).all()
-
-
-@pytest.mark.parametrize("side", [30, 41, 75])
-def test_the_grid_covers_a_picture_of_any_size(side):
-    weights = np.zeros((8, 8))
-    weights[7, 7] = 1
-    lit = attention_plots.lit_picture(np.full((side, side, 3), 200, dtype=np.uint8), weights)
-    assert lit[-1, -1, 0] == 200 and lit[0, 0, 0] == 50

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -49,15 +48,6 @@ def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(evaluate, tmp
     answer = json.loads(output)
     assert answer["pictures"] == 6 and set(answer["next_word"]["decoder"]) == {"loss", "perplexity", "accuracy"}
     assert (tmp_path / "errors.html").exists()
-
-
-def test_two_models_of_one_name_are_told_apart(evaluate, finished_course, tmp_path):
-    folder = finished_course.settings.model_folder
-    shutil.copytree(folder, tmp_path / "other")
-    _, output, _ = evaluate("--greedy", "--pictures", "4", "--model", str(folder), "--model", str(tmp_path / "other"))
-    lines = output.splitlines()
-    assert lines.count("decoder 1") == lines.count("decoder 2") == 2
-    assert (evaluation_folder(finished_course.settings) / "results_decoder_2_greedy.json").exists()
 
 
 def test_captions_that_others_wrote_are_scored_beside_the_models(evaluate, pictures, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import zipfile
 
@@ -12,7 +11,7 @@ import pytest
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
-from say_what_you_see.core.pickles import read_pickle, save_pickle
+from say_what_you_see.core.pickles import save_pickle
 from say_what_you_see.core.settings import REPOSITORY, Settings, read_settings
 from say_what_you_see.course.captions import (
     load_captions,
@@ -20,24 +19,19 @@ from say_what_you_see.course.captions import (
     load_vocabulary,
     prepare_captions,
     save_caption_arrays,
-    save_example_captions,
 )
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
-from say_what_you_see.course.lessons import DECODER, control_sentences, train_lesson, training_config
-from say_what_you_see.data.coco_format import images_by_name
+from say_what_you_see.course.lessons import training_config
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language import fast_captions
 from say_what_you_see.language.captions import (
-    END,
     PAD,
-    START,
     caption_tokens_to_indices,
     generate_vocabulary,
     get_captions_for_fns,
-    invert_vocabulary,
     pack_captions,
 )
-from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
+from say_what_you_see.vision.encoders import encoder_for
 
 pytestmark = pytest.mark.backends
 
@@ -66,16 +60,6 @@ def nothing(finished_course, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_embeddings_are_mapped_and_pickled(split, settings, files):
-    embeds, fns = load_embeddings(settings, split)
-    assert isinstance(embeds, np.memmap) and embeds.dtype == np.float32
-    np.testing.assert_array_equal(read_pickle(settings.work_folder / f"{split}_img_embeds.pickle"), embeds)
-    zip_path = files.train_zip if split == "train" else files.val_zip
-    assert set(fns) == set(images_by_name(zip_path)) and len(fns) == len(embeds)
-    assert np.unique(embeds, axis=0).shape == embeds.shape, "different pictures, different embeddings"
-
-
-@pytest.mark.parametrize("split", ["train", "val"])
 def test_examples_belong_together(split, settings, files):
     examples, vocab = load_examples(settings, split), load_vocabulary(settings)
     captions = load_captions(settings, files, split)
@@ -85,14 +69,6 @@ def test_examples_belong_together(split, settings, files):
     for picture, indexed in enumerate(caption_tokens_to_indices(captions, vocab)):
         rows = examples.captions.matrix[examples.captions.first[picture] : examples.captions.first[picture + 1]]
         assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == indexed
-
-
-def test_the_vocabulary_is_that_of_the_training_captions(settings, files):
-    vocab = load_vocabulary(settings)
-    assert invert_vocabulary(vocab) == sorted(vocab)
-    used = set(np.unique(load_examples(settings, "train").captions.matrix).tolist())
-    assert {vocab[word] for word in (START, END, PAD)} < used
-    assert len(used) >= len(vocab) - 1, "every word of it occurs, except perhaps the one for unknown words"
 
 
 def test_the_model_folder_knows_what_it_was_made_from(settings):
@@ -116,28 +92,6 @@ def test_the_model_folder_can_be_given_away(settings):
                 content = b"".join(archive.read(name) for name in archive.namelist())
         for folder in (settings.data_folder, settings.data_folder.parent, REPOSITORY):
             assert str(folder).encode() not in content, path.name
-
-
-@pytest.mark.parametrize(("dataset", "encoder", "kind", "setting"), [
-    ("scenes", "vgg16", "scenes", "vgg16"),
-    ("coco", "inception_v3", "photographs", "inception_v3"),
-    ("/home/someone/scenes", "/home/someone/own.keras", "photographs", "own.keras"),
-])  # fmt: skip
-def test_facts_of_an_encoder(dataset, encoder, kind, setting, settings):
-    trained = dataclasses.replace(settings, dataset=dataset, encoder=encoder)
-    facts = encoder_metadata(EncoderInfo(None, None, (24, 24), trained.encoder_name, "made up", "0" * 64), trained)
-    assert (facts["pictures_kind"], facts["encoder_setting"]) == (kind, setting)
-    assert "someone" not in json.dumps(facts)
-
-
-def test_a_finished_training_is_not_done_again(copied, monkeypatch):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
-    before = {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()}
-    scores = read_json(copied.model_folder / "model.json")["scores"]
-    shutil.rmtree(copied.model_folder)
-    train_lesson(DECODER, copied)
-    assert {path: path.stat().st_mtime_ns for path in (copied.work_folder / "checkpoints").iterdir()} == before
-    assert read_json(copied.model_folder / "model.json")["scores"] == scores
 
 
 @pytest.mark.parametrize(("load", "name", "notebook"), [
@@ -203,23 +157,3 @@ def test_embeddings_with_the_names_of_others_are_refused(names, told, copied):
     save_pickle(names, copied.work_folder / "train_img_fns.pickle")
     with pytest.raises(CourseError, match=rf"train_img_embeds\.npy.*{told}.*02_extract_embeddings"):
         load_embeddings(copied, "train")
-
-
-def test_the_control_captions_pictures_once_it_is_trained(copied):
-    embeds = load_embeddings(copied, "val")[0][:3]
-    with pytest.raises(CourseError, match="04_train_decoder"):
-        control_sentences(copied, embeds)
-    shutil.copytree(copied.work_folder / "checkpoints", copied.work_folder / "checkpoints_control")
-    sentences = control_sentences(copied, embeds)
-    assert len(sentences) == 3
-    assert {word for sentence in sentences for word in sentence.split()} <= set(load_vocabulary(copied))
-
-
-def test_five_examples_are_kept_for_the_terminal(copied, files):
-    _, fns = load_embeddings(copied, "val")
-    captions = load_captions(copied, files, "val")
-    examples = read_json(save_example_captions(copied, files, fns, [f"about {name}" for name in fns]))
-    assert len({example["file"] for example in examples}) == len(examples) == 5
-    for example in examples:
-        assert example["caption"] == f"about {example['file']}"
-        assert example["references"] == captions[fns.index(example["file"])]

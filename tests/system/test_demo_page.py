@@ -81,15 +81,6 @@ def test_a_picture_that_is_dropped_is_captioned_and_nothing_is_loaded_from_elsew
     assert browser.problems == [], "a violation of the content security policy would be reported here"
 
 
-def test_a_picture_can_be_dropped_anywhere_on_the_page_and_chosen_as_a_file(browser, server, photo):
-    before = announced(browser)
-    browser.drop("h1", [photo])
-    assert settled(browser, before) == greedy_of(server, photo)
-    browser.choose_file("input[type=file]", photo)
-    browser.wait_for("document.querySelectorAll('.tile.own').length === 2")
-    assert browser.run("location.pathname") == "/", "the browser did not open the file itself"
-
-
 def test_the_temperature_changes_caption_and_bars(browser):
     greedy = browser.text(".steps")
     before = announced(browser)
@@ -204,7 +195,7 @@ def test_a_word_shows_where_the_model_looked(browser):
     assert browser.run("document.querySelectorAll('canvas:not([hidden]), button.word').length") == 0
 
 
-@pytest.mark.parametrize("width", [320, 375, 768, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 def test_no_screen_is_too_narrow(browser, width):
     browser.look(width, 700)
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -245,10 +236,3 @@ def contrast(one: list[float], other: list[float]) -> float:
 
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
-
-
-def test_a_server_that_has_ended_is_told(browser):
-    browser.run("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
-    browser.click(".tiles label:nth-child(2)")
-    browser.wait_for("document.querySelector('[role=alert]').innerText")
-    assert "does not answer" in browser.text("[role=alert]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import shutil
@@ -12,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
 from tools.notebooks import REPOSITORY
@@ -50,17 +48,6 @@ def runs(*command: object, **options) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, **options)
 
 
-def services() -> dict[str, dict]:
-    return yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"]
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions with their arguments, lines joined, comments left out."""
-    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
-    return [tuple(line.split(maxsplit=1)) for line in lines.splitlines() if line.strip()]
-
-
 # The files as such
 
 
@@ -70,55 +57,7 @@ def test_linters_find_nothing(linter, pattern):
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_only_a_changed_list_of_packages_repeats_the_installation():
-    names = [name for name, _ in instructions()]
-    installation = names.index("RUN")
-    before = [value.split()[:-1] for name, value in instructions()[:installation] if name == "COPY"]
-    assert sorted(sum(before, [])) == ["constraints.txt", "docker/choose_requirements.py", "requirements.txt"]
-    copied = [value for name, value in instructions() if name in ("COPY", "ADD")]
-    assert not any(re.search(r"notebooks|utils|data|(^|\s)\.\s", value) for value in copied), "the course is mounted"
-    assert names.count("RUN") == 1
-    assert "-c constraints.txt" in instructions()[installation][1]
-
-
-def test_what_is_copied_exists_and_nothing_else_is_sent_to_docker():
-    lines = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    rules = [line for line in lines if line and not line.startswith("#")]
-
-    def sent(path: str) -> bool:
-        answer = True
-        for rule in rules:
-            pattern = rule.removeprefix("!")
-            if fnmatch.fnmatch(path, pattern):
-                answer = rule.startswith("!")
-        return answer
-
-    copied = sum((value.split()[:-1] for name, value in instructions() if name == "COPY"), [])
-    for source in copied:
-        assert (REPOSITORY / source).is_file() and sent(source), source
-    for other in ("data/scenes/train_images.zip", "notebooks/00_start_here.ipynb", ".git/config", ".venv/bin/python"):
-        assert not sent(other), other
-
-
 # Compose
-
-
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_the_repository_is_mounted_the_port_is_on_loopback_and_root_has_few_rights(name):
-    service = services()[name]
-    (port,), (volume,) = service["ports"], service["volumes"]
-    assert re.fullmatch(r"127\.0\.0\.1:\S+:8888", port) and "network_mode" not in service
-    assert (DOCKER / volume["source"]).resolve() == REPOSITORY and volume["target"] == "/course"
-    assert service["cap_drop"] == ["ALL"] and set(service["cap_add"]) == {"SETUID", "SETGID", "KILL"}
-    assert "privileged" not in service and ("deploy" in service) == (name == "gpu")
-
-
-def test_the_readme_names_every_variable_that_can_be_chosen():
-    (table,) = re.findall(
-        r"\| variable \| meaning \|\n((?:\|.*\n)+)", (DOCKER / "README.md").read_text(encoding="utf-8")
-    )
-    named = {name for line in table.splitlines() for name in re.findall(r"`([A-Z_]+)`", line.split("|")[1])}
-    assert named == set(services()["cpu"]["environment"]) == set(services()["gpu"]["environment"])
 
 
 # Versions
@@ -143,12 +82,6 @@ def test_the_image_for_gpu_has_the_same_versions_and_cuda():
     assert {name: str(gpu[name]) for name in gpu if name not in builds} == {
         name: str(cpu[name]) for name in cpu if name not in builds
     }
-
-
-def test_other_devices_are_refused():
-    assert "cpu or gpu" in chosen("tpu").stderr
-    result = chosen("gpu", "numpy>=1\n")
-    assert result.returncode == 1 and "no TensorFlow" in result.stderr
 
 
 # What the container says at its start

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
-import yaml
 
 import setup_google_colab
-from say_what_you_see import __version__
 from say_what_you_see.commands.parser import build_parser
 from tools.lint import links_in
-from tools.notebooks import REPOSITORY, find_notebooks
+from tools.notebooks import REPOSITORY
 
 TEXTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md")))]
 
@@ -33,14 +30,3 @@ def test_the_readme_opens_the_release_in_colab():
     links = [link for link in links_in(text_of("README.md")) if "colab.research.google.com" in link]
     start = f"/github/{setup_google_colab.REPOSITORY}/blob/{setup_google_colab.REVISION}/notebooks/"
     assert links and all(start in link for link in links)
-
-
-def test_the_texts_link_every_notebook():
-    links = {link.rpartition("/")[2] for name in TEXTS for link in links_in(text_of(name))}
-    assert {path.name for path in find_notebooks()} <= links
-
-
-def test_the_citation_is_of_this_version_and_its_licences():
-    citation = yaml.safe_load(text_of("CITATION.cff"))
-    assert citation["version"] == __version__
-    assert citation["license"] == tomllib.loads(text_of("pyproject.toml"))["project"]["license"].split(" AND ")

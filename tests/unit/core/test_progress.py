@@ -19,10 +19,3 @@ def test_is_silent_when_switched_off(capsys, monkeypatch):
     monkeypatch.setenv("COURSE_PROGRESS", "off")
     assert list(progress([1, 2])) == [1, 2]
     assert capsys.readouterr() == ("", "")
-
-
-def test_counts_bytes_by_hand(capsys, monkeypatch):
-    monkeypatch.delenv("COURSE_PROGRESS", raising=False)
-    with progress(total=2_000_000, description="file", unit="B") as bar:
-        bar.update(2_000_000)
-    assert "2.00M" in capsys.readouterr().err

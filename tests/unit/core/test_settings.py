@@ -8,24 +8,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, read_settings
 
 
-def test_defaults():
-    settings = read_settings({})
-    assert (settings.dataset, settings.encoder, settings.size, settings.seed) == ("scenes", "inception_v3", "full", 0)
-    assert settings.data_folder == REPOSITORY / "data"
-    assert settings.work_folder == REPOSITORY / "data" / "scenes" / "inception_v3"
-    assert settings.model_folder.parent == settings.work_folder
-
-
 def test_empty_values_are_defaults():
     assert read_settings(dict.fromkeys(["DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED"], "")) == read_settings({})
-
-
-def test_small_is_smaller_and_has_a_folder_of_its_own():
-    full, small = read_settings({}), read_settings({"COURSE_SIZE": "small"})
-    for name in ("n_train_scenes", "n_val_scenes", "epochs", "batch_size", "min_count"):
-        assert getattr(small, name) < getattr(full, name)
-    assert small.dataset_folder != full.dataset_folder
-    assert small.dataset_name == full.dataset_name
 
 
 def test_relative_paths_count_from_where_the_user_started(tmp_path, monkeypatch):
@@ -43,11 +27,6 @@ def test_relative_paths_count_from_where_the_user_started(tmp_path, monkeypatch)
     assert here.dataset == str(elsewhere / "Holiday Photos")
     assert here.dataset_name.startswith("holiday_photos")
     assert here.dataset_name != settings.dataset_name, "folders of the same name must not share their results"
-
-
-def test_the_repository_is_the_last_resort(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert read_settings({"DATASET": "tests"}).dataset == str(REPOSITORY / "tests")
 
 
 def test_a_known_name_wins_over_a_folder(tmp_path, monkeypatch):
@@ -84,13 +63,6 @@ def test_unknown_values_are_named(name, value, named, monkeypatch):
     with pytest.raises(CourseError, match=named) as caught:
         read_settings({name: value})
     assert value in str(caught.value)
-
-
-def test_show_tells_every_choice():
-    table = read_settings({"COURSE_SEED": "7"}).show()
-    for text in ("scenes", "inception_v3", "full", "7", "data/scenes/inception_v3"):
-        assert text in table
-    assert str(REPOSITORY) not in table
 
 
 def test_an_installed_package_keeps_its_files_in_the_users_home(monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ import say_what_you_see.course.tables
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary, prepare_attention_captions
+from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary
 from say_what_you_see.course.features import (
     check_space_for_features,
     extract_grids,
@@ -22,13 +22,11 @@ from say_what_you_see.course.features import (
     load_embeddings,
     load_features,
 )
-from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson, training_config
+from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson
 from say_what_you_see.course.tables import features_to_use, load_table, make_tables
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.decoding.attended_captions import get_caption
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
-from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.vision.encoders import encoder_for
 
 
@@ -101,29 +99,6 @@ def test_captions_are_those_of_the_pictures_padded_to_the_longest(settings, atte
     ]
     assert set(vocab) == {*(word for caption in words for word in caption), PAD, UNK}
     assert matrix.shape[1] == max(map(len, words)) == ATTENTION.config(settings, examples).max_len
-
-
-def test_a_smaller_vocabulary_has_unknown_words(settings, attention, tmp_path):
-    copied = replace(settings, data_folder=tmp_path / "data")
-    shutil.copytree(settings.dataset_folder, copied.dataset_folder)
-    prepare_attention_captions(copied, limit=5)
-    vocab = load_vocabulary(copied, "grid")
-    assert len(vocab) == 9 and (load_examples(copied, "train", "grid").captions.matrix == vocab[UNK]).any()
-
-
-def test_the_words_of_the_stored_model_come_with_attention(settings, attention):
-    model = load_caption_model(ATTENTION.model_folder(settings))
-    caption = get_caption(model.decoder, load_features(settings, "val", "grid")[0][0], model.vocab)
-    assert caption.attention.shape == (len(caption.words), 7, 7)
-
-
-def test_attention_trains_as_notebook_04_with_half_the_epochs_on_the_scenes(settings, attention):
-    examples = load_examples(settings, "train", "grid")
-    longest = examples.captions.matrix.shape[1]
-    for changed, factor in ((replace(settings, size="full"), 2), (replace(settings, size="full", dataset="coco"), 1)):
-        config = training_config(changed)
-        expected = replace(config, epochs=config.epochs // factor, max_len=longest)
-        assert ATTENTION.config(changed, examples) == expected
 
 
 def test_a_full_disk_is_noticed_before_the_work(settings, attention, tmp_path, monkeypatch):

@@ -17,8 +17,6 @@ from say_what_you_see.data.scenes import dataset
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.dataset import file_name, write_scene_dataset
 from say_what_you_see.data.scenes.drawing import draw_scene
-from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, all_relations
-from say_what_you_see.data.scenes.truth import read_scene_truths
 
 COUNT = {"train": 12, "val": 10}
 SEED = 3
@@ -70,39 +68,6 @@ def test_captions_are_in_the_format_of_coco_and_no_id_occurs_twice(folder):
         for part in ("images", "annotations"):
             ids = [entry["id"] for split in COUNT for entry in load(folder, f"{kind}_{split}")[part]]
             assert len(set(ids)) == len(ids)
-
-
-@pytest.mark.parametrize("split", COUNT)
-def test_instances_are_the_things_and_all_their_relations(folder, split):
-    data = load(folder, f"instances_{split}")
-    assert {category["name"] for category in data["categories"]} == set(KINDS)
-    assert (tuple(data["colours"]), tuple(data["predicates"])) == (COLOURS, RELATIONS)
-    kinds = {category["id"]: category["name"] for category in data["categories"]}
-    for image, scene in zip(data["images"], scenes_of(split, COUNT[split], SEED), strict=True):
-        entries = [entry for entry in data["annotations"] if entry["image_id"] == image["id"]]
-        assert image["place"] == scene.place
-        for entry, thing in zip(entries, scene.things, strict=True):
-            shown = kinds[entry["category_id"]], entry["colour"], entry["size"]
-            assert shown == (thing.kind, thing.colour, thing.size)
-            (left, top, width, height), (crop_left, crop_top) = entry["bbox"], scene.crop_offset
-            assert (left - crop_left, top - crop_top, width, height) == thing.box
-            assert entry["area"] == width * height and isinstance(entry["salient"], bool)
-        ids = [entry["id"] for entry in entries]
-        relations = [
-            (ids.index(entry["subject_id"]), entry["predicate"], ids.index(entry["object_id"]))
-            for entry in data["relations"]
-            if entry["image_id"] == image["id"]
-        ]
-        assert relations == all_relations(scene)
-    assert data["relations"]
-
-
-def test_truths_can_be_read_for_every_picture(folder):
-    for split, count in COUNT.items():
-        truths = read_scene_truths(folder / "captions_scenes.zip", f"annotations/instances_{split}.json")
-        assert list(truths) == [file_name(split, index) for index in range(count)]
-        assert all(truth.salient <= set(truth.colours) for truth in truths.values())
-        assert any(truth.salient for truth in truths.values())
 
 
 def test_an_interruption_ends_drawing_and_leaves_nothing(tmp_path, monkeypatch):

@@ -12,17 +12,13 @@ from say_what_you_see.data.scenes.scene import (
     COLOURS,
     CROP_SIDE,
     KINDS,
-    KINDS_IN_PLACE,
-    PLACES,
     RELATION_MARGIN,
     RELATIONS,
-    SIZES,
     UNSEEN_PAIRS,
     Scene,
     all_relations,
     invent_scene,
     relations_between,
-    split_of,
 )
 
 OPPOSITE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
@@ -51,22 +47,6 @@ def test_no_specification_is_in_both_splits(train, val):
     assert not {s.specification for s in [*train, *of_the_encoder]} & {s.specification for s in val}
 
 
-def test_a_specification_says_what_is_shown_and_not_where():
-    ball, kite = thing_at("ball", "red", 10, 10), thing_at("kite", "blue", 200, 200)
-    scene = Scene("beach", (ball, kite), False, 1)
-    assert Scene("beach", (thing_at("kite", "blue", 50, 50), ball), True, 2).specification == scene.specification
-    others = [thing_at("ball", "green", 10, 10), thing_at("ball", "red", 10, 10, size="small")]
-    for other in [Scene("meadow", (ball, kite), False, 1), *(Scene("beach", (o, kite), False, 1) for o in others)]:
-        assert other.specification != scene.specification
-
-
-def test_about_a_sixth_of_the_specifications_is_for_validation():
-    of_one_thing = itertools.product(PLACES, KINDS, COLOURS, SIZES)
-    splits = [split_of((place, ((kind, colour, size),))) for place, kind, colour, size in of_one_thing]
-    assert splits.count("val") / len(splits) == pytest.approx(1 / 6, abs=0.04)
-    assert set(splits) == {"train", "val"}
-
-
 def test_unseen_pairs_occur_in_every_tenth_validation_scene_only(train, val):
     def unseen(scene: Scene) -> int:
         return sum(thing.pair in UNSEEN_PAIRS for thing in scene.things)
@@ -77,19 +57,6 @@ def test_unseen_pairs_occur_in_every_tenth_validation_scene_only(train, val):
     assert set(itertools.product(COLOURS, KINDS)) >= UNSEEN_PAIRS
 
 
-def test_things_are_known_belong_to_the_place_and_everything_occurs(train, val):
-    for scene in [*train, *val]:
-        kinds = [thing.kind for thing in scene.things]
-        assert set(kinds) <= set(KINDS_IN_PLACE[scene.place]) and len(set(kinds)) == len(kinds)
-    things = [thing for scene in train for thing in scene.things]
-    assert {scene.place for scene in train} == set(PLACES) == set(KINDS_IN_PLACE)
-    assert {thing.kind for thing in things} == set(KINDS)
-    assert {thing.colour for thing in things} == set(COLOURS)
-    assert {thing.size for thing in things} == set(SIZES)
-    assert {len(scene.things) for scene in train} == {1, 2, 3}
-    assert {scene.portrait for scene in train} == {True, False}
-
-
 def test_boxes_lie_within_the_crop_and_apart(train, val):
     for scene in [*train, *val]:
         covered = np.zeros((CROP_SIDE, CROP_SIDE), dtype=int)
@@ -98,22 +65,6 @@ def test_boxes_lie_within_the_crop_and_apart(train, val):
             assert left + width <= CROP_SIDE and top + height <= CROP_SIDE
             covered[top : top + height, left : left + width] += 1
         assert covered.max() == 1
-
-
-def test_large_things_are_larger_and_stand_first(train):
-    longest = {size: [max(t.box[2:]) for s in train for t in s.things if t.size == size] for size in SIZES}
-    assert max(longest["small"]) < min(longest["large"])
-    for scene in train:
-        order = [(thing.size == "small", thing.centre[0]) for thing in scene.things]
-        assert order == sorted(order)
-
-
-@pytest.mark.parametrize("portrait", [True, False])
-def test_the_crop_is_the_middle_of_a_picture_that_is_not_square(portrait):
-    scene = Scene("sea", (), portrait, 0)
-    (width, height), (left, top) = scene.image_size, scene.crop_offset
-    assert (width < height) == portrait and min(width, height) == CROP_SIDE
-    assert (2 * left + CROP_SIDE, 2 * top + CROP_SIDE) == (width, height)
 
 
 def test_relations_by_hand():

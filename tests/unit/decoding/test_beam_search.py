@@ -17,7 +17,6 @@ from step_samples import (
     scripted,
 )
 
-from say_what_you_see.decoding.beam_search import best_continuations
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.language.captions import END, START
@@ -130,11 +129,3 @@ def test_more_beams_than_captions_leave_places_empty():
     found = generate(scripted({START: {"a": 1.0}}), ONE_IMAGE, VOCAB, BeamSearch(9, max_len=1))
     assert found.sentences(VOCAB) == ["a"] and found.log_probabilities[0, 0] == pytest.approx(0, abs=1e-4)
     assert np.isneginf(found.log_probabilities[0, len(WORDS) :]).all()
-
-
-def test_the_best_continuations_name_beam_and_word():
-    scores = np.array([[[1.0, 9.0, 3.0], [8.0, 2.0, -np.inf]]], dtype="float32")
-    before = scores.copy()
-    for k, expected in ((3, ([0, 1, 0], [1, 0, 2])), (6, ([0, 1, 0, 1, 0, 1], [1, 0, 2, 1, 0, 2]))):
-        assert tuple(part[0].tolist() for part in best_continuations(scores, k)) == expected
-    np.testing.assert_array_equal(scores, before)

@@ -8,8 +8,8 @@ from step_samples import ONE_IMAGE, SUPPRESSED, VOCAB, log_probabilities, random
 
 from say_what_you_see.decoding.generate import CAPTIONS_IN_CACHE, generate, generate_sentences
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling, special_tokens
-from say_what_you_see.language.captions import END, START, UNK
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.language.captions import END, START
 
 STEPS = 8
 SAMPLERS = [
@@ -53,12 +53,6 @@ def test_many_images_are_captioned_as_one_after_the_other(sampler):
     rng = np.random.default_rng(7)
     sentences = [generate_sentences(model, features[i : i + 1], VOCAB, sampler, rng)[0] for i in range(20)]
     assert sentences == together.sentences(VOCAB)[:20]
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-def test_no_images_have_no_captions(sampler):
-    found = generate(random_model(), random_features(0), VOCAB, sampler)
-    assert found.indices.shape == (0, sampler.k, STEPS) and found.sentences(VOCAB) == []
 
 
 def test_a_caption_ends_where_its_end_is_predicted():
@@ -120,8 +114,3 @@ def test_words_are_drawn_by_the_models_probabilities():
 def test_a_sampler_that_makes_no_sense_is_refused(sampler, options):
     with pytest.raises(ValueError, match="1 caption or more, not 0" if "k" in options else next(iter(options))):
         sampler(**options)
-
-
-def test_a_vocabulary_may_lack_padding():
-    tokens = special_tokens({START: 0, END: 1, UNK: 5, "a": 2})
-    assert (tokens.start, tokens.end, tokens.suppressed) == (0, 1, (5, 0))

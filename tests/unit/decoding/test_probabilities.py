@@ -69,13 +69,6 @@ def test_the_most_probable_words_are_kept_as_they_are(keep, limit, kept):
     np.testing.assert_array_equal(found[0, kept], row[0, kept])
 
 
-def test_words_are_drawn_by_their_probability():
-    uniform = np.random.default_rng(0).random(20_000, dtype="float32")
-    drawn = np.bincount(sample_rows(np.tile(np.float32(THREE), (20_000, 1)), uniform), minlength=3) / 20_000
-    assert drawn == pytest.approx(np.array(THREE), abs=0.02)
-    np.testing.assert_array_equal(sample_rows(np.eye(5)[[3, 0, 4, 1]], uniform[:4]), [3, 0, 4, 1])
-
-
 @pytest.mark.parametrize("number", [0.0, np.nextafter(np.float32(1), np.float32(0))])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_impossible_words_are_never_drawn(number, dtype):

@@ -132,11 +132,3 @@ def test_results_of_something_else_are_left_alone(parts, tmp_path):
     write(shard_folder(tmp_path / "out"), parts)
     with pytest.raises(CourseError, match="of another model or other options"):
         shard_folder(tmp_path / "out", weights="others")
-
-
-def test_sources_without_a_readable_picture_are_an_error(tmp_path):
-    parts = find_sources([str(write_tar(tmp_path / "none.tar", []))], 8).parts
-    folder = shard_folder(tmp_path / "out")
-    with pytest.raises(CourseError, match="None of the 0 pictures could be read"):
-        write(folder, parts)
-    assert folder.missing(parts) == []

@@ -41,11 +41,6 @@ def test_addresses_are_read_as_paths_are(source):
     assert read_all([source.as_uri()]) == PICTURES
 
 
-def test_sources_are_read_in_the_order_in_which_they_are_given(tmp_path):
-    paths = [write_zip(tmp_path / "b.zip", PICTURES[:3]), write_tar(tmp_path / "a.tar", PICTURES[3:9])]
-    assert read_all(paths) == PICTURES[:9]
-
-
 def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp_path):
     folder = tmp_path / "all"
     write_folder(folder / "sub", PICTURES[6:8])
@@ -53,11 +48,6 @@ def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp
         write_tar(folder / name, pictures)
     write_folder(folder / ".hidden", PICTURES[:1])
     assert read_all([folder]) == [*PICTURES[:6], *((f"sub/{name}", data) for name, data in PICTURES[6:8])]
-
-
-def test_a_single_picture_is_a_source(tmp_path):
-    write_folder(tmp_path / "some", PICTURES[:2])
-    assert read_all([tmp_path / "some" / PICTURES[1][0]]) == PICTURES[1:2]
 
 
 def test_pictures_as_hugging_face_writes_them(tmp_path):
@@ -137,8 +127,3 @@ def test_what_cannot_be_read_is_explained(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CourseError, match=message):
         find_sources([str(tmp_path / name)], 8)
-
-
-def test_a_folder_without_pictures_is_explained(tmp_path):
-    with pytest.raises(CourseError, match="no pictures in"):
-        find_sources([str(tmp_path)], 8)

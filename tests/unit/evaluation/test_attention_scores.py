@@ -9,11 +9,9 @@ from scene_samples import thing_at, truth_of
 from say_what_you_see.data.scenes.scene import Scene
 from say_what_you_see.evaluation.attention import (
     MentionAttention,
-    attention_table,
     cells_in_box,
     measure_attention,
     named_boxes,
-    peak_cell,
     score_attention,
 )
 
@@ -44,13 +42,6 @@ def test_a_cell_is_in_a_box_when_its_centre_is():
     assert np.argwhere(cells_in_box((0.26, 0.1, 0.12, 0.03), (4, 4))).tolist() == [[0, 1]]  # centre (0.125, 0.375)
     assert cells_in_box((0.0, 0.0, 1.0, 0.3), (2, 5)).tolist() == [[True] * 5, [False] * 5]
     assert not cells_in_box((0.15, 0.15, 0.2, 0.2), (4, 4)).any(), "a box between the centres holds no cell"
-
-
-def test_of_several_peaks_the_first_counts():
-    weights = np.zeros((3, 4))
-    weights[1, 2] = weights[1, 3] = weights[2, 0] = 0.2
-    assert peak_cell(weights) == (1, 2)
-    assert peak_cell(np.ones((8, 8)) / 64) == (0, 0)
 
 
 def test_attention_on_the_thing_and_beside_it():
@@ -89,11 +80,3 @@ def test_chance_is_what_random_attention_reaches():
     for score in scores.values():
         assert score.hits.low < score.chance < score.hits.high and score.times_chance == pytest.approx(1, abs=0.1)
     assert [score.mentions for score in scores.values()] == [6000, 3000, 3000]
-
-
-def test_the_table_shows_what_was_counted():
-    measured = attention_at(*[(2, 1)] * 9, *[(2, 3)] * 3)
-    lines = attention_table(score_attention(measured)).splitlines()
-    assert "75.0%" in lines[1] and "25.0%" in lines[1] and " 3.0" in lines[1] and " 12" in lines[1]
-    assert lines[1].split()[2:] == lines[2].split()[2:] and "none" in lines[3]
-    assert "none" in attention_table(score_attention([]))

@@ -11,10 +11,8 @@ from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.evaluation.comparison import (
     ModelReport,
-    captions_per_second,
     comparison_table,
     measure_model,
-    training_seconds,
 )
 from say_what_you_see.evaluation.next_word import score_next_words
 from say_what_you_see.evaluation.scene_scores import score_captions
@@ -78,58 +76,9 @@ def test_scores_are_those_of_the_greedy_captions():
     assert report.captions_per_second > 0
 
 
-def test_speed_is_the_median_of_several_times_without_the_first(monkeypatch):
-    from say_what_you_see.evaluation import comparison
-
-    durations, clock, batches = iter([100.0, 2.0, 1.0, 50.0, 4.0, 3.0]), [0.0], []
-
-    def generate(model, batch, vocab, sampler, batch_size):
-        batches.append((batch.shape, batch_size))
-        clock[0] += next(durations)
-
-    monkeypatch.setattr(comparison, "TIMES", 5)
-    monkeypatch.setattr(comparison.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(comparison, "generate", generate)
-    features = np.arange(6).reshape(3, 2)
-    assert captions_per_second(None, features, VOCAB, pictures=8) == pytest.approx(8 / 3)
-    assert batches == [((8, 2), 8)] * 6
-
-
-def test_training_seconds_add_up():
-    assert training_seconds([{"seconds": 1.5}, {"seconds": 2.0}]) == 3.5
-    assert training_seconds([]) is None
-
-
-def row_of(table: str, label: str) -> list[str]:
-    return next(line for line in table.splitlines() if line.startswith(label))[34:].split()
-
-
-def test_the_table_has_a_column_for_each_model():
-    scores = score_captions(["a red ball"], [RED_BALL])
-    reports = [
-        ModelReport("one", 0.51234, scores, 1234567, 61.4, 1999.6, 40, 0, 10),
-        ModelReport("two", 0.6, scores, 99, None, 5.0, 40, 0, 10),
-    ]
-    table = comparison_table(reports)
-    assert table.splitlines()[0].split() == ["one", "two"]
-    assert row_of(table, "loss, nats a word") == ["0.512", "0.600"]
-    assert row_of(table, "loss, nats a caption") == ["2.05", "2.40"]
-    assert row_of(table, "parameters") == ["1,234,567", "99"]
-    assert row_of(table, "seconds to train") == ["61", "not", "known"]
-    assert row_of(table, "captions a second") == ["2,000", "5"]
-    assert row_of(table, "colours joined to the right thing")[0] == "100.0%"
-    assert "differently" not in table and "UNK to a model" not in table
-
-
 def test_the_table_says_when_words_or_vocabularies_differ():
     plain = {"scores": None, "parameters": 1, "training_seconds": 1.0, "captions_per_second": 1.0, "captions": 5}
     one, more = ModelReport("one", 1.0, words=40, **plain), ModelReport("two", 1.0, words=45, unknown=3, **plain)
     assert "differently" in comparison_table([one, more]) and "UNK to a model" in comparison_table([one, more])
     assert "colours" not in comparison_table([one, more])
     assert "differently" not in comparison_table([one, one])
-
-
-def test_a_model_without_scores_stands_beside_one_with():
-    scores = score_captions(["a red ball"], [RED_BALL])
-    table = comparison_table([ModelReport("one", 1, scores, 1, 1, 1), ModelReport("two", 1, None, 1, 1, 1)])
-    assert row_of(table, "things named that are there")[-1] == "none"

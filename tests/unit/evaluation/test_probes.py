@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_samples import scenes_of, thing_at
+from scene_samples import scenes_of
 
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.captions import describe_scene
@@ -17,11 +17,9 @@ from say_what_you_see.data.scenes.dataset import file_name, instances_json
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Scene
 from say_what_you_see.evaluation.probes import (
     PROBE_QUESTIONS,
-    describe_facing,
     probe_captions,
     probe_embedding,
     probe_kinds,
-    probe_table,
     probe_words,
 )
 
@@ -65,14 +63,6 @@ def test_embeddings_that_hold_the_answers(files):
     unseen = np.mean([any((t.colour, t.kind) in UNSEEN_PAIRS for t in scene.things) for scene in SCENES["val"]])
     assert kinds > 0.85
     assert 0.85 < colours <= 1 - unseen, "of a pair that no training scene has, nothing can be learned"
-
-
-def test_file_names_tell_which_embedding_is_whose(files):
-    """The same embeddings in another order, with their names."""
-    order = np.random.default_rng(0).permutation(len(NAMES["val"]))
-    train, val = ((pairs_shown(SCENES[split]), NAMES[split]) for split in ("train", "val"))
-    moved = val[0][order], [val[1][i] for i in order]
-    assert probe_kinds(files, train, moved) == probe_kinds(files, train, val)
 
 
 def test_random_embeddings(files):
@@ -123,20 +113,3 @@ def test_what_is_in_the_embedding_is_read_and_the_rest_is_only_guessed(splits, q
         assert result.probe_accuracy > 0.85 > 0.3 > result.majority_accuracy
     else:
         assert abs(result.probe_accuracy - 0.5) < 0.22
-
-
-def test_the_table_has_a_line_for_each_question(splits):
-    lines = probe_table([probe_embedding(question, *splits) for question in PROBE_QUESTIONS]).splitlines()
-    assert len(lines) == 1 + len(PROBE_QUESTIONS)
-    assert all(line.startswith(question.text) for line, question in zip(lines[1:], PROBE_QUESTIONS, strict=True))
-    assert len({len(line) for line in lines}) == 1
-
-
-def test_facing_in_words():
-    things = (
-        thing_at("fish", "red", 0, 0),
-        thing_at("sun", "red", 90, 0),
-        thing_at("bird", "blue", 0, 90, flipped=True),
-    )
-    assert describe_facing(Scene("sea", things, False, 1)) == "the fish faces right\nthe bird faces left"
-    assert describe_facing(Scene("sea", things[1:2], False, 1)) == ""

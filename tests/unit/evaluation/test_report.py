@@ -6,15 +6,11 @@ import dataclasses
 import re
 import zipfile
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 from PIL import Image
 from scene_samples import scene_pictures
 
-from say_what_you_see.evaluation.caption_errors import Confusion, best_and_worst, score_by_thing_count
 from say_what_you_see.evaluation.evaluate import evaluate_captions
-from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
 from say_what_you_see.evaluation.report import write_report
 from say_what_you_see.evaluation.trained import ValidationPictures
 
@@ -38,30 +34,6 @@ def pictures_zip(pictures, tmp_path_factory):
             with archive.open(name, "w") as file:
                 Image.new("RGB", (40, 30), (number, 0, 0)).save(file, "JPEG")
     return path
-
-
-def test_a_matrix_shows_its_numbers_and_where_there_are_none_nothing():
-    figure, alt = confusion_figure(Confusion(np.array([[3, 0.5], [0, 0]]), ("a", "b"), ("a", "c")), "things")
-    assert [(text.get_position(), text.get_text()) for text in figure.axes[0].texts] == [((0, 0), "3"), ((1, 0), "0.5")]
-    assert alt.endswith("86 % on the diagonal; a called c 0.5 times")
-    plt.close(figure)
-
-
-def test_scores_by_number_of_things_are_told_in_words(pictures, captions):
-    figure, alt = thing_count_figure(score_by_thing_count(captions, pictures))
-    assert "with 3" in alt and "nan" not in alt
-    plt.close(figure)
-    figure, alt = thing_count_figure(score_by_thing_count(["in the desert"] * 30, pictures))
-    assert "things named that are there: none" in alt, "it names nothing"
-    plt.close(figure)
-
-
-def test_the_best_and_the_worst_do_not_overlap(pictures, captions):
-    best, worst = best_and_worst(captions, pictures)
-    assert len(best) == len(worst) == 10 and not set(best) & set(worst)
-    assert all(i % 3 for i in best) and worst[0] % 3 == 0
-    few = pictures.take(range(3))
-    assert [len(side) for side in best_and_worst(captions[:3], few)] == [1, 1]
 
 
 def test_the_page_holds_all_that_it_shows(pictures, captions, pictures_zip, tmp_path):

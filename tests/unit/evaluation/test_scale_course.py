@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from types import SimpleNamespace
-
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 import tensorflow as tf
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
-from say_what_you_see.commands.parser import build_parser
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.comparison import comparison_table
-from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator, evaluate_records, read_evaluations
+from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator
 from say_what_you_see.evaluation.scale_lesson import (
-    demo_command,
     lesson_evaluation,
     lesson_model,
     lesson_training,
@@ -33,7 +27,6 @@ from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import ScaleFolders, copy_folder, load_scale_model, scale_folders
 from say_what_you_see.training.scale.record_input import batches
 from say_what_you_see.training.scale.training import train_on_records
-from utils import training_plots as scale_plots
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +50,6 @@ def test_the_phases_of_the_lesson_follow_each_other(finished_course, records):
     control = scale_folders(settings).beside("control")
     assert control.base != scale_folders(settings).base
     assert lesson_training(settings, records, 1, control).folder == control.train
-
-
-def test_each_checkpoint_is_evaluated_although_one_is_kept(folders, records):
-    assert [result.step for result in read_evaluations(folders.evaluation)] == [2, 4]
-    assert len(list(folders.train.glob("ckpt-*.index"))) == 1
-    assert evaluate_records(EvaluationConfig(records, folders.train, folders.evaluation), once=True) == []
 
 
 def test_a_report_beside_those_of_other_models(folders, records, finished_course):
@@ -110,28 +97,4 @@ def test_a_folder_is_copied_once_and_whole(folders, tmp_path):
         copy_folder(tmp_path / "copies", tmp_path / "other")
 
 
-def test_the_demonstration_is_a_command_of_the_course(finished_course, records, tmp_path):
-    command = demo_command(finished_course.settings, records, tmp_path)
-    assert command[:4] == [sys.executable, "-m", "say_what_you_see", "train-records"]
-    options = build_parser().parse_args(command[3:])
-    assert (options.steps, options.dropout, options.side, options.log_every) == (3, 0, SIDE, 1)
-
-
 # Figures
-
-
-@pytest.mark.parametrize("place", ["nowhere", "Jupyter", "Colab"])
-def test_tensorboard_is_shown_where_someone_looks(monkeypatch, tmp_path, place):
-    from tensorboard import notebook
-
-    started = []
-    monkeypatch.setattr(notebook, "start", started.append)
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.setenv("TENSORBOARD_BINARY", "as the user said")
-    if place == "Jupyter":
-        monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
-    if place == "Colab":
-        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
-    assert scale_plots.show_tensorboard(tmp_path) == (place != "nowhere")
-    assert os.environ["TENSORBOARD_BINARY"] == "as the user said"
-    assert started == ([] if place == "nowhere" else [f'--logdir "{tmp_path}"'])

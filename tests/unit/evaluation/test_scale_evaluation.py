@@ -79,17 +79,6 @@ def test_every_checkpoint_is_evaluated_once(config, records):
     assert [result.step for result in read_evaluations(config.folder)] == [3, 6, 9]
 
 
-def test_another_training_in_the_same_folder_is_evaluated_anew(config, records):
-    first = evaluate_records(config, once=True)
-    shutil.rmtree(config.train_folder)
-    options = {"save_every": 3, "seed": 1}
-    train_on_records(tiny_training(records, config.train_folder, 6, **options), tiny_config(records), tiny_cnn)
-    second = evaluate_records(config, once=True)
-    assert [result.step for result in second] == [3, 6]
-    assert all(a.loss != b.loss for a, b in zip(first, second, strict=True))
-    assert read_evaluations(config.folder) == second
-
-
 def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records, tmp_path):
     """As two processes would, with the training folder not there yet when the evaluation starts."""
     kept = config.train_folder.rename(tmp_path / "kept")
@@ -103,41 +92,11 @@ def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records
     assert not waiting.is_alive() and results == [3, 6]
 
 
-def test_a_part_of_the_captions_will_do(config, records):
-    few = EvaluationConfig(records, config.train_folder, config.folder, batch_size=10, most_captions=15, examples=0)
-    result = evaluate_records(few, once=True)[-1]
-    words = sum(int(mask.numpy().sum()) for *_, mask in batches(records, "val", 10, SIDE).take(2))
-    assert result.words == words
-    assert tags_in(config.folder) == {"loss", "perplexity"}
-
-
 def test_nothing_to_evaluate(config, tmp_path):
     empty = EvaluationConfig(config.records, tmp_path / "nowhere", config.folder)
     with pytest.raises(CourseError, match="no checkpoint"):
         evaluate_records(empty, once=True)
     assert evaluate_records(empty, timeout=0.1) == []
-
-
-def test_records_of_another_vocabulary_are_refused(config, tmp_path):
-    other = Path(shutil.copytree(config.records, tmp_path / "records"))
-    with (other / "word_counts.txt").open("a") as file:
-        file.write("platypus 1\n")
-    changed = EvaluationConfig(other, config.train_folder, config.folder)
-    with pytest.raises(CourseError, match="not the vocabulary"):
-        evaluate_records(changed, once=True)
-
-
-def test_without_tensorboard(config, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
-    with pytest.raises(CourseError, match="pip install tensorboard"):
-        evaluate_records(config, once=True)
-
-
-def test_damaged_results_are_explained(config):
-    config.folder.mkdir()
-    (config.folder / "evaluations.json").write_text('[{"step": 3}]')
-    with pytest.raises(CourseError, match="evaluations.json is not what"):
-        evaluate_records(config, once=True)
 
 
 def test_a_curve_has_the_later_value_of_a_step_that_was_done_twice(tmp_path):

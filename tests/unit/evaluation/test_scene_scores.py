@@ -20,7 +20,6 @@ from say_what_you_see.evaluation.scene_scores import (
     pair_accuracy_by_novelty,
     right_and_wrong,
     score_captions,
-    score_table,
     wholly_true,
     wrong_claims,
 )
@@ -79,11 +78,6 @@ def test_wrong_claims_are_named(caption, wrong):
     assert wrong_claims(caption, BALL_AND_KITE) == wrong
 
 
-def test_captions_of_people_claim_nothing_wrong():
-    for scene in scenes_of("val", 30):
-        assert not [wrong for caption in describe_scene(scene) for wrong in wrong_claims(caption, truth_of(scene))]
-
-
 def test_every_true_caption_turns_wrong_when_a_word_is_exchanged():
     """Another colour, another thing, the opposite relation: each is noticed, in whatever sentence it stands."""
     opposite = {"above": "below", "over": "under", "below": "above", "under": "over", "beneath": "above",
@@ -120,13 +114,6 @@ def test_scores_are_shares_with_intervals_around_them():
     assert scores["things named per caption"].value == totals["things named"] / len(captions)
 
 
-def test_true_captions_score_one():
-    scenes = scenes_of("val", 30)
-    scores = score_captions([describe_scene(s)[0] for s in scenes], [truth_of(s) for s in scenes], resamples=50)
-    for name in (THINGS, PAIRS, RELATIONS_TRUE, "sizes given to the right thing"):
-        assert (scores[name].value, scores[name].low, scores[name].high) == (1, 1, 1)
-
-
 def test_what_is_never_stated_has_no_score():
     scores = score_captions(["a red ball"] * 3, [BALL_AND_KITE] * 3, resamples=20)
     assert math.isnan(scores[RELATIONS_TRUE].value) and math.isnan(scores[RELATIONS_TRUE].low)
@@ -144,16 +131,6 @@ def test_hallucination_rates_count_things_that_are_not_there():
     assert hallucination_rates(["a blue ball and a ball"], [BALL_AND_KITE])["CHAIRi"].value == 0
     with pytest.raises(CourseError, match="one each"):
         hallucination_rates(sentences, [BALL_AND_KITE])
-
-
-def test_the_table_has_a_row_for_each_score_and_a_column_for_each_model():
-    model = score_captions(["a blue kite above a red ball"] * 4, [BALL_AND_KITE] * 4, resamples=20)
-    nobody = score_captions(["at sea"] * 4, [BALL_AND_KITE] * 4, resamples=20)
-    lines = score_table({"model": model, "nobody": nobody}).splitlines()
-    rows = [[line[:34].strip(), *re.split(r"  +", line[34:].strip())] for line in lines]
-    assert rows[0] == ["", "model", "nobody"] and [row[0] for row in rows[1:]] == list(model)
-    assert [THINGS, "100.0% (100.0-100.0)", "none"] in rows
-    assert ["things named per caption", "2.00 (2.00-2.00)", "0.00 (0.00-0.00)"] in rows
 
 
 def test_pairs_are_scored_apart_where_one_was_never_seen_in_training():

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_arrays, sha256_of, write_json
 from say_what_you_see.language import fast_captions as fast
 from say_what_you_see.language.captions import (
     PAD,
@@ -23,7 +22,7 @@ from say_what_you_see.language.captions import (
     pack_captions,
     split_sentence,
 )
-from say_what_you_see.language.fast_captions import index_captions, split_quickly, stream_list, write_caption_blocks
+from say_what_you_see.language.fast_captions import index_captions, split_quickly, stream_list
 
 MEMBER = "annotations/captions.json"
 HARD = [
@@ -128,11 +127,6 @@ def test_long_captions_are_cut_as_in_the_lesson(tmp_path, never_plainly, last):
     check_same(names, tmp_path / "captions.zip")
 
 
-def test_more_words_than_two_bytes_can_number(tmp_path, never_plainly):
-    captions = [[" ".join(f"w{word}" for word in range(first, first + 40))] for first in range(0, 68_000, 40)]
-    check_same(write(tmp_path / "captions.zip", captions), tmp_path / "captions.zip")
-
-
 def coco(**changes) -> dict:
     return {
         "images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "b"}],
@@ -218,14 +212,3 @@ def test_lists_are_streamed_as_they_are(first, second, ascii_only, indent, piece
         patch.setattr(fast, "_PIECE", piece)
         for key, expected in (("first list", first), ("second list", second)):
             assert list(stream_list(io.BytesIO(text.encode("utf-8", "surrogatepass")), key)) == expected
-
-
-def test_captions_are_written_as_numpy_writes_them(tmp_path):
-    path = pack(tmp_path / "captions.zip", json.dumps(coco()))
-    vocab, captions = index_captions(["a", "b"], path, MEMBER, min_count=1)
-    write_json(vocab, tmp_path / "vocabulary.json")
-    write_caption_blocks(captions, tmp_path / "quick.npz", tmp_path / "vocabulary.json")
-    matrix, first, checksum = read_arrays(tmp_path / "quick.npz", ("matrix", "first", "vocabulary"))
-    assert checksum.tobytes().hex() == sha256_of(tmp_path / "vocabulary.json")
-    np.savez(tmp_path / "numpy.npz", matrix=matrix, first=first, vocabulary=checksum)
-    assert (tmp_path / "quick.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()

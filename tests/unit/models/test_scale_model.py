@@ -12,10 +12,8 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.models import image_to_text as scale_model
 from say_what_you_see.models.image_to_text import (
     ScaleModelConfig,
-    _on_pictures_of,
     build_scale_model,
     cnn_for,
     encoder_side_length,
@@ -23,8 +21,6 @@ from say_what_you_see.models.image_to_text import (
     set_precision,
     train_cnn,
 )
-from say_what_you_see.vision.applications import find_application, on_a_copy
-from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
 
@@ -84,12 +80,6 @@ def test_batch_norm_uses_what_it_has_learned_also_in_training(model, train_incep
         np.testing.assert_array_equal(before, after)
 
 
-def test_dropout_is_for_training_only(model):
-    batch = list(some_batch())
-    np.testing.assert_array_equal(model(batch, training=False), model(batch, training=False))
-    assert (np.array(model(batch, training=True)) != np.array(model(batch, training=True))).any()
-
-
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_is_for_the_cnn_alone(policy):
     keras.utils.set_random_seed(0)
@@ -126,28 +116,6 @@ def test_the_settings_encoder_at_another_size(tmp_path):
     pixels = np.random.default_rng(0).integers(256, size=(2, 36, 36, 3)).astype("float32")
     maps = keras.ops.relu(keras.ops.conv(pixels / 255, kernel, 3) + bias)
     np.testing.assert_allclose(cnn(pixels / 127.5 - 1), np.array(maps).mean(axis=(1, 2)), atol=1e-5)
-
-
-def test_inception_v3_on_the_scenes_has_the_weights_of_the_course(monkeypatch):
-    encoders = []
-    monkeypatch.setattr(scale_model, "encoder_for", lambda s: encoders.append(encoder_for(s)) or encoders[-1])
-    settings = read_settings({})
-    assert encoder_side_length(settings) == 299 and not encoders
-    cnn = cnn_for(settings, 151)
-    assert cnn.input_shape == (None, 151, 151, 3) and cnn.output_shape == (None, 2048)
-    for one, other in zip(cnn.get_weights(), encoders[0].model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("name", ["inception_v3", "vgg16", "mobilenet", "resnet50", "efficientnet_b0"])
-def test_every_encoder_gets_the_range_that_it_was_trained_on(name):
-    preprocess = on_a_copy(find_application(name).preprocess_input)
-    layers = keras.layers
-    pictures = layers.Input((4, 4, 3))
-    network = keras.Model(pictures, layers.Flatten()(pictures))
-    cnn = _on_pictures_of(EncoderInfo(network, preprocess, (4, 4), "as_it_is", "", ""), 4)
-    pixels = np.random.default_rng(0).integers(256, size=(2, 4, 4, 3)).astype("float32")
-    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), preprocess(pixels).reshape(2, -1), atol=1e-3)
 
 
 def test_an_encoder_that_takes_one_size_only_says_so(tmp_path):

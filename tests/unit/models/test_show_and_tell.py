@@ -67,13 +67,6 @@ def test_the_first_bias_is_how_often_words_occur():
     assert not np.any(build_show_and_tell(len(VOCAB), FEATURES, 6, 6).get_layer("logits").bias)
 
 
-def test_the_formula_by_hand_on_three_words():
-    probabilities = np.array([[[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]], [[0.25, 0.25, 0.5], [0.2, 0.2, 0.6]]])
-    words, mask = np.array([[0, 1], [2, 0]]), np.array([[1, 1], [1, 0]])
-    expected = -(np.log(0.5) + np.log(0.8) + np.log(0.5)) / 3
-    assert loss_per_word(probabilities, words, mask) == pytest.approx(expected)
-
-
 def test_the_formula_is_the_loss_that_the_course_trains_with():
     model, (features, words) = tiny_model(), inputs_of(toy_examples(9), 12)
     logits, targets = model.predict_on_batch([features, words[:, :-1]]), words[:, 1:]

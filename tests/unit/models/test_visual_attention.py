@@ -12,17 +12,14 @@ from backend_marks import tensorflow_suffices
 from caption_samples import FEATURES, VOCAB
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY
 from say_what_you_see.decoding.attended_captions import get_caption, get_captions
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.attention import (
-    as_grid,
     attention_model,
     attention_step_model,
-    build_visual_attention,
     most_frequent_words,
     predict_step_by_step,
     with_even_attention,
@@ -69,33 +66,6 @@ def test_the_model_and_the_plain_loop_agree():
     assert attention_model(model).predict_on_batch([features, words]) == pytest.approx(weights, abs=1e-5)
 
 
-def test_the_usual_sizes_are_those_of_the_source():
-    model = build_visual_attention(100)
-    shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
-    assert shapes["encoder/kernel"] == (2048, 256) and shapes["W1/kernel"] == (256, 512)
-    assert shapes["word_embedding/embeddings"] == (100, 256) and shapes["before_logits/kernel"] == (512, 512)
-    inside = sorted(tuple(weight.shape) for weight in model.get_layer("decoder").weights)
-    assert inside == sorted([(512, 512), (512, 1), (512, 3 * 512), (512, 3 * 512), (2, 3 * 512)])
-    assert model.name == "visual_attention"
-
-
-def test_shapes_are_printed_for_every_tensor_at_every_step_and_only_on_request(capsys):
-    model = tiny_attention()
-    features, words = some_input(batch=2, steps=3)
-    predict_step_by_step(model, features, words)
-    assert not capsys.readouterr().out
-    predict_step_by_step(model, features, words, trace_shapes=True)
-    lines = capsys.readouterr().out.splitlines()
-    shapes = {
-        "hidden": "(2, 16)", "query": "(2, 1, 14)", "scores": "(2, 4, 1)", "weights": "(2, 4, 1)",
-        "context": "(2, 12)", "context_and_word": "(2, 24)", "logits": f"(2, {len(VOCAB)})",
-    }  # fmt: skip
-    for name, shape in shapes.items():
-        assert lines.count(f"  {name:<18}{shape}") == (4 if name == "hidden" else 3), name
-    assert lines[1] == "  features          (2, 4, 6)" and "  hidden            (2, 16)" in lines[:5]
-    assert [line[:6] for line in lines if line.startswith("step")] == ["step 0", "step 1", "step 2"]
-
-
 def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
     model = opinionated_attention(5)
     features, _ = some_input(batch=4)
@@ -130,39 +100,12 @@ def test_even_attention_looks_at_everything_and_leaves_the_model_as_it_was():
     assert not np.allclose(even.predict_on_batch([features, words]), before)
 
 
-def test_regions_that_make_no_square_are_refused():
-    assert as_grid(np.zeros((3, 64))).shape == (3, 8, 8)
-    with pytest.raises(CourseError, match="63 regions"):
-        as_grid(np.zeros((3, 63)))
-
-
 def test_the_vocabulary_keeps_the_most_frequent_words():
     captions = [["b b b c c", "a a d"], ["B, e"]]
     assert set(most_frequent_words(captions, 2)) == {"b", "a", PAD, UNK, START, END}  # c is as frequent as a
     everything = most_frequent_words(captions)
     assert set(everything) == {*"abcde", PAD, UNK, START, END}
     assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
-
-
-def losses(history):
-    return [(record["loss"], record["val_loss"], record["val_accuracy"]) for record in history]
-
-
-@tensorflow_suffices
-def test_the_losses_after_a_resume_are_those_of_an_uninterrupted_training(tmp_path):
-    (train, _), (val, _) = grid_examples(40), grid_examples(12, seed=1)
-    whole = train_decoder(tiny_attention(dropout=0.2), train, val, PLAN, VOCAB[PAD], tmp_path / "whole")
-    assert whole[-1]["loss"] < whole[0]["loss"]
-
-    def stop(history):
-        if len(history) == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_decoder(tiny_attention(dropout=0.2), train, val, PLAN, VOCAB[PAD], tmp_path / "stopped", stop)
-    other = tiny_attention(seed=7, dropout=0.2)  # where it starts from must not matter
-    resumed = train_decoder(other, train, val, PLAN, VOCAB[PAD], tmp_path / "stopped")
-    assert len(resumed) == 2 and losses(resumed) == losses(whole)
 
 
 @tensorflow_suffices

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from nbformat.v4 import new_output
-from notebook_samples import code, executed, notebook, picture, printed
+from notebook_samples import executed, notebook, picture, printed
 
-from tools.compare_notebooks import differences, numbers_in
+from tools.compare_notebooks import differences
 
 
 def compare(before, after, *tags):
@@ -31,11 +31,6 @@ def test_numbers_may_differ_a_little():
     assert "2 numbers" in compare("loss 2.00\n", "loss 2.00 1\n", "tolerance")[0]
 
 
-def test_the_stricter_tag_counts():
-    assert compare("2.00\n", "2.01\n", "tolerance") == []
-    assert len(compare("2.00\n", "2.01\n", "tolerance", "deterministic")) == 1
-
-
 def test_other_cells_and_other_outputs_are_left_alone():
     assert compare("a\n", "b\n") == []
     before = notebook(executed("3", 1, result("3"), printed("10%\n", "stderr"), tags=("deterministic",)))
@@ -43,12 +38,3 @@ def test_other_cells_and_other_outputs_are_left_alone():
     assert list(differences(before, after)) == []
     after.cells[0].outputs[0] = result("4")
     assert len(list(differences(before, after))) == 1
-
-
-def test_a_notebook_with_other_cells_cannot_be_compared():
-    with pytest.raises(ValueError):
-        list(differences(notebook(code("1")), notebook(code("1"), code("2"))))
-
-
-def test_numbers():
-    assert numbers_in("2,048 of inception_v3: -1.5e-3, 97 % (0.5)") == [2048, -0.0015, 97, 0.5]

@@ -11,7 +11,7 @@ from notebook_samples import code, notebook, printed, write
 
 import setup_google_colab
 from say_what_you_see.core.errors import CourseError
-from tools.include_lessons import badge, find_definition, first_cell_source, included_source, main, without_badge
+from tools.include_lessons import badge, find_definition, first_cell_source, included_source, main
 from tools.notebooks import REPOSITORY
 
 MODULE = '''"""A module."""
@@ -122,21 +122,6 @@ def test_an_outdated_notebook_is_found_and_put_right(root, capsys):
     assert path.stat().st_mtime_ns == written
 
 
-def test_several_names_in_one_cell(root):
-    names = ["lessons.numbers.FIRST", "lessons.numbers.twice"]
-    path = save(lesson(code("", include=names)), root)
-    assert main([], root) == 0
-    assert nbformat.read(path, as_version=4).cells[2].source == included_source(names, root)
-
-
-@pytest.mark.parametrize("title", ["# A lesson", f"# A lesson\n{badge('elsewhere.ipynb')}\n{badge('twice.ipynb')}"])
-def test_an_old_badge_is_replaced_and_a_lone_title_gets_one(title, root):
-    path = save(lesson(title=title), root)
-    assert main([], root) == 0
-    assert nbformat.read(path, as_version=4).cells[0].source == f"# A lesson\n\n{badge(PLACE)}"
-    assert without_badge(f"# A lesson\n\n{badge(PLACE)}\n\nText.") == "# A lesson\n\nText."
-
-
 @pytest.mark.parametrize("folder", ["notebooks", "notebooks/exercises"])
 def test_the_first_cell_finds_utils_and_downloads_the_pinned_revision(folder, monkeypatch):
     source = first_cell_source(PurePosixPath(folder, "04_train_decoder.ipynb"))
@@ -162,8 +147,3 @@ def test_a_wrong_notebook_is_one_clear_message(message, root, capsys):
     assert main([], root) == 1
     error = capsys.readouterr().err
     assert "01_other.ipynb" in error and message in error
-
-
-def test_modules_are_not_imported(root):
-    (root / "lessons" / "loud.py").write_text("raise SystemExit\n\n\ndef quiet():\n    pass\n")
-    assert included_source(["lessons.loud.quiet"], root) == "def quiet():\n    pass"

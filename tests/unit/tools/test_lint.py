@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import nbformat
 import pytest
 from nbformat.v4 import new_output
@@ -14,20 +12,13 @@ from tools.lint import (
     alternative_texts_in,
     anchors_in,
     check_headings,
-    check_links,
-    check_spelling,
-    external_links,
     links_in,
     lint_text,
     main,
-    passages,
     prose,
-    texts_of,
 )
-from tools.notebooks import NOTEBOOKS, REPOSITORY, find_notebooks
 
 SLIP = "teh"  # codespell:ignore
-GLOSSARY = REPOSITORY / "docs" / "glossary.md"
 
 
 @pytest.fixture
@@ -50,15 +41,6 @@ def put(root, name, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize("path", texts_of(), ids=lambda path: path.relative_to(REPOSITORY).as_posix())
-def test_the_texts_of_the_course(path):
-    assert lint_text(path) == []
-
-
-def test_the_spelling_of_the_course():
-    assert list(check_spelling(texts_of())) == []
 
 
 def test_a_good_project_passes(project, capsys):
@@ -191,19 +173,6 @@ def test_a_copy_for_learners_is_empty(project):
     assert len(messages) == 2 and all("begin with an empty one" in message for message in messages)
 
 
-def test_a_cell_of_a_notebook_is_named(project):
-    path = write(notebook("# One", f"[x](gone.md) and {SLIP} end"), project / "notebooks" / "01_two.ipynb")
-    (link,) = check_links(path, project)
-    assert link.startswith("cell 2: the link gone.md")
-    assert list(check_spelling([path], project)) == [f"notebooks/01_two.ipynb/cell 2:1: {SLIP} ==> the"]
-
-
-def test_links_out_of_the_project_are_listed(project, capsys):
-    assert external_links(project)["https://example.org/x"] == ["docs/words.md"]
-    assert main(["--external"], project) == 0
-    assert "https://example.org/x  (docs/words.md)\n" in capsys.readouterr().out
-
-
 def test_code_holds_no_links_pictures_or_spelling(project):
     text = f"# A\n\n`[x](y.md)` `color`\n\n```\n![](z.png) {SLIP}\n```\n\n    indented color <img src='x'>\n"
     assert links_in(text) == [] and alternative_texts_in(text) == []
@@ -224,29 +193,3 @@ def test_a_torn_notebook_is_said_so(project, capsys):
         lint_text(path, project)
     assert main([], project) == 1
     assert "01_torn" in capsys.readouterr().err
-
-
-def glossary_entries():
-    """Term and text of each entry of the glossary."""
-    parts = GLOSSARY.read_text(encoding="utf-8").split("\n## ")[1:]
-    return [(term, " ".join(text.split())) for term, _, text in (part.partition("\n") for part in parts)]
-
-
-def test_the_glossary_is_in_order_and_short():
-    terms = [term for term, _ in glossary_entries()]
-    assert len(terms) > 60 and terms == sorted(terms, key=str.lower) and len(set(terms)) == len(terms)
-    assert max(len(text.split()) for _, text in glossary_entries()) <= 50
-
-
-def test_each_entry_of_the_glossary_names_a_notebook_that_has_the_word():
-    lessons = {path.name: path.read_text(encoding="utf-8").lower() for path in find_notebooks()}
-    for term, text in glossary_entries():
-        (name,) = re.findall(r"Notebook \[\d\d\]\(\.\./notebooks/(\w+\.ipynb)\)", text)
-        stems = [word[:7] for word in re.split(r"[ -]", term.lower())]
-        assert all(stem in lessons[name] for stem in stems), term
-
-
-def test_every_notebook_links_words_of_the_glossary():
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        text = " ".join(passage.text for passage in passages(path))
-        assert len(re.findall(r"\(\S*glossary\.md#[^)]+\)", text)) >= 4, path.name

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import PurePosixPath
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from notebook_samples import code, executed, notebook, printed, write
 
 from say_what_you_see.core.errors import CourseError
@@ -22,11 +19,10 @@ from tools.make_exercises import (
     main,
     marked,
     moved_links,
-    outdated_files,
     read_exercise,
     with_bodies,
 )
-from tools.notebooks import NOTEBOOKS, REPOSITORY, read_notebook
+from tools.notebooks import NOTEBOOKS, read_notebook
 from utils.check import MODULES, exercises_of
 
 FUNCTION = '''def double(number: int) -> int:
@@ -172,34 +168,6 @@ def test_a_copy_has_all_that_a_learner_needs(root, capsys):
     assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-5"]
 
 
-def test_the_key_differs_by_the_solutions_alone(root):
-    main([], root)
-    learner, key = (
-        nbformat.read(root / folder / "01_numbers.ipynb", as_version=4) for folder in (LEARNERS, INSTRUCTORS)
-    )
-    different = [(a, b) for a, b in zip(learner.cells, key.cells, strict=True) if a != b]
-    [(stub, solution)] = different
-    assert "### BEGIN SOLUTION" in solution.source and stub.metadata == solution.metadata
-
-
-def test_nbgraders_metadata(root):
-    main([], root)
-    made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
-    found = {cell.id: cell.metadata.nbgrader for cell in made.cells if "nbgrader" in cell.metadata}
-    common = {"schema_version": 3, "task": False}
-    assert found["cell-3"] == {**common, "grade": False, "solution": True, "locked": False, "grade_id": "double"}
-    check = {"grade": True, "solution": False, "locked": True, "points": 1, "grade_id": "check_double"}
-    assert found["check-1"] == {**common, **check}
-
-
-def test_the_same_lessons_give_the_same_bytes(root, capsys):
-    main([], root)
-    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert main([], root) == 0 and main(["--check"], root) == 0
-    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
-    assert "0 files differ" in capsys.readouterr().out
-
-
 def test_what_differs_is_listed_and_put_right(root, capsys):
     main([], root)
     changed, superfluous = root / LEARNERS / "01_numbers.ipynb", root / INSTRUCTORS / "02_gone.ipynb"
@@ -214,16 +182,6 @@ def test_what_differs_is_listed_and_put_right(root, capsys):
     assert changed.read_bytes() == right and not superfluous.exists()
 
 
-def test_wrong_metadata_are_one_message_with_the_notebook(root, capsys):
-    write(notebook("# Odd", exercise_cell(difficulty="odd")), root / "notebooks" / "02_odd.ipynb")
-    assert main([], root) == 1
-    assert re.match(r"02_odd\.ipynb: .*odd", capsys.readouterr().err)
-
-
-def test_the_courses_exercise_notebooks_are_up_to_date():
-    assert list(outdated_files()) == [], "make exercises"
-
-
 def exercises_by_notebook():
     lessons = {name: exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb")) for name in MODULES}
     return {name: found for name, found in lessons.items() if found}
@@ -234,15 +192,3 @@ def test_every_exercise_of_a_notebook_can_be_checked_and_the_other_way_round(nam
     asked = [function for exercise in exercises_by_notebook()[name].values() for function in exercise.functions]
     checked = [f"{e.reference.__module__}.{e.reference.__qualname__}" for e in exercises_of(name)]
     assert sorted(asked) == sorted(checked) and {e.notebook for e in exercises_of(name)} == {name}
-
-
-def test_an_unsolved_copy_stops_at_its_first_exercise(course_environ):
-    made = read_notebook(REPOSITORY / LEARNERS / "03_prepare_captions.ipynb")
-    client = NotebookClient(made, kernel_name="python3", resources={"metadata": {"path": str(REPOSITORY / LEARNERS)}})
-    with pytest.raises(CellExecutionError) as caught:
-        client.execute(env=os.environ | course_environ.environ)
-    assert caught.value.ename == "CheckFailed" and "NotImplementedError: Write get_captions_for_fns" in str(
-        caught.value
-    )
-    stopped = [cell.id for cell in made.cells if cell.cell_type == "code" and cell.execution_count]
-    assert stopped[-1] == "check-1"

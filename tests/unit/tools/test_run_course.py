@@ -118,18 +118,6 @@ def test_what_is_gone_or_outdated_is_made_again(course, capsys):
     assert runs(course) == 4 and set(read_json(course / "build" / "course.json")["notebooks"]) == {"00_one", "01_two"}
 
 
-def test_other_settings_and_new_pictures_run_again(course, monkeypatch, capsys):
-    (course / "pictures").mkdir()
-    monkeypatch.setenv("DATASET", "pictures")
-    assert run(course, "00") == 0 and run(course, "00") == 0
-    assert capsys.readouterr().out.count("used again") == 1
-    (course / "pictures" / "new.jpg").write_bytes(b"new")
-    assert run(course, "00") == 0
-    monkeypatch.setenv("COURSE_SEED", "1")
-    assert run(course, "00") == 0
-    assert "used again" not in capsys.readouterr().out
-
-
 def test_a_failing_cell_stops_the_course_until_it_is_mended(course, capsys):
     lines = ["a = 1", "b = 2", "raise ValueError('\\x1b[31mno such thing\\x1b[0m')", *["c = 3"] * 9]
     change(course, "01_two", 2, "\n".join(lines))
@@ -198,14 +186,6 @@ def test_the_notebooks_that_are_asked_for(course, capsys):
     assert run_course.select(paths, ["07", "00_one.ipynb"], core_only=True) == [paths[0], paths[2]]
     assert run(course, "08") == 1
     assert "00_one, 01_two" in capsys.readouterr().err
-
-
-def test_wrong_settings_and_missing_notebooks_are_one_message(course, monkeypatch, capsys):
-    assert run_course.main(["--notebooks", str(course / "data")]) == 1
-    monkeypatch.setenv("DATASET", "cocoa")
-    assert run(course) == 1
-    message = capsys.readouterr().err
-    assert "no notebooks" in message and "cocoa" in message and "flickr8k" in message and "Traceback" not in message
 
 
 def test_in_place_writes_a_clean_notebook_from_the_built_in_settings(course, monkeypatch, capsys):

@@ -6,88 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_samples import scenes_of
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.data.scenes.scene import CROP_SIDE
 from tools import train_scene_encoder
-from tools.scene_targets import N_POSITION_FREE, TARGET_NAMES, UNKNOWN, scene_targets
+from tools.scene_targets import UNKNOWN
 from tools.train_scene_encoder import (
-    CROP_INPUT,
-    IMAGE_SIDE,
-    MANTISSA_BITS,
     MapBatches,
-    SceneBatches,
     masked_binary_crossentropy,
-    round_mantissa,
     save_weights,
     train_phase,
     write_small_weights,
 )
 
-SCENES = scenes_of("train", 12, seed=3)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    """In place of drawn scenes, pictures that tell their number and where each pixel is."""
-    pictures = np.zeros((len(SCENES), CROP_SIDE, CROP_SIDE, 3), np.uint8)
-    pictures[..., 0] = np.arange(len(SCENES))[:, None, None]
-    pictures[..., 1] = np.arange(CROP_SIDE)[:, None] // 2
-    pictures[..., 2] = np.arange(CROP_SIDE) // 2
-    return pictures
-
-
-def batches_of(kind: str, pictures: np.ndarray, seed: int = 5) -> keras.utils.PyDataset:
-    if kind == "maps":
-        maps = np.random.default_rng(0).normal(size=(len(SCENES), 4, 4, 6)).astype(np.float16)
-        return MapBatches(maps, np.stack([scene_targets(scene) for scene in SCENES]), 8, seed)
-    return SceneBatches(pictures, SCENES, CROP_INPUT if kind == "crops" else IMAGE_SIDE, 8, seed)
-
-
-def same(one: tuple, other: tuple) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 # Batches
-
-
-@pytest.mark.parametrize("kind", ["crops", "wholes", "maps"])
-def test_a_batch_follows_from_seed_epoch_and_step(kind, pictures):
-    batches, again = batches_of(kind, pictures), batches_of(kind, pictures)
-    first = batches[0]
-    assert not same(first, batches[1])
-    assert same(first, batches[0]) and same(first, again[0])
-    assert not same(first, batches_of(kind, pictures, seed=6)[0])
-    batches.on_epoch_end()
-    again.epoch = 1
-    assert not same(first, batches[0])
-    assert same(batches[0], again[0])
-
-
-@pytest.mark.parametrize(("kind", "side"), [("crops", CROP_INPUT), ("wholes", IMAGE_SIDE)])
-def test_pictures_keep_their_targets(kind, side, pictures):
-    batch, targets = batches_of(kind, pictures)[0]
-    assert batch.shape == (8, side, side, 3) and batch.dtype == np.float32
-    assert targets.shape == (8, len(TARGET_NAMES))
-    pixels = np.rint((batch + 1) * 127.5)
-    assert batch.min() >= -1 and batch.max() <= 1
-    for picture, target in zip(pixels, targets, strict=True):
-        whole = scene_targets(SCENES[int(picture[0, 0, 0])])
-        if kind == "wholes":
-            np.testing.assert_array_equal(target, whole)
-        else:
-            assert (target[N_POSITION_FREE:] == UNKNOWN).all()
-            assert (target <= whole).all(), "a crop shows nothing that the scene does not have"
-
-
-def test_feature_maps_keep_their_targets(pictures):
-    batches = batches_of("maps", pictures)
-    maps, targets = batches[0]
-    assert maps.shape == (8, 4, 4, 6) and maps.dtype == np.float32
-    for one, target in zip(maps, targets, strict=True):
-        [row] = [row for row, known in enumerate(batches.maps) if np.array_equal(one, known.astype(np.float32))]
-        np.testing.assert_array_equal(target, batches.targets[row])
 
 
 # Loss
@@ -114,41 +45,7 @@ def test_the_loss_is_the_crossentropy_of_the_known_answers(answers):
     np.testing.assert_allclose(loss, crossentropy(*answers), rtol=1e-4)
 
 
-def test_unknown_answers_do_not_count(answers):
-    targets, logits = answers
-    changed = np.where(targets == UNKNOWN, logits + 3, logits)
-    loss = np.asarray(masked_binary_crossentropy(targets, logits))
-    np.testing.assert_array_equal(np.asarray(masked_binary_crossentropy(targets, changed)), loss)
-    nothing = np.full_like(targets, UNKNOWN)
-    np.testing.assert_array_equal(np.asarray(masked_binary_crossentropy(nothing, logits)), np.zeros(5))
-
-
-def test_the_loss_is_finite_where_answers_are_sure():
-    targets, logits = np.array([[0, 1]], np.float32), np.array([[200, -300]], np.float32)
-    np.testing.assert_allclose(np.asarray(masked_binary_crossentropy(targets, logits)), [500])
-
-
 # Weights
-
-
-@pytest.mark.parametrize("bits", [1, 2, MANTISSA_BITS, 4])
-def test_rounding_keeps_the_leading_digits(bits):
-    rng = np.random.default_rng(2)
-    values = (rng.choice([-1, 1], 20_000) * 2.0 ** rng.uniform(-13.9, 10, 20_000)).astype(np.float32)
-    rounded = round_mantissa(values, bits).astype(np.float64)
-    assert np.max(np.abs(rounded - values) / np.abs(values)) <= 2.0 ** -(bits + 1)
-    assert (np.sign(rounded) == np.sign(values)).all()
-    mantissas = np.abs(rounded) / 2.0 ** np.floor(np.log2(np.abs(rounded)))
-    assert set(np.unique(mantissas)) == {1 + step / 2**bits for step in range(2**bits)}
-    np.testing.assert_array_equal(round_mantissa(rounded, bits), rounded)
-
-
-def test_rounding_keeps_zeros_and_what_float16_holds_coarsely():
-    tiny = np.array([0.0, -0.0, 1e-6, -2e-5, 5e-5], np.float32)
-    rounded = round_mantissa(tiny, MANTISSA_BITS)
-    assert rounded.dtype == np.float16
-    np.testing.assert_array_equal(rounded[:2], [0, 0])
-    np.testing.assert_allclose(rounded.astype(float), tiny, atol=4e-6)
 
 
 def tiny_encoder(seed: int) -> keras.Model:

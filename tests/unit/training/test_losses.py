@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, masked_sums
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 pytestmark = pytest.mark.backends
 
@@ -50,12 +50,3 @@ def test_padding_does_not_count(measure, words_and_logits):
 def test_a_batch_of_padding_only_is_worth_nothing(measure, words_and_logits):
     words, logits = words_and_logits
     assert float(measure(PAD_IDX)(np.full_like(words, PAD_IDX), logits)) == 0
-
-
-def test_only_real_words_count():
-    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
-    targets, mask = np.array([[1, 2, 3], [4, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]], "float32")
-    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    expected = -sum(np.log(shares[row, step, targets[row, step]]) for row, step in zip(*mask.nonzero(), strict=True))
-    total, words = masked_sums(targets, logits, mask)
-    assert float(words) == 4 and float(total) == pytest.approx(expected, rel=1e-5)

@@ -17,7 +17,7 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import RandomBatches
 from say_what_you_see.training.loop import compile_decoder, train_decoder
 from say_what_you_see.training.packed.choice import choose_packed_decoder
-from say_what_you_see.training.packed.decoder import PackedDecoder, pack_batch
+from say_what_you_see.training.packed.decoder import pack_batch
 
 PAD_IDX = VOCAB[PAD]
 CONFIG = TrainingConfig(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
@@ -60,19 +60,6 @@ def test_quick_training_ends_where_the_plain_one_ends(build):
         )
     for weight, right in zip(quick.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(weight, right, rtol=1e-3, atol=1e-4)
-
-
-@on_tensorflow
-def test_where_each_way_is_taken(monkeypatch):
-    import tensorflow as tf
-
-    from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
-
-    batch = packed(toy_examples(30))
-    assert type(choose_packed_decoder(tiny_decoder(), PAD_IDX, batch)) is TensorFlowPackedDecoder
-    assert type(choose_packed_decoder(tiny_show_and_tell(), PAD_IDX, batch)) is PackedDecoder
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
-    assert type(choose_packed_decoder(tiny_decoder(), PAD_IDX, batch)) is PackedDecoder
 
 
 def rebuilt(**changes) -> keras.Model:

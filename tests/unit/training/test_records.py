@@ -23,7 +23,7 @@ from say_what_you_see.data.coco_format import read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import END, START, UNK, split_sentence
 from say_what_you_see.training.scale.record_vocabulary import read_word_counts
-from say_what_you_see.training.scale.records import as_jpeg, default_shard_count, read_records, write_records
+from say_what_you_see.training.scale.records import as_jpeg, read_records, write_records
 from say_what_you_see.vision.pictures import decode_image_from_buf
 
 with suppress_stderr():
@@ -92,19 +92,6 @@ def test_every_scene_stands_beside_each_of_its_captions(scenes, split):
     assert made.examples[split] == len(rows) == expected.total() and made.pictures[split] == len(jpegs)
 
 
-def test_all_validation_scenes_are_val_and_no_test_shard_is_written(scenes):
-    settings, made = scenes
-    assert made.pictures == {"train": 48, "val": 24, "test": 0} and made.shards["test"] == 0
-    assert made.folder == settings.dataset_folder / "records"
-    assert sorted(path.name for path in made.folder.iterdir()) == [
-        "records.json",
-        *(f"train-0000{i}-of-00003" for i in range(3)),
-        *(f"val-0000{i}-of-00002" for i in range(2)),
-        "word_counts.txt",
-    ]
-    assert "No test shards" in made.show() and "train" in made.show()
-
-
 def test_a_tenth_of_other_validation_pictures_is_test(tmp_path):
     val = {f"v{i:02}.jpg": picture(i) for i in range(20)}
     own = write_data_set(tmp_path / "own", {"t.jpg": picture(99)}, val)
@@ -116,23 +103,6 @@ def test_a_tenth_of_other_validation_pictures_is_test(tmp_path):
     assert {row.id for row in rows_of(other.folder, "test")} != in_test
     all_val = write_records(settings_for(own, tmp_path / "data"), tmp_path / "all", shards={"test": 0})
     assert all_val.pictures["val"] == 20 and not rows_of(all_val.folder, "test")
-
-
-def test_numbers_of_shards_follow_the_size_up_to_those_of_im2txt():
-    coco = {"train": 66e9, "val": 29e9, "test": 3e9}
-    assert {split: default_shard_count(split, int(size)) for split, size in coco.items()} == {
-        "train": 256,
-        "val": 4,
-        "test": 8,
-    }
-    assert default_shard_count("train", 220_000_000) == 14
-    assert [default_shard_count(split, 1000) for split in coco] == [1, 1, 1] and default_shard_count("test", 0) == 0
-
-
-@pytest.mark.parametrize("shards", [{"train": 0}, {"val": -1}, {"dev": 1}, {"test": 100_000}, {"train": 2.0}])
-def test_impossible_numbers_of_shards_are_refused(settings, shards):
-    with pytest.raises(CourseError, match="shards of"):
-        write_records(settings, shards=shards)
 
 
 def test_word_counts_leave_out_rare_words(tmp_path):
@@ -203,12 +173,6 @@ def test_other_pictures_become_upright_rgb_jpeg(name, data):
     assert np.abs(decoded - decode_image_from_buf(data)).mean() < 4  # of 255 levels; a dithered palette is hard on JPEG
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_jpeg_in_order_stays_as_it_is(mode):
-    data = picture(54, mode=mode)
-    assert as_jpeg(data) is data
-
-
 def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
     train = TRAIN | {"broken.jpg": TRAIN["t1.jpg"][:300], "empty.jpg": b"", "text.png": b"no picture at all"}
     train |= {"drawn.png": picture(60, kind="PNG")}
@@ -229,25 +193,6 @@ def test_a_split_without_a_readable_picture_is_refused(tmp_path):
         write_records(settings_for(own, tmp_path / "data"))
     with pytest.raises(CourseError, match="no finished records"):
         read_records(settings_for(own, tmp_path / "data").dataset_folder / "records")
-
-
-def test_pictures_whose_ids_are_no_numbers_are_numbered(tmp_path):
-    own = write_data_set(tmp_path / "own", {"b.jpg": TRAIN["t0.jpg"], "a.jpg": TRAIN["t1.jpg"]}, VAL)
-    members = {}
-    with zipfile.ZipFile(own / "captions.zip") as archive:
-        for name in archive.namelist():
-            data = json.loads(archive.read(name))
-            for image in data["images"]:
-                image["id"] = f"#{image['id']}"
-            for annotation in data["annotations"]:
-                annotation["image_id"] = f"#{annotation['image_id']}"
-            members[name] = json.dumps(data)
-    with zipfile.ZipFile(own / "captions.zip", "w") as archive:
-        for name, text in members.items():
-            archive.writestr(name, text)
-    made = write_records(settings_for(own, tmp_path / "data"))
-    named = {row.id: row.words for row in rows_of(made.folder, "train")}
-    assert set(named) == {1, 2} and "a" in named[1] and "b" in named[2]
 
 
 def fail_after(monkeypatch, count: int, error: BaseException) -> None:
@@ -283,12 +228,6 @@ def test_an_interrupted_run_leaves_whole_shards_only_and_goes_on(settings, tmp_p
     assert shard_bytes(folder) == whole
     assert {name: (folder / name).stat().st_mtime_ns for name in left} == times, "what was done stays"
     assert made.examples["train"] == 18 and not (folder / "records.partial.json").exists()
-
-
-def test_a_finished_run_is_not_done_again(settings, monkeypatch):
-    made = write_records(settings)
-    fail_after(monkeypatch, 0, AssertionError("writes again"))
-    assert write_records(settings) == made
 
 
 @pytest.mark.parametrize("damage", ["delete", "cut"])

@@ -16,10 +16,10 @@ from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
 from say_what_you_see.training.scale import training as scale_training
-from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, format_tf_config
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy
 from say_what_you_see.training.scale.events import read_scalars
 from say_what_you_see.training.scale.folder import find_checkpoint, load_scale_model
-from say_what_you_see.training.scale.training import LearningRate, TrainState, make_optimizer, train_on_records
+from say_what_you_see.training.scale.training import LearningRate, TrainState, train_on_records
 
 with suppress_stderr():
     import tensorflow as tf
@@ -131,19 +131,6 @@ def test_ctrl_c_leaves_a_checkpoint(folder, records, monkeypatch):
     assert load_scale_model(folder).step == 9
 
 
-def test_a_finished_training_does_nothing(folder, records):
-    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert train_on_records(tiny_training(records, folder, 6), tiny_config(records), never).steps_done == 6
-    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-
-
-def test_whoever_waits_for_checkpoints_is_called(folder, records):
-    seen = []
-    training = tiny_training(records, folder, 11, save_every=2)
-    train_on_records(training, tiny_config(records), never, after_checkpoint=seen.append)
-    assert [Path(prefix).name for prefix in seen] == ["ckpt-8", "ckpt-10", "ckpt-11"]
-
-
 def test_a_loss_that_is_no_number_ends_training_before_the_checkpoint(folder, records):
     training = tiny_training(records, folder, 40, learning_rate=LearningRate(1e38))
     with pytest.raises(CourseError, match="loss is (nan|inf).*learning rate"):
@@ -196,17 +183,6 @@ def test_damaged_folders_are_refused(folder, records, spoil, message):
             load()
 
 
-def test_a_missing_or_truncated_shard_is_named(records, tmp_path):
-    other = Path(shutil.copytree(records, tmp_path / "records"))
-    shard = other / "train-00001-of-00003"
-    shard.write_bytes(shard.read_bytes()[:-50])
-    with pytest.raises(CourseError, match=shard.name):
-        train_on_records(tiny_training(other, tmp_path / "train", 2), tiny_config(other), tiny_cnn)
-    shard.unlink()
-    with pytest.raises(CourseError, match=shard.name):
-        train_on_records(tiny_training(other, tmp_path / "train", 2), tiny_config(other), tiny_cnn)
-
-
 @pytest.mark.parametrize(("error", "message"), [
     (tf.errors.ResourceExhaustedError, "not enough memory for a batch of 8"),
     (tf.errors.UnavailableError, "Another worker has stopped.*connection lost"),
@@ -240,12 +216,6 @@ def test_a_checkpoint_can_be_named(folder, tmp_path):
             load_scale_model(path)
 
 
-def test_a_vocabulary_that_was_exchanged_is_noticed(folder):
-    (folder / "word_counts.txt").write_text("<S> 3\n</S> 3\na 2\n")
-    with pytest.raises(CourseError, match="word_counts.txt is not the vocabulary"):
-        load_scale_model(folder)
-
-
 def test_without_tensorboard_nothing_is_begun(records, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(CourseError, match="pip install tensorboard"):
@@ -254,23 +224,6 @@ def test_without_tensorboard_nothing_is_begun(records, tmp_path, monkeypatch):
 
 
 # Learning rate, devices
-
-
-def test_the_learning_rate_rises_and_falls():
-    rate = LearningRate(0.1, decay=0.5, decay_steps=10, warm_up=4)
-    values = [float(rate(step)) for step in (0, 1, 3, 4, 14, 24)]
-    assert values == pytest.approx([0.025, 0.05, 0.1, 0.1, 0.05, 0.025])
-    assert float(LearningRate(0.1)(0)) == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize(("precision", "train_inception", "scaled"), [
-    ("mixed_float16", True, True), ("mixed_float16", False, False), ("mixed_bfloat16", True, False),
-    ("float32", True, False),
-])  # fmt: skip
-def test_losses_are_scaled_where_gradients_are_float16(records, tmp_path, precision, train_inception, scaled):
-    training = tiny_training(records, tmp_path, 1, train_inception=train_inception)
-    optimizer = make_optimizer(training, precision, 1)
-    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == scaled
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -309,8 +262,3 @@ def test_a_tf_config_that_cannot_be_read_is_explained(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(CourseError, match='TF_CONFIG is .*"cluster"'):
         choose_strategy()
-
-
-def test_one_worker_alone_needs_no_others(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", format_tf_config(["127.0.0.1:1"], 0))
-    assert choose_strategy().num_replicas_in_sync == 1

@@ -111,25 +111,6 @@ def test_the_export_is_made_once(always_worth_it, zip_fn, encoder, tmp_path, mon
 
 
 @ENGINE
-def test_few_pictures_are_left_to_keras_whether_there_is_an_export_or_not(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch
-):
-    extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
-    assert model.engine == "openvino" and model.batch_size == fast.BATCH_SIZE
-    monkeypatch.setattr(fast, "MIN_PICTURES", PICTURES + 1)
-    embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
-    assert model.engine == "keras" and model.batch_size == 32
-    assert (embeddings == extract(zip_fn, encoder, encoder.model)[0]).all()
-
-
-def test_the_zips_are_listed_once(always_worth_it, zip_fn, encoder, tmp_path, monkeypatch):
-    model, listed = fast_encoder(encoder, tmp_path, zip_fn), []
-    list_members = fast.image_members
-    monkeypatch.setattr(fast, "image_members", lambda path: listed.append(path) or list_members(path))
-    assert model.batch_size == model.batch_size and listed == [zip_fn]
-
-
-@ENGINE
 @pytest.mark.parametrize("batches", [0, 2, 4])
 def test_an_interrupted_extraction_leaves_the_same_bytes(always_worth_it, zip_fn, encoder, tmp_path, batches):
     undisturbed, store = tmp_path / "a.npy", tmp_path / "b.npy"
@@ -189,14 +170,6 @@ def test_nothing_is_exported_where_keras_does_better(
     assert (embeddings == extract(zip_fn, encoder, encoder.model)[0]).all()
 
 
-@ENGINE
-def test_a_finished_extraction_exports_nothing(always_worth_it, zip_fn, encoder, tmp_path):
-    store = tmp_path / "a.npy"
-    expected, _ = extract(zip_fn, encoder, encoder.model, store)
-    embeddings, _ = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
-    assert (embeddings == expected).all() and not (tmp_path / "data").exists() and noted_engine(store) == "keras"
-
-
 def _fail(network, path):
     raise ArithmeticError("this operation is not known")
 
@@ -234,27 +207,6 @@ def test_a_damaged_export_is_made_anew(always_worth_it, encoder, tmp_path, name,
         capsys.readouterr()
         assert (load_or_export(encoder, tmp_path)(images) == expected).all()
         assert "Exporting" in capsys.readouterr().err and (tmp_path / name).exists()
-
-
-@ENGINE
-def test_another_encoder_has_another_export(encoder, tmp_path):
-    other = make_encoder(tmp_path, seed=1)
-    assert len({export_folder(one, tmp_path) for one in (encoder, other, make_encoder(tmp_path))}) == 2
-
-
-@ENGINE
-def test_a_data_folder_that_cannot_be_written_is_no_obstacle(always_worth_it, zip_fn, encoder, tmp_path, capsys):
-    (tmp_path / "data").write_text("a file where the folder should be")
-    extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
-    assert model.engine == "keras" and "by Keras instead" in capsys.readouterr().err
-
-
-@ENGINE
-def test_errors_of_the_engine_are_not_swallowed(always_worth_it, zip_fn, encoder, tmp_path):
-    model = fast_encoder(encoder, tmp_path, zip_fn)
-    model.choose_engine()
-    with pytest.raises(RuntimeError):
-        np.asarray(model.predict_on_batch(np.zeros((2, 5, 5, 3), "float32")))
 
 
 @ENGINE
