@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
 from say_what_you_see.course.features import SPLITS, extract_grids, load_features, read_required
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
-from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.language.captions import PAD
+from say_what_you_see.decoding.generate import generate, generate_sentences
+from say_what_you_see.language.captions import END, PAD
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
+from say_what_you_see.serving.familiarity import Familiarity, learn_familiarity, log_probability_of_a_word
 from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.checkpoints import History, restore_checkpoint
@@ -166,9 +168,19 @@ def save_model(
         "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
         "training_seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 1),
     }
-    save_caption_model(CaptionModel(model, vocab, encoder, metadata), lesson.model_folder(settings))
+    familiarity = None if settings.pictures_kind == "scenes" else _familiarity(settings, model, vocab, encoder)
+    save_caption_model(
+        CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), lesson.model_folder(settings)
+    )
     if lesson is DECODER:
         remember_training(settings)
+
+
+def _familiarity(settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]) -> Familiarity:
+    """What tells photographs that a model does not know, from the features of both splits and greedy captions."""
+    train, validation = (load_features(settings, split, encoder["features"])[0] for split in SPLITS)
+    captions = generate(step_model_of(model), validation, vocab)
+    return learn_familiarity(train, validation, log_probability_of_a_word(captions, vocab[END]))
 
 
 def train_control(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from say_what_you_see.core.keras_files import load_keras_file
 from say_what_you_see.core.text import visible
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
 from say_what_you_see.serving.model_card import model_card
 
 FORMAT = 1
@@ -44,6 +45,7 @@ class CaptionModel:
             or the name of a `.keras` file.
         metadata: data set, settings of the training, scores: whatever is worth knowing.
         folder: where it was read from.
+        familiarity: what tells photographs that it does not know; None for drawn scenes and in older folders.
     """
 
     decoder: keras.Model
@@ -51,6 +53,7 @@ class CaptionModel:
     encoder: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
+    familiarity: Familiarity | None = field(default=None, compare=False)
 
     @property
     def encoder_file(self) -> str | None:
@@ -62,7 +65,8 @@ class CaptionModel:
 def save_caption_model(model: CaptionModel, folder: Path) -> None:
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums."""
     make_folder(folder)
-    for name in ("model.json", *_PARTS):
+    parts = [*_PARTS, FAMILIARITY_FILE] if model.familiarity else _PARTS
+    for name in ("model.json", *parts):
         check_is_no_folder(folder / name)
     with write_errors_explained(folder / "model.json"):
         (folder / "model.json").unlink(missing_ok=True)  # without it the folder counts as unfinished
@@ -72,7 +76,9 @@ def save_caption_model(model: CaptionModel, folder: Path) -> None:
     write_json(invert_vocabulary(model.vocab), folder / "vocabulary.json")
     with atomic_path(folder / "README.md") as partial:
         partial.write_text(_card(model), encoding="utf-8")
-    checksums = {name: sha256_of(folder / name) for name in _PARTS}
+    if model.familiarity:
+        model.familiarity.save(folder / FAMILIARITY_FILE)
+    checksums = {name: sha256_of(folder / name) for name in parts}
     metadata = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.metadata}
     write_json(metadata, folder / "model.json")
 
@@ -97,9 +103,9 @@ def load_caption_model(folder: Path) -> CaptionModel:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
             raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
     vocab = _read_vocabulary(folder / "vocabulary.json")
-    decoder = _load_decoder(folder / "decoder.keras")
-    _check_parts_fit(decoder, vocab, folder)
-    return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder)
+    decoder, familiarity = _load_decoder(folder / "decoder.keras"), read_familiarity(folder)
+    _check_parts_fit(decoder, vocab, familiarity, folder)
+    return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
 
 
 def _is_known(metadata: Any) -> bool:
@@ -136,8 +142,10 @@ def _load_decoder(path: Path) -> keras.Model:
         raise CourseError(f"{path} is no model that can be loaded. Copy the folder again.") from error
 
 
-def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) -> None:
-    """Refuse a decoder that was trained with another vocabulary."""
+def _check_parts_fit(
+    decoder: keras.Model, vocab: dict[str, int], familiarity: Familiarity | None, folder: Path
+) -> None:
+    """Refuse a decoder that was trained with another vocabulary, or on other features."""
     missing = [token for token in (PAD, UNK, START, END) if token not in vocab]
     if missing:
         raise CourseError(f"{folder / 'vocabulary.json'} lacks {', '.join(missing)}.")
@@ -147,6 +155,9 @@ def _check_parts_fit(decoder: keras.Model, vocab: dict[str, int], folder: Path) 
     logits = outputs[0].shape[-1]
     if logits != len(vocab):
         raise CourseError(f"In {folder} the decoder knows {logits} words, but vocabulary.json has {len(vocab)}.")
+    features = decoder.inputs[0].shape[-1]
+    if familiarity and familiarity.centroids.shape[1] != features:
+        raise CourseError(f"In {folder} the decoder reads {features} features, but {FAMILIARITY_FILE} has others.")
 
 
 def _card(model: CaptionModel) -> str:

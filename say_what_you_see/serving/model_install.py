@@ -15,11 +15,12 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.resources import download
 from say_what_you_see.serving.captioner import encoder_of, find_encoder_file
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE
 from say_what_you_see.serving.model_choice import models_folder
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
-_ALL_PARTS = (*PARTS, ENCODER_FILE)  # the last one only where somebody gives it along
+_ALL_PARTS = (*PARTS, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
 _MOST_BYTES = 2_000_000_000  # of one part; a decoder has a few million
 
 
@@ -40,7 +41,7 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
     name = slug(name or Path(source.rstrip("/")).name.removesuffix(".zip"))
     target = models_folder(settings) / name
     if target.exists():
-        raise CourseError(f"There is a model {name!r} already ({target}). Remove it, or give --name.")
+        raise CourseError(f"There is a model {name!r} already. Remove {target}, or give --name.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".installing_", dir=target.parent) as temporary:
         folder = Path(temporary) / name
@@ -61,6 +62,8 @@ def _bring(source: str, folder: Path, temporary: Path, checksum: str | None) -> 
         else:
             for part in PARTS:
                 download(f"{source.rstrip('/')}/{part}", folder / part)
+            if FAMILIARITY_FILE.encode() in (folder / "model.json").read_bytes():
+                download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE)
         return
     path = Path(source).expanduser()
     if path.is_dir():
@@ -107,7 +110,7 @@ def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None) -
         CourseError: if the folder holds no whole model, or the encoder is not there, or no file, or another one.
     """
     model = load_caption_model(folder)
-    parts = {part: folder / part for part in PARTS if (folder / part).exists()}
+    parts = {part: folder / part for part in (*PARTS, FAMILIARITY_FILE) if (folder / part).exists()}
     if settings is not None:
         parts[ENCODER_FILE] = _encoder_to_pack(model, settings)
     with atomic_path(zip_path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
