@@ -110,10 +110,10 @@ class Settings:
 
     @property
     def control_epochs(self) -> int:
-        """Epochs of the control with shuffled captions; on the scenes it learns all it can in a few."""
+        """Epochs of the control with shuffled captions, which levels off in a few."""
         if self.small:
             return 1
-        return 5 if self.dataset == "scenes" else self.epochs
+        return 5 if self.dataset == "scenes" else 3
 
     @property
     def experiment_epochs(self) -> int:
