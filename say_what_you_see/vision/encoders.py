@@ -20,6 +20,7 @@ from say_what_you_see.vision.applications import (
     imagenet_weights,
     on_a_copy,
 )
+from say_what_you_see.vision.efficientnet_lite_networks import keras_encoder
 
 SCENE_WEIGHTS = SHIPPED / "inception_v3_scenes.weights.h5"
 """InceptionV3 as this course trained it on drawn scenes."""
@@ -117,7 +118,7 @@ def _encoder_of_file(settings: Settings) -> EncoderInfo:
 
 def _efficientnet_lite(name: str) -> EncoderInfo:
     blocks, side = efficientnet_lite.read_blocks(name), efficientnet_lite.VARIANTS[name].input_size
-    model, checksum = efficientnet_lite.keras_model(name, blocks), efficientnet_lite.checksum_of(blocks)
+    model, checksum = keras_encoder(name, blocks), efficientnet_lite.checksum_of(blocks)
     in_words = f"ImageNet (package {efficientnet_lite.package_of(name)})"
     return EncoderInfo(model, efficientnet_lite.preprocess_input, (side, side), name, in_words, checksum)
 

@@ -14,6 +14,7 @@ from torch_file_writer import write_torch_file
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, Settings
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, checksum_of, package_of, read_blocks
+from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import affine_preprocessing, encoder_for, weights_checksum
 
 REFERENCE = REPOSITORY.parent / "shared" / "flickr8k" / "reference_features.npz"
@@ -59,6 +60,17 @@ def test_features_are_those_of_pytorch(name):
     np.testing.assert_allclose(encoder.model.predict_on_batch(images), grid.mean(axis=(2, 3)), atol=1e-3)
 
 
+@pytest.mark.parametrize("features", ["mean", "grid"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_openvino_gives_what_keras_gives(name, features):
+    encoder = encoder_for(settings_for(name), features)
+    openvino = pytest.importorskip("openvino")
+    compiled = openvino.compile_model(openvino_encoder(name, features), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
+    images = encoder.preprocess_for_model(noise)
+    np.testing.assert_allclose(compiled(images)[0], encoder.model.predict_on_batch(images), rtol=1e-3, atol=1e-3)
+
+
 def test_an_encoder_says_what_it_is():
     encoder = encoder_for(settings_for("efficientnet_lite2"))
     assert encoder.name == "efficientnet_lite2" and encoder.input_shape == (260, 260)
@@ -71,11 +83,13 @@ def test_an_encoder_says_what_it_is():
     assert scale == pytest.approx([1 / 128] * 3) and shift == [-127 / 128] * 3 and not swapped
 
 
-def test_weights_and_their_checksum_need_no_keras():
+def test_weights_and_the_network_of_openvino_need_no_keras():
     settings_for("efficientnet_lite0")
+    pytest.importorskip("openvino")
     program = (
         "import sys; from say_what_you_see.vision.efficientnet_lite import checksum_of, read_blocks\n"
-        "print(checksum_of(read_blocks('efficientnet_lite0')))\n"
+        "from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder\n"
+        "print(checksum_of(read_blocks('efficientnet_lite0'))); openvino_encoder('efficientnet_lite0')\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
