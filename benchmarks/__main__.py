@@ -15,7 +15,7 @@ from benchmarks.stage import Stage
 from say_what_you_see.commands.options import count
 from say_what_you_see.core.files import read_json
 
-_MODULES = ("extraction", "decoder_training", "decoding", "preparing", "first_caption", "training_memory")
+_MODULES = ("extraction", "decoder_training", "decoding", "preparing", "first_caption")
 
 
 def all_stages() -> dict[str, Stage]:

@@ -35,7 +35,8 @@ def make_work(folder: Path, small: bool) -> dict:
     """Write `weights.npz`, by names of Keras' layers, and `features.npy`; returns where they are, and the sizes."""
     sizes = SMALL if small else FULL
     rng = np.random.default_rng(0)
-    weights = draw_weights(sizes, rng)
+    weights = draw_weights(sizes, rng, lstm=1.5, logit_bottleneck=2.0, logits=9.0)
+    _wind_the_clock(weights, sizes["units"], vocabulary(sizes["words"])[END])
     features = rng.normal(size=(sizes["pictures"], sizes["features"])).astype("float32")
     set_mean_length(weights, features)
     np.savez(folder / "weights.npz", **weights)
@@ -87,23 +88,24 @@ def vocabulary(size: int) -> dict[str, int]:
     return {word: index for index, word in enumerate(words[:size])}
 
 
-def draw_weights(sizes: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
+def draw_weights(sizes: dict[str, int], rng: np.random.Generator, **scales: float) -> dict[str, np.ndarray]:
+    """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order.
 
-    def matrix(inputs: int, outputs: int, scale: float = 1.0) -> np.ndarray:
-        return rng.normal(scale=scale / np.sqrt(inputs), size=(inputs, outputs)).astype("float32")
-
-    units, zeros = sizes["units"], lambda count: np.zeros(count, dtype="float32")
-    weights = {
-        "image_bottleneck/0": matrix(sizes["features"], sizes["image"]), "image_bottleneck/1": zeros(sizes["image"]),
-        "initial_state/0": matrix(sizes["image"], units), "initial_state/1": zeros(units),
-        "word_embedding/0": rng.normal(size=(sizes["words"], sizes["word"])).astype("float32"),
-        "lstm/0": matrix(sizes["word"], 4 * units, 1.5), "lstm/1": matrix(units, 4 * units), "lstm/2": zeros(4 * units),
-        "logit_bottleneck/0": matrix(units, sizes["logit"], 2.0), "logit_bottleneck/1": zeros(sizes["logit"]),
-        "logits/0": matrix(sizes["logit"], sizes["words"], 9.0), "logits/1": zeros(sizes["words"]),
+    Args:
+        scales: of the layers' kernels, relative to what keeps the size of numbers as it is.
+    """
+    units, words = sizes["units"], sizes["words"]
+    shapes = {
+        "image_bottleneck": (sizes["features"], sizes["image"]), "initial_state": (sizes["image"], units),
+        "lstm": (sizes["word"], 4 * units), "logit_bottleneck": (units, sizes["logit"]),
+        "logits": (sizes["logit"], words),
     }  # fmt: skip
-    _wind_the_clock(weights, units, vocabulary(sizes["words"])[END])
-    return weights
+    weights = {"word_embedding/0": rng.normal(size=(words, sizes["word"])) * scales.get("word_embedding", 1.0)}
+    for name, (inputs, outputs) in shapes.items():
+        weights[f"{name}/0"] = rng.normal(size=(inputs, outputs)) * scales.get(name, 1.0) / np.sqrt(inputs)
+        weights[f"{name}/{2 if name == 'lstm' else 1}"] = np.zeros(outputs)
+    weights["lstm/1"] = rng.normal(size=(units, 4 * units)) / np.sqrt(units)
+    return {name: array.astype("float32") for name, array in weights.items()}
 
 
 def _wind_the_clock(weights: dict[str, np.ndarray], units: int, end: int) -> None:

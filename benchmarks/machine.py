@@ -59,11 +59,6 @@ def anonymous_mb() -> float | None:
     return _field("RssAnon") if _STATUS.exists() else None
 
 
-def file_mb() -> float | None:
-    """Pages of mapped files that are in memory: libraries and arrays; None where the system does not tell."""
-    return _field("RssFile") if _STATUS.exists() else None
-
-
 def _field(name: str) -> float:
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024 / 1e6

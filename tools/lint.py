@@ -2,13 +2,11 @@
 
 Notebooks: what learners are told at the top and asked at the end, outputs in order, alternative texts, sizes, tags,
 lesson code that is used. All texts: links within the project, headings, alternative texts, spelling, sizes. What a
-rule wants stands in the docstring of its function. With `--external` the links that lead elsewhere are listed, for a
-link checker; nothing is fetched.
+rule wants stands in the docstring of its function.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -401,23 +399,8 @@ def lint_project(root: Path = REPOSITORY) -> Iterator[str]:
     yield from check_spelling(paths, root)
 
 
-def external_links(root: Path = REPOSITORY) -> dict[str, list[str]]:
-    """Addresses of other people's pages, and the files that link to them."""
-    links: dict[str, list[str]] = {}
-    for path in texts_of(root):
-        for address in {link for passage in passages(path) for link in links_in(passage.text) if _is_external(link)}:
-            links.setdefault(address, []).append(path.relative_to(root).as_posix())
-    return dict(sorted(links.items()))
-
-
-def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
-    """Check the project's texts, or list the links out of it; the result is the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.lint", description=__doc__)
-    parser.add_argument("--external", action="store_true", help="list links to other people's pages")
-    if parser.parse_args(arguments).external:
-        for address, places in external_links(root).items():
-            print(f"{address}  ({'; '.join(places)})")
-        return 0
+def main(root: Path = REPOSITORY) -> int:
+    """Check the project's texts; the result is the exit status."""
     try:
         messages = list(lint_project(root))
     except CourseError as error:

@@ -333,12 +333,12 @@ def _state(path: Path) -> list[int]:
 
 
 def _print_end(run: Run, selected: Sequence[Path], seconds: float) -> None:
-    """Captions, time, memory, and where the pages are."""
+    """Captions, time, and where the pages are."""
     captions = run.settings.work_folder / "example_captions.json"
     if not run.in_place and captions.exists():
         print("\n" + captions_as_text(read_json(captions)))
     count = f"{len(selected)} notebook{'s' * (len(selected) != 1)}"
-    print(f"\n{count} in {_clock(seconds)} minutes{_peak_memory()}.")
+    print(f"\n{count} in {_clock(seconds)} minutes.")
     print(f"To read them, open {run.page(selected[0])}")
 
 
@@ -346,17 +346,6 @@ def _clock(seconds: float) -> str:
     """Minutes and seconds, as in 3:07."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02}"
-
-
-def _peak_memory() -> str:
-    """The most memory that a kernel held at a time, of those that have ended; nothing on Windows."""
-    if os.name != "posix":
-        return ""
-    import resource
-
-    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    memory = kilobytes * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes
-    return f", with {memory / 1e9:.1f} GB of memory at most"
 
 
 def captions_as_text(examples: Sequence[dict[str, Any]], count: int = 5) -> str:

@@ -48,7 +48,6 @@ LAST_FROZEN = "mixed7"
 """The third phase trains what is above this block only."""
 
 MANTISSA_BITS = 3
-_CHECKPOINTS = "epoch_*.weights.h5"
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -177,27 +176,11 @@ def add_answers(embedding: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.Dense(len(TARGET_NAMES), dtype="float32", name="answers", bias_initializer=rarely)(standardised)
 
 
-def layers_up_to(model: keras.Model, name: str) -> list[keras.layers.Layer]:
-    """The layers of a model from the first to the one of this name, included."""
-    return model.layers[: 1 + model.layers.index(model.get_layer(name))]
-
-
 def train_phase(trainer: keras.Model, batches: Batches, learning_rate: float, folder: Path, epochs: int) -> None:
-    """One phase: AdamW, cosine decay, a checkpoint every hundred steps from which it goes on."""
+    """One phase: AdamW, cosine decay; after an interruption it goes on from the last hundred steps."""
     compile_trainer(trainer, learning_rate, STEPS_PER_EPOCH * epochs)
-    finished = sorted(folder.glob(_CHECKPOINTS))
-    if finished:
-        trainer.load_weights(finished[-1])
-        batches.epoch = int(finished[-1].name.split(".")[0].removeprefix("epoch_"))
-
-    def keep(epoch: int, logs: dict) -> None:
-        save_weights(trainer, folder / f"epoch_{epoch + 1:03d}.weights.h5")
-        for path in sorted(folder.glob(_CHECKPOINTS))[:-1]:
-            path.unlink()
-
-    checkpoints = keras.callbacks.LambdaCallback(on_epoch_end=keep)
-    options = {"initial_epoch": batches.epoch, "epochs": epochs, "shuffle": False, "verbose": 2}
-    trainer.fit(batches, callbacks=[checkpoints], **options)
+    checkpoints = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
+    trainer.fit(batches, callbacks=[checkpoints], epochs=epochs, shuffle=False, verbose=2)
 
 
 def compile_trainer(trainer: keras.Model, learning_rate: float, steps: int, warm_up: int = 60) -> None:

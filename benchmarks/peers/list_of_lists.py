@@ -63,12 +63,11 @@ def load_pickle(path: Path) -> object:
         return pickle.load(file)
 
 
-def to_matrix(batch: list[list[int]], pad: int, max_len: int | None = None) -> np.ndarray:
-    """A padded int32 matrix, as wide as the longest caption or `max_len`."""
-    columns = min(max(map(len, batch)), max_len or 10**9)
-    matrix = np.full((len(batch), columns), pad, dtype="int32")
+def to_matrix(batch: list[list[int]], pad: int) -> np.ndarray:
+    """A padded int32 matrix, as wide as the longest caption."""
+    matrix = np.full((len(batch), max(map(len, batch))), pad, dtype="int32")
     for row, caption in enumerate(batch):
-        matrix[row, : min(len(caption), columns)] = caption[:columns]
+        matrix[row, : len(caption)] = caption
     return matrix
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decoder_work import course_decoder
+from benchmarks.decoder_work import FULL as DECODER
+from benchmarks.decoder_work import SMALL as SMALL_DECODER
+from benchmarks.decoder_work import course_decoder, draw_weights
 from benchmarks.stage import Contender, Sample, Stage
 
-FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120,
-        "pictures": 3000, "batch": 64, "steps": 60}  # fmt: skip
-SMALL = {"words": 90, "features": 16, "image": 12, "word": 10, "units": 30, "logit": 12,
-         "pictures": 60, "batch": 8, "steps": 12}  # fmt: skip
+FULL = {**DECODER, "pictures": 3000, "batch": 64, "steps": 60}
+SMALL = {**SMALL_DECODER, "pictures": 60, "batch": 8, "steps": 12}
 MAX_LEN, LEARNING_RATE, CLIP, EPSILON = 20, 2e-4, 5.0, 1e-7
 PAD, START, END = 0, 1, 2
 CHECKED_LOSSES = 12
@@ -39,7 +39,10 @@ def make_work(folder: Path, small: bool) -> dict:
     features = (rng.normal(size=(sizes["pictures"], sizes["features"])) * 0.3 + 0.4).astype("float32")
     np.save(paths["features_file"], features)
     np.save(paths["captions_file"], draw_captions(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
-    np.savez(work["weights"], **draw_weights(sizes, features, rng))
+    weights = draw_weights(sizes, rng, word_embedding=0.3)
+    weights["lstm/2"][sizes["units"] : 2 * sizes["units"]] = 1  # the forget gate, as Keras begins
+    standardise = {"standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0)}
+    np.savez(work["weights"], **weights, **standardise)
     batches = RandomBatches(_examples(work), _config(work))
     chosen = [batches[step] for step in range(sizes["steps"])]
     np.save(paths["embeds_file"], np.stack([embeds for (embeds, _), _ in chosen]))
@@ -58,25 +61,6 @@ def draw_captions(count: int, vocabulary: int, rng: np.random.Generator) -> np.n
     words[place == lengths[:, None] + 1] = END
     words[place > lengths[:, None] + 1] = PAD
     return words.astype(np.int32)
-
-
-def draw_weights(sizes: dict, features: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order."""
-
-    def matrix(inputs: int, outputs: int) -> np.ndarray:
-        return rng.normal(scale=inputs**-0.5, size=(inputs, outputs)).astype("float32")
-
-    units, zeros = sizes["units"], lambda count: np.zeros(count, dtype="float32")
-    forget = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), units)
-    return {
-        "standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0),
-        "image_bottleneck/0": matrix(sizes["features"], sizes["image"]), "image_bottleneck/1": zeros(sizes["image"]),
-        "initial_state/0": matrix(sizes["image"], units), "initial_state/1": zeros(units),
-        "word_embedding/0": rng.normal(scale=0.3, size=(sizes["words"], sizes["word"])).astype("float32"),
-        "lstm/0": matrix(sizes["word"], 4 * units), "lstm/1": matrix(units, 4 * units), "lstm/2": forget,
-        "logit_bottleneck/0": matrix(units, sizes["logit"]), "logit_bottleneck/1": zeros(sizes["logit"]),
-        "logits/0": matrix(sizes["logit"], sizes["words"]), "logits/1": zeros(sizes["words"]),
-    }  # fmt: skip
 
 
 def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

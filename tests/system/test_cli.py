@@ -128,12 +128,6 @@ def test_help_waits_for_nothing_that_is_slow_to_import():
     assert ran.stdout == "set()\n"
 
 
-def test_there_is_a_module_for_every_command():
-    for command in names_of_commands():
-        path = REPOSITORY / "say_what_you_see" / "commands" / f"{command.replace('-', '_')}.py"
-        assert "\ndef run(settings: Settings, options: argparse.Namespace) -> int:\n" in path.read_text("utf-8")
-
-
 def test_environment_prints_the_checks_and_fails_with_them(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     monkeypatch.setattr(environment, "check_environment", lambda settings: [Check("memory", True, "8 GB")])

@@ -147,13 +147,6 @@ def click_text(browser: Browser, selector: str, text: str) -> None:
     browser.click(f"[data-wanted='{text}']")
 
 
-def keep_screenshot(browser: Browser, name: str, selector: str) -> None:
-    """Keep a picture of what is there to be seen, for who asks for it (SCREENSHOTS=FOLDER)."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        browser.place_of(selector)
-        browser.screenshot(Path(folder) / f"{name}.png", whole=False)
-
-
 def test_notebook_04_runs_in_jupyterlab_with_moving_bars_and_a_live_plot(browser, lab):
     open_and_run_all(browser, lab, "04_train_decoder.ipynb")
     browser.wait_for(f"!{UNFINISHED} || {ERRORS}.length", 600)
@@ -166,7 +159,6 @@ def test_notebook_04_runs_in_jupyterlab_with_moving_bars_and_a_live_plot(browser
         "[...document.querySelectorAll('.jp-OutputArea img')].filter((one) => one.naturalWidth > 300).length"
     )
     assert browser.run(whole_pictures) == 2, "both are whole pictures, and the live plot stands there once"
-    keep_screenshot(browser, "lab", ".jp-OutputArea img")
     assert not [problem for problem in browser.problems if "exceptionDetails" in problem or "Uncaught" in problem]
 
 
@@ -187,6 +179,3 @@ def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, fin
     (tmp_path / "broken.png").write_text("no picture")
     browser.drop(".caption-demo .drop", [tmp_path / "broken.png"])
     browser.wait_for("document.querySelector('.caption-demo [role=alert]').innerText.startsWith('broken.png')")
-    keep_screenshot(browser, "widget", ".caption-demo .sentence")
-    browser.run("document.body.dataset.jpThemeLight = 'false'")
-    keep_screenshot(browser, "widget_dark", ".caption-demo .sentence")

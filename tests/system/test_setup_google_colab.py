@@ -82,8 +82,8 @@ def test_the_revision_is_that_of_this_version():
     assert setup.REVISION.removeprefix("v") == __version__
 
 
-@pytest.mark.parametrize("path", [*LESSONS, EXERCISES[0]], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
-def test_the_first_cell_of_every_notebook(path, tmp_path, whole_host):
+@pytest.mark.parametrize("path", [LESSONS[0], LESSONS[6], EXERCISES[0]], ids=lambda path: path.stem)
+def test_the_first_cell_sets_up_the_course(path, tmp_path, whole_host):
     source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
     colab = Colab(tmp_path, whole_host.address)
     look = "import os, say_what_you_see.core.settings as s\n"
@@ -103,7 +103,7 @@ def test_the_first_cell_of_every_notebook(path, tmp_path, whole_host):
     assert {entry.name for entry in colab.start.iterdir()} - {"__pycache__"} == {"setup_google_colab.py", HERE}
 
 
-@pytest.mark.parametrize("path", [*LESSONS, EXERCISES[0]], ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+@pytest.mark.parametrize("path", [LESSONS[0], EXERCISES[0]], ids=lambda path: path.stem)
 def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
     source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
     monkeypatch.chdir(tmp_path)
@@ -129,18 +129,6 @@ def test_calling_it_again_asks_nobody_and_a_new_session_for_the_setup_only(machi
     (colab.start / HERE / "mine").touch()
     said(colab.run(cell()))
     assert host.requests == [SETUP_FILE, ARCHIVE, SETUP_FILE] and (colab.start / HERE / "mine").exists()
-
-
-def test_processes_that_notebooks_start_find_the_course(machine):
-    command = "[sys.executable, '-c', 'import say_what_you_see.core.errors']"
-    said(machine().run(f"{cell()}\nimport subprocess, sys\nsubprocess.run({command}, cwd='/', check=True)"))
-
-
-def test_paths_of_the_learner_count_from_the_folder_that_colab_starts_in(machine):
-    colab = machine()
-    (colab.start / "photos").mkdir()
-    ask = "from say_what_you_see.core.settings import read_settings\nprint(read_settings().dataset)"
-    assert said(colab.run(f"{cell()}\n{ask}", DATASET="photos")).endswith(f"{colab.start / 'photos'}\n")
 
 
 def test_a_clone_is_used_as_it_is(machine, host, tmp_path):
@@ -182,12 +170,6 @@ def test_a_failed_download_says_why_and_starts_over(faults, text, machine, host)
     assert f"{NOTEBOOK} is ready" in said(colab.run(cell()))
 
 
-def test_a_download_that_breaks_off_is_tried_again(machine, host):
-    host.faults[ARCHIVE] = ["cut off", 503, 200]
-    assert f"{NOTEBOOK} is ready" in said(machine().run(cell()))
-    assert host.requests.count(ARCHIVE) == 3
-
-
 def test_an_archive_of_another_release_is_refused(machine, host):
     colab = machine()
     changed = {f"{TOP}/say_what_you_see/__init__.py": b'__version__ = "9.9.9"\n'}
@@ -203,30 +185,12 @@ def test_what_a_killed_download_left_is_removed(machine):
     assert not (colab.start / ".part-course-abc").exists()
 
 
-def test_a_course_with_missing_files_is_not_touched(machine):
-    colab = machine()
-    said(colab.run(cell()))
-    (colab.start / HERE / "requirements.txt").unlink()
-    (colab.start / HERE / "notebooks" / "mine.ipynb").touch()
-    assert "Files are missing in" in complaint(colab.run(cell()))
-    assert (colab.start / HERE / "notebooks" / "mine.ipynb").exists()
-
-
-def test_a_module_of_the_same_name_is_found_out(machine):
-    colab = machine()
-    (colab.start / "say_what_you_see.py").touch()
-    assert "Another module called say_what_you_see" in complaint(colab.run(f"import say_what_you_see\n{cell()}"))
-
-
 # Versions
 
 
 @pytest.mark.parametrize(("package", "version", "text"), [
     ("tensorflow", "2.15.0", "TensorFlow 2.15.0 is too old: the course needs >=2.18,<2.22"),
-    ("keras", "2.15.0", "Keras 2.15.0 is too old: the course needs >=3.8,<4"),
-    ("numpy", "1.24.4", "NumPy 1.24.4 is too old: the course needs >=1.26,<3"),
     ("tensorflow", None, "This runtime has no TensorFlow"),
-    ("keras", None, "This runtime has no Keras"),
 ])  # fmt: skip
 def test_older_versions_stop_and_say_what_to_do(package, version, text, machine):
     colab = machine(**{package: version})
@@ -235,16 +199,11 @@ def test_older_versions_stop_and_say_what_to_do(package, version, text, machine)
     assert colab.pip_calls == []
 
 
-@pytest.mark.parametrize(("package", "version"), [("tensorflow", "2.22.0"), ("keras", "4.0.1"), ("numpy", "3.0.0")])
+@pytest.mark.parametrize(("package", "version"), [("tensorflow", "2.22.0")])
 def test_newer_versions_are_tried_and_said(package, version, machine):
     output = said(machine(**{package: version}).run(cell()))
     assert f"{version} is newer than what the course was tried with" in output
     assert "choose an earlier runtime version" in output and f"{NOTEBOOK} is ready" in output
-
-
-def test_a_numpy_that_was_replaced_while_in_use_is_found_out(machine):
-    message = complaint(machine().run(f"import numpy; numpy.__version__ = '1.26.4'\n{cell()}"))
-    assert "NumPy 1.26.4 is in use, but 2.0.2 was installed" in message and "delete runtime" in message
 
 
 @pytest.mark.parametrize(("version", "wanted", "expected"), [
@@ -254,15 +213,6 @@ def test_a_numpy_that_was_replaced_while_in_use_is_found_out(machine):
 ])  # fmt: skip
 def test_versions_are_compared_as_numbers(version, wanted, expected):
     assert setup.compare_version(version, wanted) == expected
-
-
-def test_the_ranges_come_from_requirements_and_are_understood():
-    ranges = setup.read_ranges(REPOSITORY)
-    names = {*setup.PACKAGES, *(names[0] for names in setup.NEVER_REPLACED.values())}
-    names |= {name for extra in setup.EXTRA_PACKAGES.values() for name in extra}
-    assert names <= set(ranges)
-    assert all(re.fullmatch(r">=[\d.]+,<[\d.]+", ranges[name]) for name in names)
-    assert set(setup.EXTRA_PACKAGES) | set(setup.STEPS_BEFORE) <= {path.stem for path in LESSONS}
 
 
 def test_every_requirement_is_either_set_up_or_not_needed_in_colab():
@@ -294,13 +244,6 @@ def test_a_package_that_does_not_fit_stops_and_changes_nothing(machine):
 def test_a_pip_that_replaces_numpy_all_the_same_is_found_out(machine):
     message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="replaces NumPy"))
     assert "pip replaced numpy 2.0.2" in message and "delete runtime" in message
-
-
-def test_other_versions_of_other_packages_are_left_alone(machine):
-    colab = machine(pillow="10.4.0")
-    output = said(colab.run(cell()))
-    assert "pillow 10.4.0 is not what the course was tried with" in output and f"{NOTEBOOK} is ready" in output
-    assert colab.pip_calls == []
 
 
 # The GPU
@@ -404,12 +347,3 @@ def test_the_steps_leave_the_files_that_tell_that_they_are_done(finished_course,
 
 
 # In the notebook
-
-
-def test_an_error_is_shown_without_a_traceback():
-    from IPython.core.interactiveshell import InteractiveShell
-
-    shell = InteractiveShell()
-    with redirect_stdout(io.StringIO()) as output:
-        shell.run_cell("from setup_google_colab import SetupError\nraise SetupError('The disk is full. Make room.')")
-    assert output.getvalue().strip() == "SetupError: The disk is full. Make room."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from say_what_you_see.core.backend import block_imports, suppress_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.settings import REPOSITORY
 
 
@@ -25,15 +24,6 @@ def test_standard_error_is_suppressed_inside_only(capfd):
         raise ValueError("wrong")
     os.write(2, b"after")
     assert capfd.readouterr() == ("heard", "before after")
-
-
-def test_a_package_counts_as_missing_only_inside_and_only_if_it_is_new(monkeypatch):
-    monkeypatch.delitem(sys.modules, "this", raising=False)
-    with block_imports("this", "subprocess"):
-        with pytest.raises(ImportError):
-            importlib.import_module("this")
-        import subprocess as known
-    assert known is subprocess and "this" not in sys.modules
 
 
 def test_keras_comes_without_a_word_and_without_what_the_course_does_not_use():

@@ -23,7 +23,7 @@ from say_what_you_see.course.features import (
     load_features,
 )
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson
-from say_what_you_see.course.tables import features_to_use, load_table, make_tables
+from say_what_you_see.course.tables import features_to_use, load_table
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
@@ -138,20 +138,6 @@ def test_fc2_is_used_for_photographs_where_its_weights_are(tmp_path, monkeypatch
         (tmp_path / where / file).touch()
     settings = read_settings({"COURSE_DATA": str(tmp_path / "data"), "DATASET": dataset})
     assert features_to_use(settings) == features
-
-
-def test_fc2_features_are_extracted_and_remembered(finished_course, tmp_path, monkeypatch):
-    settings = replace(finished_course.settings, data_folder=tmp_path / "data")
-    shutil.copytree(finished_course.settings.dataset_folder, settings.dataset_folder)
-    encoder = replace(encoder_for(settings), name="vgg16", features="fc2")
-    monkeypatch.setattr(say_what_you_see.course.tables, "features_to_use", lambda _: "fc2")
-    monkeypatch.setattr(say_what_you_see.course.tables, "encoder_for", lambda *_: encoder)
-    make_tables(settings)
-    metadata = read_json(SHOW_AND_TELL.folder(settings) / "encoder.json")
-    assert (metadata["features"], metadata["encoder_setting"]) == ("fc2", "vgg16")
-    features, names = load_features(settings, "train", "fc2")
-    np.testing.assert_array_equal(load_table(settings, "train")[0][::5], features)
-    assert len(names) == settings.n_train_scenes
 
 
 @pytest.mark.parametrize(("load", "message"), [

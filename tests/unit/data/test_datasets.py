@@ -14,12 +14,11 @@ from PIL import Image
 from resource_samples import write_zip
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.data import flickr
-from say_what_you_see.data.caption_files import parse_token_file, read_caption_csv, read_caption_file
+from say_what_you_see.data.caption_files import read_caption_csv, read_caption_file
 from say_what_you_see.data.coco_format import build_if_stale, images_by_name, read_captions, split_by_seed
-from say_what_you_see.data.datasets import describe_files, get_dataset
+from say_what_you_see.data.datasets import get_dataset
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 PHOTOS, FLICKR8K = SHARED / "photos", SHARED / "flickr8k"
@@ -111,15 +110,6 @@ def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
     assert not set(times) & set(others)
     files.val_zip.unlink()
     assert not set(others) & set(draw("1")[1])
-
-
-def test_describe_files_gives_sizes_and_checksums(course, zips_folder):
-    files = get_dataset(course(zips_folder))
-    described = describe_files(files)
-    assert [name for name, _, _ in described] == ["train_mine.zip", "val_mine.zip", "captions_mine.zip"]
-    for (_, size, checksum), path in zip(described, files.zips, strict=True):
-        assert size == path.stat().st_size
-        assert checksum == sha256_of(path)
 
 
 def test_what_is_stale_is_built_again_after_a_failure_or_a_change(tmp_path):
@@ -251,11 +241,6 @@ def test_tables_of_too_many_lines_are_refused(tmp_path, monkeypatch):
             read_caption_file(tmp_path / name)
 
 
-def test_a_wrong_line_of_a_token_file_is_named():
-    with pytest.raises(CourseError, match=r"Line 2 of x\.token"):
-        parse_token_file("a.jpg#0\tA dog .\na.jpg,A dog .\n", "x.token")
-
-
 # Folders, form 2: zips
 
 
@@ -272,13 +257,6 @@ def test_zips_are_used_where_they_are(course, zips_folder, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_instances_are_found_where_they_are(course, zips_folder):
-    with zipfile.ZipFile(zips_folder / "captions_mine.zip", "a") as archive:
-        archive.writestr("any/instances_train.json", "{}")
-    files = get_dataset(course(zips_folder))
-    assert (files.train_instances, files.val_instances) == ("any/instances_train.json", None)
-
-
 @pytest.mark.parametrize(("extra", "named"), [
     ("train2.zip", r"train2\.zip and train_mine\.zip"), ("validation.zip", r"val_mine\.zip and validation\.zip"),
     ("annotations.zip", r"annotations\.zip and captions_mine\.zip"),
@@ -291,13 +269,6 @@ def test_two_candidates_are_both_named(course, zips_folder, extra, named):
         get_dataset(course(zips_folder))
 
 
-def test_two_candidates_within_the_captions_are_both_named(course, zips_folder):
-    with zipfile.ZipFile(zips_folder / "captions_mine.zip", "a") as archive:
-        archive.writestr("captions_train_other.json", "{}")
-    with pytest.raises(CourseError, match=r"captions_train_mine\.json and captions_train_other\.json"):
-        get_dataset(course(zips_folder))
-
-
 @pytest.mark.parametrize(("names", "missing"), [
     ("val", r"val\*"), ("captions", r"captions\*.zip or annotations\*"), ("train val captions", r"captions\.csv"),
 ])  # fmt: skip
@@ -306,14 +277,6 @@ def test_missing_pieces_are_named_with_both_forms(course, zips_folder, names, mi
         (zips_folder / f"{name}_mine.zip").unlink()
     with pytest.raises(CourseError, match=rf"holds no {missing}.*captions\.csv .*train\*\.zip"):
         get_dataset(course(zips_folder))
-
-
-@pytest.mark.parametrize("name", ["train_mine.zip", "val_mine.zip", "captions_mine.zip"])
-def test_zips_that_are_none_are_named(course, zips_folder, name):
-    for content in (b"not a zip", b"PK\x05\x06" + bytes(18)):
-        (zips_folder / name).write_bytes(content)
-        with pytest.raises(CourseError, match=name):
-            get_dataset(course(zips_folder))
 
 
 def test_pictures_and_captions_of_different_data_sets(course, zips_folder):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import pickle
 from functools import partial
@@ -25,7 +24,7 @@ from say_what_you_see.data import resources as downloads
 from say_what_you_see.data.checksums import RECORD
 from say_what_you_see.data.contents import check_array, check_members, check_names, check_pictures
 from say_what_you_see.data.mirror import make_mirror
-from say_what_you_see.data.resources import RESOURCES, Resource, fetch_resource
+from say_what_you_see.data.resources import Resource, fetch_resource
 
 CONTENT = b"PK" + bytes(range(256)) * 40
 ARRAY = np.arange(12, dtype="float32").reshape(3, 4)
@@ -64,29 +63,6 @@ def data(tmp_path) -> Path:
 
 
 # The table
-
-
-def test_the_table_is_complete():
-    assert len({resource.name for resource in RESOURCES}) == len(RESOURCES)
-    for resource in RESOURCES:
-        assert resource.licence and resource.purpose and resource.url.startswith("http")
-        assert resource.by_request or resource.checksum or resource.check_contents, (
-            "something must tell whether it is right"
-        )
-        if resource.checksum:
-            algorithm, _, digits = resource.checksum.partition(":")
-            assert len(bytes.fromhex(digits)) == hashlib.new(algorithm).digest_size
-        for url in () if resource.by_request else (resource.url, *resource.mirrors):
-            assert url.endswith("/" + resource.name)
-
-
-def test_keras_says_the_same_of_its_weights():
-    for application in ("inception_v3", "vgg16"):
-        folder = Path(importlib.util.find_spec("keras").origin).parent  # without importing it, which takes seconds
-        source = next(folder.rglob(f"applications/{application}.py")).read_text(encoding="utf-8")
-        for resource in RESOURCES:
-            if resource.dataset == "weights" and resource.name.startswith(application):
-                assert resource.checksum.removeprefix("md5:") in source and resource.name in source
 
 
 # With a checksum
@@ -268,18 +244,3 @@ def test_a_mirror_without_the_right_file_gives_way_to_the_publisher(server, clas
     monkeypatch.setenv("COURSE_MIRROR", url)
     assert fetch_resource("known.zip", data / "coco").read_bytes() == CONTENT
     assert [path for path, *_ in server.requests] == ["/known.zip"]
-
-
-@pytest.mark.parametrize("wrong", ["/mnt/share", "192.168.1.5:8000", "http:///x"])
-def test_a_mirror_that_is_no_address_is_refused_at_once(wrong):
-    with pytest.raises(CourseError, match="COURSE_MIRROR"):
-        read_settings({"COURSE_MIRROR": wrong})
-
-
-def test_the_table_is_shown_and_unknown_files_are_named(server, capsys):
-    assert main(["resources", "--list"]) == 0
-    text = capsys.readouterr().out
-    for part in ("known.zip", f"{len(CONTENT):,} bytes", md5(CONTENT), server.url, "on request", "first copy pinned"):
-        assert part in text
-    assert main(["resources", "known.zip", "unknown.zip"]) == 1
-    assert "unknown.zip" in capsys.readouterr().err and server.requests == []

@@ -89,19 +89,6 @@ def test_restval_is_trained_with_and_each_split_has_its_pictures_and_captions(co
         assert archive.read("COCO_val2014_000000000015.jpg") == jpeg(15)
 
 
-def test_once_copied_nothing_else_is_needed(coco, environ):
-    settings = read_settings(environ)
-    files = get_dataset(settings)
-    for name in ("train2014.zip", "val2014.zip"):
-        (settings.data_folder / "coco" / name).unlink()
-    (settings.data_folder / SPLIT_ZIP).unlink()
-    before = files.scored[0].stat().st_mtime_ns
-    assert get_dataset(settings) == files and files.scored[0].stat().st_mtime_ns == before
-    files.scored[0].unlink()
-    get_dataset(settings)
-    assert files.scored[0].exists(), "what is missing is made again"
-
-
 def test_flickr8k_has_the_same_form_without_cocoid(publish, environ):
     folder, publish_files = publish
     data = published(coco=False)
@@ -163,23 +150,6 @@ def test_a_damaged_or_missing_split_is_named(coco, environ, tmp_path):
     (tmp_path / SPLIT_ZIP).unlink()
     with pytest.raises(CourseError, match=f"{SPLIT_ZIP}.*404.*{environ['COURSE_DATA']}"):
         get_dataset(read_settings(environ))
-
-
-def test_only_his_data_sets_have_his_split(tmp_path):
-    for dataset in ("scenes", str(tmp_path)):
-        with pytest.raises(CourseError, match="coco, flickr8k, flickr30k only"):
-            read_settings({"DATASET": dataset, "COURSE_SPLIT": "karpathy"})
-    with pytest.raises(CourseError, match="usual, karpathy"):
-        read_settings({"DATASET": "coco", "COURSE_SPLIT": "other"})
-    assert "split        karpathy" in read_settings({"DATASET": "coco", "COURSE_SPLIT": "karpathy"}).show()
-
-
-def test_a_small_run_samples_every_split(coco, environ, monkeypatch):
-    settings = read_settings(environ | {"COURSE_SIZE": "small"})
-    monkeypatch.setattr(type(settings), "sample_size", (5, 2))
-    files = get_dataset(settings)
-    assert [len(images_by_name(path)) for path, _ in files.splits] == [5, 2, 2]
-    assert files.scored[0].parent == settings.dataset_folder
 
 
 def test_the_commands_train_on_one_split_and_score_another(coco, environ, tmp_path, monkeypatch, capsys):

@@ -50,15 +50,6 @@ def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp
     assert read_all([folder]) == [*PICTURES[:6], *((f"sub/{name}", data) for name, data in PICTURES[6:8])]
 
 
-def test_pictures_as_hugging_face_writes_them(tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    rows = [{"bytes": data, "path": name} for name, data in PICTURES[:3]]
-    parquet.write_table(pa.table({"image": rows, "label": [1, 2, 3]}), tmp_path / "a.parquet")
-    assert read_all([tmp_path / "a.parquet"]) == PICTURES[:3]
-
-
 def test_columns_can_be_named(tmp_path):
     import pyarrow as pa
     from pyarrow import parquet
@@ -85,14 +76,6 @@ def test_a_tar_that_is_cut_off_or_damaged_says_so_in_place_of_the_next_picture(t
     found = list(pictures_of(part))
     assert [name for name, _ in found] == [name for name, _ in PICTURES[:3]] + ["a.tar"]
     assert "damaged" in str(found[-1][1])
-
-
-def test_a_picture_that_vanished_is_an_error_of_that_picture(tmp_path):
-    folder = write_folder(tmp_path / "some", PICTURES[:3])
-    [part] = find_sources([str(folder)], 8).parts
-    (folder / PICTURES[1][0]).unlink()
-    found = list(pictures_of(part))
-    assert found[2] == PICTURES[2] and "not there any more" in str(found[1][1])
 
 
 def test_a_source_that_a_node_does_not_see_is_an_error_of_the_run(source):

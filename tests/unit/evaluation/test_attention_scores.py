@@ -11,7 +11,6 @@ from say_what_you_see.evaluation.attention import (
     MentionAttention,
     cells_in_box,
     measure_attention,
-    named_boxes,
     score_attention,
 )
 
@@ -63,12 +62,6 @@ def test_the_weights_of_the_word_that_names_the_thing_count():
     assert [(one.kind, one.hit) for one in measured] == [("tree", True), ("ball", True)]
     shifted = measure_attention(["a red tree above blue ball"], [np.roll(attention, 1, axis=0)], [TRUTH])
     assert not any(one.hit for one in shifted)
-
-
-def test_boxes_belong_to_the_words_that_name_things_that_are_there_for_the_first_time():
-    assert named_boxes("a red tree and a car above a ball", TRUTH) == {2: TRUTH.boxes["tree"], 8: TRUTH.boxes["ball"]}
-    assert list(named_boxes("a ball and a tree above a ball", TRUTH)) == [1, 4]
-    assert not measure_attention(["a red car"], [np.stack([peaked(0, 0)] * 3)], [TRUTH])
 
 
 def test_chance_is_what_random_attention_reaches():

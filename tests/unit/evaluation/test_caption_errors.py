@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-from scene_samples import scene_pictures
-
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.caption_errors import (
@@ -12,11 +9,8 @@ from say_what_you_see.evaluation.caption_errors import (
     colour_confusion,
     confusion_in_words,
     count_swapped_colours,
-    score_by_thing_count,
     thing_confusion,
-    thing_count_table,
 )
-from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.evaluation.trained import ValidationPictures
 
 TRUTH = SceneTruth(
@@ -64,17 +58,3 @@ def test_a_thing_that_is_missed_may_have_been_taken_for_an_invented_one():
     assert counts[place["kite"], -1] == 1 + 0.5
     assert counts[-1, place["car"]] == 1
     assert counts[place["ball"], place["tree"]] == counts[place["kite"], place["tree"]] == 0.5
-
-
-def test_scores_are_those_of_the_scenes_with_so_many_things():
-    pictures = scene_pictures(40)
-    captions = [group[0] for group in pictures.references]
-    groups = score_by_thing_count(captions, pictures)
-    assert sum(group.scenes for group in groups.values()) == 40 and list(groups) == sorted(groups)
-    chosen = [i for i, truth in enumerate(pictures.truths) if len(truth.colours) == 2]
-    wanted = score_captions([captions[i] for i in chosen], [pictures.truths[i] for i in chosen])
-    assert {name: score.value for name, score in groups[2].exact.items()} == pytest.approx(
-        {name: score.value for name, score in wanted.items()}, nan_ok=True
-    )
-    table = thing_count_table(groups).splitlines()
-    assert len(table) == 1 + len(groups) and table[1].startswith("1 ") and "none" in table[1], "one thing, no relation"

@@ -10,8 +10,6 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.evaluation.comparison import (
-    ModelReport,
-    comparison_table,
     measure_model,
 )
 from say_what_you_see.evaluation.next_word import score_next_words
@@ -57,28 +55,9 @@ def test_no_caption_is_cut():
     assert report.loss_per_caption == pytest.approx(report.val_loss * 40 / 2)
 
 
-def test_words_that_a_vocabulary_lacks_are_counted():
-    small = generate_vocabulary([["a red ball there is"]], 1)
-    kites = pack_captions(caption_tokens_to_indices([["a red kite"], ["a ball"]], small), small[PAD])
-    examples = Examples(np.ones((2, FEATURES), dtype=np.float32), kites)
-    model = build_show_and_tell(len(small), FEATURES, 8, 8)
-    report = measure_model("x", model, examples, examples.image_embeds, small, None, None)
-    assert (report.words, report.unknown, report.captions) == (7, 1, 2)
-    assert report.scores is None and report.training_seconds is None
-    assert report.parameters == model.count_params()
-
-
 def test_scores_are_those_of_the_greedy_captions():
     model, val = opinionated_decoder(), toy_examples(4, seed=5)
     report = measure_model("x", model, val, val.image_embeds, VOCAB, [RED_BALL] * 4, 2.0)
     sentences = generate_sentences(step_model_of(model), val.image_embeds, VOCAB)
     assert repr(report.scores) == repr(score_captions(sentences, [RED_BALL] * 4))
     assert report.captions_per_second > 0
-
-
-def test_the_table_says_when_words_or_vocabularies_differ():
-    plain = {"scores": None, "parameters": 1, "training_seconds": 1.0, "captions_per_second": 1.0, "captions": 5}
-    one, more = ModelReport("one", 1.0, words=40, **plain), ModelReport("two", 1.0, words=45, unknown=3, **plain)
-    assert "differently" in comparison_table([one, more]) and "UNK to a model" in comparison_table([one, more])
-    assert "colours" not in comparison_table([one, more])
-    assert "differently" not in comparison_table([one, one])

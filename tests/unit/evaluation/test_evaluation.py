@@ -21,12 +21,10 @@ from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.evaluation import evaluate
-from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
     evaluate_captions,
     evaluate_samplers,
     evaluations_as_json,
-    results_path,
     save_evaluations,
 )
 from say_what_you_see.evaluation.metrics import score_against_references
@@ -143,23 +141,6 @@ def test_pictures_come_with_what_is_known_of_them(course):
         assert scores["things named that are there"].value == 1
 
 
-def test_ids_that_are_no_whole_numbers_are_replaced(copied):
-    files = get_dataset(copied)
-    with zipfile.ZipFile(files.captions_zip) as archive:
-        members = {name: json.loads(archive.read(name)) for name in archive.namelist()}
-    data = members[files.val_json]
-    for image in data["images"]:
-        image["id"] = f"x{image['id']}"
-    for annotation in data["annotations"]:
-        annotation["image_id"] = f"x{annotation['image_id']}"
-    with zipfile.ZipFile(files.captions_zip, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, json.dumps(content))
-    pictures = validation_pictures(copied, trained_models(copied))
-    numbers = {image["file_name"]: number for number, image in enumerate(data["images"], 1)}
-    assert pictures.image_ids == [numbers[fn] for fn in pictures.fns]
-
-
 def test_every_sampler_is_measured_and_equal_captions_once(toy, monkeypatch):
     measured = []
     monkeypatch.setattr(evaluate, "evaluate_captions", lambda *args: measured.append(1) or evaluate_captions(*args))
@@ -212,15 +193,6 @@ def test_people_and_models_are_compared_with_as_many(course):
     assert people_diversity(course.pictures.references)["distinct captions"] > 12
     with pytest.raises(CourseError):
         compare_with_people({}, [["only one"]], [[]], java=False)
-
-
-def test_captions_are_kept_in_cocos_results_format(course, copied):
-    captions = [group[0] for group in course.pictures.references[1:]] + ["a red ball"]
-    evaluation = evaluate_captions(captions, course.pictures, java=False, model="decoder", sampler="beam, k = 3")
-    save_evaluations(copied, [evaluation], course.pictures, {})
-    path = results_path(copied, evaluation)
-    assert path.name == "results_decoder_beam_k_3.json"
-    assert read_coco_results(path) == dict(zip(course.pictures.image_ids, captions, strict=True))
 
 
 def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, copied):

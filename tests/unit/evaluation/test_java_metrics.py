@@ -41,14 +41,6 @@ def meteor_score(candidates=("a red ball", "a kite"), references=(("a red ball",
 
 
 @ON_POSIX
-def test_no_java_is_said_in_a_line(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    score = meteor_score()
-    assert math.isnan(score.value)
-    assert score.note.startswith("METEOR: not measured, because no Java runtime was found")
-
-
-@ON_POSIX
 @pytest.mark.parametrize(("script", "limit", "note"), [
     ("echo 'cannot allocate a heap' >&2; exit 1", "", "java ended with status 1 (cannot allocate a heap)"),
     ("sleep 600", "JAVA_TIMEOUT", "java gave no answer within 0.5 seconds"),

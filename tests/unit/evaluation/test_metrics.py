@@ -51,14 +51,6 @@ def test_bleu_is_what_is_counted_by_hand():
     assert [scores[f"BLEU-{n}"].value for n in (1, 2, 3, 4)] == pytest.approx(wanted, abs=1e-6)
 
 
-def test_cider_is_ten_for_the_only_reference_and_nothing_for_other_words():
-    references = [["a red ball lies below"], ["two kites fly over water"], ["some fish swim at night"]]
-    same = score_against_references([group[0] for group in references], references, java=False)
-    other = score_against_references(["x y z w v"] * 3, references, java=False)
-    assert same["CIDEr"].value == pytest.approx(10)
-    assert other["CIDEr"].value == 0
-
-
 def test_scores_are_those_of_the_reference_and_repeat():
     candidates, references = candidates_and_references()
     scores = score_against_references(candidates, references, java=False)
@@ -102,12 +94,6 @@ def test_the_bootstrap_draws_as_many_pictures_as_there_are(count):
     assert (sums[:, 0] == count).all()
     assert sums[:, 1:] == pytest.approx(bootstrap_sums(numbers, resamples=1500))
     assert sums[:, 1].mean() == pytest.approx(numbers[:, 0].sum(), rel=0.05)
-
-
-def test_an_empty_caption_scores_nothing():
-    scores = score_against_references(["", "a kite"], [["a ball"], ["a kite"]], java=False)
-    assert scores["ROUGE-L"].value == pytest.approx(0.5)
-    assert 0 < scores["BLEU-1"].value < 1
 
 
 @pytest.mark.parametrize(("candidates", "references"), [

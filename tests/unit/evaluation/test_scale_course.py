@@ -5,7 +5,6 @@ from __future__ import annotations
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
-import tensorflow as tf
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.core.errors import CourseError
@@ -15,16 +14,11 @@ from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.comparison import comparison_table
 from say_what_you_see.evaluation.scale import EvaluationConfig, Evaluator
 from say_what_you_see.evaluation.scale_lesson import (
-    lesson_evaluation,
-    lesson_model,
-    lesson_training,
     measure_scale_model,
     read_validation_images,
-    seconds_of_training,
 )
 from say_what_you_see.language.captions import UNK
-from say_what_you_see.training.scale.events import write_scalars
-from say_what_you_see.training.scale.folder import ScaleFolders, copy_folder, load_scale_model, scale_folders
+from say_what_you_see.training.scale.folder import ScaleFolders, copy_folder, load_scale_model
 from say_what_you_see.training.scale.record_input import batches
 from say_what_you_see.training.scale.training import train_on_records
 
@@ -37,19 +31,6 @@ def folders(records, tmp_path_factory) -> ScaleFolders:
     training = tiny_training(records, made.train, 4, save_every=2, keep=1)
     train_on_records(training, tiny_config(records), tiny_cnn, after_checkpoint=Evaluator(config))
     return made
-
-
-def test_the_phases_of_the_lesson_follow_each_other(finished_course, records):
-    settings = finished_course.settings
-    one, two = (lesson_training(settings, records, phase) for phase in (1, 2))
-    assert (one.train_inception, two.train_inception) == (False, True)
-    assert one.folder == two.folder == scale_folders(settings).train and one.steps < two.steps
-    config, make_cnn = lesson_model(settings, records)
-    assert config.side == SIDE and make_cnn().input_shape == (None, SIDE, SIDE, 3)
-    assert lesson_evaluation(settings, records).train_folder == one.folder
-    control = scale_folders(settings).beside("control")
-    assert control.base != scale_folders(settings).base
-    assert lesson_training(settings, records, 1, control).folder == control.train
 
 
 def test_a_report_beside_those_of_other_models(folders, records, finished_course):
@@ -74,15 +55,6 @@ def test_a_report_beside_those_of_other_models(folders, records, finished_course
     assert "tiny" in comparison_table([report])
     without = measure_scale_model("tiny", trained, records, pictures[:2], None, None)
     assert without.scores is None and without.val_loss == report.val_loss
-
-
-def test_seconds_of_training_are_those_of_its_steps(tmp_path):
-    writer = tf.summary.create_file_writer(str(tmp_path))
-    for step, speed in ((10, 40.0), (20, 80.0)):
-        write_scalars(writer, step, {"loss": 1.0, "images_per_second": speed})
-    writer.close()
-    assert seconds_of_training(tmp_path, batch_size=8) == pytest.approx(10 * 8 / 40 + 10 * 8 / 80)
-    assert seconds_of_training(tmp_path / "nothing", 8) == 0
 
 
 def test_a_folder_is_copied_once_and_whole(folders, tmp_path):

@@ -10,13 +10,11 @@ from pathlib import Path
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
-import tensorflow as tf
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.evaluation.scale import EvaluationConfig, evaluate_records, read_evaluations
-from say_what_you_see.training.scale.events import read_scalars, write_scalars
+from say_what_you_see.training.scale.events import read_scalars
 from say_what_you_see.training.scale.folder import load_scale_model
 from say_what_you_see.training.scale.record_input import batches
 from say_what_you_see.training.scale.training import train_on_records
@@ -90,20 +88,3 @@ def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records
     shutil.copytree(kept, config.train_folder)
     waiting.join(timeout=120)
     assert not waiting.is_alive() and results == [3, 6]
-
-
-def test_nothing_to_evaluate(config, tmp_path):
-    empty = EvaluationConfig(config.records, tmp_path / "nowhere", config.folder)
-    with pytest.raises(CourseError, match="no checkpoint"):
-        evaluate_records(empty, once=True)
-    assert evaluate_records(empty, timeout=0.1) == []
-
-
-def test_a_curve_has_the_later_value_of_a_step_that_was_done_twice(tmp_path):
-    for values in ([1.0, 2.0], [3.0]):
-        writer = tf.summary.create_file_writer(str(tmp_path))
-        for step, value in enumerate(values, start=5):
-            write_scalars(writer, step, {"loss": value})
-        writer.close()
-    assert read_scalars(tmp_path) == {"loss": [(5, 3.0), (6, 2.0)]}
-    assert read_scalars(tmp_path / "nothing") == {}

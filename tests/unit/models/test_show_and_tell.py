@@ -8,13 +8,12 @@ from caption_samples import FEATURES, VOCAB, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import (
     build_show_and_tell,
     caption_mask,
-    log_word_frequencies,
     loss_per_word,
 )
 from say_what_you_see.training.config import TrainingConfig
@@ -50,21 +49,6 @@ def test_the_picture_is_the_first_input_of_the_lstm():
         hidden, state = cell(model.get_layer("word_embedding")(words[:, step]), state)
         expected = keras.ops.convert_to_numpy(model.get_layer("logits")(hidden))
         np.testing.assert_allclose(model.predict_on_batch([features, words])[:, step], expected, atol=1e-4)
-
-
-def test_the_first_bias_is_how_often_words_occur():
-    captions = toy_examples(40).captions.matrix
-    logs = log_word_frequencies(captions, VOCAB)
-    assert logs.dtype == np.float32 and np.exp(logs).sum() == pytest.approx(1, rel=1e-5)
-    predicted = captions[:, 1:]
-    real = predicted[predicted != PAD_IDX]
-    counts = {word: int((real == index).sum()) for word, index in VOCAB.items()}
-    assert np.exp(logs[VOCAB["ball"]] - logs[VOCAB[UNK]]) == pytest.approx(counts["ball"] + 1, rel=1e-4)
-    assert np.exp(logs[VOCAB[END]] - logs[VOCAB["a"]]) == pytest.approx((counts[END] + 1) / (counts["a"] + 1), rel=1e-4)
-    assert logs[VOCAB[PAD]] == logs[VOCAB[START]] == logs.min()
-    model = build_show_and_tell(len(VOCAB), FEATURES, 6, 6, word_log_probabilities=logs)
-    np.testing.assert_array_equal(model.get_layer("logits").bias, logs)
-    assert not np.any(build_show_and_tell(len(VOCAB), FEATURES, 6, 6).get_layer("logits").bias)
 
 
 def test_the_formula_is_the_loss_that_the_course_trains_with():

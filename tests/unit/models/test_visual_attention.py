@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from attention_samples import REGIONS, grid_examples, opinionated_attention, tiny_attention
-from backend_marks import tensorflow_suffices
+from attention_samples import REGIONS, opinionated_attention
 from caption_samples import FEATURES, VOCAB
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.decoding.attended_captions import get_caption, get_captions
+from say_what_you_see.decoding.attended_captions import get_captions
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.attention import (
     attention_model,
@@ -24,9 +19,8 @@ from say_what_you_see.models.attention import (
     predict_step_by_step,
     with_even_attention,
 )
-from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.loop import compile_decoder, train_decoder
+from say_what_you_see.training.loop import compile_decoder
 
 pytestmark = pytest.mark.backends
 
@@ -80,15 +74,6 @@ def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
         assert caption.attention == pytest.approx(expected, abs=1e-5)
 
 
-def test_get_caption_is_about_one_picture_and_traces_shapes_on_request(capsys):
-    model = opinionated_attention(5)
-    features, _ = some_input(batch=2)
-    caption = get_caption(model, features[1], VOCAB, BeamSearch(2, max_len=6), trace_shapes=True)
-    expected = get_captions(model, features, VOCAB, BeamSearch(2, max_len=6))[1]
-    assert caption.words == expected.words and caption.attention == pytest.approx(expected.attention, abs=1e-5)
-    assert capsys.readouterr().out.count("  weights ") == len(caption.words) + 1
-
-
 def test_even_attention_looks_at_everything_and_leaves_the_model_as_it_was():
     model = opinionated_attention(2)
     compile_decoder(model, PLAN, VOCAB[PAD], 1)  # as it is after training
@@ -106,28 +91,3 @@ def test_the_vocabulary_keeps_the_most_frequent_words():
     everything = most_frequent_words(captions)
     assert set(everything) == {*"abcde", PAD, UNK, START, END}
     assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
-
-
-@tensorflow_suffices
-def test_attention_finds_the_region_that_shows_the_thing():
-    (train, _), (val, places) = grid_examples(300), grid_examples(60, seed=1)
-    model = tiny_attention()
-    config = TrainingConfig(epochs=12, batch_size=16, learning_rate=2e-2, max_len=7)
-    history = train_decoder(model, train, val, config, VOCAB[PAD])
-    captions = get_captions(model, val.image_embeds, VOCAB, Greedy(6))
-    peaks = [caption.attention[-1].argmax() for caption in captions]  # the last word is the thing
-    assert history[-1]["val_loss"] < 0.5 and np.mean(peaks == places) > 0.6
-
-
-@tensorflow_suffices
-def test_a_model_folder_loads_in_a_program_that_has_not_met_attention(tmp_path):
-    encoder = dict.fromkeys(("name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"), "x")
-    save_caption_model(CaptionModel(tiny_attention(), VOCAB, encoder), tmp_path)
-    card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "loads after `import say_what_you_see.models.attention`" in card
-    program = (
-        "import sys; from pathlib import Path; from say_what_you_see.serving.model_folder import load_caption_model; "
-    )
-    program += "print(load_caption_model(Path(sys.argv[1])).decoder.name)"
-    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY)
-    assert run.stdout.strip() == "visual_attention", run.stderr

@@ -16,11 +16,10 @@ from PIL import Image
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import split_sentence
-from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, encode_png, sampler_of
+from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, encode_png
 from say_what_you_see.page.examples import (
     drawn_scenes,
     load_demo_model,
-    make_demo,
     trained_models,
     validation_pictures,
 )
@@ -57,19 +56,6 @@ def test_the_steps_lead_to_the_caption_and_its_probability(demo, features, name,
         assert caption.attention.sum(axis=(1, 2)) == pytest.approx(1, abs=1e-5)
     else:
         assert caption.attention is None
-
-
-@pytest.mark.parametrize("name", ["Looks", "Decoder"])
-@pytest.mark.parametrize("sampler", [Greedy(), Sampling(3.0)], ids=str)
-def test_the_likely_words_are_the_most_probable_ones_and_the_chosen_one(demo, features, name, sampler):
-    for step in explain_caption(demo.models[name], features[name], sampler, np.random.default_rng(5)).steps:
-        likely = dict(step.likely)
-        assert likely[step.word] == step.probability
-        assert len(likely) == (5 if step.word in list(likely)[:5] else 6)
-        assert list(likely.values()) == sorted(likely.values(), reverse=True) and sum(likely.values()) <= 1 + 1e-6
-        assert not {"#PAD#", "#UNK#", "#START#", "#END#"} & set(likely)
-        if isinstance(sampler, Greedy):
-            assert step.word == step.likely[0][0]
 
 
 def test_a_temperature_shows_the_probabilities_that_words_were_drawn_from(demo, features):
@@ -143,12 +129,6 @@ def test_questions_that_nobody_asks_are_refused(demo, question, content):
         demo.answer(question, content)
 
 
-def test_every_method_has_its_sampler():
-    assert sampler_of({"method": "greedy"}) == Greedy()
-    assert sampler_of({"method": "sample", "temperature": 0.7}) == Sampling(0.7)
-    assert sampler_of({"method": "beam", "beams": 5}) == BeamSearch(5)
-
-
 # Models and pictures to offer
 
 
@@ -178,14 +158,6 @@ def test_the_trained_models_are_offered_and_share_an_encoder(finished_course, tm
     alone = load_demo_model("Decoder", settings.model_folder, settings).captioner
     picture = crop_and_resize(encode_png(drawn(1)), alone.input_shape)[None]
     np.testing.assert_allclose(decoder.embed(picture), alone.embed(picture), rtol=1e-5, atol=1e-6)
-
-
-def test_one_folder_is_offered_alone(finished_course):
-    settings = finished_course.settings
-    demo = make_demo(settings, settings.model_folder)
-    assert list(demo.models) == ["The model"] and len(demo.examples) == 12
-    with pytest.raises(CourseError, match="no finished caption model"):
-        make_demo(settings, settings.data_folder / "none")
 
 
 def test_photographs_are_validation_pictures_if_they_are_there(finished_course, tmp_path):

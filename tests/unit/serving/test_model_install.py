@@ -57,11 +57,6 @@ def test_a_folder_a_zip_and_addresses_bring_the_same_model(settings, folder, ser
     assert describe_models(settings).count("validation loss") == 4
 
 
-def test_the_same_model_gives_the_same_zip(folder, tmp_path):
-    one, two = (pack_model(folder, tmp_path / name / "model.zip") for name in ("a", "b"))
-    assert one.read_bytes() == two.read_bytes()
-
-
 @pytest.mark.parametrize("part", ["decoder.keras", "vocabulary.json", "model.json"])
 def test_a_damaged_model_leaves_nothing(part, settings, folder):
     (folder / part).write_bytes((folder / part).read_bytes()[:-10])

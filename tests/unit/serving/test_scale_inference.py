@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from pathlib import Path
@@ -16,11 +15,9 @@ from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 from say_what_you_see.language.captions import END, START
 from say_what_you_see.serving.scale_inference import (
     ScaleCaptioner,
-    read_photo,
     run_inference,
 )
 from say_what_you_see.training.scale.folder import load_scale_model
-from say_what_you_see.training.scale.record_input import decode_image
 from say_what_you_see.training.scale.training import LearningRate, train_on_records
 
 
@@ -81,21 +78,3 @@ def test_a_bad_picture_is_reported_and_the_others_are_captioned(trained, photos,
     assert len(errors) == 3
     for path, error in zip(bad, errors, strict=True):
         assert error.startswith("Error: ") and str(path) in error
-
-
-def test_the_number_of_captions_and_their_length_can_be_chosen(trained, photos, capsys):
-    assert run_inference(trained, photos[:1], k=1, max_len=2) == 0
-    _, caption = capsys.readouterr().out.splitlines()
-    assert len(caption.split(")")[1].split("(")[0].split()) <= 2
-
-
-def test_a_photo_is_read_as_in_training():
-    noise = np.random.default_rng(0).integers(256, size=(9, 7, 3)).astype("uint8")
-    picture, buffer = Image.fromarray(noise).resize((130, 90), Image.Resampling.BICUBIC), io.BytesIO()
-    picture.save(buffer, "JPEG", quality=95)
-    path = Path("unused.jpg")
-    read = type("Bytes", (), {"read_bytes": lambda self: buffer.getvalue(), "name": path.name})()
-    trained_on = decode_image(buffer.getvalue(), SIDE).numpy()
-    shown = read_photo(read, SIDE)
-    assert shown.shape == trained_on.shape and shown.dtype == np.float32
-    assert np.abs(shown - trained_on).max() < 0.03

@@ -5,13 +5,11 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbformat.v4 import new_output
-from notebook_samples import OPENING, PIXEL, QUESTIONS, executed, notebook, picture, printed, well_formed, write
+from notebook_samples import OPENING, QUESTIONS, executed, notebook, picture, printed, well_formed, write
 
 from say_what_you_see.core.errors import CourseError
 from tools.lint import (
     alternative_texts_in,
-    anchors_in,
-    check_headings,
     links_in,
     lint_text,
     main,
@@ -44,26 +42,19 @@ def put(root, name, text):
 
 
 def test_a_good_project_passes(project, capsys):
-    assert main([], project) == 0
+    assert main(project) == 0
     assert "4 texts checked, 0 problems" in capsys.readouterr().out
 
 
 BAD_TEXTS = {
     "no such file": ("# A\n\n[x](nowhere.md)", "file that the project does not have"),
     "no such heading": ("# A\n\n[x](words.md#no-word)", "heading that does not exist"),
-    "no such heading here": ("# A\n\n[x](#b)", "heading that does not exist"),
-    "no such part": ("# A\n\n[x](../notebooks/00_one.ipynb#Two)", "heading that does not exist"),
     "no such picture": ("# A\n\n![a red square](red.png)", "file that the project does not have"),
-    "no such picture in HTML": ('# A\n\n<img src="red.png" alt="a red square">', "file that the project does not"),
-    "a link by reference": ("# A\n\n[x][y]\n\n[y]: gone.md", "file that the project does not have"),
     "out of the project": ("# A\n\n[x](../..)", "file that the project does not have"),
     "two titles": ("# A\n\n# B", "one heading of level 1"),
-    "no title": ("A", "one heading of level 1"),
-    "a late title": ("## A\n\n# B", "one heading of level 1"),
     "a jump": ("# A\n\n### B", "level 3 after level 1"),
     "no alternative text": ("# A\n\n![](square.png)", "say what it shows"),
     "one word": ("# A\n\n![square](square.png)", "say what it shows"),
-    "none in HTML": ('# A\n\n<img src="square.png">', "say what it shows"),
     "a long text": ("# A\n\n" + "word " * 20_000, "60,000 are the most"),
 }
 
@@ -72,7 +63,7 @@ BAD_TEXTS = {
 def test_a_bad_text_is_found_out(name, project, capsys):
     text, expected = BAD_TEXTS[name]
     put(project, "docs/a.md", text)
-    assert main([], project) == 1
+    assert main(project) == 1
     (message, _) = capsys.readouterr().out.splitlines()
     assert message.startswith("docs/a.md: ") and expected in message
 
@@ -85,7 +76,7 @@ def test_a_bad_text_is_found_out(name, project, capsys):
 ])  # fmt: skip
 def test_spelling_and_pictures(name, text, expected, project, capsys):
     put(project, name, text)
-    assert main([], project) == 1
+    assert main(project) == 1
     assert expected in capsys.readouterr().out
 
 
@@ -110,31 +101,20 @@ INCLUDED.metadata["include"] = "a.f"
 BAD_NOTEBOOKS = {
     "late title": (notebook("Takes 2 minutes", "Really", *well_formed().cells), "one of the first two cells"),
     "no goals": (changed(0, source=OPENING.replace("After this notebook", "Then")), "goals"),
-    "nothing to know before": (changed(0, source=OPENING.replace("Before you start", "Before")), "is needed before"),
     "no minutes": (changed(0, source=OPENING.replace("2 minutes", "a while")), "time on a CPU"),
-    "nothing about a GPU": (changed(0, source=OPENING.replace("GPU: not timed.", "")), "GPU"),
     "no difficulty": (changed(0, source=OPENING.replace("easy", "so so")), "easy, medium or hard"),
-    "no glossary": (changed(0, source=OPENING.replace("#caption", "")), "glossary"),
     "no questions": (changed(5, source="## Questions"), "## Check yourself"),
     "one question": (changed(5, source="## Check yourself\n\n<details><summary>Q</summary>A</details>"), "1 questions"),
-    "no answer": (changed(5, source=QUESTIONS.replace("\n<p>Two.</p>\n", "")), "1 questions"),
     "a blank line in an answer": (changed(5, source=QUESTIONS.replace("<p>Two", "\n<p>Two")), "blank line"),
     "too little to read": (changed(6, source="## Further reading\n\n- [a](https://b.org): c"), "3 to 5 entries"),
-    "no reason to read": (changed(6, source=READING.replace("a): good.", "a)")), "why it is good"),
     "no recap": (changed(7, source="## Summary"), "## Recap"),
     "long text": (changed(3, source="### A detail\n\n" + "word " * 320), "322 words"),
     "not executed": (changed(2, execution_count=None), "not executed"),
-    "executed twice": (changed(4, execution_count=3), "not executed"),
     "long cell": (changed(2, source="\n".join(f"a{n} = {n}" for n in range(26))), "26 lines"),
     "unknown tag": (changed(2, metadata={"tags": ["nbval-chek-output", "deterministic"]}), "nbval-chek-output"),
     "nothing compared": (changed(2, metadata={}), "tests compare no output"),
-    "compared without output": (changed(2, outputs=[]), "tests compare no output"),
     "output without alt": (with_output(picture({})), "without an alternative text"),
-    "output with empty alt": (with_output(picture({"image/png": {"alt": " "}})), "without an alternative text"),
-    "HTML without alt": (with_output(html(f"<img src='data:image/png;base64,{PIXEL}'/>")), "without an alternative"),
     "path of Linux": (with_output(printed("saved to /home/ann/data/x\n")), "/home/ann"),
-    "path of Windows": (with_output(printed("saved to C:\\Users\\ann\n")), "C:\\Users"),
-    "path in HTML": (with_output(html("<p>/tmp/x</p>")), "/tmp/x"),
     "widget": (with_output(new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})), "widget"),
     "error": (with_output(new_output("error", ename="E", evalue="no", traceback=[])), "is an error"),
     "unused lesson code": (changed(2, **INCLUDED), "f is included, and no later cell uses it"),
@@ -147,21 +127,6 @@ def test_a_bad_notebook_is_found_out(name, project):
     made, expected = BAD_NOTEBOOKS[name]
     (message,) = lint_text(write(made, project / "notebooks" / "01_two.ipynb"), project)
     assert expected in message
-
-
-def test_what_a_notebook_may_hold(project):
-    lesson = executed("\n".join(["f = 1"] * 40), 1, printed("1\n"), tags=("tolerance",))
-    lesson.metadata["include"] = "a.f"
-    made = well_formed()
-    made.cells[2] = lesson
-    made.cells[4].source = "f"
-    made.cells[4].outputs = [
-        picture({"alt": "a pixel"}),
-        html(f"<img alt='a pixel' src='data:image/png;base64,{PIXEL}/tmp/'>"),
-        printed("https://example.org/home/ann, data/tmp/x and ../tmp/x\n"),
-    ]
-    made.cells[3].source = "### `![](x.png)` is how to show a picture\n\n```\n<img src='x'>\n```"
-    assert lint_text(write(made, project / "notebooks" / "01_two.ipynb"), project) == []
 
 
 def test_a_copy_for_learners_is_empty(project):
@@ -178,18 +143,12 @@ def test_code_holds_no_links_pictures_or_spelling(project):
     assert links_in(text) == [] and alternative_texts_in(text) == []
     assert prose(text).splitlines()[0] == "# A" and not set(prose(text).split()) & {"color", SLIP, "`color`"}
     put(project, "docs/a.md", text)
-    assert main([], project) == 0
-
-
-def test_headings_become_githubs_anchors(tmp_path):
-    path = put(tmp_path, "a.md", "# Is it `code`, or (not)?\n\n## Twice\n\n## Twice\n\n## Top-k & *p*")
-    assert anchors_in(path) == {"is-it-code-or-not", "twice", "twice-1", "top-k--p"}
-    assert list(check_headings(path)) == []
+    assert main(project) == 0
 
 
 def test_a_torn_notebook_is_said_so(project, capsys):
     path = put(project, "notebooks/01_torn.ipynb", nbformat.writes(well_formed())[:100])
     with pytest.raises(CourseError, match="01_torn"):
         lint_text(path, project)
-    assert main([], project) == 1
+    assert main(project) == 1
     assert "01_torn" in capsys.readouterr().err

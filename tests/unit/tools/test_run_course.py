@@ -148,16 +148,6 @@ def test_a_kernel_that_dies_is_reported(course, capsys):
     assert "cell [1]" in message and "kernel died" in message and "memory" in message
 
 
-def test_a_kernel_that_does_not_start_is_reported(course):
-    stand_in = course / "notebooks" / "ipykernel_launcher.py"  # comes first for a kernel that starts in this folder
-    stand_in.write_text("raise SystemExit('there is no room')")
-    command = [sys.executable, "-m", "tools.run_course", *folders(course)]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert "before its first cell" in result.stderr and "there is no room" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal in the way of POSIX")
 def test_ctrl_c_reaches_the_cell_and_says_how_to_go_on(course):
     os.mkfifo(course / "notebooks" / "started")
@@ -178,31 +168,6 @@ def test_ctrl_c_reaches_the_cell_and_says_how_to_go_on(course):
     assert (course / "notebooks" / "tidied").exists()
     assert "stopped" in out and "01_two" not in out
     assert "make course" in err and "Traceback" not in err
-
-
-def test_the_notebooks_that_are_asked_for(course, capsys):
-    paths = [course / f"{name}.ipynb" for name in ("00_one", "05_five", "07_seven")]
-    assert run_course.select(paths, [], core_only=True) == paths[:2] and run_course.select(paths, []) == paths
-    assert run_course.select(paths, ["07", "00_one.ipynb"], core_only=True) == [paths[0], paths[2]]
-    assert run(course, "08") == 1
-    assert "00_one, 01_two" in capsys.readouterr().err
-
-
-def test_in_place_writes_a_clean_notebook_from_the_built_in_settings(course, monkeypatch, capsys):
-    path = course / "notebooks" / "01_two.ipynb"
-    before = read_notebook(path)
-    assert run(course, "--in-place", "01") == 1
-    assert "COURSE_SIZE" in capsys.readouterr().err and read_notebook(path) == before
-    monkeypatch.delenv("COURSE_SIZE")
-    assert run(course, "--in-place", "01") == 0
-    after = read_notebook(path)
-    assert [cell.id for cell in after.cells] == [cell.id for cell in before.cells]
-    assert [cell.get("execution_count") for cell in after.cells] == [None, 1, 2]
-    assert after.cells[2].outputs[0].metadata["image/png"]["alt"] == 'a "grey" pixel'
-    assert after.metadata.kernelspec.name == "python3"
-    assert "version" not in after.metadata.language_info
-    assert all("execution" not in cell.metadata for cell in after.cells)
-    assert not (course / "build" / "notebooks").exists()
 
 
 def page_of(tmp_path, text):

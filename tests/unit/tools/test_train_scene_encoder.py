@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from say_what_you_see.core.backend import keras
-from tools import train_scene_encoder
 from tools.scene_targets import UNKNOWN
 from tools.train_scene_encoder import (
-    MapBatches,
     masked_binary_crossentropy,
     save_weights,
-    train_phase,
     write_small_weights,
 )
 
@@ -78,33 +73,3 @@ def test_small_weights_are_read_as_any_others(tmp_path):
     images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
     embeds = encoder.predict_on_batch(images)
     np.testing.assert_allclose(other.predict_on_batch(images), embeds, atol=0.1 * np.abs(embeds).max())
-
-
-def test_a_phase_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
-    """Three epochs at once, or one now and two after an interruption: the same weights."""
-    monkeypatch.setattr(train_scene_encoder, "STEPS_PER_EPOCH", 70)
-    maps = np.random.default_rng(0).normal(size=(20, 2, 2, 3)).astype(np.float16)
-    targets = (maps.mean(axis=(1, 2)) > 0).astype(np.float32)
-
-    def trainer() -> keras.Model:
-        keras.utils.set_random_seed(0)
-        layers = [keras.layers.Input((2, 2, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
-        return keras.Sequential(layers)
-
-    def save_until_interrupted(model: keras.Model, path: Path) -> None:
-        if path.name.startswith("epoch_002"):
-            raise KeyboardInterrupt
-        save_weights(model, path)
-
-    whole = trainer()
-    train_phase(whole, MapBatches(maps, targets, 4, seed=1), 1e-2, tmp_path / "whole", epochs=3)
-    with monkeypatch.context() as patch:
-        patch.setattr(train_scene_encoder, "save_weights", save_until_interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train_phase(trainer(), MapBatches(maps, targets, 4, seed=1), 1e-2, tmp_path / "parts", epochs=3)
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["epoch_001.weights.h5"]
-    resumed = trainer()
-    train_phase(resumed, MapBatches(maps, targets, 4, seed=1), 1e-2, tmp_path / "parts", epochs=3)
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["epoch_003.weights.h5"]
-    for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)

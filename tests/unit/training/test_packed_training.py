@@ -125,17 +125,6 @@ def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
 
 
 @on_tensorflow
-def test_the_loss_holds_where_the_softmax_underflows():
-    import tensorflow as tf
-
-    from say_what_you_see.training.packed.tensorflow import dense_crossentropy
-
-    kernel = tf.constant([[300.0, -300.0, 0.0]])
-    loss = dense_crossentropy(tf.constant([[1.0], [-1.0]]), kernel, tf.zeros(3), tf.constant([1, 2]))
-    assert float(loss) == pytest.approx((600 + 300) / 2)
-
-
-@on_tensorflow
 @pytest.mark.parametrize(("clip", "dtype"), [(5.0, "float32"), (0.01, "float32"), (0.01, "float64")])
 def test_the_quick_optimizer_takes_the_steps_of_keras(clip, dtype):
     import tensorflow as tf
@@ -161,17 +150,17 @@ def test_the_quick_optimizer_takes_the_steps_of_keras(clip, dtype):
 
 
 @on_tensorflow
-def test_checkpoints_fit_either_optimizer(tmp_path):
+def test_a_checkpoint_of_the_quick_optimizer_fits_that_of_keras(tmp_path):
+    """As when training goes on beside a GPU."""
     examples, path = toy_examples(30), tmp_path / "checkpoint.weights.h5"
-    for quick in (True, False):
-        trained, other = tiny_decoder(), tiny_decoder(seed=1)
-        compile_decoder(trained, CONFIG, PAD_IDX, 3, quick)
-        fit_standardisation(trained, examples.image_embeds)
-        trained.fit(RandomBatches(examples, CONFIG), verbose=0)
-        trained.save_weights(path)
-        compile_decoder(other, CONFIG, PAD_IDX, 3, not quick)
-        other.load_weights(path)
-        for values in ("weights", "optimizer.variables"):
-            left, right = (operator.attrgetter(values)(model) for model in (trained, other))
-            for one, same in zip(left, right, strict=True):
-                np.testing.assert_array_equal(np.array(one), np.array(same))
+    trained, other = tiny_decoder(), tiny_decoder(seed=1)
+    compile_decoder(trained, CONFIG, PAD_IDX, 3, quick=True)
+    fit_standardisation(trained, examples.image_embeds)
+    trained.fit(RandomBatches(examples, CONFIG), verbose=0)
+    trained.save_weights(path)
+    compile_decoder(other, CONFIG, PAD_IDX, 3, quick=False)
+    other.load_weights(path)
+    for values in ("weights", "optimizer.variables"):
+        left, right = (operator.attrgetter(values)(model) for model in (trained, other))
+        for one, same in zip(left, right, strict=True):
+            np.testing.assert_array_equal(np.array(one), np.array(same))

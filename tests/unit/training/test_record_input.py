@@ -113,13 +113,6 @@ def test_a_shard_with_a_changed_byte_is_named(copy):
     assert find_damaged_shard(find_shards(copy, "train")) == path
 
 
-def test_records_of_another_format_are_refused(tmp_path):
-    with tf.io.TFRecordWriter(str(tmp_path / "val-00000-of-00001")) as writer:
-        writer.write(b"something else")
-    with pytest.raises(CourseError, match="val-00000-of-00001.*image/data"):
-        batches(tmp_path, "val", 2, SIDE)
-
-
 # Pictures
 
 

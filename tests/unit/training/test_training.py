@@ -9,7 +9,6 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from backend_marks import tensorflow_suffices
 from caption_samples import VOCAB, opinionated_decoder, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
@@ -154,25 +153,6 @@ def test_evaluation_counts_every_real_word_once(max_len):
 
 
 # Training
-
-
-@tensorflow_suffices
-def test_pictures_help_where_they_decide_the_caption(val):
-    """The features decide colour and thing; with pictures shuffled, both can only be guessed."""
-    examples = toy_examples(90, seed=4, scale=20, offset=300)
-    test = toy_examples(30, seed=5, scale=20, offset=300)
-    config = TrainingConfig(epochs=8, batch_size=16, learning_rate=2e-2)
-    seen: list[int] = []
-    callback = lambda history: seen.append(len(history))  # noqa: E731
-    history = train_decoder(tiny_decoder(), examples, test, config, PAD_IDX, callback=callback)
-    control = train_decoder(tiny_decoder(), shuffle_images(examples), test, config, PAD_IDX)
-    assert seen == [record["epoch"] for record in history] == list(range(1, 9))
-    assert history[-1]["loss"] < history[0]["loss"] / 2
-    best, best_of_control = (min(record["val_loss"] for record in h) for h in (history, control))
-    guessing = 2 * np.log(3) / 5.5  # nats of colour and thing, over the words of a caption
-    assert best < best_of_control - guessing / 2
-    assert history[-1]["val_accuracy"] > control[-1]["val_accuracy"] + 0.1
-    assert all(record["seconds"] >= 0 for record in history)
 
 
 @pytest.fixture(scope="module")

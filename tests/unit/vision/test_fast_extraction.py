@@ -142,20 +142,6 @@ def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
     assert model.engine == noted_engine(store) == "keras" and (embeddings == expected).all()
 
 
-@ENGINE
-def test_keras_goes_on_where_openvino_is_gone(always_worth_it, zip_fn, encoder, tmp_path, monkeypatch):
-    store = tmp_path / "a.npy"
-    expected, names = extract(zip_fn, encoder, encoder.model)
-    model = fast_encoder(encoder, tmp_path, zip_fn)
-    interrupt(model, 3)
-    with pytest.raises(KeyboardInterrupt):
-        extract(zip_fn, encoder, model, store)
-    monkeypatch.setattr(fast, "openvino_is_installed", lambda: False)
-    embeddings, file_names = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
-    assert noted_engine(store) == "keras" and file_names == names
-    np.testing.assert_allclose(embeddings, expected, atol=1e-3 * np.abs(expected).max())
-
-
 @pytest.mark.parametrize("why", ["missing", "GPU", "few pictures", "another processor"])
 def test_nothing_is_exported_where_keras_does_better(
     always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, why, capsys
