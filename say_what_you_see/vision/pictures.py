@@ -21,19 +21,32 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
 
-MAX_PIXELS = 89_000_000
-"""More pixels are never decoded: a file of a few kB can claim any size."""
+MAX_DECODED_BYTES = 300_000_000
+"""A picture that takes more memory while it is decoded is refused: a file of a few kB can claim any size."""
+
+LARGE_PIXELS = 12_500_000
+"""Larger pictures are reduced by a whole number as soon as they are decoded; work on them takes 24 bytes a pixel."""
 
 MAX_JPEG_PIXELS = 250_000_000
 """The largest JPEG that is decoded, row by row and at a fraction of its size. Phones make such photographs."""
+
+MAX_SCANNED_PIXELS = 2_000_000_000
+"""Pixels times scans of the JPEG that takes longest: one that comes in scans usually has ten."""
+
+MAX_READS = 60_000
+"""A picture is refused that Pillow reads in more steps: a file can consist of millions of small parts."""
+
+_BYTES_PER_PIXEL = 4  # in Pillow, whatever the mode
+_WEBP_BYTES_KEPT = 12  # measured: two canvases and the bytes that Pillow copies its pixels from
+_STRIP_PIXELS = 1_000_000
 
 
 def decode_image_from_buf(buf: bytes) -> np.ndarray:
     """Decode the bytes of a picture file to its pixels: uint8, (height, width, 3), RGB from 0 to 255.
 
     Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
-    is transparent, white shows through; of an animation it is the first frame. A JPEG of more than
-    `MAX_PIXELS` is decoded at 1/2, 1/4 or 1/8 of its size.
+    is transparent, white shows through; of an animation it is the first frame. One of more than
+    `LARGE_PIXELS` comes at a fraction of its size.
 
     Raises:
         CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
@@ -74,14 +87,15 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
 
     The pixels are those of `decode_image_from_buf`, `image_center_crop` and the resizing in
     `crop_and_preprocess`. Only a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or
-    1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference.
+    1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference. So are
+    other pictures of more than `LARGE_PIXELS`.
 
     Raises:
         CourseError: as `decode_image_from_buf`.
     """
     height, width = input_shape
     enough = 2 * max(height, width)
-    with _open_image(buf, (enough, enough)) as image:
+    with _open_image(buf, enough) as image:
         image = _turn_upright(image)
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -101,29 +115,78 @@ def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.
         return [crop_and_resize(read_member(archive, members[fn]), (side, side)) for fn in fns]
 
 
+class _CountedReads(io.BytesIO):
+    """Bytes that are read in so many steps and no more."""
+
+    n_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.n_reads += 1
+        if self.n_reads > MAX_READS:
+            raise CourseError("the file consists of too many parts")
+        return super().read(size)
+
+
 @contextmanager
-def _open_image(buf: bytes, enough: tuple[int, int] | None = None) -> Iterator[Image.Image]:
-    """Open an image, not yet decoded; whatever goes wrong with it then becomes a CourseError.
+def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
+    """Open and decode an image; whatever goes wrong with it then becomes a CourseError.
 
     Args:
         buf: bytes of the file.
-        enough: width and height that suffice: a JPEG is decoded at the smallest fraction of its size that has them.
-            None: at the largest fraction that may be decoded, for nearly all images 1.
+        enough: width and height that suffice: a JPEG or a large image is decoded at the smallest fraction of its size
+            that has them. None: at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
     """
-    is_jpeg = buf.startswith(b"\xff\xd8")
+    file = _CountedReads(buf)
     try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
-        with JpegImageFile(io.BytesIO(buf)) if is_jpeg else Image.open(io.BytesIO(buf), formats=_FORMATS) as image:
-            by_rows = isinstance(image, JpegImageFile) and _can_be_read_by_rows(image, buf)
-            size, most = image.size, MAX_JPEG_PIXELS if by_rows else MAX_PIXELS
-            if math.prod(size) <= most:
-                image.draft(None, enough or _largest_draft(size))  # does nothing for other formats than JPEG
-            if math.prod(size) > most or math.prod(image.size) > MAX_PIXELS:
-                raise CourseError(f"the picture is too large ({size[0]} x {size[1]} pixels)")
-            yield image
+        with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
+            size = image.size
+            needed = math.prod(size) * _bytes_kept(image, buf)
+            image.draft(None, (enough, enough) if enough else _largest_draft(size))  # of a JPEG only
+            needed += math.prod(image.size) * _BYTES_PER_PIXEL
+            if needed > MAX_DECODED_BYTES or math.prod(size) > MAX_JPEG_PIXELS:
+                raise CourseError(
+                    f"the picture is too large ({size[0]} x {size[1]} pixels); save it smaller, or as JPEG"
+                )
+            image.load()
+            yield _reduced(image, enough) if math.prod(image.size) > LARGE_PIXELS else image
     except CourseError:
         raise
     except Exception as error:  # a damaged image can raise nearly anything
         raise CourseError(_reason(buf, error)) from error
+
+
+def _bytes_kept(image: Image.Image, buf: bytes) -> float:
+    """Bytes of memory for each pixel that a decoder keeps, beside those for the pixels that it gives.
+
+    Raises:
+        CourseError: if it comes in so many scans that they would take minutes.
+    """
+    if image.format == "WEBP":
+        return _WEBP_BYTES_KEPT
+    if not isinstance(image, JpegImageFile) or image.fp is None or _can_be_read_by_rows(image, buf):
+        return 0
+    first, end = image.fp.tell(), buf.find(b"\xff\xd9", image.fp.tell())
+    n_scans = 1 + buf.count(b"\xff\xda", first, end if end > 0 else len(buf))
+    if n_scans * math.prod(image.size) > MAX_SCANNED_PIXELS:
+        raise CourseError(f"the picture is too large for a JPEG that comes in {n_scans} parts; save it smaller")
+    samples = [horizontal * vertical for _, horizontal, vertical, _ in image.layer]
+    return 2 * sum(samples) / max(samples)  # all coefficients, of 16 bits
+
+
+def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
+    """A large image at a whole fraction of its size as RGB, strip by strip: conversions take several times its memory.
+
+    Args:
+        enough: width and height that suffice; None: as large as `LARGE_PIXELS` allows.
+    """
+    factor = max(math.ceil((math.prod(image.size) / LARGE_PIXELS) ** 0.5), min(image.size) // (enough or LARGE_PIXELS))
+    small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    small.info = {key: value for key, value in image.info.items() if key != "transparency"}  # with the EXIF note
+    rows = factor * max(1, _STRIP_PIXELS // (image.width * factor))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        small.paste(_to_rgb(strip).reduce(factor), (0, top // factor))
+    return small
 
 
 def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
@@ -139,8 +202,8 @@ def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
 
 
 def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that may be decoded."""
-    fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= MAX_PIXELS), 8)
+    """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that is not too large."""
+    fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= LARGE_PIXELS), 8)
     return size[0] // fraction, size[1] // fraction
 
 
@@ -168,7 +231,6 @@ def _reason(buf: bytes, error: Exception) -> str:
 
 def _turn_upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF note says; a damaged note does no harm."""
-    image.load()
     with suppress(Exception):
         image = ImageOps.exif_transpose(image)
     return image

@@ -35,7 +35,7 @@ from say_what_you_see.language.captions import (
     get_captions_for_fns,
     pack_captions,
 )
-from say_what_you_see.vision.pictures import MAX_JPEG_PIXELS, MAX_PIXELS, crop_and_resize, decode_image_from_buf
+from say_what_you_see.vision.pictures import MAX_DECODED_BYTES, MAX_JPEG_PIXELS, crop_and_resize, decode_image_from_buf
 
 MEMBER = "annotations/captions_train.json"
 
@@ -142,7 +142,7 @@ def test_a_zip_that_is_cut_off_anywhere_is_refused(tmp_path):
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_pixels_are_counted_before_they_are_decoded(kind, size):
-    assert size[0] * size[1] > (MAX_JPEG_PIXELS if kind == "JPEG" else MAX_PIXELS)
+    assert size[0] * size[1] > (MAX_JPEG_PIXELS if kind == "JPEG" else MAX_DECODED_BYTES / 4)
     for decode in (decode_image_from_buf, lambda data: crop_and_resize(data, (8, 8))):
         with pytest.raises(CourseError, match="pixels"):
             decode(claiming_picture(kind, *size))
