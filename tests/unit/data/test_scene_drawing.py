@@ -10,11 +10,9 @@ from scene_samples import scenes_of, thing_at
 
 from say_what_you_see.data.scenes.drawing import draw_crop, draw_scene
 from say_what_you_see.data.scenes.scene import (
-    COLOURS,
     CROP_SIDE,
     KINDS,
     KINDS_IN_PLACE,
-    PALETTE,
     PLACES,
     Scene,
     Thing,
@@ -56,12 +54,3 @@ def test_a_thing_fills_its_box_leaves_the_rest_alone_and_is_visible_everywhere(k
         assert changed.sum() == changed[117:193, 107:203].sum(), "three pixels of outline may stand out, no more"
         hardest = change(empty, thing_at(kind, HARDEST[place], 110, 120, 50, 40, size="small"), place)
         assert (hardest[120:160, 110:160] > 60).mean() > 0.03, place
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_ball_has_its_colour(colour):
-    crop = draw_crop(Scene("meadow", (thing_at("ball", colour, 100, 100, 90, 90),), False, 1))[105:185, 105:185]
-    distances = {name: np.abs(crop - np.array(paint)).sum(axis=2) for name, paint in PALETTE.items()}
-    nearest = np.array(list(distances))[np.argmin(list(distances.values()), axis=0)]
-    names, counts = np.unique(nearest, return_counts=True)
-    assert names[counts.argmax()] == colour

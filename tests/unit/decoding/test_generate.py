@@ -73,14 +73,6 @@ def test_a_caption_without_end_is_cut(sampler):
     assert found.sentences(VOCAB) == ["a red red"] and not found.finished[0, 0]
 
 
-@pytest.mark.parametrize("sampler", [Greedy(STEPS), Sampling(max_len=STEPS)])
-def test_a_caption_that_has_ended_leaves_the_batch(sampler):
-    model = random_model()
-    found = generate(model, random_features(20), VOCAB, sampler)
-    words = np.minimum((found.indices[:, 0] != VOCAB[END]).sum(axis=1) + 1, STEPS)
-    assert sum(model.asked) == words.sum() < 20 * STEPS
-
-
 def test_sampling_follows_the_seed_and_the_temperature():
     model, features = random_model(), random_features(30)
 

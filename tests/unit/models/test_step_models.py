@@ -8,7 +8,6 @@ from attention_samples import opinionated_attention
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
@@ -83,9 +82,3 @@ def test_a_saved_model_says_the_same(model, features, tmp_path):
     before, after = (generate(step_model_of(each), features, VOCAB, BeamSearch(3)) for each in (model, loaded))
     np.testing.assert_array_equal(after.indices, before.indices)
     np.testing.assert_allclose(after.log_probabilities, before.log_probabilities, rtol=1e-4)
-
-
-def test_other_models_cannot_write():
-    image = keras.Input((3,))
-    with pytest.raises(CourseError, match="'classifier'; known: decoder, show_and_tell, visual_attention"):
-        step_model_of(keras.Model(image, image, name="classifier"))

@@ -56,19 +56,6 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_a_function_comes_with_comments_decorators_and_docstring(root):
-    source = included_source(["lessons.numbers.twice"], root)
-    assert source in MODULE
-    assert source.startswith("# Twice is enough.\n# Really.\n@functools.cache\ndef twice")
-    assert source.endswith("return 2 * number  # no shift")
-
-
-def test_constants_come_with_comments_but_not_with_the_text_below(root):
-    assert included_source(["lessons.numbers.SECOND"], root) == 'SECOND = "b"  # the second'
-    assert included_source(["lessons.numbers.LIMIT"], root) == "LIMIT: int = 3"
-    assert included_source(["lessons.numbers.RIGHT"], root) == "LEFT, RIGHT = -1, 1"
-
-
 def test_empty_lines_between_pieces(root):
     names = [f"lessons.numbers.{name}" for name in ("FIRST", "SECOND", "LIMIT", "Box", "twice")]
     source = included_source(names, root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePosixPath
 
 import nbformat
@@ -17,7 +16,6 @@ from tools.make_exercises import (
     emptied,
     exercises_in,
     main,
-    marked,
     moved_links,
     read_exercise,
     with_bodies,
@@ -67,35 +65,6 @@ def exercise_cell(source=FUNCTION, include="utils.numbers.double", **facts):
 
 def exercise_of(**facts):
     return read_exercise(exercise_cell(**facts), 1)
-
-
-def test_an_emptied_function_keeps_signature_docstring_and_hints():
-    assert (
-        with_bodies(FUNCTION, exercise_of(), emptied)
-        == '''def double(number: int) -> int:
-    """Twice a number."""
-    # Think of 2.
-    raise NotImplementedError("Write double here, in place of this line.")'''
-    )
-
-
-def test_a_marked_function_is_whole_between_the_marks():
-    text = with_bodies(FUNCTION, exercise_of(), marked)
-    assert text.splitlines()[2:4] == ["    # Think of 2.", "    ### BEGIN SOLUTION"]
-    assert text.splitlines()[-1] == "    ### END SOLUTION"
-    without = [line for line in text.splitlines() if "SOLUTION" not in line and "Think" not in line]
-    assert "\n".join(without) == FUNCTION
-
-
-def test_the_chosen_methods_of_a_class_are_emptied():
-    names = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
-    exercise = exercise_of(source=CLASS, include=names, methods=["double", "triple"])
-    assert exercise.names == ["Doubler", "halve"]
-    source = with_bodies(CLASS, exercise, emptied)
-    assert re.findall(r"Write (\S+) here", source) == ["Doubler.double", "Doubler.triple", "halve"]
-    assert "self.offset = offset" in source and "FACTOR = 2" in source and "size = 3" in source
-    assert source.count("Think of 2.") == 1 and "twice" not in source
-    compile(source, "cell", "exec")
 
 
 ONE_LINE = "def double(number): return 2 * number"

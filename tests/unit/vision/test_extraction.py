@@ -193,22 +193,6 @@ def test_what_is_damaged_on_disk_is_made_anew(zip_fn, encoder, tmp_path, file, d
     assert (embeddings == extract(zip_fn, encoder)[0]).all() and len(names) == 10
 
 
-def make_grid_encoder() -> keras.Model:
-    encoder = make_encoder()
-    return keras.Model(encoder.input, layers.Reshape((-1, 5))(encoder.layers[-1].input))
-
-
-@pytest.mark.parametrize("stored", [False, True])
-def test_grids_of_regions_keep_their_shape_and_take_half_the_room_as_float16(zip_fn, tmp_path, stored):
-    store = tmp_path / "grids.npy" if stored else None
-    expected, names = extract(zip_fn, make_grid_encoder())
-    grids, file_names = extract(zip_fn, make_grid_encoder(), store, dtype="float16")
-    assert expected.shape == grids.shape == (10, 36, 5) and grids.dtype == np.float16 and file_names == names
-    assert (grids == expected.astype(np.float16)).all() and grids.nbytes * 2 == expected.nbytes
-    if stored:
-        assert store.stat().st_size - grids.nbytes < 300
-
-
 @pytest.mark.parametrize(("dtype", "row"), [("float32", 5 * 4), ("float16", 5 * 2)])
 @pytest.mark.parametrize(("batches_before", "rows"), [(0, 10), (2, 2)])
 def test_a_full_disk_is_noticed_before_the_work(
