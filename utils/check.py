@@ -6,7 +6,6 @@ in the course's data folder, for `show_progress`.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import linecache
 import textwrap
@@ -21,18 +20,9 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.exercises.compare import copy_of, first_difference, short, shorten
-from say_what_you_see.exercises.exercise import Case, Exercise, Mistake
+from say_what_you_see.exercises.exercise import MODULES, Case, Exercise, Mistake, exercises_of
 from say_what_you_see.exercises.observe import Properties
 from say_what_you_see.exercises.progress import Progress, keep_progress, read_progress
-
-MODULES = {
-    "03_prepare_captions": "captions",
-    "04_train_decoder": "decoder",
-    "05_generate_captions": "generation",
-    "06_evaluate_captions": "evaluation",
-    "08_visual_attention": "attention",
-}
-"""For each notebook the module of `say_what_you_see.exercises` that holds its exercises."""
 
 
 class CheckFailed(CourseError):
@@ -113,17 +103,6 @@ def show_progress(notebook: str) -> None:
     print(f"{sum(done.values())} of {len(done)} done")
     for name, is_done in done.items():
         print(f"  {'done' if is_done else 'open'}  {name}")
-
-
-def exercises_of(notebook: str) -> tuple[Exercise, ...]:
-    """The exercises of a notebook.
-
-    Raises:
-        CourseError: if it has none.
-    """
-    if notebook not in MODULES:
-        raise CourseError(f"{notebook!r} has no exercises. Those that have are: {', '.join(MODULES)}.")
-    return importlib.import_module(f"say_what_you_see.exercises.{MODULES[notebook]}").EXERCISES
 
 
 def find_exercise(candidate: Callable) -> Exercise:

@@ -14,7 +14,9 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image
 
 from say_what_you_see.core.text import visible
+from say_what_you_see.decoding.beam_tree import TreeNode, best_path
 from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE, PALETTE, small_png
+from say_what_you_see.language.captions import END, START
 
 _LONGEST_TITLE = 600  # characters: a caption of 10,000 words would make the figure too large to draw
 
@@ -189,3 +191,36 @@ def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwi
     axis.set(xlabel="operations per byte moved", ylabel="10⁹ operations per second")
     axis.legend(frameon=False)
     show_figure(figure, alt)
+
+
+def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
+    """Plot the tree: what is followed in blue, the caption that wins in orange, what is dropped in grey and dashed."""
+    best = set(best_path(tree))
+    steps, rows = max(node.step for node in tree), max(node.rank for node in tree) + 1
+    figure, axis = plt.subplots(figsize=(1.25 * (steps + 1), 0.8 * rows + 0.6))
+    for number, node in enumerate(tree):
+        parent = None if node.parent is None else tree[node.parent]
+        repeated = node.word == END and parent is not None and parent.word == END
+        colour = ORANGE if number in best else BLUE if node.kept else GREY
+        if parent is not None:
+            xs, ys, width = [parent.step, node.step], [-parent.rank, -node.rank], 2.2 if number in best else 1.2
+            axis.plot(xs, ys, "-" if node.kept else ":", color=colour, linewidth=width, zorder=1)
+        frame = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.4}
+        word = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
+        axis.text(node.step, -node.rank, word, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)
+        if not repeated:
+            axis.text(node.step, -node.rank - 0.36, f"{np.exp(node.log_probability):.2g}", ha="center", fontsize=7)
+    axis.set(xlim=(-0.5, steps + 0.5), ylim=(-rows + 0.4, 0.5))
+    axis.axis("off")
+    show_figure(figure, beam_tree_alt(tree))
+
+
+def beam_tree_alt(tree: Sequence[TreeNode]) -> str:
+    """The tree in words: for each step what is followed and what is dropped."""
+    parts = []
+    for step in range(1, max(node.step for node in tree) + 1):
+        nodes = [node for node in tree if node.step == step]
+        kept, dropped = ([node.word for node in nodes if node.kept is keep] for keep in (True, False))
+        parts.append(f"word {step}: {' and '.join(kept)} followed, {' and '.join(dropped) or 'nothing'} dropped")
+    best = " ".join(tree[number].word for number in best_path(tree)[1:] if tree[number].word != END)
+    return f"Tree of a beam search. {'; '.join(parts)}. It returns: {best}".replace(END, "END")

@@ -51,14 +51,14 @@ def prepare(work: dict, form: str) -> Callable[[], Sample]:
 def _prepare_course() -> Callable[[dict], None]:
     from say_what_you_see.core.files import write_json
     from say_what_you_see.core.pickles import read_pickle
-    from say_what_you_see.language.fast_captions import index_captions, write_caption_blocks
+    from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
 
     def run(part: dict) -> None:
         folder = Path(part["folder"])
         names = read_pickle(folder / "names.pickle")
         vocab, captions = index_captions(names, folder / "captions.zip", part["member"], min_count=MIN_COUNT)
         write_json(vocab, folder / "vocabulary.json")
-        write_caption_blocks(captions, folder / "captions.npz", folder / "vocabulary.json")
+        write_caption_arrays(captions, folder / "captions.npz", folder / "vocabulary.json")
 
     return run
 

@@ -16,7 +16,7 @@ import stat
 import time
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -372,17 +372,6 @@ def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
         if any(array.dtype.kind not in NUMBERS for array in arrays):
             raise ValueError("it holds other things than numbers")
         return arrays
-
-
-def write_array(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[np.ndarray]
-) -> None:
-    """Write an array into a `.npz` file as `numpy.savez` does, but some rows at a time."""
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part, dtype).data)
 
 
 def sha256_of(path: str | Path) -> str:

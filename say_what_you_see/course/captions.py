@@ -15,7 +15,7 @@ from say_what_you_see.course.features import SPLITS, features_path, load_feature
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import CaptionArrays, get_captions_for_fns
-from say_what_you_see.language.fast_captions import CaptionBlocks, index_captions, write_caption_blocks
+from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
 from say_what_you_see.models.attention import TOP_WORDS, most_frequent_words
 from say_what_you_see.training.examples import Examples
 
@@ -50,7 +50,7 @@ def prepare_captions(settings: Settings, kind: str = "mean", vocab: dict[str, in
         vocab, captions = index_captions(names.pop(split), files.captions_zip, member, vocab, settings.min_count)
         if split == "train":
             write_json(vocab, vocabulary_path(settings, kind))
-        write_caption_blocks(captions, captions_path(settings, split, kind), vocabulary_path(settings, kind))
+        write_caption_arrays(captions, captions_path(settings, split, kind), vocabulary_path(settings, kind))
 
 
 def prepare_attention_captions(settings: Settings, limit: int = TOP_WORDS) -> None:
@@ -61,7 +61,7 @@ def prepare_attention_captions(settings: Settings, limit: int = TOP_WORDS) -> No
 
 def save_caption_arrays(captions: CaptionArrays, settings: Settings, split: str) -> None:
     """Write captions as, say, `train_captions.npz`, once their vocabulary is written."""
-    write_caption_blocks(CaptionBlocks.of(captions), captions_path(settings, split), vocabulary_path(settings))
+    write_caption_arrays(captions, captions_path(settings, split), vocabulary_path(settings))
 
 
 def load_vocabulary(settings: Settings, kind: str = "mean") -> dict[str, int]:

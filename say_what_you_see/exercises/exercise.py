@@ -14,6 +14,7 @@ hint of the one above.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import math
 import tomllib
@@ -25,6 +26,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+
+MODULES = {
+    "03_prepare_captions": "captions",
+    "04_train_decoder": "decoder",
+    "05_generate_captions": "generation",
+    "06_evaluate_captions": "evaluation",
+    "08_visual_attention": "attention",
+}
+"""For each notebook the module beside this one that holds its exercises."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +143,10 @@ def _read_texts(notebook: str) -> dict[str, dict[str, Any]]:
 def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> list[Case]:
     """Cases whose arguments `draw(number)` draws, called "random NAME, number 1" and so on."""
     return [Case(f"random {name}, number {number}", draw(number)) for number in range(1, count + 1)]
+
+
+def exercises_of(notebook: str) -> tuple[Exercise, ...]:
+    """The exercises of a notebook."""
+    if notebook not in MODULES:
+        raise CourseError(f"{notebook!r} has no exercises. Those that have are: {', '.join(MODULES)}.")
+    return importlib.import_module(f"say_what_you_see.exercises.{MODULES[notebook]}").EXERCISES

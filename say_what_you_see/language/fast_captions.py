@@ -12,14 +12,14 @@ import re
 import zipfile
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from say_what_you_see.core.files import atomic_path, sha256_of, write_array
+from say_what_you_see.core.files import atomic_path, sha256_of
 from say_what_you_see.language.captions import (
     END,
     LONGEST_CAPTION,
@@ -35,7 +35,7 @@ from say_what_you_see.language.captions import (
 )
 
 _BLOCK = 4096
-"""So many captions are worked on at a time: what is made of them in between is small."""
+"""So many captions are packed at a time: what is made of them in between is small."""
 
 _PIECE = 2**16
 """So many characters of JSON are read at a time."""
@@ -47,26 +47,9 @@ _ASCII = map(chr, range(128))
 _ASCII_WORDS = {ord(letter): letter.lower() if letter.isalnum() or letter == "_" else " " for letter in _ASCII}
 
 
-@dataclass(frozen=True)
-class CaptionBlocks:
-    """Packed captions whose matrix is made when it is written, some rows at a time: as a whole it would be the largest
-    thing in memory.
-    """
-
-    shape: tuple[int, int]  # of the matrix, (captions, longest)
-    dtype: np.dtype  # of the matrix
-    first: np.ndarray  # (images + 1,) row where the captions of each image begin
-    blocks: Callable[[], Iterable[np.ndarray]]  # gives the matrix from top to bottom
-
-    @classmethod
-    def of(cls, captions: CaptionArrays) -> CaptionBlocks:
-        """Captions that are packed already, as one block."""
-        return cls(captions.matrix.shape, captions.matrix.dtype, captions.first, lambda: [captions.matrix])
-
-
 def index_captions(
     fns: Sequence[str], zip_fn: str | Path, member: str, vocab: dict[str, int] | None = None, min_count: int = 5
-) -> tuple[dict[str, int], CaptionBlocks]:
+) -> tuple[dict[str, int], CaptionArrays]:
     """Vocabulary and packed captions of images, the same as from the lessons' functions.
 
     Args:
@@ -84,19 +67,11 @@ def index_captions(
     return vocab, captions.pack(vocab)
 
 
-def write_caption_blocks(captions: CaptionBlocks, path: Path, vocabulary: Path) -> None:
-    """Write packed captions as `.npz`, with the checksum of the vocabulary that they belong to.
-
-    Args:
-        captions: become the arrays `matrix` and `first`.
-        path: the file to write.
-        vocabulary: the file with the vocabulary, which is there already.
-    """
+def write_caption_arrays(captions: CaptionArrays, path: Path, vocabulary: Path) -> None:
+    """Write packed captions as `.npz`, with the checksum of the vocabulary's file, which is there already."""
     checksum = np.frombuffer(bytes.fromhex(sha256_of(vocabulary)), np.uint8)
-    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as file:
-        write_array(file, "matrix", captions.shape, captions.dtype, captions.blocks())
-        for name, values in (("first", captions.first), ("vocabulary", checksum)):
-            write_array(file, name, values.shape, values.dtype, [values])
+    with atomic_path(path) as partial:
+        np.savez(partial, matrix=captions.matrix, first=captions.first, vocabulary=checksum)
 
 
 def split_quickly(sentence: str) -> list[str]:
@@ -106,49 +81,41 @@ def split_quickly(sentence: str) -> list[str]:
 
 def _index_plainly(
     fns: Sequence[str], zip_fn: str | Path, member: str, vocab: dict[str, int] | None, min_count: int
-) -> tuple[dict[str, int], CaptionBlocks]:
+) -> tuple[dict[str, int], CaptionArrays]:
     captions = get_captions_for_fns(fns, zip_fn, member)
     vocab = vocab or generate_vocabulary(captions, min_count)
-    return vocab, CaptionBlocks.of(pack_captions(caption_tokens_to_indices(captions, vocab), vocab[PAD]))
+    return vocab, pack_captions(caption_tokens_to_indices(captions, vocab), vocab[PAD])
 
 
 @dataclass(frozen=True)
 class _NumberedCaptions:
     """Captions in the order of the file, their words numbered in the order in which they were first seen."""
 
-    # the numbers of all captions one after the other, each from START to END; then `LONGEST_CAPTION` zeros
-    words: np.ndarray
+    words: np.ndarray  # the numbers of all captions one after the other, each from START to END
     lengths: np.ndarray  # (captions,) how many numbers belong to each
     images: np.ndarray  # (captions,) position of the image that each describes
-    numbers: dict[str, int]  # word to number
+    numbers: list[str]  # the word of each number
 
     def vocabulary(self, min_count: int) -> dict[str, int]:
         """What `generate_vocabulary` makes of these captions."""
-        parts = (self.words[first : first + 2**16] for first in range(0, len(self.words), 2**16))
-        zeros = np.zeros(len(self.numbers), dtype=np.int64)
-        counts = sum((np.bincount(part, minlength=len(zeros)) for part in parts), zeros)
-        frequent = {word for word, count in zip(self.numbers, counts.tolist(), strict=True) if count >= min_count}
+        counts = np.bincount(self.words).tolist()
+        frequent = {word for word, count in zip(self.numbers, counts, strict=True) if count >= min_count}
         return {word: index for index, word in enumerate(sorted(frequent | {PAD, UNK, START, END}))}
 
-    def pack(self, vocab: dict[str, int]) -> CaptionBlocks:
+    def pack(self, vocab: dict[str, int]) -> CaptionArrays:
         """What `pack_captions` makes of these captions."""
         indices = np.array([vocab.get(word, vocab[UNK]) for word in self.numbers])
-        columns = min(int(self.lengths.max()), LONGEST_CAPTION)
-        windows = np.lib.stride_tricks.sliding_window_view(self.words, columns)
-        order = np.argsort(self.images, kind="stable").astype(np.int32)
-        beginnings = np.cumsum(self.lengths, dtype=np.int32) - self.lengths
-
-        def blocks() -> Iterator[np.ndarray]:
-            for first in range(0, len(order), _BLOCK):
-                rows = order[first : first + _BLOCK]
-                is_padding = np.arange(columns) >= self.lengths[rows, None]
-                yield np.where(is_padding, vocab[PAD], indices[windows[beginnings[rows]]])
-
-        largest = max(int(indices.max()), vocab[PAD])
-        if self.lengths.max() > columns:  # the word with the largest index may be among those that are cut off
-            largest = max(int(block.max()) for block in blocks())
-        first = np.cumsum([0, *np.bincount(self.images)])
-        return CaptionBlocks((len(order), columns), np.min_scalar_type(largest), first, blocks)
+        columns = np.arange(min(int(self.lengths.max()), LONGEST_CAPTION))
+        beginnings = np.cumsum(self.lengths) - self.lengths
+        order = np.argsort(self.images, kind="stable")
+        matrix = np.full((len(order), len(columns)), vocab[PAD], np.min_scalar_type(max(vocab.values())))
+        for first in range(0, len(order), _BLOCK):
+            rows = order[first : first + _BLOCK]
+            real = columns < self.lengths[rows, None]
+            places = (beginnings[rows, None] + columns)[real]
+            matrix[first : first + _BLOCK][real] = indices[self.words[places]]
+        matrix = matrix.astype(np.min_scalar_type(int(matrix.max())), copy=False)
+        return CaptionArrays(matrix, np.cumsum([0, *np.bincount(self.images)]))
 
 
 def _read_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> _NumberedCaptions:
@@ -165,10 +132,9 @@ def _read_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> _Numb
         words.extend(map(numbers.__getitem__, tokens))
         lengths.append(len(tokens))
         images.append(image)
-    words.extend([0] * LONGEST_CAPTION)
     if np.bincount(images, minlength=len(fns)).min() == 0:
         raise ValueError("an image has no captions")
-    return _NumberedCaptions(np.asarray(words), np.asarray(lengths), np.asarray(images), dict(numbers))
+    return _NumberedCaptions(np.asarray(words), np.asarray(lengths), np.asarray(images), list(numbers))
 
 
 def _stream_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> Iterator[tuple[int, str]]:

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from say_what_you_see.exercises.exercise import exercises_of
 from tools.make_exercises import INSTRUCTORS, LEARNERS
 from tools.notebooks import REPOSITORY, read_notebook, write_notebook
-from utils.check import exercises_of
 
 NAME = "03_prepare_captions"
 

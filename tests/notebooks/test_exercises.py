@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from exercise_samples import assert_right, report_on
 
-from say_what_you_see.exercises.exercise import Case, Exercise
-from utils.check import MODULES, exercises_of
+from say_what_you_see.exercises.exercise import MODULES, Case, Exercise, exercises_of
 
 EXERCISES = [exercise for notebook in MODULES for exercise in exercises_of(notebook)]
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]

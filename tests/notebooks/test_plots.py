@@ -20,14 +20,14 @@ import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
+from say_what_you_see.decoding.beam_tree import TreeNode
 from say_what_you_see.evaluation.attention import AttentionScore
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
 from say_what_you_see.evaluation.commonest_captions import CommonestCaption
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.scores import Score
 from say_what_you_see.training.scale.events import write_scalars
-from utils import attention_plots, beam_tree, evaluation_plots, plots, training_plots
-from utils.beam_tree import TreeNode
+from utils import attention_plots, evaluation_plots, plots, training_plots
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7)]
@@ -76,7 +76,7 @@ FIGURES = {
     "plot_hits": lambda: evaluation_plots.plot_hits(
         {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
     ),
-    "plot_beam_tree": lambda: beam_tree.plot_beam_tree(TREE),
+    "plot_beam_tree": lambda: plots.plot_beam_tree(TREE),
 }
 WORDS = {  # what the alternative text says where the figure itself makes it
     "plot_confusion": "red called blue 0.5 times",

@@ -133,7 +133,7 @@ def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
 
     monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
     with monkeypatch.context() as patch:
-        patch.setattr("say_what_you_see.course.captions.write_caption_blocks", stopped)
+        patch.setattr("say_what_you_see.course.captions.write_caption_arrays", stopped)
         with pytest.raises(KeyboardInterrupt):
             prepare_captions(copied)
     for split in ("train", "val"):

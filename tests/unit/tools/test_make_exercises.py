@@ -9,6 +9,7 @@ import pytest
 from notebook_samples import code, executed, notebook, printed, write
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.exercises.exercise import MODULES, exercises_of
 from tools.include_lessons import first_cell_source
 from tools.make_exercises import (
     INSTRUCTORS,
@@ -21,7 +22,6 @@ from tools.make_exercises import (
     with_bodies,
 )
 from tools.notebooks import NOTEBOOKS, read_notebook
-from utils.check import MODULES, exercises_of
 
 FUNCTION = '''def double(number: int) -> int:
     """Twice a number."""

@@ -1,19 +1,16 @@
-"""Beam search made visible: the tree of captions that it follows, for one picture."""
+"""Beam search of one picture with all that it considered on the way, for who wants to see it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from say_what_you_see.decoding.probabilities import log_softmax
 from say_what_you_see.decoding.samplers import special_tokens
-from say_what_you_see.evaluation.palette import BLUE, GREY, ORANGE
 from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
-from utils.plots import show_figure
 
 
 @dataclass(frozen=True)
@@ -68,36 +65,3 @@ def best_path(tree: Sequence[TreeNode]) -> list[int]:
     while (parent := tree[path[0]].parent) is not None:
         path.insert(0, parent)
     return path
-
-
-def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
-    """Plot the tree: what is followed in blue, the caption that wins in orange, what is dropped in grey and dashed."""
-    best = set(best_path(tree))
-    steps, rows = max(node.step for node in tree), max(node.rank for node in tree) + 1
-    figure, axis = plt.subplots(figsize=(1.25 * (steps + 1), 0.8 * rows + 0.6))
-    for number, node in enumerate(tree):
-        parent = None if node.parent is None else tree[node.parent]
-        repeated = node.word == END and parent is not None and parent.word == END
-        colour = ORANGE if number in best else BLUE if node.kept else GREY
-        if parent is not None:
-            xs, ys, width = [parent.step, node.step], [-parent.rank, -node.rank], 2.2 if number in best else 1.2
-            axis.plot(xs, ys, "-" if node.kept else ":", color=colour, linewidth=width, zorder=1)
-        frame = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.4}
-        word = "·" if repeated else {START: "START", END: "END"}.get(node.word, node.word)
-        axis.text(node.step, -node.rank, word, ha="center", va="center", fontsize=9, bbox=frame, zorder=2)
-        if not repeated:
-            axis.text(node.step, -node.rank - 0.36, f"{np.exp(node.log_probability):.2g}", ha="center", fontsize=7)
-    axis.set(xlim=(-0.5, steps + 0.5), ylim=(-rows + 0.4, 0.5))
-    axis.axis("off")
-    show_figure(figure, beam_tree_alt(tree))
-
-
-def beam_tree_alt(tree: Sequence[TreeNode]) -> str:
-    """The tree in words: for each step what is followed and what is dropped."""
-    parts = []
-    for step in range(1, max(node.step for node in tree) + 1):
-        nodes = [node for node in tree if node.step == step]
-        kept, dropped = ([node.word for node in nodes if node.kept is keep] for keep in (True, False))
-        parts.append(f"word {step}: {' and '.join(kept)} followed, {' and '.join(dropped) or 'nothing'} dropped")
-    best = " ".join(tree[number].word for number in best_path(tree)[1:] if tree[number].word != END)
-    return f"Tree of a beam search. {'; '.join(parts)}. It returns: {best}".replace(END, "END")

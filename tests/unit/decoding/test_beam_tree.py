@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
+from say_what_you_see.decoding.beam_tree import best_path, grow_beam_tree
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import END, START, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
-from utils.beam_tree import best_path, grow_beam_tree
 
 pytestmark = pytest.mark.backends
 
