@@ -20,11 +20,7 @@ _FOR_RAY = (
 
 
 def refuse_without_ray(options: argparse.Namespace) -> None:
-    """Complain about options that only Ray understands.
-
-    Raises:
-        CourseError: naming one of them.
-    """
+    """Complain about options that only Ray understands."""
     refuse_options(options, _FOR_RAY, "is for --engine ray. Add that, or leave it out.")
 
 

@@ -24,11 +24,7 @@ def is_caption_file(path: Path) -> bool:
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
-    """Captions by the name of their image; empty captions are left out.
-
-    Raises:
-        CourseError: if the file is too large or of another form; names the line.
-    """
+    """Captions by the name of their image; empty captions are left out."""
     for pattern, read in CAPTION_FILES.items():
         if fnmatch(path.name.lower(), pattern):
             return read(path)
@@ -36,11 +32,7 @@ def read_caption_file(path: Path) -> dict[str, list[str]]:
 
 
 def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
-    """Captions by the name of their image from the text of a .token file, without empty ones.
-
-    Raises:
-        CourseError: if a line has another form; names the line and `source`.
-    """
+    """Captions by the name of their image from the text of a .token file, without empty ones."""
     return _group(parse_token_lines(text, source))
 
 
@@ -48,9 +40,6 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
     """Image and caption of each line such as `dog.jpg#0<TAB>A dog runs .`; blank lines do not count.
 
     Quotation marks are characters like any other here: a reader of tables that gives them a meaning loses captions.
-
-    Raises:
-        CourseError: if a line has another form; names the line and `source`.
     """
     pairs = []
     for number, line in enumerate(_lines(text.lstrip("\ufeff"), source), 1):
@@ -77,11 +66,7 @@ def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def read_caption_csv(path: Path) -> dict[str, list[str]]:
-    """Captions by image from a table of two columns, file and caption, with or without a header.
-
-    Raises:
-        CourseError: if a row has another number of columns, or the file is not in UTF-8; names the row.
-    """
+    """Captions by image from a table of two columns, file and caption, with or without a header."""
     pairs, row_number = [], 0
     try:
         for row in csv.reader(_lines(_read_text(path), path), strict=True):
@@ -100,11 +85,7 @@ def read_caption_csv(path: Path) -> dict[str, list[str]]:
 
 
 def decode_text(data: bytes, source: object) -> str:
-    """Bytes in UTF-8 as text.
-
-    Raises:
-        CourseError: if they are in another encoding; names the line and `source`.
-    """
+    """Bytes in UTF-8 as text."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -15,11 +15,7 @@ from say_what_you_see.data.archives import open_zip
 
 
 def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> str:
-    """Check that a pickle holds an array of finite numbers of this shape and type.
-
-    Raises:
-        CourseError: if it does not.
-    """
+    """Check that a pickle holds an array of finite numbers of this shape and type."""
     array = read_pickle(path)
     description = f"{getattr(array, 'shape', type(array).__name__)}, {getattr(array, 'dtype', 'no array')}"
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
@@ -30,11 +26,7 @@ def check_array(path: Path, shape: tuple[int, ...], dtype: str) -> str:
 
 
 def check_names(path: Path, count: int, pattern: str) -> str:
-    """Check that a pickle holds so many different file names of this pattern.
-
-    Raises:
-        CourseError: if it does not.
-    """
+    """Check that a pickle holds so many different file names of this pattern."""
     names = read_pickle(path)
     are_names = isinstance(names, list) and all(isinstance(name, str) and re.fullmatch(pattern, name) for name in names)
     if not are_names or len(set(names)) != count or len(names) != count:
@@ -43,11 +35,7 @@ def check_names(path: Path, count: int, pattern: str) -> str:
 
 
 def check_pictures(path: Path, pattern: str) -> str:
-    """Check that a zip holds pictures with names of this pattern, and is undamaged.
-
-    Raises:
-        CourseError: if it does not.
-    """
+    """Check that a zip holds pictures with names of this pattern, and is undamaged."""
     with open_zip(path) as archive:
         names = [PurePosixPath(member.filename).name for member in archive.infolist() if not member.is_dir()]
         n_matching = sum(re.fullmatch(pattern, name) is not None for name in names)
@@ -58,11 +46,7 @@ def check_pictures(path: Path, pattern: str) -> str:
 
 
 def check_members(path: Path, members: Sequence[str]) -> str:
-    """Check that a zip holds these members, and is undamaged.
-
-    Raises:
-        CourseError: if it does not.
-    """
+    """Check that a zip holds these members, and is undamaged."""
     with open_zip(path) as archive:
         if missing := set(members) - set(archive.namelist()):
             raise CourseError(f"{path} lacks {', '.join(sorted(missing))}.")

@@ -28,9 +28,6 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     """Have the data set ready; what is there and whole is used again.
 
     A small run draws fewer scenes, and of any other data set takes a sample of the images.
-
-    Raises:
-        CourseError: if it cannot be had, or is not what it should be.
     """
     if settings.dataset == "scenes":
         return get_scenes(settings.dataset_folder, settings.n_train_scenes, settings.n_val_scenes, settings.seed)

@@ -102,11 +102,7 @@ def _one_process(path: Path) -> Iterator[None]:
 
 
 def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str | None) -> None:
-    """Fetch the file from the first source that gives it; what one has brought, the next goes on with.
-
-    Raises:
-        CourseError: if no source does.
-    """
+    """Fetch the file from the first source that gives it; what one has brought, the next goes on with."""
     part = PartialFile(path, checksum.partition(":")[0] if checksum else "sha256")
     failures: dict[str, Exception] = {}
     with requests.Session() as session:

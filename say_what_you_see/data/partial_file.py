@@ -23,17 +23,11 @@ def note_of(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one state of a file on a server from the next.
+    """What tells one state of a file on a server from the next."""
 
-    Attributes:
-        url: as it was asked for, before redirects.
-        size: bytes of the whole file; None where the server does not say.
-        etag, last_modified: as the server gives them.
-    """
-
-    url: str
-    size: int | None
-    etag: str | None
+    url: str  # as it was asked for, before redirects
+    size: int | None  # bytes of the whole file; None where the server does not say
+    etag: str | None  # etag, last_modified: as the server gives them
     last_modified: str | None
 
     @property

@@ -31,11 +31,7 @@ class FastCaptioner:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start.
-
-        Raises:
-            CourseError: if it is of another format.
-        """
+        """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start."""
         metadata = read_json(folder / METADATA_FILE)
         if metadata["format"] != FORMAT:
             raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")

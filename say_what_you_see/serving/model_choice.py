@@ -55,11 +55,7 @@ def models_folder(settings: Settings) -> Path:
 
 
 def find_model(name: str | Path, settings: Settings) -> Path:
-    """The folder of a model: a path, or the name of an installed one.
-
-    Raises:
-        CourseError: if it is neither.
-    """
+    """The folder of a model: a path, or the name of an installed one."""
     path, installed = Path(name), models_folder(settings) / str(name)
     if path.suffix == ".zip" and path.is_file():
         raise CourseError(f"{path} is packed. Bring it in first: say-what-you-see model install {path}")

@@ -34,9 +34,6 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
 
     Returns:
         The folder of the installed model.
-
-    Raises:
-        CourseError: if it cannot be had, is no model folder, or is damaged.
     """
     name = slug(name or Path(source.rstrip("/")).name.removesuffix(".zip"))
     target = models_folder(settings) / name
@@ -105,9 +102,6 @@ def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None) -
 
     Args:
         settings: with them the encoder is packed, too: the `.keras` file that they name, or that lies beside the model.
-
-    Raises:
-        CourseError: if the folder holds no whole model, or the encoder is not there, or no file, or another one.
     """
     model = load_caption_model(folder)
     parts = {part: folder / part for part in (*PARTS, FAMILIARITY_FILE) if (folder / part).exists()}

@@ -24,17 +24,11 @@ from say_what_you_see.core.text import visible
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Some images of a zip, ready for an encoder.
+    """Some images of a zip, ready for an encoder."""
 
-    Attributes:
-        images: preprocessed, float32 (batch size, height, width, 3); what is behind the last image is padding.
-        count: the number of images.
-        skipped: the names of files that could not be read, each with the reason.
-    """
-
-    images: np.ndarray
-    count: int
-    skipped: dict[str, str]
+    images: np.ndarray  # preprocessed, float32 (batch size, height, width, 3); what is behind the last image is padding
+    count: int  # the number of images
+    skipped: dict[str, str]  # the names of files that could not be read, each with the reason
 
     @property
     def members_read(self) -> int:
@@ -106,11 +100,7 @@ class EmbeddingTable:
             self._append_waiting()
 
     def finish(self) -> tuple[np.ndarray, list[str]]:
-        """Print which images were skipped; returns the embeddings and the file names, row by row.
-
-        Raises:
-            CourseError: if not one image could be read.
-        """
+        """Print which images were skipped; returns the embeddings and the file names, row by row."""
         self._append_waiting()
         if self.skipped:
             print(visible(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures."))

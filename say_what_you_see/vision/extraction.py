@@ -82,11 +82,7 @@ def open_table(
     store: Path | None,
     dtype: str = "float32",
 ) -> EmbeddingTable:
-    """A table for the embeddings of a zip; with a `store`, as far as it was filled with the same zip and encoder.
-
-    Raises:
-        CourseError: if the encoder expects images of another size, or if the disk is too full.
-    """
+    """A table for the embeddings of a zip; with a `store`, as far as it was filled with the same zip and encoder."""
     is_fast = isinstance(encoder, FastEncoder)
     model: keras.Model = encoder.model if is_fast else encoder
     expected = tuple(model.inputs[0].shape[1:3])

@@ -17,28 +17,17 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class SceneTruth:
-    """What a scene shows.
+    """What a scene shows."""
 
-    Attributes:
-        colours, sizes: of the things, by kind.
-        relations: between kinds, as (subject, relation, object).
-        salient: the kinds that people mention.
-        boxes: of the things in the centre crop, by kind.
-    """
-
-    colours: dict[str, str]
+    colours: dict[str, str]  # colours, sizes: of the things, by kind
     sizes: dict[str, str]
-    relations: frozenset[tuple[str, str, str]]
-    salient: frozenset[str]
-    boxes: dict[str, Box] = field(default_factory=dict)
+    relations: frozenset[tuple[str, str, str]]  # between kinds, as (subject, relation, object)
+    salient: frozenset[str]  # the kinds that people mention
+    boxes: dict[str, Box] = field(default_factory=dict)  # of the things in the centre crop, by kind
 
 
 def read_scene_truths(captions_zip: Path, instances_json: str | None) -> dict[str, SceneTruth]:
-    """Read what each scene shows from the instances JSON: file name to truth.
-
-    Raises:
-        CourseError: if the zip cannot be read, or the JSON is not what `write_scene_dataset` writes.
-    """
+    """Read what each scene shows from the instances JSON: file name to truth."""
     if instances_json is None:
         raise CourseError(f"{captions_zip} does not say what the images show: only the drawn scenes come with that.")
     data = read_zipped_json(captions_zip, instances_json)
@@ -102,9 +91,6 @@ def recreate_scenes(
         split: "train" or "val".
         seed: that the data set was drawn with.
         truths: what the pictures show, to check that the scenes are the same.
-
-    Raises:
-        CourseError: if a name is of another form, or a scene is another one.
     """
     scenes = []
     for fn in fns:
