@@ -64,10 +64,20 @@ def get_captions(
     weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
     for first in range(0, len(indices), batch_size):
         emitted = indices[first : first + batch_size]
-        read = np.insert(emitted[:, :-1], 0, vocab[START], axis=1)  # each step reads one word and emits the next
-        seen = np.asarray(features[first : first + batch_size], dtype=np.float32)
-        for caption, weights in zip(emitted, weights_model.predict_on_batch([seen, read]), strict=True):
-            ended = np.flatnonzero(caption == vocab[END])
-            count = int(ended[0]) if len(ended) else len(caption)
-            captions.append(AttendedCaption([names[index] for index in caption[:count]], as_grid(weights[:count])))
+        grids = attention_grids(weights_model, features[first : first + batch_size], emitted, vocab[START])
+        for caption, weights in zip(emitted, grids, strict=True):
+            count = int(np.argmax([*(caption == vocab[END]), True]))  # all where there is no END
+            captions.append(AttendedCaption([names[index] for index in caption[:count]], weights[:count]))
     return captions
+
+
+def attention_grids(weights_model: keras.Model, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
+    """Where a model looked when it emitted words, (captions, words): (captions, words, rows, columns).
+
+    Args:
+        weights_model: from `attention_model`.
+        features: (captions, regions, feature size).
+        start: the index of START.
+    """
+    read = np.insert(emitted[:, :-1], 0, start, axis=1).astype(np.int32)  # each step reads one word and emits the next
+    return as_grid(weights_model.predict_on_batch([np.asarray(features, dtype=np.float32), read]))

@@ -1,9 +1,8 @@
-"""A page of pictures with their captions, in one HTML file that can be sent around."""
+"""A page of pictures with their captions, in one HTML file that can be sent around; `gallery.html` is its template."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,20 +13,6 @@ from PIL import Image
 
 from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.text import visible
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #1a1a1a;
-       background: #fff; }
-ul.pictures { list-style: none; padding: 0; display: grid; gap: 1.25rem;
-              grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
-ul.pictures img { width: 100%; max-width: 15rem; height: auto; border-radius: 4px; }
-p.caption { font-weight: 600; margin: .4rem 0 0; }
-p.more { margin: .2rem 0 0; color: #555; font-size: .875rem; overflow-wrap: anywhere; }
-p.error { color: #9c2f00; overflow-wrap: anywhere; }
-pre { overflow-x: auto; font-size: .8125rem; line-height: 1.35; }
-figure { margin: 0 0 1.5rem; overflow-x: auto; }
-figure img { max-width: 100%; }
-"""
 
 
 @dataclass(frozen=True)
@@ -40,50 +25,41 @@ class GalleryItem:
     error: bool = False
 
 
+@dataclass(frozen=True)
+class GalleryPart:
+    """What comes below the pictures: a figure, by its address and in words, and a table, which is text."""
+
+    heading: str
+    figure: tuple[str, str] | None = None
+    table: str = ""
+
+
 def write_gallery(
     path: str | Path,
     title: str,
     sections: Mapping[str, Sequence[GalleryItem]],
     introduction: str = "",
-    more_html: str = "",
+    parts: Sequence[GalleryPart] = (),
 ) -> None:
-    """Write a page with one grid of pictures for each section; every text is shown as it is, never as markup.
-
-    Args:
-        sections: heading to items; an empty heading shows none.
-        more_html: goes to the end of the page as it is.
-    """
+    """Write a page with a grid of pictures under each heading, if it is not empty, and further parts below."""
     with atomic_path(path) as partial:
-        partial.write_text(gallery_page(title, sections, introduction, more_html), encoding="utf-8")
+        partial.write_text(gallery_page(title, sections, introduction, parts), encoding="utf-8")
 
 
 def gallery_page(
-    title: str, sections: Mapping[str, Sequence[GalleryItem]], introduction: str = "", more_html: str = ""
+    title: str,
+    sections: Mapping[str, Sequence[GalleryItem]],
+    introduction: str = "",
+    parts: Sequence[GalleryPart] = (),
 ) -> str:
-    """The page as HTML."""
-    body = [f"<h1>{escape(title)}</h1>", *([f"<p>{escape(introduction)}</p>"] if introduction else [])]
-    for heading, items in sections.items():
-        if heading:
-            body.append(f"<h2>{escape(heading)}</h2>")
-        body += ['<ul class="pictures">', *(f"<li>{_item(item)}</li>" for item in items), "</ul>"]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join([*body, more_html]) + "\n</body></html>\n"
+    """The page as HTML. Every text is shown as it is, never as markup, and turns nothing that comes after it around."""
+    import jinja2  # not before there is a page to write
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=lambda value: visible(str(value))
     )
-
-
-def escape(text: str) -> str:
-    """A text for a page: nothing in it is markup, and nothing in it turns what comes after it around."""
-    return html.escape(visible(text))
-
-
-def _item(item: GalleryItem) -> str:
-    parts = []
-    if item.picture is not None:
-        parts.append(f'<img src="{data_url(item.picture)}" alt="{escape(item.caption)}">')
-    parts.append(f'<p class="caption{" error" if item.error else ""}" dir="auto">{escape(item.caption)}</p>')
-    return "".join([*parts, *(f'<p class="more" dir="auto">{escape(line)}</p>' for line in item.lines)])
+    template = environment.from_string(Path(__file__).with_name("gallery.html").read_text(encoding="utf-8"))
+    return template.render(title=title, sections=sections, introduction=introduction, parts=parts, data_url=data_url)
 
 
 def data_url(picture: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from say_what_you_see.evaluation.caption_errors import (
 )
 from say_what_you_see.evaluation.evaluate import Evaluation, evaluation_folder, samplers_table
 from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
-from say_what_you_see.evaluation.gallery import GalleryItem, escape, write_gallery
+from say_what_you_see.evaluation.gallery import GalleryItem, GalleryPart, write_gallery
 from say_what_you_see.evaluation.metrics import cider_per_picture
 from say_what_you_see.evaluation.palette import small_png
 from say_what_you_see.evaluation.scene_scores import wrong_claims
@@ -54,7 +54,7 @@ def write_report(
         f"How well {evaluation.model or 'a model'} describes pictures",
         sections,
         f"{len(pictures)} validation pictures{sampler}. The captions are ranked {ranked}.",
-        _figures(evaluation.captions, pictures) + _section("All scores", _table(samplers_table(evaluations))),
+        [*_figures(evaluation.captions, pictures), GalleryPart("All scores", table=samplers_table(evaluations))],
     )
 
 
@@ -71,29 +71,18 @@ def _items(
     return items
 
 
-def _figures(captions: Sequence[str], pictures: ValidationPictures) -> str:
+def _figures(captions: Sequence[str], pictures: ValidationPictures) -> list[GalleryPart]:
     """What is taken for what, and scores by number of things; nothing where nobody knows what the pictures show."""
     if pictures.truths is None:
-        return ""
+        return []
     groups = score_by_thing_count(captions, pictures)
     colours, things = (confuse(captions, pictures.truths) for confuse in (colour_confusion, thing_confusion))
-    return (
-        _section("Confusion of colours", _figure(*confusion_figure(colours, "colours")))
-        + _section("Confusion of things", _figure(*confusion_figure(things, "things")))
-        + _section(
-            "Scores by number of things", _figure(*thing_count_figure(groups)), _table(thing_count_table(groups))
-        )
-    )
+    return [
+        GalleryPart("Confusion of colours", _shown(*confusion_figure(colours, "colours"))),
+        GalleryPart("Confusion of things", _shown(*confusion_figure(things, "things"))),
+        GalleryPart("Scores by number of things", _shown(*thing_count_figure(groups)), thing_count_table(groups)),
+    ]
 
 
-def _section(heading: str, *parts: str) -> str:
-    return f"<h2>{heading}</h2>{''.join(parts)}\n"
-
-
-def _table(table: str) -> str:
-    return f"<pre>{escape(table)}</pre>"
-
-
-def _figure(figure: Figure, alt: str) -> str:
-    data = base64.b64encode(small_png(figure)).decode("ascii")
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"></figure>'
+def _shown(figure: Figure, alt: str) -> tuple[str, str]:
+    return "data:image/png;base64," + base64.b64encode(small_png(figure)).decode("ascii"), alt

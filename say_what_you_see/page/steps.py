@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.attended_captions import attention_grids
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.probabilities import apply_temperature, softmax
 from say_what_you_see.decoding.samplers import Sampler, Sampling, special_tokens
 from say_what_you_see.language.captions import END, START, invert_vocabulary
-from say_what_you_see.models.attention import as_grid
 from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.caption_photos import sentences_with_probabilities
 from say_what_you_see.serving.captioner import Captioner
@@ -69,9 +69,7 @@ def explain_caption(
     steps = caption_steps(step_model, features, emitted, vocab, temperature)
     attention = None
     if model.attention is not None:
-        read = np.insert(best[:-1], 0, vocab[START])[None].astype(np.int32)  # each step reads a word, emits the next
-        weights = model.attention.predict_on_batch([np.asarray(features, dtype=np.float32), read])[0]
-        attention = as_grid(weights)[: len(emitted)]
+        attention = attention_grids(model.attention, features, best[None], vocab[START])[0, : len(emitted)]
     return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention)
 
 

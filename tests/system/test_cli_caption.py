@@ -179,7 +179,7 @@ def test_a_page_shows_the_pictures(caption, photos, tmp_path):
     assert caption("--html", page, photos / "photo1.jpg", photos / "notes.txt")[0] == 1
     text = page.read_text()
     assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "no picture" in text
-    assert "knows the course&#x27;s drawn scenes and nothing else" in text
+    assert "knows the course&#39;s drawn scenes and nothing else" in text
     assert "http" not in re.sub(r"base64,[^\"]*", "", text), "nothing is loaded from elsewhere"
 
 
