@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,16 +35,6 @@ if TYPE_CHECKING:  # unpacked in the workers only, once they know how many threa
     from say_what_you_see.vision.encoders import EncoderInfo, Preprocess
     from say_what_you_see.vision.fast_encoder import FastEncoder
     from say_what_you_see.vision.openvino import ParallelNetwork
-
-
-class Model(Protocol):
-    """What a worker holds."""
-
-    input_shape: tuple[int, int]  # height and width of the pictures
-    batch_size: int  # how many it gets at a time, at most
-
-    def __call__(self, pixels: np.ndarray) -> Any:
-        """A result for each of n pictures, uint8 (n, height, width, 3)."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +119,10 @@ class CaptioningModel:
 
         kind = self.model.encoder["pictures_kind"]
         return Captioner(self.encoder, step_model_of(self.model.decoder), self.model.vocab, kind)
+
+
+Model = EmbeddingModel | CaptioningModel
+"""What a worker holds: from n pictures, uint8 (n, height, width, 3), to a result for each of them."""
 
 
 class Worker:

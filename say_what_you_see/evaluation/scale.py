@@ -21,7 +21,6 @@ from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (
     ScaleModel,
-    ScaleModelLoader,
     check_vocabulary,
     existing_checkpoints,
     find_checkpoint,
@@ -74,16 +73,16 @@ class Evaluator:
         self.captioner: ScaleCaptioner | None = None
 
     @cached_property
-    def loader(self) -> ScaleModelLoader:
+    def trained(self) -> ScaleModel:
         """The model, built once."""
-        loader = ScaleModelLoader(self.config.train_folder)
-        check_vocabulary(self.config.train_folder, loader.config, self.config.records)
-        return loader
+        trained = ScaleModel(self.config.train_folder)
+        check_vocabulary(self.config.train_folder, trained.config, self.config.records)
+        return trained
 
     @cached_property
     def sums(self) -> Callable:
         """Its losses of a batch, compiled once."""
-        return compile_sums(self.loader.model)
+        return compile_sums(self.trained.model)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -98,21 +97,20 @@ class Evaluator:
     def __call__(self, prefix: str) -> CheckpointScore:
         """Evaluate a checkpoint and write scalars, and captions with their images, for TensorBoard."""
         started = time.perf_counter()
-        trained = self.loader.load(prefix)
+        step = self.trained.load(prefix).step
         loss, words = self._mean_loss()
         perplexity = math.exp(min(loss, 700.0))  # above, it is no float any more
         seconds = round(time.perf_counter() - started, 1)
-        score = CheckpointScore(trained.step, checksum_of(prefix), loss, perplexity, words, seconds)
-        self._write(score, trained)
+        score = CheckpointScore(step, checksum_of(prefix), loss, perplexity, words, seconds)
+        self._write(score)
         if self.report:
             self.report(score)
         return score
 
     def _batches(self, most: int | None) -> tf.data.Dataset:
         config = self.config
-        dataset = batches(
-            config.records, config.split, config.batch_size, self.loader.config.side, max_len=config.max_len
-        )
+        side = self.trained.config.side
+        dataset = batches(config.records, config.split, config.batch_size, side, max_len=config.max_len)
         return dataset if most is None else dataset.take(-(-most // config.batch_size))
 
     def _mean_loss(self) -> tuple[float, int]:
@@ -125,13 +123,13 @@ class Evaluator:
             )
         return float(total[0] / total[1]), int(total[1])
 
-    def _write(self, score: CheckpointScore, trained: ScaleModel) -> None:
+    def _write(self, score: CheckpointScore) -> None:
         """Scalars and examples into a new event file, and a line into `evaluations.json`."""
         folder = self.config.folder
         with closing(tf.summary.create_file_writer(str(folder))) as writer:
             write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
             if self.config.examples:
-                self.captioner = self.captioner or ScaleCaptioner(trained)
+                self.captioner = self.captioner or ScaleCaptioner(self.trained)
                 captions = [best[0].sentence if best else "" for best in self.captioner.caption(self.images)]
                 write_examples(writer, score.step, self.images, captions)
         # What is later belongs to another training, which was in the same folder before.

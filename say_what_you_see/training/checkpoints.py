@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,17 @@ def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
 
 def read_history(path: Path) -> History:
     """The history that a training keeps beside its checkpoints, empty if there is none yet."""
-    history = _read(path, list) if path.exists() else []
-    for epoch, record in enumerate(history, 1):
-        if not isinstance(record, dict) or record.get("epoch") != epoch:
-            raise _damaged(path)
-        numbers = [record.get("loss"), record.get("val_loss"), record.get("val_accuracy"), record.get("seconds", 0)]
-        if not all(isinstance(number, (int, float)) for number in numbers):
-            raise _damaged(path)
-    return history
+    if not path.exists():
+        return []
+    with _damage_explained(path):
+        history = read_json(path)
+        if not isinstance(history, list):
+            raise TypeError("it is no history")
+        for epoch, record in enumerate(history, 1):
+            numbers = [record["loss"], record["val_loss"], record["val_accuracy"], record.get("seconds", 0)]
+            if record["epoch"] != epoch or not all(isinstance(number, (int, float)) for number in numbers):
+                raise ValueError("it is no history")
+        return history
 
 
 def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
@@ -89,8 +94,9 @@ def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
     """
     make_folder(folder)
     marker = folder / "training.json"
-    if marker.exists() and _read(marker, dict).get("fingerprint") == fingerprint:
-        return
+    with _damage_explained(marker):
+        if marker.exists() and read_json(marker).get("fingerprint") == fingerprint:
+            return
     for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
         check_is_no_folder(path)
         with write_errors_explained(path):
@@ -98,18 +104,12 @@ def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
     write_json({"fingerprint": fingerprint}, marker)
 
 
-def _read(path: Path, kind: type) -> Any:
+@contextmanager
+def _damage_explained(path: Path) -> Iterator[None]:
     try:
-        content = read_json(path)
-    except CourseError as error:
-        raise _damaged(path) from error
-    if not isinstance(content, kind):
-        raise _damaged(path)
-    return content
-
-
-def _damaged(path: Path) -> CourseError:
-    return CourseError(
-        f"{path} is damaged, and without it training cannot go on from the checkpoints beside it. "
-        f"Bring a whole copy, or remove {path.parent} to train anew."
-    )
+        yield
+    except (CourseError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CourseError(
+            f"{path} is damaged, and without it training cannot go on from the checkpoints beside it. "
+            f"Bring a whole copy, or remove {path.parent} to train anew."
+        ) from error

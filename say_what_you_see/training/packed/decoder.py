@@ -57,9 +57,7 @@ class PackedDecoder(keras.Model):
         super().__init__(name="packed_decoder")
         self.decoder, self.pad_idx = decoder, pad_idx
         before_logits = keras.Model(decoder.inputs, decoder.get_layer("logits").input)
-        self._before_logits = lambda *args, **kwargs: before_logits(
-            *args, **kwargs
-        )  # hides it: its weights are not ours
+        self._before_logits = before_logits.__call__  # no attribute of ours: nor are its weights
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as inputs and targets of this model.

@@ -43,9 +43,7 @@ class TensorFlowPackedDecoder(PackedDecoder):
     def __init__(self, decoder: keras.Model, pad_idx: int) -> None:
         super().__init__(decoder, pad_idx)
         initial_state = keras.Model(decoder.inputs[0], decoder.get_layer("initial_state").output)
-        self._initial_state = lambda *args, **kwargs: initial_state(
-            *args, **kwargs
-        )  # hides it: its weights are not ours
+        self._initial_state = initial_state.__call__  # no attribute of ours: nor are its weights
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as this model reads it: embeddings, words (real,), counts (1, steps); and targets (real,)."""

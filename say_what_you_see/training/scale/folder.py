@@ -89,13 +89,12 @@ def read_config(folder: Path) -> ScaleModelConfig:
     try:
         config = ScaleModelConfig(**content["model"])
         types = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
-        if content["format"] == FORMAT and all(
-            isinstance(value, types.get(name, int)) for name, value in asdict(config).items()
-        ):
-            return config
+        known = content["format"] == FORMAT and all(isinstance(v, types.get(k, int)) for k, v in asdict(config).items())
     except (KeyError, TypeError):
-        pass
-    raise CourseError(f"{path} is of a format that this version of the course does not know.")
+        known = False
+    if not known:
+        raise CourseError(f"{path} is of a format that this version of the course does not know.")
+    return config
 
 
 def read_cnn(folder: Path) -> keras.Model:
@@ -193,18 +192,12 @@ def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
         ) from error
 
 
-@dataclass(frozen=True)
 class ScaleModel:
-    """A model out of a training folder, with the vocabulary of its ids and the step that it was trained to."""
+    """The model of a training folder, built once and filled from any of its checkpoints.
 
-    model: keras.Model
-    config: ScaleModelConfig
-    vocab: dict[str, int]
-    step: int
-
-
-class ScaleModelLoader:
-    """Builds the model of a training folder once, and fills it from any of its checkpoints."""
+    Raises:
+        CourseError: if what is beside the checkpoints is missing, damaged or not theirs.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.config, path = read_config(folder), folder / WORD_COUNTS_FILE
@@ -214,15 +207,20 @@ class ScaleModelLoader:
             )
         self.vocab = read_word_counts(path)
         self.model = build_scale_model(self.config, read_cnn(folder))
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def step(self) -> int:
+        """The step that its weights were trained to."""
+        return int(self._step.numpy())
 
     def load(self, prefix: str) -> ScaleModel:
-        """Load a checkpoint; the model of an earlier call is the same one, with its weights replaced."""
-        restore(tf.train.Checkpoint(model=self.model, step=self.step), prefix)
-        return ScaleModel(self.model, self.config, self.vocab, int(self.step.numpy()))
+        """Replace the weights by those of a checkpoint."""
+        restore(tf.train.Checkpoint(model=self.model, step=self._step), prefix)
+        return self
 
 
 def load_scale_model(path: Path) -> ScaleModel:
     """Load a checkpoint, or the latest of a folder."""
     prefix = find_checkpoint(path)
-    return ScaleModelLoader(Path(prefix).parent).load(prefix)
+    return ScaleModel(Path(prefix).parent).load(prefix)

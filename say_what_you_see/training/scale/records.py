@@ -313,13 +313,14 @@ def _write_missing_shards(
 ) -> None:
     """Write the shards that are not done yet, several at the same time, and add each to `done` and to the note."""
     shards = [
-        _Shard(name, split, examples)
+        (name, split, examples.tolist())
         for split in splits
         for name, examples in zip(split.shard_names(), split.shard_examples(made_from["seed"]), strict=True)
         if name not in done
     ]
-    check_space(folder / SUMMARY_FILE, sum(shard.size() for shard in shards))
-    total = sum(len(shard.examples) for shard in shards)
+    total = sum(len(pairs) for _, _, pairs in shards)
+    sizes = (split.pictures[index].member.file_size for _, split, pairs in shards for index, _ in pairs)
+    check_space(folder / SUMMARY_FILE, _EXAMPLE_OVERHEAD * total + sum(sizes))
     with (
         open_zip(splits[0].zip_path) as train,
         open_zip(splits[1].zip_path) as val,
@@ -327,24 +328,10 @@ def _write_missing_shards(
     ):
         writer = _ShardWriter(folder, {splits[0].zip_path: train, splits[1].zip_path: val}, vocab)
         write_json({"made_from": made_from, "done": done}, folder / _UNFINISHED_FILE)
-        for shard, result in zip(shards, prefetch(writer.write, shards, workers), strict=True):
-            done[shard.name] = result
+        for (name, _, pairs), result in zip(shards, prefetch(writer.write, shards, workers), strict=True):
+            done[name] = result
             write_json({"made_from": made_from, "done": done}, folder / _UNFINISHED_FILE)
-            bar.update(len(shard.examples))
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """A shard to write: `examples` are (examples, 2) indices of images and captions."""
-
-    name: str
-    split: _Split
-    examples: np.ndarray
-
-    def size(self) -> int:
-        """About how many bytes it takes."""
-        sizes = np.array([picture.member.file_size for picture in self.split.pictures], dtype=np.int64)
-        return int(sizes[self.examples[:, 0]].sum()) + _EXAMPLE_OVERHEAD * len(self.examples)
+            bar.update(len(pairs))
 
 
 @dataclass
@@ -358,14 +345,19 @@ class _ShardWriter:
     # is a JPEG that stays as it is
     known: dict[str, str] = field(default_factory=dict)
 
-    def write(self, shard: _Shard) -> dict[str, Any]:
-        """Write a shard; returns its size, the number of examples in it, and what was skipped."""
-        count, skipped, zip_path = 0, {}, shard.split.zip_path
-        with atomic_path(self.folder / shard.name) as temporary:
+    def write(self, shard: tuple[str, _Split, list[list[int]]]) -> dict[str, Any]:
+        """Write a shard of a name and a split, with the indices of images and captions of theirs.
+
+        Returns:
+            Its size, the number of examples in it, and what was skipped.
+        """
+        shard_name, split, pairs = shard
+        count, skipped, zip_path = 0, {}, split.zip_path
+        with atomic_path(self.folder / shard_name) as temporary:
             try:
                 with tf.io.TFRecordWriter(str(temporary)) as writer:
-                    for picture_index, caption_index in shard.examples.tolist():
-                        picture = shard.split.pictures[picture_index]
+                    for picture_index, caption_index in pairs:
+                        picture = split.pictures[picture_index]
                         name = f"{zip_path.name}/{picture.member.filename}"
                         try:
                             jpeg = self._jpeg(name, zip_path, picture.member)
@@ -378,7 +370,7 @@ class _ShardWriter:
                         count += 1
             except tf.errors.OpError as error:
                 raise CourseError(
-                    f"{shard.name} could not be written ({error.message}). Make room on the disk and start again: "
+                    f"{shard_name} could not be written ({error.message}). Make room on the disk and start again: "
                     "what is done stays."
                 ) from error
             return {"bytes": temporary.stat().st_size, "examples": count, "skipped": skipped}
