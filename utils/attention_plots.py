@@ -77,7 +77,6 @@ def plot_attention(
         attention: (words, rows, columns).
         boxes: where the thing is that a word names: index of the word to (left, top, width, height) as
             shares of the picture's side.
-        columns: how many pictures stand side by side.
     """
     boxes, rows = boxes or {}, -(-(len(words) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2.05 * rows), squeeze=False)

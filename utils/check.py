@@ -93,9 +93,6 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
 def show_progress(notebook: str) -> None:
     """Print how many exercises of a notebook are done, and which.
 
-    Args:
-        notebook: its name, such as "03_prepare_captions".
-
     Raises:
         CourseError: if the notebook has no exercises.
     """

@@ -69,11 +69,7 @@ def extract_features(
 
 
 def extract_embeddings(settings: Settings, apply: Callable | None = None) -> None:
-    """The step of notebook 02: embed the images of both splits, also into the pickles that the notebook writes.
-
-    Args:
-        apply: as for `extract_features`.
-    """
+    """The step of notebook 02: embed the images of both splits, also into the pickles that the notebook writes."""
     files, encoder = get_dataset(settings), encoder_for(settings)
     for split in SPLITS:
         save_embeddings(settings, split, *extract_features(settings, files, encoder, split, apply))

@@ -77,7 +77,6 @@ def attention_grids(weights_model: keras.Model, features: np.ndarray, emitted: n
     Args:
         weights_model: from `attention_model`.
         features: (captions, regions, feature size).
-        start: the index of START.
     """
     read = np.insert(emitted[:, :-1], 0, start, axis=1).astype(np.int32)  # each step reads one word and emits the next
     return as_grid(weights_model.predict_on_batch([np.asarray(features, dtype=np.float32), read]))

@@ -103,9 +103,6 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
     Every caption that finishes among the k best is remembered, also when others push it out later. In the
     end it competes with those that were cut, so there is always a result, whether any has an END or not.
 
-    Args:
-        state: of the images.
-
     Returns:
         Captions (images, k, max_len), END after the last word; their log-probabilities, -inf where there are fewer
         than k, and whether END was reached, both (images, k).

@@ -50,10 +50,7 @@ def generate(
 
     Args:
         features: (images, ...), as the model was trained with.
-        vocab: word to index, with START, END and UNK.
-        sampler: the way of writing captions.
         rng: the source of randomness when sampling.
-        batch_size: so many images at once.
     """
     tokens, model = special_tokens(vocab), model.fastest()
     random = sampler.random_numbers(rng or np.random.default_rng(), len(features))

@@ -63,12 +63,7 @@ def apply_model_with_ray(
     store: Path | None = None,
     dtype: str = "float32",
 ) -> tuple[np.ndarray, list[str]]:
-    """`apply_model` on a cluster: the same results, files and record, so that either one resumes the other.
-
-    Args:
-        ray: that runs, see `running_ray`.
-        plan: where and by how many.
-    """
+    """`apply_model` on a cluster: the same results, files and record, so that either one resumes the other."""
     workers = plan_workers(ray, plan)
     if workers.gpus and isinstance(encoder, FastEncoder):
         encoder = encoder.model  # which has the GPUs to itself

@@ -130,7 +130,6 @@ class Worker:
 
     Args:
         packed: refers to the pickled model, in Ray's object store.
-        threads: that the model may use.
     """
 
     def __init__(self, packed: list[Any], threads: int) -> None:

@@ -49,8 +49,6 @@ def commonest_captions(
     so people are measured with one caption for each picture, too.
 
     Args:
-        sentences: the model's caption of each picture.
-        references: for each picture the captions that people gave it.
         groups: name of a group to the numbers of its pictures; empty groups are skipped.
         leave_out: words that do not count when two captions are compared, colours for instance.
     """

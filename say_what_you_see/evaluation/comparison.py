@@ -57,11 +57,8 @@ def measure_model(
     """Measure a model of the course, whichever it is.
 
     Args:
-        name: the column's title.
-        model: from [features, words] to logits.
         examples: the validation captions in the model's own vocabulary, with the features it was trained with.
         val_features: (pictures, ...), one row for each validation picture.
-        vocab: the model's own words.
         truths: what each of these pictures shows, None where nobody knows.
         training_seconds: what `training_seconds` makes of its history.
     """
@@ -87,7 +84,6 @@ def captions_per_second(
 
     Args:
         features: (pictures, ...); where there are too few, some are captioned more than once.
-        pictures: the size of the batch.
     """
     batch = np.asarray(features[np.arange(pictures) % len(features)], dtype=np.float32)
     seconds = []

@@ -29,8 +29,6 @@ def compare_with_people(
     references as people are.
 
     Args:
-        captions: name of a model to its captions.
-        references: the captions of each picture.
         fewer: the same, one of each left out.
     """
     columns = {"people": score_human_consistency(references, java=java)}

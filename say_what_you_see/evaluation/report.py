@@ -36,11 +36,7 @@ def report_path(settings: Settings) -> Path:
 def write_report(
     path: str | Path, zip_fn: str | Path, evaluations: Sequence[Evaluation], pictures: ValidationPictures
 ) -> None:
-    """Write the report on the first of the evaluations, with the table of all of them at its end.
-
-    Args:
-        zip_fn: the zip with the validation pictures.
-    """
+    """Write the report on the first of the evaluations, with the table of all of them at its end."""
     evaluation = evaluations[0]
     best, worst = best_and_worst(evaluation.captions, pictures)
     sections = {

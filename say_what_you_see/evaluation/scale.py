@@ -64,7 +64,6 @@ class Evaluator:
 
     Args:
         config: what to evaluate on. The training folder need not be there before the first checkpoint.
-        report: called with every score.
     """
 
     def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
@@ -181,10 +180,6 @@ def evaluate_records(
     Args:
         once: do not wait.
         timeout: end when there was no new checkpoint for so many seconds; None waits until Ctrl-C.
-        report: called with every score.
-
-    Returns:
-        The new scores.
 
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.

@@ -80,11 +80,7 @@ def lesson_model(settings: Settings, records: Path) -> tuple[ScaleModelConfig, B
 def lesson_training(
     settings: Settings, records: Path, phase: int, folders: ScaleFolders | None = None
 ) -> ScaleTraining:
-    """How the lesson trains in phase 1 or 2.
-
-    Args:
-        folders: None is those of the settings.
-    """
+    """How the lesson trains in phase 1 or 2."""
     lesson = scale_lesson(settings)
     return ScaleTraining(
         records, (folders or scale_folders(settings)).train, sum(lesson.steps[:phase]), lesson.batch_size,
@@ -137,8 +133,6 @@ def measure_scale_model(
 
     Args:
         images: (images, side, side, 3) from -1 to 1.
-        truths: what each of them shows; None where nobody knows.
-        training_seconds: from `seconds_of_training`.
     """
     model, vocab = image_to_text_step_model(trained.model), trained.vocab
     sentences = generate_sentences(model, images, vocab, Greedy(), batch_size=64) if truths is not None else []

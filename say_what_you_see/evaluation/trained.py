@@ -97,9 +97,6 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
     """Features of the pictures that are scored, (pictures, ...), their file names, and the encoder that made them.
 
     Those of the validation split were made for the training. A test split is embedded here, when it is first needed.
-
-    Args:
-        kind: one of `say_what_you_see.vision.encoders.FEATURES`.
     """
     files = get_dataset(settings)
     if files.test_zip is not None:

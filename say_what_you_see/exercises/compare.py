@@ -37,13 +37,8 @@ def first_difference(expected: Any, received: Any, tolerance: float = 1e-5, wher
     """Compare two values: type, structure, shape, dtype, then numbers and texts.
 
     Args:
-        expected: the right value.
-        received: the value to look at.
         tolerance: how far floating-point numbers may differ, relative to the expected one or to 1.
         where: the way to these values, with which the way to the difference begins.
-
-    Returns:
-        The first difference; None where there is none.
     """
     if _kind(expected) != _kind(received):
         return Difference(where, _with_kind(expected), _with_kind(received))

@@ -55,7 +55,6 @@ def check_table(images: Sequence[str], features: np.ndarray, annotation_path: Pa
     """Check that every caption has a row of features.
 
     Args:
-        images: the name of each caption's image.
         features: (captions, features) if all is well.
     """
     if features.ndim != 2:
@@ -82,8 +81,6 @@ def write_caption_table(
     that were there before stay as they are.
 
     Args:
-        fns: names of the images.
-        captions: for each image its captions.
         embeds: (images, features), possibly memory-mapped.
     """
     feature_path = Path(feature_path)

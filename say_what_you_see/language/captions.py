@@ -139,8 +139,6 @@ def pack_captions(
     """Pack indexed captions into arrays of the smallest integer type that holds every index.
 
     Args:
-        captions_indexed: for each picture its captions as lists of indices.
-        pad_idx: index that fills the free places.
         max_len: longer captions are cut to this many indices; None cuts none.
     """
     groups = list(captions_indexed)
@@ -160,7 +158,6 @@ def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
     """The sentence of a caption's indices, up to END and without START and padding.
 
     Args:
-        indices: the caption.
         words: the word of each index, as `invert_vocabulary` gives them.
     """
     sentence = []

@@ -53,11 +53,7 @@ def index_captions(
     """Vocabulary and packed captions of images, the same as from the lessons' functions.
 
     Args:
-        fns: file names of the images.
-        zip_fn: a zip file that holds caption JSON in COCO's format.
-        member: where in the zip that JSON is.
         vocab: word to index; None makes it from these captions.
-        min_count: words that occur less often are left out of a new vocabulary.
     """
     try:
         captions = _read_captions(fns, zip_fn, member)

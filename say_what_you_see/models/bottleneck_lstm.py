@@ -48,7 +48,6 @@ def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: in
     A feature that hardly varies in these pictures is not blown up when it does in another one.
 
     Args:
-        decoder: a model from `build_decoder`.
         image_embeds: (pictures, features), possibly memory-mapped.
         rows: at most so many pictures are looked at, evenly spread.
     """

@@ -59,7 +59,6 @@ def explain_caption(
 
     Args:
         features: of one picture, (1, ...).
-        rng: the source of randomness when sampling.
     """
     step_model, vocab = model.captioner.model, model.captioner.vocab
     generated = generate(step_model, features, vocab, sampler, rng)

@@ -87,11 +87,7 @@ def read_history(path: Path) -> History:
 
 
 def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
-    """Make a folder for the checkpoints of a training; those of another training are removed.
-
-    Args:
-        fingerprint: tells trainings apart.
-    """
+    """Make a folder for the checkpoints of a training; those of another training are removed."""
     make_folder(folder)
     marker = folder / "training.json"
     with _damage_explained(marker):

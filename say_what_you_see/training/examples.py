@@ -96,8 +96,6 @@ def table_examples(features: np.ndarray, captions: Sequence[str] | np.ndarray, v
 
     Args:
         features: (captions, features), possibly memory-mapped; stays where it is.
-        captions: as many texts.
-        vocab: word to index.
     """
     indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
     return Examples(features, pack_captions(indexed, vocab[PAD]))

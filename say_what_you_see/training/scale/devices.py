@@ -65,7 +65,6 @@ def format_tf_config(addresses: list[str], index: int) -> str:
 
     Args:
         addresses: host and port of each worker, the same list for all.
-        index: which of them this one is, from 0.
     """
     config: Mapping[str, Any] = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     return json.dumps(config)

@@ -55,14 +55,7 @@ def scale_folders(settings: Settings) -> ScaleFolders:
 
 
 def model_config(records: Path, cnn_name: str, side: int, **sizes: Any) -> ScaleModelConfig:
-    """The configuration of a model for these records.
-
-    Args:
-        records: folder of the shards, with `word_counts.txt`.
-        cnn_name: a short name of the network that looks at the image.
-        side: height and width of the images, in pixels.
-        sizes: whatever else of `ScaleModelConfig` is not to have its default.
-    """
+    """The configuration of a model for these records."""
     path = Path(records) / WORD_COUNTS_FILE
     size = 1 + max(read_word_counts(path).values())
     return ScaleModelConfig(size, sha256_of(path), cnn_name, side, **sizes)

@@ -259,11 +259,8 @@ def train_on_records(
     """Train up to a step, from the latest checkpoint of the training folder or from the start.
 
     Args:
-        config: sizes and vocabulary of the model, from `say_what_you_see.training.scale.folder.model_config`.
         cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
-        after_checkpoint: called with every new checkpoint.
-        replica_step: what each device does in a step.
 
     Returns:
         The model, its optimizer and the step that was reached.

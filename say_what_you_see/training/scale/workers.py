@@ -21,8 +21,6 @@ def run_workers(
     """Run the same command as several workers that know of each other by TF_CONFIG, and wait until all are done.
 
     Args:
-        command: program and arguments.
-        workers: number of processes.
         timeout: seconds after which they are stopped.
         environ: their environment, without TF_CONFIG.
 
