@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.models.image_to_text import cnn_for, encoder_side_length
 from say_what_you_see.training.scale.devices import choose_strategy
 from say_what_you_see.training.scale.folder import (
     ScaleFolders,
@@ -17,6 +16,7 @@ from say_what_you_see.training.scale.folder import (
     scale_folders,
 )
 from say_what_you_see.training.scale.training import PHASE_1, PHASE_2, ScaleTraining, train_on_records
+from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:

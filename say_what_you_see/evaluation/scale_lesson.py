@@ -18,16 +18,12 @@ from say_what_you_see.evaluation.comparison import ModelReport, captions_per_sec
 from say_what_you_see.evaluation.scale import EvaluationConfig, compile_sums
 from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.language.captions import UNK
-from say_what_you_see.models.image_to_text import (
-    ScaleModelConfig,
-    cnn_for,
-    encoder_side_length,
-    image_to_text_step_model,
-)
+from say_what_you_see.models.image_to_text import ScaleModelConfig, image_to_text_step_model
 from say_what_you_see.training.scale.events import read_scalars
 from say_what_you_see.training.scale.folder import BuildCnn, ScaleFolders, ScaleModel, model_config, scale_folders
 from say_what_you_see.training.scale.record_input import batches
 from say_what_you_see.training.scale.training import LearningRate, ScaleTraining
+from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 from say_what_you_see.vision.pictures import read_pictures
 
 WHOLE_CAPTION = 1_000

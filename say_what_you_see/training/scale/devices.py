@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from say_what_you_see.core.backend import suppress_stderr
+from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 
 with suppress_stderr():
@@ -47,6 +47,19 @@ def choose_precision() -> str:
     if capability >= (8, 0):
         return "mixed_bfloat16"
     return "mixed_float16" if capability >= (7, 0) else "float32"
+
+
+def set_precision(cnn: keras.Model, policy: str) -> None:
+    """Have the CNN compute in a Keras dtype policy such as "mixed_bfloat16".
+
+    The parameters stay float32, so that a checkpoint does not depend on the policy. The LSTM and what is around it
+    are float32 in any case: they are a hundredth of the arithmetic.
+    """
+    for layer in cnn.layers:
+        if isinstance(layer, keras.Model):
+            set_precision(layer, policy)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            layer.dtype_policy = keras.dtype_policies.get(policy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -23,9 +23,9 @@ import numpy as np
 from say_what_you_see.core.backend import keras, suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
-from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, set_precision, train_cnn
+from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief, set_precision
 from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
 from say_what_you_see.training.scale.folder import (
     CHECKPOINT_NAME,
@@ -154,7 +154,7 @@ def start_or_resume(
             prepare_training_folder(training.folder, config, network, training.records)
         set_precision(network, precision)
         model = build_scale_model(config, network)
-        train_cnn(model, training.train_inception)
+        model.get_layer("picture_encoder").trainable = training.train_inception
         optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
         optimizer.build(model.trainable_variables)
         step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))

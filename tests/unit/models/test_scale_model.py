@@ -12,15 +12,9 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.models.image_to_text import (
-    ScaleModelConfig,
-    build_scale_model,
-    cnn_for,
-    encoder_side_length,
-    image_to_text_step_model,
-    set_precision,
-    train_cnn,
-)
+from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, image_to_text_step_model
+from say_what_you_see.training.scale.devices import set_precision
+from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
 
@@ -61,10 +55,10 @@ def test_one_word_at_a_time_gives_the_same_logits(model):
 def test_the_phases_train_other_parameters(model):
     head = {"picture_embedding", "word_embedding", "lstm", "logits"}
     cnn = {weight.path for weight in model.get_layer("picture_encoder").cnn.weights}
-    train_cnn(model, False)
+    model.get_layer("picture_encoder").trainable = False
     trained = {weight.path for weight in model.trainable_variables}
     assert not trained & cnn and {path.split("/")[0] for path in trained} == head
-    train_cnn(model, True)
+    model.get_layer("picture_encoder").trainable = True
     trained = {weight.path.rpartition("/")[2] for weight in model.trainable_variables if weight.path in cnn}
     assert trained == {"kernel", "gamma", "beta"}, "all but the mean and variance that BatchNorm has learned"
 

@@ -1,0 +1,67 @@
+"""The encoder as a network to be trained on: from pictures from -1 to 1, of any side that it can take, to features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.vision.applications import find_application
+from say_what_you_see.vision.efficientnet_lite import VARIANTS
+from say_what_you_see.vision.encoders import EncoderInfo, Preprocess, affine_preprocessing, encoder_for
+
+layers: Any = keras.layers
+ops = keras.ops
+
+
+def encoder_side_length(settings: Settings) -> int:
+    """Height and width of the pictures that the settings' encoder was trained on; reads no weights of InceptionV3."""
+    if settings.encoder.endswith(".keras"):
+        return encoder_for(settings).input_shape[0]
+    if settings.encoder in VARIANTS:
+        return VARIANTS[settings.encoder].input_size
+    return find_application(settings.encoder).input_shape[0]
+
+
+def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
+    """The settings' encoder with its trained weights, for pictures from -1 to 1 of any side that it can take.
+
+    Args:
+        side: height and width of the pictures; None takes the size that the encoder was trained on.
+    """
+    encoder = encoder_for(settings)
+    side = side or encoder.input_shape[0]
+    try:
+        return on_pictures_of(encoder, side)
+    except ValueError as error:  # from Keras, where the layers do not fit each other
+        height, width = encoder.input_shape
+        raise CourseError(
+            f"The encoder {encoder.name} takes no pictures of {side} x {side} pixels. It was trained on {height} x "
+            f"{width}: choose another side, or an encoder that takes squares of any size."
+        ) from error
+
+
+def on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
+    """The encoder for pictures from -1 to 1 of another side: convolutions do not mind how large a picture is."""
+    network = encoder.model
+    if encoder.input_shape != (side, side):
+        functional = keras.Model(encoder.model.inputs, encoder.model.outputs)  # also of a Sequential one
+        network = keras.models.clone_model(functional, input_tensors=[layers.Input((side, side, 3))])
+        network.set_weights(encoder.model.get_weights())
+    pictures = layers.Input((side, side, 3), name="pixels")
+    features = network(_preprocessed(pictures, encoder.preprocess_for_model))
+    return keras.Model(pictures, features, name=encoder.name)
+
+
+def _preprocessed(pictures: keras.KerasTensor, preprocess: Preprocess) -> keras.KerasTensor:
+    """Bring pictures from -1 to 1 into the range that an encoder was trained on."""
+    scale, black, reverse = affine_preprocessing(preprocess)
+    factor, offset = 127.5 * np.array(scale), np.array(black)  # from -1 to 1 are 2, from 0 to 255 are 255
+    if np.allclose(factor, 1, atol=1e-3) and np.allclose(offset, -1, atol=1e-3):
+        return pictures
+    if reverse:
+        pictures = ops.flip(pictures, axis=-1)
+    return layers.Rescaling(factor.tolist(), (offset + factor).tolist())(pictures)
