@@ -109,7 +109,9 @@ def comparison_table(reports: Sequence[ModelReport]) -> str:
         "validation words": lambda report: f"{report.words:,}",
         "of them unknown (UNK)": lambda report: f"{report.unknown:,}",
         "parameters": lambda report: f"{report.parameters:,}",
-        "seconds to train": lambda report: _seconds(report.training_seconds),
+        "seconds to train": lambda report: (
+            "not known" if report.training_seconds is None else f"{report.training_seconds:,.0f}"
+        ),
         "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }
     lines = [format_table([[label, *map(show, reports)] for label, show in shown.items()], [34, *[21] * len(reports)])]
@@ -122,7 +124,3 @@ def comparison_table(reports: Sequence[ModelReport]) -> str:
             "A word that is UNK to a model is easier to predict: its loss flatters the model with more of them."
         )
     return "\n".join(lines)
-
-
-def _seconds(seconds: float | None) -> str:
-    return "not known" if seconds is None else f"{seconds:,.0f}"

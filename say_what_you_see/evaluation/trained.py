@@ -15,7 +15,7 @@ from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.features import encoder_metadata, encoder_path, extract_features, load_features
 from say_what_you_see.course.lessons import LESSONS, load_control
-from say_what_you_see.data.coco_format import DatasetFiles, read_captions, read_image_ids
+from say_what_you_see.data.coco_format import read_captions, read_image_ids
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.data.scenes.truth import SceneTruth, read_scene_truths
 from say_what_you_see.models.architectures import step_model_of
@@ -129,7 +129,9 @@ def validation_pictures(
     """
     files = get_dataset(settings)
     most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)
-    captions, ids = read_captions(files.captions_zip, files.scored[1]), _image_ids(files)
+    captions, ids = (read(files.captions_zip, files.scored[1]) for read in (read_captions, read_image_ids))
+    if not all(isinstance(image_id, int) for image_id in ids.values()):  # COCO's results format wants whole numbers
+        ids = {fn: number for number, fn in enumerate(ids, 1)}
     fns = [fn for fn in models[0].fns if fn in captions and all(fn in model.row_of for model in models)]
     if not fns:
         raise CourseError("The models have no validation picture in common. Run notebook 02 (and 08) again.")
@@ -141,10 +143,3 @@ def validation_pictures(
         by_file = read_scene_truths(files.captions_zip, files.val_instances)
         truths = [by_file[fn] for fn in fns]
     return ValidationPictures(fns, [ids[fn] for fn in fns], [captions[fn] for fn in fns], truths)
-
-
-def _image_ids(files: DatasetFiles) -> dict[str, int]:
-    """The number of each validation picture, as COCO's results format wants it."""
-    ids = read_image_ids(files.captions_zip, files.scored[1])
-    are_integers = all(isinstance(image_id, int) for image_id in ids.values())
-    return ids if are_integers else {fn: number for number, fn in enumerate(ids, 1)}

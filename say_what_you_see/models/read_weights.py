@@ -56,11 +56,7 @@ def agrees_with_keras(decoder: NumpyDecoder, model: KerasStepModel) -> bool:
     pairs = [(own, expected), *zip(own_state.memory, expected_state.memory, strict=True)]
     if decoder.can_be_saved:
         pairs += zip(decoder.start(features).memory, model.start(features).memory, strict=True)
-    return all(_close(own, expected) for own, expected in pairs)
-
-
-def _close(own: np.ndarray, expected: np.ndarray) -> bool:
-    return own.shape == expected.shape and np.abs(own - expected).max() <= TOLERANCE * np.abs(expected).max()
+    return all(a.shape == b.shape and np.abs(a - b).max() <= TOLERANCE * np.abs(b).max() for a, b in pairs)
 
 
 def _layers_with_work(model: keras.Model) -> list[keras.layers.Layer]:
