@@ -1,7 +1,5 @@
 """Figures of attention: where a model looked while it emitted each word of a caption."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

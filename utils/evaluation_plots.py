@@ -1,7 +1,5 @@
 """Figures of how good captions are: scores and shares as bars, confusions, quality beside diversity."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt

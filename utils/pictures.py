@@ -1,7 +1,5 @@
 """Examples to look at: pictures out of zips, with their captions or with what a model says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

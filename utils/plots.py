@@ -1,7 +1,5 @@
 """Figures of the notebooks: each with an alternative text, in colours that colour-blind people can tell apart."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence

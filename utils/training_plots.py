@@ -1,7 +1,5 @@
 """How trainings go: loss curves while they run and afterwards, and what is in event files."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The demonstration in a notebook: a widget where somebody looks at it, a picture where a program runs the notebook."""
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """Captions of a data set as padded arrays of indices, beside the features of the same images."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path

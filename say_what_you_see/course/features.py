@@ -1,7 +1,5 @@
 """Features of a data set's images: streamed to the disk once, and found there by split and kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the notebooks 04, 07 and 08 train, each in one entry of a table, and the steps that they have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The two files of notebook 07: a text with the captions, and an array with a row of features for each of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Captions of the model with visual attention, and where it looked for each word."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

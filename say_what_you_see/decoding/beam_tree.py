@@ -1,7 +1,5 @@
 """Beam search of one picture with all that it considered on the way, for who wants to see it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

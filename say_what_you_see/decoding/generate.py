@@ -1,7 +1,5 @@
 """Captions images with a model that predicts one word at a time: in batches, divided among threads."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor

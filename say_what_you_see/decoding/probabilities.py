@@ -1,7 +1,5 @@
 """Probabilities of next words: from logits, sharpened or flattened, cut to the best, drawn from."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -3,8 +3,6 @@
 A sampler knows no model. It gets a function from words to the log-probabilities of the next words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple

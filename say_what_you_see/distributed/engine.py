@@ -1,7 +1,5 @@
 """Ray, started on this machine or found in a cluster, and what goes wrong with it in words."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Has Ray work on parts: of a zip into the table that `apply_model` fills, or of any sources into shards."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

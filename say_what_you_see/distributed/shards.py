@@ -4,8 +4,6 @@ The record says what the shard was made from and which pictures could not be rea
 the shard is whole and not made again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

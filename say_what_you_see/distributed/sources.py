@@ -5,8 +5,6 @@ there are, and the order of the pictures in them, follows from the files alone, 
 same parts again. Paths are of this machine or, as in `s3://bucket/folder`, of what PyArrow knows to read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

@@ -1,7 +1,5 @@
 """Does attention fall on the thing that is being named? On the scenes every box is known, so this can be counted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 For reading. Scores come from `say_what_you_see.evaluation.metrics`, which asks the field's reference implementation.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

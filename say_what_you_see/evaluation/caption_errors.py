@@ -1,7 +1,5 @@
 """Where captions go wrong: the best and the worst, what is taken for what, scores by number of things."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

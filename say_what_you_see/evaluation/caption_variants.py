@@ -1,7 +1,5 @@
 """Variants of captions of scenes, to see what a metric makes of a mistake and of other words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from say_what_you_see.data.scenes.captions import COLOUR_WORDS, NOUNS, PLACE_WORDS, SIZE_WORDS

@@ -1,7 +1,5 @@
 """Captions in COCO's results format, which evaluators outside the course read as well."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 

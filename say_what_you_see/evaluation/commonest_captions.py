@@ -4,8 +4,6 @@ The name comes from pictures of giraffes: there is nearly always a tree, so a mo
 "a giraffe next to a tree" without looking any further, and is mostly right.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Models side by side on the same validation pictures: what they cost, how well they predict, what they get right."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence

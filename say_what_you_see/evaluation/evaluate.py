@@ -3,8 +3,6 @@
 Notebook 06 and `say-what-you-see evaluate` are two ways to call this.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

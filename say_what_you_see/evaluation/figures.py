@@ -1,7 +1,5 @@
 """Figures of the error analysis: what is taken for what, and scores by number of things; each also in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """A page of pictures with their captions, in one HTML file that can be sent around; `gallery.html` is its template."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping, Sequence

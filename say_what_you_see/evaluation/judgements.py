@@ -1,7 +1,5 @@
 """What a metric is worth: how far it ranks captions as the experts did who judged captions of Flickr8k."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ The numbers come from pycocoevalcap, the reference implementation of the COCO ca
 fails, they are left out with a line that says why.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How well a model predicts the next word of a caption that somebody else wrote."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Colours and style of all figures, and figures as small PNGs."""
 
-from __future__ import annotations
-
 import io
 
 import matplotlib

@@ -1,7 +1,5 @@
 """People as the yardstick: how their captions compare with other people's, and how varied they are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

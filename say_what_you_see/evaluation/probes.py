@@ -4,8 +4,6 @@ A decoder can only say what its embedding holds. On the scenes everything is kno
 question can be put to the embedding, also one that the encoder was never trained to answer.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass

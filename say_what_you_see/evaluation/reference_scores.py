@@ -4,8 +4,6 @@ Captions are compared with those that people wrote of the same picture; `scene_s
 claim can be checked.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

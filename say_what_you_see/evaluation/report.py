@@ -1,7 +1,5 @@
 """The error analysis as one HTML file to send around: the best and the worst captions, figures, scores."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from pathlib import Path

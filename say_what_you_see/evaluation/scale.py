@@ -1,7 +1,5 @@
 """Evaluates the checkpoints of im2txt's model while training goes on in another process."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """How the course trains im2txt's model: sizes and steps that fit into minutes, and a report to compare it by."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 For photographs nobody knows everything that is in the picture. For scenes we do, so every claim can be checked.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Scores with their 95 % bootstrap intervals, and tables of them as text."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

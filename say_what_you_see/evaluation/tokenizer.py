@@ -7,8 +7,6 @@ and a caption that ends in a single letter and a full stop ('vitamin C.'), whose
 according to the first word of the next caption in its input.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The exercises of notebook 08: a vocabulary, the attention layer, a step of the decoder, a loop, and a control."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

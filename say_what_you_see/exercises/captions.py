@@ -1,7 +1,5 @@
 """The exercises of notebook 03: from sentences to padded matrices."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import zipfile

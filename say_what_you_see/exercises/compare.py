@@ -1,7 +1,5 @@
 """Where two values differ first, in words for a learner: nested lists, dictionaries, texts, arrays, tensors."""
 
-from __future__ import annotations
-
 import copy
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence

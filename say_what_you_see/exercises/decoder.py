@@ -1,7 +1,5 @@
 """The exercises of notebook 04: the decoder, its loss, its batches, and the control."""
 
-from __future__ import annotations
-
 import copy
 import zlib
 from collections.abc import Callable, Sequence

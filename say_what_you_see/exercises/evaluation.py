@@ -1,7 +1,5 @@
 """The exercises of notebook 06: BLEU by hand, exchanged colours, people as the yardstick."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

@@ -11,8 +11,6 @@ the function's body; `returns` is made from what the function returns, `right`. 
 hint of the one above.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """The exercises of notebook 05: one word at a time, ways of choosing words, beam search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Results of learners' functions in a form that can be compared, whichever library they come from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How far a learner is, kept between kernels in `exercises.json` in the course's data folder."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ One is text, `picture.jpg#0<TAB>caption` in every line; the other is a NumPy fil
 every caption, in the same order, so that an image with five captions stands there five times.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Captions: from sentences to padded matrices of word indices."""
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile

@@ -4,8 +4,6 @@ The lessons' functions (`say_what_you_see.language.captions`) make lists of list
 of objects. Here the JSON is streamed, and each word becomes a number in one array.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """The decoders by name: which function makes the step model of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from say_what_you_see.core.backend import keras

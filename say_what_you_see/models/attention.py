@@ -4,8 +4,6 @@ Architecture after Xu et al. (2015, arXiv:1502.03044), with the attention of Bah
 arXiv:1409.0473) and a GRU: the picture stays a grid of regions, and each step of the decoder weighs them anew.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from math import isqrt

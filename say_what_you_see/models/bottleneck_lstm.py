@@ -4,8 +4,6 @@ Architecture after Karpathy and Fei-Fei (2015, arXiv:1412.2306) and Vinyals et a
 arXiv:1411.4555), with bottlenecks before and after the LSTM that keep the number of parameters low.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from say_what_you_see.core.backend import keras

@@ -4,8 +4,6 @@ Architecture after Vinyals, Toshev, Bengio and Erhan, "Show and Tell: Lessons le
 Captioning Challenge" (2016), https://arxiv.org/abs/1609.06647: the picture is the first thing that the LSTM reads.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

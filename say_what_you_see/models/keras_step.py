@@ -1,7 +1,5 @@
 """The step function of a Keras model."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from say_what_you_see.core.backend import keras

@@ -3,8 +3,6 @@
 Architecture after Vinyals et al. (2015, arXiv:1411.4555; 2016, arXiv:1609.06647).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

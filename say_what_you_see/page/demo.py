@@ -4,8 +4,6 @@ Both send the same three questions (`Demo.answer`) and draw the same answers. Pi
 them, and never written to the disk.
 """
 
-from __future__ import annotations
-
 import io
 import secrets
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What the page has to offer: the models that have been trained, and pictures to pick from."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A caption with the steps that led to it: the probabilities of each word, and where the model looked."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Checkpoints of a decoder's training: weights and optimizer after each epoch, beside the history of all epochs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

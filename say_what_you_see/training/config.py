@@ -1,7 +1,5 @@
 """How a decoder is trained: a few numbers, and the learning rate that follows from them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from say_what_you_see.core.backend import keras

@@ -1,7 +1,5 @@
 """Images with their captions, and the random batches that decoders are trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Trains a decoder: random batches, and after every epoch validation, a line of history and a checkpoint."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -1,7 +1,5 @@
 """Cross-entropy and accuracy over real words: padding never counts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which packed decoder fits a decoder and this machine, and the batches that it is trained on."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from say_what_you_see.core.backend import keras

@@ -1,7 +1,5 @@
 """Batches without padding, and a decoder whose logits are computed for real words only, on every backend."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ The gradients are written by hand, so that nothing is computed that is not neede
 TensorFlow derives.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ Here TensorFlow does more than compute for Keras: it reads the records (tf.data)
 (tf.distribute) and keeps the checkpoints. So this part, and only this one, runs on no other backend.
 """
 
-from __future__ import annotations
-
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 

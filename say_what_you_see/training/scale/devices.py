@@ -1,7 +1,5 @@
 """Which devices take part in a training: one, all GPUs of a machine, or several machines."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """TensorBoard's event files: writing scalars, and reading them back for a plot that needs no server."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

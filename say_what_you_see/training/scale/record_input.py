@@ -4,8 +4,6 @@ A training that goes on at step 1,000 gets the batches that it would have got wi
 workers get the rows of the very batches that one worker alone would have got.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path

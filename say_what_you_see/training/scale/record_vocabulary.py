@@ -1,7 +1,5 @@
 """The vocabulary of TFRecords: `word_counts.txt`, one word a line with its count, as im2txt writes and reads it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ Toshev, Bengio, Erhan, 2016), https://arxiv.org/abs/1609.06647: one `tf.train.Se
 with the image as JPEG. `say_what_you_see.training.scale.record_input` reads them.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """Several processes of one training on this machine: to try out what runs on several machines."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess
