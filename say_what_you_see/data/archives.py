@@ -62,11 +62,7 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
-    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is.
-
-    Raises:
-        CourseError: naming the zip.
-    """
+    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is."""
     size = os.path.getsize(zip_fn)
     packed = sum(info.compress_size for info in archive.infolist())
     unpacked = sum(info.file_size for info in archive.infolist())
@@ -113,11 +109,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | 
 
 
 def member_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
-    """The bytes of one file of a zip, of at most `limit` bytes by what the zip states, a part at a time.
-
-    Raises:
-        CourseError: as `read_member`.
-    """
+    """The bytes of one file of a zip, of at most `limit` bytes by what the zip states, a part at a time."""
     name = _name(archive, member)
     if member.flag_bits & 1:
         raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")

@@ -33,29 +33,20 @@ MAX_ZIPPED_JSON = 192_000_000
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """Where the parts of a data set are.
+    """Where the parts of a data set are."""
 
-    Attributes:
-        name: a short name.
-        train_zip, val_zip: zips of images.
-        captions_zip: a zip that holds the JSON members below.
-        train_json, val_json: members with captions, in COCO's format.
-        source: where the data set comes from.
-        licence: on what terms it may be used.
-        train_instances, val_instances: members that say what the images show and where; None where there are none.
-        test_zip, test_json: images and captions that are kept for the very end; None where there are none.
-    """
-
-    name: str
-    train_zip: Path
+    name: str  # a short name
+    train_zip: Path  # train_zip, val_zip: zips of images
     val_zip: Path
-    captions_zip: Path
-    train_json: str
+    captions_zip: Path  # a zip that holds the JSON members below
+    train_json: str  # train_json, val_json: members with captions, in COCO's format
     val_json: str
-    source: str
-    licence: str
+    source: str  # where the data set comes from
+    licence: str  # on what terms it may be used
+    # train_instances, val_instances: members that say what the images show and where; None where there are none
     train_instances: str | None = None
     val_instances: str | None = None
+    # test_zip, test_json: images and captions that are kept for the very end; None where there are none
     test_zip: Path | None = None
     test_json: str | None = None
 
@@ -122,11 +113,7 @@ def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:
 
 
 def images_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The images of a zip under their bare names, in the order of the zip.
-
-    Raises:
-        CourseError: if it is no zip, holds no image, or two of the same name.
-    """
+    """The images of a zip under their bare names, in the order of the zip."""
     images: dict[str, zipfile.ZipInfo] = {}
     for member in image_members(zip_path):
         name = PurePosixPath(member.filename).name
@@ -139,11 +126,7 @@ def images_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
-    """Captions by the name of their image.
-
-    Raises:
-        CourseError: if the zip or the member cannot be read, or is no caption JSON in COCO's format.
-    """
+    """Captions by the name of their image."""
     captions: dict[str, list[str]] = {}
     data = read_zipped_json(zip_path, member)
     try:
@@ -170,11 +153,7 @@ def read_image_ids(zip_path: Path, member: str) -> dict[str, Any]:
 
 
 def read_zipped_json(zip_path: Path, member: str) -> Any:
-    """The value of a JSON file in a zip.
-
-    Raises:
-        CourseError: if the zip or the member cannot be read, or is no JSON, or is unreasonably large.
-    """
+    """The value of a JSON file in a zip."""
     with open_zip(zip_path) as archive:
         if member not in archive.namelist():
             raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")

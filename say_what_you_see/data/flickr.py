@@ -37,9 +37,6 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
 
     Once converted, the downloaded zips are not needed any more. What was converted before the course kept the test
     pictures is used as it is where they are gone.
-
-    Raises:
-        CourseError: if a file cannot be had or is damaged, or if the split does not fit the pictures.
     """
     source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
     files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
@@ -58,11 +55,7 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
 
 
 def read_official_split(text_zip: Path) -> list[list[str]]:
-    """The names of Flickr8k's pictures for training, validation and test.
-
-    Raises:
-        CourseError: if a list is missing or empty, or if a picture stands in two of them, or twice.
-    """
+    """The names of Flickr8k's pictures for training, validation and test."""
     splits = [text_in_zip(text_zip, name).split() for name in OFFICIAL_SPLIT]
     if empty := [name for name, split in zip(OFFICIAL_SPLIT, splits, strict=True) if not split]:
         raise CourseError(f"{' and '.join(empty)} in {text_zip} is empty. Bring another copy.")
@@ -139,11 +132,7 @@ def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
 
 
 def text_in_zip(zip_path: Path, name: str) -> str:
-    """The text of the member of this name, in whatever folder of the zip.
-
-    Raises:
-        CourseError: if there is none, or it is damaged or not in UTF-8.
-    """
+    """The text of the member of this name, in whatever folder of the zip."""
     member = _find_member(zip_path, name)
     if member is None:
         raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")

@@ -34,11 +34,7 @@ _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "ann
 
 
 def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
-    """Find the data set in the user's folder `source`; what has to be made goes into `folder`.
-
-    Raises:
-        CourseError: if a part is missing, is there twice, or is not what its name says.
-    """
+    """Find the data set in the user's folder `source`; what has to be made goes into `folder`."""
     paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
     caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
     zips = {}

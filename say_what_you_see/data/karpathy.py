@@ -37,17 +37,12 @@ _SOURCES = {
 
 @dataclass(frozen=True)
 class PublishedSplit:
-    """What Karpathy published of one data set.
+    """What Karpathy published of one data set."""
 
-    Attributes:
-        splits: the names of the images for training (COCO's "restval" among them), validation and test.
-        captions: captions by the name of their image.
-        ids: the id of each image: COCO's own, or Karpathy's.
-    """
-
+    # the names of the images for training (COCO's "restval" among them), validation and test
     splits: tuple[list[str], list[str], list[str]]
-    captions: dict[str, list[str]]
-    ids: dict[str, int]
+    captions: dict[str, list[str]]  # captions by the name of their image
+    ids: dict[str, int]  # the id of each image: COCO's own, or Karpathy's
 
 
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
@@ -59,9 +54,6 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
         dataset: "coco", "flickr8k" or "flickr30k".
         folder: where the copies go.
         data_folder: where the split goes, and where the data sets' own folders are.
-
-    Raises:
-        CourseError: if a file cannot be had or is damaged, or if images of the split are missing.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
     name, licence = f"{dataset}_karpathy", licence_of(dataset)
@@ -76,11 +68,7 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
 
 
 def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
-    """Read the split of one data set.
-
-    Raises:
-        CourseError: if the zip or its member is damaged, or of another form.
-    """
+    """Read the split of one data set."""
     member = f"dataset_{dataset}.json"
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}
@@ -102,11 +90,7 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
 
 
 def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]) -> None:
-    """Write the zips of the data set. Not one image may be missing: scores from fewer could not be compared.
-
-    Raises:
-        CourseError: if images are missing in the zips; names them.
-    """
+    """Write the zips of the data set. Not one image may be missing: scores from fewer could not be compared."""
     members = {name: (zip_path, member) for zip_path in zips for name, member in images_by_name(zip_path).items()}
     missing = [name for name in split.captions if name not in members]
     if missing:

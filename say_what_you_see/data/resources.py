@@ -19,32 +19,21 @@ _SHARED = ("karpathy", "weights")  # of use to several data sets: they lie in th
 
 @dataclass(frozen=True)
 class Resource:
-    """A file on the internet.
+    """A file on the internet."""
 
-    Attributes:
-        dataset: what it belongs to.
-        name: of the file.
-        url: its first source; of a file that is given out on request, the page where to ask.
-        bytes: its size; None where it is not published.
-        checksum: 'sha256:…' or 'md5:…'; None where it is not published: then the contents are checked, and the first
-            copy is pinned: its checksum is noted, and later copies must have the same.
-        licence: on what terms it may be used.
-        purpose: what it is for.
-        mirrors: other sources of the very same file.
-        check_contents: checks what the file holds, and describes it; raises CourseError.
-        by_request: it has to be asked for, and brought by hand.
-    """
-
-    dataset: str
-    name: str
-    url: str
-    bytes: int | None
+    dataset: str  # what it belongs to
+    name: str  # of the file
+    url: str  # its first source; of a file that is given out on request, the page where to ask
+    bytes: int | None  # its size; None where it is not published
+    # 'sha256:…' or 'md5:…'; None where it is not published: then the contents are checked, and the first copy is
+    # pinned: its checksum is noted, and later copies must have the same
     checksum: str | None
-    licence: str
-    purpose: str
-    mirrors: tuple[str, ...] = ()
+    licence: str  # on what terms it may be used
+    purpose: str  # what it is for
+    mirrors: tuple[str, ...] = ()  # other sources of the very same file
+    # checks what the file holds, and describes it; raises CourseError
     check_contents: Callable[[Path], str] | None = None
-    by_request: bool = False
+    by_request: bool = False  # it has to be asked for, and brought by hand
 
     @property
     def relative_path(self) -> str:
@@ -171,11 +160,7 @@ checksums for them."""
 
 
 def find_resource(name: str) -> Resource:
-    """The entry of `RESOURCES` for a file name.
-
-    Raises:
-        CourseError: if there is none.
-    """
+    """The entry of `RESOURCES` for a file name."""
     for resource in RESOURCES:
         if resource.name == name:
             return resource
@@ -185,11 +170,7 @@ def find_resource(name: str) -> Resource:
 
 
 def resources_of(*datasets: str) -> list[Resource]:
-    """The entries of `RESOURCES` that belong to these data sets, such as "coco" and "weights"; all without any.
-
-    Raises:
-        CourseError: if there is no such data set.
-    """
+    """The entries of `RESOURCES` that belong to these data sets, such as "coco" and "weights"; all without any."""
     known = sorted({resource.dataset for resource in RESOURCES})
     if unknown := sorted(set(datasets) - set(known)):
         raise CourseError(f"There are no downloads called {', '.join(unknown)}. Possible are: {', '.join(known)}.")

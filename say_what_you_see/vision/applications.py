@@ -44,11 +44,7 @@ class Application(NamedTuple):
 
 
 def find_application(name: str) -> Application:
-    """Find a model of keras.applications by its name, in any spelling.
-
-    Raises:
-        CourseError: if there is none of that name; the message lists those that there are.
-    """
+    """Find a model of keras.applications by its name, in any spelling."""
     titles = {_letters(title): title for title in _application_titles()}
     if _letters(name) not in titles:
         known = ", ".join(sorted({*ENCODERS, *map(_snake_case, titles.values())}))
@@ -86,11 +82,7 @@ def _letters(text: str) -> str:
 
 
 def imagenet_weights(name: str, data_folder: Path, with_classifier: bool = False) -> Path | None:
-    """A file of ImageNet weights: from the data folder, or what Keras keeps, or downloaded; None leaves it to Keras.
-
-    Raises:
-        CourseError: if it has to be downloaded and cannot be had.
-    """
+    """A file of ImageNet weights: from the data folder, or what Keras keeps, or downloaded; None leaves it to Keras."""
     if by_hand := imagenet_file(name, data_folder, with_classifier):
         if by_hand.name in DOWNLOADED_WEIGHTS.values():
             return fetch_resource(by_hand.name, data_folder)  # which checks it, once
@@ -127,9 +119,6 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
     Args:
         name: of the model.
         weights: a file; "imagenet", which Keras downloads; or None, which cannot go wrong.
-
-    Raises:
-        CourseError: instead of any error.
     """
     file = None if weights in (None, "imagenet") else weights
     if file is not None:

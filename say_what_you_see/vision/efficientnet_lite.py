@@ -60,21 +60,13 @@ _STAGES = [
 
 
 class Convolution(NamedTuple):
-    """A convolution, padded as TensorFlow's "same".
+    """A convolution, padded as TensorFlow's "same"."""
 
-    Attributes:
-        name: unique in the network.
-        kernel: (side, side, channels in, channels out), or (side, side, channels, 1) if it is depthwise.
-        bias: (channels out,).
-        stride: how far the kernel moves.
-        relu6: whether the activation follows.
-    """
-
-    name: str
-    kernel: np.ndarray
-    bias: np.ndarray
-    stride: int = 1
-    relu6: bool = True
+    name: str  # unique in the network
+    kernel: np.ndarray  # (side, side, channels in, channels out), or (side, side, channels, 1) if it is depthwise
+    bias: np.ndarray  # (channels out,)
+    stride: int = 1  # how far the kernel moves
+    relu6: bool = True  # whether the activation follows
 
     @property
     def depthwise(self) -> bool:
