@@ -21,11 +21,7 @@ CPUS_PER_WORKER = 4
 """A model on CPUs gains less from every further core; from so many on, a node gets one worker more."""
 
 RESERVED_CPUS = 0.01
-"""What a worker reserves of a node's CPUs, hardly anything: readers must find room on every node, also when one node
-is lost and its workers move to the others."""
-
-READER_CPUS = 0.5
-"""What a reader reserves: it waits for disk or network half of its time, and must fit beside a worker on one CPU."""
+"""What a worker reserves of a node's CPUs, hardly anything: when one node is lost, its workers move to the others."""
 
 _ATTEMPTS = 3
 _PATIENCE = 10  # seconds
