@@ -93,7 +93,7 @@ def test_a_failed_download_says_which_file_to_bring_and_where_to_put_it(tmp_path
     monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path / "home"))
     with pytest.raises(CourseError) as caught:
         encoder_for(settings_for(tmp_path))
-    for part in ("mobilenet", "no network", MOBILENET_FILE, "https://", str(tmp_path)):
+    for part in ("mobilenet", "no network", MOBILENET_FILE, "https://", str(tmp_path), "ENCODER=efficientnet_lite2"):
         assert part in str(caught.value)
 
 
@@ -137,10 +137,11 @@ def test_drawn_scenes_have_an_inception_of_their_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("input_shape", [(None, None, 3), (40, 50, 3)])
-def test_a_keras_file_with_a_feature_map_is_averaged(input_shape, tmp_path):
+def test_a_keras_file_with_a_feature_map_is_averaged(input_shape, tmp_path, capsys):
     path = save_model(tmp_path / "cnn.keras", input_shape, layers.Conv2D(6, 3, strides=2))
     info = encoder_for(settings_for(tmp_path, encoder=str(path)))
     assert info.input_shape == ((299, 299) if None in input_shape else (40, 50))
+    assert ("299 x 299" in capsys.readouterr().err) == (None in input_shape)
     pictures = np.random.default_rng(0).integers(256, size=(2, *info.input_shape, 3), dtype="uint8")
     pixels = info.preprocess_for_model(pictures)
     assert pixels.dtype == np.float32 and (pixels == pictures).all()
