@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import importlib
-import io
 import os
 import re
 import shutil
@@ -62,6 +61,9 @@ STEPS_BEFORE = {
 
 PAUSES = (1.0, 3.0)
 """Seconds to wait before each further attempt to download."""
+
+MAX_BYTES = 500_000_000
+"""What the archive may have, packed and unpacked."""
 
 _TIMEOUT = 60  # seconds without a byte
 _NEEDED = ("requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb")
@@ -186,18 +188,26 @@ _ASK = "Open the notebook from the course's page again; if that does not help, p
 
 def _download_patiently(folder: Path) -> Path:
     """Download and unpack the archive, again after a pause where a connection fails; the one folder in it."""
+    archive = folder / "archive.zip"
     for pause in (*PAUSES, None):
         try:
-            with urllib.request.urlopen(ARCHIVE_URL, timeout=_TIMEOUT) as answer:
-                archive = io.BytesIO(answer.read())
+            with urllib.request.urlopen(ARCHIVE_URL, timeout=_TIMEOUT) as answer, archive.open("wb") as file:
+                while file.tell() <= MAX_BYTES and (chunk := answer.read(1 << 20)):
+                    file.write(chunk)
+                if file.tell() > MAX_BYTES:
+                    raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+                if answer.length:
+                    raise http.client.IncompleteRead(b"", answer.length)
             with zipfile.ZipFile(archive) as packed:
+                if sum(info.file_size for info in packed.infolist()) > MAX_BYTES:
+                    raise ValueError(f"it claims to hold more than {MAX_BYTES:,} bytes")
                 packed.extractall(folder / "unpacked")  # which compares checksums, and leaves no file elsewhere
             return next((folder / "unpacked").iterdir(), folder)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise SetupError(f"There is no {ARCHIVE_URL} (404). {_ASK}") from error
             reason: Exception = error
-        except (OSError, http.client.HTTPException, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged zip or address can raise nearly anything
             reason = error
         shutil.rmtree(folder / "unpacked", ignore_errors=True)
         if pause is not None:

@@ -75,7 +75,7 @@ def read_caption_csv(path: Path) -> dict[str, list[str]]:
                 continue
             if len(row) != 2:
                 raise csv.Error(f"{len(row)} columns where two belong")
-            pairs.append((row[0].strip(), row[1].strip()))
+            pairs.append((row[0], row[1].strip()))
     except csv.Error as error:
         raise CourseError(
             f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "

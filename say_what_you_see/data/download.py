@@ -30,8 +30,8 @@ TIMEOUT = (15, 60)
 CHUNK = 1 << 18
 """Bytes read at a time."""
 
-LARGEST_UNSTATED = 16 * 1024**3
-"""Bytes after which a download is given up whose size neither the course nor the server states."""
+LARGEST_UNSTATED = 2 * 1024**3
+"""Bytes after which a download is given up whose size the course does not state, whatever the server says."""
 
 _LONGEST_WAIT = 120  # seconds that a server may ask us to wait
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -152,11 +152,13 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         version = _understand(response, url, part)
         if None not in (size, version.size) and version.size != size:
             raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
+        limit = LARGEST_UNSTATED if size is None else size
+        if (version.size or 0) > limit:
+            raise SourceFailed(f"its file has {version.size:,} bytes, and may have {limit:,} here")
         check_space(part.final, (version.size or size or 0) - (part.n_bytes if response.status_code == 206 else 0))
         if response.status_code == 200:
             part.start(version)
         part.is_mixed |= part.version.url != url
-        limit = next(number for number in (version.size, size, LARGEST_UNSTATED) if number is not None)
         try:
             part.append(_checked_chunks(response, part, limit))
         except SourceFailed:

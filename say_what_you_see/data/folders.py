@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
@@ -91,7 +94,10 @@ def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed
 
 
 def _find_images(source: Path) -> dict[str, Path]:
-    """The images of a folder and the folders in it, by bare name, or by whole path where names occur twice."""
+    """The images of a folder and the folders in it by the name that each gets in the data set's zips.
+
+    That is the bare name, or the whole path where names occur twice, made different from others where it is not.
+    """
     files = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
     paths = [path.relative_to(source) for path in files]
     paths = [path for path in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
@@ -101,7 +107,13 @@ def _find_images(source: Path) -> dict[str, Path]:
         )
     paths = [path for path in paths if _is_text(path.as_posix())]
     names_repeat = len({path.name for path in paths}) < len(paths)
-    return {"_".join(path.parts) if names_repeat else path.name: source / path for path in paths}
+    images: dict[str, Path] = {}
+    for path in paths:
+        name = re.sub(r"[\\:]", "_", "_".join(path.parts) if names_repeat else path.name)  # elsewhere part of a path
+        while name in images:
+            name = f"_{name}"
+        images[name] = source / path
+    return images
 
 
 def _is_text(name: str) -> bool:
@@ -115,13 +127,14 @@ def _is_text(name: str) -> bool:
 
 def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path]) -> dict[str, list[str]]:
     """Captions by the name that an image will have in the data set."""
-    name_of = {path.relative_to(source).as_posix(): name for name, path in images.items()}
+    name_of = _names_by_spelling(source, images)
     captions: dict[str, list[str]] = {}
     missing = []
     for written, group in read_caption_file(caption_file).items():
-        path = PurePosixPath(written.replace("\\", "/")).as_posix()
-        name = name_of.get(path) or (path if path in images else None)
-        if name:
+        cleaned = written.strip()
+        spellings = (written, cleaned, PurePosixPath(cleaned.replace("\\", "/")).as_posix())
+        names = (name_of.get(form) for text in spellings for form in (text, unicodedata.normalize("NFC", text)))
+        if name := next(filter(None, names), None):
             captions.setdefault(name, []).extend(group)
         else:
             missing.append(written)
@@ -138,6 +151,18 @@ def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path
     if without := set(images) - set(captions):
         print(f"Pictures left out, since {visible(caption_file.name)} has no caption for them: {abbreviated(without)}.")
     return captions
+
+
+def _names_by_spelling(source: Path, images: dict[str, Path]) -> dict[str, str]:
+    """The name of an image in the data set by its path, its bare name where that tells it apart, and that name itself.
+
+    What is spelled alike counts first, then what Unicode holds to be the same: macOS writes an accent as a character.
+    """
+    count = Counter(path.name for path in images.values())
+    names = {path.relative_to(source).as_posix(): name for name, path in images.items()}
+    names |= {path.name: name for name, path in images.items() if count[path.name] == 1 and path.name not in names}
+    names |= {name: name for name in images if name not in names}
+    return {unicodedata.normalize("NFC", text): name for text, name in reversed(names.items())} | names
 
 
 # Form 2: zips as COCO has them, used where they are

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -176,6 +178,54 @@ def test_an_archive_of_another_release_is_refused(machine, host):
     host.files[ARCHIVE] = pack(course_archive(SMALL) | changed)
     assert f"is not release {setup.REVISION}" in complaint(colab.run(cell()))
     assert_nothing_is_left(colab)
+
+
+@pytest.fixture
+def answered(tmp_path, monkeypatch):
+    """Has the setup download this in place of the course, into an empty folder."""
+    monkeypatch.setattr(setup, "course_folder", lambda: tmp_path / "course")
+    monkeypatch.setattr(setup, "PAUSES", ())
+
+    def answer(content: bytes) -> None:
+        response = io.BytesIO(content)
+        response.length = 0
+        monkeypatch.setattr(setup.urllib.request, "urlopen", lambda *_, **__: response)
+
+    return answer
+
+
+def test_a_damaged_archive_is_whole_or_refused(answered, tmp_path):
+    needed = ["requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb"]
+    sound, rng = pack(course_archive(needed)), random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(sound)
+        for _ in range(4):
+            place = rng.choice([rng.randrange(len(sound)), -1 - rng.randrange(300)])  # the directory is at the end
+            damaged[place] = rng.randrange(256)
+        answered(bytes(damaged))
+        with suppress(setup.SetupError):
+            assert setup.is_whole(setup.download_github_code())
+        assert not [path for path in tmp_path.iterdir() if path.name != "course"]
+        shutil.rmtree(tmp_path / "course", ignore_errors=True)
+
+
+def test_an_endless_archive_or_one_of_very_much_is_given_up(answered, monkeypatch):
+    monkeypatch.setattr(setup, "MAX_BYTES", 10_000)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(10_001))
+    for content, reason in ((bytes(10_001), "has more than 10,000"), (packed.getvalue(), "claims to hold more than")):
+        answered(content)
+        with pytest.raises(setup.SetupError, match=reason):
+            setup.download_github_code()
+
+
+def test_an_address_that_leads_to_none_is_given_up(answered, monkeypatch):
+    answered(b"")
+    monkeypatch.setattr(setup, "ARCHIVE_URL", "http://[")
+    monkeypatch.setattr(setup.urllib.request, "urlopen", urllib.request.Request)  # it complains as a redirect would
+    with pytest.raises(setup.SetupError, match="Cannot download"):
+        setup.download_github_code()
 
 
 def test_what_a_killed_download_left_is_removed(machine):

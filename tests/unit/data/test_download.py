@@ -205,6 +205,14 @@ def test_an_endless_body_does_not_fill_the_disk(server, path, monkeypatch, size,
     assert names_beside(path) == []
 
 
+def test_a_size_that_only_the_server_states_is_no_licence_for_any(server, path, monkeypatch):
+    monkeypatch.setattr(downloads, "LARGEST_UNSTATED", SIZE - 1)
+    with pytest.raises(CourseError, match="may have 102,399 here"):
+        download(f"{server.url}/file", path)
+    monkeypatch.setattr(downloads, "LARGEST_UNSTATED", SIZE)
+    assert download(f"{server.url}/file", path).stat().st_size == SIZE
+
+
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Please log in</html>", b"\n <html><body>Welcome</body>"])
 def test_a_web_page_in_place_of_a_file_is_no_file(server, path, page):
     server.files["/file"] = page * 500
