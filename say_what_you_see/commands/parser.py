@@ -102,7 +102,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     model = (
         "the decoder of notebook 04, 07 or 08; features and captions of the last two are made where they are missing"
     )
-    command.add_argument("--model", choices=("decoder", "show-and-tell", "attention"), default="decoder", help=model)
+    command.add_argument("--model", choices=("decoder", "show-and-tell", "attention", "transformer"), default="decoder", help=model)
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:

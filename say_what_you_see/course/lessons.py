@@ -20,6 +20,7 @@ from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
+from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.serving.familiarity import Familiarity, learn_familiarity, log_probability_of_a_word
 from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
@@ -34,6 +35,7 @@ class Lesson:
     """How a notebook trains its decoder."""
 
     folder_name: str  # of the folder for its files inside the settings' work folder, "" for that one itself
+    features_folder: str  # the same for its features, whose encoder is noted beside them
     config: Callable[[Settings, Examples], TrainingConfig]  # how it is trained on given examples
     # an untrained decoder for examples, a vocabulary and a rate of dropout
     build: Callable[[Examples, dict[str, int], float], keras.Model]
@@ -42,7 +44,7 @@ class Lesson:
     prepare: Callable[[Settings], None]  # makes the features and captions that `load` reads
 
     def folder(self, settings: Settings) -> Path:
-        """Where its files go, `encoder.json` among them."""
+        """Where its files go."""
         return settings.work_folder / self.folder_name
 
     def checkpoints(self, settings: Settings) -> Path:
@@ -80,6 +82,21 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
     return replace(config, epochs=config.epochs // 2 if halved else config.epochs, max_len=longest)
 
 
+def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
+    """Photographs by the dozen, each with five captions; smoothed labels and much dropout, since it overfits soon."""
+    return TrainingConfig(
+        settings.epochs if settings.small else 15,
+        batch_size=32,
+        learning_rate=8e-4,
+        weight_decay=0.05,
+        dropout=0.3,
+        max_len=train.captions.matrix.shape[1],
+        seed=settings.seed,
+        label_smoothing=0.1,
+        captions_per_image=5,
+    )
+
+
 def _build_bottleneck_lstm(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
     return build_decoder(len(vocab), train.image_embeds.shape[1], dropout=dropout)
 
@@ -93,6 +110,11 @@ def _build_show_and_tell(train: Examples, vocab: dict[str, int], dropout: float)
 def _build_attention(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
     regions, feature_size = train.image_embeds.shape[1:]
     return build_visual_attention(len(vocab), regions, feature_size, dropout=dropout)
+
+
+def _build_transformer(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
+    regions, feature_size = train.image_embeds.shape[1:]
+    return build_transformer(len(vocab), regions, feature_size, dropout=dropout)
 
 
 def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict[str, int], Examples, Examples]:
@@ -115,16 +137,18 @@ def _prepare_attention(settings: Settings) -> None:
     prepare_attention_captions(settings)
 
 
-DECODER = Lesson("", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
-SHOW_AND_TELL = Lesson("show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables)
+DECODER = Lesson("", "", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
+SHOW_AND_TELL = Lesson("show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables)
 ATTENTION = Lesson(
+    "visual_attention",
     "visual_attention",
     _attention_config,
     _build_attention,
     lambda settings: _load_decoder_examples(settings, "grid"),
     _prepare_attention,
 )
-LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION}
+TRANSFORMER = replace(ATTENTION, folder_name="transformer", config=_transformer_config, build=_build_transformer)
+LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}
 
 
 def new_model(lesson: Lesson, settings: Settings, train: Examples, vocab: dict[str, int]) -> keras.Model:
@@ -157,7 +181,7 @@ def save_model(
     history: History,
 ) -> None:
     """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
-    encoder = read_required(lesson.folder(settings) / "encoder.json", read_json)
+    encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
     metadata = {
         "dataset": settings.dataset_name,
         "pictures": len(load_features(settings, "train", encoder["features"])[1]),

@@ -22,7 +22,7 @@ from say_what_you_see.serving.model_choice import default_model
 from say_what_you_see.serving.model_folder import load_caption_model
 
 EXAMPLES = 12
-_ADVANCED = {"visual_attention": "Visual attention", "show_and_tell": "Show and tell"}
+_ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer", "show_and_tell": "Show and tell"}
 
 
 def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
@@ -49,7 +49,7 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
     captioner = Captioner(encoder, step_model_of(model.decoder), model.vocab, model.encoder["pictures_kind"])
-    attends = model.decoder.name == "visual_attention"
+    attends = model.decoder.name in ("visual_attention", "transformer")
     return DemoModel(name, captioner, attention_model(model.decoder) if attends else None)
 
 

@@ -20,6 +20,8 @@ class TrainingConfig:
     # at its highest and is halved every `half_life` epochs
     schedule: str = "cosine"
     half_life: float = 2.0
+    label_smoothing: float = 0.0
+    captions_per_image: int = 1
 
 
 def learning_rate_schedule(

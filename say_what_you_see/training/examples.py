@@ -47,13 +47,23 @@ def generate_batch(
     return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
 
+def captions_of_each(
+    captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Captions of images, (images x count, longest): `count` of each, different ones if it has so many."""
+    available = np.diff(captions.first)[images]
+    numbers = (rng.integers(available)[:, None] + np.arange(count)) % available[:, None]
+    return captions.matrix[(captions.first[images][:, None] + numbers).ravel()]
+
+
 class RandomBatches(keras.utils.PyDataset):
     """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
 
     def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0) -> None:
         super().__init__()
         self.examples, self.config, self.epoch = examples, config, first_epoch
-        self.steps = max(1, len(examples.captions.matrix) // config.batch_size)
+        captions_per_batch = config.batch_size * config.captions_per_image
+        self.steps = max(1, len(examples.captions.matrix) // captions_per_batch)
 
     def __len__(self) -> int:
         return self.steps
@@ -61,7 +71,12 @@ class RandomBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> Batch:
         examples, config = self.examples, self.config
         rng = np.random.default_rng([config.seed, self.epoch, step])
-        return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
+        if config.captions_per_image == 1:
+            return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
+        images = rng.integers(examples.captions.n_images, size=config.batch_size)
+        sentences = captions_of_each(examples.captions, images, config.captions_per_image, rng)
+        sentences = sentences[:, : config.max_len].astype(np.int32)
+        return (np.asarray(examples.image_embeds[images], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1

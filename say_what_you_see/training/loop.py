@@ -41,7 +41,9 @@ def compile_decoder(
     else:
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    decoder.compile(optimizer, masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
+    measures = [masked_accuracy(pad_idx), masked_crossentropy(pad_idx)]
+    loss = masked_crossentropy(pad_idx, config.label_smoothing)
+    decoder.compile(optimizer, loss, metrics=measures if config.label_smoothing else measures[:1])
     optimizer.build(decoder.trainable_variables)
 
 
@@ -60,7 +62,8 @@ def evaluate_decoder(
         batch = captions[first : first + 250]
         sentences = matrix[batch, :max_len].astype(np.int32)
         embeds = np.asarray(examples.image_embeds[image[batch]], dtype=np.float32)
-        loss, accuracy = decoder.test_on_batch([embeds, sentences[:, :-1]], sentences[:, 1:])
+        loss, accuracy, *unsmoothed = decoder.test_on_batch([embeds, sentences[:, :-1]], sentences[:, 1:])
+        loss = unsmoothed[0] if unsmoothed else loss
         words = (sentences[:, 1:] != pad_idx).sum()
         sums += [loss * words, accuracy * words, words]
         decoder.reset_metrics()
@@ -117,9 +120,9 @@ class EpochRecorder(keras.callbacks.Callback):
 def seed_dropout(decoder: keras.Model, seed: int, epoch: int) -> None:
     """Make dropout a function of the seed and the epoch: checkpoints do not hold the state of its generators."""
     for number, layer in enumerate(decoder.layers):
-        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
-            start = np.random.SeedSequence([seed, epoch, number]).generate_state(1)[0]
-            state = layer.seed_generator.state
+        generators = [variable for variable in layer.variables if "seed_generator" in variable.path]
+        for generator, state in enumerate(generators):
+            start = np.random.SeedSequence([seed, epoch, number, *[generator][:generator]]).generate_state(1)[0]
             state.assign(np.array([start, 0]).astype(state.dtype))  # which on PyTorch has a sign
     if keras.config.backend() == "torch":  # all its layers draw from one generator
         import torch
@@ -196,7 +199,9 @@ def start_or_resume(decoder: keras.Model, train: Examples, config: TrainingConfi
 
 def fingerprint(decoder: keras.Model, train: Examples, config: TrainingConfig) -> str:
     """What has to be equal for a training to be resumed: configuration, shapes, captions and some of the features."""
-    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    later = {"label_smoothing": 0.0, "captions_per_image": 1}  # checkpoints of before know nothing of these
+    numbers = {key: value for key, value in asdict(config).items() if later.get(key, ...) != value}
+    digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())
     for array in (train.captions.matrix, train.captions.first):
         digest.update(np.ascontiguousarray(array).data)  # without a copy

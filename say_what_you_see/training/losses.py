@@ -9,15 +9,21 @@ ops = keras.ops
 Tensor = Any
 
 
-def masked_crossentropy(pad_idx: int) -> Callable:
+def masked_crossentropy(pad_idx: int, label_smoothing: float = 0.0) -> Callable:
     """The loss: cross-entropy in nats, averaged over real words only.
 
     PAD was added so that captions fit into a matrix; predicting it is no achievement.
+
+    Args:
+        label_smoothing: this share of each target is spread over all words, so that no probability is driven to 1.
     """
 
     def loss(words, logits):
         real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
         crossentropy = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
+        if label_smoothing:
+            of_all_words = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+            crossentropy = (1 - label_smoothing) * crossentropy + label_smoothing * of_all_words
         return ops.sum(crossentropy * real) / ops.maximum(ops.sum(real), 1)
 
     return loss

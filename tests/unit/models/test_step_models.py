@@ -14,6 +14,7 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.show_and_tell import build_show_and_tell
+from say_what_you_see.models.transformer import build_transformer
 
 pytestmark = pytest.mark.backends
 
@@ -24,7 +25,16 @@ def opinionated_show_and_tell() -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=[opinionated_decoder, opinionated_show_and_tell, opinionated_attention])
+def opinionated_transformer() -> keras.Model:
+    model, rng = build_transformer(len(VOCAB), 9, FEATURES, 8, blocks=2, heads=2), np.random.default_rng(0)
+    model.set_weights([w if w.ndim < 2 else rng.normal(0, 1, w.shape).astype("f") for w in model.get_weights()])
+    return model
+
+
+MODELS = [opinionated_decoder, opinionated_show_and_tell, opinionated_attention, opinionated_transformer]
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def model(request) -> keras.Model:
     return request.param()
 
