@@ -100,9 +100,10 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     control = "train the control of notebook 04 instead, whose pictures have the captions of others"
     command.add_argument("--control", action="store_true", help=control)
     model = (
-        "the decoder of notebook 04, 07 or 08; features and captions of the last two are made where they are missing"
+        "the decoder of notebook 04, 07 or 08, or a transformer; features and captions are made where they are missing"
     )
-    command.add_argument("--model", choices=("decoder", "show-and-tell", "attention", "transformer"), default="decoder", help=model)
+    models = ("decoder", "show-and-tell", "attention", "transformer")
+    command.add_argument("--model", choices=models, default="decoder", help=model)
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:

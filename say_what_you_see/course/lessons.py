@@ -138,7 +138,9 @@ def _prepare_attention(settings: Settings) -> None:
 
 
 DECODER = Lesson("", "", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
-SHOW_AND_TELL = Lesson("show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables)
+SHOW_AND_TELL = Lesson(
+    "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
+)
 ATTENTION = Lesson(
     "visual_attention",
     "visual_attention",

@@ -47,9 +47,7 @@ def generate_batch(
     return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
 
-def captions_of_each(
-    captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator
-) -> np.ndarray:
+def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Captions of images, (images x count, longest): `count` of each, different ones if it has so many."""
     available = np.diff(captions.first)[images]
     numbers = (rng.integers(available)[:, None] + np.arange(count)) % available[:, None]

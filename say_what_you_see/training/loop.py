@@ -157,7 +157,8 @@ def train_decoder(
     if callback and history:
         callback(history)
     if len(history) < config.epochs:
-        model, batches = pack_training(decoder, batches, pad_idx) if quick else (decoder, batches)
+        packable = quick and not config.label_smoothing and config.captions_per_image == 1
+        model, batches = pack_training(decoder, batches, pad_idx) if packable else (decoder, batches)
         with closing(EpochRecorder(decoder, validation, config, pad_idx, folder, history, callback)) as recorder:
             model.fit(
                 batches,

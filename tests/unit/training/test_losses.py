@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from say_what_you_see.core.backend import keras
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 pytestmark = pytest.mark.backends
@@ -44,6 +45,15 @@ def test_padding_does_not_count(measure, words_and_logits):
     assert float(measure(PAD_IDX)(*wider)) == pytest.approx(before)
     certain = 50 * (words[..., None] == np.arange(7)).astype(np.float32)
     assert float(measure(PAD_IDX)(words, certain)) == pytest.approx(float(measure is masked_accuracy), abs=1e-5)
+
+
+def test_smoothed_labels_are_what_keras_makes_of_dense_ones(words_and_logits):
+    words, logits = words_and_logits
+    real = words != PAD_IDX
+    dense = np.eye(logits.shape[-1], dtype="float32")[words]
+    expected = keras.losses.categorical_crossentropy(dense, logits, from_logits=True, label_smoothing=0.1)
+    smoothed = masked_crossentropy(PAD_IDX, label_smoothing=0.1)(words, logits)
+    assert float(smoothed) == pytest.approx(keras.ops.convert_to_numpy(expected)[real].mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])

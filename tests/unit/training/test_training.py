@@ -91,6 +91,17 @@ def test_batches_follow_from_the_seed_and_their_number():
     assert (RandomBatches(examples, replace(config, seed=1))[3][1] != first_epoch[3]).any()
 
 
+def test_several_captions_of_each_picture_of_a_batch():
+    captions = [[[0, 10 + picture, 5 + number, 1] for number in range(5)] for picture in range(20)]
+    examples = Examples(np.arange(20)[:, None] * np.ones(3), pack_captions(captions, 2))
+    batches = RandomBatches(examples, TrainingConfig(1, batch_size=4, captions_per_image=3))
+    assert len(batches) == 20 * 5 // 12
+    (embeds, _), targets = batches[0]
+    assert embeds.shape == (4, 3) and targets.shape == (12, 3)
+    np.testing.assert_array_equal(targets[:, 0], np.repeat(embeds[:, 0], 3) + 10)
+    assert all(len({*group}) == 3 for group in targets[:, 1].reshape(4, 3)), "all different"
+
+
 def caption_owners(examples: Examples) -> list[int]:
     """For each picture of shuffled `numbered_examples`, whose captions it has: all of them, and no others."""
     owners = []
