@@ -36,7 +36,8 @@ def scaled_dot_product_attention(
     scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2)) / keys.shape[-1] ** 0.5
     if mask is not None:
         scores = ops.where(mask, scores, -1e9)
-    weights = keras.activations.softmax(scores)
+    likeness = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+    weights = likeness / ops.sum(likeness, axis=-1, keepdims=True)
     return ops.matmul(weights, values), weights
 
 
@@ -170,6 +171,7 @@ class TransformerDecoder(layers.Layer):
         self.blocks = [DecoderBlock(units, heads, dropout, name=f"block_{block}") for block in range(blocks)]
         self.norm = layers.LayerNormalization(epsilon=1e-5, name="norm")
         self.dropout = layers.Dropout(dropout)
+        self.supports_jit = False  # XLA would compile it anew for every number of words
 
     def build(self, words_shape: tuple, regions_shape: tuple) -> None:
         """Make the weights."""
@@ -261,6 +263,7 @@ class TransformerStep(layers.Layer):
     def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
         self.decoder = decoder
+        self.supports_jit = False
 
     def call(self, word: Tensor, kept: list[Tensor]) -> list[Tensor]:
         """From words (captions,) and keys and values to logits (captions, vocabulary) and the words' new ones."""
