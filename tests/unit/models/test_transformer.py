@@ -29,9 +29,9 @@ RNG = np.random.default_rng(0)
 CONFIG = TrainingConfig(3, 8, 1e-2, dropout=0.3, label_smoothing=0.1, captions_per_image=2)
 
 
-def tiny_transformer(seed: int = 0, dropout: float = 0.0) -> keras.Model:
+def tiny_transformer(seed: int = 0, dropout: float = 0.0, blocks: int = 2) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    return build_transformer(len(VOCAB), REGIONS, FEATURES, 8, blocks=2, heads=2, dropout=dropout)
+    return build_transformer(len(VOCAB), REGIONS, FEATURES, 8, blocks, heads=2, dropout=dropout)
 
 
 def test_attention_is_the_mean_of_the_values_by_their_weights():
@@ -92,13 +92,13 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path):
         if len(history) == 1:
             raise KeyboardInterrupt
 
-    whole = tiny_transformer(dropout=CONFIG.dropout)
+    whole = tiny_transformer(dropout=CONFIG.dropout, blocks=1)
     expected = train_decoder(whole, train, validation, CONFIG, VOCAB[PAD])
     assert expected[-1]["val_loss"] < expected[0]["val_loss"]
     with pytest.raises(KeyboardInterrupt):
-        begun = tiny_transformer(dropout=CONFIG.dropout)
+        begun = tiny_transformer(dropout=CONFIG.dropout, blocks=1)
         train_decoder(begun, train, validation, CONFIG, VOCAB[PAD], tmp_path, interrupt)
-    resumed = tiny_transformer(seed=7, dropout=CONFIG.dropout)
+    resumed = tiny_transformer(seed=7, dropout=CONFIG.dropout, blocks=1)
     history = train_decoder(resumed, train, validation, CONFIG, VOCAB[PAD], tmp_path)
     assert [epoch["val_loss"] for epoch in history] == [epoch["val_loss"] for epoch in expected]
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
