@@ -103,7 +103,8 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
         pictures = progress(pictures, total=len(sources), description="Captioning", unit=" pictures")
     if options.json:
         pictures = list(pictures)
-        print(terminal_json({"knows_drawings_only": drawings_only, "pictures": [one.as_json() for one in pictures]}))
+        answer = {"knows_drawings_only": drawings_only, "pictures": [one.as_json() for one in pictures]}
+        print(terminal_json(answer, sys.stdout.encoding))
     elif options.html:
         pictures = list(_report_errors(pictures))
         _write_page(pictures, options.html, DRAWINGS_ONLY if drawings_only else "")

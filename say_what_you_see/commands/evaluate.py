@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         evaluations.append(_evaluate_brought(brought, pictures, options.results, java))
     page = _write_page(settings, options.html, evaluations, pictures)
     if options.json:
-        print(terminal_json(evaluations_as_json(evaluations, pictures, next_words)))
+        print(terminal_json(evaluations_as_json(evaluations, pictures, next_words), sys.stdout.encoding))
         return 0
     print(f"{len(pictures)} {'test' if get_dataset(settings).test_zip else 'validation'} pictures\n")
     print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{samplers_table(evaluations)}\n"))

@@ -1,40 +1,47 @@
-"""The kinds of numbers that options take."""
+"""The kinds of numbers and names that options take."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 
-def whole_number(smallest: int, largest: float = float("inf")) -> Callable[[str], int]:
+def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
     """A reader of whole numbers in a range, for the `type` of an option."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal()) or not smallest <= int(text) <= largest:
-            upper = f"to {largest}" if largest < float("inf") else "up"
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {smallest} {upper}")
+        is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(largest))
+        if not is_number or not smallest <= int(text) <= largest:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {smallest} to {largest}")
         return int(text)
 
     return read
 
 
-def number(fits: Callable[[float], bool], kind: str) -> Callable[[str], float]:
-    """A reader of numbers for which `fits` holds; `kind` names them in the complaint about others."""
+def number(smallest: float, largest: float) -> Callable[[str], float]:
+    """A reader of numbers in a range."""
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not fits(value):
-            raise argparse.ArgumentTypeError(f"{text!r} is no {kind}")
+        if not smallest <= value <= largest:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from {smallest:g} to {largest:g}")
         return value
 
     return read
 
 
-count = whole_number(1)
-positive = number(lambda value: 0 < value < float("inf"), "number above 0")
-from_0 = number(lambda value: 0 <= value < float("inf"), "number from 0 up")
-probability = number(lambda value: 0 < value <= 1, "number above 0 and at most 1")
-fraction = number(lambda value: 0 <= value < 1, "number from 0 to below 1")
+def path(text: str) -> Path:
+    """A reader of paths; nothing at all would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it must not be empty")
+    return Path(text)
+
+
+count = whole_number(1, 1_000_000)
+shards = whole_number(0, 100_000)
+workers = whole_number(1, 1000)
+seed = whole_number(0, 2**32 - 1)

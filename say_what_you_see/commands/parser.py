@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from say_what_you_see.commands.options import count, fraction, from_0, positive, probability, whole_number
+from say_what_you_see.commands.options import count, number, path, seed, shards, whole_number, workers
 
 _COMMANDS = {
     "environment": "check whether this computer has what the course needs; paste the answer into reports",
@@ -61,7 +60,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     option("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
     karpathy = "karpathy: train, validate and test on the pictures that most papers do (COURSE_SPLIT)"
     option("--split", choices=("usual", "karpathy"), help=karpathy)
-    option("--seed", type=int, help="start of all randomness (COURSE_SEED; default: 0)")
+    option("--seed", type=seed, help="start of all randomness (COURSE_SEED; default: 0)")
 
 
 def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
@@ -70,16 +69,16 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     option("--engine", choices=("ray",), help="ray: with Ray Data (pip install -r requirements-ray.txt)")
     default = "default: Ray on this machine, for this run only"
     option("--address", metavar="HOST:PORT", help=f"of a Ray cluster; auto: the one that runs here ({default})")
-    shards = "where shards and manifest go; an interrupted run goes on there"
-    option("--output", type=Path, metavar="FOLDER", help=shards)
+    output = "where shards and manifest go; an interrupted run goes on there"
+    option("--output", type=path, metavar="FOLDER", help=output)
     option("--format", choices=formats, help=f"of the shards (default: {formats[0]})")
     option("--shard-size", type=count, metavar="N", help="pictures in a shard, at most (default: 2048)")
     option("--batch-size", type=count, metavar="N", help="pictures at a time (default: 32; GPUs like more)")
     default = "default: one for each GPU; without GPUs one for four CPUs of each machine"
-    option("--workers", type=count, metavar="N", help=f"models at work ({default})")
+    option("--workers", type=workers, metavar="N", help=f"models at work ({default})")
     gpus = "0.5: two workers on a GPU; 0: CPUs only (default: 1 where there are GPUs)"
-    option("--gpus-per-worker", type=from_0, metavar="X", help=gpus)
-    option("--retries", type=whole_number(0), metavar="N", help="of what failed in the cluster (default: 5)")
+    option("--gpus-per-worker", type=number(0, 64), metavar="X", help=gpus)
+    option("--retries", type=whole_number(0, 1000), metavar="N", help="of what failed in the cluster (default: 5)")
     option("--bytes-column", default="", metavar="NAME", help="of Parquet files: the pictures")
     option("--name-column", default="", metavar="NAME", help="of Parquet files: the names of the pictures")
 
@@ -109,14 +108,14 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
     model = "evaluate this model folder (may be given several times; default: every model that was trained)"
-    option("--model", type=Path, action="append", metavar="FOLDER", help=model)
+    option("--model", type=path, action="append", metavar="FOLDER", help=model)
     results = "score the captions of this file in COCO's results format, whoever wrote them, beside the models"
-    option("--results", type=Path, metavar="FILE", help=results)
+    option("--results", type=path, metavar="FILE", help=results)
     pictures = "evaluate N pictures at most (default: 1000 validation pictures, or all test pictures)"
     option("--pictures", type=count, metavar="N", help=pictures)
     option("--greedy", action="store_true", help="greedy captions only, no sampling and no beam search")
     option("--no-java", action="store_true", help="leave out METEOR and SPICE, which need Java and a minute")
-    option("--html", type=Path, metavar="FILE", help="where the page of errors goes")
+    option("--html", type=path, metavar="FILE", help="where the page of errors goes")
     option("--json", action="store_true", help="print JSON, for machines")
 
 
@@ -131,15 +130,16 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     sampler = command.add_mutually_exclusive_group().add_argument
     sampler("--beam", type=count, metavar="K", help="beam search: follow the K best captions at once")
     sampler("--sample", action="store_true", help="draw words by their probability (see --temperature)")
-    option("--length-penalty", type=float, default=0.0, metavar="A", help="beam search: 1 favours longer captions")
-    option("--temperature", type=positive, default=1.0, metavar="T", help="below 1: more cautious")
+    penalty = "beam search: 1 favours longer captions"
+    option("--length-penalty", type=number(-10, 10), default=0.0, metavar="A", help=penalty)
+    option("--temperature", type=number(1e-6, 1e6), default=1.0, metavar="T", help="below 1: more cautious")
     option("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
-    option("--top-p", type=probability, metavar="P", help="draw among the fewest words of probability P")
+    option("--top-p", type=number(1e-6, 1), metavar="P", help="draw among the fewest words of probability P")
     with_keras = "load the model with Keras, and neither use nor make the quick copy of it, which says the same"
     option("--with-keras", action="store_true", help=with_keras)
     form = command.add_mutually_exclusive_group().add_argument
     form("--json", action="store_true", help="print JSON, for machines")
-    form("--html", type=Path, metavar="FILE", help="write a page with the pictures and their captions")
+    form("--html", type=path, metavar="FILE", help="write a page with the pictures and their captions")
     _add_cluster_options(command, ("jsonl", "parquet"))
 
 
@@ -147,7 +147,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
     port = "port on 127.0.0.1 (default: any free one)"
     command.add_argument("--port", type=whole_number(0, 65535), default=0, metavar="N", help=port)
     model = "model folder (default: all that were trained, or else the one that comes with the course)"
-    command.add_argument("--model", type=Path, metavar="FOLDER", help=model)
+    command.add_argument("--model", type=path, metavar="FOLDER", help=model)
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
 
 
@@ -156,10 +156,10 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     install = actions.add_parser("install", help="bring in a model folder; `caption --model NAME` then uses it")
     install.add_argument("source", metavar="URL|FOLDER|ZIP", help="where the model is")
     install.add_argument("--name", help="what to call it (default: the name that it has there)")
-    install.add_argument("--checksum", metavar="sha256:…", help="checksum of the zip, where its publisher gives one")
+    install.add_argument("--checksum", metavar="sha256:…", help="checksum of the zip, or of a folder's model.json")
     actions.add_parser("list", help="the installed models")
     pack = actions.add_parser("pack", help="pack a model folder into a zip, to give away")
-    pack.add_argument("zip", type=Path, metavar="FILE.zip", help="the zip to write")
+    pack.add_argument("zip", type=path, metavar="FILE.zip", help="the zip to write")
     with_encoder = (
         "pack the .keras file of the model's encoder (ENCODER), too, so that the zip is all that is needed; its "
         "licence must allow it"
@@ -170,40 +170,41 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_mirror(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="the folder to fill")
+    command.add_argument("folder", type=path, metavar="FOLDER", help="the folder to fill")
     what = "coco, flickr8k, karpathy, field_course, weights (default: all of them, about 23 GB)"
     command.add_argument("what", nargs="*", metavar="WHAT", help=what)
 
 
 def _add_records(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--records", type=Path, metavar="FOLDER", help="where to; default: the data set's folder")
+    command.add_argument("--records", type=path, metavar="FOLDER", help="where to; default: the data set's folder")
     for split in ("train", "val", "test"):
-        command.add_argument(f"--{split}-shards", type=whole_number(0), metavar="N", help=f"number of {split} shards")
-    command.add_argument("--workers", type=count, metavar="N", help="shards written at the same time")
+        command.add_argument(f"--{split}-shards", type=shards, metavar="N", help=f"number of {split} shards")
+    command.add_argument("--workers", type=workers, metavar="N", help="shards written at the same time")
 
 
 def _add_record_folders(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--records", type=Path, metavar="FOLDER", help="of the shards; default: the data set's folder")
+    command.add_argument("--records", type=path, metavar="FOLDER", help="of the shards; default: the data set's folder")
     folder = "gets train/ and eval/; default: im2txt in the settings' folder"
-    command.add_argument("--folder", type=Path, metavar="FOLDER", help=folder)
+    command.add_argument("--folder", type=path, metavar="FOLDER", help=folder)
 
 
 def _add_train_records(command: argparse.ArgumentParser) -> None:
     _add_record_folders(command)
     option = command.add_argument
-    option("--steps", type=count, required=True, metavar="N", help="train up to this step")
+    option("--steps", type=whole_number(1, 1_000_000_000), required=True, metavar="N", help="train up to this step")
     option("--train-inception", action="store_true", help="phase 2: train the CNN as well")
     option("--batch-size", type=count, default=32, metavar="N", help="of all devices together (default: 32)")
     rate = "at the start (default: 0.001, phase 2: 0.00005)"
-    option("--learning-rate", type=positive, metavar="X", help=rate)
+    option("--learning-rate", type=number(1e-12, 1000), metavar="X", help=rate)
     warm_up = "steps in which the learning rate rises (default: 0, phase 2: 100)"
-    option("--warm-up", type=whole_number(0), metavar="N", help=warm_up)
+    option("--warm-up", type=whole_number(0, 1_000_000), metavar="N", help=warm_up)
     option("--save-every", type=count, default=1000, metavar="N", help="steps between checkpoints (default: 1000)")
     option("--keep", type=count, default=5, metavar="N", help="latest checkpoints to keep (default: 5)")
     option("--log-every", type=count, default=20, metavar="N", help="steps between scalars (default: 20)")
-    option("--side", type=count, metavar="N", help="side of the pictures in pixels (default: the encoder's)")
-    option("--units", type=count, metavar="N", help="size of LSTM and embeddings (default: 512)")
-    option("--dropout", type=fraction, metavar="X", help="fraction of the units left out (default: 0.3)")
+    side = "of the pictures in pixels (default: the encoder's)"
+    option("--side", type=whole_number(1, 2048), metavar="N", help=side)
+    option("--units", type=whole_number(1, 16_384), metavar="N", help="size of LSTM and embeddings (default: 512)")
+    option("--dropout", type=number(0, 0.999), metavar="X", help="fraction of the units left out (default: 0.3)")
     precision = "of the CNN (default: the best for the GPU; float32 on a CPU)"
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), help=precision)
 
@@ -219,9 +220,9 @@ def _add_evaluate_records(command: argparse.ArgumentParser) -> None:
 
 def _add_run_inference(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
-    option("photos", nargs="+", type=Path, metavar="PHOTO", help="picture files")
+    option("photos", nargs="+", type=path, metavar="PHOTO", help="picture files")
     checkpoint = "a checkpoint, or a folder: then its latest (default: the settings' folder)"
-    option("--checkpoint", type=Path, metavar="PATH", help=checkpoint)
+    option("--checkpoint", type=path, metavar="PATH", help=checkpoint)
     option("--beam", type=count, default=3, metavar="K", help="captions a picture (default: 3)")
     option("--max-len", type=count, default=20, metavar="N", help="stop after so many words (default: 20)")
 

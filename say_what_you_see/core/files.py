@@ -189,13 +189,15 @@ def make_folder(folder: Path) -> None:
 
 
 def check_is_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder is, before the work for it is done.
+    """Refuse to write a file where a folder or a device is, before the work for it is done.
 
     Raises:
         CourseError: if there is one.
     """
     if path.is_dir():
         raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
+    if path.exists() and not path.is_file():
+        raise CourseError(f"{path} is no file but a device, which would be replaced by one. Give another name.")
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -260,7 +262,8 @@ def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
 def write_json(data: Any, path: str | Path) -> None:
     """Write data as readable UTF-8 JSON."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no Unicode
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
@@ -381,6 +384,6 @@ def sha256_of(path: str | Path) -> str:
 
 
 def slug(text: str) -> str:
-    """Turn any text into a file name: small letters a to z, digits and underscores."""
+    """Turn any text into a file name: small letters a to z, digits and underscores, not too many for a file system."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "unnamed"
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:200] or "unnamed"

@@ -28,6 +28,7 @@ ENCODERS = ("inception_v3", "vgg16", "mobilenet", "efficientnet_lite0", "efficie
 COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
+_LARGEST_SEED = 2**32 - 1  # that NumPy and Keras take
 _SPLIT_BY_KARPATHY = ("coco", "flickr8k", "flickr30k")
 
 
@@ -161,8 +162,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(COURSE_SIZES)}.")
     read_mirror(environ)  # so that a mistake in it shows before anything is downloaded
     seed = environ.get("COURSE_SEED") or "0"
-    if not (seed.isascii() and seed.isdigit()):
-        raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 up.")
+    if not re.fullmatch("[0-9]{1,10}", seed) or int(seed) > _LARGEST_SEED:
+        raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 to {_LARGEST_SEED}.")
     starts = _starts(environ)
     dataset = _read_dataset(environ.get("DATASET") or "scenes", starts)
     return Settings(
@@ -204,7 +205,7 @@ def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
 def _starts(environ: Mapping[str, str]) -> list[Path]:
     """The folders from which relative paths start; the first that has the file wins."""
     start = environ.get("COURSE_START")
-    return [*([Path(start)] if start else []), Path.cwd(), REPOSITORY]
+    return [*([Path(start)] if start else []), Path(), REPOSITORY]
 
 
 def _absolute(text: str, start: Path) -> Path:
@@ -262,7 +263,7 @@ def _read_encoder(text: str, starts: list[Path]) -> str:
 
 def _name_of(path: Path) -> str:
     """A name for files; a few digits from the path tell folders or files of the same name apart."""
-    digits = hashlib.sha256(str(path).encode()).hexdigest()[:6]
+    digits = hashlib.sha256(os.fsencode(path)).hexdigest()[:6]
     return f"{slug(path.name.removesuffix('.keras'))}_{digits}"
 
 

@@ -10,6 +10,7 @@ _MAX_MESSAGE = 4000  # characters; a message may quote a file
 
 # Control characters except tab and newline, surrogates, and whatever reverses the direction of all that follows
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PASSWORD = re.compile(r"://[^/?#\s]*@")
 _MARKS = re.compile(r"[\\`*_{}\[\]<>()#+|~&$]")
 
 
@@ -29,8 +30,18 @@ def _escaped(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
+def without_password(text: str) -> str:
+    """A text without the names and passwords of its addresses.
+
+    >>> without_password("http://me:secret@127.0.0.1/a.jpg")
+    'http://127.0.0.1/a.jpg'
+    """
+    return _PASSWORD.sub("://", text)
+
+
 def message(text: str) -> str:
-    """The same for a message, cut in the middle where a file made it very long."""
+    """A visible text for a message: without passwords, and cut in the middle where a file made it very long."""
+    text = without_password(text)
     if len(text) > _MAX_MESSAGE:
         text = f"{text[: _MAX_MESSAGE // 2]} … {text[-_MAX_MESSAGE // 2 :]}"
     return visible(text)
@@ -47,7 +58,12 @@ def markdown_text(text: Any) -> str:
     return _MARKS.sub(lambda match: f"&#{ord(match[0])};", " ".join(visible(str(text)).split()))
 
 
-def terminal_json(data: Any) -> str:
-    """JSON to print: readable in every script, without anything that a terminal obeys."""
+def terminal_json(data: Any, encoding: str | None = None) -> str:
+    """JSON to print: readable in every script that the encoding has, without anything that a terminal obeys."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(data, indent=2)
+    return text

@@ -36,7 +36,6 @@ LARGEST_UNSTATED = 2 * 1024**3
 _LONGEST_WAIT = 120  # seconds that a server may ask us to wait
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _PAGE_STARTS = (b"<!doctype html", b"<html")
-_NO_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 
 
 class SourceFailed(Exception):
@@ -52,7 +51,13 @@ class TransferBroken(Exception):
 
 
 def download(
-    url: str, path: str | Path, *, bytes: int | None = None, checksum: str | None = None, mirrors: Sequence[str] = ()
+    url: str,
+    path: str | Path,
+    *,
+    bytes: int | None = None,
+    checksum: str | None = None,
+    mirrors: Sequence[str] = (),
+    by_hand: str = "",
 ) -> Path:
     """Download a file, unless it is there; go on with what an interruption left.
 
@@ -62,6 +67,7 @@ def download(
         bytes: the size that the file must have.
         checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
         mirrors: other addresses of the same file, tried in turn.
+        by_hand: what to do where it cannot be had; "" advises to put it at `path`.
 
     Raises:
         CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
@@ -74,7 +80,7 @@ def download(
             path.parent.mkdir(parents=True, exist_ok=True)
             with _one_process(path):
                 if not path.exists():
-                    _fetch([url, *mirrors], path, bytes, checksum)
+                    _fetch([url, *mirrors], path, bytes, checksum, by_hand)
     size = path.stat().st_size
     if bytes not in (None, size):
         raise CourseError(
@@ -101,7 +107,7 @@ def _one_process(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str | None) -> None:
+def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str | None, by_hand: str) -> None:
     """Fetch the file from the first source that gives it; what one has brought, the next goes on with."""
     part = PartialFile(path, checksum.partition(":")[0] if checksum else "sha256")
     failures: dict[str, Exception] = {}
@@ -117,8 +123,12 @@ def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str |
     may_pass = any(isinstance(error, TransferBroken) for error in failures.values())
     again = "Check the connection and run this again: it goes on where it stopped. " if may_pass else ""
     raise CourseError(
-        f"Cannot download {path.name} ({reasons}). {again}You can also bring it by other means, from {sources[0]}, and "
-        f"put it at {path}: the same command finds it there."
+        f"Cannot download {path.name} ({reasons}). "
+        + (
+            by_hand
+            or f"{again}You can also bring it by other means, from {sources[0]}, and "
+            f"put it at {path}: the same command finds it there."
+        )
     )
 
 
@@ -233,7 +243,7 @@ def _network_errors_explained() -> Iterator[None]:
         yield
     except requests.TooManyRedirects as error:
         raise SourceFailed("it redirects in circles") from error
-    except _NO_ADDRESS as error:
+    except ValueError as error:  # InvalidURL, say; or urllib's, for an address that the server sends us to
         raise SourceFailed("this is no address of a file on the web") from error
     except requests.exceptions.SSLError as error:
         raise TransferBroken(

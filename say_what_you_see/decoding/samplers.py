@@ -123,8 +123,8 @@ class Sampling(Sampler):
             raise ValueError(f"The temperature must be greater than 0, not {self.temperature}.")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be 1 or more, not {self.top_k}.")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be greater than 0 and at most 1, not {self.top_p}.")
+        if self.top_p is not None and not 1e-6 <= self.top_p <= 1:
+            raise ValueError(f"top_p must be from 0.000001 to 1, not {self.top_p}.")
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """A number from 0 to 1 for each word, (images, max_len)."""
@@ -155,6 +155,8 @@ class BeamSearch(Sampler):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError(f"Beam search follows 1 caption or more, not {self.k}.")
+        if not -10 <= self.length_penalty <= 10:
+            raise ValueError(f"The length penalty must be from -10 to 10, not {self.length_penalty}.")
 
     def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
         """The k best captions of each image, the best first."""

@@ -7,6 +7,7 @@ same parts again. Paths are of this machine or, as in `s3://bucket/folder`, of w
 
 import hashlib
 import io
+import os
 import re
 import socket
 import tarfile
@@ -184,8 +185,9 @@ def _read_files(part: Part, filesystem: Any, folder: str) -> Iterator[Picture]:
         try:
             with filesystem.open_input_stream(f"{folder.rstrip('/')}/{name}") as file:
                 yield name, _bounded(file.read(MAX_PICTURE_BYTES + 1))
-        except FileNotFoundError:
-            yield name, CourseError("the file is not there any more")
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            yield name, CourseError("the file is not there any more" if gone else f"it cannot be read ({error})")
 
 
 def _read_zip(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
@@ -247,8 +249,10 @@ def open_filesystem(source: str) -> tuple[Any, str]:
     """PyArrow's file system for a path or an address, and the path in it."""
     from pyarrow import fs
 
+    if not source:
+        raise CourseError("'' is no path. The folder that this runs in is called . (a full stop).")
     if not re.match(r"[a-z][a-z0-9+]+://", source):
-        return fs.LocalFileSystem(), str(Path(source).expanduser().absolute())
+        return fs.LocalFileSystem(), str(Path(os.path.expanduser(source)).absolute())
     try:
         return fs.FileSystem.from_uri(source)
     except (ValueError, OSError, NotImplementedError) as error:

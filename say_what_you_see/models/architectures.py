@@ -24,4 +24,7 @@ def step_model_of(model: keras.Model) -> KerasStepModel:
         raise CourseError(
             f"No captions can be written with a model named {model.name!r}; known: {', '.join(STEP_MODELS)}."
         )
-    return STEP_MODELS[model.name](model)
+    try:
+        return STEP_MODELS[model.name](model)
+    except Exception as error:  # a layer is missing, or of another shape: Keras complains in many ways
+        raise CourseError(f"The decoder cannot write captions ({error}). Take another model.") from error

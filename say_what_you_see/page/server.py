@@ -24,14 +24,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
-from tornado.web import Application, HTTPError, RequestHandler
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.page.demo import MAX_UPLOAD_BYTES, Demo
 
+HEADER_SECONDS = 10
+"""Whoever connects and does not ask within this time is disconnected."""
+
+MOST_CONNECTIONS = 100
+"""More are closed at once: a process may have few hundred files and connections open."""
+
 PAGE_FOLDER = Path(__file__).parent / "static"
 ADDRESS = "127.0.0.1"
+_MOST_BYTES = 1_000_000_000  # of a body; what is too large for a picture is thrown away as it comes
 _OWN_NAMES = {"127.0.0.1", "localhost", "::1"}
 _CONTENT_TYPES = {"index.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
 _HEADERS = {
@@ -43,11 +51,25 @@ _HEADERS = {
 }
 
 
+class _Server(HTTPServer):
+    def handle_stream(self, stream: IOStream, address: tuple) -> None:
+        if len(self._connections) < MOST_CONNECTIONS:
+            super().handle_stream(stream, address)
+        else:
+            stream.close()
+
+
+@stream_request_body
 class _Handler(RequestHandler):
-    """Gives the page and answers its questions, one after another in a thread of their own."""
+    """Gives the page and answers its questions, one after another in a thread of their own.
+
+    Strangers are refused before their body has come. A body that is too large is read to its end, or the browser
+    would see a broken connection in place of the answer.
+    """
 
     def initialize(self, demo: Demo, token: str, worker: ThreadPoolExecutor, files: dict[str, bytes]) -> None:
         self.demo, self.token, self.worker, self.files = demo, token, worker, files
+        self.body, self.body_size = bytearray(), 0
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -55,11 +77,24 @@ class _Handler(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        if urlsplit(f"//{self.request.host}").hostname not in _OWN_NAMES:
+        if self._asked_name() not in _OWN_NAMES:
             raise HTTPError(403, reason="This page is for 127.0.0.1 only.")
         origin = self.request.headers.get("Origin")
         if origin is not None and origin != f"http://{self.request.host}":
             raise HTTPError(403, reason="Another page may not ask.")
+        if self.request.method == "POST":
+            self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
+
+    def _asked_name(self) -> str | None:
+        try:
+            return urlsplit(f"//{self.request.host}").hostname
+        except ValueError:
+            return None
+
+    def data_received(self, chunk: bytes) -> None:
+        self.body_size += len(chunk)
+        if self.body_size <= MAX_UPLOAD_BYTES:
+            self.body += chunk
 
     def get(self, path: str) -> None:
         if path == "":
@@ -71,9 +106,10 @@ class _Handler(RequestHandler):
         self.finish(self.files[path])
 
     async def post(self, path: str) -> None:
-        self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
+        if self.body_size > MAX_UPLOAD_BYTES:
+            raise HTTPError(413, reason=f"The file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB.")
         question = path.removeprefix("api/")
-        content = self.request.body if question == "add" else self._json()
+        content = bytes(self.body) if question == "add" else self._json()
         self.finish(await asyncio.get_running_loop().run_in_executor(self.worker, self.demo.answer, question, content))
 
     def _check_token(self, given: str) -> None:
@@ -82,7 +118,7 @@ class _Handler(RequestHandler):
 
     def _json(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.request.body or "{}")
+            content = json.loads(self.body or "{}")
         except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="That is no JSON.") from error
         if not isinstance(content, dict):
@@ -152,7 +188,8 @@ class DemoServer:
             files = {name: (PAGE_FOLDER / name).read_bytes() for name in _CONTENT_TYPES}
             arguments = {"demo": self.demo, "token": self.token, "worker": worker, "files": files}
             application = Application([("/(.*)", _Handler, arguments)], log_function=lambda handler: None)
-            server = HTTPServer(application, max_body_size=MAX_UPLOAD_BYTES, body_timeout=120)
+            limits = {"max_body_size": _MOST_BYTES, "body_timeout": 120, "idle_connection_timeout": HEADER_SECONDS}
+            server = _Server(application, **limits)
             server.add_sockets(sockets)
             await stopping.wait()
             server.stop()

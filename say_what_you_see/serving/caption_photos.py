@@ -13,14 +13,13 @@ from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.generate import GeneratedCaptions
 from say_what_you_see.decoding.samplers import Sampler
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
-from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
 from say_what_you_see.vision.sources import ImageSource
 
 if TYPE_CHECKING:  # an exported captioner has no need of Keras
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
 
-_THUMBNAIL_SIDE = 240
+_THUMBNAIL_SHAPE = (240, 240)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,12 @@ def caption_pictures(
         images = [image for _, image in batch if image is not None]
         captions = iter(caption_images(images, captioner, sampler, rng))
         for picture, image in batch:
-            yield picture if image is None else replace(picture, captions=next(captions))
+            yield picture if image is None else _with_captions(picture, next(captions))
+
+
+def _with_captions(picture: PictureCaptions, captions: list[tuple[str, float]]) -> PictureCaptions:
+    wrong = None if captions else f"{picture.name} has no caption: the model computes no numbers. Take another model."
+    return replace(picture, captions=captions, error=wrong)
 
 
 def _read(
@@ -83,14 +87,10 @@ def _read(
 ) -> tuple[PictureCaptions, np.ndarray | None]:
     """A picture without captions yet, and its pixels; None for those where something is wrong with it."""
     try:
-        data = source.read()
+        image, *small = source.squares(input_shape, *([_THUMBNAIL_SHAPE] if thumbnails else []))
     except CourseError as error:
         return PictureCaptions(source.name, error=str(error)), None
-    try:
-        small = thumbnail(data, _THUMBNAIL_SIDE) if thumbnails else None
-        return PictureCaptions(source.name, thumbnail=small), crop_and_resize(data, input_shape)
-    except CourseError as error:
-        return PictureCaptions(source.name, error=f"{source.name} is no picture that can be read: {error}."), None
+    return PictureCaptions(source.name, thumbnail=small[0] if small else None), image
 
 
 def caption_images(

@@ -18,7 +18,7 @@ from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.serving.model_choice import last_training
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
-from say_what_you_see.vision.pictures import crop_and_resize
+from say_what_you_see.vision.sources import image_file
 
 _UNCOMPILED_BATCHES = 2
 """So many batches are encoded before the encoder is compiled, which takes as long as several of them."""
@@ -160,9 +160,4 @@ def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
     Raises:
         CourseError: if the file is missing or is no picture.
     """
-    try:
-        return crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except CourseError as error:
-        raise CourseError(f"{path} is no picture that can be read: {error}") from error
+    return image_file(path).squares(captioner.encoder.input_shape)[0]

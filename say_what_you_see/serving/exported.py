@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ class NetworkStepModel(StepModel):
 
 def exported_folder(model_folder: Path, data_folder: Path) -> Path:
     """Where the export of a model folder is kept; another training in the same folder takes the same place."""
-    return data_folder / "exported" / hashlib.sha256(str(model_folder.resolve()).encode()).hexdigest()[:12]
+    return data_folder / "exported" / hashlib.sha256(os.fsencode(os.path.realpath(model_folder))).hexdigest()[:12]
 
 
 def model_digest(model_folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
@@ -16,6 +17,10 @@ DRAWINGS_ONLY = (
     "caption photographs, train a model on photographs: README.md says how."
 )
 
+FORMAT = 1
+"""Of a model folder."""
+
+_ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _LAST = "last_training.json"
 
 
@@ -71,17 +76,42 @@ def find_model(name: str | Path, settings: Settings) -> Path:
 
 def installed_models(settings: Settings) -> list[str]:
     """The names of the installed models."""
-    return sorted(path.parent.name for path in models_folder(settings).glob("*/model.json"))
+    return sorted(path.parent.name for path in models_folder(settings).glob("[!.]*/model.json"))
 
 
 def describe_models(settings: Settings) -> str:
     """A table of the installed models."""
-    lines = []
-    for name in installed_models(settings):
-        metadata = read_json(models_folder(settings) / name / "model.json")
-        loss = metadata.get("scores", {}).get("val_loss")
-        shown = f"validation loss {loss:.3f}" if isinstance(loss, float) else ""
-        lines.append(
-            f"{name:<24} {metadata.get('dataset', '?'):<16} {metadata['encoder']['name']:<14} {shown}".rstrip()
-        )
+    lines = [f"{name:<24} {_describe(models_folder(settings) / name)}" for name in installed_models(settings)]
     return "\n".join(lines) or "No models are installed. `say-what-you-see model install URL` brings one in."
+
+
+def _describe(folder: Path) -> str:
+    try:
+        metadata = read_metadata(folder)
+    except CourseError as error:
+        return f"cannot be used: {error}"
+    loss = metadata.get("scores", {}).get("val_loss")
+    shown = f"validation loss {loss:.3f}" if isinstance(loss, float) else ""
+    return f"{metadata.get('dataset', '?')!s:<16} {metadata['encoder']['name']:<14} {shown}".rstrip()
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The model.json of a model folder, which has everything that this version of the course reads in it.
+
+    Raises:
+        CourseError: if it has not.
+    """
+    metadata = read_json(folder / "model.json")
+    if not _is_known(metadata):
+        raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
+    return metadata
+
+
+def _is_known(metadata: Any) -> bool:
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        return False
+    encoder, scores = metadata.get("encoder"), metadata.get("scores", {})
+    if not (isinstance(encoder, dict) and isinstance(scores, dict) and isinstance(metadata.get("checksums"), dict)):
+        return False
+    numbers = all(isinstance(score, int | float) for score in scores.values())
+    return numbers and all(isinstance(encoder.get(key), str) for key in _ENCODER_KEYS)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
@@ -23,13 +25,12 @@ from say_what_you_see.language.captions import END, PAD, START, UNK, invert_voca
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
 from say_what_you_see.serving.model_card import model_card
+from say_what_you_see.serving.model_choice import FORMAT, read_metadata
 
-FORMAT = 1
 ENCODER_FILE = "encoder.keras"
 """The name of an encoder that is given away together with a model."""
 
 _PARTS = ("decoder.keras", "vocabulary.json")
-_ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _LONGEST_WORD = 1000
 
 
@@ -94,9 +95,7 @@ def load_caption_model(folder: Path) -> CaptionModel:
             f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, or name another "
             "folder with --model."
         )
-    metadata = read_json(folder / "model.json")
-    if not _is_known(metadata):
-        raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
+    metadata = read_metadata(folder)
     del metadata["format"]
     checksums = metadata.pop("checksums")
     for name in _PARTS:
@@ -106,17 +105,6 @@ def load_caption_model(folder: Path) -> CaptionModel:
     decoder, familiarity = _load_decoder(folder / "decoder.keras"), read_familiarity(folder)
     _check_parts_fit(decoder, vocab, familiarity, folder)
     return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
-
-
-def _is_known(metadata: Any) -> bool:
-    """Whether a model.json has everything that this version of the course reads in it."""
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        return False
-    encoder, scores = metadata.get("encoder"), metadata.get("scores", {})
-    if not (isinstance(encoder, dict) and isinstance(scores, dict) and isinstance(metadata.get("checksums"), dict)):
-        return False
-    numbers = all(isinstance(score, int | float) for score in scores.values())
-    return numbers and all(isinstance(encoder.get(key), str) for key in _ENCODER_KEYS)
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
@@ -135,7 +123,10 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
 def _load_decoder(path: Path) -> keras.Model:
     """Read a decoder, which may consist of layers of Keras and of the course and of nothing else."""
     try:
-        return load_keras_file(path)
+        decoder = load_keras_file(path)
+        if not all(np.isfinite(weights).all() for weights in decoder.get_weights()):
+            raise CourseError("some of its weights are no numbers (NaN)")
+        return decoder
     except CourseError as error:
         raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
     except Exception as error:  # a damaged model can raise nearly anything

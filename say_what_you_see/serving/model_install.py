@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, sha256_of, slug
+from say_what_you_see.core.files import atomic_folder, atomic_path, sha256_of, slug
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.core.text import without_password
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.resources import download
-from say_what_you_see.serving.captioner import encoder_of, find_encoder_file
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.serving.captioner import Captioner, encoder_of, find_encoder_file
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE
 from say_what_you_see.serving.model_choice import models_folder
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
@@ -22,57 +27,60 @@ from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, lo
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
 _ALL_PARTS = (*PARTS, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
 _MOST_BYTES = 2_000_000_000  # of one part; a decoder has a few million
+_BY_HAND = "Check connection and address, and run this again, or bring the model here and install it from there."
 
 
 def install_model(source: str, settings: Settings, name: str | None = None, checksum: str | None = None) -> Path:
-    """Install a model folder; it appears only when it is whole, and what it says of itself holds.
+    """Install a model folder; it appears only when it is whole, what it says of itself holds, and it captions.
 
     Args:
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
-        checksum: 'sha256:…' of the zip, where its publisher gives one.
+        checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
 
     Returns:
         The folder of the installed model.
     """
-    name = slug(name or Path(source.rstrip("/")).name.removesuffix(".zip"))
+    if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
+        raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")
+    name = slug(name or Path(without_password(source).rstrip("/")).name.removesuffix(".zip"))
     target = models_folder(settings) / name
     if target.exists():
         raise CourseError(f"There is a model {name!r} already. Remove {target}, or give --name.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".installing_", dir=target.parent) as temporary:
-        folder = Path(temporary) / name
-        folder.mkdir()
-        _bring(source, folder, Path(temporary), checksum)
-        model = load_caption_model(folder)  # checks checksums, vocabulary and decoder, and runs no code of the file's
-        if (folder / ENCODER_FILE).exists():
-            encoder_of(model, replace(settings, encoder=str(folder / ENCODER_FILE)))  # is it the model's own?
-        os.replace(folder, target)
+    with atomic_folder(target) as folder:
+        try:
+            _bring(source, folder, checksum)
+            _try(load_caption_model(folder), folder, settings)
+        except CourseError as error:  # the folder will be gone
+            named = str(error).replace(str(folder / "model.zip"), source).replace(str(folder), source)
+            raise CourseError(named) from error
     return target
 
 
-def _bring(source: str, folder: Path, temporary: Path, checksum: str | None) -> None:
+def _bring(source: str, folder: Path, checksum: str | None) -> None:
     """Put the parts of a model into a folder."""
+    path, packed, known = Path(os.path.expanduser(source)), folder / "model.zip", folder / "model.json"
     if source.lower().startswith(("http://", "https://")):
         if source.lower().endswith(".zip"):
-            _unpack(download(source, temporary / "model.zip", checksum=checksum), folder)
+            known = download(source, packed, by_hand=_BY_HAND)
         else:
             for part in PARTS:
-                download(f"{source.rstrip('/')}/{part}", folder / part)
+                download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
             if FAMILIARITY_FILE.encode() in (folder / "model.json").read_bytes():
-                download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE)
-        return
-    path = Path(source).expanduser()
-    if path.is_dir():
+                download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE, by_hand=_BY_HAND)
+    elif source and path.is_dir():
         for part in _ALL_PARTS:
             if (path / part).is_file():
                 shutil.copyfile(path / part, folder / part)
-    elif path.exists():
-        if checksum and sha256_of(path) != checksum.removeprefix("sha256:").lower():
-            raise CourseError(f"{path} has another checksum than {checksum}. Bring a whole copy.")
-        _unpack(path, folder)
+    elif source and path.exists():
+        known = path
     else:
         raise CourseError(f"There is no {source}: give a folder, a zip file, or an address that starts with https://.")
+    if checksum and known.exists() and f"sha256:{sha256_of(known)}" != checksum.lower():
+        raise CourseError(f"{known} has another checksum than {checksum}. Bring a whole copy.")
+    if known in (packed, path):
+        _unpack(known, folder)
+    packed.unlink(missing_ok=True)
 
 
 def _unpack(zip_path: Path, folder: Path) -> None:
@@ -84,6 +92,27 @@ def _unpack(zip_path: Path, folder: Path) -> None:
                 raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has one.")
             for member in members:
                 (folder / part).write_bytes(read_member(archive, member, _MOST_BYTES))
+
+
+def _try(model: CaptionModel, folder: Path, settings: Settings) -> None:
+    """Caption noise, by the model's own encoder where that came along.
+
+    Raises:
+        CourseError: if that is impossible, or the encoder is another one.
+    """
+    shape = [size or 1 for size in model.decoder.inputs[0].shape[1:]]
+    features = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    step_model = step_model_of(model.decoder)
+    if (folder / ENCODER_FILE).exists():
+        encoder = encoder_of(model, replace(settings, encoder=str(folder / ENCODER_FILE)))
+        noise = np.random.default_rng(0).integers(256, size=(1, *encoder.input_shape, 3), dtype=np.uint8)
+        features = Captioner(encoder, step_model, model.vocab).embed(noise)
+    try:
+        captions = generate(step_model, features, model.vocab)
+    except Exception as error:  # Keras complains in many ways
+        raise CourseError(f"{folder / 'decoder.keras'} cannot caption ({error}). Take another model.") from error
+    if not np.isfinite(captions.log_probabilities).all():
+        raise CourseError(f"{folder / 'decoder.keras'} captions with probabilities that are no numbers (NaN).")
 
 
 def missing_encoder(folder: Path, settings: Settings) -> str | None:

@@ -16,7 +16,7 @@ from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.image_to_text import image_to_text_step_model
 from say_what_you_see.training.scale.folder import ScaleModel, load_scale_model
-from say_what_you_see.vision.pictures import crop_and_resize
+from say_what_you_see.vision.sources import image_file
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,7 @@ def read_photo(path: Path, side: int) -> np.ndarray:
     Raises:
         CourseError: if the file is missing or is no image.
     """
-    try:
-        return crop_and_resize(path.read_bytes(), (side, side)).astype(np.float32) / 127.5 - 1
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
-    except CourseError as error:
-        raise CourseError(f"{path} is no picture that can be read: {error}") from error
+    return image_file(path).squares((side, side))[0].astype(np.float32) / 127.5 - 1
 
 
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:

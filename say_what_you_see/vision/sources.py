@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import re
 import sys
@@ -9,17 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import requests
 import urllib3
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
+from say_what_you_see.core.text import without_password
 from say_what_you_see.data.archives import PICTURE_SUFFIXES
+from say_what_you_see.vision.pictures import crop_and_resize
 
 STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 _SECONDS = 120  # for a whole picture
 _CHUNK = 1 << 16
+_FIRST_BYTES = 32  # of a picture: one of them is 0, as in no list of names
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in it
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,38 @@ class ImageSource:
     """An image that is not read yet.
 
     Attributes:
-        name: as the user gave it: a path, or an address.
-        read: its bytes; raises CourseError where it cannot be had.
+        name: as the user gave it: a path, or an address, without a password.
+        fetch: its bytes; may raise anything where it cannot be had.
     """
 
     name: str
-    read: Callable[[], bytes]
+    fetch: Callable[[], bytes]
+
+    def read(self) -> bytes:
+        """The bytes of the image.
+
+        Raises:
+            CourseError: naming it, whatever went wrong.
+        """
+        try:
+            return self.fetch()
+        except CourseError:
+            raise
+        except Exception as error:  # names that no system can have, addresses that are none: each raises its own
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise CourseError(f"Cannot read {self.name}: {reason}.") from error
+
+    def squares(self, *shapes: tuple[int, int]) -> list[np.ndarray]:
+        """The square in the middle of the image, once for each (height, width): uint8, (height, width, 3).
+
+        Raises:
+            CourseError: naming the image, whatever is wrong with it.
+        """
+        data = self.read()
+        try:
+            return [crop_and_resize(data, shape) for shape in shapes]
+        except CourseError as error:
+            raise CourseError(f"{self.name} is no picture that can be read: {error}.") from error
 
 
 def find_images(arguments: Sequence[str]) -> list[ImageSource]:
@@ -42,21 +74,31 @@ def find_images(arguments: Sequence[str]) -> list[ImageSource]:
     (for shells that leave patterns as they are); `-` for standard input: a picture, or paths, one a line.
     What cannot be found becomes a source that says so when it is read, so that the others go on.
     """
-    return [source for argument in arguments for source in _sources_of(argument)]
+    return [source for argument in arguments for source in _found(argument)]
+
+
+def _found(argument: str) -> list[ImageSource]:
+    try:
+        return _sources_of(argument)
+    except Exception as error:  # it may be no name at all, or in a folder that must not be looked into
+        return [_failing(argument, error)]
 
 
 def _sources_of(argument: str) -> list[ImageSource]:
+    if not argument:
+        raise CourseError("'' is no name of a picture. The folder that this runs in is called . (a full stop).")
     if argument == STANDARD_INPUT:
         return _from_standard_input()
     if re.match(r"https?://", argument, re.IGNORECASE):
-        return [ImageSource(argument, lambda: fetch_image(argument))]
+        return [ImageSource(without_password(argument), lambda: fetch_image(argument))]
     path = Path(argument)
     if path.is_dir():
         return _of_folder(path)
     if not path.exists() and glob.has_magic(argument):
         paths = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural_order)
-        return [_file(path) for path in paths] or [_missing(argument, f"No file fits the pattern {argument}.")]
-    return [_file(path)]
+        missing = CourseError(f"No file fits the pattern {argument}.")
+        return [image_file(path) for path in paths] or [_failing(argument, missing)]
+    return [image_file(path)]
 
 
 def _of_folder(folder: Path) -> list[ImageSource]:
@@ -68,24 +110,24 @@ def _of_folder(folder: Path) -> list[ImageSource]:
         and path.is_file()
     ]
     known = ", ".join(sorted(PICTURE_SUFFIXES))
-    return [_file(path) for path in paths] or [_missing(str(folder), f"There are no pictures in {folder} ({known}).")]
+    empty = CourseError(f"There are no pictures in {folder} ({known}).")
+    return [image_file(path) for path in paths] or [_failing(str(folder), empty)]
 
 
 def _from_standard_input() -> list[ImageSource]:
-    """One picture, or paths and addresses as `find` or `ls` print them."""
-    try:
-        data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
-    except CourseError as error:
-        return [_missing(STANDARD_INPUT, str(error))]
-    if b"\0" in data[:_CHUNK]:
+    """One picture, or paths and addresses as `find` or `ls` print them, in whatever encoding names have here."""
+    if sys.stdin is None:
+        raise CourseError("Standard input is closed. Send a picture, or paths, one a line.")
+    data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
+    in_utf_16 = data.startswith(_UTF_16)
+    if b"\0" in data[:_FIRST_BYTES] and not in_utf_16:
         return [ImageSource(STANDARD_INPUT, lambda: data)]
-    try:
-        lines = [line.strip() for line in data.decode("utf-8").splitlines()]
-    except UnicodeDecodeError:
-        return [ImageSource(STANDARD_INPUT, lambda: data)]
-    return find_images([line for line in lines if line and line != STANDARD_INPUT]) or [
-        _missing(STANDARD_INPUT, "Standard input is empty. Send a picture, or paths, one a line.")
-    ]
+    text = data.decode("utf-16" if in_utf_16 else "utf-8-sig", "surrogateescape")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    names = [line for line in lines if line.strip() and line != STANDARD_INPUT]
+    if not names:
+        raise CourseError("Standard input is empty. Send a picture, or paths, one a line.")
+    return find_images(names)
 
 
 def natural_order(path: Path) -> list[tuple[str, int]]:
@@ -94,15 +136,16 @@ def natural_order(path: Path) -> list[tuple[str, int]]:
     return [(part, 0) if not part.isdecimal() else ("", int(part)) for part in parts]
 
 
-def _file(path: Path) -> ImageSource:
+def image_file(path: Path) -> ImageSource:
+    """The image in a file."""
     return ImageSource(str(path), lambda: read_bytes(path, MAX_PICTURE_BYTES))
 
 
-def _missing(name: str, message: str) -> ImageSource:
-    def read() -> bytes:
-        raise CourseError(message)
+def _failing(name: str, error: Exception) -> ImageSource:
+    def fetch() -> bytes:
+        raise error
 
-    return ImageSource(name, read)
+    return ImageSource(without_password(name), fetch)
 
 
 def fetch_image(url: str) -> bytes:

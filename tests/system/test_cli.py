@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,6 @@ def test_every_step_says_what_it_made(finished_course):
     (["embed", "--encoder", "nowhere.keras"], ["nowhere.keras"]),
     (["embed", "--encoder", "inception-v3"], ["inception-v3", "inception_v3", ".keras"]),
     (["embed", "--encoder", "inception_v33"], ["inception_v33", "inception_v3", "vgg16"]),
-    (["train", "--seed", "-1"], ["COURSE_SEED", "-1"]),
     (["embed", "--output", "folder"], ["--output is for --engine ray"]),
     (["embed", "--engine", "ray", "--shard-size", "9"], ["--shard-size goes with --input"]),
     (["caption", "photo.jpg", "--engine", "ray"], ["--engine ray needs --output FOLDER"]),
@@ -88,22 +88,50 @@ def test_an_interruption_says_how_to_go_on(course_environ, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["paint"], ["train", "--size", "tiny"], ["train", "--seed", "one"], ["caption"],
+    [], ["paint"], ["train", "--size", "tiny"], ["caption"],
+    *(["train", "--seed", number] for number in ("one", "-1", "4294967296", "9" * 5000)),
     *(["caption", "a.jpg", "--max-len", number] for number in ("0", "-3", "x")),
     ["caption", "a.jpg", "--beam", "0"], ["caption", "a.jpg", "--beam", "2", "--sample"],
     ["caption", "a.jpg", "--temperature", "0"], ["caption", "a.jpg", "--temperature", "nan"],
-    ["caption", "a.jpg", "--top-p", "1.5"], ["caption", "a.jpg", "--json", "--html", "a.html"],
+    *(["caption", "a.jpg", "--length-penalty", number] for number in ("nan", "inf", "1e300", "x")),
+    *(["caption", "a.jpg", "--top-p", number] for number in ("1.5", "1e-300", "nan")),
+    ["caption", "a.jpg", "--top-k", "9" * 30], ["caption", "a.jpg", "--html", ""],
+    ["caption", "a.jpg", "--json", "--html", "a.html"],
     ["demo", "--port", "x"], ["demo", "--port", "70000"], ["demo", "--port", "-1"], ["demo", "photo.jpg"],
     ["evaluate", "--pictures", "0"], ["evaluate", "--model"], ["model"], ["model", "install"],
     ["train-records"], ["train-records", "--steps", "0"], ["train-records", "--steps", "1", "--dropout", "1"],
     ["train-records", "--steps", "1", "--learning-rate", "0"], ["records", "--val-shards", "-1"], ["run-inference"],
     ["evaluate-records", "--shards", "train"],
-], ids=" ".join)  # fmt: skip
+], ids=lambda arguments: " ".join(arguments)[:60])  # fmt: skip
 def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
+    error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: say-what-you-see")
+    assert error.startswith("usage: say-what-you-see") and len(error.splitlines()[-1]) < 400
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_output_that_cannot_be_written_ends_without_a_traceback(output):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as closed, open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "say_what_you_see", "resources", "--list"]
+        stdout = closed if output == "closed" else full
+        ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=REPOSITORY, text=True, check=False)
+    expected = "" if output == "closed" else "Error: No space left on device (the output).\n"
+    assert (ran.returncode, ran.stderr) == (1, expected)
+
+
+def test_a_folder_that_is_gone_costs_nothing_that_is_elsewhere(course_environ, tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["resources"]) == 0
+    assert main(["resources", "--dataset", "photos"]) == 1
+    assert capsys.readouterr().err.startswith("Error: 'photos' is no path")
 
 
 def test_help_explains_every_command(capsys):

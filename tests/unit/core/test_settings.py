@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import REPOSITORY, read_settings
 
 
@@ -56,13 +59,24 @@ def test_encoder_names_in_several_spellings(written, read):
         ("COURSE_SIZE", "tiny", "full, small"),
         ("COURSE_SEED", "-1", "whole number"),
         ("COURSE_SEED", "one", "whole number"),
+        ("COURSE_SEED", "4294967296", "whole number"),
+        ("COURSE_SEED", "9" * 5000, "whole number"),
     ],
 )
 def test_unknown_values_are_named(name, value, named, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(CourseError, match=named) as caught:
         read_settings({name: value})
-    assert value in str(caught.value)
+    assert value[:1000] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 250, os.fsdecode(b"gr\xfcn")], ids=["long", "Latin-1"])
+def test_any_folder_is_a_data_set(name, tmp_path):
+    (tmp_path / name).mkdir()
+    settings = read_settings({"DATASET": str(tmp_path / name), "COURSE_DATA": str(tmp_path / name)})
+    settings.work_folder.mkdir(parents=True)
+    write_json({"dataset": settings.dataset}, settings.work_folder / "settings.json")
+    assert read_json(settings.work_folder / "settings.json") == {"dataset": settings.dataset}
 
 
 def test_an_installed_package_keeps_its_files_in_the_users_home(monkeypatch, tmp_path):

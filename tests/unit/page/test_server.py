@@ -57,7 +57,7 @@ def test_who_knows_the_token_gets_the_page(server):
 
 
 @pytest.mark.parametrize("headers", [
-    {"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"}, {"Host": ""},
+    {"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"}, {"Host": ""}, {"Host": "["},
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
     {"Authorization": ""}, {"Authorization": "token wrong"}, {"Authorization": "token "},
 ], ids=str)  # fmt: skip
@@ -124,15 +124,32 @@ def test_errors_of_our_own_show_no_details(server, monkeypatch, capfd):
     assert "a secret of the house" in capfd.readouterr().err
 
 
-def test_a_body_that_is_too_large_is_not_read(server):
-    for claim in (f"Content-Length: {MAX_UPLOAD_BYTES + 1}", "Transfer-Encoding: chunked"):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
-            lines = ["POST /api/add HTTP/1.1", f"Host: 127.0.0.1:{server.port}", f"Authorization: token {server.token}"]
-            connection.sendall("\r\n".join([*lines, claim, "", ""]).encode())
-            if "chunked" in claim:
-                connection.sendall(f"{MAX_UPLOAD_BYTES + 1:x}\r\n".encode())
-            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+@pytest.mark.parametrize("size", [MAX_UPLOAD_BYTES + 1, 3 * MAX_UPLOAD_BYTES])
+def test_who_sends_too_much_hears_so(server, size):
+    status, _, body = ask(server, "/api/add", body=bytes(size))
+    assert status == 413 and "20 MB" in json.loads(body)["error"]
+
+
+def test_a_body_of_which_nobody_knows_the_end_is_not_read(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        lines = ["POST /api/add HTTP/1.1", f"Host: 127.0.0.1:{server.port}", f"Authorization: token {server.token}"]
+        connection.sendall("\r\n".join([*lines, f"Content-Length: {10**10}", "", ""]).encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
     assert ask(server, "/api/overview")[0] == 200
+
+
+def test_who_connects_and_does_not_ask_is_disconnected(server, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.page.server.HEADER_SECONDS", 0.1)
+    monkeypatch.setattr("say_what_you_see.page.server.MOST_CONNECTIONS", 5)
+    impatient, silent = DemoServer(server.demo).start(), []
+    try:
+        silent = [socket.create_connection(("127.0.0.1", impatient.port), timeout=60) for _ in range(20)]
+        assert all(connection.recv(100) == b"" for connection in silent)
+        assert ask(impatient, "/api/overview")[0] == 200
+    finally:
+        impatient.stop()
+        for connection in silent:
+            connection.close()
 
 
 @contextmanager

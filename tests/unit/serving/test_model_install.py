@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from caption_samples import write_tiny_encoder
 from PIL import Image
@@ -15,6 +17,7 @@ from resource_samples import serve_folder
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
+from say_what_you_see.core.text import visible
 from say_what_you_see.serving.model_choice import describe_models, find_model, installed_models, models_folder
 from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.serving.model_install import install_model, pack_model
@@ -48,10 +51,11 @@ def check(installed: Path, folder: Path) -> None:
 def test_a_folder_a_zip_and_addresses_bring_the_same_model(settings, folder, server, tmp_path):
     packed = pack_model(folder, tmp_path / "packed.zip")
     checksum = f"sha256:{sha256_of(packed)}"
-    check(install_model(str(folder), settings), folder)
+    of_folder = f"sha256:{sha256_of(folder / 'model.json')}"
+    check(install_model(str(folder), settings, checksum=of_folder), folder)
     check(install_model(str(packed), settings, checksum=checksum), folder)
     check(install_model(f"{server}/packed.zip", settings, "from_web", checksum), folder)
-    check(install_model(f"{server}/my%20model/", settings, "parts"), folder)
+    check(install_model(f"{server}/my%20model/", settings, "parts", of_folder), folder)
     assert installed_models(settings) == ["from_web", "my_model", "packed", "parts"]
     assert find_model("parts", settings) == models_folder(settings) / "parts"
     assert describe_models(settings).count("validation loss") == 4
@@ -65,11 +69,42 @@ def test_a_damaged_model_leaves_nothing(part, settings, folder):
     assert not list(models_folder(settings).iterdir())
 
 
-def test_a_zip_with_another_checksum_is_refused(settings, folder, tmp_path):
+@pytest.mark.parametrize("checksum", ["sha256:" + "0" * 64, "sha256:00", "xyz:00", "0" * 64])
+@pytest.mark.parametrize(
+    "form", ["{tmp_path}/my model", "{tmp_path}/packed.zip", "{server}/my%20model", "{server}/packed.zip"]
+)
+def test_a_model_with_another_checksum_is_refused_in_every_form(form, checksum, settings, folder, server, tmp_path):
     packed = pack_model(folder, tmp_path / "packed.zip")
     with pytest.raises(CourseError, match="checksum"):
-        install_model(str(packed), settings, checksum="sha256:" + "0" * 64)
-    assert packed.exists() and not installed_models(settings)
+        install_model(form.format(tmp_path=tmp_path, server=server), settings, checksum=checksum)
+    assert packed.exists() and not list(models_folder(settings).parent.rglob("*.*"))
+
+
+@pytest.mark.parametrize("damage", ["a renamed layer", "NaN", "infinity"])
+def test_a_decoder_that_cannot_caption_is_refused(damage, settings, folder):
+    """Though its checksum fits."""
+    decoder = load_caption_model(folder).decoder
+    if damage == "a renamed layer":
+        decoder.layers[-1].name = "other"
+    else:
+        weights = decoder.get_weights()
+        weights[-1][:] = np.nan if damage == "NaN" else 3e38
+        weights[-2][:] = 3e38
+        decoder.set_weights(weights)
+    decoder.save(folder / "decoder.keras")
+    metadata = read_json(folder / "model.json")
+    metadata["checksums"]["decoder.keras"] = sha256_of(folder / "decoder.keras")
+    write_json(metadata, folder / "model.json")
+    with pytest.raises(CourseError, match="decoder"):
+        install_model(str(folder), settings)
+    assert not list(models_folder(settings).iterdir())
+
+
+def test_a_model_of_another_format_does_not_hide_the_others(settings, folder):
+    install_model(str(folder), settings, "mine")
+    write_json({}, models_folder(settings) / "empty" / "model.json")
+    empty, mine = describe_models(settings).splitlines()
+    assert empty.startswith("empty ") and "of a format" in empty and "validation loss" in mine
 
 
 def test_only_the_parts_of_a_model_leave_a_zip(settings, folder, tmp_path):
@@ -94,11 +129,12 @@ def test_what_is_there_stays_and_other_names_list_it(settings, folder):
         find_model("yours", settings)
 
 
-@pytest.mark.parametrize("source", ["nowhere", "http://127.0.0.1:1/model.zip"])
+@pytest.mark.parametrize("source", ["nowhere", "~nosuchuser/x", "a\0b", "http://127.0.0.1:1/model.zip", "http://a..b/"])
 def test_a_source_that_is_not_there_is_named(source, settings, monkeypatch):
     monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
-    with pytest.raises(CourseError, match=source):
+    with pytest.raises(CourseError, match=re.escape(visible(source))) as caught:
         install_model(source, settings)
+    assert str(models_folder(settings)) not in str(caught.value), "nothing can be put there"
 
 
 # The commands
