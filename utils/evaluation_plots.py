@@ -58,7 +58,7 @@ def _plot_bars(groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label
 
 
 def plot_confusion(confusion: Confusion, what: str) -> None:
-    """Show a confusion matrix of "colours" or "things"."""
+    """Show a confusion matrix of "colours", "things" or "words"."""
     show_figure(*confusion_figure(confusion, what))
 
 
@@ -68,14 +68,14 @@ def plot_by_thing_count(groups: Mapping[int, GroupScores]) -> None:
 
 
 def plot_quality_and_diversity(
-    evaluations: Sequence[Evaluation], people: tuple[Score, dict[str, float]] | None = None
+    evaluations: Sequence[Evaluation], references: tuple[Score, dict[str, float]] | None = None
 ) -> None:
     """Plot CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
     Each model has a plot of its own, on the same axes.
 
     Args:
-        people: CIDEr and diversity of people's captions.
+        references: CIDEr and diversity of reference captions.
     """
     models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
     size = (9, 1.2 + 3.6 * len(models))
@@ -89,8 +89,8 @@ def plot_quality_and_diversity(
         for same in groups.values():
             name = " = ".join(evaluation.sampler for evaluation in same)
             marked.append(_mark(axis, name, same[0].metrics["CIDEr"], same[0].diversity, "o", BLUE))
-        if people:
-            marked.append(_mark(axis, "people", *people, "D", GREY))
+        if references:
+            marked.append(_mark(axis, "references", *references, "D", GREY))
         axis.margins(x=0.3)
         axis.set(title=model, ylabel="CIDEr × 100")
         phrases.append(f"{model}: {'; '.join(marked)}")
@@ -104,7 +104,7 @@ def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], m
     x, y = diversity["vocabulary used"], 100 * cider.value
     error = np.abs([[y - 100 * cider.low], [100 * cider.high - y]])
     axis.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=2)
-    left = name == "people"
+    left = name == "references"
     offset, alignment = ((-7, 0), "right") if left else ((6, 0), "left")
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0}
     axis.annotate(name, (x, y), offset, textcoords="offset points", bbox=box, ha=alignment, va="center", fontsize=8)

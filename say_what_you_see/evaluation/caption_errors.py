@@ -1,6 +1,7 @@
 """Where captions go wrong: the best and the worst, what is taken for what, scores by number of things."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
+from say_what_you_see.evaluation.reference_scores import frequent_words
 from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
 from say_what_you_see.evaluation.scores import Score, format_table
 from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.language.captions import split_sentence
 
 
 def best_and_worst(
@@ -77,19 +80,40 @@ def thing_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Co
     both, each invented thing is shared equally among the missed ones. What remains was passed over (the last column),
     or is made of nothing (the last row).
     """
-    counts = np.zeros((len(KINDS) + 1, len(KINDS) + 1))
-    for caption, truth in zip(captions, truths, strict=True):
-        named = {mention.kind for mention in read_claims(caption).mentions}
-        missed = [i for i, kind in enumerate(KINDS) if kind in truth.colours and kind not in named]
-        invented = [i for i, kind in enumerate(KINDS) if kind in named and kind not in truth.colours]
-        right = [i for i, kind in enumerate(KINDS) if kind in named and kind in truth.colours]
+    there = [frozenset(truth.colours) for truth in truths]
+    named = [{mention.kind for mention in read_claims(caption).mentions} for caption in captions]
+    return _confusion(KINDS, named, there, there)
+
+
+def word_confusion(captions: Sequence[str], references: Sequence[Sequence[str]], most: int = 10) -> Confusion:
+    """The same for photographs: the most frequent words that most references have, and what captions say.
+
+    A word is there if most references of the picture have it, and it is invented if none has.
+    """
+    words, there, mentioned = frequent_words(references, most), [], []
+    for group in references:
+        uses = Counter(word for reference in group for word in set(split_sentence(reference)))
+        there.append({word for word, count in uses.items() if count * 2 > len(group)})
+        mentioned.append(uses.keys())
+    return _confusion(tuple(words), [set(split_sentence(caption)) for caption in captions], there, mentioned)
+
+
+def _confusion(
+    names: tuple[str, ...], named: Sequence[Set[str]], there: Sequence[Set[str]], possible: Sequence[Set[str]]
+) -> Confusion:
+    """Counts of names that are there (rows) and are named (columns); what is named and not possible is invented."""
+    counts = np.zeros((len(names) + 1, len(names) + 1))
+    for said, shown, allowed in zip(named, there, possible, strict=True):
+        missed = [i for i, name in enumerate(names) if name in shown and name not in said]
+        invented = [i for i, name in enumerate(names) if name in said and name not in allowed]
+        right = [i for i, name in enumerate(names) if name in said and name in shown]
         counts[right, right] += 1
         pairs = min(len(missed), len(invented))
         if pairs:
             counts[np.ix_(missed, invented)] += pairs / (len(missed) * len(invented))
         counts[missed, -1] += 1 - pairs / max(1, len(missed))
         counts[-1, invented] += 1 - pairs / max(1, len(invented))
-    return Confusion(counts, (*KINDS, "nothing"), (*KINDS, "not named"))
+    return Confusion(counts, (*names, "nothing"), (*names, "not named"))
 
 
 def confusion_in_words(confusion: Confusion, most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Variants of captions of scenes, to see what a metric makes of a mistake and of other words."""
+"""Variants of captions, to see what a metric makes of a mistake and of other words."""
 
 from collections.abc import Sequence
 
@@ -35,6 +35,26 @@ def paraphrase(caption: str) -> str:
             caption = f" {caption} ".replace(f" {place} ", f" {_next_of(phrases, place)} ").strip()
             break
     return " ".join(fit_articles([_OTHER_WORD.get(word, word) for word in caption.split()]))
+
+
+def reference_variants(references: Sequence[Sequence[str]]) -> tuple[dict[str, list[str]], list[list[str]]]:
+    """Variants of references that name two colours: as written, with colours exchanged, and another one in its place.
+
+    Returns:
+        The captions of each variant, one for each picture with such a reference and two others at least; and the
+        references of these pictures that are left to compare with.
+    """
+    variants: dict[str, list[str]] = {"as written": [], "colours swapped": [], "other words": []}
+    left = []
+    for group in references:
+        written = [reference.lower() for reference in group]
+        place = next((i for i, said in enumerate(written) if swap_colours(said) != said), None)
+        if place is not None and len(group) > 2:
+            said, (other, *rest) = written[place], written[:place] + written[place + 1 :]
+            for captions, caption in zip(variants.values(), (said, swap_colours(said), other), strict=True):
+                captions.append(caption)
+            left.append(rest)
+    return variants, left
 
 
 def _next_of(options: Sequence[str], option: str) -> str:

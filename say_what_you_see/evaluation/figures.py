@@ -21,7 +21,7 @@ def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
     """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others.
 
     Args:
-        what: "colours" or "things".
+        what: "colours", "things" or "words".
     """
     counts, rows, columns = confusion.counts, confusion.rows, confusion.columns
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
@@ -30,7 +30,7 @@ def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
     for i, j in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[i, j] > 0.5 else "black"
         axis.text(j, i, f"{counts[i, j]:.3g}", ha="center", va="center", color=colour, fontsize=9)
-    axis.set(xlabel=f"{what} in the caption", ylabel=f"{what} in the picture")
+    axis.set(xlabel=f"{what} in the caption", ylabel=f"{what} in the {'references' if what == 'words' else 'picture'}")
     axis.set(xticks=range(len(columns)), yticks=range(len(rows)), yticklabels=rows)
     axis.set_xticklabels(columns, rotation=45, ha="right", rotation_mode="anchor")
     axis.grid(False)

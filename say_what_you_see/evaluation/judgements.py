@@ -10,7 +10,6 @@ from scipy.stats import kendalltau
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.flickr import FLICKR8K_CAPTIONS, FLICKR8K_TEXT, captions_in_zip, text_in_zip
-from say_what_you_see.evaluation.metrics import scores_per_picture
 
 EXPERT_JUDGEMENTS = "ExpertAnnotations.txt"
 
@@ -38,6 +37,8 @@ def find_judgements(settings: Settings) -> Path | None:
 
 def read_judgements(text_zip: Path) -> Judgements:
     """The judgements of Hodosh, Young and Hockenmaier (2013), without captions that are references of their picture.
+
+    These are left out as in the published comparison of metrics (Hessel et al. 2021, arXiv:2104.08718).
 
     Raises:
         CourseError: if the zip lacks them or the captions that they are about, or a line cannot be read.
@@ -73,13 +74,3 @@ def agreement(scores: Sequence[float], ratings: np.ndarray) -> float:
     """
     each_judge = np.repeat(scores, ratings.shape[1])  # a caption's score stands beside each of its ratings
     return float(kendalltau(each_judge, ratings.ravel(), variant="c").statistic)
-
-
-def metric_agreements(judgements: Judgements, java: bool = False) -> dict[str, float]:
-    """The agreement of each metric with the experts, as Hessel et al. (2021, arXiv:2104.08718) measure it.
-
-    Args:
-        java: whether to try METEOR and SPICE, which takes some minutes.
-    """
-    scores = scores_per_picture(judgements.captions, judgements.references, java)
-    return {name: agreement(values, judgements.ratings) for name, values in scores.items()}

@@ -32,7 +32,7 @@ class Measurement:
 
 
 Captions = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""Tokenised: one generated caption for each picture, and its references."""
+"""One caption for each picture, and its references; most functions here want both tokenised."""
 
 
 def score_against_references(
@@ -96,13 +96,17 @@ def score_human_consistency(
             raise CourseError(f"Picture number {number} has {len(group)} captions; two are needed to compare people.")
     if not references:
         raise CourseError("There are no captions to compare.")
-    tokenised = [tokenize_all(group) for group in references]
+    return _score(leave_each_out([tokenize_all(group) for group in references]), resamples, java)
+
+
+def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
+    """Rounds in which another reference of every picture is the caption, and the other ones are its references."""
     rounds = []
-    for left_out in range(max(map(len, tokenised))):
-        chosen = [left_out % len(group) for group in tokenised]
-        others = [[*group[:i], *group[i + 1 :]] for group, i in zip(tokenised, chosen, strict=True)]
-        rounds.append(([group[i] for group, i in zip(tokenised, chosen, strict=True)], others))
-    return _score(rounds, resamples, java)
+    for left_out in range(max(map(len, references))):
+        chosen = [left_out % len(group) for group in references]
+        others = [[*group[:i], *group[i + 1 :]] for group, i in zip(references, chosen, strict=True)]
+        rounds.append(([group[i] for group, i in zip(references, chosen, strict=True)], others))
+    return rounds
 
 
 def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, Score]:

@@ -5,7 +5,7 @@ claim can be checked.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from say_what_you_see.evaluation.commonest_captions import pictures_by_word
-from say_what_you_see.evaluation.metrics import cider_per_picture
+from say_what_you_see.evaluation.metrics import cider_per_picture, leave_each_out
 from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
 from say_what_you_see.language.captions import split_sentence
 
@@ -35,6 +35,44 @@ def fits_own_picture(captions: Sequence[str], references: References) -> Score:
 def _mean(values: np.ndarray) -> Score:
     table = np.stack([values, np.ones(len(values))], axis=1)
     return ratio_score(table.sum(0), bootstrap_sums(table))
+
+
+def word_scores(
+    captions: Sequence[str], references: References, among: Collection[str] | None = None
+) -> dict[str, Score]:
+    """How far the words of captions are those of the references, articles and the like left out.
+
+    Args:
+        among: count these words only, colours for instance.
+    """
+    counts = []
+    for caption, group in zip(captions, references, strict=True):
+        uses = Counter(word for reference in group for word in _telling(reference, among))
+        agreed = {word for word, count in uses.items() if count * 2 > len(group)}
+        said = _telling(caption, among)
+        counts.append([len(said & uses.keys()), len(said), said <= uses.keys(), 1, len(said & agreed), len(agreed)])
+    table = np.array(counts)
+    sums, total = bootstrap_sums(table), table.sum(0)
+    rows = "words that a reference has", "captions of such words only", "words of most references"
+    columns = ([0, 1], [2, 3], [4, 5])
+    return {row: ratio_score(total[pair], sums[:, pair]) for row, pair in zip(rows, columns, strict=True)}
+
+
+def _telling(caption: str, among: Collection[str] | None = None) -> set[str]:
+    """The words of a caption without articles and the like."""
+    words = set(split_sentence(caption)) - ENGLISH_STOP_WORDS
+    return words if among is None else words & set(among)
+
+
+def halves_by_agreement(references: References) -> dict[str, list[int]]:
+    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones.
+
+    Raises:
+        CourseError: if a picture has fewer than two references.
+    """
+    alike = np.mean([cider_per_picture(*captions) for captions in leave_each_out(references)], axis=0)
+    most, least = np.array_split(alike.argsort(kind="stable")[::-1], 2)
+    return {"writers agree": most.tolist(), "writers differ": least.tolist()}
 
 
 def frequent_words(references: References, most: int = 8) -> list[str]:

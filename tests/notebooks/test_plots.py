@@ -81,7 +81,7 @@ FIGURES = {
 WORDS = {  # what the alternative text says where the figure itself makes it
     "plot_confusion": "red called blue 0.5 times",
     "plot_by_thing_count": "stated relations that are true: 0.90 with 1, 0.50 with 2",
-    "plot_quality_and_diversity": "decoder: greedy = beam 9 words, 50; people 30 words, 80. other: drawn 9 words, 50",
+    "plot_quality_and_diversity": "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
     "plot_beam_tree": "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
 }
 

@@ -10,6 +10,7 @@ from say_what_you_see.evaluation.caption_errors import (
     confusion_in_words,
     count_swapped_colours,
     thing_confusion,
+    word_confusion,
 )
 from say_what_you_see.evaluation.trained import ValidationPictures
 
@@ -44,6 +45,19 @@ def test_colours_are_counted_where_thing_and_colour_are_named():
             assert confusion.counts[i, j] == wanted.get((true, said), 0)
     assert confusion_in_words(confusion, most=1).startswith("33 % on the diagonal; ")
     assert confusion_in_words(colour_confusion(["in the snow"], [TRUTH])) == "empty"
+
+
+def test_words_of_photographs_are_counted_where_most_references_have_them():
+    references = [["a dog runs", "the dog", "a pet"], ["a man", "a man", "an old man"], ["a dog", "one dog", "a man"]]
+    confusion = word_confusion(["a dog", "a dog", "a man"], references, most=2)
+    found = {
+        (row, column): confusion.counts[i, j]
+        for i, row in enumerate(confusion.rows)
+        for j, column in enumerate(confusion.columns)
+        if confusion.counts[i, j]
+    }
+    # the last caption says what one writer says, too: nothing is invented, and "dog" is passed over
+    assert found == {("dog", "dog"): 1, ("man", "dog"): 1, ("dog", "not named"): 1}
 
 
 def test_a_swapped_colour_belongs_to_another_thing_of_the_picture():

@@ -6,8 +6,19 @@ from scene_samples import scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
-from say_what_you_see.evaluation.caption_variants import paraphrase
+from say_what_you_see.evaluation.caption_variants import paraphrase, reference_variants
 from say_what_you_see.evaluation.scene_scores import count_claims
+
+
+def test_references_with_two_colours_are_exchanged_or_replaced_by_another():
+    two_colours = ["A dog .", "A Black dog on a white sofa .", "A sofa .", "A pet ."]
+    variants, left = reference_variants([two_colours, ["A red kite .", "A kite .", "A sky ."], two_colours[:2]])
+    assert variants == {
+        "as written": ["a black dog on a white sofa ."],
+        "colours swapped": ["a white dog on a black sofa ."],
+        "other words": ["a dog ."],
+    }
+    assert left == [["a sofa .", "a pet ."]], "pictures without two colours, or with too few references, are left out"
 
 
 def test_other_words_claim_the_same():

@@ -29,7 +29,7 @@ from say_what_you_see.evaluation.evaluate import (
 )
 from say_what_you_see.evaluation.metrics import score_against_references
 from say_what_you_see.evaluation.next_word import next_word_scores, teacher_forced_captions
-from say_what_you_see.evaluation.people import compare_with_people, leave_one_out, people_diversity
+from say_what_you_see.evaluation.people import compare_with_references, leave_one_out, reference_diversity
 from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.evaluation.trained import (
     TrainedModel,
@@ -183,16 +183,16 @@ def test_a_teacher_forced_model_reads_the_true_words(toy):
 
 def test_people_and_models_are_compared_with_as_many(course):
     captions = [group[0] for group in course.pictures.references]
-    columns = compare_with_people(
+    columns = compare_with_references(
         {"model": captions}, course.pictures.references, leave_one_out(course.pictures.references), java=False
     )
-    assert list(columns) == ["people", "model"]
-    assert 0 < columns["people"]["BLEU-1"].value < 1
+    assert list(columns) == ["references", "model"]
+    assert 0 < columns["references"]["BLEU-1"].value < 1
     wanted = score_against_references(captions, leave_one_out(course.pictures.references), java=False)
     assert columns["model"]["CIDEr"] == wanted["CIDEr"]
-    assert people_diversity(course.pictures.references)["distinct captions"] > 12
+    assert reference_diversity(course.pictures.references)["distinct captions"] > 12
     with pytest.raises(CourseError):
-        compare_with_people({}, [["only one"]], [[]], java=False)
+        compare_with_references({}, [["only one"]], [[]], java=False)
 
 
 def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, copied):

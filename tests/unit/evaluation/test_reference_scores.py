@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -12,7 +13,9 @@ from say_what_you_see.evaluation.reference_scores import (
     cider_by_word,
     fits_own_picture,
     frequent_words,
+    halves_by_agreement,
     telling_words,
+    word_scores,
 )
 
 DOGS = [["a dog runs in the snow", "the brown dog plays", f"a dog number {i}"] for i in range(6)]
@@ -29,6 +32,23 @@ RIGHT = ["a dog runs in the snow"] * 6 + ["a white boat sails"] * 6
 def test_captions_that_fit_their_own_picture_are_told_from_guesses(captions, lowest, highest):
     score = fits_own_picture(captions, REFERENCES)
     assert lowest <= score.low <= score.value <= score.high <= max(highest, score.value) and score.value <= highest
+
+
+def test_words_are_held_against_those_of_the_references():
+    captions = ["a dog runs in the water", "the dog"]
+    references = [["a dog in the snow", "the dog runs"], ["a cat", "a black cat", "two dogs"]]
+    scores = word_scores(captions, references)
+    assert [round(score.value, 3) for score in scores.values()] == [0.5, 0, 0.5]  # dog, runs of 4; 0 of 2; dog, not cat
+    dogs = word_scores(captions, references, among={"dog", "dogs", "cat"})
+    assert dogs["words that a reference has"].value == 0.5 and dogs["captions of such words only"].value == 0.5
+    assert math.isnan(word_scores(["in the"], [["a dog"]])["words that a reference has"].value)
+
+
+def test_pictures_are_halved_by_how_much_their_references_agree():
+    alike = [[f"a {thing} by the sea", f"a {thing} by the sea"] for thing in ("dog", "boat")]
+    differ = [["two men talk", "somebody waits here"], ["some trees", "an old house and its garden"]]
+    halves = halves_by_agreement([differ[0], alike[0], differ[1], alike[1]])
+    assert sorted(halves["writers agree"]) == [1, 3] and sorted(halves["writers differ"]) == [0, 2]
 
 
 def test_frequent_words_are_those_that_most_writers_use_and_no_articles():
