@@ -101,7 +101,7 @@ def score_human_consistency(
 
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
     """Rounds in which another reference of every picture is the caption, and the other ones are its references."""
-    rounds = []
+    rounds: list[Captions] = []
     for left_out in range(max(map(len, references))):
         chosen = [left_out % len(group) for group in references]
         others = [[*group[:i], *group[i + 1 :]] for group, i in zip(references, chosen, strict=True)]

@@ -100,7 +100,10 @@ def cider_by_word(captions: Sequence[str], references: References, most: int = 8
     groups = pictures_by_word(references, frequent_words(references, most))
     scores = {word: (len(rows), _mean(cider[rows])) for word, rows in groups.items()}
     ordered = sorted(scores.items(), key=lambda item: -item[1][1].value)
-    rows = [["most writers say", "pictures", "CIDEr"], *([word, n, score.show()] for word, (n, score) in ordered)]
+    rows: list[list[object]] = [
+        ["most writers say", "pictures", "CIDEr"],
+        *([word, n, score.show()] for word, (n, score) in ordered),
+    ]
     return format_table(rows, [18, 10, 22])
 
 
