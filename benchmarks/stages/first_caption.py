@@ -24,6 +24,7 @@ MODEL = SHIPPED / "scene_model"
 SIDE = 299
 """Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
 
+_CAPTION = ("-m", "say_what_you_see", "caption", "--json", "--model", "scenes")
 _CHOICES = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_MIRROR")
 
 
@@ -36,14 +37,12 @@ def make_work(folder: Path, small: bool) -> dict:
 
 def with_keras(work: dict) -> Callable[[], Sample]:
     """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
-    return lambda: timed(
-        ["-m", "say_what_you_see", "caption", "--json", "--with-keras", work["picture"]], work, caption_in_json
-    )
+    return lambda: timed([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
 
 
 def exported(work: dict) -> Callable[[], Sample]:
     """The same command with the quick copy, which a first call has made."""
-    command = ["-m", "say_what_you_see", "caption", "--json", work["picture"]]
+    command = [*_CAPTION, work["picture"]]
     timed(command, work, caption_in_json)
     return lambda: timed(command, work, caption_in_json)
 

@@ -22,7 +22,8 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Samp
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported
-from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model
+from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model, introduction
 from say_what_you_see.vision.openvino import openvino_is_installed
 from say_what_you_see.vision.sources import find_images
 
@@ -39,9 +40,12 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if options.engine is not None:
         return _caption_with_ray(folder, settings, options)
     refuse_without_ray(options)
-    exported = None if options.with_keras else load_exported(folder, settings.data_folder)
-    if exported is not None:
-        return _caption(exported, settings, options)
+    if not options.json:
+        print(visible(introduction(folder, settings)), file=sys.stderr)
+    if not options.with_keras:
+        fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
+        if fast is not None:
+            return _caption(fast, settings, options)
     from say_what_you_see.serving.captioner import load_captioner
 
     captioner = load_captioner(folder, settings)
@@ -133,10 +137,15 @@ def _print_captions(pictures: Iterable[PictureCaptions]) -> Iterable[PictureCapt
     """The same pictures; their captions are printed as soon as they are known."""
     for picture in pictures:
         if len(picture.captions) == 1:
-            print(visible(f"{picture.name}: {picture.caption}"), flush=True)
+            print(visible(f"{picture.name}: {picture.caption}{_doubts(picture)}"), flush=True)
         elif picture.captions:
-            print(visible("\n".join([f"{picture.name}:", *_lines(picture)])), flush=True)
+            print(visible("\n".join([f"{picture.name}:{_doubts(picture)}", *_lines(picture)])), flush=True)
         yield picture
+
+
+def _doubts(picture: PictureCaptions) -> str:
+    """A warning to follow a caption that is not to be believed."""
+    return f" (doubtful: {', '.join(picture.doubts)})" if picture.doubts else ""
 
 
 def _lines(picture: PictureCaptions) -> list[str]:
@@ -147,7 +156,8 @@ def _lines(picture: PictureCaptions) -> list[str]:
 def _write_page(pictures: Sequence[PictureCaptions], path: Path, introduction: str) -> None:
     items = []
     for picture in pictures:
-        lines = [picture.name, *(map(str.strip, _lines(picture)) if len(picture.captions) > 1 else [])]
+        lines = [f"{picture.name}{_doubts(picture)}"]
+        lines += map(str.strip, _lines(picture) if len(picture.captions) > 1 else [])
         items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
     squares = "Each picture is shown as the model sees it: the square in its middle."
     write_gallery(path, "Captions", {"": items}, f"{introduction} {squares}".strip())

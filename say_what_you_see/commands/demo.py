@@ -13,8 +13,11 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     print("Loading the model ...", flush=True)  # before the imports, which take seconds
     from say_what_you_see.page.examples import make_demo
     from say_what_you_see.page.server import DemoServer
+    from say_what_you_see.serving.model_choice import find_model
 
-    server = DemoServer(make_demo(settings, options.model), options.port).start()
+    server = DemoServer(
+        make_demo(settings, find_model(options.model, settings) if options.model else None), options.port
+    ).start()
     print(f"The page is at {server.url}\nOnly this computer can open it. Ctrl-C ends it.", flush=True)
     try:
         if not options.no_browser:

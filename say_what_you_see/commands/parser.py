@@ -124,8 +124,9 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     photos = "picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input"
     with_ray = "with --engine ray files, folders, zips, tars and Parquet files"
     option("photos", nargs="+", metavar="PHOTO", help=f"{photos}; {with_ray}")
-    default = "default: that of the last training, or else the one that comes with the course"
-    option("--model", metavar="FOLDER|NAME", help=f"model folder, or the name of an installed model ({default})")
+    default = "default: that of the last training, or else photos, which comes with the course"
+    model = f"model folder, or a name: photos, scenes, or that of an installed model ({default})"
+    option("--model", metavar="FOLDER|NAME", help=model)
     option("--max-len", type=count, default=20, metavar="N", help="stop after N words (default: 20)")
     sampler = command.add_mutually_exclusive_group().add_argument
     sampler("--beam", type=count, metavar="K", help="beam search: follow the K best captions at once")
@@ -146,8 +147,8 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
 def _add_demo(command: argparse.ArgumentParser) -> None:
     port = "port on 127.0.0.1 (default: any free one)"
     command.add_argument("--port", type=whole_number(0, 65535), default=0, metavar="N", help=port)
-    model = "model folder (default: all that were trained, or else the one that comes with the course)"
-    command.add_argument("--model", type=path, metavar="FOLDER", help=model)
+    model = "model folder or name (default: all that were trained, or else photos, which comes with the course)"
+    command.add_argument("--model", metavar="FOLDER|NAME", help=model)
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
 
 
@@ -157,7 +158,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     install.add_argument("source", metavar="URL|FOLDER|ZIP", help="where the model is")
     install.add_argument("--name", help="what to call it (default: the name that it has there)")
     install.add_argument("--checksum", metavar="sha256:…", help="checksum of the zip, or of a folder's model.json")
-    actions.add_parser("list", help="the installed models")
+    actions.add_parser("list", help="the models that come with the course, and the installed ones")
     pack = actions.add_parser("pack", help="pack a model folder into a zip, to give away")
     pack.add_argument("zip", type=path, metavar="FILE.zip", help="the zip to write")
     with_encoder = (

@@ -122,6 +122,7 @@ class Demo:
         return {
             "captions": caption.captions,
             "finished": caption.finished,
+            "doubts": caption.doubts,
             "steps": [vars(step) for step in caption.steps],
             "attention": None if caption.attention is None else caption.attention.round(5).tolist(),
             "square": data_url(square),

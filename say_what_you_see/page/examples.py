@@ -13,12 +13,11 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import PLACES, Scene, invent_scene
-from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import attention_model
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.steps import DemoModel
-from say_what_you_see.serving.captioner import Captioner, encoder_of
-from say_what_you_see.serving.model_choice import default_model
+from say_what_you_see.serving.captioner import captioner_of, encoder_of
+from say_what_you_see.serving.model_choice import PHOTO_MODEL, default_model
 from say_what_you_see.serving.model_folder import load_caption_model
 
 EXAMPLES = 12
@@ -37,7 +36,9 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
     """
     models = [load_demo_model("The model", folder, settings)] if folder else trained_models(settings)
     kinds = {model.captioner.pictures_kind for model in models}
-    return Demo(models, drawn_scenes() if kinds == {"scenes"} else validation_pictures(settings))
+    if kinds == {"scenes"}:
+        return Demo(models, drawn_scenes())
+    return Demo(models, validation_pictures(settings) if settings.pictures_kind == "photographs" else [])
 
 
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
@@ -48,9 +49,8 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
     """
     model = load_caption_model(folder)
     encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
-    captioner = Captioner(encoder, step_model_of(model.decoder), model.vocab, model.encoder["pictures_kind"])
     attends = model.decoder.name in ("visual_attention", "transformer")
-    return DemoModel(name, captioner, attention_model(model.decoder) if attends else None)
+    return DemoModel(name, captioner_of(model, encoder), attention_model(model.decoder) if attends else None)
 
 
 def trained_models(settings: Settings) -> list[DemoModel]:
@@ -66,7 +66,8 @@ def trained_models(settings: Settings) -> list[DemoModel]:
     folder = default_model(settings)
     if models and not (folder / "model.json").exists():
         return models
-    return [*models, load_demo_model("Decoder", folder, settings, models)]
+    name = "Photographs" if folder == PHOTO_MODEL else "Decoder"
+    return [*models, load_demo_model(name, folder, settings, models)]
 
 
 def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:

@@ -1,7 +1,7 @@
 """A caption with the steps that led to it: the probabilities of each word, and where the model looked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from say_what_you_see.decoding.probabilities import apply_temperature, softmax
 from say_what_you_see.decoding.samplers import Sampler, Sampling, special_tokens
 from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
-from say_what_you_see.serving.caption_photos import sentences_with_probabilities
+from say_what_you_see.serving.caption_photos import doubts_of, sentences_with_probabilities
 from say_what_you_see.serving.captioner import Captioner
 
 LIKELY_WORDS = 5
@@ -48,6 +48,7 @@ class ExplainedCaption:
     steps: list[Step]  # the choice of each word of the best one
     # where the model looked at each step, (steps, rows, columns); None for models that do not look
     attention: np.ndarray | None = None
+    doubts: list[str] = field(default_factory=list)  # the reasons not to believe the best one
 
 
 def explain_caption(
@@ -67,7 +68,8 @@ def explain_caption(
     attention = None
     if model.attention is not None:
         attention = attention_grids(model.attention, features, best[None], vocab[START])[0, : len(emitted)]
-    return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention)
+    doubts = doubts_of(model.captioner, features, generated, sampler)[0] or []
+    return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention, doubts)
 
 
 def caption_steps(

@@ -11,8 +11,9 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.generate import GeneratedCaptions
-from say_what_you_see.decoding.samplers import Sampler
-from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
+from say_what_you_see.decoding.samplers import Sampler, Sampling
+from say_what_you_see.language.captions import END, indices_to_sentence, invert_vocabulary
+from say_what_you_see.serving.familiarity import log_probability_of_a_word
 from say_what_you_see.vision.sources import ImageSource
 
 if TYPE_CHECKING:  # an exported captioner has no need of Keras
@@ -31,12 +32,14 @@ class PictureCaptions:
         captions: sentence and probability, the best first; empty where something went wrong.
         error: what went wrong, None where nothing did.
         thumbnail: a small picture, (side, side, 3), where one was asked for.
+        doubts: the reasons not to believe the best caption; None where the model cannot tell.
     """
 
     name: str
     captions: list[tuple[str, float]] = field(default_factory=list)
     error: str | None = None
     thumbnail: np.ndarray | None = None
+    doubts: list[str] | None = None
 
     @property
     def caption(self) -> str:
@@ -48,7 +51,8 @@ class PictureCaptions:
         if self.error is not None:
             return {"picture": self.name, "error": self.error}
         captions = [{"caption": sentence, "probability": probability} for sentence, probability in self.captions]
-        return {"picture": self.name, **captions[0], **({"captions": captions} if len(captions) > 1 else {})}
+        doubts = {} if self.doubts is None else {"doubts": self.doubts}
+        return {"picture": self.name, **captions[0], **doubts, **({"captions": captions} if len(captions) > 1 else {})}
 
 
 def caption_pictures(
@@ -72,14 +76,16 @@ def caption_pictures(
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
     for batch in prefetch(read, batches):
         images = [image for _, image in batch if image is not None]
-        captions = iter(caption_images(images, captioner, sampler, rng))
+        captions = iter(captions_with_doubts(images, captioner, sampler, rng))
         for picture, image in batch:
-            yield picture if image is None else _with_captions(picture, next(captions))
+            yield picture if image is None else _with_captions(picture, *next(captions))
 
 
-def _with_captions(picture: PictureCaptions, captions: list[tuple[str, float]]) -> PictureCaptions:
+def _with_captions(
+    picture: PictureCaptions, captions: list[tuple[str, float]], doubts: list[str] | None
+) -> PictureCaptions:
     wrong = None if captions else f"{picture.name} has no caption: the model computes no numbers. Take another model."
-    return replace(picture, captions=captions, error=wrong)
+    return replace(picture, captions=captions, error=wrong, doubts=doubts)
 
 
 def _read(
@@ -100,10 +106,33 @@ def caption_images(
     rng: np.random.Generator | None,
 ) -> list[list[tuple[str, float]]]:
     """Captions with their probabilities for each of some images, (height, width, 3) each."""
+    return [captions for captions, _ in captions_with_doubts(images, captioner, sampler, rng)]
+
+
+def captions_with_doubts(
+    images: Sequence[np.ndarray],
+    captioner: Captioner | FastCaptioner,
+    sampler: Sampler,
+    rng: np.random.Generator | None,
+) -> list[tuple[list[tuple[str, float]], list[str] | None]]:
+    """The same as `caption_images`, and for each image the reasons not to believe its best caption."""
     if not images:
         return []
-    generated = captioner.generate(captioner.embed(np.stack(images)), sampler, rng)
-    return sentences_with_probabilities(generated, captioner.vocab)
+    features = captioner.embed(np.stack(images))
+    generated = captioner.generate(features, sampler, rng)
+    captions = sentences_with_probabilities(generated, captioner.vocab)
+    return list(zip(captions, doubts_of(captioner, features, generated, sampler), strict=True))
+
+
+def doubts_of(
+    captioner: Captioner | FastCaptioner, features: np.ndarray, generated: GeneratedCaptions, sampler: Sampler
+) -> Sequence[list[str] | None]:
+    """For each embedded image the reasons not to believe its best caption; None where the model cannot tell."""
+    if captioner.familiarity is None:
+        return [None] * len(features)
+    drawn = isinstance(sampler, Sampling)  # words that are drawn may be as unlikely as they like
+    likely = None if drawn else log_probability_of_a_word(generated, captioner.vocab[END])
+    return captioner.familiarity.doubts(features, likely)
 
 
 def sentences_with_probabilities(generated: GeneratedCaptions, vocab: dict[str, int]) -> list[list[tuple[str, float]]]:

@@ -15,6 +15,7 @@ from say_what_you_see.decoding.generate import GeneratedCaptions, generate, gene
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.serving.familiarity import Familiarity
 from say_what_you_see.serving.model_choice import last_training
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_features
@@ -33,12 +34,14 @@ class Captioner:
         model: predicts the next word.
         vocab: word to index.
         pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
+        familiarity: what tells pictures that it does not know, where its model folder has that.
     """
 
     encoder: EncoderInfo
     model: KerasStepModel
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
+    familiarity: Familiarity | None = None
     _batches: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
@@ -105,8 +108,13 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
         CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
     """
     model = load_caption_model(folder)
-    encoder = encoder_of(model, settings)
-    return Captioner(encoder, step_model_of(model.decoder), model.vocab, model.encoder["pictures_kind"])
+    return captioner_of(model, encoder_of(model, settings))
+
+
+def captioner_of(model: CaptionModel, encoder: EncoderInfo) -> Captioner:
+    """A model together with its encoder."""
+    kind = model.encoder["pictures_kind"]
+    return Captioner(encoder, step_model_of(model.decoder), model.vocab, kind, model.familiarity)
 
 
 def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:

@@ -19,6 +19,7 @@ from say_what_you_see.serving.exported import (
     FastCaptioner,
     exported_folder,
     model_digest,
+    read_exported,
 )
 from say_what_you_see.vision.encoders import affine_preprocessing
 from say_what_you_see.vision.fast_encoder import TOLERANCE, export_folder, load_or_export
@@ -50,7 +51,7 @@ def _try(captioner: Captioner, folder: Path, metadata: dict[str, Any]) -> str | 
     """Write an export and compare it with Keras; what went wrong, if anything did."""
     try:
         _write(captioner, folder, metadata)
-        return None if _agrees(FastCaptioner(folder), captioner) else "OpenVINO gives other numbers than Keras"
+        return None if _agrees(read_exported(folder), captioner) else "OpenVINO gives other numbers than Keras"
     except Exception as error:  # OpenVINO's have no class in common
         return str(error).strip().split("\n")[0][:200] or type(error).__name__
 

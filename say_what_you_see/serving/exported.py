@@ -1,9 +1,11 @@
-"""Captions pictures with an exported captioner: nothing here imports Keras."""
+"""Captions pictures without Keras, from an export that was made with it: nothing here imports it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from say_what_you_see.decoding.generate import GeneratedCaptions, generate
 from say_what_you_see.decoding.samplers import Greedy, Sampler
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.models.step import State, StepModel
+from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
 FORMAT = 2
@@ -22,36 +25,25 @@ DECODER_FILE = "decoder.npz"
 """The decoder in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
 
 
+@dataclass
 class FastCaptioner:
-    """A captioner that was exported.
+    """A captioner that needs no Keras.
 
     Attributes:
+        embed: from RGB from 0 to 255, (n, height, width, 3), to the features of images, (n, ...).
+        decoder: predicts the next word.
         input_shape: height and width of the pictures.
         vocab: word to index.
         pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
+        familiarity: what tells pictures that it does not know, where its model folder has that.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start."""
-        metadata = read_json(folder / METADATA_FILE)
-        if metadata["format"] != FORMAT:
-            raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
-        self.input_shape = tuple(metadata["input_shape"])
-        self.vocab = {word: index for index, word in enumerate(metadata["words"])}
-        self.pictures_kind = metadata["pictures_kind"]
-        self._scale, self._shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
-        self._reverse = metadata["reverse_channels"]
-        encoder_folder = folder.parent / metadata["encoder"]
-        self._encoder = Network(encoder_folder / "encoder.xml", encoder_folder / "compiled")
-        in_numpy = (folder / DECODER_FILE).is_file()
-        self._decoder = (
-            NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else NetworkStepModel(folder, metadata["n_states"])
-        )
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """The features of images, (n, ...), from RGB from 0 to 255, (n, height, width, 3)."""
-        pixels = images[..., ::-1] if self._reverse else images
-        return self._encoder(pixels.astype("float32") * self._scale + self._shift)[0]
+    embed: Callable[[np.ndarray], np.ndarray]
+    decoder: StepModel
+    input_shape: tuple[int, int]
+    vocab: dict[str, int]
+    pictures_kind: str = "photographs"
+    familiarity: Familiarity | None = None
 
     def generate(
         self,
@@ -60,7 +52,30 @@ class FastCaptioner:
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded images."""
-        return generate(self._decoder, features, self.vocab, sampler, rng)
+        return generate(self.decoder, features, self.vocab, sampler, rng)
+
+
+def read_exported(folder: Path) -> FastCaptioner:
+    """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start.
+
+    Raises:
+        CourseError: if it is of another format.
+    """
+    metadata = read_json(folder / METADATA_FILE)
+    if metadata["format"] != FORMAT:
+        raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
+    scale, shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
+    encoder_folder = folder.parent / metadata["encoder"]
+    encoder = Network(encoder_folder / "encoder.xml", encoder_folder / "compiled")
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        pixels = images[..., ::-1] if metadata["reverse_channels"] else images
+        return encoder(pixels.astype("float32") * scale + shift)[0]
+
+    in_numpy = (folder / DECODER_FILE).is_file()
+    decoder = NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else NetworkStepModel(folder, metadata["n_states"])
+    vocab = {word: index for index, word in enumerate(metadata["words"])}
+    return FastCaptioner(embed, decoder, tuple(metadata["input_shape"]), vocab, metadata["pictures_kind"])
 
 
 class NetworkStepModel(StepModel):
@@ -107,6 +122,6 @@ def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None
     try:
         if not openvino_is_installed() or read_json(folder / METADATA_FILE)["model"] != model_digest(model_folder):
             return None
-        return FastCaptioner(folder)
+        return replace(read_exported(folder), familiarity=read_familiarity(model_folder))
     except (CourseError, KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged, or of another OpenVINO
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path, read_arrays, read_json, sha256_of
@@ -72,7 +73,9 @@ def learn_familiarity(train: np.ndarray, validation: np.ndarray, log_probabiliti
     from sklearn.cluster import MiniBatchKMeans
 
     rows = _directions(train[:: -(-len(train) // _MOST_ROWS)])
-    kmeans = MiniBatchKMeans(min(_CENTROIDS, len(rows)), random_state=0, n_init=1).fit(rows)
+    kmeans = MiniBatchKMeans(min(_CENTROIDS, len(rows)), random_state=0, n_init=1)
+    with threadpool_limits(1):  # several threads would wait for each other at every small step
+        kmeans.fit(rows)
     centroids = _directions(kmeans.cluster_centers_).astype(np.float16).astype(np.float32)  # as they are kept
     return Familiarity(
         centroids,

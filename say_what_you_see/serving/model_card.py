@@ -15,14 +15,14 @@ A decoder that writes a sentence about a picture, trained with the course *Say W
 
 | what | value |
 | --- | --- |
-| data set | {dataset} |
+| data set | {dataset}{terms} |
 | pictures, captions | {pictures}, {captions} |
 | encoder | {encoder}, weights {weights} |
 | vocabulary | {words} words |
 | parameters | {parameters:,} |
 {scores}
 
-{scenes}It describes what its data set shows, and nothing else: it will say something about any picture,
+{kind}It describes what its data set shows, and nothing else: it will say something about any picture,
 even where it knows nothing. Who appears in the pictures of a data set, and in which words, decides
 who appears in its captions.
 
@@ -45,7 +45,23 @@ _SCENES = """The data set is made of drawn scenes: one to three things, each in 
 A photograph is beyond this model.
 
 """
-_NEEDS_NAME = "The encoder, {name}, comes by itself: with the package, or as a download of ImageNet weights."
+_PHOTOGRAPHS = """It learnt from photographs and from what people wrote about them. It knows what these show often, and
+calls other things by the nearest of its words. It says "man", "woman", "boy" or "girl" of whoever looks like those whom
+people called so: it guesses, and knows nothing of the person. Do not use it to decide anything about people.
+
+"""
+_DOUBTS = """`familiarity.npz` tells photographs that are unlike those of the training, and captions that are unlikely:
+both are marked as doubtful, and each limit is kept by 95 % of the validation photographs.
+
+"""
+_METRICS = """Scores of its captions on {scored_on}, with 95 % intervals, times 100:
+
+| metric | {samplers} |
+| --- | {rules} |
+{rows}
+
+"""
+_NEEDS_NAME = "The encoder, {name}, comes by itself: with a package, or as a download of ImageNet weights."
 _NEEDS_FILE = """It needs the encoder that it was trained with, the file `{setting}`, to be had from whoever trained
 it (SHA-256 of its weights: `{checksum}`).
 Beside this file as `encoder.keras`, or under its own name in the data folder, it is found; else say where it is:
@@ -53,7 +69,12 @@ Beside this file as `encoder.keras`, or under its own name in the data folder, i
 
 
 def model_card(
-    encoder: dict[str, Any], metadata: dict[str, Any], words: int, parameters: int, own_modules: Sequence[str]
+    encoder: dict[str, Any],
+    metadata: dict[str, Any],
+    words: int,
+    parameters: int,
+    own_modules: Sequence[str],
+    tells_doubts: bool = False,
 ) -> str:
     """The README of a model folder, in Markdown.
 
@@ -62,6 +83,7 @@ def model_card(
         words: size of the vocabulary.
         parameters: number of the decoder's parameters.
         own_modules: modules of the course that Keras needs to load the decoder.
+        tells_doubts: whether the model knows which photographs it does not know.
     """
     needs = _NEEDS_NAME.format(name=_cell(encoder["name"]))
     if encoder["encoder_setting"].endswith(".keras"):
@@ -74,6 +96,7 @@ def model_card(
         scores.insert(0, f"| time of training | {seconds / 60:.1f} minutes |")
     return _CARD.format(
         dataset=_cell(metadata.get("dataset", "unknown")),
+        terms=f", {_cell(metadata['terms'])}" if "terms" in metadata else "",
         pictures=_cell(metadata.get("pictures", "?")),
         captions=_cell(metadata.get("captions", "?")),
         encoder=_cell(encoder["name"]),
@@ -81,9 +104,30 @@ def model_card(
         words=words,
         parameters=parameters,
         scores="\n".join(scores),
-        scenes=_SCENES.format(things=", ".join(sorted(NOUNS))) if encoder.get("pictures_kind") == "scenes" else "",
+        kind=_about_pictures(encoder, metadata, tells_doubts),
         needs=needs,
         loads=f"Keras, {own}",
+    )
+
+
+def _about_pictures(encoder: dict[str, Any], metadata: dict[str, Any], tells_doubts: bool) -> str:
+    """What the model knows, how well, and what it does not know."""
+    if encoder.get("pictures_kind") == "scenes":
+        return _SCENES.format(things=", ".join(sorted(NOUNS)))
+    doubts, metrics = _DOUBTS if tells_doubts else "", metadata.get("metrics")
+    return _PHOTOGRAPHS + doubts + (_metrics_table(metrics) if isinstance(metrics, dict) else "")
+
+
+def _metrics_table(metrics: dict[str, Any]) -> str:
+    """The table of `metrics`: "scored_on", and for each sampler the value and interval of each metric, as text."""
+    samplers = {name: scores for name, scores in metrics.items() if isinstance(scores, dict)}
+    names = list(dict.fromkeys(name for scores in samplers.values() for name in scores))
+    rows = [[name, *(scores.get(name, "") for scores in samplers.values())] for name in names]
+    return _METRICS.format(
+        scored_on=_cell(metrics.get("scored_on", "?")),
+        samplers=" | ".join(map(_cell, samplers)),
+        rules=" | ".join(["---"] * len(samplers)),
+        rows="\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows),
     )
 
 

@@ -9,12 +9,13 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
 
-SCENE_MODEL = SHIPPED / "scene_model"
-"""The trained model of the drawn scenes, which comes with the course."""
+PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
+SHIPPED_MODELS = {"photos": PHOTO_MODEL, "scenes": SCENE_MODEL}
+"""The trained models of photographs and of the drawn scenes, which come with the course, by name."""
 
 DRAWINGS_ONLY = (
-    "Note: this model knows the course's drawn scenes and nothing else. What it says of a photograph is wrong. To "
-    "caption photographs, train a model on photographs: README.md says how."
+    "Note: this model knows the course's drawn scenes and nothing else. What it says of a photograph is wrong. "
+    "Photographs are for the model that comes with the course: --model photos."
 )
 
 FORMAT = 1
@@ -42,7 +43,7 @@ def last_training(settings: Settings) -> tuple[Path, str] | None:
 
 def default_model(settings: Settings) -> Path:
     """The model folder that goes with the settings; where they are the usual ones, that of the last training, or else
-    the model of the drawn scenes that is shipped.
+    the model of photographs that is shipped.
     """
     if settings.dataset != "scenes":
         return settings.model_folder
@@ -51,7 +52,16 @@ def default_model(settings: Settings) -> Path:
         return last[0] if last and last[1] == settings.encoder else settings.model_folder
     if last:
         return last[0]
-    return settings.model_folder if (settings.model_folder / "model.json").exists() else SCENE_MODEL
+    return settings.model_folder if (settings.model_folder / "model.json").exists() else PHOTO_MODEL
+
+
+def introduction(folder: Path, settings: Settings) -> str:
+    """A line that says which model speaks."""
+    last = last_training(settings)
+    for name, shipped in SHIPPED_MODELS.items():
+        if folder == shipped:
+            return f"Model: {name}, which comes with the course."
+    return f"Model: {'that of the last training, ' if last and folder == last[0] else ''}{folder}"
 
 
 def models_folder(settings: Settings) -> Path:
@@ -60,17 +70,17 @@ def models_folder(settings: Settings) -> Path:
 
 
 def find_model(name: str | Path, settings: Settings) -> Path:
-    """The folder of a model: a path, or the name of an installed one."""
+    """The folder of a model: a path, or the name of one that is shipped or installed."""
+    if str(name) in SHIPPED_MODELS:
+        return SHIPPED_MODELS[str(name)]
     path, installed = Path(name), models_folder(settings) / str(name)
     if path.suffix == ".zip" and path.is_file():
         raise CourseError(f"{path} is packed. Bring it in first: say-what-you-see model install {path}")
     if path.exists() or len(path.parts) > 1:
         return path
     if not installed.exists():
-        known = ", ".join(installed_models(settings)) or "none"
-        raise CourseError(
-            f"There is no model {name!r}: neither such a folder, nor an installed model (there: {known})."
-        )
+        known = ", ".join([*SHIPPED_MODELS, *installed_models(settings)])
+        raise CourseError(f"There is no model {name!r}: neither such a folder, nor a model of this name ({known}).")
     return installed
 
 
@@ -80,9 +90,9 @@ def installed_models(settings: Settings) -> list[str]:
 
 
 def describe_models(settings: Settings) -> str:
-    """A table of the installed models."""
-    lines = [f"{name:<24} {_describe(models_folder(settings) / name)}" for name in installed_models(settings)]
-    return "\n".join(lines) or "No models are installed. `say-what-you-see model install URL` brings one in."
+    """A table of the models that are shipped or installed."""
+    installed = {name: models_folder(settings) / name for name in installed_models(settings)}
+    return "\n".join(f"{name:<24} {_describe(folder)}" for name, folder in (SHIPPED_MODELS | installed).items())
 
 
 def _describe(folder: Path) -> str:

@@ -155,4 +155,5 @@ def _card(model: CaptionModel) -> str:
     """The README of a model folder."""
     layers = {layer.__module__ for layer in model.decoder.layers}
     own_modules = sorted(module for module in layers if module.startswith("say_what_you_see."))
-    return model_card(model.encoder, model.metadata, len(model.vocab), model.decoder.count_params(), own_modules)
+    parameters, tells_doubts = model.decoder.count_params(), model.familiarity is not None
+    return model_card(model.encoder, model.metadata, len(model.vocab), parameters, own_modules, tells_doubts)

@@ -21,7 +21,7 @@ from say_what_you_see.decoding.generate import generate
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving.captioner import Captioner, encoder_of, find_encoder_file
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE
-from say_what_you_see.serving.model_choice import models_folder
+from say_what_you_see.serving.model_choice import SHIPPED_MODELS, models_folder
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
 
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
@@ -45,7 +45,7 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
         raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")
     name = slug(name or Path(without_password(source).rstrip("/")).name.removesuffix(".zip"))
     target = models_folder(settings) / name
-    if target.exists():
+    if target.exists() or name in SHIPPED_MODELS:
         raise CourseError(f"There is a model {name!r} already. Remove {target}, or give --name.")
     with atomic_folder(target) as folder:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from say_what_you_see.vision.efficientnet_lite import VARIANTS, Block, Convolution, read_blocks
+from say_what_you_see.vision.efficientnet_lite import VARIANTS, Block, Convolution
 from say_what_you_see.vision.openvino import import_openvino
 
 if TYPE_CHECKING:
@@ -34,20 +34,18 @@ def keras_encoder(name: str, blocks: list[Block]) -> keras.Model:
     return model
 
 
-def openvino_encoder(name: str, features: str = "mean") -> openvino.Model:
+def openvino_encoder(name: str, blocks: list[Block], features: str = "mean") -> openvino.Model:
     """A network as OpenVINO runs it; gives what the Keras model gives, and needs neither Keras nor TensorFlow.
 
     Args:
         name: one of `VARIANTS`.
+        blocks: from `read_blocks`.
         features: "mean", (n, 1280), or "grid", (n, regions, 1280).
 
     Returns:
         From preprocessed images, float32 (n, side, side, 3), to their features.
-
-    Raises:
-        CourseError: if the package with the weights is missing or holds something else.
     """
-    openvino, blocks, side = import_openvino(), read_blocks(name), VARIANTS[name].input_size
+    openvino, side = import_openvino(), VARIANTS[name].input_size
     from openvino import opset13 as ops
 
     images = ops.parameter([-1, side, side, 3], np.float32, name="images")

@@ -21,7 +21,7 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_folder, read_json, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
-from say_what_you_see.vision.efficientnet_lite import VARIANTS
+from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import EncoderInfo
 from say_what_you_see.vision.openvino import ParallelNetwork, export_network, import_openvino, openvino_is_installed
@@ -157,7 +157,9 @@ def _export(encoder: EncoderInfo, folder: Path) -> str | None:
         files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
         try:
             if encoder.name in VARIANTS:
-                import_openvino().save_model(openvino_encoder(encoder.name, encoder.features), files[0], False)
+                import_openvino().save_model(
+                    openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features), files[0], False
+                )
             else:
                 export_network(encoder.model, files[0])
             if not _gives_the_same(ParallelNetwork(files[0], (*encoder.input_shape, 3)), encoder):

@@ -18,6 +18,7 @@ import numpy as np
 
 if TYPE_CHECKING:  # running a network does not need Keras, which starts slowly
     import keras
+    import openvino
 
 
 def openvino_is_installed() -> bool:
@@ -47,13 +48,13 @@ class Network:
     """An exported network.
 
     Args:
-        path: the .xml file.
+        network: the .xml file, or the network itself.
         cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
     """
 
-    def __init__(self, path: Path, cache: Path) -> None:
+    def __init__(self, network: Path | openvino.Model, cache: Path) -> None:
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache)}
-        self._compiled = import_openvino().Core().compile_model(path, "CPU", options)
+        self._compiled = import_openvino().Core().compile_model(network, "CPU", options)
         self._outputs = self._compiled.outputs
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:

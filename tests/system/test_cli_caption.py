@@ -20,7 +20,14 @@ from say_what_you_see.course.captions import load_vocabulary
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.serving.caption_photos import caption_pictures
 from say_what_you_see.serving.captioner import generate_caption, load_captioner, read_picture
-from say_what_you_see.serving.model_choice import SCENE_MODEL, default_model, remember_training
+from say_what_you_see.serving.model_choice import (
+    PHOTO_MODEL,
+    SCENE_MODEL,
+    default_model,
+    find_model,
+    introduction,
+    remember_training,
+)
 from say_what_you_see.vision.sources import ImageSource, find_images
 
 
@@ -197,12 +204,15 @@ def test_sampling_follows_the_seed(caption, photos, monkeypatch):
 def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
     assert default_model(finished_course.settings) == finished_course.settings.model_folder
     usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
-    assert default_model(usual) == SCENE_MODEL, "without a training, what comes with the course"
+    assert default_model(usual) == PHOTO_MODEL, "without a training, what comes with the course"
+    assert "photos, which comes with the course" in introduction(PHOTO_MODEL, usual)
+    assert [find_model(name, usual) for name in ("photos", "scenes")] == [PHOTO_MODEL, SCENE_MODEL]
     photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
     for trained in (usual, photographs):
         write_json({}, trained.model_folder / "model.json")
         remember_training(trained)
         assert default_model(usual) == trained.model_folder
+        assert "last training" in introduction(trained.model_folder, usual)
     assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
     for other in (replace(usual, encoder="/somewhere/other.keras"), replace(usual, dataset="coco")):
         assert default_model(other) == other.model_folder, "which is not there, and says so"

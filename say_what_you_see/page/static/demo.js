@@ -69,6 +69,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const busyText = make("span");
   const busy = make("p", { className: "busy" }, busyText, make("span", { className: "slow" }, " This takes longer than usual."));
   const sentence = make("p", { className: "sentence", dir: "auto" });
+  const doubts = make("p", { className: "doubts", role: "note", hidden: true });
   const probability = make("p", { className: "probability" });
   const otherList = make("ol");
   const others = make("div", { className: "others" }, make("p", {}, "The other captions that it followed to the end:"), otherList);
@@ -90,7 +91,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const pictures = make("fieldset", { className: "pictures" }, make("legend", {}, "Picture"), drop, error, tiles);
   const form = make("form", { className: "choices" }, pictures, methods, models);
   const figure = make("figure", {}, make("div", { className: "frame" }, image, overlay), pictureText);
-  const words = make("div", { className: "words" }, sentence, probability, others, people, busy);
+  const words = make("div", { className: "words" }, sentence, doubts, probability, others, people, busy);
   const result = make("section", { className: "result", "aria-label": "Caption" }, heading("Caption"), figure, words, stepsPart);
 
   // Choosing a picture
@@ -247,10 +248,12 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
     const odds = chance < 0.05 && chance > 0 ? `, or 1 in\u00a0${rounded(1 / chance)}` : "";
     const cut = answer.finished ? "" : ` It was cut after ${answer.steps.length} words.`;
     probability.textContent = `Probability of exactly this sentence: ${percent(chance)}${odds}.${cut}`;
+    doubts.textContent = `Do not rely on this caption: ${answer.doubts.join(", and ")}.`;
+    doubts.hidden = !answer.doubts.length;
     fill(others, otherList, rest.map(([other, itsChance]) => [other, make("span", { className: "share" }, percent(itsChance))]));
     fill(people, peopleList, sentences.map((line) => [line]));
     showSteps(answer, request);
-    announcement.textContent = `Caption: ${text}. Probability ${percent(chance)}.`;
+    announcement.textContent = `Caption: ${text}. ${doubts.hidden ? "" : doubts.textContent} Probability ${percent(chance)}.`;
   }
 
   function fill(part, list, items) {

