@@ -48,8 +48,9 @@ caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (file
 demo: $(INSTALLED) ## caption pictures on a page in the browser, on this computer only
 	@$(BIN)/say-what-you-see demo
 
+photo-model: DATASET := $(or $(DATASET),flickr8k)
+photo-model: ENCODER := $(or $(ENCODER),efficientnet_lite2)
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
-	@test -n '$(DATASET)' || { echo "Say which photographs: make photo-model DATASET=coco|flickr8k|flickr30k|FOLDER"; exit 2; }
 	@for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
 		echo "== $$step"; $(BIN)/say-what-you-see $$step || exit 1; \
 	done

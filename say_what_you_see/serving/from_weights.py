@@ -15,6 +15,9 @@ from say_what_you_see.vision.efficientnet_lite import VARIANTS, checksum_of, pre
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
+_IMAGES_AT_ONCE = 4
+"""So many images are in the encoder together: what it computes of each takes memory."""
+
 
 def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
     """The captioner of a model folder with a bottlenecked LSTM and EfficientNet-Lite; None for others, or damaged ones.
@@ -42,7 +45,8 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
     network = Network(openvino_encoder(name, blocks), data_folder / "exported" / "compiled")
 
     def embed(images: np.ndarray) -> np.ndarray:
-        return network(preprocess_input(images))[0]
+        portions = [images[first : first + _IMAGES_AT_ONCE] for first in range(0, len(images), _IMAGES_AT_ONCE)]
+        return np.concatenate([network(preprocess_input(portion))[0] for portion in portions])
 
     vocab = {word: index for index, word in enumerate(words)}
     return FastCaptioner(embed, decoder, tuple(encoder["input_shape"]), vocab, encoder["pictures_kind"], familiarity)

@@ -16,7 +16,7 @@ from PIL import Image
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import split_sentence
-from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, encode_png
+from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, ExamplePicture, encode_png
 from say_what_you_see.page.examples import (
     drawn_scenes,
     load_demo_model,
@@ -25,6 +25,7 @@ from say_what_you_see.page.examples import (
 )
 from say_what_you_see.page.steps import explain_caption
 from say_what_you_see.serving.captioner import generate_caption
+from say_what_you_see.serving.familiarity import UNFAMILIAR, Familiarity
 from say_what_you_see.vision.pictures import crop_and_resize
 
 
@@ -75,6 +76,16 @@ def test_an_upload_gets_the_caption_of_the_command_line(demo):
     answer = demo.answer("caption", {"picture": added["id"], "model": "Decoder", "method": "greedy"})
     assert answer["captions"][0][0] == expected
     assert answer["square"].startswith("data:image/jpeg;base64,") and added["thumbnail"].startswith("data:image/jpeg")
+
+
+@pytest.mark.parametrize(("greatest_distance", "doubts"), [(2.0, []), (-1.0, [UNFAMILIAR])])
+def test_a_caption_that_is_not_to_be_believed_comes_with_the_reason(demo, features, greatest_distance, doubts):
+    model = demo.models["Decoder"]
+    familiarity = Familiarity(np.eye(features["Decoder"].shape[1], dtype="float32"), greatest_distance, -99.0)
+    marking = replace(model, captioner=replace(model.captioner, familiarity=familiarity))
+    shown = Demo([marking], [ExamplePicture("one", encode_png(drawn(1)))])
+    answer = shown.answer("caption", {"picture": "example-0", "model": "Decoder", "method": "greedy"})
+    assert answer["doubts"] == doubts
 
 
 def test_answers_are_json_and_follow_the_seed(demo):
