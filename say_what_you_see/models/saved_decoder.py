@@ -43,13 +43,17 @@ def read_saved_decoder(path: Path) -> NumpyDecoder | None:
     config = {layer["name"]: layer["config"] for layer in layers}
 
     def dense(name: str) -> Dense:
-        return Dense(*weights[name], ACTIVATIONS[config[name]["activation"]])
+        kernel, bias = weights[name]
+        return Dense(kernel, bias, ACTIVATIONS[config[name]["activation"]])
 
     mean, variance, _ = weights["standardise"]
-    start = [Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON)), dense("image_bottleneck")]
-    output = [dense("logit_bottleneck"), dense("logits")]
+    standardise = Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON))
+    [embedding] = weights["word_embedding"]
     return NumpyDecoder(
-        [*start, dense("initial_state")], *weights["word_embedding"], LSTM(*weights["lstm_cell"]), output
+        [standardise, dense("image_bottleneck"), dense("initial_state")],
+        embedding,
+        LSTM(*weights["lstm_cell"]),
+        [dense("logit_bottleneck"), dense("logits")],
     )
 
 

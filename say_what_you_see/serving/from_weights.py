@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of
+from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.serving.exported import FastCaptioner
-from say_what_you_see.serving.familiarity import read_familiarity
-from say_what_you_see.vision.efficientnet_lite import VARIANTS, checksum_of, preprocess_input, read_blocks
+from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
+from say_what_you_see.vision.efficientnet_lite import (
+    FEATURE_SIZE,
+    VARIANTS,
+    checksum_of,
+    preprocess_input,
+    read_blocks,
+)
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
@@ -28,25 +36,47 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         CourseError: if the package with the encoder's weights is missing; says how to install it.
     """
     try:
-        metadata = read_json(model_folder / "model.json")
-        encoder, checksums = metadata["encoder"], metadata["checksums"]
-        name, parts = encoder["name"], ("decoder.keras", "vocabulary.json")
-        if name not in VARIANTS or encoder["features"] != "mean" or not openvino_is_installed():
-            return None
-        if any(sha256_of(model_folder / part) != checksums[part] for part in parts):
-            return None
-        decoder, familiarity = read_saved_decoder(model_folder / parts[0]), read_familiarity(model_folder)
-        words = read_json(model_folder / parts[1])
-    except (CourseError, OSError, LookupError, TypeError, ValueError):
-        return None  # with Keras it takes longer to say what is wrong
-    blocks = read_blocks(name)
-    if decoder is None or checksum_of(blocks) != encoder["weights_checksum"]:
+        model = _read_model(model_folder)
+    except Exception:  # a damaged model can raise nearly anything; with Keras it takes longer to say what is wrong
+        model = None
+    if model is None or not openvino_is_installed():
         return None
-    network = Network(openvino_encoder(name, blocks), data_folder / "exported" / "compiled")
+    encoder, decoder, vocab, familiarity = model
+    blocks = read_blocks(encoder["name"])
+    if checksum_of(blocks) != encoder["weights_checksum"]:
+        return None
+    try:
+        network = Network(openvino_encoder(encoder["name"], blocks), data_folder / "exported" / "compiled")
+    except RuntimeError:  # OpenVINO cannot write into the data folder, say
+        return None
 
     def embed(images: np.ndarray) -> np.ndarray:
         portions = [images[first : first + _IMAGES_AT_ONCE] for first in range(0, len(images), _IMAGES_AT_ONCE)]
         return np.concatenate([network(preprocess_input(portion))[0] for portion in portions])
 
-    vocab = {word: index for index, word in enumerate(words)}
-    return FastCaptioner(embed, decoder, tuple(encoder["input_shape"]), vocab, encoder["pictures_kind"], familiarity)
+    side = VARIANTS[encoder["name"]].input_size
+    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity)
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, int], Familiarity | None] | None:
+    """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model.
+
+    Raises:
+        Exception: of nearly any kind, if a part is damaged or does not fit the others.
+    """
+    metadata = read_json(folder / "model.json")
+    encoder, checksums = metadata["encoder"], metadata["checksums"]
+    if encoder["name"] not in VARIANTS or encoder["features"] != "mean":
+        return None
+    if any(sha256_of(folder / part) != checksums[part] for part in ("decoder.keras", "vocabulary.json")):
+        return None
+    decoder, familiarity = read_saved_decoder(folder / "decoder.keras"), read_familiarity(folder)
+    if decoder is None:
+        return None
+    vocab = {word: index for index, word in enumerate(read_json(folder / "vocabulary.json"))}
+    features = np.zeros((1, FEATURE_SIZE), np.float32)
+    logits, _ = decoder.step(np.array([vocab[START]]), decoder.start(features))
+    if familiarity:
+        familiarity.doubts(features)
+    fits = logits.shape == (1, len(vocab)) and {PAD, UNK, END} <= set(vocab)
+    return (encoder, decoder, vocab, familiarity) if fits else None

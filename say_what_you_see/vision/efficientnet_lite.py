@@ -34,7 +34,10 @@ VARIANTS = {
     "efficientnet_lite2": Variant(1.1, 1.2, 260),
 }
 
-_STEM, _HEAD = 32, 1280
+FEATURE_SIZE = 1280
+"""So many features each network gives of an image."""
+
+_STEM = 32
 _EPSILON = 1e-3  # of batch normalisation
 
 
@@ -140,7 +143,7 @@ def _read_blocks(variant: Variant, tensors: dict[str, np.ndarray]) -> Iterator[B
                 tensors, f"_blocks.{count}.", channels, scaled if index == 0 else scaled._replace(stride=1)
             )
             count, channels = count + 1, scaled.filters
-    yield Block([_convolution(tensors, "_conv_head", "_bn1", (_HEAD, channels, 1, 1))])
+    yield Block([_convolution(tensors, "_conv_head", "_bn1", (FEATURE_SIZE, channels, 1, 1))])
 
 
 def _read_block(tensors: dict[str, np.ndarray], prefix: str, channels: int, stage: _Stage) -> Block:
