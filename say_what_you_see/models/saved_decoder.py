@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -48,13 +49,9 @@ def read_saved_decoder(path: Path) -> NumpyDecoder | None:
 
     mean, variance, _ = weights["standardise"]
     standardise = Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON))
-    [embedding] = weights["word_embedding"]
-    return NumpyDecoder(
-        [standardise, dense("image_bottleneck"), dense("initial_state")],
-        embedding,
-        LSTM(*weights["lstm_cell"]),
-        [dense("logit_bottleneck"), dense("logits")],
-    )
+    start: list[Any] = [standardise, dense("image_bottleneck"), dense("initial_state")]
+    output, [embedding] = [dense("logit_bottleneck"), dense("logits")], weights["word_embedding"]
+    return NumpyDecoder(start, embedding, LSTM(*weights["lstm_cell"]), output)
 
 
 def _weights_by_layer(content: bytes) -> dict[str, list[np.ndarray]]:
