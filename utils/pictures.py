@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import image_members, open_zip, read_member
-from say_what_you_see.serving.captioner import Captioner, generate_caption
+from say_what_you_see.decoding.samplers import BeamSearch
+from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
+from say_what_you_see.serving.captioner import Captioner, generate_caption, load_captioner
+from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.model_choice import PHOTO_MODEL
 from say_what_you_see.vision.pictures import decode_image_from_buf, image_center_crop, read_pictures
+from say_what_you_see.vision.sources import find_images
 from utils.plots import show_pictures
 
 
@@ -41,3 +48,31 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
     picture = read_pictures(zip_fn, [fns[example_idx]], captioner.encoder.input_shape[0])[0]
     caption = generate_caption(captioner, picture)
     show_pictures([picture], [caption], alt=f"A validation picture, captioned: {caption}", columns=1, side=3.6)
+
+
+def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list[PictureCaptions]:
+    """Caption photographs with the model of photographs that comes with the course; it knows which it does not know.
+
+    Args:
+        paths: files, folders, or addresses on the web.
+
+    Raises:
+        CourseError: if one of them is no picture that can be read.
+    """
+    captioner = load_from_weights(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
+    found = list(caption_pictures(captioner, find_images(list(map(str, paths))), BeamSearch(3), thumbnails=True))
+    for photograph in found:
+        if photograph.error:
+            raise CourseError(photograph.error)
+    return found
+
+
+def show_photographs(photographs: Sequence[PictureCaptions]) -> None:
+    """Show photographs under their captions, with the reasons not to believe them where there are any."""
+    titles = [
+        photograph.caption + (f"\n(doubtful: {'; '.join(photograph.doubts)})" if photograph.doubts else "")
+        for photograph in photographs
+    ]
+    names = [Path(photograph.name).stem.replace("_", " ") for photograph in photographs]
+    alt = " | ".join(f"{name}, captioned: {title}" for name, title in zip(names, titles, strict=True))
+    show_pictures([p.thumbnail for p in photographs], titles, alt.replace("\n", " "), columns=3, side=3.2)

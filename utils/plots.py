@@ -9,7 +9,6 @@ import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from PIL import Image
 
 from say_what_you_see.core.text import visible
 from say_what_you_see.decoding.beam_tree import TreeNode, best_path
@@ -133,20 +132,30 @@ def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
     show_figure(figure, alt)
 
 
-def plot_pipeline(picture: Image.Image, caption: str) -> None:
-    """Draw what a caption generator is: picture, encoder, numbers, decoder, caption."""
+def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int) -> None:
+    """Draw what a caption generator is: picture, encoder, numbers, decoder, caption.
+
+    Args:
+        encoder: its name.
+        numbers: how many it makes of a picture.
+    """
     figure, axis = plt.subplots(figsize=(11, 2.9))
     axis.set(xlim=(0, 110), ylim=(0, 29))
     axis.axis("off")
-    axis.imshow(picture, extent=(1, 25, 5, 23), aspect="auto")
-    encoder, numbers, decoder = "encoder\nInceptionV3\n(finished)", "2,048\nnumbers", "decoder\nLSTM\n(yours)"
-    for left, width, text, colour in ((30, 14, encoder, BLUE), (50, 12, numbers, GREY), (68, 14, decoder, ORANGE)):
+    half = min(12, 9 * picture.shape[1] / picture.shape[0])
+    axis.imshow(picture, extent=(13 - half, 13 + half, 5, 23), aspect="auto")
+    boxes = (
+        (f"encoder\n{encoder}\n(finished)", BLUE),
+        (f"{numbers:,}\nnumbers", GREY),
+        ("decoder\nLSTM\n(yours)", ORANGE),
+    )
+    for left, width, (text, colour) in zip((30, 50, 68), (14, 12, 14), boxes, strict=True):
         axis.add_patch(plt.Rectangle((left, 6), width, 16, facecolor="white", edgecolor=colour, linewidth=2.5))
         axis.text(left + width / 2, 14, text, ha="center", va="center")
     for start, end in ((25.5, 29.5), (44.5, 49.5), (62.5, 67.5), (82.5, 87.5)):
         axis.annotate("", (end, 14), (start, 14), arrowprops={"arrowstyle": "->", "linewidth": 2})
     axis.text(88.5, 14, _wrapped(caption, 19), ha="left", va="center", fontsize=12, style="italic")
-    alt = f"A picture goes into an encoder, which gives 2,048 numbers; a decoder turns them into: {caption}"
+    alt = f"A picture goes into an encoder, which gives {numbers:,} numbers; a decoder turns them into: {caption}"
     show_figure(figure, alt)
 
 
