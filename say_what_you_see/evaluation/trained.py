@@ -129,7 +129,8 @@ def validation_pictures(
     """
     files = get_dataset(settings)
     most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)
-    captions, ids = (read(files.captions_zip, files.scored[1]) for read in (read_captions, read_image_ids))
+    captions = read_captions(files.captions_zip, files.scored[1])
+    ids = read_image_ids(files.captions_zip, files.scored[1])
     if not all(isinstance(image_id, int) for image_id in ids.values()):  # COCO's results format wants whole numbers
         ids = {fn: number for number, fn in enumerate(ids, 1)}
     fns = [fn for fn in models[0].fns if fn in captions and all(fn in model.row_of for model in models)]
