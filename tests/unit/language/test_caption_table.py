@@ -57,7 +57,7 @@ def test_files_that_are_missing_or_damaged_are_named(paths):
     with pytest.raises(CourseError, match=r"captions\.token"):
         get_data(*paths)
     paths[0].write_bytes(b"a.jpg#0\tfine\na.jpg#1\tB\xe4r\n")
-    with pytest.raises(CourseError, match=r"captions\.token is no whole text in UTF-8"):
+    with pytest.raises(CourseError, match=r"Line 2 of .*captions\.token is not in UTF-8"):
         read_annotations(paths[0])
     written(paths, "a.jpg#0\tfine\n", 100)
     whole = paths[1].read_bytes()
