@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from say_what_you_see.commands.options import count, number, path, seed, shards, whole_number, workers
+from say_what_you_see.commands.options import (
+    batch_size,
+    beam_width,
+    caption_length,
+    count,
+    number,
+    path,
+    seed,
+    shards,
+    whole_number,
+    workers,
+)
 
 _COMMANDS = {
     "environment": "check whether this computer has what the course needs; paste the answer into reports",
@@ -73,7 +84,7 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     option("--output", type=path, metavar="FOLDER", help=output)
     option("--format", choices=formats, help=f"of the shards (default: {formats[0]})")
     option("--shard-size", type=count, metavar="N", help="pictures in a shard, at most (default: 2048)")
-    option("--batch-size", type=count, metavar="N", help="pictures at a time (default: 32; GPUs like more)")
+    option("--batch-size", type=batch_size, metavar="N", help="pictures at a time (default: 32; GPUs like more)")
     default = "default: one for each GPU; without GPUs one for four CPUs of each machine"
     option("--workers", type=workers, metavar="N", help=f"models at work ({default})")
     gpus = "0.5: two workers on a GPU; 0: CPUs only (default: 1 where there are GPUs)"
@@ -127,9 +138,9 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     default = "default: that of the last training, or else photos, which comes with the course"
     model = f"model folder, or a name: photos, scenes, or that of an installed model ({default})"
     option("--model", metavar="FOLDER|NAME", help=model)
-    option("--max-len", type=count, default=20, metavar="N", help="stop after N words (default: 20)")
+    option("--max-len", type=caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
     sampler = command.add_mutually_exclusive_group().add_argument
-    sampler("--beam", type=count, metavar="K", help="beam search: follow the K best captions at once")
+    sampler("--beam", type=beam_width, metavar="K", help="beam search: follow the K best captions at once")
     sampler("--sample", action="store_true", help="draw words by their probability (see --temperature)")
     penalty = "beam search: 1 favours longer captions"
     option("--length-penalty", type=number(-10, 10), default=0.0, metavar="A", help=penalty)
@@ -194,7 +205,7 @@ def _add_train_records(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
     option("--steps", type=whole_number(1, 1_000_000_000), required=True, metavar="N", help="train up to this step")
     option("--train-inception", action="store_true", help="phase 2: train the CNN as well")
-    option("--batch-size", type=count, default=32, metavar="N", help="of all devices together (default: 32)")
+    option("--batch-size", type=batch_size, default=32, metavar="N", help="of all devices together (default: 32)")
     rate = "at the start (default: 0.001, phase 2: 0.00005)"
     option("--learning-rate", type=number(1e-12, 1000), metavar="X", help=rate)
     warm_up = "steps in which the learning rate rises (default: 0, phase 2: 100)"
@@ -216,7 +227,7 @@ def _add_evaluate_records(command: argparse.ArgumentParser) -> None:
     option("--once", action="store_true", help="evaluate what is there, and do not wait for more")
     option("--timeout", type=count, metavar="SECONDS", help="end when nothing new came for this long")
     option("--shards", choices=("val", "test"), default="val", help="which shards (default: val)")
-    option("--batch-size", type=count, default=32, metavar="N", help="captions at a time (default: 32)")
+    option("--batch-size", type=batch_size, default=32, metavar="N", help="captions at a time (default: 32)")
 
 
 def _add_run_inference(command: argparse.ArgumentParser) -> None:
@@ -224,8 +235,8 @@ def _add_run_inference(command: argparse.ArgumentParser) -> None:
     option("photos", nargs="+", type=path, metavar="PHOTO", help="picture files")
     checkpoint = "a checkpoint, or a folder: then its latest (default: the settings' folder)"
     option("--checkpoint", type=path, metavar="PATH", help=checkpoint)
-    option("--beam", type=count, default=3, metavar="K", help="captions a picture (default: 3)")
-    option("--max-len", type=count, default=20, metavar="N", help="stop after so many words (default: 20)")
+    option("--beam", type=beam_width, default=3, metavar="K", help="captions a picture (default: 3)")
+    option("--max-len", type=caption_length, default=20, metavar="N", help="stop after so many words (default: 20)")
 
 
 _OPTIONS = {

@@ -36,6 +36,9 @@ MAX_PICTURE_BYTES = 128_000_000
 MAX_JSON_BYTES = 64_000_000
 """Larger JSON files of the course's own are refused."""
 
+MAX_MODEL_JSON = 4_000_000
+"""Larger descriptions and vocabularies of models are refused: 100,000 words have 1.5 MB."""
+
 BYTES_PER_VALUE = 12
 """JSON may have a value for so many bytes of its limit: a value takes up to 100 bytes in memory, and 3 in the file."""
 

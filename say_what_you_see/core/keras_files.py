@@ -29,7 +29,7 @@ OWN_PACKAGE = "say_what_you_see"
 """Layers of this course are registered with Keras under this name."""
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_MEMBERS = {_CONFIG: 32_000_000, _WEIGHTS: 4_000_000_000, "metadata.json": 32_000_000}
+_MEMBERS = {_CONFIG: 4_000_000, _WEIGHTS: 4_000_000_000, "metadata.json": 4_000_000}
 """The parts of a `.keras` file, and how many bytes each may have."""
 _MAX_RATIO = 100  # of compression; weights hardly compress
 _SMALL = 1 << 16  # what is no larger need not be in the file: a table of zeros, say

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, write_json
 from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
 
 PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
@@ -111,7 +111,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     Raises:
         CourseError: if it has not.
     """
-    metadata = read_json(folder / "model.json")
+    metadata = read_json(folder / "model.json", MAX_MODEL_JSON)
     if not _is_known(metadata):
         raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
     return metadata

@@ -11,6 +11,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
+    MAX_MODEL_JSON,
     atomic_path,
     check_is_no_folder,
     make_folder,
@@ -109,7 +110,7 @@ def load_caption_model(folder: Path) -> CaptionModel:
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
     """Word to index, from a list of words that can be said: a model of somebody else's could hold anything."""
-    words = read_json(path)
+    words = read_json(path, MAX_MODEL_JSON)
     if not isinstance(words, list) or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
         raise CourseError(f"{path} is no list of words. Copy the folder again.")
     if strange := [word for word in words if not word or visible(word) != word or len(word.split()) != 1]:

@@ -93,6 +93,7 @@ def test_an_interruption_says_how_to_go_on(course_environ, monkeypatch, capsys):
     *(["caption", "a.jpg", "--max-len", number] for number in ("0", "-3", "x")),
     ["caption", "a.jpg", "--beam", "0"], ["caption", "a.jpg", "--beam", "2", "--sample"],
     ["caption", "a.jpg", "--temperature", "0"], ["caption", "a.jpg", "--temperature", "nan"],
+    *(["caption", "a.jpg", option, "1000000"] for option in ("--max-len", "--beam", "--batch-size")),
     *(["caption", "a.jpg", "--length-penalty", number] for number in ("nan", "inf", "1e300", "x")),
     *(["caption", "a.jpg", "--top-p", number] for number in ("1.5", "1e-300", "nan")),
     ["caption", "a.jpg", "--top-k", "9" * 30], ["caption", "a.jpg", "--html", ""],

@@ -132,3 +132,10 @@ def test_metadata_that_is_no_json_is_refused(folder):
     (folder / "model.json").write_text("{")
     with pytest.raises(CourseError, match=r"model\.json holds no JSON"):
         load_caption_model(folder)
+
+
+@pytest.mark.parametrize(("room", "name"), [("model_choice", "model.json"), ("model_folder", "vocabulary.json")])
+def test_a_description_or_vocabulary_of_many_megabytes_is_refused(room, name, folder, monkeypatch):
+    monkeypatch.setattr(f"say_what_you_see.serving.{room}.MAX_MODEL_JSON", 10)
+    with pytest.raises(CourseError, match=f"{name} is too large"):
+        load_caption_model(folder)
