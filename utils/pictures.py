@@ -75,4 +75,5 @@ def show_photographs(photographs: Sequence[PictureCaptions]) -> None:
     ]
     names = [Path(photograph.name).stem.replace("_", " ") for photograph in photographs]
     alt = " | ".join(f"{name}, captioned: {title}" for name, title in zip(names, titles, strict=True))
-    show_pictures([p.thumbnail for p in photographs], titles, alt.replace("\n", " "), columns=3, side=3.2)
+    pictures = [p.thumbnail for p in photographs if p.thumbnail is not None]
+    show_pictures(pictures, titles, alt.replace("\n", " "), columns=3, side=3.2)

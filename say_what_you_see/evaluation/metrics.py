@@ -63,7 +63,8 @@ def scores_per_picture(
     Raises:
         CourseError: if the numbers of pictures differ, or a picture has no reference.
     """
-    captions, scores = _tokenised(candidates, references), {}
+    captions = _tokenised(candidates, references)
+    scores: dict[str, np.ndarray] = {}
     for names, measure in MEASURES.items():
         with contextlib.suppress(NotMeasured):
             measured = _measure(measure, captions, java)

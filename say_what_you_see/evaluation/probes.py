@@ -68,9 +68,8 @@ def probe_captions(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPi
     """What a linear probe alone would say of each validation scene: the things that it finds, with their colours."""
     by_file = read_scene_truths(files.captions_zip, files.train_instances)
     pairs = np.array([[[by_file[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in train[1]])
-    kinds, colours = pairs.any(axis=2), pairs
-    found = _fit_and_predict(train[0], kinds, val[0]) > 0.5
-    read = _fit_and_predict(train[0], colours, val[0]).argmax(axis=2)
+    found = _fit_and_predict(train[0], np.any(pairs, axis=2), val[0]) > 0.5
+    read = _fit_and_predict(train[0], pairs, val[0]).argmax(axis=2)
     return [
         " and ".join(f"a {COLOURS[read[row, i]]} {KINDS[i]}" for i in np.flatnonzero(there))
         for row, there in enumerate(found)
