@@ -22,7 +22,7 @@ from say_what_you_see.training.checkpoints import (
 )
 from say_what_you_see.training.config import TrainingConfig, learning_rate_schedule
 from say_what_you_see.training.examples import Examples, RandomBatches
-from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, smoothed_crossentropy
 from say_what_you_see.training.packed.choice import PackedBatches, choose_packed_decoder
 from say_what_you_see.training.packed.decoder import pack_batch
 
@@ -41,9 +41,11 @@ def compile_decoder(
     else:
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    measures = [masked_accuracy(pad_idx), masked_crossentropy(pad_idx)]
-    loss = masked_crossentropy(pad_idx, config.label_smoothing)
-    decoder.compile(optimizer, loss, metrics=measures if config.label_smoothing else measures[:1])
+    loss, accuracy = masked_crossentropy(pad_idx), masked_accuracy(pad_idx)
+    if config.label_smoothing:
+        decoder.compile(optimizer, smoothed_crossentropy(pad_idx, config.label_smoothing), metrics=[accuracy, loss])
+    else:
+        decoder.compile(optimizer, loss, metrics=[accuracy])
     optimizer.build(decoder.trainable_variables)
 
 

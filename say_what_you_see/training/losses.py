@@ -9,22 +9,29 @@ ops = keras.ops
 Tensor = Any
 
 
-def masked_crossentropy(pad_idx: int, label_smoothing: float = 0.0) -> Callable:
+def masked_crossentropy(pad_idx: int) -> Callable:
     """The loss: cross-entropy in nats, averaged over real words only.
 
     PAD was added so that captions fit into a matrix; predicting it is no achievement.
-
-    Args:
-        label_smoothing: this share of each target is spread over all words, so that no probability is driven to 1.
     """
 
     def loss(words, logits):
         real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
         crossentropy = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
-        if label_smoothing:
-            of_all_words = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
-            crossentropy = (1 - label_smoothing) * crossentropy + label_smoothing * of_all_words
         return ops.sum(crossentropy * real) / ops.maximum(ops.sum(real), 1)
+
+    return loss
+
+
+def smoothed_crossentropy(pad_idx: int, label_smoothing: float) -> Callable:
+    """The same with this share of each target spread over all words, so that no probability is driven to 1."""
+    masked = masked_crossentropy(pad_idx)
+
+    def loss(words, logits):
+        real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
+        of_all_words = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+        uniform = ops.sum(of_all_words * real) / ops.maximum(ops.sum(real), 1)
+        return (1 - label_smoothing) * masked(words, logits) + label_smoothing * uniform
 
     return loss
 

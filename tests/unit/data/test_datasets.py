@@ -180,7 +180,7 @@ def test_subfolders_with_the_same_names(course, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no files of these names")
 @pytest.mark.parametrize("names", [
     ["A: sunset.jpg", "b.jpg"], ["a\\b.jpg", "b.jpg"], ["x\\..\\b.jpg", "b.jpg"], [" a.jpg", "a.jpg"],
-    ["caf\u00e9.jpg", "cafe\u0301.jpg"], ["a/1.jpg", "b/1.jpg", "a_1.jpg"], ["a:b.jpg", "a\\b.jpg", "a_b.jpg"],
+    ["th\u00e9.jpg", "the\u0301.jpg"], ["a/1.jpg", "b/1.jpg", "a_1.jpg"], ["a:b.jpg", "a\\b.jpg", "a_b.jpg"],
 ])  # fmt: skip
 def test_every_picture_keeps_its_captions_whatever_it_is_called(names, course, tmp_path):
     folder = tmp_path / "odd"
@@ -199,11 +199,11 @@ def test_every_picture_keeps_its_captions_whatever_it_is_called(names, course, t
 def test_names_are_found_with_spaces_around_them_and_accents_spelled_otherwise(course, tmp_path):
     folder = tmp_path / "accents"
     folder.mkdir()
-    for number, name in enumerate(("cafe\u0301.jpg", "th\u00e9.jpg", "b.jpg")):
+    for number, name in enumerate(("une\u0301.jpg", "th\u00e9.jpg", "b.jpg")):
         (folder / name).write_bytes(jpeg(number))
-    (folder / "captions.csv").write_text("caf\u00e9.jpg,One.\nthe\u0301.jpg,Two.\n b.jpg ,Three.\n")
+    (folder / "captions.csv").write_text("un\u00e9.jpg,One.\nthe\u0301.jpg,Two.\n b.jpg ,Three.\n")
     train, val = all_splits(get_dataset(course(folder)))
-    assert train | val == {"cafe\u0301.jpg", "th\u00e9.jpg", "b.jpg"}
+    assert train | val == {"une\u0301.jpg", "th\u00e9.jpg", "b.jpg"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

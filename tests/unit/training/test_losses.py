@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
+from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, smoothed_crossentropy
 
 pytestmark = pytest.mark.backends
 
@@ -52,7 +52,7 @@ def test_smoothed_labels_are_what_keras_makes_of_dense_ones(words_and_logits):
     real = words != PAD_IDX
     dense = np.eye(logits.shape[-1], dtype="float32")[words]
     expected = keras.losses.categorical_crossentropy(dense, logits, from_logits=True, label_smoothing=0.1)
-    smoothed = masked_crossentropy(PAD_IDX, label_smoothing=0.1)(words, logits)
+    smoothed = smoothed_crossentropy(PAD_IDX, 0.1)(words, logits)
     assert float(smoothed) == pytest.approx(keras.ops.convert_to_numpy(expected)[real].mean(), rel=1e-5)
 
 
