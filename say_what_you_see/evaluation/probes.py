@@ -87,7 +87,7 @@ def probe_words(words: Sequence[str], train: DescribedPictures, val: DescribedPi
         probe would choose if it might choose as many; chance would reach the first number.
     """
     targets, truth = (
-        np.array([[row in rows for rows in pictures_by_word(captions, words).values()] for row in range(len(captions))])
+        np.stack([np.isin(np.arange(len(captions)), rows) for rows in pictures_by_word(captions, words).values()], 1)
         for _, captions in (train, val)
     )
     scores = _fit_and_predict(np.asarray(train[0]), targets.astype(float), np.asarray(val[0]))
