@@ -27,7 +27,7 @@ SETUP_FILE = setup_google_colab.RAW_URL.removeprefix("https:/") + "/setup_google
 COLAB_PACKAGES = {
     "tensorflow": "2.19.0", "keras": "3.10.0", "numpy": "2.0.2", "h5py": "3.15.1", "matplotlib": "3.10.0",
     "packaging": "25.0", "pillow": "11.3.0", "requests": "2.32.4", "scikit-learn": "1.6.1", "tensorboard": "2.19.0",
-    "filelock": "3.20.3", "tqdm": "4.67.1",
+    "filelock": "3.20.3", "scipy": "1.16.3", "tqdm": "4.67.1",
     "anywidget": "0.9.21", "pycocotools": "2.0.11", "ipython": "7.34.0",
     "torch": "2.9.0+cpu",
 }  # fmt: skip
