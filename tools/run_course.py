@@ -349,7 +349,7 @@ def _clock(seconds: float) -> str:
 
 
 def captions_as_text(examples: Sequence[dict[str, Any]], count: int = 5) -> str:
-    """Pictures with the model's caption and what people say, as text.
+    """Pictures with the model's caption and reference captions, as text.
 
     Args:
         examples: dictionaries with "file", "caption" and "references".
@@ -357,8 +357,8 @@ def captions_as_text(examples: Sequence[dict[str, Any]], count: int = 5) -> str:
     """
     blocks = ["What the model says about pictures that it has never seen:"]
     for example in examples[:count]:
-        lines = [f"  {example['file']}", f"    {'model':<8}{example['caption']}"]
-        lines += [f"    {who:<8}{text}" for who, text in zip(("people", ""), example["references"], strict=False)]
+        lines = [f"  {example['file']}", f"    {'model':<11}{example['caption']}"]
+        lines += [f"    {who:<11}{text}" for who, text in zip(("reference", ""), example["references"], strict=False)]
         blocks.append("\n".join(lines))
     return visible("\n\n".join(blocks))
 
