@@ -11,6 +11,8 @@ the function's body; `returns` is made from what the function returns, `right`. 
 hint of the one above.
 """
 
+import __future__
+
 import ast
 import importlib
 import inspect
@@ -80,7 +82,9 @@ class Mistake:
             if old not in source:
                 raise ValueError(f"{self.reference.__name__} does not contain {old!r}:\n{source}")
             source = source.replace(old, new)
-        exec(compile(source, f"<{self.name}>", "exec"), namespace)
+        # Annotations may name types that are imported for type checkers only.
+        flags = __future__.annotations.compiler_flag
+        exec(compile(source, f"<{self.name}>", "exec", flags), namespace)
         return namespace[self.reference.__name__]
 
 

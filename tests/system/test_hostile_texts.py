@@ -169,6 +169,7 @@ class Answers(Demo):
         return {
             "captions": [[text[:200], 0.1] for text in self.said],
             "finished": True,
+            "doubts": [],
             "steps": steps,
             "attention": [[[1.0]]] * len(steps),
             "square": SQUARE,

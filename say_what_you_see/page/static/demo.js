@@ -253,7 +253,8 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
     fill(others, otherList, rest.map(([other, itsChance]) => [other, make("span", { className: "share" }, percent(itsChance))]));
     fill(people, peopleList, sentences.map((line) => [line]));
     showSteps(answer, request);
-    announcement.textContent = `Caption: ${text}. ${doubts.hidden ? "" : doubts.textContent} Probability ${percent(chance)}.`;
+    const warning = doubts.hidden ? "" : `${doubts.textContent} `;
+    announcement.textContent = `Caption: ${text}. ${warning}Probability ${percent(chance)}.`;
   }
 
   function fill(part, list, items) {

@@ -85,6 +85,6 @@ def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records
         target=evaluate_records, args=(config, False, 4), kwargs={"report": lambda result: results.append(result.step)}
     )
     waiting.start()
-    shutil.copytree(kept, config.train_folder)
+    kept.rename(config.train_folder)
     waiting.join(timeout=120)
     assert not waiting.is_alive() and results == [3, 6]
