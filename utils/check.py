@@ -91,11 +91,7 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
 
 
 def show_progress(notebook: str) -> None:
-    """Print how many exercises of a notebook are done, and which.
-
-    Raises:
-        CourseError: if the notebook has no exercises.
-    """
+    """Print how many exercises of a notebook are done, and which; without exercises it is a CourseError."""
     done = {exercise.name: read_progress(notebook, exercise.name).done for exercise in exercises_of(notebook)}
     print(f"{sum(done.values())} of {len(done)} done")
     for name, is_done in done.items():

@@ -51,14 +51,7 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
 
 
 def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list[PictureCaptions]:
-    """Caption photographs with the model of photographs that comes with the course; it knows which it does not know.
-
-    Args:
-        paths: files, folders, or addresses on the web.
-
-    Raises:
-        CourseError: if one of them is no picture that can be read.
-    """
+    """Caption files, folders or addresses with the photo model; one that cannot be read is a CourseError."""
     captioner = load_from_weights(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
     found = list(caption_pictures(captioner, find_images(list(map(str, paths))), BeamSearch(3), thumbnails=True))
     for photograph in found:
