@@ -24,7 +24,7 @@ STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 _SECONDS = 120  # for a whole picture
 _CHUNK = 1 << 16
-_FIRST_BYTES = 32  # of a picture: one of them is 0, as in no list of names
+_OF_PICTURES = re.compile(rb"[\x01-\x08\x0e-\x1f]|GIF8|WEBP|ftyp")  # beside a 0, in their first bytes; of no name
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in it
 
 
@@ -120,7 +120,8 @@ def _from_standard_input() -> list[ImageSource]:
         raise CourseError("Standard input is closed. Send a picture, or paths, one a line.")
     data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
     in_utf_16 = data.startswith(_UTF_16)
-    if b"\0" in data[:_FIRST_BYTES] and not in_utf_16:
+    first = data[:32]
+    if b"\0" in first and _OF_PICTURES.search(first) and not in_utf_16:
         return [ImageSource(STANDARD_INPUT, lambda: data)]
     text = data.decode("utf-16" if in_utf_16 else "utf-8-sig", "surrogateescape")
     lines = [line.removesuffix("\r") for line in text.split("\n")]

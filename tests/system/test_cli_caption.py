@@ -93,6 +93,8 @@ def test_standard_input_is_a_picture_or_a_list(photos, monkeypatch):
     assert [source.read() for source in find_images(["-"])] == [data]
     standard_input(monkeypatch, f"{photos / 'photo1.jpg'}\n\n{photos / 'photo2.jpg'}\n".encode())
     assert names_of(find_images(["-"]), photos) == ["photo1.jpg", "photo2.jpg"]
+    standard_input(monkeypatch, b"a\0b\n" + bytes(photos / "photo1.jpg"))  # the zero byte makes it no picture
+    assert names_of(find_images(["-"])[1:], photos) == ["photo1.jpg"]
     standard_input(monkeypatch, b"")
     with pytest.raises(CourseError, match="Standard input is empty"):
         find_images(["-"])[0].read()
