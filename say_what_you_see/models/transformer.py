@@ -49,7 +49,7 @@ def causal_mask(queries: int, keys: int) -> Tensor:
 def position_encoding(positions: Tensor, size: int) -> Tensor:
     """Where a word stands, as sines and cosines of many wavelengths: (words,) to (words, size)."""
     wavelengths = 10_000 ** (np.arange(0, size, 2, dtype="float32") / size)
-    angles = ops.cast(positions, "float32")[:, None] / wavelengths
+    angles = ops.cast(positions, "float32")[:, None] / ops.convert_to_tensor(wavelengths)
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
