@@ -23,16 +23,10 @@ import h5py
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import NUMBERS
+from say_what_you_see.core.weight_files import CONFIG, MEMBERS, SMALL, WEIGHTS, count_numbers, read_part
 
 OWN_PACKAGE = "say_what_you_see"
 """Layers of this course are registered with Keras under this name."""
-
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_MEMBERS = {_CONFIG: 4_000_000, _WEIGHTS: 4_000_000_000, "metadata.json": 4_000_000}
-"""The parts of a `.keras` file, and how many bytes each may have."""
-_MAX_RATIO = 100  # of compression; weights hardly compress
-_SMALL = 1 << 16  # what is no larger need not be in the file: a table of zeros, say
 
 _KINDS = (
     keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,
@@ -72,16 +66,16 @@ def check_keras_file(path: str | Path) -> None:
     """
     with _damage_explained("Keras model"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if strange := sorted(set(names) - set(_MEMBERS)):
+        if strange := sorted(set(names) - set(MEMBERS)):
             raise CourseError(f"it holds {strange[0][:80]!r}, which is no part of a model")
         if len(names) != len(set(names)):
             raise CourseError("it has a part twice")
-        config = json.loads(_read(archive, _CONFIG))
-        weights = _read(archive, _WEIGHTS)
+        config = json.loads(read_part(archive, CONFIG))
+        weights = read_part(archive, WEIGHTS)
         count = _count_numbers(io.BytesIO(weights), len(weights))
         check_config(config)
         described = count_weights(config)
-        if described > count + _SMALL:
+        if described > count + SMALL:
             raise CourseError(f"it describes {described:,} weights and has {count:,} numbers in all")
 
 
@@ -143,13 +137,6 @@ def _damage_explained(kind: str) -> Iterator[None]:
         raise CourseError(f"it is no whole {kind}") from error
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    info = archive.getinfo(name)
-    if info.file_size > min(_MEMBERS[name], _MAX_RATIO * max(info.compress_size, _SMALL)):
-        raise CourseError(f"its {name} is unreasonably large")
-    return archive.read(info)
-
-
 def _dictionaries(part: Any) -> Iterator[dict]:
     """Every dictionary in a config."""
     if isinstance(part, dict):
@@ -184,29 +171,7 @@ def _check_class(part: dict) -> None:
 
 def _count_numbers(file: BinaryIO, size: int) -> int:
     """How many numbers all tables of an HDF5 file have; complains about whatever is not weights."""
-    count = 0
-
-    def check_link(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise CourseError(f"its {name[:60]!r} points to another file or place")
-
-    def check_table(name: str, table: Any) -> None:
-        nonlocal count
-        if isinstance(table, h5py.Group):
-            return
-        if not isinstance(table, h5py.Dataset) or table.dtype.kind not in NUMBERS + "V":
-            raise CourseError(f"its {name[:60]!r} is no table of numbers")
-        if table.external or table.is_virtual:
-            raise CourseError(f"its {name[:60]!r} points to another file or place")
-        numbers = math.prod(map(int, table.shape or ()))
-        stored = min(table.id.get_storage_size(), size)
-        if numbers * table.dtype.itemsize > max(_MAX_RATIO * stored, _SMALL):
-            raise CourseError(f"its {name[:60]!r} claims {table.shape}, which is not in the file")
-        count += numbers
-
     with h5py.File(file, "r") as root:
         if "model_config" in root.attrs:  # a whole model in the format of earlier years; only its weights are taken
             check_config(json.loads(root.attrs["model_config"]))
-        root.visititems_links(check_link)
-        root.visititems(check_table)
-    return count
+        return count_numbers(root, size)

@@ -83,7 +83,7 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 
 
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
-    """Photographs by the dozen, each with five captions; smoothed labels and much dropout, since it overfits soon."""
+    """Batches of 32 photographs with five captions each; smoothed labels and much dropout, since it overfits soon."""
     return TrainingConfig(
         settings.epochs if settings.small else 15,
         batch_size=32,

@@ -1,6 +1,5 @@
 """Where captions go wrong: the best and the worst, what is taken for what, scores by number of things."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
+from say_what_you_see.evaluation.commonest_captions import agreed_words
 from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
 from say_what_you_see.evaluation.reference_scores import frequent_words
 from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
@@ -92,9 +92,8 @@ def word_confusion(captions: Sequence[str], references: Sequence[Sequence[str]],
     """
     words, there, mentioned = frequent_words(references, most), [], []
     for group in references:
-        uses = Counter(word for reference in group for word in set(split_sentence(reference)))
-        there.append({word for word, count in uses.items() if count * 2 > len(group)})
-        mentioned.append(uses.keys())
+        there.append(agreed_words(group))
+        mentioned.append({word for reference in group for word in split_sentence(reference)})
     return _confusion(tuple(words), [set(split_sentence(caption)) for caption in captions], there, mentioned)
 
 

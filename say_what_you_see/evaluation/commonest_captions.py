@@ -83,8 +83,14 @@ def pictures_by_kind(truths: Sequence[SceneTruth]) -> dict[str, list[int]]:
 
 def pictures_by_word(references: Sequence[Sequence[str]], words: Sequence[str]) -> dict[str, list[int]]:
     """For each word, the pictures in whose captions most people use it: kinds of things where nobody noted them."""
-    counts = [Counter(word for caption in group for word in set(split_sentence(caption))) for group in references]
-    return {word: [i for i, group in enumerate(references) if counts[i][word] * 2 > len(group)] for word in words}
+    agreed = [agreed_words(group) for group in references]
+    return {word: [i for i, group in enumerate(agreed) if word in group] for word in words}
+
+
+def agreed_words(captions: Sequence[str]) -> set[str]:
+    """The words that more than half of some captions have."""
+    counts = Counter(word for caption in captions for word in set(split_sentence(caption)))
+    return {word for word, count in counts.items() if count * 2 > len(captions)}
 
 
 def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:

@@ -5,16 +5,16 @@ claim can be checked.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from say_what_you_see.evaluation.commonest_captions import pictures_by_word
+from say_what_you_see.evaluation.commonest_captions import agreed_words, pictures_by_word
 from say_what_you_see.evaluation.metrics import cider_per_picture, leave_each_out
-from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, mean_score, ratio_score
 from say_what_you_see.language.captions import split_sentence
 
 References = Sequence[Sequence[str]]
@@ -29,12 +29,7 @@ def fits_own_picture(captions: Sequence[str], references: References) -> Score:
     circle = np.random.default_rng(0).permutation(len(captions))
     others = [references[i] for _, i in sorted(zip(circle, np.roll(circle, 1), strict=True))]
     own, other = cider_per_picture(captions, references), cider_per_picture(captions, others)
-    return _mean(np.where(own == other, 0.5, own > other))
-
-
-def _mean(values: np.ndarray) -> Score:
-    table = np.stack([values, np.ones(len(values))], axis=1)
-    return ratio_score(table.sum(0), bootstrap_sums(table))
+    return mean_score(np.where(own == other, 0.5, own > other))
 
 
 def word_scores(
@@ -47,10 +42,9 @@ def word_scores(
     """
     counts = []
     for caption, group in zip(captions, references, strict=True):
-        uses = Counter(word for reference in group for word in _telling(reference, among))
-        agreed = {word for word, count in uses.items() if count * 2 > len(group)}
-        said = _telling(caption, among)
-        counts.append([len(said & uses.keys()), len(said), said <= uses.keys(), 1, len(said & agreed), len(agreed)])
+        said, agreed = _telling(split_sentence(caption), among), _telling(agreed_words(group), among)
+        used = {word for reference in group for word in split_sentence(reference)}
+        counts.append([len(said & used), len(said), said <= used, 1, len(said & agreed), len(agreed)])
     table = np.array(counts)
     sums, total = bootstrap_sums(table), table.sum(0)
     rows = "words that a reference has", "captions of such words only", "words of most references"
@@ -58,10 +52,10 @@ def word_scores(
     return {row: ratio_score(total[pair], sums[:, pair]) for row, pair in zip(rows, columns, strict=True)}
 
 
-def _telling(caption: str, among: Collection[str] | None = None) -> set[str]:
-    """The words of a caption without articles and the like."""
-    words = set(split_sentence(caption)) - ENGLISH_STOP_WORDS
-    return words if among is None else words & set(among)
+def _telling(words: Iterable[str], among: Collection[str] | None) -> set[str]:
+    """Words without articles and the like."""
+    telling = set(words) - ENGLISH_STOP_WORDS
+    return telling if among is None else telling & set(among)
 
 
 def halves_by_agreement(references: References) -> dict[str, list[int]]:
@@ -77,12 +71,8 @@ def halves_by_agreement(references: References) -> dict[str, list[int]]:
 
 def frequent_words(references: References, most: int = 8) -> list[str]:
     """The words that most writers use of the most pictures; articles and the like are left out."""
-    counts: Counter[str] = Counter()
-    for group in references:
-        uses = Counter(word for caption in group for word in set(split_sentence(caption)))
-        counts.update(word for word, count in uses.items() if count * 2 > len(group))
-    words = [word for word, _ in counts.most_common() if word not in ENGLISH_STOP_WORDS]
-    return words[:most]
+    counts = Counter(word for group in references for word in _telling(agreed_words(group), None))
+    return sorted(counts, key=lambda word: (-counts[word], word))[:most]
 
 
 def telling_words(here: References, there: References, most: int = 5) -> list[str]:
@@ -91,14 +81,14 @@ def telling_words(here: References, there: References, most: int = 5) -> list[st
     for groups in (here, there):
         counts = Counter(word for group in groups for word in {w for caption in group for w in split_sentence(caption)})
         shares.append({word: count / len(groups) for word, count in counts.items()})
-    return sorted(shares[0], key=lambda word: shares[1].get(word, 0) - shares[0][word])[:most]
+    return sorted(shares[0], key=lambda word: (shares[1].get(word, 0) - shares[0][word], word))[:most]
 
 
 def cider_by_word(captions: Sequence[str], references: References, most: int = 8) -> str:
     """A line for each of the words that most writers use most often: the mean CIDEr of these pictures, best first."""
     cider = cider_per_picture(captions, references)
     groups = pictures_by_word(references, frequent_words(references, most))
-    scores = {word: (len(rows), _mean(cider[rows])) for word, rows in groups.items()}
+    scores = {word: (len(rows), mean_score(cider[rows])) for word, rows in groups.items()}
     ordered = sorted(scores.items(), key=lambda item: -item[1][1].value)
     rows: list[list[object]] = [
         ["most writers say", "pictures", "CIDEr"],
@@ -121,6 +111,6 @@ def cider_by_likeness(
     cider = cider_per_picture(captions, references)
     names = ("the half most like training", "the half least like it")
     return "\n".join(
-        f"{name:<28}{len(rows):>5} pictures, CIDEr {_mean(cider[rows]).show()}"
+        f"{name:<28}{len(rows):>5} pictures, CIDEr {mean_score(cider[rows]).show()}"
         for name, rows in zip(names, halves, strict=True)
     )

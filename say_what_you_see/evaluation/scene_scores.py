@@ -13,7 +13,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import Mention, read_claims
 from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
-from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, mean_score, ratio_score
 
 _SORTS = ("things", "pairs", "sizes", "relations")
 _RATIOS = {
@@ -157,8 +157,7 @@ def _pair_accuracy(captions: Sequence[str], truths: Sequence[SceneTruth], groups
 def wholly_true(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Score:
     """The share of captions in which every claim holds; one that claims nothing counts as true."""
     pairs = zip(captions, truths, strict=True)
-    table = np.array([[all(claim.right for claim in judge_claims(*pair)), 1] for pair in pairs])
-    return ratio_score(table.sum(0), bootstrap_sums(table))
+    return mean_score(np.array([all(claim.right for claim in judge_claims(*pair)) for pair in pairs]))
 
 
 def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:

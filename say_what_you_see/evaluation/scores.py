@@ -53,6 +53,12 @@ def ratio_score(total: np.ndarray, resampled: np.ndarray, note: str = "") -> Sco
     return Score(float(total[0] / total[1]), float(low), float(high))
 
 
+def mean_score(values: np.ndarray) -> Score:
+    """The mean of values of pictures, (pictures,), with its interval."""
+    counted = np.stack([values, np.ones(len(values))], axis=1)
+    return ratio_score(counted.sum(axis=0), bootstrap_sums(counted))
+
+
 def format_table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> str:
     """Rows of cells as text: the first column is left-aligned, the others right-aligned."""
     first, *others = widths

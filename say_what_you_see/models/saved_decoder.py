@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from say_what_you_see.core.weight_files import CONFIG, WEIGHTS, count_numbers, read_part
 from say_what_you_see.models.numpy_decoder import ACTIVATIONS, LSTM, Dense, NumpyDecoder, Standardise
 
 _LAYERS = {
@@ -37,8 +38,8 @@ def read_saved_decoder(path: Path) -> NumpyDecoder | None:
         Exception: of nearly any kind, if the file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
-        layers = json.loads(archive.read("config.json"))["config"]["layers"]
-        weights = _weights_by_layer(archive.read("model.weights.h5"))
+        layers = json.loads(read_part(archive, CONFIG))["config"]["layers"]
+        weights = _weights_by_layer(read_part(archive, WEIGHTS))
     if {layer["name"]: layer["class_name"] for layer in layers} != _LAYERS:
         return None
     config = {layer["name"]: layer["config"] for layer in layers}
@@ -63,5 +64,6 @@ def _weights_by_layer(content: bytes) -> dict[str, list[np.ndarray]]:
             found[part.attrs["name"]] = [part[key][()] for key in sorted(part)]
 
     with h5py.File(io.BytesIO(content), "r") as file:
+        count_numbers(file, len(content))
         file.visititems(note)
     return found

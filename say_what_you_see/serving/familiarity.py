@@ -117,6 +117,7 @@ def read_familiarity(folder: Path) -> Familiarity | None:
 
 def _directions(features: np.ndarray) -> np.ndarray:
     """Embeddings with length 1, of grids that of their mean: (images, features)."""
-    values = np.asarray(features, dtype=np.float32)
-    values = values.mean(axis=1) if values.ndim == 3 else values
+    # Means are taken from the array as it lies: a copy of all regions could take gigabytes.
+    means = features.mean(axis=1, dtype=np.float32) if features.ndim == 3 else features
+    values = np.asarray(means, dtype=np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from say_what_you_see.core.files import read_json, sha256_of
+from say_what_you_see.core.files import sha256_of
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.serving.exported import FastCaptioner
 from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
+from say_what_you_see.serving.model_choice import read_metadata, read_vocabulary
 from say_what_you_see.vision.efficientnet_lite import (
     FEATURE_SIZE,
     VARIANTS,
@@ -64,7 +65,7 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, i
     Raises:
         Exception: of nearly any kind, if a part is damaged or does not fit the others.
     """
-    metadata = read_json(folder / "model.json")
+    metadata = read_metadata(folder)
     encoder, checksums = metadata["encoder"], metadata["checksums"]
     if encoder["name"] not in VARIANTS or encoder["features"] != "mean":
         return None
@@ -73,7 +74,7 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, i
     decoder, familiarity = read_saved_decoder(folder / "decoder.keras"), read_familiarity(folder)
     if decoder is None:
         return None
-    vocab = {word: index for index, word in enumerate(read_json(folder / "vocabulary.json"))}
+    vocab = read_vocabulary(folder / "vocabulary.json")
     features = np.zeros((1, FEATURE_SIZE), np.float32)
     logits, _ = decoder.step(np.array([vocab[START]]), decoder.start(features))
     if familiarity:

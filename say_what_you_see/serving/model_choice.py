@@ -8,6 +8,7 @@ from typing import Any
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, write_json
 from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
+from say_what_you_see.core.text import visible
 
 PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
 SHIPPED_MODELS = {"photos": PHOTO_MODEL, "scenes": SCENE_MODEL}
@@ -23,6 +24,7 @@ FORMAT = 1
 
 _ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _LAST = "last_training.json"
+_LONGEST_WORD = 1000
 
 
 def remember_training(settings: Settings) -> None:
@@ -125,3 +127,16 @@ def _is_known(metadata: Any) -> bool:
         return False
     numbers = all(isinstance(score, int | float) for score in scores.values())
     return numbers and all(isinstance(encoder.get(key), str) for key in _ENCODER_KEYS)
+
+
+def read_vocabulary(path: Path) -> dict[str, int]:
+    """Word to index, from a list of words that can be said: a model of somebody else's could hold anything."""
+    words = read_json(path, MAX_MODEL_JSON)
+    if not isinstance(words, list) or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
+        raise CourseError(f"{path} is no list of words. Copy the folder again.")
+    if strange := [word for word in words if not word or visible(word) != word or len(word.split()) != 1]:
+        raise CourseError(f"{path} holds {strange[0]!r}, which is no word. Copy the folder again.")
+    vocab = {word: index for index, word in enumerate(words)}
+    if len(vocab) != len(words):
+        raise CourseError(f"{path} lists a word twice. Copy the folder again.")
+    return vocab

@@ -11,28 +11,24 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
-    MAX_MODEL_JSON,
     atomic_path,
     check_is_no_folder,
     make_folder,
-    read_json,
     sha256_of,
     write_errors_explained,
     write_json,
 )
 from say_what_you_see.core.keras_files import load_keras_file
-from say_what_you_see.core.text import visible
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
 from say_what_you_see.serving.model_card import model_card
-from say_what_you_see.serving.model_choice import FORMAT, read_metadata
+from say_what_you_see.serving.model_choice import FORMAT, read_metadata, read_vocabulary
 
 ENCODER_FILE = "encoder.keras"
 """The name of an encoder that is given away together with a model."""
 
 _PARTS = ("decoder.keras", "vocabulary.json")
-_LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True)
@@ -102,23 +98,10 @@ def load_caption_model(folder: Path) -> CaptionModel:
     for name in _PARTS:
         if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
             raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
-    vocab = _read_vocabulary(folder / "vocabulary.json")
+    vocab = read_vocabulary(folder / "vocabulary.json")
     decoder, familiarity = _load_decoder(folder / "decoder.keras"), read_familiarity(folder)
     _check_parts_fit(decoder, vocab, familiarity, folder)
     return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
-
-
-def _read_vocabulary(path: Path) -> dict[str, int]:
-    """Word to index, from a list of words that can be said: a model of somebody else's could hold anything."""
-    words = read_json(path, MAX_MODEL_JSON)
-    if not isinstance(words, list) or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
-        raise CourseError(f"{path} is no list of words. Copy the folder again.")
-    if strange := [word for word in words if not word or visible(word) != word or len(word.split()) != 1]:
-        raise CourseError(f"{path} holds {strange[0]!r}, which is no word. Copy the folder again.")
-    vocab = {word: index for index, word in enumerate(words)}
-    if len(vocab) != len(words):
-        raise CourseError(f"{path} lists a word twice. Copy the folder again.")
-    return vocab
 
 
 def _load_decoder(path: Path) -> keras.Model:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import requests
-import urllib3
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
@@ -155,6 +153,9 @@ def fetch_image(url: str) -> bytes:
     Raises:
         CourseError: if it cannot be had, or is too large.
     """
+    import requests  # here, since few pictures come from the web and every caption would wait for it
+    import urllib3
+
     try:
         with requests.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
@@ -49,6 +51,15 @@ def test_what_is_unlike_and_what_is_unlikely_is_said(shape, familiarity):
     found = familiarity.doubts(features, np.array([-1.5, -9, -9]))
     assert found == [[], [UNLIKELY], [UNFAMILIAR, UNLIKELY]]
     assert familiarity.doubts(features) == [[], [], [UNFAMILIAR]], "drawn words may be unlikely"
+
+
+def test_grids_are_not_copied_as_a_whole():
+    grids = np.random.default_rng(0).normal(size=(3000, 200, FEATURES)).astype(np.float16)
+    tracemalloc.start()
+    learn_familiarity(grids, grids[:20], np.linspace(-2, -1, 20))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < grids.nbytes / 2
 
 
 def test_the_log_probability_of_a_word_counts_the_end():

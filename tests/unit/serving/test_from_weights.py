@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -89,6 +92,19 @@ def test_a_damaged_model_is_left_to_keras(part, tmp_path):
     assert load_from_weights(folder, tmp_path) is None
     with pytest.raises(CourseError, match=part):
         load_captioner(folder, read_settings({}))
+
+
+def test_weights_that_are_not_in_the_file_are_never_made(tmp_path):
+    whole, bomb = tmp_path / "whole.keras", tmp_path / "bomb.keras"
+    opinionated_decoder().save(whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(bomb, "w") as target:
+        weights = io.BytesIO(source.read("model.weights.h5"))
+        with h5py.File(weights, "a") as file:
+            file.create_dataset("layers/more", (10**12,), "f4", chunks=(1024,))
+        target.writestr("config.json", source.read("config.json"))
+        target.writestr("model.weights.h5", weights.getvalue())
+    with pytest.raises(CourseError, match="claims"):
+        read_saved_decoder(bomb)
 
 
 def test_a_missing_package_is_named_at_once(monkeypatch, tmp_path):

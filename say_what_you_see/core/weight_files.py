@@ -1,0 +1,56 @@
+"""Looks through the weights of a model file without Keras: no pointers elsewhere, no more numbers than it has."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from typing import Any
+
+import h5py
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import NUMBERS
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = {CONFIG: 4_000_000, WEIGHTS: 4_000_000_000, "metadata.json": 4_000_000}
+"""The parts of a `.keras` file, and how many bytes each may have."""
+
+SMALL = 1 << 16
+"""What is no larger need not be in the file: a table of zeros, say."""
+
+_MAX_RATIO = 100  # of compression; weights hardly compress
+
+
+def read_part(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A part of a `.keras` file, of the size that it may have."""
+    info = archive.getinfo(name)
+    if info.file_size > min(MEMBERS[name], _MAX_RATIO * max(info.compress_size, SMALL)):
+        raise CourseError(f"its {name} is unreasonably large")
+    return archive.read(info)
+
+
+def count_numbers(root: h5py.File, size: int) -> int:
+    """How many numbers all tables of an HDF5 file of so many bytes have; complains about whatever is not weights."""
+    count = 0
+
+    def check_link(name: str, link: Any) -> None:
+        if not isinstance(link, h5py.HardLink):
+            raise CourseError(f"its {name[:60]!r} points to another file or place")
+
+    def check_table(name: str, table: Any) -> None:
+        nonlocal count
+        if isinstance(table, h5py.Group):
+            return
+        if not isinstance(table, h5py.Dataset) or table.dtype.kind not in NUMBERS + "V":
+            raise CourseError(f"its {name[:60]!r} is no table of numbers")
+        if table.external or table.is_virtual:
+            raise CourseError(f"its {name[:60]!r} points to another file or place")
+        numbers = math.prod(map(int, table.shape or ()))
+        stored = min(table.id.get_storage_size(), size)
+        if numbers * table.dtype.itemsize > max(_MAX_RATIO * stored, SMALL):
+            raise CourseError(f"its {name[:60]!r} claims {table.shape}, which is not in the file")
+        count += numbers
+
+    root.visititems_links(check_link)
+    root.visititems(check_table)
+    return count
