@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.core.memory import keep_freed_memory
 from say_what_you_see.core.progress import progress
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.training.checkpoints import (
@@ -152,6 +153,7 @@ def train_decoder(
     Returns:
         For each epoch its number, loss, validation loss and accuracy, and seconds.
     """
+    keep_freed_memory()
     batches = RandomBatches(train, config)
     compile_decoder(decoder, config, pad_idx, len(batches), quick)
     history = start_or_resume(decoder, train, config, folder)
