@@ -16,6 +16,7 @@ import urllib3
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_space, write_errors_explained
+from say_what_you_see.core.text import without_password
 from say_what_you_see.data.partial_file import PartialFile, Version
 
 ATTEMPTS = 4
@@ -151,15 +152,15 @@ def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: in
 def _transfer(session: requests.Session, url: str, part: PartialFile, size: int | None, has_checksum: bool) -> None:
     """One request for what is missing, its answer appended to what is here."""
     headers = {"Accept-Encoding": "identity"}
-    known = part.version
-    if part.n_bytes and known.url == url and known.validator:
+    known, source = part.version, without_password(url)  # which is written into a note
+    if part.n_bytes and known.url == source and known.validator:
         headers |= {"Range": f"bytes={part.n_bytes}-", "If-Range": known.validator}
     elif part.n_bytes and has_checksum:  # the checksum will tell whether the bytes fit together
         headers["Range"] = f"bytes={part.n_bytes}-"
     with _network_errors_explained():
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     with response:
-        version = _understand(response, url, part)
+        version = _understand(response, source, part)
         if None not in (size, version.size) and version.size != size:
             raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
         limit = LARGEST_UNSTATED if size is None else size
@@ -168,7 +169,7 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         check_space(part.final, (version.size or size or 0) - (part.n_bytes if response.status_code == 206 else 0))
         if response.status_code == 200:
             part.start(version)
-        part.is_mixed |= part.version.url != url
+        part.is_mixed |= part.version.url != source
         try:
             part.append(_checked_chunks(response, part, limit))
         except SourceFailed:
@@ -178,19 +179,19 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         raise TransferBroken("the connection breaks off")
 
 
-def _understand(response: requests.Response, url: str, part: PartialFile) -> Version:
+def _understand(response: requests.Response, source: str, part: PartialFile) -> Version:
     """The version of the file that an answer holds, from its beginning (status 200) or from where `part` ends (206)."""
     status, headers = response.status_code, response.headers
     marks = headers.get("ETag"), headers.get("Last-Modified")
     is_encoded = headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
     if status == 200:
         length = headers.get("Content-Length", "")
-        return Version(url, int(length) if length.isdecimal() and not is_encoded else None, *marks)
+        return Version(source, int(length) if length.isdecimal() and not is_encoded else None, *marks)
     if status in (206, 416):
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
         if status == 206 and span and int(span[1]) == part.n_bytes and not is_encoded:
-            version = Version(url, int(span[2]), *marks)
-            same = version.size == part.version.size if part.version.url != url else version == part.version
+            version = Version(source, int(span[2]), *marks)
+            same = version.size == part.version.size if part.version.url != source else version == part.version
             if same:
                 return version
         part.discard()

@@ -25,7 +25,7 @@ def note_of(path: Path) -> Path:
 class Version:
     """What tells one state of a file on a server from the next."""
 
-    url: str  # as it was asked for, before redirects
+    url: str  # as it was asked for, before redirects, without a password
     size: int | None  # bytes of the whole file; None where the server does not say
     etag: str | None  # etag, last_modified: as the server gives them
     last_modified: str | None

@@ -117,6 +117,17 @@ def test_an_earlier_run_is_continued(server, path, checksum):
     assert is_whole(path) and server.requests == [("/file", "bytes=60000-", '"one"')]
 
 
+def test_no_password_is_written_down_and_the_earlier_run_is_continued(server, path):
+    address = f"{server.url}/file".replace("://", "://me:secret@")
+    server.faults.cut_after = [60_000] + [0] * (downloads.ATTEMPTS - 1)
+    with pytest.raises(CourseError, match="goes on where it stopped"):
+        download(address, path)
+    assert "secret" not in (path.parent / "file.zip.part.json").read_text(encoding="utf-8")
+    server.requests.clear()
+    download(address, path)
+    assert is_whole(path) and server.requests == [("/file", "bytes=60000-", '"one"')]
+
+
 def test_an_interruption_keeps_what_is_there(server, path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
