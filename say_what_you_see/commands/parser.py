@@ -144,7 +144,8 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     sampler("--sample", action="store_true", help="draw words by their probability (see --temperature)")
     penalty = "beam search: 1 favours longer captions"
     option("--length-penalty", type=number(-10, 10), default=0.0, metavar="A", help=penalty)
-    option("--temperature", type=number(1e-6, 1e6), default=1.0, metavar="T", help="below 1: more cautious")
+    temperature = "with --sample: below 1 more cautious, above 1 more daring"
+    option("--temperature", type=number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
     option("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
     option("--top-p", type=number(1e-6, 1), metavar="P", help="draw among the fewest words of probability P")
     with_keras = "load the model with Keras, and neither use nor make the quick copy of it, which says the same"

@@ -226,8 +226,8 @@ def _read_dataset(text: str, starts: list[Path]) -> str:
             return str(folder)
     wrong = "is a file, not a folder" if any(path.exists() for path in candidates) else "is no folder that exists"
     raise CourseError(
-        f"DATASET is {text!r}, which {wrong}. Possible are: {', '.join(DATASETS)}, or a folder of your own "
-        "(pictures with a captions.csv, or train*.zip, val*.zip and captions*.zip)."
+        f"DATASET is {text!r}, which {wrong}. Possible are: {', '.join(DATASETS)}, or a folder of your own, with "
+        "pictures and their captions (docs/data_sets.md)."
     )
 
 

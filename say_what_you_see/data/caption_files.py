@@ -114,4 +114,4 @@ CAPTION_FILES: dict[str, Callable[[Path], dict[str, list[str]]]] = {
     "*.token": _read_token_file,
     "*.token.txt": _read_token_file,
 }
-"""For each pattern of a file's name the function that reads captions by image."""
+"""For each pattern of a file's name the function that reads captions by image; a folder may hold one such file."""

@@ -1,4 +1,7 @@
-"""Beam search: follow the k best captions of each image at once, for many images together."""
+"""Beam search: follow the k best captions of each image at once, for many images together.
+
+Its settings are `BeamSearch` in `samplers.py`.
+"""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ class Sampler:
         """Write captions.
 
         Returns:
-            Captions (images, k, max_len), END after the last word; their log-probabilities, and whether END was
-            reached, both (images, k).
+            Captions (images, k, max_len), END after the last word; their log-probabilities by the model itself,
+            whatever has chosen the words; whether END was reached, both (images, k).
         """
 
         def choose(log_probs: np.ndarray, running: np.ndarray, position: int) -> np.ndarray:

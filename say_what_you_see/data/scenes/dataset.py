@@ -33,7 +33,7 @@ def get_scenes(folder: Path, n_train: int, n_val: int, seed: int = 0) -> Dataset
         train_instances="annotations/instances_train.json",
         val_instances="annotations/instances_val.json",
     )
-    inputs = {"scenes": [n_train, n_val], "seed": seed}
+    inputs = {"scenes": [n_train, n_val], "seed": seed, "colours": list(COLOURS)}
     build_if_stale(folder, inputs, files.zips, lambda: write_scene_dataset(folder, n_train, n_val, seed))
     return files
 

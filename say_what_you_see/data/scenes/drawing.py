@@ -53,7 +53,7 @@ class Brush:
         self.colour = _vary(PALETTE[thing.colour], rng, 12)
         self.light = _mix(self.colour, (255, 255, 255), 0.35)
         self.dark = _mix(self.colour, (0, 0, 0), 0.3)
-        if thing.colour == "black":  # details on black must be lighter, or they vanish
+        if max(PALETTE[thing.colour]) < 70:  # details on a dark thing must be lighter, or they vanish
             self.dark = (78, 78, 84)
         self.outline = (205, 205, 215) if place == "night" else (60, 60, 66)
         self.stroke = max(2, round(min(size) * 0.02))

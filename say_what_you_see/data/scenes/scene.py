@@ -26,7 +26,7 @@ PALETTE: dict[str, RGB] = {
     "red": (214, 39, 40), "orange": (255, 140, 20), "yellow": (250, 222, 50), "green": (40, 160, 60),
     "blue": (40, 90, 220), "purple": (140, 60, 190), "black": (32, 32, 36), "white": (248, 248, 248),
 }  # fmt: skip
-"""The colours of things; `captions.COLOUR_WORDS` has further words for some."""
+"""The colours of things; `captions.COLOUR_WORDS` has further words for some. Models know those they were trained on."""
 
 COLOURS = tuple(PALETTE)
 SIZES = ("small", "large")

@@ -100,5 +100,7 @@ def recreate_scenes(
         scenes.append(invent_scene(split, int(match[1]), seed))
     for fn, scene, truth in zip(fns, scenes, truths, strict=True) if truths else ():
         if truth.colours != {thing.kind: thing.colour for thing in scene.things}:
-            raise CourseError(f"{fn} shows another scene than seed {seed} gives. Draw the data set again.")
+            raise CourseError(
+                f"{fn} shows another scene than seed {seed} gives. Draw the scenes again: remove their folder."
+            )
     return scenes
