@@ -85,12 +85,12 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     """Batches of 32 photographs with five captions each; smoothed labels and much dropout, since it overfits soon."""
     return TrainingConfig(
-        settings.epochs if settings.small else 15,
+        settings.epochs if settings.small else 12,
         batch_size=32,
         learning_rate=8e-4,
         weight_decay=0.05,
         dropout=0.3,
-        max_len=train.captions.matrix.shape[1],
+        max_len=22,
         seed=settings.seed,
         label_smoothing=0.1,
         captions_per_image=5,
@@ -122,6 +122,14 @@ def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict
     return load_vocabulary(settings, kind), train, validation
 
 
+def _load_grids_and_captions(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
+    """The grids of notebook 08 with the vocabulary and the captions of notebook 03."""
+    train, validation = (
+        Examples(load_features(settings, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
+    )
+    return load_vocabulary(settings), train, validation
+
+
 def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
     vocab = table_vocabulary(settings)
     train, validation = (table_examples(*load_table(settings, split), vocab) for split in SPLITS)
@@ -149,7 +157,14 @@ ATTENTION = Lesson(
     lambda settings: _load_decoder_examples(settings, "grid"),
     _prepare_attention,
 )
-TRANSFORMER = replace(ATTENTION, folder_name="transformer", config=_transformer_config, build=_build_transformer)
+TRANSFORMER = Lesson(
+    "transformer",
+    "visual_attention",
+    _transformer_config,
+    _build_transformer,
+    _load_grids_and_captions,
+    extract_grids,
+)
 LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}
 
 
