@@ -85,7 +85,7 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     """Batches of 32 photographs with five captions each; smoothed labels and much dropout, since it overfits soon."""
     return TrainingConfig(
-        settings.epochs if settings.small else 12,
+        settings.epochs if settings.small else 9,
         batch_size=32,
         learning_rate=8e-4,
         weight_decay=0.05,
