@@ -17,7 +17,7 @@ class TrainingConfig:
     max_len: int = 20  # captions are cut to this many indices, START and END included
     seed: int = 0
     # "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine; "exponential": it starts
-    # at its highest and is halved every `half_life` epochs
+    # at its highest and is halved every `half_life` epochs; "constant": it stays as it is
     schedule: str = "cosine"
     half_life: float = 2.0
     label_smoothing: float = 0.0
@@ -31,8 +31,10 @@ def learning_rate_schedule(
     schedules = keras.optimizers.schedules
     if config.schedule == "exponential":
         return schedules.ExponentialDecay(config.learning_rate, max(1, int(config.half_life * steps_per_epoch)), 0.5)
+    if config.schedule == "constant":
+        return schedules.ExponentialDecay(config.learning_rate, 1, 1.0)
     if config.schedule != "cosine":
-        raise ValueError(f"The schedule is {config.schedule!r}. Possible are: cosine, exponential.")
+        raise ValueError(f"The schedule is {config.schedule!r}. Possible are: cosine, exponential, constant.")
     total, warm_up = config.epochs * steps_per_epoch, steps_per_epoch // 2
     return schedules.CosineDecay(
         config.learning_rate * 0.01,

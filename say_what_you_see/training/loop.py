@@ -31,9 +31,18 @@ HistoryCallback = Callable[[History], None]
 
 
 def compile_decoder(
-    decoder: keras.Model, config: TrainingConfig, pad_idx: int, steps_per_epoch: int, quick: bool = True
+    decoder: keras.Model,
+    config: TrainingConfig,
+    pad_idx: int,
+    steps_per_epoch: int,
+    quick: bool = True,
+    objective: Callable | None = None,
 ) -> None:
-    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results."""
+    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results.
+
+    Args:
+        objective: a loss to train for in the place of cross-entropy, which is then measured only.
+    """
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
         from say_what_you_see.training.packed.tensorflow import FusedAdamW
@@ -43,10 +52,9 @@ def compile_decoder(
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     loss, accuracy = masked_crossentropy(pad_idx), masked_accuracy(pad_idx)
-    if config.label_smoothing:
-        decoder.compile(optimizer, smoothed_crossentropy(pad_idx, config.label_smoothing), metrics=[accuracy, loss])
-    else:
-        decoder.compile(optimizer, loss, metrics=[accuracy])
+    if config.label_smoothing and objective is None:
+        objective = smoothed_crossentropy(pad_idx, config.label_smoothing)
+    decoder.compile(optimizer, objective or loss, metrics=[accuracy, loss] if objective else [accuracy])
     optimizer.build(decoder.trainable_variables)
 
 
@@ -74,7 +82,11 @@ def evaluate_decoder(
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress within an epoch; after it validates, writes a line of history and saves a checkpoint."""
+    """Shows progress within an epoch; after it validates, writes a line of history and saves a checkpoint.
+
+    Args:
+        measure: called after an epoch for what else its line of history is to hold.
+    """
 
     def __init__(
         self,
@@ -85,10 +97,11 @@ class EpochRecorder(keras.callbacks.Callback):
         folder: Path | None,
         history: History,
         callback: HistoryCallback | None,
+        measure: Callable[[], dict[str, float]] = dict,
     ) -> None:
         super().__init__()
         self.decoder, self.validation, self.config, self.pad_idx = decoder, validation, config, pad_idx
-        self.folder, self.history, self.callback = folder, history, callback
+        self.folder, self.history, self.callback, self.measure = folder, history, callback, measure
         self.bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -102,10 +115,11 @@ class EpochRecorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         scores = evaluate_decoder(self.decoder, self.validation, self.pad_idx, self.config.max_len)
+        measured = self.measure()
         seconds = time.perf_counter() - self.started
         self.history.append({
             "epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": scores["loss"],
-            "val_accuracy": scores["accuracy"], "seconds": round(seconds, 1),
+            "val_accuracy": scores["accuracy"], **measured, "seconds": round(seconds, 1),
         })  # fmt: skip
         self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, validation {scores['loss']:.3f}")
         self.bar.close()

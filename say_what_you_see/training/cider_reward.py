@@ -1,0 +1,110 @@
+"""CIDEr-D as a reward: how much sampled captions are like those that people wrote of the same pictures, in arrays."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.language.captions import END, PAD, START, CaptionArrays, pack_captions
+
+LONGEST_NGRAM = 4
+LENGTH_DEVIATION = 6.0
+"""How fast captions lose that are longer or shorter than the reference: the deviation of a Gaussian, in words."""
+
+
+class _Vectors(NamedTuple):
+    """Captions as CIDEr compares them."""
+
+    weights: csr_array  # of each n-gram that a reference has, (captions, n-grams)
+    norms: np.ndarray  # of the weights of the n-grams of each length, the others included, (captions, LONGEST_NGRAM)
+    bigrams: np.ndarray  # their number, by which lengths are compared, (captions,)
+
+
+class CiderReward:
+    """CIDEr-D (Vedantam et al. 2015, arXiv:1411.5726) of captions of some pictures, END counted as a word.
+
+    Without END a caption that breaks off, such as "a dog on a", would lose nothing. A word or a phrase counts the more,
+    the fewer of these pictures it is said of.
+
+    Args:
+        references: for each picture its captions as word indices, START and END included; lists or arrays.
+        vocab: word to index, at most 55,000 words.
+
+    Raises:
+        CourseError: if there are no captions, or none of a picture.
+    """
+
+    def __init__(self, references: Sequence[Sequence[Sequence[int]]] | CaptionArrays, vocab: dict[str, int]) -> None:
+        if not isinstance(references, CaptionArrays):
+            references = pack_captions(references, vocab[PAD])
+        without = np.flatnonzero(np.diff(references.first) == 0)
+        if not references.n_images or len(without):
+            which = f"picture number {without[0]} has no captions" if len(without) else "there are no captions"
+            raise CourseError(f"CIDEr compares with what people wrote, but {which}.")
+        self._vocab, self._first = vocab, references.first
+        caption, ngram, _ = self._count(references.matrix)
+        self._ngrams, column = np.unique(ngram, return_inverse=True)
+        pictures, known = references.n_images, len(self._ngrams)
+        said_of = np.unique(references.image_of_caption()[caption] * known + column) % known
+        self._unknown = np.log(pictures)  # the weight of an n-gram that no picture has: as if one had it
+        self._rarity = self._unknown - np.log(np.bincount(said_of, minlength=known))
+        self._references = self._vectors(references.matrix)
+
+    def __call__(self, captions: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+        """The reward of each caption, (captions,), from 0 to 10.
+
+        Args:
+            captions: (captions, words) indices; what stands behind the first END does not count.
+            pictures: for each caption the number of its picture, (captions,).
+        """
+        own, references = self._vectors(captions), self._references
+        counts = np.diff(self._first)[pictures]
+        caption = np.repeat(np.arange(len(captions)), counts)  # of each pair of a caption and a reference
+        reference = np.arange(len(caption)) - np.repeat(np.cumsum(counts) - counts - self._first[pictures], counts)
+
+        theirs = references.weights[reference]
+        shared = own.weights[caption].minimum(theirs).multiply(theirs).tocoo()
+        length = self._lengths(self._ngrams[shared.col])
+        norms = own.norms[caption[shared.row], length] * references.norms[reference[shared.row], length]
+        likeness = np.bincount(shared.row, shared.data / norms, len(caption)) / LONGEST_NGRAM
+        likeness *= np.exp(-((own.bigrams[caption] - references.bigrams[reference]) ** 2) / (2 * LENGTH_DEVIATION**2))
+        return 10 * np.bincount(caption, likeness, len(captions)) / counts
+
+    def _vectors(self, captions: np.ndarray) -> _Vectors:
+        caption, ngram, count = self._count(captions)
+        column = np.minimum(np.searchsorted(self._ngrams, ngram), len(self._ngrams) - 1)
+        known, length, rows = self._ngrams[column] == ngram, self._lengths(ngram), len(captions)
+        weight = count * np.where(known, self._rarity[column], self._unknown)
+        squares = np.bincount(caption * LONGEST_NGRAM + length, weight**2, rows * LONGEST_NGRAM)
+        cells = weight[known], (caption[known], column[known])
+        return _Vectors(
+            csr_array(cells, shape=(rows, len(self._ngrams))),
+            np.sqrt(squares).reshape(rows, LONGEST_NGRAM),
+            np.bincount(caption, count * (length == 1), rows),
+        )
+
+    def _count(self, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The different n-grams of each caption: the number of the caption, the n-gram as a number, how often.
+
+        An n-gram is written as a number whose digits are its words, from 1 to the size of the vocabulary.
+        """
+        ended = np.cumsum(captions == self._vocab[END], axis=1) - (captions == self._vocab[END]) > 0
+        real = ~ended & ~np.isin(captions, [self._vocab[START], self._vocab[PAD]])
+        words = np.where(real, captions.astype(np.int64) + 1, 0)
+        rows, ngrams, ngram = [], [], words
+        for length in range(LONGEST_NGRAM):
+            if length:
+                longer = ngram[:, :-1] * (len(self._vocab) + 1) + words[:, length:]
+                ngram = np.where((ngram[:, :-1] > 0) & (words[:, length:] > 0), longer, 0)
+            row, position = ngram.nonzero()
+            rows.append(row)
+            ngrams.append(ngram[row, position])
+        different, number = np.unique(np.concatenate(ngrams), return_inverse=True)
+        cells, count = np.unique(np.concatenate(rows) * len(different) + number, return_counts=True)
+        return cells // len(different), different[cells % len(different)], count
+
+    def _lengths(self, ngrams: np.ndarray) -> np.ndarray:
+        """How many words n-grams have, less 1."""
+        return np.searchsorted((len(self._vocab) + 1) ** np.arange(1, LONGEST_NGRAM), ngrams, side="right")
