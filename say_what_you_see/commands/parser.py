@@ -108,7 +108,13 @@ def _add_embed(command: argparse.ArgumentParser) -> None:
 
 def _add_train(command: argparse.ArgumentParser) -> None:
     control = "train the control of notebook 04 instead, whose pictures have the captions of others"
-    command.add_argument("--control", action="store_true", help=control)
+    further = command.add_mutually_exclusive_group().add_argument
+    further("--control", action="store_true", help=control)
+    cider = (
+        "go on with the trained model, for the CIDEr of captions that it samples (self-critical training), up to this "
+        "number of epochs; the result has a model folder of its own"
+    )
+    further("--cider", type=count, metavar="EPOCHS", help=cider)
     model = (
         "the decoder of notebook 04, 07 or 08, or a transformer; features and captions are made where they are missing"
     )

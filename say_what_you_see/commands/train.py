@@ -1,19 +1,36 @@
-"""`say-what-you-see train`: the decoder of notebook 04, 07 or 08, or the control of 04."""
+"""`say-what-you-see train`: a decoder, the control of notebook 04, or a trained decoder further for CIDEr."""
 
 from __future__ import annotations
 
 import argparse
 
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.course.cider import train_lesson_for_cider
 from say_what_you_see.course.lessons import LESSONS, train_control, train_lesson
+from say_what_you_see.training.checkpoints import History
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Train, and say where the result is."""
+    lesson = LESSONS[options.model]
     if options.control:
         train_control(settings)
         print(f"Control: {settings.work_folder / 'checkpoints_control'}")
+        return 0
+    if options.cider:
+        train_lesson_for_cider(lesson, settings, options.cider, _show_language)
     else:
-        train_lesson(LESSONS[options.model], settings)
-        print(f"Model: {LESSONS[options.model].model_folder(settings)}")
+        train_lesson(lesson, settings)
+    print(f"Model: {lesson.model_folder(settings, for_cider=bool(options.cider))}")
     return 0
+
+
+def _show_language(history: History) -> None:
+    """What the last epoch of CIDEr training did to the captions: they get shorter, and use fewer words."""
+    last = history[-1]
+    print(
+        f"epoch {last['epoch']}: samples earn {last['reward']:.3f} and have {last['length']:.1f} words; greedy "
+        f"captions of validation pictures: CIDEr {last['val_cider']:.3f}, {last['val_length']:.1f} words, "
+        f"{last['val_words']} different ones",
+        flush=True,
+    )

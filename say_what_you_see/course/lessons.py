@@ -47,13 +47,13 @@ class Lesson:
         """Where its files go."""
         return settings.work_folder / self.folder_name
 
-    def checkpoints(self, settings: Settings) -> Path:
-        """Where the checkpoints of its training go."""
-        return self.folder(settings) / "checkpoints"
+    def checkpoints(self, settings: Settings, for_cider: bool = False) -> Path:
+        """Where the checkpoints of its training go, or those of its training for CIDEr."""
+        return self.folder(settings) / ("checkpoints_cider" if for_cider else "checkpoints")
 
-    def model_folder(self, settings: Settings) -> Path:
-        """Where its trained model goes."""
-        return self.folder(settings) / "model" if self.folder_name else settings.model_folder
+    def model_folder(self, settings: Settings, for_cider: bool = False) -> Path:
+        """Where its trained model goes, or the one that was trained for CIDEr as well."""
+        return self.folder(settings) / ("model_cider" if for_cider else "model")
 
 
 def training_config(settings: Settings, train: Examples | None = None) -> TrainingConfig:
@@ -207,7 +207,7 @@ def save_model(
         "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
         "training_seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 1),
     }
-    familiarity = None if settings.pictures_kind == "scenes" else _familiarity(settings, model, vocab, encoder)
+    familiarity = familiarity_of(settings, model, vocab, encoder)
     save_caption_model(
         CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), lesson.model_folder(settings)
     )
@@ -215,8 +215,14 @@ def save_model(
         remember_training(settings)
 
 
-def _familiarity(settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]) -> Familiarity:
-    """What tells photographs that a model does not know, from the features of both splits and greedy captions."""
+def familiarity_of(
+    settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]
+) -> Familiarity | None:
+    """What tells photographs that a model does not know, from the features of both splits and greedy captions; None for
+    drawn scenes.
+    """
+    if settings.pictures_kind == "scenes":
+        return None
     train, validation = (load_features(settings, split, encoder["features"])[0] for split in SPLITS)
     captions = generate(step_model_of(model), validation, vocab)
     return learn_familiarity(train, validation, log_probability_of_a_word(captions, vocab[END]))

@@ -85,12 +85,15 @@ class Sampler:
             Captions (images, k, max_len), END after the last word; their log-probabilities by the model itself,
             whatever has chosen the words; whether END was reached, both (images, k).
         """
+        shape = len(state), self.k
+        state = state.take(np.repeat(np.arange(len(state)), self.k)) if self.k > 1 else state
+        random = random.reshape(len(state), random.shape[-1])
 
         def choose(log_probs: np.ndarray, running: np.ndarray, position: int) -> np.ndarray:
             return self.choose(log_probs, random[running, position : position + 1])
 
         captions, total, finished = write_captions(next_word, state, choose, tokens, self.max_len)
-        return captions[:, None], total[:, None], finished[:, None]
+        return captions.reshape(*shape, -1), total.reshape(shape), finished.reshape(shape)
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
         """A word for each row, from log-probabilities (rows, vocabulary) and the rows' random numbers."""
@@ -117,18 +120,21 @@ class Sampling(Sampler):
     # draw among the fewest words that have this probability together (Holtzman et al. 2020, arXiv:1904.09751).
     top_p: float | None = None
     max_len: int = 20  # stop after so many words
+    k: int = 1  # how many captions are drawn for each image, each by itself
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"The temperature must be greater than 0, not {self.temperature}.")
+        if self.k < 1:
+            raise ValueError(f"Sampling draws 1 caption or more, not {self.k}.")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be 1 or more, not {self.top_k}.")
         if self.top_p is not None and not 1e-6 <= self.top_p <= 1:
             raise ValueError(f"top_p must be from 0.000001 to 1, not {self.top_p}.")
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
-        """A number from 0 to 1 for each word, (images, max_len)."""
-        return rng.random((images, self.max_len), dtype=np.float32)
+        """A number from 0 to 1 for each word, (images, k, max_len)."""
+        return rng.random((images, self.k, self.max_len), dtype=np.float32)
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
         """A word for each row, drawn with its random number, (rows, 1)."""

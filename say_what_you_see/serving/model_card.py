@@ -94,6 +94,9 @@ def model_card(
     seconds = metadata.get("training_seconds")
     if isinstance(seconds, int | float):
         scores.insert(0, f"| time of training | {seconds / 60:.1f} minutes |")
+    cider = metadata.get("cider_training")
+    if isinstance(cider, dict):
+        scores.insert(0, f"| then trained for CIDEr | {_cell(cider.get('epochs', '?'))} epochs |")
     return _CARD.format(
         dataset=_cell(metadata.get("dataset", "unknown")),
         terms=f", {_cell(metadata['terms'])}" if "terms" in metadata else "",

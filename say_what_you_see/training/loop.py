@@ -52,9 +52,13 @@ def compile_decoder(
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=5.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     loss, accuracy = masked_crossentropy(pad_idx), masked_accuracy(pad_idx)
-    if config.label_smoothing and objective is None:
-        objective = smoothed_crossentropy(pad_idx, config.label_smoothing)
-    decoder.compile(optimizer, objective or loss, metrics=[accuracy, loss] if objective else [accuracy])
+    if objective:
+        crossentropy = keras.metrics.MeanMetricWrapper(loss, "crossentropy")  # by its own name, or it replaces the loss
+        decoder.compile(optimizer, objective, metrics=[accuracy, crossentropy])
+    elif config.label_smoothing:
+        decoder.compile(optimizer, smoothed_crossentropy(pad_idx, config.label_smoothing), metrics=[accuracy, loss])
+    else:
+        decoder.compile(optimizer, loss, metrics=[accuracy])
     optimizer.build(decoder.trainable_variables)
 
 

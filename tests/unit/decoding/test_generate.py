@@ -14,7 +14,7 @@ from say_what_you_see.language.captions import END, START
 STEPS = 8
 SAMPLERS = [
     Greedy(STEPS), Sampling(5.0, max_len=STEPS), Sampling(2.0, top_k=4, top_p=0.99, max_len=STEPS),
-    BeamSearch(3, 0.5, STEPS),
+    Sampling(max_len=STEPS, k=3), BeamSearch(3, 0.5, STEPS),
 ]  # fmt: skip
 
 
@@ -89,19 +89,22 @@ def test_sampling_follows_the_seed_and_the_temperature():
     assert agreement[0] > agreement[1] > agreement[2]
 
 
-def test_words_are_drawn_by_the_models_probabilities():
+@pytest.mark.parametrize("k", [1, 4])
+def test_words_are_drawn_by_the_models_probabilities(k):
     model, image = random_model(), random_features(1)
     probabilities = softmax(log_probabilities(model, image[0], ())[None])[0]
     probabilities[SUPPRESSED] = 0
-    images = np.repeat(image, 4_000, axis=0)
-    drawn = generate(model, images, VOCAB, Sampling(max_len=1), np.random.default_rng(0)).indices[:, 0, 0]
+    images = np.repeat(image, 4_000 // k, axis=0)
+    drawn = generate(model, images, VOCAB, Sampling(max_len=1, k=k), np.random.default_rng(0)).indices
+    assert drawn.shape == (4_000 // k, k, 1) and (k == 1 or (drawn[:, 0] != drawn[:, 1]).any())
+    drawn = drawn.ravel()
     shares = np.bincount(drawn, minlength=len(VOCAB)) / len(drawn)
     assert shares == pytest.approx(probabilities / probabilities.sum(), abs=0.03) and (shares > 0.05).sum() > 1
 
 
 @pytest.mark.parametrize(("sampler", "options"), [
     (Sampling, {"temperature": 0}), (Sampling, {"temperature": -1}), (Sampling, {"top_k": 0}), (Sampling, {"top_p": 0}),
-    (Sampling, {"top_p": 1.1}), (BeamSearch, {"k": 0}),
+    (Sampling, {"top_p": 1.1}), (BeamSearch, {"k": 0}), (Sampling, {"k": 0}),
 ])  # fmt: skip
 def test_a_sampler_that_makes_no_sense_is_refused(sampler, options):
     with pytest.raises(ValueError, match="1 caption or more, not 0" if "k" in options else next(iter(options))):

@@ -1,0 +1,101 @@
+"""CIDEr training of a lesson's trained model: another model folder beside the first."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json
+from say_what_you_see.core.settings import Settings
+from say_what_you_see.course.features import read_required
+from say_what_you_see.course.lessons import SHOW_AND_TELL, Lesson, familiarity_of
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.samplers import Greedy, Sampling
+from say_what_you_see.language.captions import CaptionArrays
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.training.checkpoints import History
+from say_what_you_see.training.config import TrainingConfig
+from say_what_you_see.training.examples import Examples
+from say_what_you_see.training.loop import HistoryCallback
+from say_what_you_see.training.self_critical import train_for_cider
+
+WORDS = 20
+"""Sampled captions have at most so many words, END included."""
+
+
+def cider_config(settings: Settings, epochs: int) -> TrainingConfig:
+    """Batches of 32 pictures, five captions sampled for each, at a low rate."""
+    return TrainingConfig(
+        epochs,
+        batch_size=32,
+        learning_rate=3e-5,
+        max_len=WORDS + 1,
+        seed=settings.seed,
+        schedule="constant",
+        captions_per_image=5,
+    )
+
+
+def train_lesson_for_cider(
+    lesson: Lesson, settings: Settings, epochs: int, callback: HistoryCallback | None = None
+) -> History:
+    """Go on training a lesson's model for CIDEr, up to so many epochs in all; the model itself stays where it is.
+
+    Checkpoints and the new model folder are those of `Lesson` with `for_cider`.
+
+    Args:
+        callback: see `train_decoder`.
+
+    Raises:
+        CourseError: if there is no trained model, or none for these features and captions.
+    """
+    lesson.prepare(settings)
+    vocab, *examples = lesson.load(settings)
+    train, validation = map(by_picture, examples) if lesson is SHOW_AND_TELL else examples
+    model = load_caption_model(lesson.model_folder(settings))
+    encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
+    _check_fits(model, vocab, train, encoder["weights_checksum"])
+
+    config, writer = cider_config(settings, epochs), step_model_of(model.decoder)
+    sampling = Sampling(max_len=WORDS, k=config.captions_per_image)
+
+    def sample(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return generate(writer, features, vocab, sampling, rng).indices
+
+    def describe(features: np.ndarray) -> np.ndarray:
+        return generate(writer, features, vocab, Greedy(WORDS)).indices[:, 0]
+
+    folder = lesson.checkpoints(settings, for_cider=True)
+    history = train_for_cider(model.decoder, train, validation, config, vocab, sample, describe, folder, callback)
+    metadata = {
+        **model.metadata,
+        "cider_training": asdict(replace(config, epochs=len(history))),
+        "scores": {key: history[-1][key] for key in ("val_loss", "val_accuracy", "val_cider", "reward")},
+        "training_seconds": model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history),
+    }
+    familiarity = familiarity_of(settings, model.decoder, vocab, encoder)
+    trained = replace(model, metadata=metadata, familiarity=familiarity)
+    save_caption_model(trained, lesson.model_folder(settings, for_cider=True))
+    return history
+
+
+def by_picture(examples: Examples) -> Examples:
+    """Examples whose rows are captions, as in the table of notebook 07, with the captions of a picture together: those
+    of neighbouring rows with equal features.
+    """
+    features, matrix = examples.image_embeds, examples.captions.matrix
+    begins = np.any(features[1:, :64] != features[:-1, :64], axis=1)  # so many tell pictures apart
+    first = np.array([0, *(np.flatnonzero(begins) + 1), len(matrix)])
+    return Examples(features[first[:-1]], CaptionArrays(matrix, first))
+
+
+def _check_fits(model: CaptionModel, vocab: dict[str, int], train: Examples, weights_checksum: str) -> None:
+    """Refuse a model of another vocabulary, another encoder or another grid than those that it would go on with."""
+    own = model.vocab, model.encoder["weights_checksum"], tuple(model.decoder.inputs[0].shape[1:])
+    if own != (vocab, weights_checksum, tuple(train.image_embeds.shape[1:])):
+        raise CourseError(
+            f"The model in {model.folder} was trained on other features or with another vocabulary than the data set "
+            "and the encoder have now, so it cannot be trained further. Train it anew first: the same command without "
+            "--cider."
+        )
