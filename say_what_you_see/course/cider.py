@@ -42,7 +42,7 @@ def train_lesson_for_cider(
 ) -> History:
     """Go on training a lesson's model for CIDEr, up to so many epochs in all; the model itself stays where it is.
 
-    Checkpoints and the new model folder are those of `Lesson` with `for_cider`.
+    `Lesson` says with `for_cider` where checkpoints and the new model folder go.
 
     Args:
         callback: see `train_decoder`.
@@ -69,10 +69,12 @@ def train_lesson_for_cider(
     folder = lesson.checkpoints(settings, for_cider=True)
     history = train_for_cider(model.decoder, train, validation, config, vocab, sample, describe, folder, callback)
     metadata = {
-        **model.metadata,
+        **{key: value for key, value in model.metadata.items() if key != "metrics"},  # which are of the model before
         "cider_training": asdict(replace(config, epochs=len(history))),
         "scores": {key: history[-1][key] for key in ("val_loss", "val_accuracy", "val_cider", "reward")},
-        "training_seconds": model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history),
+        "training_seconds": round(
+            model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history), 1
+        ),
     }
     familiarity = familiarity_of(settings, model.decoder, vocab, encoder)
     trained = replace(model, metadata=metadata, familiarity=familiarity)
