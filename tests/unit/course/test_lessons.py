@@ -15,7 +15,6 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary
-from say_what_you_see.course.cider import by_picture, train_lesson_for_cider
 from say_what_you_see.course.features import (
     check_space_for_features,
     extract_grids,
@@ -23,7 +22,7 @@ from say_what_you_see.course.features import (
     load_embeddings,
     load_features,
 )
-from say_what_you_see.course.lessons import ATTENTION, DECODER, SHOW_AND_TELL, train_lesson
+from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson
 from say_what_you_see.course.tables import features_to_use, load_table
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
@@ -76,42 +75,6 @@ def test_nothing_is_done_twice(settings, attention, show_and_tell, monkeypatch):
         assert train_lesson(lesson, settings, reported.append) == history
         assert len(reported) == 1, "only the history of the training before"
     assert {path: path.stat().st_mtime_ns for path in files} == before
-
-
-# CIDEr training
-
-
-@pytest.mark.parametrize("lesson", [DECODER, ATTENTION, SHOW_AND_TELL], ids=["decoder", "attention", "show_and_tell"])
-def test_cider_training_leaves_another_model_folder(lesson, settings, attention, show_and_tell):
-    before = (lesson.model_folder(settings) / "decoder.keras").read_bytes()
-    (epoch,) = train_lesson_for_cider(lesson, settings, 1)
-    assert 0 <= epoch["reward"] <= 10 and 0 < epoch["length"] <= 20
-    assert (lesson.model_folder(settings) / "decoder.keras").read_bytes() == before
-    folder = lesson.model_folder(settings, for_cider=True)
-    assert read_json(folder / "model.json")["cider_training"]["epochs"] == 1
-    assert "trained for CIDEr | 1 epochs" in (folder / "README.md").read_text("utf-8")
-    assert isinstance(generate_caption(load_captioner(folder, settings), np.zeros((24, 24, 3), "uint8")), str)
-
-
-def test_rows_of_one_picture_are_its_references(settings, show_and_tell):
-    vocab, train, _ = SHOW_AND_TELL.load(settings)
-    grouped = by_picture(train)
-    assert grouped.captions.first.tolist() == list(range(0, len(train.captions.matrix) + 1, 5))
-    np.testing.assert_array_equal(grouped.image_embeds, train.image_embeds[::5])
-
-
-def test_cider_training_needs_a_model_of_the_same_features_and_words(settings, attention, tmp_path):
-    nothing = replace(settings, data_folder=tmp_path / "data")
-    with pytest.raises(CourseError, match=r"captions.npz|embeds.npy is not there yet"):
-        train_lesson_for_cider(DECODER, nothing, 1)
-    shutil.copytree(settings.data_folder, nothing.data_folder)
-    encoder = DECODER.folder(nothing) / "encoder.json"
-    encoder.write_text(encoder.read_text("utf-8").replace(read_json(encoder)["weights_checksum"], "0" * 64), "utf-8")
-    with pytest.raises(CourseError, match="trained on other features or with another vocabulary.*without --cider"):
-        train_lesson_for_cider(DECODER, nothing, 1)
-    shutil.rmtree(DECODER.model_folder(nothing))
-    with pytest.raises(CourseError, match="no finished caption model"):
-        train_lesson_for_cider(DECODER, nothing, 1)
 
 
 # Notebook 08
