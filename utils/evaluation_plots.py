@@ -1,17 +1,13 @@
-"""Figures of how good captions are: scores and shares as bars, confusions, quality beside diversity."""
+"""Figures of how good captions are: scores and shares as bars."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 
 from say_what_you_see.evaluation.attention import AttentionScore
-from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
 from say_what_you_see.evaluation.commonest_captions import CommonestCaption
-from say_what_you_see.evaluation.evaluate import Evaluation
-from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
-from say_what_you_see.evaluation.palette import BLUE, GREY, PALETTE
+from say_what_you_see.evaluation.palette import PALETTE
 from say_what_you_see.evaluation.scores import Score
 from utils.plots import show_figure
 
@@ -36,7 +32,7 @@ def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> 
     commonest = sorted(commonest, key=lambda one: -one.share)
     bars = {
         "model": [Score(one.share, one.share, one.share) for one in commonest],
-        "people": [Score(one.people_share, one.people_share, one.people_share) for one in commonest],
+        "references": [Score(one.people_share, one.people_share, one.people_share) for one in commonest],
     }
     label = "share of the pictures that are given the commonest caption"
     _plot_bars([one.kind for one in commonest], bars, label, alt)
@@ -55,57 +51,3 @@ def _plot_bars(groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label
     axis.invert_yaxis()
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(bars), frameon=False)
     show_figure(figure, alt)
-
-
-def plot_confusion(confusion: Confusion, what: str) -> None:
-    """Show a confusion matrix of "colours", "things" or "words"."""
-    show_figure(*confusion_figure(confusion, what))
-
-
-def plot_by_thing_count(groups: Mapping[int, GroupScores]) -> None:
-    """Show the scores by number of things in the scene."""
-    show_figure(*thing_count_figure(groups))
-
-
-def plot_quality_and_diversity(
-    evaluations: Sequence[Evaluation], references: tuple[Score, dict[str, float]] | None = None
-) -> None:
-    """Plot CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
-
-    Each model has a plot of its own, on the same axes.
-
-    Args:
-        references: CIDEr and diversity of reference captions.
-    """
-    models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
-    size = (9, 1.2 + 3.6 * len(models))
-    figure, axes = plt.subplots(len(models), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axis, model in zip(axes[:, 0], models, strict=True):
-        groups: dict[tuple[str, ...], list[Evaluation]] = {}
-        for evaluation in evaluations:
-            if evaluation.model == model:
-                groups.setdefault(tuple(evaluation.captions), []).append(evaluation)
-        marked = []
-        for same in groups.values():
-            name = " = ".join(evaluation.sampler for evaluation in same)
-            marked.append(_mark(axis, name, same[0].metrics["CIDEr"], same[0].diversity, "o", BLUE))
-        if references:
-            marked.append(_mark(axis, "references", *references, "D", GREY))
-        axis.margins(x=0.3)
-        axis.set(title=model, ylabel="CIDEr × 100")
-        phrases.append(f"{model}: {'; '.join(marked)}")
-    axes[-1, 0].set_xlabel("different words used")
-    figure.tight_layout()
-    show_figure(figure, f"CIDEr over the number of different words used. {'. '.join(phrases)}")
-
-
-def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], marker: str, colour: str) -> str:
-    """Draw a point with its name; returns what it says."""
-    x, y = diversity["vocabulary used"], 100 * cider.value
-    error = np.abs([[y - 100 * cider.low], [100 * cider.high - y]])
-    axis.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=2)
-    left = name == "references"
-    offset, alignment = ((-7, 0), "right") if left else ((6, 0), "left")
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0}
-    axis.annotate(name, (x, y), offset, textcoords="offset points", bbox=box, ha=alignment, va="center", fontsize=8)
-    return f"{name} {x} words, {y:.0f}"

@@ -13,7 +13,7 @@ from say_what_you_see.evaluation.commonest_captions import agreed_words
 from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
 from say_what_you_see.evaluation.reference_scores import frequent_words
 from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
-from say_what_you_see.evaluation.scores import Score, format_table
+from say_what_you_see.evaluation.scores import Score, Table, format_table
 from say_what_you_see.evaluation.trained import ValidationPictures
 from say_what_you_see.language.captions import split_sentence
 
@@ -162,7 +162,7 @@ def score_by_thing_count(captions: Sequence[str], pictures: ValidationPictures) 
     return groups
 
 
-def thing_count_table(groups: Mapping[int, GroupScores]) -> str:
+def thing_count_table(groups: Mapping[int, GroupScores]) -> Table:
     """A line for each number of things."""
     exact = {
         "things right": "things named that are there",

@@ -13,7 +13,7 @@ import numpy as np
 from say_what_you_see.data.scenes.captions import COLOUR_WORDS, SIZE_WORDS
 from say_what_you_see.data.scenes.scene import KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
-from say_what_you_see.evaluation.scores import format_table
+from say_what_you_see.evaluation.scores import Table, format_table
 from say_what_you_see.language.captions import split_sentence
 
 ADJECTIVES = frozenset(word for words in (*COLOUR_WORDS.values(), *SIZE_WORDS.values()) for word in words)
@@ -101,12 +101,12 @@ def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:
     return float(share), float(people_share)
 
 
-def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> str:
+def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> Table:
     """A line for each kind, the one with the largest share of the model first; the means at the end."""
-    rows: list[list[object]] = [["kind", "pictures", "model", "people", "   the model's commonest caption"]]
+    rows: list[list[object]] = [["kind", "pictures", "model", "references", "   the model's commonest caption"]]
     for one in sorted(commonest, key=lambda one: -one.share):
         shares = f"{100 * one.share:.0f} %", f"{100 * one.people_share:.0f} %"
         rows.append([one.kind, one.pictures, *shares, f"   {one.caption}"])
     if commonest:
         rows.append(["mean", "", *(f"{100 * share:.1f} %" for share in mean_shares(commonest))])
-    return format_table(rows, [10, 9, 8, 8, 0])
+    return format_table(rows, [10, 9, 8, 12, 0])

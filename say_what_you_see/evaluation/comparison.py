@@ -13,7 +13,7 @@ from say_what_you_see.decoding.generate import generate, generate_sentences
 from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.evaluation.next_word import score_next_words
 from say_what_you_see.evaluation.scene_scores import score_captions, score_table
-from say_what_you_see.evaluation.scores import Score, format_table
+from say_what_you_see.evaluation.scores import Score, Table, format_table
 from say_what_you_see.language.captions import PAD, UNK
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
@@ -98,8 +98,8 @@ def training_seconds(history: Iterable[Mapping[str, float]]) -> float | None:
     return float(sum(seconds)) if seconds else None
 
 
-def comparison_table(reports: Sequence[ModelReport]) -> str:
-    """Reports as text: a row for each number, a column for each model; scores with 95 % intervals."""
+def comparison_table(reports: Sequence[ModelReport]) -> Table:
+    """A table of reports: a row for each number, a column for each model; scores with 95 % intervals."""
     shown = {
         "": lambda report: report.name,
         "loss, nats a word": lambda report: f"{report.val_loss:.3f}",
@@ -112,13 +112,11 @@ def comparison_table(reports: Sequence[ModelReport]) -> str:
         ),
         "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }
-    lines = [format_table([[label, *map(show, reports)] for label, show in shown.items()], [34, *[21] * len(reports)])]
+    rows = [[label, *map(show, reports)] for label, show in shown.items()]
     if any(report.scores for report in reports):
-        lines += score_table({report.name: report.scores or {} for report in reports}).splitlines()[1:]
+        rows += score_table({report.name: report.scores or {} for report in reports}).rows[1:]
     if len({report.words for report in reports}) > 1:
-        lines.append("The models divide captions into words differently: compare the loss of a caption, not of a word.")
+        rows.append(["The models divide captions into words differently: compare the loss a caption, not a word."])
     if len({report.unknown for report in reports}) > 1:
-        lines.append(
-            "A word that is UNK to a model is easier to predict: its loss flatters the model with more of them."
-        )
-    return "\n".join(lines)
+        rows.append(["A word that is UNK to a model is easier to predict: that flatters the model with more of them."])
+    return format_table(rows, [34, *[21] * len(reports)])

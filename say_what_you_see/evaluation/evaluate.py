@@ -20,7 +20,7 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Samp
 from say_what_you_see.evaluation.coco_results import write_coco_results
 from say_what_you_see.evaluation.metrics import METRICS, diversity, score_against_references
 from say_what_you_see.evaluation.scene_scores import hallucination_rates, score_captions
-from say_what_you_see.evaluation.scores import Score, format_table
+from say_what_you_see.evaluation.scores import Score, Table, format_table
 from say_what_you_see.evaluation.trained import TrainedModel, ValidationPictures
 
 SAMPLERS: dict[str, Sampler] = {
@@ -95,7 +95,7 @@ def evaluate_samplers(
 # Tables
 
 
-def samplers_table(evaluations: Sequence[Evaluation]) -> str:
+def samplers_table(evaluations: Sequence[Evaluation]) -> Table:
     """The table over models and samplers in two parts, with a row for each sampler and its 95 % intervals below it.
 
     Scores are multiplied by 100. The second part has what was drawn (where that is known) and the diversity. Metrics
@@ -104,13 +104,13 @@ def samplers_table(evaluations: Sequence[Evaluation]) -> str:
     notes = dict.fromkeys(score.note for one in evaluations for score in one.metrics.values() if score.note)
     missing = {name for name in METRICS if all(math.isnan(one.metrics[name].value) for one in evaluations)}
     metrics = [{name: one.metrics[name].show() for name in METRICS if name not in missing} for one in evaluations]
-    parts = [_table(evaluations, metrics), _table(evaluations, [_truth_and_diversity(one) for one in evaluations])]
-    return "\n\n".join(parts + (["\n".join(notes)] if notes else []))
+    widths = [max(len(evaluation.sampler) for evaluation in evaluations) + 2, *[13] * 9]
+    rows = [*_rows(evaluations, metrics), [""], *_rows(evaluations, [_truth_and_diversity(one) for one in evaluations])]
+    return format_table(rows + ([[""], *([note] for note in notes)] if notes else []), widths)
 
 
-def _table(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]]) -> str:
-    """A table with a row of cells for each evaluation, intervals in the line below their values."""
-    widths = [max(len(evaluation.sampler) for evaluation in evaluations) + 2, *[13] * len(cells[0])]
+def _rows(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """A row of cells for each evaluation, intervals in the row below their values."""
     rows, model = [["", *cells[0]]], None
     for evaluation, row in zip(evaluations, cells, strict=True):
         if evaluation.model != model:
@@ -120,7 +120,7 @@ def _table(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]]
         rows.append([f"  {evaluation.sampler}", *values])
         if any(intervals):
             rows.append(["", *(interval.strip("()") for interval in intervals)])
-    return format_table(rows, widths)
+    return rows
 
 
 def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:

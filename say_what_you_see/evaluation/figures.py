@@ -1,13 +1,17 @@
-"""Figures of the error analysis: what is taken for what, and scores by number of things; each also in words."""
+"""Figures of an evaluation: what is taken for what, scores by number of things, quality beside diversity; each also in
+words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores, confusion_in_words
+from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE
+from say_what_you_see.evaluation.scores import Score
 
 _MARKS = {  # the same kind of mark is never told apart by its colour alone
     "things named that are there": (BLUE, "o"),
@@ -54,3 +58,63 @@ def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
     axis.set(xticks=places, xticklabels=labels, xlabel="things in the scene", ylabel="share", ylim=(0, 1.04))
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2, fontsize=9)
     return figure, f"Scores by number of things in the scene. {'; '.join(phrases)}"
+
+
+_Point = tuple[float, float, str]
+"""Across, up, and a name."""
+
+
+def quality_and_diversity_figure(
+    evaluations: Sequence[Evaluation], references: tuple[Score, dict[str, float]] | None = None
+) -> tuple[Figure, str]:
+    """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
+
+    Each model has a plot of its own, on the same axes.
+
+    Args:
+        references: CIDEr and diversity of reference captions.
+    """
+    models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
+    size = (9, 1.2 + 3.6 * len(models))
+    figure, axes = plt.subplots(len(models), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
+    names: dict[Axes, list[_Point]] = {}
+    for axis, model in zip(axes[:, 0], models, strict=True):
+        groups: dict[tuple[str, ...], list[Evaluation]] = {}
+        for evaluation in evaluations:
+            if evaluation.model == model:
+                groups.setdefault(tuple(evaluation.captions), []).append(evaluation)
+        points = [
+            _mark(axis, " = ".join(one.sampler for one in same), same[0].metrics["CIDEr"], same[0].diversity, "o", BLUE)
+            for same in groups.values()
+        ]
+        if references:
+            points.append(_mark(axis, "references", *references, "D", GREY))
+        axis.margins(x=0.3)
+        axis.set(title=model, ylabel="CIDEr × 100")
+        names[axis] = sorted(points)
+        phrases.append(f"{model}: {'; '.join(f'{name} {x} words, {y:.0f}' for x, y, name in points)}")
+    axes[-1, 0].set_xlabel("different words used")
+    for axis, points in names.items():
+        _write_names(axis, points)
+    figure.tight_layout()
+    return figure, f"CIDEr over the number of different words used. {'. '.join(phrases)}"
+
+
+def _mark(axis: Axes, name: str, cider: Score, diversity: Mapping[str, float], marker: str, colour: str) -> _Point:
+    """Draw a point; returns its place and its name."""
+    x, y = diversity["vocabulary used"], 100 * cider.value
+    error = np.abs([[y - 100 * cider.low], [100 * cider.high - y]])
+    axis.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=2)
+    return x, y, name
+
+
+def _write_names(axis: Axes, points: Sequence[_Point]) -> None:
+    """Write the names of points, sorted by x: right of each group of neighbours, one above the other."""
+    wide, high = (np.ptp(limits) for limits in (axis.get_xlim(), axis.get_ylim()))
+    breaks = np.flatnonzero(np.diff([x for x, _, _ in points]) > wide / 6) + 1
+    for group in np.split(np.array(points, dtype=object), breaks):
+        column, lowest = max(group[:, 0]) + wide / 40, -np.inf
+        for x, y, name in sorted(group.tolist(), key=lambda point: point[1]):
+            lowest = max(y, lowest + high / 20)
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 3}
+            axis.annotate(name, (x, y), (column, lowest), va="center", fontsize=8, arrowprops=line)

@@ -17,7 +17,7 @@ from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing
 from say_what_you_see.data.scenes.truth import read_scene_truths
 from say_what_you_see.evaluation.commonest_captions import pictures_by_word
-from say_what_you_see.evaluation.scores import format_table
+from say_what_you_see.evaluation.scores import Table, format_table
 
 EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
 """Embeddings (pictures, features) and the file names of the pictures."""
@@ -79,7 +79,7 @@ def probe_captions(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPi
 # Which words do people use?
 
 
-def probe_words(words: Sequence[str], train: DescribedPictures, val: DescribedPictures) -> str:
+def probe_words(words: Sequence[str], train: DescribedPictures, val: DescribedPictures) -> Table:
     """Ask a linear classifier of which pictures most writers use a word.
 
     Returns:
@@ -150,7 +150,7 @@ def _things(scenes: Sequence[Scene], question: ProbeQuestion) -> list[tuple[int,
     return [(row, thing) for row, scene in enumerate(scenes) for thing in scene.things if thing.kind in question.kinds]
 
 
-def probe_table(results: Sequence[ProbeResult]) -> str:
+def probe_table(results: Sequence[ProbeResult]) -> Table:
     """A line for each question."""
     rows: list[list[object]] = [["", "things", "by guessing", "read off the embedding"]]
     for result in results:

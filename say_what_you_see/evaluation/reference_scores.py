@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from say_what_you_see.evaluation.commonest_captions import agreed_words, pictures_by_word
 from say_what_you_see.evaluation.metrics import cider_per_picture, leave_each_out
-from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, mean_score, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, mean_score, ratio_score
 from say_what_you_see.language.captions import split_sentence
 
 References = Sequence[Sequence[str]]
@@ -84,7 +84,7 @@ def telling_words(here: References, there: References, most: int = 5) -> list[st
     return sorted(shares[0], key=lambda word: (shares[1].get(word, 0) - shares[0][word], word))[:most]
 
 
-def cider_by_word(captions: Sequence[str], references: References, most: int = 8) -> str:
+def cider_by_word(captions: Sequence[str], references: References, most: int = 8) -> Table:
     """A line for each of the words that most writers use most often: the mean CIDEr of these pictures, best first."""
     cider = cider_per_picture(captions, references)
     groups = pictures_by_word(references, frequent_words(references, most))

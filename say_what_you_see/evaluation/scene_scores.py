@@ -13,7 +13,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import Mention, read_claims
 from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
-from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, mean_score, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, mean_score, ratio_score
 
 _SORTS = ("things", "pairs", "sizes", "relations")
 _RATIOS = {
@@ -121,7 +121,7 @@ def hallucination_rates(
     }
 
 
-def score_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
+def score_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
     """A table of scores as text, shares as percentages: a row for each score, a column for each model."""
     rows = [["", *columns]]
     for name in _RATIOS:

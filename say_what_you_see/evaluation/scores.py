@@ -1,8 +1,10 @@
-"""Scores with their 95 % bootstrap intervals, and tables of them as text."""
+"""Scores with their 95 % bootstrap intervals, and tables of them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -59,17 +61,40 @@ def mean_score(values: np.ndarray) -> Score:
     return ratio_score(counted.sum(axis=0), bootstrap_sums(counted))
 
 
-def format_table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> str:
-    """Rows of cells as text: the first column is left-aligned, the others right-aligned."""
-    first, *others = widths
+class Table(str):
+    """A table as text; a notebook that gets it as the result of a cell shows it in HTML."""
+
+    rows: Sequence[Sequence[object]]
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        columns, heading, lines = max(map(len, self.rows), default=0), True, []
+        for row in self.rows:
+            tag, style = ("th" if heading else "td"), "text-align: left; white-space: pre"
+            cells = [f"<{tag} style='{style}'>{escape(str(row[0]))}</{tag}>" if len(row) > 1 else ""]
+            cells += [f"<{tag} style='text-align: right'>{escape(str(cell))}</{tag}>" for cell in row[1:]]
+            if len(row) == 1:
+                cells = [f"<td colspan='{columns}' style='text-align: left'>{escape(str(row[0]))}</td>"]
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+            heading = row == [""]  # a line without words ends a part of the table
+        return f"<table style='font-size: 13px; max-width: 1100px'>{''.join(lines)}</table>"
+
+
+def format_table(rows: Iterable[Sequence[object]], widths: Sequence[int]) -> Table:
+    """Rows of cells: the first column is left-aligned, the others right-aligned. A row of one cell is a remark."""
+    (first, *others), rows = widths, list(rows)
     lines = [
         f"{row[0]:<{first}}" + "".join(f"{cell:>{width}}" for cell, width in zip(row[1:], others, strict=False))
         for row in rows
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    table = Table("\n".join(line.rstrip() for line in lines))
+    table.rows = rows
+    return table
 
 
-def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
+def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
     """A table of scores as text: a row for each metric, a column for each model; then what was not measured, and why.
 
     All scores are multiplied by 100, as papers print them, and have their 95 % intervals.
@@ -79,7 +104,7 @@ def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> str:
     notes = dict.fromkeys(_get(scores, name).note for name in names for scores in columns.values())
     widths = [max(map(len, names), default=0), *[max(21, *(len(name) + 2 for name in columns))] * len(columns)]
     rows = [["", *columns], *([name, *(_get(s, name).show() for s in columns.values())] for name in measured)]
-    return "\n".join([format_table(rows, widths), *filter(None, notes)])
+    return format_table([*rows, *([note] for note in notes if note)], widths)
 
 
 def _get(scores: Mapping[str, Score], name: str) -> Score:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,19 +19,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.text import Text
 from PIL import Image
+from scene_samples import thing_at
 
+from say_what_you_see.data.scenes.drawing import draw_crop
+from say_what_you_see.data.scenes.scene import PALETTE, Scene
 from say_what_you_see.decoding.beam_tree import TreeNode
 from say_what_you_see.evaluation.attention import AttentionScore
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
 from say_what_you_see.evaluation.commonest_captions import CommonestCaption
 from say_what_you_see.evaluation.evaluate import Evaluation
+from say_what_you_see.evaluation.figures import confusion_figure, quality_and_diversity_figure, thing_count_figure
 from say_what_you_see.evaluation.scores import Score
 from say_what_you_see.training.scale.events import write_scalars
 from utils import attention_plots, evaluation_plots, plots, training_plots
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7)]
+CENTRES = np.array([0.2, 0.4, 0.6, 0.8])
 HISTORY = [{"epoch": n, "loss": 3 / n, "val_loss": 4 / n, "val_accuracy": 0.5} for n in range(1, 5)]
 SCORES = {"things": Score(0.9, 0.8, 0.95), "pairs": Score(0.5, 0.4, 0.6), "never": Score()}
 GROUPS = {
@@ -58,20 +65,22 @@ FIGURES = {
         {"one": [SimpleNamespace(step=n, perplexity=9 / n) for n in range(1, 4)]}, ALT
     ),
     "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES), ALT),
-    "plot_confusion": lambda: evaluation_plots.plot_confusion(
-        Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours"
+    "confusion_figure": lambda: plots.show_figure(
+        *confusion_figure(Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours")
     ),
-    "plot_by_thing_count": lambda: evaluation_plots.plot_by_thing_count(GROUPS),
-    "plot_quality_and_diversity": lambda: evaluation_plots.plot_quality_and_diversity(
-        [GREEDY, replace(GREEDY, sampler="beam"), replace(GREEDY, model="other", sampler="drawn")],
-        (Score(0.8, 0.7, 0.9), {"vocabulary used": 30}),
+    "thing_count_figure": lambda: plots.show_figure(*thing_count_figure(GROUPS)),
+    "quality_and_diversity_figure": lambda: plots.show_figure(
+        *quality_and_diversity_figure(
+            [GREEDY, replace(GREEDY, sampler="beam"), replace(GREEDY, model="other", sampler="drawn")],
+            (Score(0.8, 0.7, 0.9), {"vocabulary used": 30}),
+        )
     ),
     "plot_commonest_captions": lambda: evaluation_plots.plot_commonest_captions(
         [CommonestCaption("ball", 9, "a ball", 0.4, 0.2), CommonestCaption("kite", 5, "a kite", 0.6, 0.1)], ALT
     ),
-    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (4, 4), ALT, (0.0, 0.5, 0.5, 0.25)),
+    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (CENTRES, CENTRES), ALT, (0.0, 0.5, 0.5, 0.25)),
     "plot_attention": lambda: attention_plots.plot_attention(
-        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
+        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), (CENTRES, CENTRES), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
     ),
     "plot_hits": lambda: evaluation_plots.plot_hits(
         {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
@@ -79,9 +88,9 @@ FIGURES = {
     "plot_beam_tree": lambda: plots.plot_beam_tree(TREE),
 }
 WORDS = {  # what the alternative text says where the figure itself makes it
-    "plot_confusion": "red called blue 0.5 times",
-    "plot_by_thing_count": "stated relations that are true: 0.90 with 1, 0.50 with 2",
-    "plot_quality_and_diversity": "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
+    "confusion_figure": "red called blue 0.5 times",
+    "thing_count_figure": "stated relations that are true: 0.90 with 1, 0.50 with 2",
+    "quality_and_diversity_figure": "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
     "plot_beam_tree": "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
 }
 
@@ -109,6 +118,48 @@ def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
         assert 100 < image.width < 1200 and image.height > 50
         assert len(set(image.convert("L").tobytes())) > 2, "it is not empty"
     assert plt.get_fignums() == [], "the figure is closed"
+
+
+@pytest.mark.parametrize("place", ["desert", "night", "sea"])
+def test_things_keep_their_colours(place, shown, monkeypatch):
+    """A palette of 256 colours has room for a small purple balloon, too."""
+    full, small_png = [], plots.small_png
+    monkeypatch.setattr(plots, "small_png", lambda figure: full.append(full_colour(figure)) or small_png(figure))
+    scenes = [
+        Scene(place, (thing_at("balloon", colour, 120, 60, 34, 48, size="small"),), False, seed)
+        for seed, colour in enumerate(PALETTE)
+    ]
+    plots.show_pictures([draw_crop(scene) for scene in scenes], list(PALETTE), ALT)
+    with Image.open(io.BytesIO(shown[0].png)) as image:
+        committed = np.asarray(image.convert("RGB")).astype(int)
+    [drawn] = full
+    assert np.abs(committed - drawn).max() < 40
+    for colour, rgb in PALETTE.items():
+        thing = np.abs(drawn - rgb).max(axis=2) < 14
+        assert thing.sum() > 100, f"the {colour} balloon is in the figure"
+        assert np.abs(committed[thing].mean(axis=0) - drawn[thing].mean(axis=0)).max() < 8, colour
+
+
+def full_colour(figure: plt.Figure) -> np.ndarray:
+    """The figure in all its colours, (height, width, 3)."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
+    with Image.open(buffer) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_names_do_not_overlap():
+    """Points of nearly the same quality and diversity, as beams of two and three captions are."""
+    near = [
+        replace(GREEDY, sampler=f"beam, k = {k}", captions=[str(k)], metrics={"CIDEr": Score(2.7 + k / 99, 2.6, 2.9)})
+        for k in range(6)
+    ]
+    figure, _ = quality_and_diversity_figure([*near, replace(GREEDY, sampler="t = 1", captions=["b"])], None)
+    figure.canvas.draw()
+    boxes = [Text.get_window_extent(name) for name in figure.axes[0].texts]  # without the lines to the points
+    plt.close(figure)
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_curves_of_event_files_are_shown(shown, tmp_path):
@@ -144,9 +195,9 @@ def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
 def test_a_picture_is_itself_where_attention_is_and_dim_and_grey_elsewhere():
     picture, weights = np.full((40, 40, 3), (200, 100, 0), dtype=np.uint8), np.zeros((4, 4))
     weights[1, 2] = 0.3
-    lit = attention_plots.lit_picture(picture, weights).astype(int)
-    assert (lit[10:20, 20:30] == picture[10:20, 20:30]).all()
-    lit[10:20, 20:30] = 25
+    lit = attention_plots.lit_picture(picture, weights, (CENTRES, CENTRES)).astype(int)
+    assert (lit[12:20, 20:28] == picture[12:20, 20:28]).all(), "half-way to the neighbours at 0.2, 0.6, 0.4 and 0.8"
+    lit[12:20, 20:28] = 25
     assert (lit == 25).all()
-    assert (attention_plots.lit_picture(picture, np.full((8, 8), 1 / 64)) == picture).all()
-    assert (attention_plots.lit_picture(picture, np.zeros((8, 8))) == 25).all()
+    assert (attention_plots.lit_picture(picture, np.full((4, 4), 1 / 16), (CENTRES, CENTRES)) == picture).all()
+    assert (attention_plots.lit_picture(picture, np.zeros((4, 4)), (CENTRES, CENTRES)) == 25).all()

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
@@ -20,7 +21,7 @@ from say_what_you_see.evaluation.metrics import (
     score_human_consistency,
     scores_per_picture,
 )
-from say_what_you_see.evaluation.scores import bootstrap_sums
+from say_what_you_see.evaluation.scores import Score, bootstrap_sums, metrics_table
 from say_what_you_see.evaluation.tokenizer import tokenize_all
 
 WITHOUT_JAVA = [name for name in METRICS if name not in ("METEOR", "SPICE")]
@@ -114,3 +115,14 @@ def test_human_consistency_is_the_mean_over_the_reference_left_out():
     for name in WITHOUT_JAVA:
         assert scores[name].value == pytest.approx(np.mean([one[name].value for one in rounds]))
         assert scores[name].low < scores[name].value < scores[name].high
+
+
+def test_a_table_is_text_and_in_notebooks_html():
+    columns = {"<ours>": {"BLEU-1": Score(0.5, 0.4, 0.6), "SPICE": Score(note="SPICE: not measured & why")}}
+    table = metrics_table(columns)
+    assert table.splitlines()[1:] == ["BLEU-1     50.0 (40.0-60.0)", "SPICE: not measured & why"]
+    data, _ = DisplayFormatter().format(table)
+    assert data["text/plain"] == table
+    html = data["text/html"]
+    assert html.count("<tr>") == 3 and "&lt;ours&gt;</th>" in html and ">50.0 (40.0-60.0)</td>" in html
+    assert "colspan='2'" in html and "measured &amp; why" in html
