@@ -44,7 +44,7 @@ def _pack(settings: Settings, options: argparse.Namespace) -> None:
     from say_what_you_see.serving.model_install import pack_model
 
     folder: Path = find_model(options.model, settings) if options.model else default_model(settings)
-    path = pack_model(folder, options.zip, settings if options.with_encoder else None)
+    path = pack_model(folder, options.zip, settings if options.with_encoder else None, options.half_precision)
     print(f"Packed: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     encoder_file = load_caption_model(folder).encoder_file
     if encoder_file and options.with_encoder:

@@ -1,12 +1,18 @@
-"""Looks through the weights of a model file without Keras: no pointers elsewhere, no more numbers than it has."""
+"""The weights of a model file without Keras.
+
+They are looked through, for no pointers elsewhere and no more numbers than there are, and stored in half precision.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import NUMBERS
@@ -54,3 +60,25 @@ def count_numbers(root: h5py.File, size: int) -> int:
     root.visititems_links(check_link)
     root.visititems(check_table)
     return count
+
+
+def store_in_half_precision(path: Path) -> None:
+    """Rewrite a `.keras` file with its matrices as float16, which Keras reads as well; the rest is small and stays."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    halved = io.BytesIO()
+    with h5py.File(io.BytesIO(parts[WEIGHTS]), "r") as source, h5py.File(halved, "w") as target:
+
+        def copy(name: str, part: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(part, h5py.Group):
+                copied = target.require_group(name)
+            else:
+                is_large = part.ndim > 1 and part.dtype == np.float32
+                copied = target.create_dataset(name, data=part[()].astype(np.float16) if is_large else part[()])
+            copied.attrs.update(part.attrs)
+
+        source.visititems(copy)
+    parts[WEIGHTS] = halved.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)

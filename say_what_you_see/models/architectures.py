@@ -8,13 +8,13 @@ from say_what_you_see.models.attention import attention_step_model
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.show_and_tell import show_and_tell_step_model
-from say_what_you_see.models.transformer import transformer_step_model
+from say_what_you_see.models.transformer import TransformerStepModel
 
 STEP_MODELS: dict[str, Callable[[keras.Model], KerasStepModel]] = {
     "decoder": decoder_step_model,
     "show_and_tell": show_and_tell_step_model,
     "visual_attention": attention_step_model,
-    "transformer": transformer_step_model,
+    "transformer": TransformerStepModel,
 }
 
 

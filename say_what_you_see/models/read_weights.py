@@ -35,8 +35,8 @@ def read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
     try:
         return NumpyDecoder(
             [_read_layer(layer) for layer in start] if known else model.start,
-            _read(embedding.embeddings),
-            LSTM(_read(cell.kernel), _read(cell.recurrent_kernel), _read(cell.bias)),
+            read_weight(embedding.embeddings),
+            LSTM(read_weight(cell.kernel), read_weight(cell.recurrent_kernel), read_weight(cell.bias)),
             [_read_layer(layer) for layer in output],
         )
     except (AttributeError, KeyError):  # a layer without a bias, an activation that NumPy does not know, a GPU
@@ -67,10 +67,10 @@ def _read_layer(layer: keras.layers.Layer) -> Any:
     if isinstance(layer, layers.Normalization):
         mean, variance = (keras.ops.convert_to_numpy(part)[0] for part in (layer.mean, layer.variance))
         return Standardise(mean, np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon())))
-    return Dense(_read(layer.kernel), _read(layer.bias), ACTIVATIONS[layer.activation.__name__])
+    return Dense(read_weight(layer.kernel), read_weight(layer.bias), ACTIVATIONS[layer.activation.__name__])
 
 
-def _read(weight: keras.Variable) -> np.ndarray:
+def read_weight(weight: keras.Variable) -> np.ndarray:
     """A weight as an array, without copying it.
 
     Raises:

@@ -1,9 +1,10 @@
-"""Reads the bottlenecked LSTM out of a `.keras` file without Keras, which takes several seconds to start."""
+"""Reads the bottlenecked LSTM and the transformer out of a `.keras` file without Keras, which starts slowly."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 
 from say_what_you_see.core.weight_files import CONFIG, WEIGHTS, count_numbers, read_part
 from say_what_you_see.models.numpy_decoder import ACTIVATIONS, LSTM, Dense, NumpyDecoder, Standardise
+from say_what_you_see.models.numpy_transformer import NumpyTransformer
+from say_what_you_see.models.step import StepModel
 
-_LAYERS = {
+_LSTM = {
     "image_embeds": "InputLayer",
     "words": "InputLayer",
     "standardise": "Normalization",
@@ -27,12 +30,24 @@ _LAYERS = {
     "logit_bottleneck": "Dense",
     "logits": "Dense",
 }
-"""Those of `say_what_you_see.models.bottleneck_lstm.build_decoder`, with their classes."""
+"""The layers of `say_what_you_see.models.bottleneck_lstm.build_decoder`, with their classes."""
+_TRANSFORMER = {
+    "features": "InputLayer",
+    "features_dropout": "Dropout",
+    "encoder": "Dense",
+    "encoder_norm": "LayerNormalization",
+    "words": "InputLayer",
+    "decoder": "TransformerDecoder",
+}
+"""Those of `say_what_you_see.models.transformer.build_transformer`."""
+_LISTS = {"blocks": "decoder_block", "norms": "layer_normalization"}
+"""What Keras calls the members of a list of layers: by their class, and from the second one on with a number."""
 _EPSILON = np.float32(1e-7)  # Keras' own, which a deviation is at least
 
 
-def read_saved_decoder(path: Path) -> NumpyDecoder | None:
-    """A decoder in NumPy; None where the file holds another model than `build_decoder` makes.
+def read_saved_decoder(path: Path) -> StepModel | None:
+    """A decoder in NumPy, of weights in any precision; None where the file holds another model than `build_decoder` or
+    `build_transformer` makes.
 
     Raises:
         Exception: of nearly any kind, if the file is damaged.
@@ -40,10 +55,18 @@ def read_saved_decoder(path: Path) -> NumpyDecoder | None:
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(read_part(archive, CONFIG))["config"]["layers"]
         weights = _weights_by_layer(read_part(archive, WEIGHTS))
-    if {layer["name"]: layer["class_name"] for layer in layers} != _LAYERS:
-        return None
     config = {layer["name"]: layer["config"] for layer in layers}
+    match {layer["name"]: layer["class_name"] for layer in layers}:
+        case classes if classes == _LSTM:
+            return _lstm(config, weights)
+        case classes if classes == _TRANSFORMER:
+            return NumpyTransformer(
+                lambda place: weights[_place_in_file(place)], config["decoder"]["blocks"], config["decoder"]["heads"]
+            )
+    return None
 
+
+def _lstm(config: dict[str, Any], weights: dict[str, list[np.ndarray]]) -> NumpyDecoder:
     def dense(name: str) -> Dense:
         kernel, bias = weights[name]
         return Dense(kernel, bias, ACTIVATIONS[config[name]["activation"]])
@@ -55,13 +78,24 @@ def read_saved_decoder(path: Path) -> NumpyDecoder | None:
     return NumpyDecoder(start, embedding, LSTM(*weights["lstm_cell"]), output)
 
 
+def _place_in_file(place: str) -> str:
+    """Where a file has a layer that is "decoder/blocks/1/expand" in the model: at the outermost level by its name."""
+
+    def member(match: re.Match[str]) -> str:
+        kind, number = match.groups()
+        return f"{kind}/{_LISTS[kind]}" + (f"_{number}" if number != "0" else "")
+
+    return re.sub(r"(blocks|norms)/(\d+)", member, place).replace("decoder/", "layers/transformer_decoder/", 1)
+
+
 def _weights_by_layer(content: bytes) -> dict[str, list[np.ndarray]]:
-    """The weights of each layer by its name, which Keras notes beside them."""
+    """The weights of each layer by its name, which Keras notes beside them, and by its place in the file."""
     found: dict[str, list[np.ndarray]] = {}
 
     def note(path: str, part: h5py.Group | h5py.Dataset) -> None:
         if isinstance(part, h5py.Group) and "name" in part.attrs:
-            found[part.attrs["name"]] = [part[key][()] for key in sorted(part)]
+            weights = [part[key][()].astype(np.float32) for key in sorted(part)]
+            found[part.attrs["name"]] = found[path.removesuffix("/vars")] = weights
 
     with h5py.File(io.BytesIO(content), "r") as file:
         count_numbers(file, len(content))

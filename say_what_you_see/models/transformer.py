@@ -13,6 +13,9 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.models.attention import PACKAGE
 from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.models.numpy_transformer import NumpyTransformer
+from say_what_you_see.models.read_weights import read_weight
+from say_what_you_see.models.step import StepModel
 
 layers: Any = keras.layers
 ops = keras.ops
@@ -273,18 +276,36 @@ class TransformerStep(layers.Layer):
         return [logits[:, 0], *(part for pair in now for part in pair)]
 
 
-def transformer_step_model(model: keras.Model) -> KerasStepModel:
-    """Rearrange the layers of a trained model to predict a single next word.
+class TransformerStepModel(KerasStepModel):
+    """A transformer rearranged to predict a single next word.
 
     It remembers the keys and values of the words so far, so that no word is read twice. Its context are those of the
     regions.
     """
-    decoder, encoded = model.get_layer("decoder"), model.get_layer("encoder_norm").output
-    start_model = keras.Model(model.inputs[0], TransformerStart(decoder)(encoded))
-    count = 2 * len(decoder.blocks)
-    word = layers.Input((), dtype="int32")
-    past = [layers.Input((None, decoder.units)) for _ in range(count)]
-    regions = [layers.Input((encoded.shape[1], decoder.units)) for _ in range(count)]
-    return KerasStepModel(
-        start_model, keras.Model([word, *past, *regions], TransformerStep(decoder)(word, [*past, *regions]))
-    )
+
+    def __init__(self, model: keras.Model) -> None:
+        decoder, encoded = model.get_layer("decoder"), model.get_layer("encoder_norm").output
+        start_model = keras.Model(model.inputs[0], TransformerStart(decoder)(encoded))
+        count = 2 * len(decoder.blocks)
+        word = layers.Input((), dtype="int32")
+        past = [layers.Input((None, decoder.units)) for _ in range(count)]
+        regions = [layers.Input((encoded.shape[1], decoder.units)) for _ in range(count)]
+        step = keras.Model([word, *past, *regions], TransformerStep(decoder)(word, [*past, *regions]))
+        super().__init__(start_model, step)
+        self._model = model
+
+    def fastest(self) -> StepModel:
+        """The model in NumPy, with its weights of now; the model itself where these are on a GPU."""
+        config = self._model.get_layer("decoder").config
+        try:
+            return NumpyTransformer(self._weights_of, config["blocks"], config["heads"])
+        except AttributeError:
+            return self
+
+    def _weights_of(self, place: str) -> list[np.ndarray]:
+        """The weights of the layer at a place such as "decoder/blocks/0/expand"."""
+        name, *parts = place.split("/")
+        layer = self._model.get_layer(name)
+        for part in parts:
+            layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
+        return [read_weight(weight) for weight in layer.weights]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, sha256_of
+from say_what_you_see.core.files import read_json
 from say_what_you_see.decoding.generate import GeneratedCaptions, generate
 from say_what_you_see.decoding.samplers import Greedy, Sampler
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
@@ -31,19 +32,24 @@ class FastCaptioner:
 
     Attributes:
         embed: from RGB from 0 to 255, (n, height, width, 3), to the features of images, (n, ...).
-        decoder: predicts the next word.
+        model: predicts the next word.
         input_shape: height and width of the pictures.
         vocab: word to index.
         pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
         familiarity: what tells pictures that it does not know, where its model folder has that.
+        features_name: the same for two captioners whose features are the same.
     """
 
     embed: Callable[[np.ndarray], np.ndarray]
-    decoder: StepModel
+    model: StepModel
     input_shape: tuple[int, int]
     vocab: dict[str, int]
     pictures_kind: str = "photographs"
     familiarity: Familiarity | None = None
+    features_name: str = ""
+
+    def compile_encoder(self) -> None:
+        """Nothing: the encoder was compiled when it was read."""
 
     def generate(
         self,
@@ -52,7 +58,7 @@ class FastCaptioner:
         rng: np.random.Generator | None = None,
     ) -> GeneratedCaptions:
         """Captions of embedded images."""
-        return generate(self.decoder, features, self.vocab, sampler, rng)
+        return generate(self.model, features, self.vocab, sampler, rng)
 
 
 def read_exported(folder: Path) -> FastCaptioner:
@@ -66,7 +72,7 @@ def read_exported(folder: Path) -> FastCaptioner:
         raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
     scale, shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
     encoder_folder = folder.parent / metadata["encoder"]
-    encoder = Network(encoder_folder / "encoder.xml", encoder_folder / "compiled")
+    encoder = Network.exported(encoder_folder / "encoder.xml", encoder_folder / "compiled")
 
     def embed(images: np.ndarray) -> np.ndarray:
         pixels = images[..., ::-1] if metadata["reverse_channels"] else images
@@ -75,14 +81,17 @@ def read_exported(folder: Path) -> FastCaptioner:
     in_numpy = (folder / DECODER_FILE).is_file()
     decoder = NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else NetworkStepModel(folder, metadata["n_states"])
     vocab = {word: index for index, word in enumerate(metadata["words"])}
-    return FastCaptioner(embed, decoder, tuple(metadata["input_shape"]), vocab, metadata["pictures_kind"])
+    shape, kind, name = tuple(metadata["input_shape"]), metadata["pictures_kind"], metadata["encoder"]
+    return FastCaptioner(embed, decoder, shape, vocab, kind, features_name=name)
 
 
 class NetworkStepModel(StepModel):
     """A step model of two networks: one makes the first state, the other takes a step."""
 
     def __init__(self, folder: Path, memory_size: int) -> None:
-        self._start, self._step = (Network(folder / f"{part}.xml", folder / "compiled") for part in ("start", "step"))
+        self._start, self._step = (
+            Network.exported(folder / f"{part}.xml", folder / "compiled") for part in ("start", "step")
+        )
         self._memory_size = memory_size
 
     def start(self, features: np.ndarray) -> State:
@@ -103,8 +112,9 @@ def exported_folder(model_folder: Path, data_folder: Path) -> Path:
 
 
 def model_digest(model_folder: Path) -> str:
-    """What an export remembers of its model: the checksum of its metadata, which hold those of all parts."""
-    return sha256_of(model_folder / "model.json")
+    """What an export remembers of its model: a checksum of its encoder and of the checksums of its parts."""
+    metadata = read_json(model_folder / "model.json")
+    return hashlib.sha256(json.dumps([metadata["encoder"], metadata["checksums"]]).encode()).hexdigest()
 
 
 def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from say_what_you_see.core.files import sha256_of
+from say_what_you_see.core.files import sha256_of, slug
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.numpy_decoder import NumpyDecoder
 from say_what_you_see.models.saved_decoder import read_saved_decoder
+from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.exported import FastCaptioner
 from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
 from say_what_you_see.serving.model_choice import read_metadata, read_vocabulary
@@ -24,14 +24,18 @@ from say_what_you_see.vision.efficientnet_lite import (
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
+if TYPE_CHECKING:
+    import openvino
+
 _IMAGES_AT_ONCE = 4
 """So many images are in the encoder together: what it computes of each takes memory."""
 
 
 def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
-    """The captioner of a model folder with a bottlenecked LSTM and EfficientNet-Lite; None for others, or damaged ones.
+    """The captioner of a model folder with EfficientNet-Lite and a bottlenecked LSTM or a transformer; None for others
+    and for damaged ones.
 
-    OpenVINO keeps what it compiles in the data folder, for a quicker start.
+    What OpenVINO compiles is kept in the data folder, for a quicker start.
 
     Raises:
         CourseError: if the package with the encoder's weights is missing; says how to install it.
@@ -43,12 +47,8 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
     if model is None or not openvino_is_installed():
         return None
     encoder, decoder, vocab, familiarity = model
-    blocks = read_blocks(encoder["name"])
-    if checksum_of(blocks) != encoder["weights_checksum"]:
-        return None
-    try:
-        network = Network(openvino_encoder(encoder["name"], blocks), data_folder / "exported" / "compiled")
-    except RuntimeError:  # OpenVINO cannot write into the data folder, say
+    network = _read_encoder(encoder, data_folder)
+    if network is None:
         return None
 
     def embed(images: np.ndarray) -> np.ndarray:
@@ -56,10 +56,27 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         return np.concatenate([network(preprocess_input(portion))[0] for portion in portions])
 
     side = VARIANTS[encoder["name"]].input_size
-    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity)
+    features_name = f"{encoder['weights_checksum']} {encoder['features']}"
+    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity, features_name)
 
 
-def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, int], Familiarity | None] | None:
+def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> Network | None:
+    """A model's encoder, compiled before or described by its package; None if that has other weights, or cannot run."""
+
+    def describe() -> openvino.Model:
+        blocks = read_blocks(encoder["name"])
+        if checksum_of(blocks) != encoder["weights_checksum"]:
+            raise ValueError("other weights")
+        return openvino_encoder(encoder["name"], blocks, encoder["features"])
+
+    kept = f"{encoder['name']}_{encoder['features']}_{encoder['weights_checksum'][:12]}"
+    try:
+        return Network.described(describe, data_folder / "exported" / "compiled" / slug(kept))
+    except (RuntimeError, ValueError):
+        return None
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Any], StepModel, dict[str, int], Familiarity | None] | None:
     """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model.
 
     Raises:
@@ -67,7 +84,7 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, i
     """
     metadata = read_metadata(folder)
     encoder, checksums = metadata["encoder"], metadata["checksums"]
-    if encoder["name"] not in VARIANTS or encoder["features"] != "mean":
+    if encoder["name"] not in VARIANTS or encoder["features"] not in ("mean", "grid"):
         return None
     if any(sha256_of(folder / part) != checksums[part] for part in ("decoder.keras", "vocabulary.json")):
         return None
@@ -75,7 +92,7 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], NumpyDecoder, dict[str, i
     if decoder is None:
         return None
     vocab = read_vocabulary(folder / "vocabulary.json")
-    features = np.zeros((1, FEATURE_SIZE), np.float32)
+    features = np.zeros((1, FEATURE_SIZE) if encoder["features"] == "mean" else (1, 1, FEATURE_SIZE), np.float32)
     logits, _ = decoder.step(np.array([vocab[START]]), decoder.start(features))
     if familiarity:
         familiarity.doubts(features)

@@ -116,9 +116,11 @@ def model_card(
 def _about_pictures(encoder: dict[str, Any], metadata: dict[str, Any], tells_doubts: bool) -> str:
     """What the model knows, how well, and what it does not know."""
     if encoder.get("pictures_kind") == "scenes":
-        return _SCENES.format(things=", ".join(sorted(NOUNS)))
-    doubts, metrics = _DOUBTS if tells_doubts else "", metadata.get("metrics")
-    return _PHOTOGRAPHS + doubts + (_metrics_table(metrics) if isinstance(metrics, dict) else "")
+        about = _SCENES.format(things=", ".join(sorted(NOUNS)))
+    else:
+        about = _PHOTOGRAPHS + (_DOUBTS if tells_doubts else "")
+    metrics = metadata.get("metrics")
+    return about + (_metrics_table(metrics) if isinstance(metrics, dict) else "")
 
 
 def _metrics_table(metrics: dict[str, Any]) -> str:

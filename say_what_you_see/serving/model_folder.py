@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from say_what_you_see.core.files import (
     write_json,
 )
 from say_what_you_see.core.keras_files import load_keras_file
+from say_what_you_see.core.weight_files import store_in_half_precision
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
@@ -60,8 +61,12 @@ class CaptionModel:
         return setting if setting.endswith(".keras") else None
 
 
-def save_caption_model(model: CaptionModel, folder: Path) -> None:
-    """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums."""
+def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool = False) -> None:
+    """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums.
+
+    Args:
+        half_precision: store the decoder's matrices as float16, in half the space.
+    """
     make_folder(folder)
     parts = [*_PARTS, FAMILIARITY_FILE] if model.familiarity else _PARTS
     for name in ("model.json", *parts):
@@ -71,11 +76,30 @@ def save_caption_model(model: CaptionModel, folder: Path) -> None:
     plain = keras.Model(model.decoder.inputs, model.decoder.outputs, name=model.decoder.name)  # without its loss
     with atomic_path(folder / "decoder.keras") as partial:
         plain.save(partial)
+        if half_precision:
+            store_in_half_precision(partial)
     write_json(invert_vocabulary(model.vocab), folder / "vocabulary.json")
-    with atomic_path(folder / "README.md") as partial:
-        partial.write_text(_card(model), encoding="utf-8")
     if model.familiarity:
         model.familiarity.save(folder / FAMILIARITY_FILE)
+    _describe(model, folder)
+
+
+def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
+    """Add scores to what a model folder says of its model, in place of earlier ones.
+
+    Args:
+        model: as it was read from its folder.
+        metrics: what the scores are of ("scored_on"), and for each sampler metrics with their values, as text.
+    """
+    if model.folder:
+        _describe(replace(model, metadata=model.metadata | {"metrics": metrics}), model.folder)
+
+
+def _describe(model: CaptionModel, folder: Path) -> None:
+    """Write the card and, last, model.json."""
+    with atomic_path(folder / "README.md") as partial:
+        partial.write_text(_card(model), encoding="utf-8")
+    parts = [*_PARTS, FAMILIARITY_FILE] if model.familiarity else _PARTS
     checksums = {name: sha256_of(folder / name) for name in parts}
     metadata = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.metadata}
     write_json(metadata, folder / "model.json")

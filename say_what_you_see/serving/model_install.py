@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving.captioner import Captioner, encoder_of, find_encoder_file
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE
 from say_what_you_see.serving.model_choice import SHIPPED_MODELS, models_folder
-from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model
+from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model, save_caption_model
 
 PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
 _ALL_PARTS = (*PARTS, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
@@ -127,21 +128,25 @@ def missing_encoder(folder: Path, settings: Settings) -> str | None:
     return None
 
 
-def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None) -> Path:
+def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None, half_precision: bool = False) -> Path:
     """Pack a model folder into a zip that `install_model` takes.
 
     Args:
         settings: with them the encoder is packed, too: the `.keras` file that they name, or that lies beside the model.
+        half_precision: pack the decoder's matrices as float16, in half the space.
     """
     model = load_caption_model(folder)
-    parts = {part: folder / part for part in (*PARTS, FAMILIARITY_FILE) if (folder / part).exists()}
-    if settings is not None:
-        parts[ENCODER_FILE] = _encoder_to_pack(model, settings)
-    with atomic_path(zip_path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part, path in parts.items():
-            info = zipfile.ZipInfo(f"{zip_path.stem}/{part}", (2020, 1, 1, 0, 0, 0))  # the same model, the same zip
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, path.read_bytes())
+    encoder = {} if settings is None else {ENCODER_FILE: _encoder_to_pack(model, settings)}
+    with TemporaryDirectory() as halved:
+        if half_precision:
+            folder = Path(halved)
+            save_caption_model(model, folder, half_precision)
+        parts = {part: folder / part for part in (*PARTS, FAMILIARITY_FILE) if (folder / part).exists()} | encoder
+        with atomic_path(zip_path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part, path in parts.items():
+                info = zipfile.ZipInfo(f"{zip_path.stem}/{part}", (2020, 1, 1, 0, 0, 0))  # the same model, the same zip
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, path.read_bytes())
     return zip_path
 
 

@@ -7,7 +7,9 @@ results are those of Keras.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +17,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import atomic_path, slug
 
 if TYPE_CHECKING:  # running a network does not need Keras, which starts slowly
     import keras
@@ -27,11 +32,18 @@ def openvino_is_installed() -> bool:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO, without the usage statistics that its converter would send without asking."""
-    # None makes its import fail, which the converter allows for.
+    """OpenVINO without its converter, which takes as long to import as the rest, and without the usage statistics that
+    the converter would send without asking.
+    """
+    # None makes an import fail, which OpenVINO and its converter allow for.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    is_new = "openvino" not in sys.modules
+    if is_new:
+        sys.modules["openvino.tools.ovc"] = None  # type: ignore[assignment]
     import openvino
 
+    if is_new:
+        del sys.modules["openvino.tools.ovc"]
     return openvino
 
 
@@ -39,23 +51,48 @@ def export_network(model: keras.Model, path: Path) -> None:
     """Write a Keras model in OpenVINO's format: `path`, which ends with .xml, and its weights beside it."""
     from say_what_you_see.core.backend import suppress_stderr
 
-    import_openvino()
+    openvino = import_openvino()
+    from openvino.tools.ovc import convert_model
+
+    openvino.convert_model = convert_model  # where Keras looks for it
     with suppress_stderr():
         model.export(str(path), format="openvino", verbose=False)
 
 
+_OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+
+
 class Network:
-    """An exported network.
+    """A compiled network."""
 
-    Args:
-        network: the .xml file, or the network itself.
-        cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
-    """
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled, self._outputs = compiled, compiled.outputs
 
-    def __init__(self, network: Path | openvino.Model, cache: Path) -> None:
-        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache)}
-        self._compiled = import_openvino().Core().compile_model(network, "CPU", options)
-        self._outputs = self._compiled.outputs
+    @classmethod
+    def exported(cls, path: Path, cache: Path) -> Network:
+        """One from an .xml file.
+
+        Args:
+            cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
+        """
+        return cls(import_openvino().Core().compile_model(path, "CPU", {**_OPTIONS, "CACHE_DIR": str(cache)}))
+
+    @classmethod
+    def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> Network:
+        """One that is described and compiled once, and then kept without what it was described from.
+
+        Args:
+            kept: the file, whose folder may be one that cannot be written.
+        """
+        version = slug(import_openvino().__version__)
+        core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_{version}.blob")
+        try:
+            return cls(core.import_model(path.read_bytes(), "CPU", _OPTIONS))
+        except (OSError, RuntimeError):  # it is not there, or damaged
+            compiled = core.compile_model(describe(), "CPU", _OPTIONS)
+        with suppress(CourseError, OSError), atomic_path(path) as partial:
+            partial.write_bytes(compiled.export_model().getvalue())
+        return cls(compiled)
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """All outputs, from all inputs in their order."""

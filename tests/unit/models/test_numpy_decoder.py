@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attention_samples import opinionated_attention
+from attention_samples import REGIONS, opinionated_attention
 from caption_samples import FEATURES, VOCAB, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.attended_captions import attention_grids
 from say_what_you_see.decoding.generate import GeneratedCaptions, generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.language.captions import START
 from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.attention import attention_model
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model, fit_standardisation
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.models.numpy_transformer import NumpyTransformer
+from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, show_and_tell_step_model
+from say_what_you_see.models.step import StepModel
+from say_what_you_see.models.transformer import build_transformer
 
 SAMPLERS = [Greedy(), BeamSearch(3), BeamSearch(4, 0.7), BeamSearch(3, -0.5), Sampling(1.5, top_k=5, top_p=0.8)]
 
@@ -51,6 +58,63 @@ def show_and_tell() -> KerasStepModel:
     rng = np.random.default_rng(1)
     model.set_weights([w if w.ndim < 2 else rng.normal(0, 1.2, w.shape).astype("f") for w in model.get_weights()])
     return show_and_tell_step_model(model)
+
+
+@pytest.fixture(scope="module")
+def transformer() -> keras.Model:
+    """Large weights, so that captions are sure; gamma, beta and biases differ from 1 and 0."""
+    model, rng = build_transformer(len(VOCAB), REGIONS, FEATURES, 16, blocks=3, heads=4), np.random.default_rng(2)
+    model.set_weights([w + rng.normal(0, 0.7, w.shape).astype("f") for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def transformer_in_keras(transformer) -> KerasStepModel:
+    model = step_model_of(transformer)
+    return KerasOnly(model.start_model, model.step_model)
+
+
+@pytest.fixture(scope="module")
+def saved_transformer(transformer, tmp_path_factory) -> StepModel:
+    path = tmp_path_factory.mktemp("transformer") / "decoder.keras"
+    transformer.save(path)
+    return read_saved_decoder(path)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_the_captions_of_a_transformer_are_those_of_keras(
+    sampler, transformer, transformer_in_keras, saved_transformer
+):
+    features = np.random.default_rng(0).normal(size=(33, REGIONS, FEATURES)).astype(np.float32)
+    expected = generate(transformer_in_keras, features, VOCAB, sampler, np.random.default_rng(5))
+    for model in (step_model_of(transformer).fastest(), saved_transformer):
+        assert isinstance(model, NumpyTransformer)
+        assert_same(generate(model, features, VOCAB, sampler, np.random.default_rng(5)), expected)
+
+
+def test_the_numbers_of_a_transformer_are_those_of_keras(saved_transformer, transformer_in_keras):
+    """Also when captions leave the batch, change places, and are continued several times."""
+    models, rng = (saved_transformer, transformer_in_keras), np.random.default_rng(0)
+    features = rng.normal(size=(5, REGIONS, FEATURES)).astype(np.float32)
+    states = [each.start(features) for each in models]
+    for step in range(4):
+        words = rng.integers(len(VOCAB), size=len(states[0]))
+        (found, found_state), (expected, state) = (
+            each.step(words, state) for each, state in zip(models, states, strict=True)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        for ours, theirs in zip(found_state.memory, state.memory, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+        chosen = rng.integers(len(words), size=7 - step)
+        states = [each.take(chosen) for each in (found_state, state)]
+
+
+def test_a_transformer_looks_where_keras_looks(transformer, saved_transformer):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2, REGIONS, FEATURES)).astype(np.float32)
+    arguments = features, rng.integers(len(VOCAB), size=(2, 5)), VOCAB[START]
+    expected = attention_grids(attention_model(transformer), *arguments)
+    np.testing.assert_allclose(saved_transformer.attention_grids(*arguments), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)

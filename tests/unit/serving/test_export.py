@@ -102,7 +102,10 @@ def test_another_training_in_the_same_folder_takes_the_place_of_the_older_and_sh
     made = (encoder_folder / "encoder.xml").stat().st_mtime_ns
     assert export_captioner(captioner, model, copy) is None
     assert load_exported(model, copy) is not None
-    write_json({**read_json(model / "model.json"), "scores": {"loss": 0.0}}, model / "model.json")
+    metadata = read_json(model / "model.json")
+    write_json({**metadata, "metrics": {"scored_on": "all"}}, model / "model.json")
+    assert load_exported(model, copy) is not None, "an evaluation is no training"
+    write_json({**metadata, "checksums": {**metadata["checksums"], "decoder.keras": "0" * 64}}, model / "model.json")
     assert load_exported(model, copy) is None
     assert export_captioner(captioner, model, copy) is None
     assert load_exported(model, copy) is not None and load_exported(folder, copy) is not None

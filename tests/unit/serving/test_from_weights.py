@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -25,11 +26,13 @@ from say_what_you_see.data.scenes.scene import invent_scene
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.saved_decoder import read_saved_decoder
-from say_what_you_see.serving.caption_photos import caption_pictures
+from say_what_you_see.models.transformer import build_transformer
+from say_what_you_see.serving.caption_photos import caption_pictures, doubts_of
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, UNFAMILIAR
 from say_what_you_see.serving.from_weights import load_from_weights
 from say_what_you_see.serving.model_choice import PHOTO_MODEL, SCENE_MODEL
+from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision import efficientnet_lite
 from say_what_you_see.vision.openvino import openvino_is_installed
 from say_what_you_see.vision.sources import find_images
@@ -39,15 +42,34 @@ pytestmark = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is
 
 
 @pytest.fixture(scope="module")
+def transformer_folder(tmp_path_factory) -> Path:
+    """A model that looks at regions, in half precision; its captions mean nothing."""
+    shipped, rng = load_caption_model(PHOTO_MODEL), np.random.default_rng(0)
+    decoder = build_transformer(len(shipped.vocab), units=16, heads=2)
+    decoder.set_weights([w + rng.normal(0, 0.5, w.shape).astype("f") for w in decoder.get_weights()])
+    model = replace(shipped, decoder=decoder, encoder=shipped.encoder | {"features": "grid"})
+    folder = tmp_path_factory.mktemp("transformer")
+    save_caption_model(model, folder, half_precision=True)
+    assert (folder / "decoder.keras").stat().st_size < 0.6 * 4 * decoder.count_params()
+    return folder
+
+
+@pytest.fixture(scope="module")
 def fast(tmp_path_factory):
     return load_from_weights(PHOTO_MODEL, tmp_path_factory.mktemp("data"))
 
 
-def test_the_first_caption_needs_neither_keras_nor_an_export(tmp_path):
+def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_path):
     program = (
         "import sys; from say_what_you_see.commands.main import main\n"
-        "status = main(['caption', '--json', '--model', 'photos', sys.argv[1]])\n"
-        "assert status == 0 and not {'keras', 'tensorflow'} & set(sys.modules)"
+        "assert main(['caption', '--json', '--model', 'photos', sys.argv[1]]) == 0\n"
+        "from say_what_you_see.page.examples import make_demo\n"
+        "from say_what_you_see.core.settings import read_settings\n"
+        "demo = make_demo(read_settings())\n"
+        "picture = demo.answer('add', open(sys.argv[1], 'rb').read())['id']\n"
+        "request = {'picture': picture, 'model': 'Photographs', 'method': 'beam'}\n"
+        "assert len(demo.answer('caption', request)['captions']) == 3\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
     command = [sys.executable, "-c", program, str(PHOTOGRAPHS / "china.jpg")]
     environ = {**os.environ, "COURSE_DATA": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
@@ -57,14 +79,17 @@ def test_the_first_caption_needs_neither_keras_nor_an_export(tmp_path):
     assert not list(tmp_path.rglob("exported.json"))
 
 
-def test_it_says_what_keras_says(fast):
-    captioner = load_captioner(PHOTO_MODEL, read_settings({}))
+@pytest.mark.parametrize("kind", ["shipped", "transformer"])
+def test_it_says_what_keras_says(kind, transformer_folder, tmp_path):
+    folder = PHOTO_MODEL if kind == "shipped" else transformer_folder
+    fast, captioner = load_from_weights(folder, tmp_path), load_captioner(folder, read_settings({}))
     images = np.random.default_rng(0).integers(256, size=(3, *fast.input_shape, 3), dtype="uint8")
     features = captioner.embed(images)
     np.testing.assert_allclose(fast.embed(images), features, atol=1e-3 * np.abs(features).max())
     for sampler in (Greedy(), BeamSearch(3)):
         expected = captioner.generate(features, sampler)
         np.testing.assert_array_equal(fast.generate(features, sampler).indices, expected.indices)
+    assert doubts_of(fast, features, expected, BeamSearch(3)) == doubts_of(captioner, features, expected, BeamSearch(3))
     assert (fast.vocab, fast.input_shape) == (captioner.vocab, captioner.input_shape)
 
 

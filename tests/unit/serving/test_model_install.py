@@ -61,6 +61,15 @@ def test_a_folder_a_zip_and_addresses_bring_the_same_model(settings, folder, ser
     assert describe_models(settings).count("validation loss") == 6, "with the two that come with the course"
 
 
+def test_half_precision_takes_half_the_space_and_changes_little(settings, folder, tmp_path):
+    sizes = [pack_model(folder, tmp_path / f"{half}.zip", half_precision=half).stat().st_size for half in (True, False)]
+    assert sizes[0] < 0.7 * sizes[1]
+    whole, halved = (load_caption_model(each) for each in (folder, install_model(str(tmp_path / "True.zip"), settings)))
+    assert (halved.vocab, halved.encoder, halved.metadata) == (whole.vocab, whole.encoder, whole.metadata)
+    for ours, theirs in zip(halved.decoder.get_weights(), whole.decoder.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("part", ["decoder.keras", "vocabulary.json", "model.json"])
 def test_a_damaged_model_leaves_nothing(part, settings, folder):
     (folder / part).write_bytes((folder / part).read_bytes()[:-10])
