@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
+from say_what_you_see.course.lessons import LESSONS
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
@@ -31,10 +33,16 @@ from say_what_you_see.evaluation.trained import (
     trained_models,
     validation_pictures,
 )
+from say_what_you_see.serving.model_folder import note_metrics
+
+_ON_CARDS = ("greedy", "beam, k = 3")
+"""The samplers whose scores a model's card shows."""
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors."""
+    """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors. Where
+    all pictures count, the models' cards get their scores.
+    """
     models = [load_trained_model(settings, folder) for folder in options.model or []] or trained_models(settings)
     models = _tell_apart(models)
     pictures = validation_pictures(settings, models, options.pictures)
@@ -43,16 +51,39 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     samplers, java = ({"greedy": SAMPLERS["greedy"]} if options.greedy else SAMPLERS), not options.no_java
     evaluations = evaluate_samplers(models, pictures, samplers, java, settings.seed)
     scores_path = save_evaluations(settings, evaluations, pictures, next_words)
+    if options.pictures is None:
+        _note_on_cards(settings, models, evaluations, pictures)
     if brought is not None:
         evaluations.append(_evaluate_brought(brought, pictures, options.results, java))
     page = _write_page(settings, options.html, evaluations, pictures)
     if options.json:
         print(terminal_json(evaluations_as_json(evaluations, pictures, next_words), sys.stdout.encoding))
         return 0
-    print(f"{len(pictures)} {'test' if get_dataset(settings).test_zip else 'validation'} pictures\n")
+    print(f"{len(pictures)} {_split(settings)} pictures\n")
     print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
     return 0
+
+
+def _note_on_cards(
+    settings: Settings, models: Sequence[TrainedModel], evaluations: Sequence[Evaluation], pictures: ValidationPictures
+) -> None:
+    """Add the scores to the model folders that trainings with these settings left; others are not ours to change."""
+    own = [lesson.model_folder(settings) for lesson in LESSONS.values()]
+    kind = "drawn scenes" if settings.pictures_kind == "scenes" else "photographs"
+    scored_on = f"{len(pictures):,} {kind} of the {_split(settings)} split"
+    for model in models:
+        if model.caption_model.folder in own:
+            noted = [one for one in evaluations if one.model == model.name and one.sampler in _ON_CARDS]
+            scores = {
+                one.sampler: {name: score.show() for name, score in one.metrics.items() if not math.isnan(score.value)}
+                for one in noted
+            }
+            note_metrics(model.caption_model, {"scored_on": scored_on, **scores})
+
+
+def _split(settings: Settings) -> str:
+    return "test" if get_dataset(settings).test_zip else "validation"
 
 
 def _tell_apart(models: Sequence[TrainedModel]) -> list[TrainedModel]:

@@ -14,6 +14,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
 from say_what_you_see.course.features import SPLITS, extract_grids, load_features, read_required
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
+from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.generate import generate, generate_sentences
 from say_what_you_see.language.captions import END, PAD
 from say_what_you_see.models.architectures import step_model_of
@@ -201,6 +202,7 @@ def save_model(
     encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
     metadata = {
         "dataset": settings.dataset_name,
+        "terms": terms_of(settings),
         "pictures": len(load_features(settings, "train", encoder["features"])[1]),
         "captions": len(lesson.load(settings)[1].captions.matrix),
         "plan": asdict(config),

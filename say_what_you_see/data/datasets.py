@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.files import sha256_of
-from say_what_you_see.core.settings import Settings
+from say_what_you_see.core.settings import DATASETS, Settings
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
     build_if_stale,
@@ -18,10 +18,10 @@ from say_what_you_see.data.coco_format import (
     stamp,
 )
 from say_what_you_see.data.flickr import get_flickr8k, get_flickr30k
-from say_what_you_see.data.folders import get_folder_dataset
+from say_what_you_see.data.folders import LICENCE_OF_FOLDERS, get_folder_dataset
 from say_what_you_see.data.karpathy import get_karpathy_split
 from say_what_you_see.data.resources import fetch_resource, licence_of, resources_of
-from say_what_you_see.data.scenes.dataset import get_scenes
+from say_what_you_see.data.scenes.dataset import LICENCE, get_scenes
 
 
 def get_dataset(settings: Settings) -> DatasetFiles:
@@ -43,6 +43,16 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     else:
         files = get_folder_dataset(Path(settings.dataset), folder, settings.dataset_name, settings.seed)
     return _sample(files, settings) if settings.small else files
+
+
+def terms_of(settings: Settings) -> str:
+    """On what terms the data set may be used, known without its files: a folder by the name of a data set that can be
+    downloaded is taken for that one.
+    """
+    if settings.dataset == "scenes":
+        return LICENCE
+    name = Path(settings.dataset).name
+    return licence_of(name) if name in DATASETS and name != "scenes" else LICENCE_OF_FOLDERS
 
 
 def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:

@@ -32,7 +32,7 @@ BOTH_FORMS = (
     "captions_train*.json and captions_val*.json in COCO's format inside."
 )
 AnyPath = TypeVar("AnyPath", bound=PurePath)
-_LICENCE = "your own"
+LICENCE_OF_FOLDERS = "your own"
 _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
 
 
@@ -80,7 +80,7 @@ def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | No
 
 def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
     images = _find_images(source)
-    files = DatasetFiles.in_folder(folder, name, "pictures", str(source), _LICENCE)
+    files = DatasetFiles.in_folder(folder, name, "pictures", str(source), LICENCE_OF_FOLDERS)
 
     def convert() -> None:
         captions = _captions_of_images(source, caption_file, images)
@@ -187,7 +187,7 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
         train_json=train_json,
         val_json=val_json,
         source=str(source),
-        licence=_LICENCE,
+        licence=LICENCE_OF_FOLDERS,
         train_instances=train_instances,
         val_instances=val_instances,
     )

@@ -11,6 +11,7 @@ from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
 from say_what_you_see.evaluation.evaluate import evaluation_folder
 from say_what_you_see.evaluation.trained import trained_models, validation_pictures
+from say_what_you_see.serving.model_folder import load_caption_model
 
 
 @pytest.fixture
@@ -41,6 +42,18 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finish
     scores = read_json(folder / "scores.json")
     assert scores["pictures"] == 24 and [one["way"] for one in scores["evaluations"]] == ["greedy"]
     assert "The 10 worst captions" in (folder / "report.html").read_text(encoding="utf-8")
+    model = load_caption_model(finished_course.settings.model_folder)
+    card = (model.folder / "README.md").read_text(encoding="utf-8")
+    for text in (
+        "drawn by this course",
+        "24 drawn scenes of the validation split",
+        "| metric | greedy |",
+        "| CIDEr | ",
+    ):
+        assert text in card
+    before = dict(model.metadata)
+    evaluate("--greedy", "--pictures", "6")
+    assert load_caption_model(model.folder).metadata == before, "a few pictures are no scores for a card"
 
 
 def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(evaluate, tmp_path):

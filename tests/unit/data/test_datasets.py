@@ -18,7 +18,7 @@ from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.data import flickr
 from say_what_you_see.data.caption_files import read_caption_csv, read_caption_file
 from say_what_you_see.data.coco_format import build_if_stale, images_by_name, read_captions, split_by_seed
-from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.data.datasets import get_dataset, terms_of
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 PHOTOS, FLICKR8K = SHARED / "photos", SHARED / "flickr8k"
@@ -54,6 +54,16 @@ def course(tmp_path, monkeypatch):
         return read_settings({"DATASET": str(dataset), "COURSE_DATA": str(tmp_path / "data"), **others})
 
     return settings
+
+
+@pytest.mark.parametrize(("dataset", "terms"), [
+    ("scenes", "CC BY 4.0"), ("coco", "cocodataset.org"), ("flickr8k", "not commercial"),
+    ("{}/flickr8k", "not commercial"), ("{}/scenes", "your own"), ("{}/mine", "your own"),
+])  # fmt: skip
+def test_the_terms_are_known_without_the_files(dataset, terms, course, tmp_path):
+    for name in ("flickr8k", "scenes", "mine"):
+        (tmp_path / name).mkdir()
+    assert terms in terms_of(course(dataset.format(tmp_path)))
 
 
 @pytest.fixture
