@@ -1,10 +1,12 @@
 """The demonstration in a notebook: a widget where somebody looks at it, a picture where a program runs the notebook."""
 
+from __future__ import annotations
+
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import matplotlib.pyplot as plt
@@ -19,9 +21,12 @@ from say_what_you_see.evaluation.palette import BLUE, ORANGE
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.server import PAGE_FOLDER
 from say_what_you_see.page.steps import DemoModel, ExplainedCaption, Step, explain_caption
-from say_what_you_see.serving.captioner import Captioner
 from say_what_you_see.vision.pictures import crop_and_resize
 from utils.plots import Picture
+
+if TYPE_CHECKING:  # a quick captioner has no need of Keras
+    from say_what_you_see.serving.captioner import Captioner
+    from say_what_you_see.serving.exported import FastCaptioner
 
 _SAMPLERS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
 _MOST_STEPS = 8
@@ -29,7 +34,7 @@ _COLUMNS = 4
 
 
 def show_caption_widget(
-    captioner: Captioner | DemoModel, pictures: Sequence[np.ndarray], widgets: bool | None = None
+    captioner: Captioner | FastCaptioner | DemoModel, pictures: Sequence[np.ndarray], widgets: bool | None = None
 ) -> None:
     """Show the demonstration: drop a picture or pick one, choose how words are chosen, see the caption come about.
 
@@ -62,7 +67,7 @@ def widgets_can_show() -> bool:
 def still_picture(model: DemoModel, picture: np.ndarray) -> Picture:
     """One picture captioned in three ways, and the most probable next words of the greedy caption."""
     captioner, rng = model.captioner, np.random.default_rng(0)
-    square = crop_and_resize(encode_png(picture), captioner.encoder.input_shape)
+    square = crop_and_resize(encode_png(picture), captioner.input_shape)
     features = captioner.embed(square[None])
     captions = {name: explain_caption(model, features, sampler, rng) for name, sampler in _SAMPLERS.items()}
     said = "; ".join(f"{name}: {caption.captions[0][0]}" for name, caption in captions.items())

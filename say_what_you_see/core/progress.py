@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from say_what_you_see.core.text import visible
+
+if TYPE_CHECKING:  # whoever captions one picture need not wait for it
+    from tqdm import tqdm
 
 
 def progress(
@@ -25,6 +26,8 @@ def progress(
         description: a few words in front of the bar.
         unit: what a step is; "B" counts bytes and shows them as kB, MB, GB.
     """
+    from tqdm import tqdm
+
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(
         iterable,

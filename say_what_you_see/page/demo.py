@@ -42,10 +42,10 @@ class ExamplePicture:
 
 @dataclass
 class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by encoder, once they are made."""
+    """A picture as the encoders want it: pixels by input shape, and features by their name, once they are made."""
 
     squares: dict[tuple[int, int], np.ndarray]
-    features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Demo:
@@ -114,11 +114,11 @@ class Demo:
         if model is None:
             raise CourseError("There is no such model. Load the page again.")
         sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
-        encoder = model.captioner.encoder
-        square, features_key = kept.squares[encoder.input_shape], (encoder.weights_checksum, encoder.features)
-        if features_key not in kept.features:
-            kept.features[features_key] = model.captioner.embed(square[None])
-        caption = explain_caption(model, kept.features[features_key], sampler, rng)
+        captioner = model.captioner
+        square, name = kept.squares[captioner.input_shape], captioner.features_name
+        if name not in kept.features:
+            kept.features[name] = captioner.embed(square[None])
+        caption = explain_caption(model, kept.features[name], sampler, rng)
         return {
             "captions": caption.captions,
             "finished": caption.finished,
@@ -135,7 +135,7 @@ class Demo:
             yield
 
     def _keep(self, data: bytes) -> _KeptPicture:
-        shapes = {model.captioner.encoder.input_shape for model in self.models.values()}
+        shapes = {model.captioner.input_shape for model in self.models.values()}
         return _KeptPicture({shape: crop_and_resize(data, shape) for shape in shapes})
 
 

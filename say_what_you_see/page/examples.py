@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,12 +14,12 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import PLACES, Scene, invent_scene
-from say_what_you_see.models.attention import attention_model
+from say_what_you_see.models.numpy_transformer import NumpyTransformer
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.steps import DemoModel
-from say_what_you_see.serving.captioner import captioner_of, encoder_of
+from say_what_you_see.serving.exported import NetworkStepModel, load_exported
+from say_what_you_see.serving.from_weights import load_from_weights
 from say_what_you_see.serving.model_choice import PHOTO_MODEL, default_model
-from say_what_you_see.serving.model_folder import load_caption_model
 
 EXAMPLES = 12
 _ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer", "show_and_tell": "Show and tell"}
@@ -42,15 +43,24 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
 
 
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
-    """Read a model folder and its encoder, like `load_captioner`, and keep the model's attention.
+    """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`.
 
     Args:
         others: models that are there already; those with the same weights share one encoder.
     """
+    fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
+    if fast and not isinstance(fast.model, NetworkStepModel):  # which could not tell where it looks
+        return DemoModel(name, fast, fast.model.attention_grids if isinstance(fast.model, NumpyTransformer) else None)
+    from say_what_you_see.decoding.attended_captions import attention_grids
+    from say_what_you_see.models.attention import attention_model
+    from say_what_you_see.serving.captioner import Captioner, captioner_of, encoder_of
+    from say_what_you_see.serving.model_folder import load_caption_model
+
     model = load_caption_model(folder)
-    encoder = encoder_of(model, settings, [other.captioner.encoder for other in others])
+    loaded = [other.captioner.encoder for other in others if isinstance(other.captioner, Captioner)]
+    captioner = captioner_of(model, encoder_of(model, settings, loaded))
     attends = model.decoder.name in ("visual_attention", "transformer")
-    return DemoModel(name, captioner_of(model, encoder), attention_model(model.decoder) if attends else None)
+    return DemoModel(name, captioner, partial(attention_grids, attention_model(model.decoder)) if attends else None)
 
 
 def trained_models(settings: Settings) -> list[DemoModel]:

@@ -1,19 +1,23 @@
 """A caption with the steps that led to it: the probabilities of each word, and where the model looked."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.attended_captions import attention_grids
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.probabilities import apply_temperature, softmax
 from say_what_you_see.decoding.samplers import Sampler, Sampling, special_tokens
 from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.caption_photos import doubts_of, sentences_with_probabilities
-from say_what_you_see.serving.captioner import Captioner
+
+if TYPE_CHECKING:  # a quick captioner has no need of Keras
+    from say_what_you_see.serving.captioner import Captioner
+    from say_what_you_see.serving.exported import FastCaptioner
 
 LIKELY_WORDS = 5
 """So many of the most probable words are shown at each step."""
@@ -24,9 +28,10 @@ class DemoModel:
     """A model to try."""
 
     name: str  # what people read
-    captioner: Captioner  # what captions pictures
-    # from [features, words] to where the model looked, (batch, steps, regions); None for models that do not look
-    attention: keras.Model | None = None
+    captioner: Captioner | FastCaptioner  # what captions pictures
+    # from features (1, ...), the words of a caption (1, steps) and the index of START to where the model looked when it
+    # said each, (1, steps, rows, columns); None for models that do not look
+    attention: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def explain_caption(
     steps = caption_steps(step_model, features, emitted, vocab, temperature)
     attention = None
     if model.attention is not None:
-        attention = attention_grids(model.attention, features, best[None], vocab[START])[0, : len(emitted)]
+        attention = model.attention(features, best[None], vocab[START])[0, : len(emitted)]
     doubts = doubts_of(model.captioner, features, generated, sampler)[0] or []
     return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention, doubts)
 
