@@ -1,4 +1,4 @@
-"""Captions of the model with visual attention, and where it looked for each word."""
+"""Captions of the models that attend, and where they looked for each word."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import Greedy, Sampler
 from say_what_you_see.language.captions import END, START, invert_vocabulary
-from say_what_you_see.models.attention import as_grid, attention_model, attention_step_model, predict_step_by_step
+from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.attention import as_grid, attention_model, predict_step_by_step
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def get_captions(
     batch_size: int = 64,
 ) -> list[AttendedCaption]:
     """Caption any number of pictures, with attention; features are (pictures, regions, feature size)."""
-    indices = generate(attention_step_model(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
+    indices = generate(step_model_of(model), features, vocab, sampler, rng, batch_size).indices[:, 0]
     weights_model, names, captions = attention_model(model), invert_vocabulary(vocab), []
     for first in range(0, len(indices), batch_size):
         emitted = indices[first : first + batch_size]
