@@ -14,11 +14,11 @@ pytestmark = pytest.mark.usefixtures("data_folder")
 
 def test_attention_by_einsum_and_keras_softmax():
     def attention(queries, keys, values, mask=None):
-        scores = ops.einsum("...nd,...md->...nm", queries, keys) / np.sqrt(keys.shape[-1])
+        scores = ops.einsum("...qd,...kd->...qk", queries, keys) / np.sqrt(keys.shape[-1])
         if mask is not None:
             scores += (1 - ops.cast(mask, "float32")) * -1e9
         weights = ops.softmax(scores)
-        return ops.einsum("...nm,...ms->...ns", weights, values), weights
+        return ops.einsum("...qk,...ks->...qs", weights, values), weights
 
     assert_right(attention, "scaled_dot_product_attention")
 
