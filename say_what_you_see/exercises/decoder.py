@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: the decoder, its loss, its batches, and the control."""
+"""The exercises of notebook 04: the decoder, its batches, its loss, a step of training, and the control."""
 
 import copy
 import zlib
@@ -13,7 +13,9 @@ from say_what_you_see.exercises.exercise import Case, Exercise
 from say_what_you_see.exercises.observe import Properties, as_numpy, describe, draw_weights, properties
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.bottleneck_lstm import build_decoder
+from say_what_you_see.training.by_hand import training_step
 from say_what_you_see.training.examples import Batch, Examples, generate_batch, shuffle_images
+from say_what_you_see.training.loop import seed_dropout
 from say_what_you_see.training.losses import masked_crossentropy
 
 _NOTEBOOK = "04_train_decoder"
@@ -39,16 +41,21 @@ def _logits_of(model: keras.Model, vocab_size: int, feature_size: int) -> Any:
     rng = np.random.default_rng(0)
     features = rng.normal(3, 2, (8, feature_size)).astype(np.float32)
     words = rng.integers(vocab_size, size=(2, 4)).astype(np.int32)
+    _set_weights(model, features)
+    try:
+        return as_numpy(model([features[:2], words], training=False))
+    except Exception as error:  # the inputs are the wrong way round, for one
+        return f"the model cannot read [embeddings, words]: {type(error).__name__}"
+
+
+def _set_weights(model: keras.Model, features: np.ndarray) -> None:
+    """Weights that follow from the layers' names, and a standardisation of features."""
     for layer in model.layers:
         if isinstance(layer, layers.Normalization):
             layer.adapt(features)
         else:
             drawn = np.random.default_rng(zlib.crc32(layer.name.encode()))
             layer.set_weights([draw_weights(w.shape, drawn) for w in layer.get_weights()])
-    try:
-        return as_numpy(model([features[:2], words], training=False))
-    except Exception as error:  # the inputs are the wrong way round, for one
-        return f"the model cannot read [embeddings, words]: {type(error).__name__}"
 
 
 def _decoder_cases(rng: np.random.Generator) -> list[Case]:
@@ -94,6 +101,31 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         case("logits that are very sure", (3, 2), 1, spread=80.0),
         case("in training: compiled by Keras, the words as floats", (3, 1), 2, in_training=True),
         *(case(f"random captions, number {n}", rng.integers(1, 6, size=4).tolist(), n, 2.0) for n in (1, 2, 3)),
+    ]
+
+
+def trained(function: Callable, batch: Batch, learning_rate: float, dropout: float = 0.0) -> Properties:
+    """Train a small decoder for three steps of plain gradient descent."""
+    decoder = build_decoder(6, batch[0][0].shape[1], 3, 4, 5, 4, dropout)
+    _set_weights(decoder, batch[0][0])
+    seed_dropout(decoder, seed=0, epoch=0)
+    optimizer, loss = keras.optimizers.SGD(learning_rate), masked_crossentropy(0)
+    losses = [function(decoder, batch, loss, optimizer) for _ in range(3)]
+    return properties("trained", ("losses of three steps", "weights"), (losses, decoder.get_weights()))
+
+
+def _training_cases(rng: np.random.Generator) -> list[Case]:
+    def case(name: str, source: np.random.Generator, learning_rate: float, **options: float) -> Case:
+        features = source.normal(size=(4, 3)).astype(np.float32)
+        sentences = source.integers(1, 6, size=(4, 5)).astype(np.int32)
+        sentences[np.arange(5) >= source.integers(2, 6, size=4)[:, None]] = 0
+        return Case(name, (((features, sentences[:, :-1]), sentences[:, 1:]), learning_rate), options)
+
+    fixed = np.random.default_rng(2)
+    return [
+        case("three steps without dropout", fixed, 0.1),
+        case("three steps with dropout", fixed, 0.2, dropout=0.5),
+        case("random captions", rng, 0.3),
     ]
 
 
@@ -249,8 +281,9 @@ def _control_cases(rng: np.random.Generator) -> list[Case]:
 
 EXERCISES = (
     Exercise(build_decoder, _NOTEBOOK, _decoder_cases, observe=properties_of_decoder),
-    Exercise(masked_crossentropy, _NOTEBOOK, _loss_cases, observe=loss_of),
     Exercise(generate_batch, _NOTEBOOK, _batch_cases, observe=properties_of_batches),
+    Exercise(masked_crossentropy, _NOTEBOOK, _loss_cases, observe=loss_of),
+    Exercise(training_step, _NOTEBOOK, _training_cases, observe=trained, tolerance=1e-4),
     Exercise(shuffle_images, _NOTEBOOK, _control_cases, observe=properties_of_control),
 )
 """In the order of the notebook."""

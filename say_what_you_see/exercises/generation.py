@@ -1,15 +1,15 @@
 """The exercises of notebook 05: one word at a time, ways of choosing words, beam search."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.beam_search import Beams, extend_beams, first_beams
+from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_p, log_softmax
-from say_what_you_see.decoding.samplers import BeamSearch, SpecialTokens, write_captions
-from say_what_you_see.exercises.compare import short
+from say_what_you_see.decoding.samplers import SpecialTokens
 from say_what_you_see.exercises.exercise import Case, Exercise, random_cases
 from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights, properties
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
@@ -17,10 +17,6 @@ from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.step import State
 
 _NOTEBOOK = "05_generate_captions"
-_TOKENS = SpecialTokens(1, 2, (0,))
-
-ops = keras.ops
-
 
 _STEPS = (
     "what goes into the start model",
@@ -64,55 +60,66 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
     return [case("three words about two images", np.random.default_rng(3)), case("random words", rng)]
 
 
-def written_captions(
-    function: Callable,
-    logits: np.ndarray,
-    state: np.ndarray,
-    tokens: SpecialTokens,
-    max_len: int,
-    draws_second: bool = False,
-) -> Properties:
+def searched(
+    function: Callable, logits: np.ndarray, first: np.ndarray, tokens: SpecialTokens, max_len: int, **options: float
+) -> Any:
     """Let a function write with a model that is a table of logits (last word, next word), shifted by a state.
 
     Args:
         logits: (vocabulary, vocabulary).
-        state: (rows, vocabulary), which moves on by one place with each word.
-        draws_second: choose the second most probable word at every other position.
+        first: the state before the first word, (1, vocabulary), which moves on by one place with each word.
     """
+    calls = itertools.count()
 
     def next_word(words: Any, state: State) -> tuple[np.ndarray, State]:
-        scores = logits[as_numpy(words)] + state.memory[0]
-        return log_softmax(scores), State([np.roll(state.memory[0], 1, axis=1)])
+        if next(calls) > 100:
+            raise RuntimeError("next_word was called more than 100 times: the loop does not end.")
+        log_p = log_softmax(logits[as_numpy(words)] + state.memory[0])
+        log_p[:, list(tokens.suppressed)] = -np.inf
+        return log_p, State([np.roll(state.memory[0], 1, axis=1)])
 
-    def choose(log_probs: Any, captions: Any, position: int) -> np.ndarray:
-        ranks = (position + 1 + as_numpy(captions)) % 2 if draws_second else np.zeros(len(log_probs), dtype=int)
-        return np.argsort(-as_numpy(log_probs), axis=-1)[np.arange(len(log_probs)), ranks]
-
-    names = ("captions", "log-probabilities", "reached END")
-    written = function(next_word, State([state]), choose, tokens, max_len)
-    if not isinstance(written, (tuple, list)) or len(written) != 3:
-        return properties(f"not three arrays, but {short(written)}", names)
-    return properties("three arrays", names, map(as_numpy, written))
+    return _plain(function(next_word, State([first]), tokens, max_len=max_len, **options))
 
 
-def _writing_cases(rng: np.random.Generator) -> list[Case]:
-    fixed = np.random.default_rng(5)
+def _plain(value: Any) -> Any:
+    """A result in lists and numbers of Python, whether it is made of them, of tuples or of arrays."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
 
-    def case(name: str, rows: int, max_len: int, ends: Any, tokens: tuple[int, int] = (1, 2), **options: Any) -> Case:
-        source = rng if name.startswith("random") else fixed
-        logits = source.normal(0, 2, (7, 7)).astype(np.float32)
-        state = source.normal(0, 2, (rows, 7)).astype(np.float32)
-        logits[:, tokens[1]] = np.array(ends, dtype=np.float32)  # how much the model wants to stop, by the last word
-        return Case(name, (logits, state, SpecialTokens(*tokens, (0,)), max_len), options)
 
-    middling = np.linspace(-1, 5, 7)
+def _search_case(
+    name: str, source: np.random.Generator, max_len: int, ends: Any, tokens: tuple[int, int] = (1, 2), **options: float
+) -> Case:
+    """A model of random words, by how much it wants to stop after each of the seven."""
+    logits, first = source.normal(0, 2, (7, 7)).astype(np.float32), source.normal(0, 2, (1, 7)).astype(np.float32)
+    logits[:, tokens[1]] = np.array(ends, dtype=np.float32)
+    return Case(name, (logits, first, SpecialTokens(*tokens, (0, tokens[0])), max_len), options)
+
+
+def _greedy_cases(rng: np.random.Generator) -> list[Case]:
+    fixed, middling = np.random.default_rng(5), np.linspace(-1, 5, 7)
     return [
-        case("one caption, which is cut", 1, 3, [-9] * 7),
-        case("captions that all stop after a word", 2, 4, [9] * 7),
-        case("captions that stop at different places", 4, 6, middling),
-        case("START is 4 and END is 3", 4, 5, middling[::-1], (4, 3)),
-        case("another choice than the most probable word", 4, 5, middling, draws_second=True),
-        *(case(f"random captions, number {n}", 5, 6, rng.normal(2, 2, 7), draws_second=n == 2) for n in (1, 2)),
+        _search_case("a caption that ends", fixed, 8, middling),
+        _search_case("END is the first word", fixed, 4, [9] * 7),
+        _search_case("START is 4 and END is 3", fixed, 8, middling[::-1], (4, 3)),
+        _search_case("a caption that is cut", fixed, 3, [-9] * 7),
+        *(_search_case(f"random words, number {n}", rng, 6, rng.normal(2, 2, 7)) for n in (1, 2, 3)),
+    ]
+
+
+def _beam_cases(rng: np.random.Generator) -> list[Case]:
+    fixed, middling = np.random.default_rng(7), np.linspace(-1, 5, 7)
+    only_at_first = np.where(np.arange(7) == 1, 5, -30)
+    return [
+        _search_case("one word, with k = 3", fixed, 1, middling, k=3),
+        _search_case("k = 1, which is greedy", fixed, 6, middling, k=1),
+        _search_case("captions of different lengths", fixed, 6, middling, k=3),
+        _search_case("START is 4 and END is 3", fixed, 5, middling[::-1], (4, 3), k=2),
+        _search_case("no caption ends", fixed, 4, [-30] * 7, k=3),
+        _search_case("END can come at first only", fixed, 6, only_at_first, k=2),
+        _search_case("ranked by the mean over the words", fixed, 6, middling, k=3, alpha=1.0),
+        *(_search_case(f"random words, number {n}", rng, 6, rng.normal(2, 2, 7), k=3, alpha=n / 5) for n in (1, 2, 3)),
     ]
 
 
@@ -160,67 +167,11 @@ def _top_p_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def extended_beams(
-    function: Callable, beams: Beams, log_probs: np.ndarray, position: int, sampler: BeamSearch, tokens: SpecialTokens
-) -> Properties:
-    """Follow beams one word further."""
-    names = ("parents", *Beams._fields)
-    result = function(beams, log_probs, position, sampler, tokens)
-    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Beams):
-        return properties(f"no pair of Beams and parents, but {short(result)}", names)
-    return properties("Beams and their parents", names, map(as_numpy, (result[1], *result[0])))
-
-
-def _some_beams(sampler: BeamSearch, totals: Any, finished: Any, lengths: Any) -> Beams:
-    """Beams by their log-probabilities, all (images, k); the words are numbers that tell the beams apart."""
-    words, places = np.array(lengths, dtype=np.float32), np.arange(sampler.max_len)
-    captions = 3 + (np.arange(words.size).reshape(words.shape)[..., None] + places) % 4
-    ended = np.array(finished)[..., None] & (places >= words[..., None] - 1)
-    captions = np.where(ended | (places >= words[..., None]), _TOKENS.end, captions).astype(np.int32)
-    last = np.take_along_axis(captions, words.astype(int)[..., None] - 1, axis=-1)[..., 0]
-    return Beams(last, captions, np.array(finished), words, np.array(totals, dtype=np.float32))
-
-
-def _beam_cases(rng: np.random.Generator) -> list[Case]:
-    fixed = np.random.default_rng(7)
-
-    def log_probs(source: np.random.Generator, images: int, k: int) -> np.ndarray:
-        logits = source.normal(0, 1.5, (images, k, 7))
-        logits[..., :2] = -30  # PAD and START are never said
-        return np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(np.float32)
-
-    def case(name: str, sampler: BeamSearch, totals: Any, finished: Any, lengths: Any) -> Case:
-        source = rng if name.startswith("random") else fixed
-        beams = _some_beams(sampler, totals, finished, lengths)
-        return Case(name, (beams, log_probs(source, len(totals), sampler.k), int(np.max(lengths)), sampler, _TOKENS))
-
-    def random_case(number: int, length_penalty: float) -> Case:
-        finished = rng.random((3, 3)) < 0.4
-        lengths = np.where(finished, rng.integers(1, 4, (3, 3)), 4)
-        totals, sampler = -np.sort(rng.uniform(1, 4, (3, 3))), BeamSearch(3, length_penalty, max_len=6)
-        return case(f"random beams, number {number}", sampler, totals, finished, lengths)
-
-    two, three, no, some = BeamSearch(2, max_len=5), BeamSearch(3, max_len=5), [False] * 3, [False, True, False]
-    first, by_mean = BeamSearch(3, max_len=4), BeamSearch(3, length_penalty=1.0, max_len=6)
-    return [
-        Case("the first word, with k = 3", (first_beams(2, first, _TOKENS), log_probs(fixed, 2, 3), 0, first, _TOKENS)),
-        case("k = 1, which is greedy", BeamSearch(1, max_len=4), [[-1.0], [-2.0]], [[False], [False]], [[1], [1]]),
-        case("no caption is finished", three, [[-1, -1.1, -1.2], [-2, -2.5, -2.6]], [no, no], [[2] * 3] * 2),
-        case("one beam has the best continuations", two, [[-1.0, -9.0]], [[False, False]], [[2, 2]]),
-        case("a finished caption stays the best", two, [[-0.5, -1.0]], [[True, False]], [[2, 3]]),
-        case("a finished caption is among the best", three, [[-1, -1.6, -1.7]], [some], [[3, 2, 3]]),
-        case("a finished caption is pushed out", three, [[-0.1, -9, -0.2]], [some], [[3, 2, 3]]),
-        case("all captions are finished", two, [[-1.0, -2.0]], [[True, True]], [[2, 3]]),
-        case("ranked by the mean of the words", by_mean, [[-3, -2.2, -3.1], [-2, -4, -4]], [some] * 2, [[4, 2, 4]] * 2),
-        *(random_case(number, length_penalty) for number, length_penalty in ((1, 0.0), (2, 0.0), (3, 0.7))),
-    ]  # fmt: skip
-
-
 EXERCISES = (
     Exercise(decoder_step_model, _NOTEBOOK, _step_cases, observe=properties_of_steps),
-    Exercise(write_captions, _NOTEBOOK, _writing_cases, observe=written_captions, tolerance=1e-4),
+    Exercise(greedy_search, _NOTEBOOK, _greedy_cases, observe=searched),
     Exercise(apply_temperature, _NOTEBOOK, _temperature_cases, observe=in_numpy),
     Exercise(keep_top_p, _NOTEBOOK, _top_p_cases, observe=in_numpy),
-    Exercise(extend_beams, _NOTEBOOK, _beam_cases, observe=extended_beams, tolerance=1e-4),
+    Exercise(beam_search, _NOTEBOOK, _beam_cases, observe=searched, tolerance=1e-4),
 )
 """In the order of the notebook."""

@@ -86,7 +86,7 @@ def evaluate_decoder(
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress within an epoch; after it validates, writes a line of history and saves a checkpoint.
+    """Shows progress; after every epoch it validates, writes a line of history and saves a checkpoint.
 
     Args:
         measure: called after an epoch for what else its line of history is to hold.
@@ -111,8 +111,10 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         seed_dropout(self.decoder, self.config.seed, epoch)
         self.started = time.perf_counter()
-        description = f"epoch {epoch + 1}/{self.config.epochs}"
-        self.bar = progress(total=self.params["steps"], description=description, unit="step")
+        if self.bar is None:  # one for the whole training
+            self.bar = progress(total=self.config.epochs * self.params["steps"], unit="step")
+            self.bar.initial = self.bar.n = epoch * self.params["steps"]
+        self.bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}", refresh=False)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.bar.update()
@@ -126,14 +128,13 @@ class EpochRecorder(keras.callbacks.Callback):
             "val_accuracy": scores["accuracy"], **measured, "seconds": round(seconds, 1),
         })  # fmt: skip
         self.bar.set_postfix_str(f"loss {logs['loss']:.3f}, validation {scores['loss']:.3f}")
-        self.bar.close()
         if self.folder:
             save_checkpoint(self.decoder, self.folder, self.history)
         if self.callback:
             self.callback(self.history)
 
     def close(self) -> None:
-        """End the line of the progress bar, also if the epoch was interrupted."""
+        """End the line of the progress bar, also if the training was interrupted."""
         if self.bar is not None:
             self.bar.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from exercise_samples import assert_right, report_on
 
 from say_what_you_see.core.backend import keras
@@ -45,6 +46,18 @@ def test_a_loss_that_is_written_out():
         return loss
 
     assert_right(make, "masked_crossentropy")
+
+
+def test_a_step_with_the_optimizers_older_method():
+    def step(decoder, batch, loss, optimizer):
+        inputs, next_words = batch
+        with tf.GradientTape() as tape:
+            value = loss(next_words, decoder(list(inputs), training=True))
+        variables = decoder.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value.numpy()
+
+    assert_right(step, "training_step")
 
 
 def test_a_batch_drawn_row_by_row_with_numpy():

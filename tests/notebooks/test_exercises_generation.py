@@ -7,10 +7,9 @@ import pytest
 from exercise_samples import assert_right, report_on
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.beam_search import Beams
 from say_what_you_see.models.keras_step import KerasStepModel
 
-layers, ops = keras.layers, keras.ops
+layers = keras.layers
 pytestmark = pytest.mark.usefixtures("data_folder")
 
 
@@ -29,24 +28,27 @@ def test_a_step_by_the_layer_instead_of_its_cell_and_c_before_h():
     assert_right(step_model, "decoder_step_model")
 
 
-def test_captions_written_by_a_plain_loop():
-    def write(next_word, state, choose, tokens, max_len):
-        rows = len(state)
-        captions, total = np.full((rows, max_len), tokens.end), np.zeros(rows)
-        words, done = np.full(rows, tokens.start), np.zeros(rows, dtype=bool)
-        for position in range(max_len):
-            log_probs, state = next_word(words, state)
-            words = np.array(choose(log_probs, np.arange(rows), position))
-            for row in range(rows):
-                if not done[row]:
-                    captions[row, position] = words[row]
-                    total[row] += float(log_probs[row][words[row]])
-                    done[row] = words[row] == tokens.end
-            if done.all():
+def test_a_greedy_loop_with_a_for():
+    def write(next_word, state, tokens, max_len=20):
+        caption, word = [], tokens.start
+        for _ in range(max_len):
+            log_p, state = next_word(np.array([word]), state)
+            word = np.argmax(log_p, axis=-1)[0]
+            caption.append(word)
+            if word == tokens.end:
                 break
-        return captions, total, done
+        return np.array(caption)
 
-    assert_right(write, "write_captions")
+    assert_right(write, "greedy_search")
+
+
+def test_a_loop_that_never_ends_is_stopped(capsys):
+    def write(next_word, state, tokens, max_len=20):
+        while True:
+            _, state = next_word(np.array([tokens.start]), state)
+
+    _, message = report_on(write, "greedy_search", capsys)
+    assert "not right yet" in message
 
 
 def test_a_temperature_with_numpy():
@@ -69,30 +71,27 @@ def test_the_naive_temperature_learns_of_small_floats_and_of_zero(capsys):
     assert "too small for a float" in message and "t = 0 is not refused" in message
 
 
-def test_beams_one_by_one_with_lists():
-    def extend(beams, log_probs, position, sampler, tokens):
-        words, captions, finished, lengths, total = map(np.array, beams)
-        rows = []
-        for picture in range(len(words)):
-            options = []
-            for beam in range(words.shape[1]):
-                if finished[picture, beam]:
-                    found = [(tokens.end, total[picture, beam], lengths[picture, beam])]
-                else:
-                    length = lengths[picture, beam] + 1
-                    added = np.array(log_probs[picture, beam])
-                    found = [(word, total[picture, beam] + gain, length) for word, gain in enumerate(added)]
-                options += [(t / n**sampler.length_penalty, beam, word, t, n) for word, t, n in found]
-            rows.append(sorted(options, reverse=True)[: sampler.k])
-        new = Beams(*(np.zeros((len(rows), sampler.k, *part.shape[2:]), part.dtype) for part in map(np.array, beams)))
-        parents = np.zeros((len(rows), sampler.k), dtype=int)
-        for picture, best in enumerate(rows):
-            for place, (_, beam, word, t, n) in enumerate(best):
-                parents[picture, place] = beam
-                new.words[picture, place], new.total[picture, place], new.lengths[picture, place] = word, t, n
-                new.captions[picture, place] = captions[picture, beam]
-                new.captions[picture, place, position] = word
-                new.finished[picture, place] = finished[picture, beam] or word == tokens.end
-        return new, parents
+def test_a_beam_search_with_dictionaries_that_stops_early():
+    def search(next_word, state, tokens, k=3, alpha=0.0, max_len=20):
+        beams, remembered = [{"words": [], "total": 0.0, "state": state, "done": False}], []
+        for _ in range(max_len):
+            if all(beam["done"] for beam in beams):
+                break
+            candidates = []
+            for beam in beams:
+                if beam["done"]:
+                    candidates.append(beam)
+                    continue
+                last = beam["words"][-1] if beam["words"] else tokens.start
+                log_p, new = next_word(np.array([last]), beam["state"])
+                for word in np.argsort(-log_p[0])[:k]:
+                    words, total = [*beam["words"], int(word)], beam["total"] + float(log_p[0][word])
+                    candidates.append({"words": words, "total": total, "state": new, "done": word == tokens.end})
+            candidates.sort(key=lambda beam: -beam["total"] / len(beam["words"]) ** alpha)
+            beams = candidates[:k]
+            remembered += [beam for beam in beams if beam["done"] and not any(beam is other for other in remembered)]
+        remembered += [beam for beam in beams if not beam["done"]]
+        remembered.sort(key=lambda beam: -beam["total"] / len(beam["words"]) ** alpha)
+        return [(beam["words"], beam["total"]) for beam in remembered[:k]]
 
-    assert_right(extend, "extend_beams")
+    assert_right(search, "beam_search")

@@ -1,4 +1,7 @@
-"""Beam search finds what trying every caption finds, and what the same search written with lists finds."""
+"""Beam search finds what trying every caption finds, and what the same search written with lists finds.
+
+The search with lists is the lesson's.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ import pytest
 from step_samples import (
     ONE_IMAGE,
     SUPPRESSED,
+    TOKENS,
     VOCAB,
     TableModel,
     log_probabilities,
+    next_word_of,
     random_features,
     random_model,
     scripted,
 )
 
+from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.language.captions import END, START
@@ -40,26 +46,21 @@ def every_caption(model: TableModel, image: np.ndarray, max_len: int) -> Scored:
     return [(caption, sum(steps[caption[:i]][word] for i, word in enumerate(caption))) for caption in captions]
 
 
-def beam_search_with_lists(model: TableModel, image: np.ndarray, sampler: BeamSearch) -> Scored:
-    """Beam search as one would write it down."""
-    beams, ended = [((), 0.0)], {}
-    for _ in range(sampler.max_len):
-        candidates = [beam for beam in beams if beam[0] and beam[0][-1] == VOCAB[END]]
-        for words, total in beams:
-            if not words or words[-1] != VOCAB[END]:
-                log_probs = log_probabilities(model, image, words)
-                candidates += [((*words, word), total + log_probs[word]) for word in WORDS]
-        beams = ranked(candidates, sampler.length_penalty)[: sampler.k]
-        ended.update(beam for beam in beams if beam[0][-1] == VOCAB[END])
-    cut = [beam for beam in beams if beam[0][-1] != VOCAB[END]]
-    return ranked([*ended.items(), *cut], sampler.length_penalty)[: sampler.k]
+def beams_by_hand(model: TableModel, image: np.ndarray, sampler: BeamSearch) -> Scored:
+    state = model.start(image[None])
+    return beam_search(next_word_of(model), state, TOKENS, sampler.k, sampler.length_penalty, sampler.max_len)
+
+
+def in_full(words: tuple[int, ...], max_len: int) -> tuple[int, ...]:
+    """A caption with END behind it, to its greatest length."""
+    return (words + (VOCAB[END],) * max_len)[:max_len]
 
 
 def assert_found(indices: np.ndarray, totals: np.ndarray, expected: Scored) -> None:
     np.testing.assert_allclose(totals, [total for _, total in expected], atol=1e-4)
     for caption, (words, total) in zip(indices, expected, strict=True):
         alike = np.isclose(totals, total, atol=1e-5).sum() > 1  # equals may stand in any order
-        assert alike or tuple(caption) == (words + (VOCAB[END],) * len(caption))[: len(caption)]
+        assert alike or tuple(caption) == in_full(words, len(caption))
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0])
@@ -67,7 +68,10 @@ def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
     model, max_len = random_model(1), 3
     for image in random_features(2):
         expected = ranked(every_caption(model, image, max_len), length_penalty)
-        found = generate(model, image[None], VOCAB, BeamSearch(len(expected), length_penalty, max_len))
+        sampler = BeamSearch(len(expected), length_penalty, max_len)
+        by_hand, totals = zip(*beams_by_hand(model, image, sampler), strict=True)
+        assert_found(np.array([in_full(words, max_len) for words in by_hand]), np.array(totals), expected)
+        found = generate(model, image[None], VOCAB, sampler)
         assert_found(found.indices[0], found.log_probabilities[0], expected)
         assert found.finished.sum() == sum(words[-1] == VOCAB[END] for words, _ in expected)
 
@@ -87,7 +91,7 @@ def test_it_finds_what_the_search_with_lists_finds(sampler):
     model, features = random_model(), random_features(60)
     found = generate(model, features, VOCAB, sampler)
     for image, captions, totals in zip(features, found.indices, found.log_probabilities, strict=True):
-        assert_found(captions, totals, beam_search_with_lists(model, image, sampler))
+        assert_found(captions, totals, beams_by_hand(model, image, sampler))
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
@@ -97,6 +101,15 @@ def test_one_beam_is_greedy(length_penalty):
     np.testing.assert_array_equal(one.indices, greedy.indices)
     np.testing.assert_array_equal(one.finished, greedy.finished)
     np.testing.assert_allclose(one.log_probabilities, greedy.log_probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("max_len", [1, 4, 8])
+def test_the_greedy_loop_of_the_lesson_writes_what_greedy_writes(max_len):
+    model, features = random_model(), random_features(40)
+    found = generate(model, features, VOCAB, Greedy(max_len)).indices[:, 0]
+    for image, caption in zip(features, found, strict=True):
+        words = greedy_search(next_word_of(model), model.start(image[None]), TOKENS, max_len)
+        assert in_full(tuple(words), max_len) == tuple(caption) and VOCAB[END] not in words[:-1]
 
 
 def test_it_finds_what_greedy_misses():
