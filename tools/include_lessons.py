@@ -20,13 +20,14 @@ from nbformat import NotebookNode
 
 import setup_google_colab
 from say_what_you_see.core.errors import CourseError
-from tools.notebooks import REPOSITORY, find_notebooks, names_in, notebook_text, read_notebook, update_or_check
+from tools.notebooks import REPOSITORY, find_notebooks, names_in, notebook_text, read_notebook, tags_of, update_or_check
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BADGE = re.compile(r"^\[!\[Open in Colab\]\([^)\n]*\)\]\([^)\n]*\)\n*", re.MULTILINE)
 _TITLE = re.compile(r"\A(# [^\n]+)\n*")
 _IN_COLAB = 'if "google.colab" in sys.modules:'
 _FIRST_CELL = """\
+# @title Set-up: run this cell first
 import sys
 
 sys.path.insert(0, "{up}")  # where utils/ is
@@ -139,6 +140,13 @@ def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
     line = badge(path)
     title.source = _TITLE.sub(lambda match: f"{match[1]}\n\n{line}\n\n", without_badge(title.source)).rstrip("\n")
     first.source = first_cell_source(path)
+    fold(first)
+
+
+def fold(cell: NotebookNode) -> None:
+    """Have JupyterLab, Colab and the pages show a code cell without its code; a click opens it in the first two."""
+    cell.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
+    cell.metadata["tags"] = sorted(tags_of(cell) | {"hide-input"})
 
 
 def set_included_code(notebook: NotebookNode, root: Path = REPOSITORY) -> None:
@@ -161,14 +169,14 @@ def outdated_notebooks(root: Path = REPOSITORY) -> dict[Path, str | None]:
     outdated: dict[Path, str | None] = {}
     for path in find_notebooks(root / "notebooks"):
         notebook = read_notebook(path)
-        before = [cell.source for cell in notebook.cells]
+        before = notebook_text(notebook)
         try:
             set_included_code(notebook, root)
             set_first_cells(notebook, PurePosixPath(path.relative_to(root).as_posix()))
         except CourseError as error:
             raise CourseError(f"{path.name}: {error}") from error
-        if before != [cell.source for cell in notebook.cells]:
-            outdated[path] = notebook_text(notebook)
+        if (after := notebook_text(notebook)) != before:
+            outdated[path] = after
     return outdated
 
 

@@ -102,6 +102,8 @@ def test_an_outdated_notebook_is_found_and_put_right(root, capsys):
     assert new.cells[2].source == included_source(["lessons.numbers.twice"], root)
     for position in (0, 1, 2):
         old.cells[position].source = new.cells[position].source
+    folded = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["hide-input"]}
+    old.cells[1].metadata = nbformat.from_dict(folded)
     assert new == old  # outputs, ids, metadata and all
 
     written = path.stat().st_mtime_ns
