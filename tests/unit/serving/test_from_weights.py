@@ -50,7 +50,6 @@ def transformer_folder(tmp_path_factory) -> Path:
     model = replace(shipped, decoder=decoder, encoder=shipped.encoder | {"features": "grid"})
     folder = tmp_path_factory.mktemp("transformer")
     save_caption_model(model, folder, half_precision=True)
-    assert (folder / "decoder.keras").stat().st_size < 0.6 * 4 * decoder.count_params()
     return folder
 
 
