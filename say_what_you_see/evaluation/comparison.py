@@ -112,7 +112,7 @@ def comparison_table(reports: Sequence[ModelReport]) -> Table:
         ),
         "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }
-    rows = [[label, *map(show, reports)] for label, show in shown.items()]
+    rows: list[Sequence[object]] = [[label, *map(show, reports)] for label, show in shown.items()]
     if any(report.scores for report in reports):
         rows += score_table({report.name: report.scores or {} for report in reports}).rows[1:]
     if len({report.words for report in reports}) > 1:

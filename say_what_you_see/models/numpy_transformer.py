@@ -61,7 +61,8 @@ class NumpyTransformer(StepModel):
 
     def __init__(self, weights_of: Callable[[str], list[np.ndarray]], blocks: int, heads: int) -> None:
         def dense(place: str) -> Dense:
-            return Dense(*weights_of(place))
+            kernel, bias = weights_of(place)
+            return Dense(kernel, bias)
 
         def attention(place: str) -> Attention:
             return Attention(*(dense(f"{place}/{name}") for name in Attention._fields))
@@ -133,7 +134,8 @@ class NumpyTransformer(StepModel):
             hidden += looking.output_projection(self._look_back(self._queries(looking, normed), *kept))
             looking = block.cross_attention
             queries = self._queries(looking, block.norms[1](hidden))
-            seen, weights = self._look_at_regions(queries, *state.context[both], state.image)
+            keys, values = state.context[both]
+            seen, weights = self._look_at_regions(queries, keys, values, state.image)
             hidden += looking.output_projection(seen)
             expanded = block.expand(block.norms[2](hidden))
             hidden += block.contract(np.maximum(expanded, 0, out=expanded))

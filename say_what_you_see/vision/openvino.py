@@ -54,7 +54,7 @@ def export_network(model: keras.Model, path: Path) -> None:
     openvino = import_openvino()
     from openvino.tools.ovc import convert_model
 
-    openvino.convert_model = convert_model  # where Keras looks for it
+    setattr(openvino, "convert_model", convert_model)  # noqa: B010  where Keras looks for it
     with suppress_stderr():
         model.export(str(path), format="openvino", verbose=False)
 
