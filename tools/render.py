@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from jinja2 import DictLoader
+from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
@@ -17,7 +18,8 @@ from tools.notebooks import write_text
 
 _NOTEBOOK_LINK = re.compile(r'(href="(?:\./)?[0-9]{2}_\w+)\.ipynb(?=["#])')
 _REPOSITORY_LINK = re.compile(r'(?<=href=")(\.\./[^"#?]+)')
-_FORMULA = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
+_CODE_OR_FORMULA = re.compile(r"`[^`]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*\S)?)\$", re.DOTALL)
+_SIGN = "\ue000"  # of Unicode's private use: in no text
 _TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% macro with_alt(picture, output, kind) -%}
 {{ picture | replace('<img', '<img alt="' ~ ((output | get_metadata('alt', kind)) or '') | escape ~ '"', 1) }}
@@ -26,16 +28,32 @@ _TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block data_jpg %}{{ with_alt(super(), output, 'image/jpeg') }}{% endblock %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
-{% block html_head_js_mathjax %}{% if resources.has_formulas %}{{ super() }}{% endif %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
 """
+
+
+def _take_out_formulas(cells: list[NotebookNode]) -> list[str]:
+    """Leave a sign in the place of each formula, which nbconvert would not let through; returns them as MathML."""
+    formulas = []
+
+    def take_out(match: re.Match) -> str:
+        if not (match["block"] or match["inline"]):
+            return match[0]
+        text, display = (match["block"] or match["inline"]).strip(), "block" if match["block"] else "inline"
+        formulas.append(convert(text.replace("{aligned}", "{align*}"), display=display))
+        return f"{_SIGN}{len(formulas) - 1}{_SIGN}"
+
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = _CODE_OR_FORMULA.sub(take_out, cell.source)
+    return formulas
 
 
 def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> None:
     """Write a notebook as an HTML page that holds its pictures, with their alternative texts, and loads no script.
 
-    The one exception are formulas: a page that has some loads MathJax where there is a network. The badge that opens
-    a notebook in Colab is left out, since its picture is on the network, and so is the code of cells tagged
-    "hide-input".
+    Formulas become MathML, which browsers set by themselves. The badge that opens a notebook in Colab is left out,
+    since its picture is on the network, and so is the code of cells tagged "hide-input".
 
     Args:
         notebook: an executed notebook.
@@ -52,9 +70,10 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
     )
     shown = copy.deepcopy(notebook)
     shown.cells[0].source = without_badge(shown.cells[0].source)
-    has_formulas = any(_FORMULA.search(cell.source) for cell in shown.cells if cell.cell_type == "markdown")
-    resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": has_formulas}
+    formulas = _take_out_formulas(shown.cells)
+    resources = {"metadata": {"name": name, "path": str(folder)}}
     html, _ = exporter.from_notebook_node(shown, resources=resources)
+    html = re.sub(rf"{_SIGN}(\d+){_SIGN}", lambda match: formulas[int(match[1])], html)
 
     def from_page(link: re.Match) -> str:
         """A link to another file of the course, as it must stand in the page instead of in the notebook."""

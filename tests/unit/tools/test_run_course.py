@@ -184,5 +184,12 @@ def test_what_a_page_shows(tmp_path):
     assert "Text." in page and "colab" not in page.lower()
     assert re.search(r"<details><summary>One and one\?</summary>\s*<p>Two\.</p>\s*</details>", page)
     assert all(f'href="{link}"' in page for link in ("../../docs/words.md#a", "01_two.html", "../gone.md"))
-    assert not re.search("mathjax", page, re.IGNORECASE)
-    assert re.search("mathjax", page_of(tmp_path, r"where $x^2$ is"), re.IGNORECASE)
+    assert "costs 5 $" in page and "<script" not in page
+
+
+def test_formulas_are_set_without_a_script(tmp_path):
+    page = page_of(
+        tmp_path, "where $x^2$ is, `$HOME`\n\n$$\\begin{aligned} a &= b_1 \\\\ c &= d \\end{aligned}$$\n\nend"
+    )
+    assert "<msup>" in page and page.count("<mtr>") == 2 and "<code>$HOME</code>" in page
+    assert not re.search(r"mathjax|<script|aligned|\$x", page, re.IGNORECASE)
