@@ -43,6 +43,7 @@ def advantages(rewards: Tensor) -> Tensor:
     Args:
         rewards: (pictures, samples), two samples or more.
     """
+    rewards = ops.convert_to_tensor(rewards)
     others = (ops.sum(rewards, axis=1, keepdims=True) - rewards) / (rewards.shape[1] - 1)
     return rewards - others
 
@@ -54,7 +55,7 @@ def policy_gradient_loss(log_probabilities: Tensor, rewards: Tensor) -> Tensor:
         log_probabilities: of the sampled captions: each the sum over its words, (pictures, samples).
         rewards: what they earned, (pictures, samples).
     """
-    return -ops.mean(advantages(rewards) * log_probabilities)
+    return -ops.mean(advantages(rewards) * ops.convert_to_tensor(log_probabilities))
 
 
 class PolicyGradient(keras.losses.Loss):
