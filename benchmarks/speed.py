@@ -97,17 +97,20 @@ def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
 def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
     """Count the bytes that have to come from memory and go there, at least, when a Keras model runs.
 
-    Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes. What
-    fits into the processor's caches may never reach the memory, so that it can also be less.
+    Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes; of
+    an embedding, only the rows of the words. What fits into the processor's caches may never reach the memory, so that
+    it can also be less.
 
     Args:
         model: a functional model, built, without models inside.
         examples: how many go through it at once.
         steps: how long a sequence is where the model leaves that open.
     """
-    numbers = sum(math.prod(weight.shape) for weight in model.weights)
+    numbers = 0
     for layer in model.layers:
-        if any("kernel" in weight.name for weight in layer.weights):
+        is_table = isinstance(layer, keras.layers.Embedding)
+        numbers += 0 if is_table else sum(math.prod(weight.shape) for weight in layer.weights)
+        if is_table or any("kernel" in weight.name for weight in layer.weights):
             for tensor in [*_tensors(layer.input), *_tensors(layer.output)]:
                 numbers += examples * math.prod(steps if length is None else length for length in tensor.shape[1:])
     return 4 * numbers

@@ -8,7 +8,7 @@ import numpy as np
 from say_what_you_see.data.scenes.claims import Mention, read_claims
 from say_what_you_see.data.scenes.truth import Box, SceneTruth
 from say_what_you_see.evaluation.scene_scores import true_mentions
-from say_what_you_see.evaluation.scores import Score, bootstrap_sums, format_table, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, ratio_score
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class MentionAttention:
     offset: tuple[float, float]
 
 
-def cell_centres(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Down and across, where the centres of the cells of a grid are, as fractions of the picture's sides."""
-    return (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+Centres = tuple[np.ndarray, np.ndarray]
+"""Where the centres of a grid's rows and columns are, (rows,) and (columns,), as fractions of the picture's sides:
+what `vision.regions.region_centres` tells of an encoder."""
 
 
-def cells_in_box(box: Box, shape: tuple[int, int]) -> np.ndarray:
-    """Which cells of a grid (rows, columns) have their centre in a box: bool, (rows, columns).
+def cells_in_box(box: Box, centres: Centres) -> np.ndarray:
+    """Which cells of a grid have their centre in a box: bool, (rows, columns).
 
     A box that is narrower than a cell may lie between all centres. Then no cell is in it, and no peak can be.
     """
     left, top, width, height = box
-    down, across = cell_centres(*shape)
+    down, across = centres
     return np.outer((down >= top) & (down <= top + height), (across >= left) & (across <= left + width))
 
 
@@ -54,7 +54,7 @@ def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
 
 
 def measure_attention(
-    sentences: Iterable[str], attention: Iterable[np.ndarray], truths: Sequence[SceneTruth]
+    sentences: Iterable[str], attention: Iterable[np.ndarray], truths: Sequence[SceneTruth], centres: Centres
 ) -> list[MentionAttention]:
     """Where attention was at each thing that a caption names and its scene holds; other things have no box.
 
@@ -63,17 +63,18 @@ def measure_attention(
         attention: for each caption (words, rows, columns), the weights of the step that emitted each word.
     """
     return [
-        _measure_mention(scene, mention, truth, weights[mention.position])
+        _measure_mention(scene, mention, truth, weights[mention.position], centres)
         for scene, (sentence, weights, truth) in enumerate(zip(sentences, attention, truths, strict=True))
         for mention in true_mentions(read_claims(sentence).mentions, truth)
     ]
 
 
-def _measure_mention(scene: int, mention: Mention, truth: SceneTruth, weights: np.ndarray) -> MentionAttention:
+def _measure_mention(
+    scene: int, mention: Mention, truth: SceneTruth, weights: np.ndarray, centres: Centres
+) -> MentionAttention:
     """Compare the weights (rows, columns) of the step that named a thing with the thing's box."""
     left, top, width, height = box = truth.boxes[mention.kind]
-    inside, (row, column) = cells_in_box(box, weights.shape), peak_cell(weights)
-    centres = cell_centres(*weights.shape)
+    inside, (row, column) = cells_in_box(box, centres), peak_cell(weights)
     down, across = float(centres[0][row]), float(centres[1][column])
     outside = max(top - down, 0, down - top - height), max(left - across, 0, across - left - width)
     return MentionAttention(
@@ -120,7 +121,7 @@ def _score(measured: Sequence[MentionAttention]) -> AttentionScore:
     return AttentionScore(ratio_score(per_scene.sum(0), bootstrap_sums(per_scene)), chance, mass, len(measured))
 
 
-def attention_table(scores: Mapping[str, AttentionScore]) -> str:
+def attention_table(scores: Mapping[str, AttentionScore]) -> Table:
     """A table of scores as text: a row for each group of things."""
     rows: list[list[object]] = [["", "looks", "peak in the box", "by chance", "times", "attention in the box"]]
     for name, score in scores.items():

@@ -1,31 +1,15 @@
-"""How the course trains im2txt's model: sizes and steps that fit into minutes, and a report to compare it by."""
+"""How the course trains im2txt's model: sizes and steps that fit into minutes."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.data.coco_format import DatasetFiles
-from say_what_you_see.data.scenes.truth import SceneTruth
-from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import Greedy
-from say_what_you_see.evaluation.comparison import ModelReport, captions_per_second
-from say_what_you_see.evaluation.scale import EvaluationConfig, compile_sums
-from say_what_you_see.evaluation.scene_scores import score_captions
-from say_what_you_see.language.captions import UNK
-from say_what_you_see.models.image_to_text import ScaleModelConfig, image_to_text_step_model
-from say_what_you_see.training.scale.events import read_scalars
-from say_what_you_see.training.scale.folder import BuildCnn, ScaleFolders, ScaleModel, model_config, scale_folders
-from say_what_you_see.training.scale.record_input import batches
+from say_what_you_see.evaluation.scale import EvaluationConfig
+from say_what_you_see.models.image_to_text import ScaleModelConfig
+from say_what_you_see.training.scale.folder import BuildCnn, ScaleFolders, model_config, scale_folders
 from say_what_you_see.training.scale.training import LearningRate, ScaleTraining
 from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
-from say_what_you_see.vision.pictures import read_pictures
-
-WHOLE_CAPTION = 1_000
-"""More words than any caption has."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ def scale_lesson(settings: Settings) -> ScaleLesson:
         rates = LearningRate(4e-3, decay_steps=100), LearningRate(1e-4, decay_steps=150, warm_up=20)
         if settings.small:
             return ScaleLesson(_side(settings, 75), 64, 0.1, 8, (4, 4), (4, 4), 32, rates)
-        return ScaleLesson(_side(settings, 203), 256, 0.1, 32, (300, 100), (100, 50), 640, rates)
+        return ScaleLesson(_side(settings, 203), 256, 0.1, 32, (160, 40), (80, 20), 640, rates)
     rates = LearningRate(1e-3, decay_steps=20_000), LearningRate(5e-5, decay_steps=20_000, warm_up=200)
     return ScaleLesson(encoder_side_length(settings), 512, 0.3, 32, (40_000, 40_000), (2_000, 2_000), 4_000, rates)
 
@@ -90,12 +74,6 @@ def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders |
     return EvaluationConfig(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
 
 
-def read_validation_images(settings: Settings, files: DatasetFiles, fns: list[str]) -> np.ndarray:
-    """Validation images as the model takes them: (images, side, side, 3) from -1 to 1."""
-    images = read_pictures(files.val_zip, fns, scale_lesson(settings).side)
-    return np.stack(images).astype(np.float32) / 127.5 - 1
-
-
 def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3) -> list[str]:
     """The command for the first steps of a small model: the same for any number of workers.
 
@@ -107,57 +85,3 @@ def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3
     }  # fmt: skip
     options = [str(part) for option in given.items() for part in option]
     return [sys.executable, "-m", "say_what_you_see", "train-records", *options]
-
-
-# A report beside those of other models
-
-
-def measure_scale_model(
-    name: str,
-    trained: ScaleModel,
-    records: Path,
-    images: np.ndarray,
-    truths: list[SceneTruth] | None,
-    training_seconds: float | None,
-) -> ModelReport:
-    """Measure im2txt's model as `say_what_you_see.evaluation.comparison.measure_model` measures the others.
-
-    Two things differ, since this model reads pixels: the CNN counts among its parameters, and captions per second
-    include its work.
-
-    Args:
-        images: (images, side, side, 3) from -1 to 1.
-    """
-    model, vocab = image_to_text_step_model(trained.model), trained.vocab
-    sentences = generate_sentences(model, images, vocab, Greedy(), batch_size=64) if truths is not None else []
-    return ModelReport(
-        name,
-        scores=score_captions(sentences, truths) if truths is not None else None,
-        parameters=trained.model.count_params(),
-        training_seconds=training_seconds,
-        captions_per_second=captions_per_second(model, images, vocab, pictures=64),
-        **measure_loss(trained, records),
-    )
-
-
-def measure_loss(trained: ScaleModel, records: Path) -> dict[str, Any]:
-    """Over all validation captions, none cut: nats per word, and the numbers of words, unknown words and captions."""
-    sums, totals = compile_sums(trained.model), np.zeros(4)
-    for images, inputs, targets, mask in batches(records, "val", 64, trained.config.side, max_len=WHOLE_CAPTION):
-        loss, _ = sums(images, inputs, targets, mask)
-        real = mask.numpy() == 1
-        unknown = (targets.numpy()[real] == trained.vocab[UNK]).sum()
-        totals += [float(loss), real.sum(), unknown, real.any(axis=1).sum()]
-    words, unknown, captions = (int(total) for total in totals[1:])
-    return {"val_loss": float(totals[0]) / words, "words": words, "unknown": unknown, "captions": captions}
-
-
-def seconds_of_training(folder: Path, batch_size: int) -> float:
-    """How long a training took, by the scalars that it left: evaluation and interruptions do not count."""
-    curves = read_scalars(folder)
-    speeds, seconds, before = dict(curves.get("images_per_second", [])), 0.0, 0
-    for step, _ in curves.get("loss", []):
-        if step in speeds:
-            seconds += (step - before) * batch_size / speeds[step]
-        before = step
-    return seconds

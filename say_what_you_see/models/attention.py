@@ -63,10 +63,10 @@ class BahdanauAttention(layers.Layer):
             The context, (batch, size): the mean of the regions by their weights; and the weights,
             (batch, regions), which sum to 1.
         """
-        query = self.W2(hidden)[:, None]
-        scores = self.V(ops.tanh(keys + query))
-        weights = ops.softmax(scores, axis=1)
-        context = ops.sum(weights * regions, axis=1)
+        query = self.W2(hidden)[:, None]  # W2 h
+        scores = self.V(ops.tanh(keys + query))  # e
+        weights = ops.softmax(scores, axis=1)  # alpha
+        context = ops.sum(weights * regions, axis=1)  # c
         if trace_shapes:
             show_shapes(query=query, scores=scores, weights=weights, context=context)
         return context, weights[..., 0]

@@ -37,6 +37,7 @@ from utils import attention_plots, evaluation_plots, plots, training_plots
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7)]
+CENTRES = np.array([0.2, 0.4, 0.6, 0.8])
 HISTORY = [{"epoch": n, "loss": 3 / n, "val_loss": 4 / n, "val_accuracy": 0.5} for n in range(1, 5)]
 SCORES = {"things": Score(0.9, 0.8, 0.95), "pairs": Score(0.5, 0.4, 0.6), "never": Score()}
 GROUPS = {
@@ -77,9 +78,9 @@ FIGURES = {
     "plot_commonest_captions": lambda: evaluation_plots.plot_commonest_captions(
         [CommonestCaption("ball", 9, "a ball", 0.4, 0.2), CommonestCaption("kite", 5, "a kite", 0.6, 0.1)], ALT
     ),
-    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (4, 4), ALT, (0.0, 0.5, 0.5, 0.25)),
+    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (CENTRES, CENTRES), ALT, (0.0, 0.5, 0.5, 0.25)),
     "plot_attention": lambda: attention_plots.plot_attention(
-        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
+        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), (CENTRES, CENTRES), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
     ),
     "plot_hits": lambda: evaluation_plots.plot_hits(
         {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
@@ -194,9 +195,9 @@ def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
 def test_a_picture_is_itself_where_attention_is_and_dim_and_grey_elsewhere():
     picture, weights = np.full((40, 40, 3), (200, 100, 0), dtype=np.uint8), np.zeros((4, 4))
     weights[1, 2] = 0.3
-    lit = attention_plots.lit_picture(picture, weights).astype(int)
-    assert (lit[10:20, 20:30] == picture[10:20, 20:30]).all()
-    lit[10:20, 20:30] = 25
+    lit = attention_plots.lit_picture(picture, weights, (CENTRES, CENTRES)).astype(int)
+    assert (lit[12:20, 20:28] == picture[12:20, 20:28]).all(), "half-way to the neighbours at 0.2, 0.6, 0.4 and 0.8"
+    lit[12:20, 20:28] = 25
     assert (lit == 25).all()
-    assert (attention_plots.lit_picture(picture, np.full((8, 8), 1 / 64)) == picture).all()
-    assert (attention_plots.lit_picture(picture, np.zeros((8, 8))) == 25).all()
+    assert (attention_plots.lit_picture(picture, np.full((4, 4), 1 / 16), (CENTRES, CENTRES)) == picture).all()
+    assert (attention_plots.lit_picture(picture, np.zeros((4, 4)), (CENTRES, CENTRES)) == 25).all()

@@ -76,3 +76,8 @@ def test_bytes_of_open_sequences_follow_the_steps():
     model = keras.Sequential([layers.Input((None, 2)), layers.LSTM(3, return_sequences=True)])
     more = count_bytes(model, steps=10) - count_bytes(model, steps=9)
     assert more == 4 * (2 + 3)
+
+
+def test_of_an_embedding_only_the_rows_of_the_words_are_read():
+    model = keras.Sequential([layers.Input((3,), dtype="int32"), layers.Embedding(1000, 8)])
+    assert count_bytes(model, examples=2) == 4 * 2 * (3 + 3 * 8)

@@ -24,6 +24,14 @@ TRUTH = truth_of(SCENE, ["A tree."] * 5)
 """A picture of 300 pixels: the tree is its lower left quarter, the ball its upper right sixteenth."""
 
 
+def evenly(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The centres of a grid that divides the picture evenly."""
+    return (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+
+
+CENTRES = evenly(4, 4)
+
+
 def peaked(row: int, column: int, side: int = 4, height: float = 0.7) -> np.ndarray:
     weights = np.full((side, side), (1 - height) / (side * side - 1))
     weights[row, column] = height
@@ -32,15 +40,24 @@ def peaked(row: int, column: int, side: int = 4, height: float = 0.7) -> np.ndar
 
 def attention_at(*cells: tuple[int, int], sentence: str = "tree") -> list[MentionAttention]:
     """Of captions of the scene, of one word each, with the peak at each cell."""
-    return measure_attention([sentence] * len(cells), [peaked(*cell)[None] for cell in cells], [TRUTH] * len(cells))
+    return measure_attention(
+        [sentence] * len(cells), [peaked(*cell)[None] for cell in cells], [TRUTH] * len(cells), CENTRES
+    )
 
 
 def test_a_cell_is_in_a_box_when_its_centre_is():
-    inside = cells_in_box((0.0, 0.5, 0.5, 0.5), (4, 4))
+    inside = cells_in_box((0.0, 0.5, 0.5, 0.5), CENTRES)
     assert np.argwhere(inside).tolist() == [[2, 0], [2, 1], [3, 0], [3, 1]]
-    assert np.argwhere(cells_in_box((0.26, 0.1, 0.12, 0.03), (4, 4))).tolist() == [[0, 1]]  # centre (0.125, 0.375)
-    assert cells_in_box((0.0, 0.0, 1.0, 0.3), (2, 5)).tolist() == [[True] * 5, [False] * 5]
-    assert not cells_in_box((0.15, 0.15, 0.2, 0.2), (4, 4)).any(), "a box between the centres holds no cell"
+    assert np.argwhere(cells_in_box((0.26, 0.1, 0.12, 0.03), CENTRES)).tolist() == [[0, 1]]  # centre (0.125, 0.375)
+    assert cells_in_box((0.0, 0.0, 1.0, 0.3), evenly(2, 5)).tolist() == [[True] * 5, [False] * 5]
+    assert not cells_in_box((0.15, 0.15, 0.2, 0.2), CENTRES).any(), "a box between the centres holds no cell"
+
+
+def test_centres_need_not_divide_the_picture_evenly():
+    centres = np.array([0.2, 0.4, 0.6, 0.8])
+    assert np.argwhere(cells_in_box((0.1, 0.7, 0.2, 0.2), (centres, centres))).tolist() == [[3, 0]]
+    [on_tree] = measure_attention(["tree"], [peaked(3, 1)[None]], [TRUTH], (centres, centres))
+    assert on_tree.hit and on_tree.offset == pytest.approx((0.8 - 0.75, 0.4 - 0.25))
 
 
 def test_attention_on_the_thing_and_beside_it():
@@ -58,16 +75,16 @@ def test_attention_on_the_thing_and_beside_it():
 
 def test_the_weights_of_the_word_that_names_the_thing_count():
     attention = np.stack([peaked(0, 0), peaked(0, 1), peaked(3, 0), peaked(1, 1), peaked(2, 2), peaked(0, 3)])
-    measured = measure_attention(["a red tree above blue ball"], [attention], [TRUTH])
+    measured = measure_attention(["a red tree above blue ball"], [attention], [TRUTH], CENTRES)
     assert [(one.kind, one.hit) for one in measured] == [("tree", True), ("ball", True)]
-    shifted = measure_attention(["a red tree above blue ball"], [np.roll(attention, 1, axis=0)], [TRUTH])
+    shifted = measure_attention(["a red tree above blue ball"], [np.roll(attention, 1, axis=0)], [TRUTH], CENTRES)
     assert not any(one.hit for one in shifted)
 
 
 def test_chance_is_what_random_attention_reaches():
     rng = np.random.default_rng(0)
     sentences, truths = ["a tree and a ball"] * 3000, [TRUTH] * 3000
-    measured = measure_attention(sentences, rng.random((3000, 5, 4, 4)), truths)
+    measured = measure_attention(sentences, rng.random((3000, 5, 4, 4)), truths, CENTRES)
     scores = score_attention(measured)
     assert scores["large things"].chance == 4 / 16 and scores["small things"].chance == 1 / 16
     for score in scores.values():
