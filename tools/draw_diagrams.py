@@ -129,6 +129,37 @@ def two_phases() -> str:
     return page("The two phases of training", 4, 3.35, parts)
 
 
+def transformer_block() -> str:
+    """Notebook 11: a block looks at the words, then at the picture, then thinks, and adds each time what it found."""
+    parts = [
+        f'<rect x="{2 * ACROSS}" y="50" width="{3 * ACROSS + 4}" height="84" rx="10" fill="none" stroke="#007a5a"/>'
+    ]
+    parts += boxes(WRITES, {(0, 0.4): "words so far|n", (1, 0.4): "vectors|+ positions", (5, 0.4): "logits|n × 94"})
+    parts += boxes(STATE, {(2, 0.4): "attention|words before", (3, 0.4): "attention|regions"})
+    parts += boxes(STATE, {(4, 0.4): "think|dense layers"}) + boxes(SEES, {(3, 1.6): "regions|64 × 256"})
+    parts += arrows(*((column, 0.4) for column in range(6))) + arrows((3, 1.6), (3, 0.4))
+    parts += [label(568, 28, "a block, twice in a row; each part adds to what was there")]
+    return page("A transformer decoder", 6, 2.55, parts)
+
+
+def large_models() -> str:
+    """Notebook 11: the same three parts in this course and in large models, and which of them learn from captions."""
+    parts = [label(82 + column * ACROSS, 18, text) for column, text in ((1, "sees"), (2, "bridge"), (3, "writes"))]
+    models = {
+        "07": ("CNN|kept", "dense layer|first word", "LSTM|learns"),
+        "ClipCap": ("CLIP|kept", "small net|first words", "GPT-2|kept"),
+        "08 and 11": ("CNN|kept", "dense layer|64 regions", "decoder|asks, learns"),
+        "BLIP-2": ("ViT|kept", "32 queries|ask regions", "language|model, kept"),
+        "LLaVA": ("CLIP|kept", "one layer|first words", "language|model, learns"),
+    }
+    for row, (name, texts) in enumerate(models.items()):
+        place = row * 0.85 + 0.25
+        for column, text in enumerate(texts, start=1):
+            parts += boxes(PLAIN if text.endswith("kept") else WRITES, {(column, place): text})
+        parts += [label(82, place * DOWN + 46, name, 'font-weight="bold"'), *arrows((1, place), (2, place), (3, place))]
+    return page("The same three parts in this course and in large models", 4, 4.65, parts)
+
+
 def diagrams() -> dict[str, str]:
     """The diagrams by the names of their files."""
     words = {"START": "a", "a": "ball", "ball": "END"}
@@ -139,6 +170,8 @@ def diagrams() -> dict[str, str]:
         "lstm_picture_as_word": lstm("The LSTM reads the picture first", "zeros|as h₀ and c₀", picture_and_words),
         "attention_step": attention_step(),
         "two_phases": two_phases(),
+        "transformer_block": transformer_block(),
+        "large_models": large_models(),
     }
 
 

@@ -35,6 +35,7 @@ MODULES = {
     "05_generate_captions": "generation",
     "06_evaluate_captions": "evaluation",
     "08_visual_attention": "attention",
+    "11_attention_is_all_you_need": "transformer",
 }
 """For each notebook the module beside this one that holds its exercises."""
 
