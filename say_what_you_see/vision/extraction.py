@@ -40,6 +40,8 @@ def apply_model(
     members = image_members(zip_fn)
     table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store, dtype)
     to_do = members[table.members_done :]
+    if not to_do:
+        return table.finish()
     description = f"Embedding {Path(zip_fn).name}"
     with open_zip(zip_fn) as archive, progress(total=len(members), description=description, unit=" pictures") as bar:
         bar.update(table.members_done)

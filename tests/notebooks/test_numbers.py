@@ -79,12 +79,6 @@ def numbers_without_source(notebook: NotebookNode) -> list[str]:
     return missing
 
 
-TO_DO = pytest.mark.xfail(reason="its text waits for the next run of the notebook")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=[TO_DO] if "04" <= path.name < "09" else [], id=path.stem) for path in find_notebooks()],
-)
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
 def test_the_numbers_of_a_text_stand_in_the_outputs(path):
     assert not (missing := numbers_without_source(read_notebook(path))), "\n".join(missing)
