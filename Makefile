@@ -50,8 +50,11 @@ demo: $(INSTALLED) ## caption pictures on a page in the browser, on this compute
 
 photo-model: DATASET := $(or $(DATASET),flickr8k)
 photo-model: ENCODER := $(or $(ENCODER),efficientnet_lite2)
+# A transformer's grids of COCO, each picture seen in a mirror, too, would take 34 GB of disk.
+photo-model: MODEL := $(or $(MODEL),$(if $(filter coco,$(DATASET)),decoder,transformer))
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
-	@for step in resources embed prepare train evaluate "model pack build/photo_model.zip"; do \
+	@for step in resources embed prepare "train --model $(MODEL)" evaluate \
+		"model pack build/photo_model.zip --half-precision"; do \
 		echo "== $$step"; $(BIN)/say-what-you-see $$step || exit 1; \
 	done
 	@echo "Use it: make caption PHOTO=holiday.jpg"

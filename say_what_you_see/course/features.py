@@ -32,9 +32,14 @@ _MAKERS = {
 }
 
 
-def features_path(settings: Settings, split: str, kind: str = "mean") -> Path:
-    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`."""
-    return settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
+def features_path(settings: Settings, split: str, kind: str = "mean", mirrored: bool = False) -> Path:
+    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`.
+
+    Args:
+        mirrored: those of the images with left and right exchanged.
+    """
+    path = settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
+    return path.with_stem(f"{path.stem}_mirrored") if mirrored else path
 
 
 def split_files(files: DatasetFiles, split: str) -> tuple[Path, str]:
@@ -43,24 +48,31 @@ def split_files(files: DatasetFiles, split: str) -> tuple[Path, str]:
 
 
 def extract_features(
-    settings: Settings, files: DatasetFiles, encoder: EncoderInfo, split: str, apply: Callable | None = None
+    settings: Settings,
+    files: DatasetFiles,
+    encoder: EncoderInfo,
+    split: str,
+    apply: Callable | None = None,
+    mirrored: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Stream the features of a split to the disk; an interrupted extraction goes on where it stopped.
 
     Args:
         apply: takes the arguments of `apply_model`, which is the default, and returns what it returns.
+        mirrored: with left and right of each image exchanged.
 
     Returns:
         Features, memory-mapped, (images, ...), and the file names.
     """
     zips = [split_files(files, split)[0]] if split == "test" else [files.train_zip, files.val_zip]
     model = FastEncoder(encoder, settings.data_folder, zips)
+    preprocess = encoder.preprocess_for_model
     return (apply or apply_model)(
         split_files(files, split)[0],
         model,
-        encoder.preprocess_for_model,
+        (lambda images: preprocess(images[:, :, ::-1])) if mirrored else preprocess,
         encoder.input_shape,
-        store=features_path(settings, split, encoder.features),
+        store=features_path(settings, split, encoder.features, mirrored),
         batch_size=model.batch_size,
         dtype=FEATURE_TYPES[encoder.features],
     )
@@ -81,6 +93,11 @@ def extract_grids(settings: Settings) -> None:
     for split in SPLITS:
         extract_features(settings, files, encoder, split)
     save_encoder(settings, encoder)
+
+
+def extract_mirrored_grids(settings: Settings) -> None:
+    """The features of every region of every training image with left and right exchanged."""
+    extract_features(settings, get_dataset(settings), encoder_for(settings, "grid"), "train", mirrored=True)
 
 
 def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: EncoderInfo) -> int:
@@ -122,9 +139,11 @@ def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]
     return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
 
 
-def load_features(settings: Settings, split: str, kind: str = "mean") -> tuple[np.ndarray, list[str]]:
-    """The features of a split, memory-mapped, (images, ...), and the file names."""
-    path = features_path(settings, split, kind)
+def load_features(
+    settings: Settings, split: str, kind: str = "mean", mirrored: bool = False
+) -> tuple[np.ndarray, list[str]]:
+    """The features of a split, memory-mapped, (images, ...), and the file names; `mirrored` as in `features_path`."""
+    path = features_path(settings, split, kind, mirrored)
     if kind != "mean":
         return read_required(path, read_array), read_json(path.with_suffix(".json"))["file_names"]
     names = settings.work_folder / f"{split}_img_fns.pickle"

@@ -12,7 +12,13 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
-from say_what_you_see.course.features import SPLITS, extract_grids, load_features, read_required
+from say_what_you_see.course.features import (
+    SPLITS,
+    extract_grids,
+    extract_mirrored_grids,
+    load_features,
+    read_required,
+)
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
 from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.generate import generate, generate_sentences
@@ -27,7 +33,7 @@ from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.checkpoints import History, restore_checkpoint
 from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.examples import Examples, shuffle_images, table_examples
+from say_what_you_see.training.examples import Examples, JoinedRows, add_mirrored, shuffle_images, table_examples
 from say_what_you_see.training.loop import HistoryCallback, train_decoder
 
 
@@ -85,12 +91,13 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     """Five captions of each picture in a batch. Photographs need smoothed labels and much dropout, since the model
-    overfits soon; scenes as many epochs as in notebook 08, of more and smaller steps.
+    overfits soon, and there are twice as many as usual; scenes need as many epochs as in notebook 08, of more and
+    smaller steps.
     """
     config = replace(_attention_config(settings, train), learning_rate=8e-4, weight_decay=0.05, captions_per_image=5)
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
-    epochs = settings.epochs if settings.small else 9
+    epochs = settings.epochs if settings.small else 8
     return replace(config, epochs=epochs, batch_size=32, dropout=0.3, max_len=22, label_smoothing=0.1)
 
 
@@ -120,11 +127,14 @@ def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict
 
 
 def _load_grids_and_captions(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
-    """The grids of notebook 08 with the vocabulary and the captions of notebook 03."""
+    """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs also in a mirror."""
     train, validation = (
         Examples(load_features(settings, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
     )
-    return load_vocabulary(settings), train, validation
+    vocab = load_vocabulary(settings)
+    if settings.pictures_kind == "photographs":
+        train = add_mirrored(train, load_features(settings, "train", "grid", mirrored=True)[0], vocab)
+    return vocab, train, validation
 
 
 def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
@@ -140,6 +150,12 @@ def _prepare_decoder(settings: Settings) -> None:
 def _prepare_attention(settings: Settings) -> None:
     extract_grids(settings)
     prepare_attention_captions(settings)
+
+
+def _prepare_transformer(settings: Settings) -> None:
+    extract_grids(settings)
+    if settings.pictures_kind == "photographs":
+        extract_mirrored_grids(settings)
 
 
 DECODER = Lesson("", "", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
@@ -160,7 +176,7 @@ TRANSFORMER = Lesson(
     _transformer_config,
     _build_transformer,
     _load_grids_and_captions,
-    extract_grids,
+    _prepare_transformer,
 )
 LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}
 
@@ -196,21 +212,21 @@ def save_model(
 ) -> None:
     """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
     encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
+    train = lesson.load(settings)[1]
+    views = 2 if isinstance(train.image_embeds, JoinedRows) else 1  # a caption stands there for the mirrored one, too
     metadata = {
         "dataset": settings.dataset_name,
         "terms": terms_of(settings),
         "pictures": len(load_features(settings, "train", encoder["features"])[1]),
-        "captions": len(lesson.load(settings)[1].captions.matrix),
+        "captions": len(train.captions.matrix) // views,
         "plan": asdict(config),
         "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
         "training_seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 1),
     }
-    familiarity = familiarity_of(settings, model, vocab, encoder)
-    save_caption_model(
-        CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), lesson.model_folder(settings)
-    )
-    if lesson is DECODER:
-        remember_training(settings)
+    familiarity, folder = familiarity_of(settings, model, vocab, encoder), lesson.model_folder(settings)
+    save_caption_model(CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), folder)
+    if lesson is DECODER or settings.pictures_kind == "photographs":  # the scenes' others are lessons, not for use
+        remember_training(settings, folder)
 
 
 def familiarity_of(

@@ -27,10 +27,10 @@ _LAST = "last_training.json"
 _LONGEST_WORD = 1000
 
 
-def remember_training(settings: Settings) -> None:
-    """Note that a training with these settings was the last one: its model is the one to caption with."""
-    folder = settings.model_folder.relative_to(settings.data_folder).as_posix()
-    write_json({"model": folder, "encoder": settings.encoder}, settings.data_folder / _LAST)
+def remember_training(settings: Settings, folder: Path) -> None:
+    """Note that a training with these settings was the last one: its model folder is the one to caption with."""
+    model = folder.relative_to(settings.data_folder).as_posix()
+    write_json({"model": model, "encoder": settings.encoder}, settings.data_folder / _LAST)
 
 
 def last_training(settings: Settings) -> tuple[Path, str] | None:
@@ -47,9 +47,9 @@ def default_model(settings: Settings) -> Path:
     """The model folder that goes with the settings; where they are the usual ones, that of the last training, or else
     the model of photographs that is shipped.
     """
-    if settings.dataset != "scenes":
-        return settings.model_folder
     last = last_training(settings)
+    if settings.dataset != "scenes":
+        return last[0] if last and last[0].is_relative_to(settings.work_folder) else settings.model_folder
     if settings.encoder != DEFAULT_ENCODER:
         return last[0] if last and last[1] == settings.encoder else settings.model_folder
     if last:

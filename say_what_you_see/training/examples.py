@@ -13,11 +13,33 @@ from say_what_you_see.training.config import TrainingConfig
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 
 
+class JoinedRows:
+    """The rows of two arrays as those of one, each array where it is, perhaps on the disk.
+
+    Args:
+        first, second: (rows, ...), alike but for the number of rows.
+    """
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self.first, self.second = first, second
+        self.shape, self.dtype = (len(first) + len(second), *first.shape[1:]), first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        rows, border = np.arange(len(self))[rows], len(self.first)
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        found[rows < border] = self.first[rows[rows < border]]
+        found[rows >= border] = self.second[rows[rows >= border] - border]
+        return found
+
+
 @dataclass(frozen=True)
 class Examples:
     """Features of images, (images, ...), possibly memory-mapped, and the padded captions of the same images."""
 
-    image_embeds: np.ndarray
+    image_embeds: np.ndarray | JoinedRows
     captions: CaptionArrays
 
     def __post_init__(self) -> None:
@@ -27,6 +49,21 @@ class Examples:
                 f"There are embeddings of {embedded} pictures but captions of {described}. "
                 "Run notebooks 02 and 03 again, in this order."
             )
+
+
+def add_mirrored(examples: Examples, mirrored: np.ndarray, vocab: dict[str, int]) -> Examples:
+    """Examples, and the same ones seen in a mirror: in their captions left is right, and right is left.
+
+    Args:
+        mirrored: features of the mirrored images, (images, ...), in the order of the examples.
+    """
+    other_side = np.arange(len(vocab))
+    if {"left", "right"} <= vocab.keys():
+        other_side[[vocab["left"], vocab["right"]]] = vocab["right"], vocab["left"]
+    matrix, first = examples.captions.matrix, examples.captions.first
+    both = np.concatenate([matrix, other_side[matrix].astype(matrix.dtype)])
+    captions = CaptionArrays(both, np.concatenate([first, first[1:] + first[-1]]))
+    return Examples(JoinedRows(examples.image_embeds, mirrored), captions)
 
 
 def generate_batch(

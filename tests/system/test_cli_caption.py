@@ -212,14 +212,17 @@ def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finis
     photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
     for trained in (usual, photographs):
         write_json({}, trained.model_folder / "model.json")
-        remember_training(trained)
+        remember_training(trained, trained.model_folder)
         assert default_model(usual) == trained.model_folder
         assert "last training" in introduction(trained.model_folder, usual)
     assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
     for other in (replace(usual, encoder="/somewhere/other.keras"), replace(usual, dataset="coco")):
         assert default_model(other) == other.model_folder, "which is not there, and says so"
-    (photographs.model_folder / "model.json").unlink()
-    assert default_model(usual) == usual.model_folder
+    write_json({}, photographs.work_folder / "transformer" / "model" / "model.json")
+    remember_training(photographs, photographs.work_folder / "transformer" / "model")
+    assert default_model(usual) == default_model(photographs) == photographs.work_folder / "transformer" / "model"
+    (photographs.work_folder / "transformer" / "model" / "model.json").unlink()
+    assert default_model(usual) == usual.model_folder and default_model(photographs) == photographs.model_folder
     (tmp_path / "last_training.json").write_text("[]")
     assert default_model(usual) == usual.model_folder
 

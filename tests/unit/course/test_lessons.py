@@ -13,8 +13,9 @@ import say_what_you_see.core.files
 import say_what_you_see.course.tables
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
-from say_what_you_see.core.settings import read_settings
+from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary
+from say_what_you_see.course.cider import train_lesson_for_cider
 from say_what_you_see.course.features import (
     check_space_for_features,
     extract_grids,
@@ -22,12 +23,14 @@ from say_what_you_see.course.features import (
     load_embeddings,
     load_features,
 )
-from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, train_lesson
+from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, TRANSFORMER, train_lesson
 from say_what_you_see.course.tables import features_to_use, load_table
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
+from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision.encoders import encoder_for
+from say_what_you_see.vision.pictures import read_pictures
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,49 @@ def test_the_tables_hold_every_caption_with_its_pictures_features(settings, show
     embeds, _ = load_embeddings(settings, "val")
     assert features.shape == (5 * len(embeds), embeds.shape[1]) == (len(captions), embeds.shape[1])
     np.testing.assert_array_equal(features[::5], embeds)
+
+
+# Notebook 11
+
+
+def test_photographs_are_seen_in_a_mirror_too(settings, attention, monkeypatch):
+    monkeypatch.setattr(Settings, "pictures_kind", "photographs")
+    TRANSFORMER.prepare(settings)
+    _, train, validation = TRANSFORMER.load(settings)
+    count, encoder = settings.n_train_scenes, encoder_for(settings, "grid")
+    assert len(train.image_embeds) == train.captions.n_images == 2 * count
+    assert len(validation.image_embeds) == len(load_features(settings, "val", "grid")[1])
+    names = load_features(settings, "train", "grid")[1][:2]
+    pictures = np.stack(read_pictures(get_dataset(settings).train_zip, names, encoder.input_shape[0]))
+    for first, seen in ((0, pictures), (count, pictures[:, :, ::-1])):
+        expected = encoder.model.predict_on_batch(encoder.preprocess_for_model(seen))
+        assert train.image_embeds[first : first + 2].astype("float32") == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("lesson", [SHOW_AND_TELL, TRANSFORMER])
+def test_training_for_cider_leaves_a_model_beside_the_first(lesson, settings, attention, show_and_tell):
+    train_lesson(lesson, settings)
+    first = lesson.model_folder(settings)
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    history = train_lesson_for_cider(lesson, settings, 1)
+    assert len(history) == 1 and history[0]["reward"] >= 0
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+    folder = lesson.model_folder(settings, for_cider=True)
+    metadata = read_json(folder / "model.json")
+    assert metadata["cider_training"]["epochs"] == 1 and metadata["scores"]["reward"] == history[0]["reward"]
+    assert isinstance(generate_caption(load_captioner(folder, settings), np.zeros((24, 24, 3), "uint8")), str)
+
+
+def test_a_model_of_another_vocabulary_is_not_trained_for_cider(settings, attention):
+    train_lesson(TRANSFORMER, settings)
+    folder = TRANSFORMER.model_folder(settings)
+    model = load_caption_model(folder)
+    one, other, *_ = (word for word in model.vocab if not word.startswith("#"))
+    swapped = model.vocab | {one: model.vocab[other], other: model.vocab[one]}
+    save_caption_model(replace(model, vocab=swapped), folder)
+    with pytest.raises(CourseError, match="another vocabulary.*Train it anew first"):
+        train_lesson_for_cider(TRANSFORMER, settings, 1)
+    save_caption_model(model, folder)
 
 
 @pytest.mark.parametrize(("dataset", "file", "features"), [

@@ -17,7 +17,14 @@ from say_what_you_see.core.files import read_json
 from say_what_you_see.language.captions import PAD, CaptionArrays, pack_captions
 from say_what_you_see.training.checkpoints import checkpoint_path, restore_checkpoint
 from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.examples import Examples, RandomBatches, generate_batch, shuffle_images, take_images
+from say_what_you_see.training.examples import (
+    Examples,
+    RandomBatches,
+    add_mirrored,
+    generate_batch,
+    shuffle_images,
+    take_images,
+)
 from say_what_you_see.training.loop import (
     compile_decoder,
     evaluate_decoder,
@@ -75,6 +82,25 @@ def test_a_batch_pairs_pictures_with_their_captions():
     assert set(embeds[:, 0].astype(int)) == set(range(30))
     numbers = {picture: set(before[embeds[:, 0] == picture, 2] - 5) for picture in range(30)}
     assert numbers == {picture: set(range(1 + picture % 3)) for picture in range(30)}
+
+
+def test_in_a_mirror_left_is_right():
+    vocab = {word: index for index, word in enumerate(("left", "a", "right", "dog"))}
+    examples = Examples(np.arange(6).reshape(3, 2), pack_captions([[[1, 3]], [[1, 0], [1, 2]], [[3]]], 1))
+    both = add_mirrored(examples, 10 + np.arange(6).reshape(3, 2), vocab)
+    assert both.captions.matrix.dtype == examples.captions.matrix.dtype
+    assert both.captions.matrix.tolist() == [[1, 3], [1, 0], [1, 2], [3, 1], [1, 3], [1, 2], [1, 0], [3, 1]]
+    assert both.captions.first.tolist() == [0, 1, 3, 4, 5, 7, 8]
+    rows = both.image_embeds
+    assert rows.shape == (6, 2) and len(rows) == 6
+    assert rows[np.array([5, 0, 3])].tolist() == [[14, 15], [0, 1], [10, 11]]
+    assert rows[1:6:3].tolist() == [[2, 3], [12, 13]]
+
+
+def test_without_words_for_the_sides_captions_stay():
+    examples = numbered_examples(4)
+    both = add_mirrored(examples, examples.image_embeds, {"left": 0, "dog": 1, **{str(i): i for i in range(2, 30)}})
+    np.testing.assert_array_equal(both.captions.matrix, np.tile(examples.captions.matrix, (2, 1)))
 
 
 def test_batches_follow_from_the_seed_and_their_number():
