@@ -81,7 +81,7 @@ test-more: $(MORE_INSTALLED) ## test what is optional: the models on JAX and PyT
 test-full: $(TEST_INSTALLED) ## the long tests: notebooks at full size against the committed outputs, many kills, long runs
 	$(BIN)/python -m pytest -m full tests/notebooks tests/system
 
-bench: $(INSTALLED) ## time each part beside what people would use instead: make bench, or make bench STAGES="greedy beam"
+bench: $(INSTALLED) ## time each part beside what people would use instead: make bench, or make bench STAGES="greedy_one beam"
 	$(BIN)/python -m benchmarks $(STAGES)
 
 bench-peers: $(PEERS_INSTALLED) ## install the packages of other frameworks that the benchmark compares with

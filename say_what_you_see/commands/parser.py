@@ -19,7 +19,7 @@ from say_what_you_see.commands.options import (
 )
 
 _COMMANDS = {
-    "environment": "check whether this computer has what the course needs; paste the answer into reports",
+    "environment": "check whether this computer has what the course needs; paste the output into bug reports",
     "resources": "draw or download the pictures and captions, and show what there is",
     "embed": "run the pictures through the encoder and keep the embeddings",
     "prepare": "make the vocabulary and turn the captions into numbers",
@@ -89,7 +89,7 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     option("--workers", type=workers, metavar="N", help=f"models at work ({default})")
     gpus = "0.5: two workers on a GPU; 0: CPUs only (default: 1 where there are GPUs)"
     option("--gpus-per-worker", type=number(0, 64), metavar="X", help=gpus)
-    option("--retries", type=whole_number(0, 1000), metavar="N", help="of what failed in the cluster (default: 5)")
+    option("--retries", type=whole_number(0, 1000), metavar="N", help="how often to retry failed work (default: 5)")
     option("--bytes-column", default="", metavar="NAME", help="of Parquet files: the pictures")
     option("--name-column", default="", metavar="NAME", help="of Parquet files: the names of the pictures")
 
@@ -107,7 +107,7 @@ def _add_embed(command: argparse.ArgumentParser) -> None:
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
-    control = "train the control of notebook 04 instead, whose pictures have the captions of others"
+    control = "train the control of notebook 04 instead, on shuffled captions"
     further = command.add_mutually_exclusive_group().add_argument
     further("--control", action="store_true", help=control)
     cider = (
@@ -115,9 +115,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         "number of epochs; the result has a model folder of its own"
     )
     further("--cider", type=count, metavar="EPOCHS", help=cider)
-    model = (
-        "the decoder of notebook 04, 07 or 08, or a transformer; features and captions are made where they are missing"
-    )
+    model = "which decoder to train: that of notebook 04, 07, 08 or 11; missing features and captions are made first"
     models = ("decoder", "show-and-tell", "attention", "transformer")
     command.add_argument("--model", choices=models, default="decoder", help=model)
 
@@ -148,12 +146,13 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     sampler = command.add_mutually_exclusive_group().add_argument
     sampler("--beam", type=beam_width, metavar="K", help="beam search: follow the K best captions at once")
     sampler("--sample", action="store_true", help="draw words by their probability (see --temperature)")
-    penalty = "beam search: 1 favours longer captions"
+    penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0)"
     option("--length-penalty", type=number(-10, 10), default=0.0, metavar="A", help=penalty)
     temperature = "with --sample: below 1 more cautious, above 1 more daring"
     option("--temperature", type=number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
     option("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
-    option("--top-p", type=number(1e-6, 1), metavar="P", help="draw among the fewest words of probability P")
+    smallest = "sample from the smallest set of words whose total probability reaches P"
+    option("--top-p", type=number(1e-6, 1), metavar="P", help=smallest)
     with_keras = "load the model with Keras, and neither use nor make the quick copy of it, which says the same"
     option("--with-keras", action="store_true", help=with_keras)
     form = command.add_mutually_exclusive_group().add_argument

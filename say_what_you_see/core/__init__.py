@@ -1,4 +1,4 @@
-"""What every room needs: errors for people, files that are whole or absent, settings, Keras without its start-up noise.
+"""What every package needs: errors for people, files that are whole or absent, settings, Keras that starts quietly.
 
 Nothing here knows about pictures, captions or models.
 """
