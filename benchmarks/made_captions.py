@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 PICTURES, CAPTIONS = 82_783, 414_113
-"""The training side of COCO 2014."""
+"""The training split of COCO 2014."""
 
 DISTINCT_WORDS = 30_000
 """So many words can be drawn; some 24,000 of them are, and some 8,800 of those five times or more."""
