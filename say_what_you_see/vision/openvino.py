@@ -35,6 +35,9 @@ def import_openvino() -> ModuleType:
     """OpenVINO without its converter, which takes as long to import as the rest, and without the usage statistics that
     the converter would send without asking.
     """
+    if sys.modules.get("openvino_telemetry"):  # somebody has imported OpenVINO before: its converter comes in anew
+        for name in [name for name in sys.modules if name.startswith(("openvino.tools", "openvino_telemetry"))]:
+            del sys.modules[name]
     # None makes an import fail, which OpenVINO and its converter allow for.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     is_new = "openvino" not in sys.modules
