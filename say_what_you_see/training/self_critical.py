@@ -78,7 +78,8 @@ class PolicyGradient(keras.losses.Loss):
         Without rewards, as in validation, the mean of minus log p of the captions.
         """
         real = ops.cast(ops.not_equal(y_true, self.pad), "float32")
-        of_words = -keras.losses.sparse_categorical_crossentropy(y_true, y_pred + self.never, from_logits=True)
+        possible = ops.add(y_pred, self.never)  # which makes tensors of both
+        of_words = -keras.losses.sparse_categorical_crossentropy(y_true, possible, from_logits=True)
         of_captions = ops.sum(of_words * real, axis=1)
         if sample_weight is None:
             return -ops.mean(of_captions)
