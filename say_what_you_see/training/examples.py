@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class JoinedRows:
 class Examples:
     """Features of images, (images, ...), possibly memory-mapped, and the padded captions of the same images."""
 
-    image_embeds: np.ndarray | JoinedRows
+    image_embeds: np.ndarray
     captions: CaptionArrays
 
     def __post_init__(self) -> None:
@@ -63,7 +64,8 @@ def add_mirrored(examples: Examples, mirrored: np.ndarray, vocab: dict[str, int]
     matrix, first = examples.captions.matrix, examples.captions.first
     both = np.concatenate([matrix, other_side[matrix].astype(matrix.dtype)])
     captions = CaptionArrays(both, np.concatenate([first, first[1:] + first[-1]]))
-    return Examples(JoinedRows(examples.image_embeds, mirrored), captions)
+    rows = JoinedRows(examples.image_embeds, mirrored)
+    return Examples(cast(np.ndarray, rows), captions)  # all that a training asks of an array
 
 
 def generate_batch(
