@@ -1,4 +1,4 @@
-"""What the notebooks 04, 07 and 08 and the command line train, each in one entry of a table, and their common steps."""
+"""What the notebooks 04, 07, 08 and 11 train, each in one entry of a table, and the steps that they have in common."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace

@@ -90,6 +90,7 @@ def test_an_exported_captioner_says_the_same(exported, sampler):
     expected = captioner.generate(embeds, sampler, np.random.default_rng(2))
     np.testing.assert_array_equal(found.indices, expected.indices)
     assert (fast.vocab, fast.pictures_kind) == (captioner.vocab, captioner.pictures_kind)
+    assert sys.modules.get("openvino_telemetry") is None, "an export sends no statistics"
 
 
 @NEEDS_OPENVINO
