@@ -82,11 +82,13 @@ def _show_and_tell_config(settings: Settings, train: Examples) -> TrainingConfig
 
 
 def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
-    """As notebook 04, but with whole captions, and on the scenes in half the epochs: no more are needed there."""
+    """As notebook 04, but with whole captions, those of similar length together, and on the scenes in half the epochs:
+    no more are needed there.
+    """
     config = training_config(settings)
     halved = settings.dataset == "scenes" and not settings.small
-    longest = train.captions.matrix.shape[1]
-    return replace(config, epochs=config.epochs // 2 if halved else config.epochs, max_len=longest)
+    epochs, longest = config.epochs // 2 if halved else config.epochs, train.captions.matrix.shape[1]
+    return replace(config, epochs=epochs, max_len=longest, similar_lengths=True)
 
 
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
@@ -94,7 +96,8 @@ def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     overfits soon, and there are twice as many as usual; scenes need as many epochs as in notebook 08, of more and
     smaller steps.
     """
-    config = replace(_attention_config(settings, train), learning_rate=8e-4, weight_decay=0.05, captions_per_image=5)
+    numbers: dict[str, Any] = {"learning_rate": 8e-4, "weight_decay": 0.05, "captions_per_image": 5}
+    config = replace(_attention_config(settings, train), similar_lengths=False, **numbers)
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
     epochs = settings.epochs if settings.small else 8

@@ -22,6 +22,7 @@ class TrainingConfig:
     half_life: float = 2.0
     label_smoothing: float = 0.0
     captions_per_image: int = 1
+    similar_lengths: bool = False  # put captions of similar length together, so that little of a batch is padding
 
 
 def learning_rate_schedule(

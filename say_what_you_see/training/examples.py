@@ -13,6 +13,9 @@ from say_what_you_see.training.config import TrainingConfig
 
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 
+POOL = 16
+"""So many batches are drawn together where captions of similar length go into the same one."""
+
 
 class JoinedRows:
     """The rows of two arrays as those of one, each array where it is, perhaps on the disk.
@@ -96,9 +99,9 @@ def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rn
 class RandomBatches(keras.utils.PyDataset):
     """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
 
-    def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0) -> None:
+    def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0, pad_idx: int = -1) -> None:
         super().__init__()
-        self.examples, self.config, self.epoch = examples, config, first_epoch
+        self.examples, self.config, self.epoch, self.pad_idx = examples, config, first_epoch, pad_idx
         captions_per_batch = config.batch_size * config.captions_per_image
         self.steps = max(1, len(examples.captions.matrix) // captions_per_batch)
 
@@ -107,6 +110,8 @@ class RandomBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> Batch:
         examples, config = self.examples, self.config
+        if config.similar_lengths:
+            return self._of_similar_length(step)
         rng = np.random.default_rng([config.seed, self.epoch, step])
         if config.captions_per_image == 1:
             return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
@@ -114,6 +119,19 @@ class RandomBatches(keras.utils.PyDataset):
         sentences = captions_of_each(examples.captions, images, config.captions_per_image, rng)
         sentences = sentences[:, : config.max_len].astype(np.int32)
         return (np.asarray(examples.image_embeds[images], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
+
+    def _of_similar_length(self, step: int) -> Batch:
+        """One of the batches that captions sorted by length were cut into, as wide as its longest caption."""
+        captions, config = self.examples.captions, self.config
+        pool, number = divmod(step, POOL)
+        rng = np.random.default_rng([config.seed, self.epoch, pool])
+        images = rng.integers(captions.n_images, size=POOL * config.batch_size)
+        sentences = captions.choose(images, rng)[:, : config.max_len].astype(np.int32)
+        lengths = (sentences != self.pad_idx).sum(axis=1)
+        rows = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
+        sentences = sentences[rows, : lengths[rows].max()]
+        features = np.asarray(self.examples.image_embeds[images[rows]], dtype=np.float32)
+        return (features, sentences[:, :-1]), sentences[:, 1:]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1

@@ -173,7 +173,7 @@ def train_decoder(
         For each epoch its number, loss, validation loss and accuracy, and seconds.
     """
     keep_freed_memory()
-    batches = RandomBatches(train, config)
+    batches = RandomBatches(train, config, pad_idx=pad_idx)
     compile_decoder(decoder, config, pad_idx, len(batches), quick)
     history = start_or_resume(decoder, train, config, folder)
     batches.epoch = len(history)
@@ -223,7 +223,8 @@ def start_or_resume(decoder: keras.Model, train: Examples, config: TrainingConfi
 
 def fingerprint(decoder: keras.Model, train: Examples, config: TrainingConfig) -> str:
     """What has to be equal for a training to be resumed: configuration, shapes, captions and some of the features."""
-    later = {"label_smoothing": 0.0, "captions_per_image": 1}  # checkpoints of before know nothing of these
+    # checkpoints of before know nothing of these
+    later = {"label_smoothing": 0.0, "captions_per_image": 1, "similar_lengths": False}
     numbers = {key: value for key, value in asdict(config).items() if later.get(key, ...) != value}
     digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())

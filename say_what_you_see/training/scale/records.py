@@ -374,11 +374,12 @@ class _ShardWriter:
             return {"bytes": temporary.stat().st_size, "examples": count, "skipped": skipped}
 
     def _jpeg(self, name: str, zip_path: Path, member: zipfile.ZipInfo) -> bytes:
-        if self.known.get(name):
-            raise CourseError(self.known[name])
+        reason = self.known.get(name)  # once: another thread may find it out meanwhile
+        if reason:
+            raise CourseError(reason)
         try:
             buf = read_member(self.archives[zip_path], member)
-            jpeg = buf if name in self.known else as_jpeg(buf)
+            jpeg = as_jpeg(buf) if reason is None else buf
         except CourseError as error:
             self.known[name] = str(error)
             raise

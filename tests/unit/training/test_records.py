@@ -187,6 +187,28 @@ def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
     assert read_records(made.folder) == made
 
 
+def test_a_picture_that_another_thread_finds_broken_meanwhile_is_skipped(tmp_path, monkeypatch):
+    own = write_data_set(tmp_path / "own", TRAIN | {"text.png": b"no picture at all"}, VAL)
+    real = say_what_you_see.training.scale.records.read_member
+
+    def reading(archive, member):
+        name = f"train.zip/{member.filename}"
+        if name.endswith("text.png"):
+            writers[0].known.setdefault(name, "found out by another thread")
+        return real(archive, member)
+
+    writers = []
+    made_writer = say_what_you_see.training.scale.records._ShardWriter
+    monkeypatch.setattr(
+        say_what_you_see.training.scale.records,
+        "_ShardWriter",
+        lambda *args: writers.append(made_writer(*args)) or writers[0],
+    )
+    monkeypatch.setattr(say_what_you_see.training.scale.records, "read_member", reading)
+    made = write_records(settings_for(own, tmp_path / "data"), shards={"train": 1})
+    assert set(made.skipped) == {"train.zip/train/text.png"} and made.examples["train"] == 18
+
+
 def fail_after(monkeypatch, count: int, error: BaseException) -> None:
     """Have the writing of examples fail after so many."""
     real, calls = say_what_you_see.training.scale.records.sequence_example, []

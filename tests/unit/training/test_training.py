@@ -128,6 +128,29 @@ def test_several_captions_of_each_picture_of_a_batch():
     assert all(len({*group}) == 3 for group in targets[:, 1].reshape(4, 3)), "all different"
 
 
+def test_captions_of_similar_length_go_into_the_same_batch():
+    rng = np.random.default_rng(0)
+    captions = [[[0, 10 + picture, *[5] * rng.integers(20), 1] for _ in range(4)] for picture in range(128)]
+    examples = Examples(np.arange(128)[:, None] * np.ones(3), pack_captions(captions, 2))
+    config = TrainingConfig(2, batch_size=8, similar_lengths=True)
+    batches = RandomBatches(examples, config, pad_idx=2)
+    assert len(batches) == 128 * 4 // 8
+    padding, widths, images = [], [], []
+    for step in range(len(batches)):
+        (embeds, before), after = batches[step]
+        np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
+        np.testing.assert_array_equal(after[:, 0], embeds[:, 0] + 10)
+        assert embeds.shape == (8, 3) and (after[:, -1] != 2).any(), "as wide as the longest"
+        padding.append((after == 2).mean())
+        widths.append(after.shape[1])
+        images.extend(embeds[:, 0])
+    assert np.mean(padding) < 0.08 and len({*widths}) > 10 and len({*images}) > 110
+    assert widths[:16] != sorted(widths[:16]) and sorted(widths[:16])[0] < 6 and sorted(widths[:16])[-1] > 18
+    again = RandomBatches(examples, config, first_epoch=1, pad_idx=2)
+    batches.on_epoch_end()
+    np.testing.assert_array_equal(batches[21][1], again[21][1])
+
+
 def caption_owners(examples: Examples) -> list[int]:
     """For each picture of shuffled `numbered_examples`, whose captions it has: all of them, and no others."""
     owners = []
