@@ -90,14 +90,9 @@ class Settings:
         return self.work_folder / "model"
 
     @property
-    def n_train_scenes(self) -> int:
-        """Number of scenes to draw for training."""
-        return 48 if self.small else 2700
-
-    @property
-    def n_val_scenes(self) -> int:
-        """Number of scenes to draw for validation."""
-        return 24 if self.small else 400
+    def scene_counts(self) -> dict[str, int]:
+        """Numbers of scenes to draw for training, validation and test."""
+        return {"train": 48, "val": 24, "test": 24} if self.small else {"train": 2700, "val": 400, "test": 400}
 
     @property
     def sample_size(self) -> tuple[int, int]:

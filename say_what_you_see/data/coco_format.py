@@ -43,9 +43,10 @@ class DatasetFiles:
     val_json: str
     source: str  # where the data set comes from
     licence: str  # on what terms it may be used
-    # train_instances, val_instances: members that say what the images show and where; None where there are none
+    # train_instances, val_instances, test_instances: members that say what the images show and where, if there are any
     train_instances: str | None = None
     val_instances: str | None = None
+    test_instances: str | None = None
     # test_zip, test_json: images and captions that are kept for the very end; None where there are none
     test_zip: Path | None = None
     test_json: str | None = None

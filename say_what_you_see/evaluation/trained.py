@@ -141,6 +141,6 @@ def validation_pictures(
         fns = [fns[i] for i in sorted(chosen)]
     truths = None
     if settings.dataset == "scenes":
-        by_file = read_scene_truths(files.captions_zip, files.val_instances)
+        by_file = read_scene_truths(files.captions_zip, files.test_instances)
         truths = [by_file[fn] for fn in fns]
     return ValidationPictures(fns, [ids[fn] for fn in fns], [captions[fn] for fn in fns], truths)

@@ -1,11 +1,13 @@
-"""Writes drawn scenes as a data set in COCO's format: two zips of JPEGs and a zip of JSON."""
+"""Writes drawn scenes as a data set in COCO's format: three zips of JPEGs and a zip of JSON."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,25 +23,39 @@ from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, Scene,
 LICENCE = "drawn by this course; CC BY 4.0"
 _DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
 _JPEG_QUALITY = 92
-_FIRST_ID = {"train": 1, "val": 1_000_001}
+_FIRST_ID = {"train": 1, "val": 1_000_001, "test": 2_000_001}
 _IDS_PER_IMAGE = 10
 _SALIENT_MENTIONS = 3
 
 
-def get_scenes(folder: Path, n_train: int, n_val: int, seed: int = 0) -> DatasetFiles:
-    """Have the drawn scenes in a folder; those that were drawn from the same numbers are used again."""
+def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> DatasetFiles:
+    """Have the drawn scenes in a folder; those that were drawn from the same numbers are used again.
+
+    Args:
+        counts: how many to draw for "train", "val" and "test", in this order.
+    """
     files = replace(
-        DatasetFiles.in_folder(folder, "scenes", "scenes", "drawn by this course", LICENCE),
+        DatasetFiles.in_folder(folder, "scenes", "scenes", "drawn by this course", LICENCE, with_test=True),
         train_instances="annotations/instances_train.json",
         val_instances="annotations/instances_val.json",
+        test_instances="annotations/instances_test.json",
     )
-    inputs = {"scenes": [n_train, n_val], "seed": seed, "colours": list(COLOURS)}
-    build_if_stale(folder, inputs, files.zips, lambda: write_scene_dataset(folder, n_train, n_val, seed))
+    inputs = {"scenes": list(counts.values()), "seed": seed, "colours": list(COLOURS)}
+    build_if_stale(folder, inputs, files.zips, lambda: write_scene_dataset(folder, counts, seed))
     return files
 
 
-def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -> None:
-    """Write train_scenes.zip, val_scenes.zip and captions_scenes.zip into a folder.
+def invent_scenes(counts: Mapping[str, int], seed: int = 0) -> dict[str, list[Scene]]:
+    """So many scenes for each split. No test scene shows just what a validation scene shows."""
+    train, val = ([invent_scene(split, index, seed) for index in range(counts[split])] for split in ("train", "val"))
+    known = {scene.specification for scene in val}
+    candidates = (invent_scene("test", index, seed) for index in itertools.count())
+    test = itertools.islice((scene for scene in candidates if scene.specification not in known), counts["test"])
+    return {"train": train, "val": val, "test": list(test)}
+
+
+def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) -> None:
+    """Write train_scenes.zip, val_scenes.zip, test_scenes.zip and captions_scenes.zip into a folder.
 
     The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. The
     instances carry, beyond COCO's fields, colour, size, whether at least three of the five people
@@ -47,10 +63,8 @@ def write_scene_dataset(folder: Path, n_train: int, n_val: int, seed: int = 0) -
     whole picture.
     """
     make_folder(folder)
-    splits = {"train": n_train, "val": n_val}
     members: dict[str, dict] = {}
-    for split, count in splits.items():
-        scenes = [invent_scene(split, index, seed) for index in range(count)]
+    for split, scenes in invent_scenes(counts, seed).items():
         _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
         captions = [describe_scene(scene) for scene in scenes]
         members[f"annotations/captions_{split}.json"] = scene_captions_json(split, scenes, captions)

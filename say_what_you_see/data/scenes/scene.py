@@ -62,7 +62,7 @@ _HEIGHT_RANGE = {
 _GROUND_RANGE = (0.42, 0.92)
 _ONLY_BY_WATER = ("boat", "fish")  # two places have them, so they come up more often there
 _GAP = 8
-_SPLIT_CODE = {"train": 0, "val": 1}
+_SPLIT_CODE = {"train": 0, "val": 1, "test": 2}
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def specification(self) -> tuple:
-        """What the scene shows, without positions: no specification occurs in both splits."""
+        """What the scene shows, without positions: no specification occurs in two splits."""
         return self.place, tuple(sorted((t.kind, t.colour, t.size) for t in self.things))
 
     @property
@@ -125,26 +125,30 @@ def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
 
 
 def split_of(specification: tuple) -> str:
-    """The split that a specification belongs to: 'val' for about one in six, by its hash, or 'train'."""
+    """The split that a specification belongs to: 'val' for about one in six, by its hash, or 'train'.
+
+    Test scenes are drawn from those of 'val'; see `say_what_you_see.data.scenes.dataset.invent_scenes`.
+    """
     digest = hashlib.sha256(repr(specification).encode()).digest()
     return "val" if digest[0] % 6 == 0 else "train"
 
 
 def invent_scene(split: str, index: int, seed: int = 0) -> Scene:
-    """Invent scene number `index` of a split ('train' or 'val'); the same arguments give the same scene.
+    """Invent scene number `index` of a split ('train', 'val' or 'test'); the same arguments give the same scene.
 
-    Every tenth validation scene holds exactly one pair from `UNSEEN_PAIRS`; no other scene holds any.
+    Every tenth validation or test scene holds exactly one pair from `UNSEEN_PAIRS`; no other scene holds any.
 
     Raises:
         ValueError: if the split is unknown.
     """
     if split not in _SPLIT_CODE:
-        raise ValueError(f"A split is 'train' or 'val', not {split!r}.")
+        raise ValueError(f"A split is 'train', 'val' or 'test', not {split!r}.")
     rng = np.random.default_rng([seed, _SPLIT_CODE[split], index])
-    n_unseen = int(split == "val" and index % 10 == 9)
+    n_unseen = int(split != "train" and index % 10 == 9)
+    others = "train" if split == "train" else "val"
     while True:
         scene = _random_scene(rng, n_unseen)
-        if scene is None or split_of(scene.specification) != split:
+        if scene is None or split_of(scene.specification) != others:
             continue
         if sum(thing.pair in UNSEEN_PAIRS for thing in scene.things) == n_unseen:
             return scene

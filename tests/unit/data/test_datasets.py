@@ -104,17 +104,16 @@ def all_splits(files) -> list[set[str]]:
 
 
 def test_scenes_are_drawn_once_and_again_for_another_seed(course, monkeypatch):
-    monkeypatch.setattr(Settings, "n_train_scenes", 6)
-    monkeypatch.setattr(Settings, "n_val_scenes", 2)
+    monkeypatch.setattr(Settings, "scene_counts", {"train": 6, "val": 2, "test": 3})
 
     def draw(seed):
         files = get_dataset(course("scenes", COURSE_SEED=seed))
         return files, [path.stat().st_mtime_ns for path in files.zips]
 
     files, times = draw("0")
-    assert [len(names) for names in all_splits(files)] == [6, 2]
+    assert [len(names) for names in all_splits(files)] == [6, 2, 3]
     with zipfile.ZipFile(files.captions_zip) as archive:
-        assert {files.train_instances, files.val_instances} <= set(archive.namelist())
+        assert {files.train_instances, files.val_instances, files.test_instances} <= set(archive.namelist())
     assert draw("0") == (files, times)
     others = draw("1")[1]
     assert not set(times) & set(others)

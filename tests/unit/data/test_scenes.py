@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scene_samples import scenes_of, thing_at
 
+from say_what_you_see.data.scenes.dataset import invent_scenes
 from say_what_you_see.data.scenes.scene import (
     COLOURS,
     CROP_SIDE,
@@ -34,13 +35,18 @@ def test_the_same_arguments_give_the_same_scene(train):
     assert [invent_scene("train", index) for index in (0, 7, 123)] == [train[0], train[7], train[123]]
     assert len({repr(scene) for scene in train}) == len(train)
     assert invent_scene("train", 0, seed=1) != train[0] != invent_scene("val", 0)
-    with pytest.raises(ValueError, match="'test'"):
-        invent_scene("test", 0)
+    with pytest.raises(ValueError, match="'dev'"):
+        invent_scene("dev", 0)
 
 
-def test_no_specification_is_in_both_splits(train, val):
+def test_no_specification_is_in_two_splits(train, val):
     of_the_encoder = scenes_of("train", 100, seed=1_000)
-    assert not {s.specification for s in [*train, *of_the_encoder]} & {s.specification for s in val}
+    invented = invent_scenes({"train": 300, "val": 200, "test": 150})
+    assert invented["train"] == train and invented["val"] == val and len(invented["test"]) == 150
+    known, in_val, in_test = (
+        {scene.specification for scene in scenes} for scenes in ([*train, *of_the_encoder], val, invented["test"])
+    )
+    assert not known & (in_val | in_test) and not in_val & in_test
 
 
 def test_unseen_pairs_occur_in_every_tenth_validation_scene_only(train, val):
