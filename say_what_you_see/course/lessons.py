@@ -96,8 +96,7 @@ def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     overfits soon, and there are twice as many as usual; scenes need as many epochs as in notebook 08, of more and
     smaller steps.
     """
-    numbers: dict[str, Any] = {"learning_rate": 8e-4, "weight_decay": 0.05, "captions_per_image": 5}
-    config = replace(_attention_config(settings, train), similar_lengths=False, **numbers)
+    config = replace(_attention_config(settings, train), learning_rate=8e-4, weight_decay=0.05, captions_per_image=5)
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
     epochs = settings.epochs if settings.small else 8

@@ -110,28 +110,32 @@ class RandomBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> Batch:
         examples, config = self.examples, self.config
-        if config.similar_lengths:
-            return self._of_similar_length(step)
         rng = np.random.default_rng([config.seed, self.epoch, step])
-        if config.captions_per_image == 1:
+        if config.similar_lengths:
+            images, sentences = self._of_similar_length(step)
+        elif config.captions_per_image == 1:
             return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
-        images = rng.integers(examples.captions.n_images, size=config.batch_size)
-        sentences = captions_of_each(examples.captions, images, config.captions_per_image, rng)
-        sentences = sentences[:, : config.max_len].astype(np.int32)
+        else:
+            images, sentences = self._draw(config.batch_size, rng)
         return (np.asarray(examples.image_embeds[images], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
-    def _of_similar_length(self, step: int) -> Batch:
-        """One of the batches that captions sorted by length were cut into, as wide as its longest caption."""
+    def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """So many random images, and captions of each: (images x captions of each, longest) indices."""
         captions, config = self.examples.captions, self.config
+        images = rng.integers(captions.n_images, size=count)
+        sentences = captions_of_each(captions, images, config.captions_per_image, rng)
+        return images, sentences[:, : config.max_len].astype(np.int32)
+
+    def _of_similar_length(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be."""
         pool, number = divmod(step, POOL)
-        rng = np.random.default_rng([config.seed, self.epoch, pool])
-        images = rng.integers(captions.n_images, size=POOL * config.batch_size)
-        sentences = captions.choose(images, rng)[:, : config.max_len].astype(np.int32)
-        lengths = (sentences != self.pad_idx).sum(axis=1)
-        rows = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
-        sentences = sentences[rows, : lengths[rows].max()]
-        features = np.asarray(self.examples.image_embeds[images[rows]], dtype=np.float32)
-        return (features, sentences[:, :-1]), sentences[:, 1:]
+        rng = np.random.default_rng([self.config.seed, self.epoch, pool])
+        images, sentences = self._draw(POOL * self.config.batch_size, rng)
+        sentences = sentences.reshape(len(images), -1, sentences.shape[1])
+        lengths = (sentences != self.pad_idx).sum(axis=2).max(axis=1)
+        chosen = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
+        sentences = sentences[chosen, :, : lengths[chosen].max()]
+        return images[chosen], sentences.reshape(-1, sentences.shape[2])
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
