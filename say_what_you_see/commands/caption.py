@@ -119,10 +119,10 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
 
 def _sampler(options: argparse.Namespace) -> Sampler:
     if options.beam:
-        return BeamSearch(options.beam, length_penalty=options.length_penalty, max_len=options.max_len)
+        return BeamSearch(options.beam, options.length_penalty, options.max_len, options.no_repeat)
     if options.sample:
         return Sampling(options.temperature, options.top_k, options.top_p, max_len=options.max_len)
-    return Greedy(options.max_len)
+    return Greedy(options.max_len, options.no_repeat)
 
 
 def _report_errors(pictures: Iterable[PictureCaptions]) -> Iterable[PictureCaptions]:

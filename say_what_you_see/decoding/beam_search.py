@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from say_what_you_see.decoding.probabilities import forbid_repeats
 from say_what_you_see.models.step import State
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def extend_beams(
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
+    forbid_repeats(log_probs, beams.captions[..., :position], sampler.no_repeat)
     totals = beams.total[..., None] + log_probs
     totals[beams.finished] = -np.inf
     totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost

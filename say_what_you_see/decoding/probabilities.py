@@ -62,6 +62,21 @@ def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
     return np.where(probabilities >= kept.min(axis=-1, keepdims=True), probabilities, 0)
 
 
+def forbid_repeats(log_probs: np.ndarray, captions: np.ndarray, n: int) -> None:
+    """Make each word impossible with which the last n words of a caption would stand there for the second time.
+
+    Args:
+        log_probs: (..., vocabulary), of the next words; changed in place.
+        captions: (..., words so far).
+        n: 0 forbids nothing.
+    """
+    if 0 < n <= captions.shape[-1]:
+        runs = np.lib.stride_tricks.sliding_window_view(captions, n, axis=-1)
+        last = captions[..., captions.shape[-1] - n + 1 :]
+        *caption, run = np.nonzero((runs[..., :-1] == last[..., None, :]).all(axis=-1))
+        log_probs[(*caption, runs[(*caption, run, -1)])] = -np.inf
+
+
 def sample_rows(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """One index per row (rows,), drawn by the row's probabilities (rows, words), which need not sum to 1.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from say_what_you_see.decoding.beam_search import search_beams
-from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_k, keep_top_p, sample_rows
+from say_what_you_see.decoding.probabilities import apply_temperature, forbid_repeats, keep_top_k, keep_top_p, sample_rows
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State
 
@@ -40,12 +40,15 @@ def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
     return SpecialTokens(vocab[START], vocab[END], suppressed)
 
 
-def write_captions(next_word: NextWord, state: State, choose: Choose, tokens: SpecialTokens, max_len: int) -> Captions:
+def write_captions(
+    next_word: NextWord, state: State, choose: Choose, tokens: SpecialTokens, max_len: int, no_repeat: int = 0
+) -> Captions:
     """Write one caption per image, word by word, until all have reached END.
 
     Args:
         choose: picks a word for each row, from log-probabilities (rows, vocabulary), the numbers of the captions that
             the rows belong to, and the position of the word.
+        no_repeat: so many words in a row are not said twice; 0 forbids nothing.
 
     Returns:
         Captions (images, max_len), END after the last word; their log-probabilities (images,); whether END was
@@ -57,6 +60,7 @@ def write_captions(next_word: NextWord, state: State, choose: Choose, tokens: Sp
     total = np.zeros(len(state), dtype=np.float32)
     for position in range(max_len):
         log_probs, state = next_word(words, state)
+        forbid_repeats(log_probs, captions[running, :position], no_repeat)
         words = choose(log_probs, running, position)
         captions[running, position] = words
         total[running] += log_probs[np.arange(len(words)), words]
@@ -73,6 +77,7 @@ class Sampler:
 
     max_len: int  # captions have at most so many words
     k: int = 1  # how many captions each image gets
+    no_repeat: int = 0  # so many words in a row are not said twice in a caption; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """The random numbers that captions of images need, (images, ...): each image's are its own in any batch."""
@@ -92,7 +97,7 @@ class Sampler:
         def choose(log_probs: np.ndarray, running: np.ndarray, position: int) -> np.ndarray:
             return self.choose(log_probs, random[running, position : position + 1])
 
-        captions, total, finished = write_captions(next_word, state, choose, tokens, self.max_len)
+        captions, total, finished = write_captions(next_word, state, choose, tokens, self.max_len, self.no_repeat)
         return captions.reshape(*shape, -1), total.reshape(shape), finished.reshape(shape)
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
@@ -105,6 +110,7 @@ class Greedy(Sampler):
     """Always the most probable word."""
 
     max_len: int = 20
+    no_repeat: int = 0
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
         """The most probable word of each row."""
@@ -157,6 +163,7 @@ class BeamSearch(Sampler):
     # captions; 1 by the mean over the words.
     length_penalty: float = 0.0
     max_len: int = 20  # stop after so many words
+    no_repeat: int = 0
 
     def __post_init__(self) -> None:
         if self.k < 1:

@@ -143,11 +143,11 @@ def sampler_of(request: Mapping[str, Any]) -> Sampler:
     """The sampler that a request asks for."""
     method = request.get("method")
     if method == "greedy":
-        return Greedy()
+        return Greedy(no_repeat=3)
     if method == "sample":
         return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
     if method == "beam":
-        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)))
+        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)), no_repeat=3)
     raise CourseError("There is no such way of choosing words. Load the page again.")
 
 

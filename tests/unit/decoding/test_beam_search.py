@@ -6,6 +6,7 @@ The search with lists is the lesson's.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,31 @@ def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
         found = generate(model, image[None], VOCAB, sampler)
         assert_found(found.indices[0], found.log_probabilities[0], expected)
         assert found.finished.sum() == sum(words[-1] == VOCAB[END] for words, _ in expected)
+
+
+def says_twice(words: tuple[int, ...], n: int) -> bool:
+    said = [word for word in words if word != VOCAB[END]]
+    runs = [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
+    return len({*runs}) < len(runs)
+
+
+@pytest.mark.parametrize(("no_repeat", "max_len"), [(1, 3), (2, 4)])
+def test_wide_beams_say_nothing_twice_and_miss_nothing_else(no_repeat, max_len):
+    model, image = random_model(1), random_features(1)[0]
+    expected = [one for one in every_caption(model, image, max_len) if not says_twice(one[0], no_repeat)]
+    sampler = BeamSearch(len(expected), 0.0, max_len, no_repeat)
+    found = generate(model, image[None], VOCAB, sampler)
+    assert_found(found.indices[0], found.log_probabilities[0], ranked(expected, 0.0))
+
+
+@pytest.mark.parametrize("sampler", [Greedy(15, 2), BeamSearch(2, 0.0, 15, 2)], ids=str)
+def test_other_captions_stay_as_they_were_where_nothing_is_said_twice(sampler):
+    model, features = random_model(), random_features(200)
+    free, found = (generate(model, features, VOCAB, s).indices[:, 0] for s in (replace(sampler, no_repeat=0), sampler))
+    repeated = np.array([says_twice(tuple(caption), 2) for caption in free])
+    assert 10 < repeated.sum() < 190 and not any(says_twice(tuple(caption), 2) for caption in found)
+    if isinstance(sampler, Greedy):  # among two beams another one may have repeated itself
+        np.testing.assert_array_equal(free[~repeated], found[~repeated])
 
 
 @pytest.mark.parametrize(
