@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import os
 import zipfile
@@ -45,15 +44,6 @@ def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> Datase
     return files
 
 
-def invent_scenes(counts: Mapping[str, int], seed: int = 0) -> dict[str, list[Scene]]:
-    """So many scenes for each split. No test scene shows just what a validation scene shows."""
-    train, val = ([invent_scene(split, index, seed) for index in range(counts[split])] for split in ("train", "val"))
-    known = {scene.specification for scene in val}
-    candidates = (invent_scene("test", index, seed) for index in itertools.count())
-    test = itertools.islice((scene for scene in candidates if scene.specification not in known), counts["test"])
-    return {"train": train, "val": val, "test": list(test)}
-
-
 def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) -> None:
     """Write train_scenes.zip, val_scenes.zip, test_scenes.zip and captions_scenes.zip into a folder.
 
@@ -64,7 +54,8 @@ def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) 
     """
     make_folder(folder)
     members: dict[str, dict] = {}
-    for split, scenes in invent_scenes(counts, seed).items():
+    for split, count in counts.items():
+        scenes = [invent_scene(split, index, seed) for index in range(count)]
         _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
         captions = [describe_scene(scene) for scene in scenes]
         members[f"annotations/captions_{split}.json"] = scene_captions_json(split, scenes, captions)

@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def specification(self) -> tuple:
-        """What the scene shows, without positions: no specification occurs in two splits."""
+        """What the scene shows, without positions: none of training occurs in another split."""
         return self.place, tuple(sorted((t.kind, t.colour, t.size) for t in self.things))
 
     @property
@@ -127,7 +127,7 @@ def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
 def split_of(specification: tuple) -> str:
     """The split that a specification belongs to: 'val' for about one in six, by its hash, or 'train'.
 
-    Test scenes are drawn from those of 'val'; see `say_what_you_see.data.scenes.dataset.invent_scenes`.
+    Test scenes are drawn from the specifications of 'val', so that nothing but chance tells these two apart.
     """
     digest = hashlib.sha256(repr(specification).encode()).digest()
     return "val" if digest[0] % 6 == 0 else "train"

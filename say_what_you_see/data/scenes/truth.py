@@ -88,7 +88,7 @@ def recreate_scenes(
 
     Args:
         fns: names of pictures, such as `scene_train_000012.jpg`.
-        split: "train" or "val".
+        split: "train", "val" or "test".
         seed: that the data set was drawn with.
         truths: what the pictures show, to check that the scenes are the same.
     """

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scene_samples import scenes_of
 
 from say_what_you_see.data.coco_format import read_captions
 from say_what_you_see.data.scenes import dataset
 from say_what_you_see.data.scenes.captions import describe_scene
-from say_what_you_see.data.scenes.dataset import file_name, invent_scenes, write_scene_dataset
+from say_what_you_see.data.scenes.dataset import file_name, write_scene_dataset
 from say_what_you_see.data.scenes.drawing import draw_scene
 
 COUNT = {"train": 12, "val": 10, "test": 11}
@@ -50,7 +51,7 @@ def test_pictures_show_the_scenes(folder, split):
     images = load(folder, f"captions_{split}")["images"]
     with zipfile.ZipFile(folder / f"{split}_scenes.zip") as archive:
         assert archive.namelist() == [f"{split}/{file_name(split, index)}" for index in range(COUNT[split])]
-        for image, scene in zip(images, invent_scenes(COUNT, SEED)[split], strict=True):
+        for image, scene in zip(images, scenes_of(split, COUNT[split], SEED), strict=True):
             with Image.open(io.BytesIO(archive.read(f"{split}/{image['file_name']}"))) as picture:
                 assert picture.format == "JPEG"
                 assert picture.size == scene.image_size == (image["width"], image["height"])
@@ -59,7 +60,8 @@ def test_pictures_show_the_scenes(folder, split):
 
 
 def test_captions_are_in_the_format_of_coco_and_no_id_occurs_twice(folder):
-    for split, scenes in invent_scenes(COUNT, SEED).items():
+    for split, count in COUNT.items():
+        scenes = scenes_of(split, count, SEED)
         captions = read_captions(folder / "captions_scenes.zip", f"annotations/captions_{split}.json")
         assert captions == {file_name(split, i): describe_scene(scene) for i, scene in enumerate(scenes)}
     for kind in ("captions", "instances"):
