@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shutil
@@ -200,7 +201,15 @@ def test_sampling_follows_the_seed(caption, photos, monkeypatch):
     assert sampled("--seed", "0") == sampled(), "which is the default of COURSE_SEED"
     monkeypatch.setenv("COURSE_SEED", "2")
     assert sampled() == sampled("--seed", "2")
-    assert sampled("--top-k", "1") == sampled("--temperature", "0.0001") == caption(photos)[1]
+    assert sampled("--top-k", "1") == sampled("--temperature", "0.0001") == caption("--no-repeat", "0", photos)[1]
+
+
+def test_nothing_is_said_twice_unless_it_is_allowed(caption, photos):
+    def twice(*options: str) -> int:
+        words = [one.split() for one in re.findall(r": (.+)", caption(*options, photos)[1])]
+        return sum(len({*pairs}) < len(pairs) for pairs in (list(itertools.pairwise(said)) for said in words))
+
+    assert twice("--no-repeat", "2") == 0 < twice("--no-repeat", "0")
 
 
 def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):

@@ -14,6 +14,7 @@ from demo_samples import drawn, example, save_random_attention_model, two_models
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.language.captions import split_sentence
 from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, ExamplePicture, encode_png
@@ -24,7 +25,6 @@ from say_what_you_see.page.examples import (
     validation_pictures,
 )
 from say_what_you_see.page.steps import explain_caption
-from say_what_you_see.serving.captioner import generate_caption
 from say_what_you_see.serving.familiarity import UNFAMILIAR, Familiarity
 from say_what_you_see.vision.pictures import crop_and_resize
 
@@ -71,7 +71,8 @@ def test_an_upload_gets_the_caption_of_the_command_line(demo):
     buffer = io.BytesIO()
     Image.fromarray(drawn(7)).resize((400, 300)).save(buffer, "JPEG")
     captioner = demo.models["Decoder"].captioner
-    expected = generate_caption(captioner, crop_and_resize(buffer.getvalue(), captioner.input_shape))
+    embeds = captioner.embed(crop_and_resize(buffer.getvalue(), captioner.input_shape)[None])
+    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))
     added = demo.answer("add", buffer.getvalue())
     answer = demo.answer("caption", {"picture": added["id"], "model": "Decoder", "method": "greedy"})
     assert answer["captions"][0][0] == expected
