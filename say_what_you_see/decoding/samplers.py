@@ -10,7 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from say_what_you_see.decoding.beam_search import search_beams
-from say_what_you_see.decoding.probabilities import apply_temperature, forbid_repeats, keep_top_k, keep_top_p, sample_rows
+from say_what_you_see.decoding.probabilities import (
+    apply_temperature,
+    forbid_repeats,
+    keep_top_k,
+    keep_top_p,
+    sample_rows,
+)
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State
 

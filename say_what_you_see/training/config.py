@@ -22,7 +22,9 @@ class TrainingConfig:
     half_life: float = 2.0
     label_smoothing: float = 0.0
     captions_per_image: int = 1
-    similar_lengths: bool = False  # put captions of similar length together, so that little of a batch is padding
+    # put captions of similar length together, so that little of a batch is padding; the bottlenecked LSTM, which has none
+    # in its packed form, does not take it
+    similar_lengths: bool = False
 
 
 def learning_rate_schedule(

@@ -12,6 +12,10 @@ from say_what_you_see.language.captions import PAD, CaptionArrays, caption_token
 from say_what_you_see.training.config import TrainingConfig
 
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+"""Features and words, and the words to predict."""
+
+WeighedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
+"""The same with the weight of its loss, (1,)."""
 
 POOL = 16
 """So many batches are drawn together where captions of similar length go into the same one."""
@@ -108,16 +112,18 @@ class RandomBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch | WeighedBatch:
         examples, config = self.examples, self.config
-        rng = np.random.default_rng([config.seed, self.epoch, step])
         if config.similar_lengths:
-            images, sentences = self._of_similar_length(step)
-        elif config.captions_per_image == 1:
+            return self._of_similar_length(step)
+        rng = np.random.default_rng([config.seed, self.epoch, step])
+        if config.captions_per_image == 1:
             return generate_batch(examples.image_embeds, examples.captions, config.batch_size, rng, config.max_len)
-        else:
-            images, sentences = self._draw(config.batch_size, rng)
-        return (np.asarray(examples.image_embeds[images], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
+        return self._batch(*self._draw(config.batch_size, rng))
+
+    def _batch(self, images: np.ndarray, sentences: np.ndarray) -> Batch:
+        features = np.asarray(self.examples.image_embeds[images], dtype=np.float32)
+        return (features, sentences[:, :-1]), sentences[:, 1:]
 
     def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """So many random images, and captions of each: (images x captions of each, longest) indices."""
@@ -126,16 +132,24 @@ class RandomBatches(keras.utils.PyDataset):
         sentences = captions_of_each(captions, images, config.captions_per_image, rng)
         return images, sentences[:, : config.max_len].astype(np.int32)
 
-    def _of_similar_length(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be."""
+    def _of_similar_length(self, step: int) -> WeighedBatch:
+        """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.
+
+        Its weight is its share of the words: else those of short captions would count for more.
+        """
         pool, number = divmod(step, POOL)
         rng = np.random.default_rng([self.config.seed, self.epoch, pool])
         images, sentences = self._draw(POOL * self.config.batch_size, rng)
         sentences = sentences.reshape(len(images), -1, sentences.shape[1])
-        lengths = (sentences != self.pad_idx).sum(axis=2).max(axis=1)
+        words = (sentences[:, :, 1:] != self.pad_idx).sum(axis=2)
+        lengths = 1 + words.max(axis=1)
         chosen = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
-        sentences = sentences[chosen, :, : lengths[chosen].max()]
-        return images[chosen], sentences.reshape(-1, sentences.shape[2])
+        if step == 0:  # Keras takes for granted what its first two batches have in common: this one is wider than any
+            sentences = np.pad(sentences, ((0, 0), (0, 0), (0, 1)), constant_values=self.pad_idx)
+        width = lengths[chosen].max() if step else sentences.shape[2]
+        sentences = sentences[chosen, :, :width]
+        weight = np.array([words[chosen].mean() / words.mean()], dtype=np.float32)
+        return *self._batch(images[chosen], sentences.reshape(-1, sentences.shape[2])), weight
 
     def on_epoch_end(self) -> None:
         self.epoch += 1

@@ -198,7 +198,7 @@ def pack_training(
     decoder: keras.Model, batches: RandomBatches, pad_idx: int
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
     """The fastest model and batches that give a compiled decoder the same weights; if need be, those given."""
-    (embeds, words), targets = batches[0]
+    (embeds, words), targets = batches[0][:2]
     packed = choose_packed_decoder(decoder, pad_idx, pack_batch(embeds, words, targets, pad_idx))
     if packed is None:
         return decoder, batches

@@ -19,9 +19,9 @@ class PackedBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, step: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        (embeds, words), targets = self.batches[step]
-        return self.decoder.prepare(pack_batch(embeds, words, targets, self.decoder.pad_idx))
+    def __getitem__(self, step: int) -> tuple:
+        (embeds, words), targets, *weight = self.batches[step]
+        return *self.decoder.prepare(pack_batch(embeds, words, targets, self.decoder.pad_idx)), *weight
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()

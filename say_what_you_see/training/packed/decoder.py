@@ -79,4 +79,5 @@ class PackedDecoder(keras.Model):
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
         """The loss of `masked_crossentropy`, from the result of `call`."""
-        return masked_crossentropy(self.pad_idx)(y, self.decoder.get_layer("logits")(y_pred))
+        loss = masked_crossentropy(self.pad_idx)(y, self.decoder.get_layer("logits")(y_pred))
+        return loss if sample_weight is None else loss * sample_weight[0]

@@ -60,8 +60,9 @@ class TensorFlowPackedDecoder(PackedDecoder):
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
         """The loss of `masked_crossentropy`, from the result of `call`."""
-        logits = self.decoder.get_layer("logits")
-        return dense_crossentropy(y_pred, tf.convert_to_tensor(logits.kernel), tf.convert_to_tensor(logits.bias), y)
+        kernel, bias = map(tf.convert_to_tensor, self.decoder.get_layer("logits").weights)
+        loss = dense_crossentropy(y_pred, kernel, bias, y)
+        return loss if sample_weight is None else loss * sample_weight[0]
 
 
 @tf.custom_gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,13 +48,23 @@ def test_a_batch_is_sorted_and_its_padding_left_out():
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("build", [tiny_decoder, tiny_show_and_tell, tiny_attention])
-def test_quick_training_ends_where_the_plain_one_ends(build):
+@pytest.mark.parametrize(
+    ("build", "similar_lengths"),
+    [
+        (tiny_decoder, False),
+        (tiny_show_and_tell, False),
+        (tiny_show_and_tell, True),
+        (tiny_attention, False),
+        (tiny_attention, True),
+    ],
+)
+def test_quick_training_ends_where_the_plain_one_ends(build, similar_lengths):
+    config = replace(CONFIG, similar_lengths=similar_lengths)
     examples = grid_examples(40)[0] if build is tiny_attention else toy_examples(40)
     plain, quick = build(), build()
     assert choose_packed_decoder(quick, PAD_IDX, packed(examples)) is not None
-    expected = train_decoder(plain, examples, examples, CONFIG, PAD_IDX, quick=False)
-    history = train_decoder(quick, examples, examples, CONFIG, PAD_IDX)
+    expected = train_decoder(plain, examples, examples, config, PAD_IDX, quick=False)
+    history = train_decoder(quick, examples, examples, config, PAD_IDX)
     for record, right in zip(history, expected, strict=True):
         assert [record[key] for key in ("loss", "val_loss", "val_accuracy")] == pytest.approx(
             [right[key] for key in ("loss", "val_loss", "val_accuracy")], rel=1e-4

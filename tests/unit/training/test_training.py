@@ -136,15 +136,18 @@ def test_captions_of_similar_length_go_into_the_same_batch(of_each):
     config = TrainingConfig(2, batch_size=8, similar_lengths=True, captions_per_image=of_each)
     batches = RandomBatches(examples, config, pad_idx=2)
     assert len(batches) == 128 * 4 // (8 * of_each)
-    padding, widths, images = [], [], []
+    padding, widths, images, weights, words = [], [], [], [], []
     for step in range(len(batches)):
-        (embeds, before), after = batches[step]
+        (embeds, before), after, weight = batches[step]
         np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
         np.testing.assert_array_equal(after[:, 0], np.repeat(embeds[:, 0], of_each) + 10)
-        assert embeds.shape == (8, 3) and (after[:, -1] != 2).any(), "as wide as the longest"
+        assert embeds.shape == (8, 3) and (after[:, -1] != 2).any() == bool(step), "as wide as the longest"
         padding.append((after == 2).mean())
         widths.append(after.shape[1])
         images.extend(embeds[:, 0])
+        weights.append(weight[0])
+        words.append((after != 2).sum())
+    np.testing.assert_allclose(weights[:16], np.array(words[:16]) / np.mean(words[:16]), rtol=1e-5)
     assert np.mean(padding) < {1: 0.08, 3: 0.35}[of_each] and len({*widths}) > 6 and len({*images}) > 90
     assert widths[:16] != sorted(widths[:16]) and sorted(widths[:16])[-1] > 18
     again = RandomBatches(examples, config, first_epoch=1, pad_idx=2)
