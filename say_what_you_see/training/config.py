@@ -22,8 +22,8 @@ class TrainingConfig:
     half_life: float = 2.0
     label_smoothing: float = 0.0
     captions_per_image: int = 1
-    # put captions of similar length together, so that little of a batch is padding; not for the bottlenecked LSTM, whose
-    # packed form has none
+    # put captions of similar length together, so that little of a batch is padding (not for the bottlenecked LSTM: it
+    # packs its captions anyway)
     similar_lengths: bool = False
 
 
