@@ -51,27 +51,24 @@ def first_beams(images: int, sampler: BeamSearch, tokens: SpecialTokens) -> Beam
     )
 
 
-def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Among all captions one word longer, find the k best of each image.
 
     Args:
-        scores: (images, beams, words), the score of each caption followed by each word.
+        scores: (images, beams, words), the score of each caption followed by each word; those of the best are lost.
 
     Returns:
-        For each of the k best, the best first: the beam that it continues, and its new word, both (images, k).
+        For each of the k best, the best first: the beam that it continues, its new word, and whether it is possible at
+        all, each (images, k).
     """
     flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
     best: np.ndarray = np.empty((len(flat), k), dtype=np.int32)
-    values = np.empty((len(flat), k), dtype=flat.dtype)
+    is_possible = np.empty((len(flat), k), dtype=bool)
     for rank in range(k):  # to look through them k times is faster than to sort them
         best[:, rank] = flat.argmax(axis=1)
-        values[:, rank] = flat[image, best[:, rank]]
+        is_possible[:, rank] = np.isfinite(flat[image, best[:, rank]])
         flat[image, best[:, rank]] = -np.inf
-    for rank in reversed(range(k)):
-        flat[image, best[:, rank]] = values[:, rank]
-    if np.isneginf(values).any():  # fewer than k are possible; the others are to differ nevertheless
-        best = np.argsort(-flat, axis=1, kind="stable")[:, :k]
-    return best // scores.shape[2], best % scores.shape[2]
+    return best // scores.shape[2], best % scores.shape[2], is_possible
 
 
 def extend_beams(
@@ -91,13 +88,15 @@ def extend_beams(
     totals[beams.finished] = -np.inf
     totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost
     lengths = beams.lengths + ~beams.finished
-    parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
+    scores = totals / lengths[..., None] ** sampler.length_penalty
+    parents, words, is_possible = best_continuations(scores, sampler.k)
 
     image = np.arange(len(parents))[:, None]
     captions = beams.captions[image, parents]
     captions[..., position] = words
     finished = beams.finished[image, parents] | (words == tokens.end)
-    return Beams(words, captions, finished, lengths[image, parents], totals[image, parents, words]), parents
+    total = np.where(is_possible, totals[image, parents, words], np.float32(-np.inf))
+    return Beams(words, captions, finished, lengths[image, parents], total), parents
 
 
 def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens: SpecialTokens) -> Captions:
@@ -105,10 +104,6 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
 
     Every caption that finishes among the k best is remembered, also when others push it out later. In the
     end it competes with those that were cut, so there is always a result, whether any has an END or not.
-
-    Returns:
-        Captions (images, k, max_len), END after the last word; their log-probabilities, -inf where there are fewer
-        than k, and whether END was reached, both (images, k).
     """
     images = np.arange(len(state))  # those that are still searched
     beams = first_beams(len(state), sampler, tokens)
@@ -130,7 +125,7 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
             state = state.take(np.repeat(~done, sampler.k))
         if len(images) == 0:
             break
-    return results.captions, results.total, results.captions[..., -1] == tokens.end
+    return results.captions, results.total
 
 
 def _next_words(next_word: NextWord, beams: Beams, state: State, running: np.ndarray) -> tuple[np.ndarray, State]:
