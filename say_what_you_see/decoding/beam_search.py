@@ -1,7 +1,4 @@
-"""Beam search: follow the k best captions of each image at once, for many images together.
-
-Its settings are `BeamSearch` in `samplers.py`.
-"""
+"""Beam search: follow the k best captions of each image at once, for many images together."""
 
 from __future__ import annotations
 
@@ -23,10 +20,6 @@ class Beams(NamedTuple):
     finished: np.ndarray  # whether END has been reached, (images, k)
     lengths: np.ndarray  # the number of words, END included, (images, k)
     total: np.ndarray  # the log-probability, (images, k); -inf where there is no caption
-
-    def take(self, beams: np.ndarray) -> Beams:
-        """For each image some of its beams, by their numbers (images, any)."""
-        return Beams(*(part[np.arange(len(beams))[:, None], beams] for part in self))
 
     def of_images(self, images: np.ndarray) -> Beams:
         """The beams of some of the images."""
@@ -78,9 +71,6 @@ def extend_beams(
 
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
-    Args:
-        log_probs: of each next word, (images, k, vocabulary).
-
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
@@ -129,10 +119,7 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
 
 
 def _next_words(next_word: NextWord, beams: Beams, state: State, running: np.ndarray) -> tuple[np.ndarray, State]:
-    """Log-probabilities of next words, (images, k, vocabulary), and the new state of the running beams.
-
-    The model is asked only about these.
-    """
+    """Log-probabilities of next words, (images, k, vocabulary), and the new state, both of the running beams only."""
     if running.all():
         log_probs, state = next_word(beams.words.reshape(-1), state)
         return log_probs.reshape(*running.shape, -1), state
@@ -152,8 +139,8 @@ def _best_of(ended: Beams, beams: Beams, eligible: np.ndarray, sampler: BeamSear
     """The k best of captions that ended before, and of beams where they are eligible, (images, k)."""
     beams = beams._replace(total=np.where(eligible, beams.total, np.float32(-np.inf)))
     both = Beams(*(np.concatenate(parts, axis=1) for parts in zip(ended, beams, strict=True)))
-    best = np.argsort(-both.scores(sampler.length_penalty), axis=1, kind="stable")
-    return both.take(best[:, : sampler.k])
+    best = np.argsort(-both.scores(sampler.length_penalty), axis=1, kind="stable")[:, : sampler.k]
+    return Beams(*(part[np.arange(len(best))[:, None], best] for part in both))
 
 
 def _is_done(beams: Beams, ended: Beams, sampler: BeamSearch) -> np.ndarray:

@@ -98,8 +98,6 @@ def _parts(images: int, k: int, threads: int) -> list[slice]:
 def _blas() -> ThreadpoolController:
     """NumPy's linear algebra library, to have it compute each product in one thread.
 
-    Otherwise it divides every product, however small, among all cores and waits for the last of them: thousands of
-    times a second, each for as long as another program keeps that core. Beside others, that took more than fifty
-    times as long.
+    Divided among all cores, small products took more than fifty times as long beside other programs.
     """
     return ThreadpoolController()

@@ -1,7 +1,5 @@
 """The transformer in NumPy, which keeps keys and values and starts without Keras."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import isqrt
 from typing import NamedTuple
@@ -53,8 +51,6 @@ class NumpyTransformer(StepModel):
 
     Args:
         weights_of: gives a layer's weights by its place in the model: "encoder", "decoder/blocks/0/norms/1".
-        blocks: how many there are.
-        heads: of each attention.
     """
 
     is_thread_safe = True
@@ -97,15 +93,12 @@ class NumpyTransformer(StepModel):
         return self._norm(hidden) @ self._embedding.T, state
 
     def attention_grids(self, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
-        """Where the last block looked, the mean over its heads, when words were emitted.
+        """Where the last block looked when words were emitted, (captions, words, rows, columns), the mean over heads.
 
         Args:
             features: of a square grid of regions, (captions, regions, features).
             emitted: (captions, words).
             start: the index of START, which is read first.
-
-        Returns:
-            (captions, words, rows, columns).
         """
         state, looked = self.start(features), []
         for words in np.insert(emitted[:, :-1], 0, start, axis=1).T:

@@ -27,13 +27,9 @@ class State:
 
 
 class StepModel:
-    """A model that predicts one word at a time.
+    """A model that predicts one word at a time."""
 
-    Attributes:
-        is_thread_safe: whether several threads may call `step` at once.
-    """
-
-    is_thread_safe = False
+    is_thread_safe = False  # whether several threads may call `step` at once
 
     def start(self, features: np.ndarray) -> State:
         """The state before the first word, from features (images, ...)."""
