@@ -19,7 +19,7 @@ from benchmarks.stage import Sample
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import Greedy, SpecialTokens, special_tokens
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.models.numpy_decoder import LSTM, Dense, NumpyDecoder, elu, linear
 
 MAX_LEN, BEAMS = 20, 3
 MEAN_LENGTH = 10.5
@@ -135,14 +135,13 @@ def set_mean_length(weights: dict[str, np.ndarray], features: np.ndarray) -> Non
 
 def numpy_decoder(weights: dict[str, np.ndarray]) -> NumpyDecoder:
     """The decoder without a framework."""
-    layers = {"image_bottleneck": "start/0/elu", "initial_state": "start/1/elu", "lstm": "lstm/0/LSTM",
-              "logit_bottleneck": "output/0/elu", "logits": "output/1/linear"}  # fmt: skip
-    arrays = {"embedding": weights["word_embedding/0"]}
-    for name, array in weights.items():
-        layer, part = name.split("/")
-        if layer in layers:
-            arrays[f"{layers[layer]}/{part}"] = array
-    return NumpyDecoder.from_arrays(arrays)
+
+    def dense(name: str, activation: Callable[[np.ndarray], np.ndarray] = elu) -> Dense:
+        return Dense(weights[f"{name}/0"], weights[f"{name}/1"], activation)
+
+    lstm = LSTM(*(weights[f"lstm/{part}"] for part in range(3)))
+    start, output = ("image_bottleneck", "initial_state"), [dense("logit_bottleneck"), dense("logits", linear)]
+    return NumpyDecoder([dense(name) for name in start], weights["word_embedding/0"], lstm, output)
 
 
 def course_decoder(work: dict, weights: Mapping[str, np.ndarray]) -> Any:

@@ -42,7 +42,6 @@ def path(text: str) -> Path:
 
 
 count = whole_number(1, 1_000_000)
-shards = whole_number(0, 100_000)
 workers = whole_number(1, 1000)
 seed = whole_number(0, 2**32 - 1)
 caption_length = whole_number(1, 1000)

@@ -13,7 +13,6 @@ from say_what_you_see.commands.options import (
     number,
     path,
     seed,
-    shards,
     whole_number,
     workers,
 )
@@ -200,6 +199,7 @@ def _add_mirror(command: argparse.ArgumentParser) -> None:
 def _add_records(command: argparse.ArgumentParser) -> None:
     command.add_argument("--records", type=path, metavar="FOLDER", help="where to; default: the data set's folder")
     for split in ("train", "val", "test"):
+        shards = whole_number(int(split != "test"), 99_999)
         command.add_argument(f"--{split}-shards", type=shards, metavar="N", help=f"number of {split} shards")
     command.add_argument("--workers", type=workers, metavar="N", help="shards written at the same time")
 

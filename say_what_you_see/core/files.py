@@ -351,6 +351,15 @@ def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
     return parse_json(read_bytes(path, limit), limit, path)
 
 
+def read_note(path: str | Path) -> dict[str, Any]:
+    """What an earlier run has noted in a JSON file; nothing where there is none, or a damaged one."""
+    try:
+        note = read_json(path)
+    except CourseError:
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
 def read_array(path: str | Path) -> np.ndarray:
     """Map a `.npy` file of numbers into memory: only what is used is read.
 

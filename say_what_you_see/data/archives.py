@@ -82,7 +82,7 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     """
     with open_zip(zip_fn) as archive:
         entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
-    members = [info for info in entries.values() if _is_picture_name(info)]
+    members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
     if not members:
         raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
     for info in members:
@@ -136,8 +136,12 @@ def _leads_out(info: zipfile.ZipInfo) -> bool:
     return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))
 
 
-def _is_picture_name(info: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(info.filename)
-    parts = [part for part in info.filename.replace("\\", "/").split("/") if part not in (".", "..")]
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and not info.is_dir()
+def is_picture(name: str) -> bool:
+    """Whether a path is, by its name, that of a picture, and not hidden."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path has a part that is hidden, or that macOS adds to zips."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -16,7 +16,7 @@ from say_what_you_see.core.files import (
     atomic_path,
     check_is_no_folder,
     parse_json,
-    read_json,
+    read_note,
     write_errors_explained,
     write_json,
 )
@@ -93,19 +93,12 @@ def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path]
     """
     record = folder / "made_from.json"
     check_is_no_folder(record)
-    if record.exists() and all(output.exists() for output in outputs) and _was_made_from(record, inputs):
+    if all(output.exists() for output in outputs) and read_note(record) == inputs:
         return
     with write_errors_explained(record):
         record.unlink(missing_ok=True)
     build()
     write_json(inputs, record)
-
-
-def _was_made_from(record: Path, inputs: dict[str, Any]) -> bool:
-    try:
-        return read_json(record) == inputs
-    except CourseError:  # a damaged record says nothing
-        return False
 
 
 def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:

@@ -1,7 +1,4 @@
-"""Beam search: follow the k best captions of each image at once, for many images together.
-
-Its settings are `BeamSearch` in `samplers.py`.
-"""
+"""Beam search: follow the k best captions of each image at once, for many images together."""
 
 from __future__ import annotations
 
@@ -24,10 +21,6 @@ class Beams(NamedTuple):
     finished: np.ndarray  # whether END has been reached, (images, k)
     lengths: np.ndarray  # the number of words, END included, (images, k)
     total: np.ndarray  # the log-probability, (images, k); -inf where there is no caption
-
-    def take(self, beams: np.ndarray) -> Beams:
-        """For each image some of its beams, by their numbers (images, any)."""
-        return Beams(*(part[np.arange(len(beams))[:, None], beams] for part in self))
 
     def of_images(self, images: np.ndarray) -> Beams:
         """The beams of some of the images."""
@@ -52,27 +45,24 @@ def first_beams(images: int, sampler: BeamSearch, tokens: SpecialTokens) -> Beam
     )
 
 
-def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Among all captions one word longer, find the k best of each image.
 
     Args:
-        scores: (images, beams, words), the score of each caption followed by each word.
+        scores: (images, beams, words), the score of each caption followed by each word; those of the best are lost.
 
     Returns:
-        For each of the k best, the best first: the beam that it continues, and its new word, both (images, k).
+        For each of the k best, the best first: the beam that it continues, its new word, and whether it is possible at
+        all, each (images, k).
     """
     flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
     best: np.ndarray = np.empty((len(flat), k), dtype=np.int32)
-    values = np.empty((len(flat), k), dtype=flat.dtype)
+    is_possible = np.empty((len(flat), k), dtype=bool)
     for rank in range(k):  # to look through them k times is faster than to sort them
         best[:, rank] = flat.argmax(axis=1)
-        values[:, rank] = flat[image, best[:, rank]]
+        is_possible[:, rank] = np.isfinite(flat[image, best[:, rank]])
         flat[image, best[:, rank]] = -np.inf
-    for rank in reversed(range(k)):
-        flat[image, best[:, rank]] = values[:, rank]
-    if np.isneginf(values).any():  # fewer than k are possible; the others are to differ nevertheless
-        best = np.argsort(-flat, axis=1, kind="stable")[:, :k]
-    return best // scores.shape[2], best % scores.shape[2]
+    return best // scores.shape[2], best % scores.shape[2], is_possible
 
 
 def extend_beams(
@@ -82,9 +72,6 @@ def extend_beams(
 
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
-    Args:
-        log_probs: of each next word, (images, k, vocabulary).
-
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
@@ -93,13 +80,15 @@ def extend_beams(
     totals[beams.finished] = -np.inf
     totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost
     lengths = beams.lengths + ~beams.finished
-    parents, words = best_continuations(totals / lengths[..., None] ** sampler.length_penalty, sampler.k)
+    scores = totals / lengths[..., None] ** sampler.length_penalty
+    parents, words, is_possible = best_continuations(scores, sampler.k)
 
     image = np.arange(len(parents))[:, None]
     captions = beams.captions[image, parents]
     captions[..., position] = words
     finished = beams.finished[image, parents] | (words == tokens.end)
-    return Beams(words, captions, finished, lengths[image, parents], totals[image, parents, words]), parents
+    total = np.where(is_possible, totals[image, parents, words], np.float32(-np.inf))
+    return Beams(words, captions, finished, lengths[image, parents], total), parents
 
 
 def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens: SpecialTokens) -> Captions:
@@ -107,10 +96,6 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
 
     Every caption that finishes among the k best is remembered, also when others push it out later. In the
     end it competes with those that were cut, so there is always a result, whether any has an END or not.
-
-    Returns:
-        Captions (images, k, max_len), END after the last word; their log-probabilities, -inf where there are fewer
-        than k, and whether END was reached, both (images, k).
     """
     images = np.arange(len(state))  # those that are still searched
     beams = first_beams(len(state), sampler, tokens)
@@ -132,14 +117,11 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
             state = state.take(np.repeat(~done, sampler.k))
         if len(images) == 0:
             break
-    return results.captions, results.total, results.captions[..., -1] == tokens.end
+    return results.captions, results.total
 
 
 def _next_words(next_word: NextWord, beams: Beams, state: State, running: np.ndarray) -> tuple[np.ndarray, State]:
-    """Log-probabilities of next words, (images, k, vocabulary), and the new state of the running beams.
-
-    The model is asked only about these.
-    """
+    """Log-probabilities of next words, (images, k, vocabulary), and the new state, both of the running beams only."""
     if running.all():
         log_probs, state = next_word(beams.words.reshape(-1), state)
         return log_probs.reshape(*running.shape, -1), state
@@ -159,8 +141,8 @@ def _best_of(ended: Beams, beams: Beams, eligible: np.ndarray, sampler: BeamSear
     """The k best of captions that ended before, and of beams where they are eligible, (images, k)."""
     beams = beams._replace(total=np.where(eligible, beams.total, np.float32(-np.inf)))
     both = Beams(*(np.concatenate(parts, axis=1) for parts in zip(ended, beams, strict=True)))
-    best = np.argsort(-both.scores(sampler.length_penalty), axis=1, kind="stable")
-    return both.take(best[:, : sampler.k])
+    best = np.argsort(-both.scores(sampler.length_penalty), axis=1, kind="stable")[:, : sampler.k]
+    return Beams(*(part[np.arange(len(best))[:, None], best] for part in both))
 
 
 def _is_done(beams: Beams, ended: Beams, sampler: BeamSearch) -> np.ndarray:

@@ -62,7 +62,7 @@ def generate(
     def write(batch: tuple[State, np.ndarray]) -> Captions:
         return sampler.write(next_word, batch[0], tokens, batch[1])
 
-    results = [_no_captions(sampler)]
+    results = [(np.zeros((0, sampler.k, sampler.max_len), "int32"), np.zeros((0, sampler.k), "float32"))]
     threads = os.cpu_count() or 1
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(features), batch_size):
@@ -71,7 +71,8 @@ def generate(
             parts = _parts(len(state), sampler.k, threads) if model.is_thread_safe else [slice(None)]
             batches = [(state.take(part), random[images][part]) for part in parts]
             results += pool.map(write, batches) if len(batches) > 1 else map(write, batches)
-    return GeneratedCaptions(*(np.concatenate(arrays) for arrays in zip(*results, strict=True)))
+    indices, log_probabilities = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
+    return GeneratedCaptions(indices, log_probabilities, indices[..., -1] == tokens.end)
 
 
 def generate_sentences(
@@ -86,11 +87,6 @@ def generate_sentences(
     return generate(model, features, vocab, sampler, rng, batch_size).sentences(vocab)
 
 
-def _no_captions(sampler: Sampler) -> Captions:
-    shape = (0, sampler.k)
-    return np.zeros((*shape, sampler.max_len), "int32"), np.zeros(shape, "float32"), np.zeros(shape, bool)
-
-
 def _parts(images: int, k: int, threads: int) -> list[slice]:
     """Divide images evenly into parts that fit the processor's cache, as many for each thread."""
     count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k >= CAPTIONS_FOR_THREADS else 1
@@ -102,8 +98,6 @@ def _parts(images: int, k: int, threads: int) -> list[slice]:
 def _blas() -> ThreadpoolController:
     """NumPy's linear algebra library, to have it compute each product in one thread.
 
-    Otherwise it divides every product, however small, among all cores and waits for the last of them: thousands of
-    times a second, each for as long as another program keeps that core. Beside others, that took more than fifty
-    times as long.
+    Divided among all cores, small products took more than fifty times as long beside other programs.
     """
     return ThreadpoolController()

@@ -24,12 +24,9 @@ NextWord = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
 """From words (rows,) and the state before them to the log-probabilities of the next words (rows, vocabulary), and
 the new state. The log-probabilities may be overwritten."""
 
-Choose = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""From log-probabilities (rows, vocabulary), the numbers of the captions that they are of (rows,), and the position of
-the word: a word for each (rows,)."""
-
-Captions = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Captions, END after the last word; their log-probabilities; whether END was reached."""
+Captions = tuple[np.ndarray, np.ndarray]
+"""Captions (images, k, max_len), END after the last word, and their log-probabilities by the model itself, whatever has
+chosen the words, (images, k); -inf where there are fewer than k."""
 
 
 class SpecialTokens(NamedTuple):
@@ -46,38 +43,6 @@ def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
     return SpecialTokens(vocab[START], vocab[END], suppressed)
 
 
-def write_captions(
-    next_word: NextWord, state: State, choose: Choose, tokens: SpecialTokens, max_len: int, no_repeat: int = 0
-) -> Captions:
-    """Write one caption per image, word by word, until all have reached END.
-
-    Args:
-        choose: picks a word for each row, from log-probabilities (rows, vocabulary), the numbers of the captions that
-            the rows belong to, and the position of the word.
-        no_repeat: so many words in a row are not said twice; 0 forbids nothing.
-
-    Returns:
-        Captions (images, max_len), END after the last word; their log-probabilities (images,); whether END was
-        reached.
-    """
-    running = np.arange(len(state))  # the captions that have not reached END; the others leave the batch
-    words = np.full(len(state), tokens.start, dtype=np.int32)
-    captions = np.full((len(state), max_len), tokens.end, dtype=np.int32)
-    total = np.zeros(len(state), dtype=np.float32)
-    for position in range(max_len):
-        log_probs, state = next_word(words, state)
-        forbid_repeats(log_probs, captions[running, :position], no_repeat)
-        words = choose(log_probs, running, position)
-        captions[running, position] = words
-        total[running] += log_probs[np.arange(len(words)), words]
-        goes_on = words != tokens.end
-        if not goes_on.all():
-            running, words, state = running[goes_on], words[goes_on], state.take(goes_on)
-        if len(running) == 0:
-            break
-    return captions, total, np.isin(np.arange(len(captions)), running, invert=True)
-
-
 class Sampler:
     """A way of writing captions."""
 
@@ -90,21 +55,26 @@ class Sampler:
         return np.empty((images, 0))
 
     def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
-        """Write captions.
-
-        Returns:
-            Captions (images, k, max_len), END after the last word; their log-probabilities by the model itself,
-            whatever has chosen the words; whether END was reached, both (images, k).
-        """
+        """Write captions word by word, until all have reached END."""
         shape = len(state), self.k
         state = state.take(np.repeat(np.arange(len(state)), self.k)) if self.k > 1 else state
         random = random.reshape(len(state), random.shape[-1])
-
-        def choose(log_probs: np.ndarray, running: np.ndarray, position: int) -> np.ndarray:
-            return self.choose(log_probs, random[running, position : position + 1])
-
-        captions, total, finished = write_captions(next_word, state, choose, tokens, self.max_len, self.no_repeat)
-        return captions.reshape(*shape, -1), total.reshape(shape), finished.reshape(shape)
+        running = np.arange(len(state))  # the captions that have not reached END; the others leave the batch
+        words = np.full(len(state), tokens.start, dtype=np.int32)
+        captions = np.full((len(state), self.max_len), tokens.end, dtype=np.int32)
+        total = np.zeros(len(state), dtype=np.float32)
+        for position in range(self.max_len):
+            log_probs, state = next_word(words, state)
+            forbid_repeats(log_probs, captions[running, :position], self.no_repeat)
+            words = self.choose(log_probs, random[running, position : position + 1])
+            captions[running, position] = words
+            total[running] += log_probs[np.arange(len(words)), words]
+            goes_on = words != tokens.end
+            if not goes_on.all():
+                running, words, state = running[goes_on], words[goes_on], state.take(goes_on)
+            if len(running) == 0:
+                break
+        return captions.reshape(*shape, -1), total.reshape(shape)
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
         """A word for each row, from log-probabilities (rows, vocabulary) and the rows' random numbers."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, make_folder, read_json, sha256_of, write_json
+from say_what_you_see.core.files import atomic_path, make_folder, read_json, read_note, sha256_of, write_json
 from say_what_you_see.distributed.sources import Part
 from say_what_you_see.distributed.worker import Results
 
@@ -39,11 +39,7 @@ class ShardFolder:
         self.digest = hashlib.sha256(text.encode()).hexdigest()
         make_folder(self.folder)
         for path in sorted(self.folder.glob("??????*.json"))[:1]:
-            try:
-                known = read_json(path)["made_from"]
-            except (CourseError, KeyError, TypeError):
-                continue
-            if known != self.digest:
+            if read_note(path).get("made_from") not in (None, self.digest):
                 raise CourseError(
                     f"{self.folder} holds results of other pictures, of another model or other options, or the "
                     "pictures were changed since. Give another --output folder, or remove this one."
@@ -94,11 +90,11 @@ class ShardFolder:
         return self.folder / f"{part.index:06d}.json"
 
     def _is_whole(self, part: Part) -> bool:
-        try:
-            record = read_json(self._record_path(part))
-            return "file" not in record or sha256_of(self.folder / record["file"]) == record["sha256"]
-        except (CourseError, OSError, KeyError, TypeError):  # a damaged record is as good as none
-            return False
+        record = read_note(self._record_path(part))
+        if "file" not in record:
+            return "rows" in record  # none of its pictures could be read
+        path = self.folder / record["file"]
+        return path.is_file() and sha256_of(path) == record["sha256"]
 
 
 def read_shards(folder: str | Path) -> Iterator[tuple[list[str], Any]]:
@@ -118,7 +114,9 @@ def _write(path: Path, kind: str, form: str, results: Results) -> None:
             np.save(file, results.values)
         return
     if kind == "captions":
-        rows = [_caption_row(name, text) for name, text in zip(results.names, results.values, strict=True)]
+        said = [[{"caption": s, "probability": p} for s, p in json.loads(text)] for text in results.values]
+        pairs = zip(results.names, said, strict=True)
+        rows = [{"picture": name, **captions[0], "captions": captions} for name, captions in pairs]
         if form == "jsonl":
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
             return
@@ -133,11 +131,6 @@ def _write(path: Path, kind: str, form: str, results: Results) -> None:
         shape = {"shape": json.dumps(array.shape[1:])}
         table = pa.table({"name": results.names, "embedding": flat}, metadata=shape)
     parquet.write_table(table, path)
-
-
-def _caption_row(name: str, text: str) -> dict[str, Any]:
-    captions = [{"caption": sentence, "probability": probability} for sentence, probability in json.loads(text)]
-    return {"picture": name, **captions[0], "captions": captions}
 
 
 def _read(path: Path, kind: str, form: str, record: Path) -> tuple[list[str], Any]:

@@ -1,8 +1,8 @@
 """Where pictures come from: folders, zips, tars, Parquet files, divided into parts that are read independently.
 
-A part says where its pictures are and holds none of their bytes; only the parts of folders hold names. Which parts
-there are, and the order of the pictures in them, follows from the files alone, so that an interrupted run finds the
-same parts again. Paths are of this machine or, as in `s3://bucket/folder`, of what PyArrow knows to read.
+A part says where its pictures are. Which parts there are, and the order of the pictures in them, follows from the files
+alone, so that an interrupted run finds the same parts again. Paths are of this machine or, as in `s3://bucket/folder`,
+of what PyArrow knows to read.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES
-from say_what_you_see.data.archives import PICTURE_SUFFIXES, image_members, open_zip, read_member
+from say_what_you_see.data.archives import PICTURE_SUFFIXES, image_members, is_hidden, is_picture, open_zip, read_member
 from say_what_you_see.vision.sources import natural_order
 
 CONTAINERS = (".zip", ".tar", ".parquet")
@@ -108,19 +108,19 @@ def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]
         if _suffix(path) in CONTAINERS:
             return [(given, [])]
         folder, _, name = given.rpartition("/")
-        if not _is_picture(PurePosixPath(path).name):
+        if not is_picture(PurePosixPath(path).name):
             raise CourseError(f"{given} is {_what_is_wrong_with(path)}.")
         return [(folder or ("/" if given.startswith("/") else "."), [(name, info.size)])]
     base = path.rstrip("/") + "/"
     files = [
         (each.path.removeprefix(base), each.size)
         for each in filesystem.get_file_info(FileSelector(path, recursive=True))
-        if each.type.name == "File" and not _is_hidden(each.path.removeprefix(base))
+        if each.type.name == "File" and not is_hidden(each.path.removeprefix(base))
     ]
     files.sort(key=lambda file: natural_order(Path(file[0])))
     names = [name for name, _ in files if _suffix(name) in CONTAINERS]
     containers: list[tuple[str, list[tuple[str, int]]]] = [(f"{given.rstrip('/')}/{name}", []) for name in names]
-    pictures = [(name, size) for name, size in files if _is_picture(name)]
+    pictures = [(name, size) for name, size in files if is_picture(name)]
     if not containers and not pictures:
         raise CourseError(f"There are no pictures in {given} ({', '.join(PICTURE_SUFFIXES + CONTAINERS)}).")
     return [*containers, *([(given, pictures)] if pictures else [])]
@@ -208,7 +208,7 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
                 if member.offset_data + member.size > file.size():
                     raise tarfile.ReadError("the file ends in the middle of a picture")
-                if member.isreg() and _is_picture(member.name):
+                if member.isreg() and is_picture(member.name):
                     contents = tar.extractfile(member) if member.size <= MAX_PICTURE_BYTES else None
                     yield member.name, _bounded(b"", member.size) if contents is None else contents.read()
             file.seek(tar.offset)
@@ -257,15 +257,6 @@ def open_filesystem(source: str) -> tuple[Any, str]:
         return fs.FileSystem.from_uri(source)
     except (ValueError, OSError, NotImplementedError) as error:
         raise CourseError(f"{source} cannot be read ({error}). Bring the pictures to a disk first.") from error
-
-
-def _is_picture(name: str) -> bool:
-    return _suffix(name) in PICTURE_SUFFIXES and not _is_hidden(name)
-
-
-def _is_hidden(name: str) -> bool:
-    parts = [part for part in name.split("/") if part not in (".", "..")]
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _suffix(name: str) -> str:

@@ -1,8 +1,6 @@
 """What is sent to the workers: parts that name pictures, and a model, which a worker holds as long as it lives.
 
-A worker reads the pictures of a part, has threads decode them a little ahead, and gives back what its model makes of
-them. The same part gives the same results wherever it is worked on, so that a part whose worker died is simply done
-again.
+The same part gives the same results wherever it is worked on, so that a part whose worker died is simply done again.
 """
 
 from __future__ import annotations
@@ -107,18 +105,17 @@ class CaptioningModel:
 
     def __call__(self, pixels: np.ndarray) -> list[str]:
         """JSON for each picture: a list of captions with their probabilities, the best first."""
-        from say_what_you_see.serving.caption_photos import caption_images
+        from say_what_you_see.serving.caption_photos import captions_with_doubts
 
         rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
-        return [json.dumps(captions) for captions in caption_images(list(pixels), self._captioner, self.sampler, rng)]
+        captioned = captions_with_doubts(list(pixels), self._captioner, self.sampler, rng)
+        return [json.dumps(captions) for captions, _ in captioned]
 
     @functools.cached_property
     def _captioner(self) -> Captioner:
-        from say_what_you_see.models.architectures import step_model_of
-        from say_what_you_see.serving.captioner import Captioner
+        from say_what_you_see.serving.captioner import captioner_of
 
-        kind = self.model.encoder["pictures_kind"]
-        return Captioner(self.encoder, step_model_of(self.model.decoder), self.model.vocab, kind)
+        return captioner_of(self.model, self.encoder)
 
 
 Model = EmbeddingModel | CaptioningModel
@@ -126,11 +123,7 @@ Model = EmbeddingModel | CaptioningModel
 
 
 class Worker:
-    """One model in a process of its own.
-
-    Args:
-        packed: refers to the pickled model, in Ray's object store.
-    """
+    """One model, to whose pickle in Ray's object store `packed` refers, in a process of its own."""
 
     def __init__(self, packed: list[Any], threads: int) -> None:
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # before Keras is imported

@@ -16,7 +16,7 @@ from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
 from say_what_you_see.serving.scale_inference import ScaleCaptioner
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
+from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import (
     ScaleModel,
     check_vocabulary,
@@ -65,7 +65,6 @@ class Evaluator:
     """
 
     def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
-        require_tensorboard()
         self.config, self.report = config, report
         self.captioner: ScaleCaptioner | None = None
 
@@ -127,7 +126,7 @@ class Evaluator:
             write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
             if self.config.examples:
                 self.captioner = self.captioner or ScaleCaptioner(self.trained)
-                captions = [best[0].sentence if best else "" for best in self.captioner.caption(self.images)]
+                captions = [best[0][0] if best else "" for best in self.captioner.caption(self.images)]
                 write_examples(writer, score.step, self.images, captions)
         # What is later belongs to another training, which was in the same folder before.
         scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]

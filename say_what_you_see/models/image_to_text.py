@@ -1,15 +1,12 @@
 """im2txt's "show and tell": a CNN and an LSTM in one model, from pixels to words, so that both can be trained.
 
-Architecture after Vinyals, Toshev, Bengio and Erhan, "Show and Tell: Lessons learned from the 2015 MSCOCO Image
-Captioning Challenge" (2016), https://arxiv.org/abs/1609.06647: the picture is the first thing that the LSTM reads.
+Architecture after Vinyals et al. (2016, arXiv:1609.06647): the picture is the first thing that the LSTM reads.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.models.keras_step import KerasStepModel
-from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 
 layers: Any = keras.layers
 ops = keras.ops
@@ -73,8 +70,3 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     hidden = layers.Dropout(config.dropout, name="hidden_dropout")(hidden[:, 1:])  # after the picture no word is due
     logits = layers.Dense(config.vocabulary_size, name="logits")(hidden)
     return keras.Model([pictures, words], logits, name="im2txt")
-
-
-def image_to_text_step_model(model: keras.Model) -> KerasStepModel:
-    """The model as one that predicts a single next word, from pictures (batch, side, side, 3) from -1 to 1."""
-    return show_and_tell_step_model(model, "picture_embedding")

@@ -10,10 +10,7 @@ layers, ops = keras.layers, keras.ops
 
 
 class KerasStepModel(StepModel):
-    """The layers of a trained model, rearranged to predict a single next word.
-
-    In training all words of a caption were known at once. Now each word becomes known only after it has been
-    predicted, so what the model remembers goes from call to call.
+    """The layers of a trained model, rearranged to predict a single next word; memory goes from call to call.
 
     Attributes:
         start_model: from features (images, ...) to [*memory, *context], each (images, ...).

@@ -1,13 +1,7 @@
 """LSTM decoders in NumPy: for so small a network, the calls of a framework cost more than the arithmetic."""
 
-from __future__ import annotations
-
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,8 +39,8 @@ class Dense(NamedTuple):
     bias: np.ndarray
     activation: Callable[[np.ndarray], np.ndarray] = linear
 
-    def __call__(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        product = np.matmul(values, self.kernel, out=out)
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        product = values @ self.kernel
         product += self.bias
         return self.activation(product)
 
@@ -63,21 +57,12 @@ class LSTM(NamedTuple):
 
     def __call__(self, inputs: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The new h and c, both (rows, units)."""
-        units = h.shape[1]
-        sums = inputs @ self.kernel
-        sums += h @ self.recurrent_kernel
-        sums += self.bias
-        new_c = np.tanh(sums[:, 2 * units : 3 * units])
-        np.negative(sums, out=sums)
+        sums = inputs @ self.kernel + h @ self.recurrent_kernel + self.bias
         with np.errstate(over="ignore"):  # exp(100) is infinite in 32 bits, and 1 / infinity the 0 that is meant
-            gates = np.exp(sums, out=sums)
-        gates += 1
-        np.reciprocal(gates, out=gates)
-        new_c *= gates[:, :units]
-        new_c += gates[:, units : 2 * units] * c
-        new_h = np.tanh(new_c)
-        new_h *= gates[:, 3 * units :]
-        return new_h, new_c
+            input_gate, forget_gate, _, output_gate = np.split(1 / (1 + np.exp(-sums)), 4, axis=1)
+        candidate = np.tanh(np.split(sums, 4, axis=1)[2])
+        new_c = forget_gate * c + input_gate * candidate
+        return output_gate * np.tanh(new_c), new_c
 
 
 class NumpyDecoder(StepModel):
@@ -99,7 +84,6 @@ class NumpyDecoder(StepModel):
         output: Sequence[Dense],
     ) -> None:
         self._start, self._embedding, self._lstm, self._output = start, embedding, lstm, output
-        self._logits = threading.local()
 
     def start(self, features: np.ndarray) -> State:
         """The first h and c, from features (images, features)."""
@@ -110,70 +94,9 @@ class NumpyDecoder(StepModel):
         return State([features, features])
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Logits and state after words (captions,); the same thread's next call overwrites the logits."""
+        """Logits and state after words (captions,)."""
         h, c = self._lstm(self._embedding.take(words, axis=0), *state.memory)
         values = h
-        for layer in self._output[:-1]:
+        for layer in self._output:
             values = layer(values)
-        return self._output[-1](values, out=self._room_for_logits(len(words))), State([h, c])
-
-    def _room_for_logits(self, captions: int) -> np.ndarray:
-        """The same memory each time, since new memory costs as much as the logits themselves."""
-        room = getattr(self._logits, "room", None)
-        if room is None or len(room) < captions:
-            room = self._logits.room = np.empty((captions, len(self._output[-1].bias)), dtype=np.float32)
-        return room[:captions]
-
-    @property
-    def can_be_saved(self) -> bool:
-        """Whether all of it is layers, the start as well."""
-        return not callable(self._start)
-
-    def save(self, path: Path) -> None:
-        """Write all weights of a decoder that can be saved."""
-        arrays: dict[str, Any] = {"embedding": self._embedding}
-        parts: dict[str, Any] = {"start": self._start, "lstm": [self._lstm], "output": self._output}
-        for part, layers in parts.items():
-            for number, layer in enumerate(layers):
-                is_dense = isinstance(layer, Dense)
-                kind = layer.activation.__name__ if is_dense else type(layer).__name__
-                weights = layer[:2] if is_dense else layer
-                arrays |= {f"{part}/{number}/{kind}/{index}": weight for index, weight in enumerate(weights)}
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> NumpyDecoder:
-        """Read what `save` wrote.
-
-        Raises:
-            OSError: if it cannot be read.
-            ValueError: if it is something else, or damaged.
-        """
-        damaged = AttributeError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls.from_arrays(dict(arrays))
-        except damaged as error:
-            raise ValueError(f"{path} is no decoder that was saved.") from error
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> NumpyDecoder:
-        """A decoder of arrays by the names that `save` gives them: "start/0/elu/0", "lstm/0/LSTM/2", "embedding"."""
-        weights: dict[tuple[str, int, str], list[np.ndarray]] = {}
-        for name in sorted(set(arrays) - {"embedding"}):
-            part, number, kind, _ = name.split("/")
-            weights.setdefault((part, int(number), kind), []).append(arrays[name])
-        layers: dict[str, list] = {"start": [], "lstm": [], "output": []}
-        for (part, _, kind), arrays_of_layer in sorted(weights.items(), key=lambda item: item[0]):
-            layers[part].append(_layer(kind, arrays_of_layer))
-        return cls(layers["start"], arrays["embedding"], layers["lstm"][0], layers["output"])
-
-
-def _layer(kind: str, weights: Sequence[np.ndarray]) -> Dense | LSTM | Standardise:
-    if kind == "LSTM":
-        return LSTM(*weights)
-    if kind == "Standardise":
-        return Standardise(*weights)
-    kernel, bias = weights
-    return Dense(kernel, bias, ACTIVATIONS[kind])
+        return values, State([h, c])

@@ -1,7 +1,5 @@
 """The transformer in NumPy, which keeps keys and values and starts without Keras."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import isqrt
 from typing import NamedTuple
@@ -23,10 +21,8 @@ class Normalise(NamedTuple):
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """The same shape, (..., units)."""
         values = values - values.mean(axis=-1, keepdims=True)
-        values /= np.sqrt(np.square(values).mean(axis=-1, keepdims=True) + _EPSILON)
-        values *= self.gamma
-        values += self.beta
-        return values
+        deviation = np.sqrt(np.square(values).mean(axis=-1, keepdims=True) + _EPSILON)
+        return values / deviation * self.gamma + self.beta
 
 
 class Attention(NamedTuple):
@@ -53,8 +49,6 @@ class NumpyTransformer(StepModel):
 
     Args:
         weights_of: gives a layer's weights by its place in the model: "encoder", "decoder/blocks/0/norms/1".
-        blocks: how many there are.
-        heads: of each attention.
     """
 
     is_thread_safe = True
@@ -97,15 +91,12 @@ class NumpyTransformer(StepModel):
         return self._norm(hidden) @ self._embedding.T, state
 
     def attention_grids(self, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
-        """Where the last block looked, the mean over its heads, when words were emitted.
+        """Where the last block looked when words were emitted, (captions, words, rows, columns), the mean over heads.
 
         Args:
             features: of a square grid of regions, (captions, regions, features).
             emitted: (captions, words).
             start: the index of START, which is read first.
-
-        Returns:
-            (captions, words, rows, columns).
         """
         state, looked = self.start(features), []
         for words in np.insert(emitted[:, :-1], 0, start, axis=1).T:
@@ -144,9 +135,7 @@ class NumpyTransformer(StepModel):
 
     def _queries(self, attention: Attention, hidden: np.ndarray) -> np.ndarray:
         """Divided by the root of a head's size, as the scores of what is looked at are to be."""
-        queries = attention.query(hidden)
-        queries *= np.float32((self._heads / queries.shape[1]) ** 0.5)
-        return queries
+        return attention.query(hidden) * np.float32((self._heads / hidden.shape[1]) ** 0.5)
 
     def _look_back(self, queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What each caption's last word sees in its words, from (captions, units) and twice (captions, n, units)."""
@@ -179,11 +168,9 @@ class NumpyTransformer(StepModel):
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Weights that sum to 1 along the last axis, in the memory of the scores."""
-    scores -= scores.max(axis=-1, keepdims=True)
-    weights = np.exp(scores, out=scores)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return weights
+    """Weights that sum to 1 along the last axis."""
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def _position_encoding(position: int, size: int) -> np.ndarray:

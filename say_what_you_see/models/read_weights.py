@@ -44,18 +44,14 @@ def read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
 
 
 def agrees_with_keras(decoder: NumpyDecoder, model: KerasStepModel) -> bool:
-    """Whether NumPy and Keras make the same numbers of features, words and states that mean nothing.
-
-    A model may do more than its layers tell.
-    """
+    """Whether NumPy and Keras make the same numbers of noise: a model may do more than its layers tell."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, *model.start_model.inputs[0].shape[1:])).astype(np.float32)
     words = rng.integers(model.step_model.layers[1].input_dim, size=3)
     state = State([rng.normal(size=(3, part.shape[1])).astype(np.float32) for part in model.step_model.outputs[1:]])
     (own, own_state), (expected, expected_state) = decoder.step(words, state), model.step(words, state)
     pairs = [(own, expected), *zip(own_state.memory, expected_state.memory, strict=True)]
-    if decoder.can_be_saved:
-        pairs += zip(decoder.start(features).memory, model.start(features).memory, strict=True)
+    pairs += zip(decoder.start(features).memory, model.start(features).memory, strict=True)
     return all(a.shape == b.shape and np.abs(a - b).max() <= TOLERANCE * np.abs(b).max() for a, b in pairs)
 
 
@@ -71,11 +67,7 @@ def _read_layer(layer: keras.layers.Layer) -> Any:
 
 
 def read_weight(weight: keras.Variable) -> np.ndarray:
-    """A weight as an array, without copying it.
-
-    Raises:
-        AttributeError: if there is none, or it lies on a GPU.
-    """
+    """A weight as an array, without copying it; an AttributeError if there is none, or it lies on a GPU."""
     value = weight.value
     if "CPU" not in str(value.device).upper():
         raise AttributeError("The weight lies on a GPU.")

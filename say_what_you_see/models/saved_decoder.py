@@ -1,7 +1,5 @@
 """Reads the bottlenecked LSTM and the transformer out of a `.keras` file without Keras, which starts slowly."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -17,29 +15,14 @@ from say_what_you_see.models.numpy_decoder import ACTIVATIONS, LSTM, Dense, Nump
 from say_what_you_see.models.numpy_transformer import NumpyTransformer
 from say_what_you_see.models.step import StepModel
 
-_LSTM = {
-    "image_embeds": "InputLayer",
-    "words": "InputLayer",
-    "standardise": "Normalization",
-    "image_bottleneck": "Dense",
-    "image_dropout": "Dropout",
-    "initial_state": "Dense",
-    "word_embedding": "Embedding",
-    "lstm": "LSTM",
-    "hidden_dropout": "Dropout",
-    "logit_bottleneck": "Dense",
-    "logits": "Dense",
-}
-"""The layers of `say_what_you_see.models.bottleneck_lstm.build_decoder`, with their classes."""
-_TRANSFORMER = {
-    "features": "InputLayer",
-    "features_dropout": "Dropout",
-    "encoder": "Dense",
-    "encoder_norm": "LayerNormalization",
-    "words": "InputLayer",
-    "decoder": "TransformerDecoder",
-}
+LSTM_LAYERS = {
+    "image_embeds", "words", "standardise", "image_bottleneck", "image_dropout", "initial_state", "word_embedding",
+    "lstm", "hidden_dropout", "logit_bottleneck", "logits",
+}  # fmt: skip
+"""Those of `say_what_you_see.models.bottleneck_lstm.build_decoder`."""
+_TRANSFORMER_LAYERS = {"features", "features_dropout", "encoder", "encoder_norm", "words", "decoder"}
 """Those of `say_what_you_see.models.transformer.build_transformer`."""
+_DENSE = ("image_bottleneck", "initial_state", "logit_bottleneck", "logits")
 _LISTS = {"blocks": "decoder_block", "norms": "layer_normalization"}
 """What Keras calls the members of a list of layers: by their class, and from the second one on with a number."""
 _EPSILON = np.float32(1e-7)  # Keras' own, which a deviation is at least
@@ -54,28 +37,23 @@ def read_saved_decoder(path: Path) -> StepModel | None:
     """
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(read_part(archive, CONFIG))["config"]["layers"]
+        config = {layer["name"]: layer["config"] for layer in layers}
+        if config.keys() not in (LSTM_LAYERS, _TRANSFORMER_LAYERS):
+            return None
         weights = _weights_by_layer(read_part(archive, WEIGHTS))
-    config = {layer["name"]: layer["config"] for layer in layers}
-    match {layer["name"]: layer["class_name"] for layer in layers}:
-        case classes if classes == _LSTM:
-            return _lstm(config, weights)
-        case classes if classes == _TRANSFORMER:
-            return NumpyTransformer(
-                lambda place: weights[_place_in_file(place)], config["decoder"]["blocks"], config["decoder"]["heads"]
-            )
-    return None
-
-
-def _lstm(config: dict[str, Any], weights: dict[str, list[np.ndarray]]) -> NumpyDecoder:
-    def dense(name: str) -> Dense:
+    if config.keys() == _TRANSFORMER_LAYERS:
+        blocks, heads = config["decoder"]["blocks"], config["decoder"]["heads"]
+        return NumpyTransformer(lambda place: weights[_place_in_file(place)], blocks, heads)
+    if any(config[name].get("activation") not in ACTIVATIONS for name in _DENSE):
+        return None
+    dense = []
+    for name in _DENSE:
         kernel, bias = weights[name]
-        return Dense(kernel, bias, ACTIVATIONS[config[name]["activation"]])
-
+        dense.append(Dense(kernel, bias, ACTIVATIONS[config[name]["activation"]]))
     mean, variance, _ = weights["standardise"]
-    standardise = Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON))
-    start: list[Any] = [standardise, dense("image_bottleneck"), dense("initial_state")]
-    output, [embedding] = [dense("logit_bottleneck"), dense("logits")], weights["word_embedding"]
-    return NumpyDecoder(start, embedding, LSTM(*weights["lstm_cell"]), output)
+    start: list[Any] = [Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON)), *dense[:2]]
+    [embedding] = weights["word_embedding"]
+    return NumpyDecoder(start, embedding, LSTM(*weights["lstm_cell"]), dense[2:])
 
 
 def _place_in_file(place: str) -> str:

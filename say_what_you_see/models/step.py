@@ -27,23 +27,16 @@ class State:
 
 
 class StepModel:
-    """A model that predicts one word at a time.
+    """A model that predicts one word at a time."""
 
-    Attributes:
-        is_thread_safe: whether several threads may call `step` at once.
-    """
-
-    is_thread_safe = False
+    is_thread_safe = False  # whether several threads may call `step` at once
 
     def start(self, features: np.ndarray) -> State:
         """The state before the first word, from features (images, ...)."""
         raise NotImplementedError
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Logits of the next words (captions, vocabulary), and the new state, after words (captions,).
-
-        The caller may overwrite the logits, and so may the same thread's next call.
-        """
+        """Logits of the next words (captions, vocabulary), free to be overwritten, and the state after the words."""
         raise NotImplementedError
 
     def fastest(self) -> StepModel:

@@ -10,7 +10,7 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
-from say_what_you_see.decoding.generate import GeneratedCaptions
+from say_what_you_see.decoding.generate import GeneratedCaptions, generate
 from say_what_you_see.decoding.samplers import Sampler, Sampling
 from say_what_you_see.language.captions import END, indices_to_sentence, invert_vocabulary
 from say_what_you_see.serving.familiarity import log_probability_of_a_word
@@ -25,21 +25,13 @@ _THUMBNAIL_SHAPE = (240, 240)
 
 @dataclass(frozen=True)
 class PictureCaptions:
-    """The captions of a picture, or what went wrong with it.
+    """The captions of a picture, or what went wrong with it."""
 
-    Attributes:
-        name: as the user gave it.
-        captions: sentence and probability, the best first; empty where something went wrong.
-        error: what went wrong, None where nothing did.
-        thumbnail: a small picture, (side, side, 3), where one was asked for.
-        doubts: the reasons not to believe the best caption; None where the model cannot tell.
-    """
-
-    name: str
-    captions: list[tuple[str, float]] = field(default_factory=list)
-    error: str | None = None
-    thumbnail: np.ndarray | None = None
-    doubts: list[str] | None = None
+    name: str  # as the user gave it
+    captions: list[tuple[str, float]] = field(default_factory=list)  # sentence and probability, the best first
+    error: str | None = None  # what went wrong, if anything did
+    thumbnail: np.ndarray | None = None  # a small picture, (side, side, 3), where one was asked for
+    doubts: list[str] | None = None  # the reasons not to believe the best caption; None where the model cannot tell
 
     @property
     def caption(self) -> str:
@@ -63,12 +55,7 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
-
-    Args:
-        rng: the source of randomness when sampling.
-        thumbnails: keep a small picture of each.
-    """
+    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile."""
 
     def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]
@@ -76,16 +63,14 @@ def caption_pictures(
     batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
     for batch in prefetch(read, batches):
         images = [image for _, image in batch if image is not None]
-        captions = iter(captions_with_doubts(images, captioner, sampler, rng))
+        said = iter(captions_with_doubts(images, captioner, sampler, rng))
         for picture, image in batch:
-            yield picture if image is None else _with_captions(picture, *next(captions))
-
-
-def _with_captions(
-    picture: PictureCaptions, captions: list[tuple[str, float]], doubts: list[str] | None
-) -> PictureCaptions:
-    wrong = None if captions else f"{picture.name} has no caption: the model computes no numbers. Take another model."
-    return replace(picture, captions=captions, error=wrong, doubts=doubts)
+            if image is None:
+                yield picture
+                continue
+            captions, doubts = next(said)
+            no_numbers = f"{picture.name} has no caption: the model computes no numbers. Take another model."
+            yield replace(picture, captions=captions, error=None if captions else no_numbers, doubts=doubts)
 
 
 def _read(
@@ -99,27 +84,19 @@ def _read(
     return PictureCaptions(source.name, thumbnail=small[0] if small else None), image
 
 
-def caption_images(
-    images: Sequence[np.ndarray],
-    captioner: Captioner | FastCaptioner,
-    sampler: Sampler,
-    rng: np.random.Generator | None,
-) -> list[list[tuple[str, float]]]:
-    """Captions with their probabilities for each of some images, (height, width, 3) each."""
-    return [captions for captions, _ in captions_with_doubts(images, captioner, sampler, rng)]
-
-
 def captions_with_doubts(
     images: Sequence[np.ndarray],
     captioner: Captioner | FastCaptioner,
     sampler: Sampler,
     rng: np.random.Generator | None,
 ) -> list[tuple[list[tuple[str, float]], list[str] | None]]:
-    """The same as `caption_images`, and for each image the reasons not to believe its best caption."""
+    """For each of some images, (height, width, 3) each, captions with their probabilities, and the reasons not to
+    believe the best one.
+    """
     if not images:
         return []
     features = captioner.embed(np.stack(images))
-    generated = captioner.generate(features, sampler, rng)
+    generated = generate(captioner.model, features, captioner.vocab, sampler, rng)
     captions = sentences_with_probabilities(generated, captioner.vocab)
     return list(zip(captions, doubts_of(captioner, features, generated, sampler), strict=True))
 

@@ -1,7 +1,5 @@
 """From a picture to a sentence: an encoder and a decoder that belong together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.decoding.generate import GeneratedCaptions, generate, generate_sentences
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
@@ -27,21 +25,13 @@ _UNCOMPILED_BATCHES = 2
 
 @dataclass
 class Captioner:
-    """Everything that captions a picture.
+    """Everything that captions a picture."""
 
-    Attributes:
-        encoder: turns a picture into an embedding.
-        model: predicts the next word.
-        vocab: word to index.
-        pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
-        familiarity: what tells pictures that it does not know, where its model folder has that.
-    """
-
-    encoder: EncoderInfo
-    model: KerasStepModel
-    vocab: dict[str, int]
-    pictures_kind: str = "photographs"
-    familiarity: Familiarity | None = None
+    encoder: EncoderInfo  # turns a picture into an embedding
+    model: KerasStepModel  # predicts the next word
+    vocab: dict[str, int]  # word to index
+    pictures_kind: str = "photographs"  # or "scenes" that the course drew: what it was trained on
+    familiarity: Familiarity | None = None  # what tells pictures that it does not know
     _batches: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
@@ -66,15 +56,6 @@ class Captioner:
         """Have the encoder ready for many pictures, one after the other."""
         self._batches = _UNCOMPILED_BATCHES
         self.embed(np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8"))
-
-    def generate(
-        self,
-        features: np.ndarray,
-        sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
-        rng: np.random.Generator | None = None,
-    ) -> GeneratedCaptions:
-        """Captions of embedded images."""
-        return generate(self.model, features, self.vocab, sampler, rng)
 
 
 def generate_caption(
@@ -108,9 +89,6 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     Args:
         settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
             path of a `.keras` file has to be given.
-
-    Raises:
-        CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
     """
     model = load_caption_model(folder)
     return captioner_of(model, encoder_of(model, settings))
@@ -147,9 +125,6 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
     """The `.keras` file of a model's encoder: the one in the settings, or beside the model, or in the data folder.
 
     The model knows the file's name but not where it is; its checksum tells whether it is the right one.
-
-    Raises:
-        CourseError: if it is nowhere; says where to put it.
     """
     if settings.encoder.endswith(".keras"):
         return Path(settings.encoder)
@@ -168,9 +143,5 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
 
 
 def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
-    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
-
-    Raises:
-        CourseError: if the file is missing or is no picture.
-    """
+    """Read a picture file and bring it into the encoder's input shape: uint8 RGB."""
     return image_file(path).squares(captioner.encoder.input_shape)[0]

@@ -1,6 +1,4 @@
-"""Exports a captioner: all that it takes to caption pictures, in files that need no Keras to be used."""
-
-from __future__ import annotations
+"""Exports what it takes, beside a model folder, to caption pictures without Keras."""
 
 import shutil
 from pathlib import Path
@@ -9,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.files import atomic_folder, write_json
-from say_what_you_see.language.captions import invert_vocabulary
-from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.decoding.generate import generate
+from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.serving.captioner import Captioner
 from say_what_you_see.serving.exported import (
-    DECODER_FILE,
     FORMAT,
     METADATA_FILE,
     FastCaptioner,
@@ -32,14 +29,13 @@ def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path
     Models with the same encoder, and extractions with it, share its export.
 
     Returns:
-        None if it was made. Else why not, which is written down as well, so that nobody waits for it again: an
-        engine can refuse a network, or compute other numbers than Keras.
+        None if it was made. Else why not, which is written down as well, so that nobody waits for it again.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
     reason = None if load_or_export(captioner.encoder, encoder_folder) else "OpenVINO cannot run the encoder"
     metadata = {"format": FORMAT, "model": model_digest(model_folder), "encoder": encoder_folder.name}
     with atomic_folder(exported_folder(model_folder, data_folder)) as staging:
-        reason = reason or _try(captioner, staging, metadata)
+        reason = reason or _try(captioner, model_folder, staging, metadata)
         if reason:
             shutil.rmtree(staging)
             staging.mkdir()
@@ -47,28 +43,25 @@ def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path
     return reason
 
 
-def _try(captioner: Captioner, folder: Path, metadata: dict[str, Any]) -> str | None:
+def _try(captioner: Captioner, model_folder: Path, folder: Path, metadata: dict[str, Any]) -> str | None:
     """Write an export and compare it with Keras; what went wrong, if anything did."""
     try:
-        _write(captioner, folder, metadata)
-        return None if _agrees(read_exported(folder), captioner) else "OpenVINO gives other numbers than Keras"
+        _write(captioner, model_folder, folder, metadata)
+        agrees = _agrees(read_exported(folder, model_folder), captioner)
     except Exception as error:  # OpenVINO's have no class in common
         return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    return None if agrees else "OpenVINO gives other numbers than Keras"
 
 
-def _write(captioner: Captioner, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write the decoder, and what the encoder needs."""
-    model, decoder = captioner.model, captioner.model.fastest()
-    if isinstance(decoder, NumpyDecoder) and decoder.can_be_saved:
-        decoder.save(folder / DECODER_FILE)
-    else:
+def _write(captioner: Captioner, model_folder: Path, folder: Path, metadata: dict[str, Any]) -> None:
+    """Write what the encoder needs, and the decoder where NumPy cannot read it from its model folder."""
+    model = captioner.model
+    if read_saved_decoder(model_folder / "decoder.keras") is None:
         export_network(model.start_model, folder / "start.xml")
         export_network(model.step_model, folder / "step.xml")
     scale, shift, reverse = affine_preprocessing(captioner.encoder.preprocess_for_model)
     metadata = {
         **metadata,
-        "pictures_kind": captioner.pictures_kind,
-        "words": invert_vocabulary(captioner.vocab),
         "input_shape": list(captioner.encoder.input_shape),
         "n_states": len(model.step_model.outputs) - 1,
         "scale": scale,
@@ -84,4 +77,5 @@ def _agrees(fast: FastCaptioner, captioner: Captioner) -> bool:
     expected = captioner.embed(noise)
     if np.abs(fast.embed(noise) - expected).max() > TOLERANCE * np.abs(expected).max():
         return False
-    return np.array_equal(fast.generate(expected).indices, captioner.generate(expected).indices)
+    own, theirs = (generate(each.model, expected, captioner.vocab).indices for each in (fast, captioner))
+    return np.array_equal(own, theirs)

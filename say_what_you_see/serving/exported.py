@@ -1,71 +1,48 @@
-"""Captions pictures without Keras, from an export that was made with it: nothing here imports it."""
-
-from __future__ import annotations
+"""Captions pictures without Keras, with an encoder that was exported with it: nothing here imports it."""
 
 import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
-from say_what_you_see.decoding.generate import GeneratedCaptions, generate
-from say_what_you_see.decoding.samplers import Greedy, Sampler
-from say_what_you_see.models.numpy_decoder import NumpyDecoder
+from say_what_you_see.core.files import read_json, read_note
+from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.step import State, StepModel
-from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
+from say_what_you_see.serving.familiarity import Familiarity
+from say_what_you_see.serving.model_choice import read_parts
 from say_what_you_see.vision.openvino import Network, openvino_is_installed
 
-FORMAT = 2
+FORMAT = 3
 METADATA_FILE = "exported.json"
-DECODER_FILE = "decoder.npz"
-"""The decoder in NumPy, where its layers allow it; else there are the networks "start" and "step"."""
 
 
 @dataclass
 class FastCaptioner:
-    """A captioner that needs no Keras.
+    """A captioner that needs no Keras; all else is as in `say_what_you_see.serving.captioner.Captioner`."""
 
-    Attributes:
-        embed: from RGB from 0 to 255, (n, height, width, 3), to the features of images, (n, ...).
-        model: predicts the next word.
-        input_shape: height and width of the pictures.
-        vocab: word to index.
-        pictures_kind: what it was trained on: "scenes" that the course drew, or "photographs".
-        familiarity: what tells pictures that it does not know, where its model folder has that.
-        features_name: the same for two captioners whose features are the same.
-    """
-
+    # from RGB from 0 to 255, (n, height, width, 3), to the features of images, (n, ...)
     embed: Callable[[np.ndarray], np.ndarray]
     model: StepModel
-    input_shape: tuple[int, int]
+    input_shape: tuple[int, int]  # height and width of the pictures
     vocab: dict[str, int]
-    pictures_kind: str = "photographs"
-    familiarity: Familiarity | None = None
-    features_name: str = ""
+    pictures_kind: str
+    familiarity: Familiarity | None
+    features_name: str  # the same for two captioners whose features are the same
 
     def compile_encoder(self) -> None:
         """Nothing: the encoder was compiled when it was read."""
 
-    def generate(
-        self,
-        features: np.ndarray,
-        sampler: Sampler = Greedy(),  # noqa: B008  it cannot be changed
-        rng: np.random.Generator | None = None,
-    ) -> GeneratedCaptions:
-        """Captions of embedded images."""
-        return generate(self.model, features, self.vocab, sampler, rng)
 
-
-def read_exported(folder: Path) -> FastCaptioner:
-    """Read an exported captioner; OpenVINO keeps what it compiles beside the networks, for a quicker start.
+def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
+    """The captioner of a model folder and what was exported of it. OpenVINO keeps what it compiles beside the networks.
 
     Raises:
-        CourseError: if it is of another format.
+        Exception: of nearly any kind, if something is missing or damaged.
     """
     metadata = read_json(folder / METADATA_FILE)
     if metadata["format"] != FORMAT:
@@ -78,11 +55,10 @@ def read_exported(folder: Path) -> FastCaptioner:
         pixels = images[..., ::-1] if metadata["reverse_channels"] else images
         return encoder(pixels.astype("float32") * scale + shift)[0]
 
-    in_numpy = (folder / DECODER_FILE).is_file()
-    decoder = NumpyDecoder.load(folder / DECODER_FILE) if in_numpy else NetworkStepModel(folder, metadata["n_states"])
-    vocab = {word: index for index, word in enumerate(metadata["words"])}
-    shape, kind, name = tuple(metadata["input_shape"]), metadata["pictures_kind"], metadata["encoder"]
-    return FastCaptioner(embed, decoder, shape, vocab, kind, features_name=name)
+    known, vocab, familiarity = read_parts(model_folder)
+    decoder = read_saved_decoder(model_folder / "decoder.keras") or NetworkStepModel(folder, metadata["n_states"])
+    shape, kind = tuple(metadata["input_shape"]), known["encoder"]["pictures_kind"]
+    return FastCaptioner(embed, decoder, shape, vocab, kind, familiarity, metadata["encoder"])
 
 
 class NetworkStepModel(StepModel):
@@ -119,11 +95,8 @@ def model_digest(model_folder: Path) -> str:
 
 def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:
     """Whether it was tried with this very model, and failed."""
-    try:
-        metadata = read_json(exported_folder(model_folder, data_folder) / METADATA_FILE)
-        return "failed" in metadata and metadata["model"] == model_digest(model_folder)
-    except (CourseError, KeyError, OSError, TypeError):
-        return False
+    metadata = read_note(exported_folder(model_folder, data_folder) / METADATA_FILE)
+    return "failed" in metadata and metadata.get("model") == model_digest(model_folder)
 
 
 def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
@@ -132,6 +105,6 @@ def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None
     try:
         if not openvino_is_installed() or read_json(folder / METADATA_FILE)["model"] != model_digest(model_folder):
             return None
-        return replace(read_exported(folder), familiarity=read_familiarity(model_folder))
-    except (CourseError, KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged, or of another OpenVINO
+        return read_exported(folder, model_folder)
+    except Exception:  # not there, damaged in any way, or of another OpenVINO
         return None

@@ -1,10 +1,8 @@
 """Whether to believe a caption: is the photograph like those that the model learnt from, is the sentence a likely one?
 
-A model says something about any picture. The embeddings that it was trained on are kept as a few hundred points among
-them, and with these two limits that 95 % of the validation photographs keep.
+The embeddings that a model was trained on are kept as a few hundred points among them, and with these two limits that
+95 % of the validation photographs keep.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, read_arrays, read_json, sha256_of
+from say_what_you_see.core.files import atomic_path, read_arrays
 from say_what_you_see.decoding.generate import GeneratedCaptions
 
 FAMILIARITY_FILE = "familiarity.npz"
@@ -23,29 +21,19 @@ UNLIKELY = "the model was not sure of these words"
 _CENTROIDS, _NEAREST = 256, 3
 _MOST_ROWS = 20_000  # of the training embeddings; more make no better centroids
 _PERCENT = 95
-_ARRAYS = ("centroids", "limits")
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What a model learnt from, in short.
+    """What a model learnt from, in short."""
 
-    Attributes:
-        centroids: of clusters of the training embeddings, each of length 1, (clusters, features).
-        greatest_distance: that 95 % of the validation photographs have from the centroids next to them.
-        least_log_probability: that a word has on average, in nats, in 95 % of their captions.
-    """
-
-    centroids: np.ndarray
-    greatest_distance: float
-    least_log_probability: float
+    centroids: np.ndarray  # of clusters of the training embeddings, each of length 1, (clusters, features)
+    greatest_distance: float  # that 95 % of the validation photographs have from the centroids next to them
+    least_log_probability: float  # that a word has on average, in nats, in 95 % of their captions
 
     def doubts(self, features: np.ndarray, log_probabilities: np.ndarray | None = None) -> list[list[str]]:
-        """The reasons not to believe the captions of some photographs: none, one or two for each.
-
-        Args:
-            features: (photographs, ...).
-            log_probabilities: of a word of each caption, from `log_probability_of_a_word`; None where words were drawn.
+        """The reasons not to believe the captions of photographs with features (photographs, ...), none, one or two for
+        each, by what `log_probability_of_a_word` says of them; that is None where words were drawn.
         """
         strange = distances(features, self.centroids) > self.greatest_distance
         unlikely = np.zeros(len(features), bool)
@@ -98,18 +86,9 @@ def log_probability_of_a_word(generated: GeneratedCaptions, end: int) -> np.ndar
     return generated.log_probabilities[:, 0] / lengths
 
 
-def read_familiarity(folder: Path) -> Familiarity | None:
-    """What a model folder says of its training photographs; None where it says nothing.
-
-    Raises:
-        CourseError: if the file is damaged, or missing although there was one.
-    """
-    checksum, path = read_json(folder / "model.json")["checksums"].get(FAMILIARITY_FILE), folder / FAMILIARITY_FILE
-    if checksum is None:
-        return None
-    if not path.is_file() or sha256_of(path) != checksum:
-        raise CourseError(f"{path} is missing or does not belong to this model. Copy the folder again.")
-    centroids, limits = read_arrays(path, _ARRAYS)
+def read_familiarity(path: Path) -> Familiarity:
+    """Read what `Familiarity.save` wrote."""
+    centroids, limits = read_arrays(path, ("centroids", "limits"))
     if centroids.ndim != 2 or not len(centroids) or limits.shape != (2,):
         raise CourseError(f"{path} is no description of embeddings. Copy the folder again.")
     return Familiarity(centroids.astype(np.float32), *limits.tolist())

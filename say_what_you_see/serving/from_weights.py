@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from say_what_you_see.core.files import sha256_of, slug
+from say_what_you_see.core.files import slug
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.exported import FastCaptioner
-from say_what_you_see.serving.familiarity import Familiarity, read_familiarity
-from say_what_you_see.serving.model_choice import read_metadata, read_vocabulary
+from say_what_you_see.serving.familiarity import Familiarity
+from say_what_you_see.serving.model_choice import read_parts
 from say_what_you_see.vision.efficientnet_lite import (
     FEATURE_SIZE,
     VARIANTS,
@@ -33,9 +33,7 @@ _IMAGES_AT_ONCE = 4
 
 def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
     """The captioner of a model folder with EfficientNet-Lite and a bottlenecked LSTM or a transformer; None for others
-    and for damaged ones.
-
-    What OpenVINO compiles is kept in the data folder, for a quicker start.
+    and for damaged ones. What OpenVINO compiles is kept in the data folder.
 
     Raises:
         CourseError: if the package with the encoder's weights is missing; says how to install it.
@@ -82,16 +80,13 @@ def _read_model(folder: Path) -> tuple[dict[str, Any], StepModel, dict[str, int]
     Raises:
         Exception: of nearly any kind, if a part is damaged or does not fit the others.
     """
-    metadata = read_metadata(folder)
-    encoder, checksums = metadata["encoder"], metadata["checksums"]
+    metadata, vocab, familiarity = read_parts(folder)
+    encoder = metadata["encoder"]
     if encoder["name"] not in VARIANTS or encoder["features"] not in ("mean", "grid"):
         return None
-    if any(sha256_of(folder / part) != checksums[part] for part in ("decoder.keras", "vocabulary.json")):
-        return None
-    decoder, familiarity = read_saved_decoder(folder / "decoder.keras"), read_familiarity(folder)
+    decoder = read_saved_decoder(folder / "decoder.keras")
     if decoder is None:
         return None
-    vocab = read_vocabulary(folder / "vocabulary.json")
     features = np.zeros((1, FEATURE_SIZE) if encoder["features"] == "mean" else (1, 1, FEATURE_SIZE), np.float32)
     logits, _ = decoder.step(np.array([vocab[START]]), decoder.start(features))
     if familiarity:

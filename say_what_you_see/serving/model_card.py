@@ -1,7 +1,5 @@
 """The README that goes with a model: what it was trained on, what it cannot do, what it needs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -79,9 +77,7 @@ def model_card(
     """The README of a model folder, in Markdown.
 
     Args:
-        encoder, metadata: as of a `CaptionModel`.
         words: size of the vocabulary.
-        parameters: number of the decoder's parameters.
         own_modules: modules of the course that Keras needs to load the decoder.
         tells_doubts: whether the model knows which photographs it does not know.
     """

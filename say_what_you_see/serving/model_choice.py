@@ -1,14 +1,13 @@
 """Chooses the model that captions: the one that the user names, or the one that is there. Imports no Keras."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, write_json
+from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, sha256_of, write_json
 from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
 from say_what_you_see.core.text import visible
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
 
 PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
 SHIPPED_MODELS = {"photos": PHOTO_MODEL, "scenes": SCENE_MODEL}
@@ -21,6 +20,9 @@ DRAWINGS_ONLY = (
 
 FORMAT = 1
 """Of a model folder."""
+
+PARTS = ("decoder.keras", "vocabulary.json")
+"""What each model folder has beside its model.json and its card."""
 
 _ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _LAST = "last_training.json"
@@ -107,12 +109,23 @@ def _describe(folder: Path) -> str:
     return f"{metadata.get('dataset', '?')!s:<16} {metadata['encoder']['name']:<14} {shown}".rstrip()
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """The model.json of a model folder, which has everything that this version of the course reads in it.
+def read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, int], Familiarity | None]:
+    """The model.json of a model folder, its vocabulary and, if it has that, its familiarity.
 
     Raises:
-        CourseError: if it has not.
+        CourseError: if a part is damaged, or any but the card was changed since it was written.
     """
+    metadata, path = read_metadata(folder), folder / FAMILIARITY_FILE
+    checksums = metadata["checksums"]
+    for name in [*PARTS, FAMILIARITY_FILE] if path.name in checksums else PARTS:
+        if not (folder / name).is_file() or sha256_of(folder / name) != checksums.get(name):
+            raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
+    familiarity = read_familiarity(path) if path.name in checksums else None
+    return metadata, read_vocabulary(folder / "vocabulary.json"), familiarity
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The model.json of a model folder, which has everything that this version of the course reads in it."""
     metadata = read_json(folder / "model.json", MAX_MODEL_JSON)
     if not _is_known(metadata):
         raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")

@@ -1,7 +1,5 @@
 """A model folder: everything that is needed to caption a picture, and a check that its parts belong together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,36 +20,27 @@ from say_what_you_see.core.keras_files import load_keras_file
 from say_what_you_see.core.weight_files import store_in_half_precision
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
-from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity
 from say_what_you_see.serving.model_card import model_card
-from say_what_you_see.serving.model_choice import FORMAT, read_metadata, read_vocabulary
+from say_what_you_see.serving.model_choice import FORMAT, PARTS, read_parts
 
 ENCODER_FILE = "encoder.keras"
 """The name of an encoder that is given away together with a model."""
 
-_PARTS = ("decoder.keras", "vocabulary.json")
-
 
 @dataclass(frozen=True)
 class CaptionModel:
-    """A decoder with what belongs to it.
+    """A decoder with what belongs to it."""
 
-    Attributes:
-        decoder: from (embeddings, words) to the logits of each next word.
-        vocab: word to index.
-        encoder: name, weights (in words), weights_checksum and input_shape of the encoder,
-            pictures_kind ("scenes" or "photographs"), and encoder_setting: a name in keras.applications,
-            or the name of a `.keras` file.
-        metadata: data set, settings of the training, scores: whatever is worth knowing.
-        folder: where it was read from.
-        familiarity: what tells photographs that it does not know; None for drawn scenes and in older folders.
-    """
-
-    decoder: keras.Model
-    vocab: dict[str, int]
+    decoder: keras.Model  # from (embeddings, words) to the logits of each next word
+    vocab: dict[str, int]  # word to index
+    # name, weights (in words), weights_checksum and input_shape of the encoder, pictures_kind ("scenes" or
+    # "photographs"), and encoder_setting: a name in keras.applications, or the name of a `.keras` file
     encoder: dict[str, Any]
+    # data set, settings of the training, scores: whatever is worth knowing
     metadata: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = field(default=None, compare=False)
+    folder: Path | None = field(default=None, compare=False)  # where it was read from
+    # what tells photographs that it does not know; None for drawn scenes and in older folders
     familiarity: Familiarity | None = field(default=None, compare=False)
 
     @property
@@ -64,11 +53,10 @@ class CaptionModel:
 def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool = False) -> None:
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums.
 
-    Args:
-        half_precision: store the decoder's matrices as float16, in half the space.
+    In half precision the decoder's matrices are stored as float16.
     """
     make_folder(folder)
-    parts = [*_PARTS, FAMILIARITY_FILE] if model.familiarity else _PARTS
+    parts = [*PARTS, FAMILIARITY_FILE] if model.familiarity else PARTS
     for name in ("model.json", *parts):
         check_is_no_folder(folder / name)
     with write_errors_explained(folder / "model.json"):
@@ -85,10 +73,9 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
 
 
 def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
-    """Add scores to what a model folder says of its model, in place of earlier ones.
+    """Add scores to what the folder of a model says of it, in place of earlier ones.
 
     Args:
-        model: as it was read from its folder.
         metrics: what the scores are of ("scored_on"), and for each sampler metrics with their values, as text.
     """
     if model.folder:
@@ -99,31 +86,22 @@ def _describe(model: CaptionModel, folder: Path) -> None:
     """Write the card and, last, model.json."""
     with atomic_path(folder / "README.md") as partial:
         partial.write_text(_card(model), encoding="utf-8")
-    parts = [*_PARTS, FAMILIARITY_FILE] if model.familiarity else _PARTS
+    parts = [*PARTS, FAMILIARITY_FILE] if model.familiarity else PARTS
     checksums = {name: sha256_of(folder / name) for name in parts}
     metadata = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.metadata}
     write_json(metadata, folder / "model.json")
 
 
 def load_caption_model(folder: Path) -> CaptionModel:
-    """Read a model folder.
-
-    Raises:
-        CourseError: if a part is missing, was changed, or does not fit the others.
-    """
+    """Read a model folder whose parts are whole and fit each other."""
     if not (folder / "model.json").exists():
         raise CourseError(
             f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, or name another "
             "folder with --model."
         )
-    metadata = read_metadata(folder)
-    del metadata["format"]
-    checksums = metadata.pop("checksums")
-    for name in _PARTS:
-        if not (folder / name).exists() or sha256_of(folder / name) != checksums.get(name):
-            raise CourseError(f"{folder / name} is missing or does not belong to this model. Copy the folder again.")
-    vocab = read_vocabulary(folder / "vocabulary.json")
-    decoder, familiarity = _load_decoder(folder / "decoder.keras"), read_familiarity(folder)
+    metadata, vocab, familiarity = read_parts(folder)
+    del metadata["format"], metadata["checksums"]
+    decoder = _load_decoder(folder / "decoder.keras")
     _check_parts_fit(decoder, vocab, familiarity, folder)
     return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
 

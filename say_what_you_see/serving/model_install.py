@@ -1,7 +1,5 @@
 """Brings in caption models that somebody else trained, and packs one's own to give away."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -22,25 +20,23 @@ from say_what_you_see.decoding.generate import generate
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving.captioner import Captioner, encoder_of, find_encoder_file
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE
-from say_what_you_see.serving.model_choice import SHIPPED_MODELS, models_folder
+from say_what_you_see.serving.model_choice import PARTS, SHIPPED_MODELS, models_folder
 from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, load_caption_model, save_caption_model
 
-PARTS = ("model.json", "decoder.keras", "vocabulary.json", "README.md")
-_ALL_PARTS = (*PARTS, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
+_FILES = ("model.json", *PARTS, "README.md")
+_ALL_PARTS = (*_FILES, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
 _MOST_BYTES = 2_000_000_000  # of one part; a decoder has a few million
 _BY_HAND = "Check connection and address, and run this again, or bring the model here and install it from there."
 
 
 def install_model(source: str, settings: Settings, name: str | None = None, checksum: str | None = None) -> Path:
-    """Install a model folder; it appears only when it is whole, what it says of itself holds, and it captions.
+    """Install a model folder, and return it; it appears only when it is whole, what it says of itself holds, and it
+    captions.
 
     Args:
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
         checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
-
-    Returns:
-        The folder of the installed model.
     """
     if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
         raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")
@@ -65,7 +61,7 @@ def _bring(source: str, folder: Path, checksum: str | None) -> None:
         if source.lower().endswith(".zip"):
             known = download(source, packed, by_hand=_BY_HAND)
         else:
-            for part in PARTS:
+            for part in _FILES:
                 download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
             if FAMILIARITY_FILE.encode() in (folder / "model.json").read_bytes():
                 download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE, by_hand=_BY_HAND)
@@ -97,11 +93,7 @@ def _unpack(zip_path: Path, folder: Path) -> None:
 
 
 def _try(model: CaptionModel, folder: Path, settings: Settings) -> None:
-    """Caption noise, by the model's own encoder where that came along.
-
-    Raises:
-        CourseError: if that is impossible, or the encoder is another one.
-    """
+    """Caption noise, by the model's own encoder where that came along."""
     shape = [size or 1 for size in model.decoder.inputs[0].shape[1:]]
     features = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
     step_model = step_model_of(model.decoder)
@@ -141,7 +133,7 @@ def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None, h
         if half_precision:
             folder = Path(halved)
             save_caption_model(model, folder, half_precision)
-        parts = {part: folder / part for part in (*PARTS, FAMILIARITY_FILE) if (folder / part).exists()} | encoder
+        parts = {part: folder / part for part in (*_FILES, FAMILIARITY_FILE) if (folder / part).exists()} | encoder
         with atomic_path(zip_path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             for part, path in parts.items():
                 info = zipfile.ZipInfo(f"{zip_path.stem}/{part}", (2020, 1, 1, 0, 0, 0))  # the same model, the same zip

@@ -1,8 +1,7 @@
 """Self-critical training: captions are drawn, and what earns more than its companions becomes more probable.
 
-Cross-entropy asks for the next word of a given caption; here whole captions of the model's own are rewarded by the
-metric that they are judged by (Rennie et al. 2017, arXiv:1612.00563). A caption is compared with the other ones drawn
-for the same picture (Luo 2020, arXiv:2003.09971).
+Captions are rewarded by the metric that they are judged by (Rennie et al. 2017, arXiv:1612.00563), and compared with
+the other ones drawn for the same picture (Luo 2020, arXiv:2003.09971).
 """
 
 import hashlib
@@ -178,15 +177,13 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
 def train_on_samples(
     decoder: keras.Model, features: np.ndarray, captions: np.ndarray, rewards: np.ndarray, vocab: dict[str, int]
 ) -> float:
-    """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
+    """One step: sampled captions are read as if they were true ones, and weighed by what they earned; returns the mean
+    loss of the epoch so far.
 
     Args:
         features: (pictures, ...).
         captions: (captions, words) indices, equally many of each picture, END after the last word.
         rewards: (captions,).
-
-    Returns:
-        The mean loss of the epoch so far.
     """
     if decoder.name != "transformer":  # which shares features among captions of a picture
         features = np.repeat(features, len(captions) // len(features), axis=0)

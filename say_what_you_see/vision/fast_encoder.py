@@ -19,7 +19,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, read_json, sha256_of, write_json
+from say_what_you_see.core.files import atomic_folder, read_note, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
@@ -125,7 +125,7 @@ def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None
         None where OpenVINO cannot run it or gives other numbers than Keras. That is remembered in the folder, so that
         nobody waits for it again.
     """
-    metadata = _read_metadata(folder)
+    metadata = read_note(folder / METADATA_FILE)
     if network := _load_export(encoder, folder, metadata):
         return network
     if "failed" in metadata and metadata.get("made_with") == _made_with():
@@ -138,7 +138,7 @@ def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None
     if reason:
         print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
         return None
-    return _load_export(encoder, folder, _read_metadata(folder))
+    return _load_export(encoder, folder, read_note(folder / METADATA_FILE))
 
 
 def _load_export(encoder: EncoderInfo, folder: Path, metadata: dict[str, Any]) -> ParallelNetwork | None:
@@ -208,11 +208,3 @@ def keras_has_gpu() -> bool:
 def _made_with() -> str:
     """What an export depends on besides the encoder: one that failed may succeed with others."""
     return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
-
-
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    try:
-        metadata = read_json(folder / METADATA_FILE)
-    except CourseError:
-        return {}
-    return metadata if isinstance(metadata, dict) else {}

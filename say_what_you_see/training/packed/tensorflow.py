@@ -10,14 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.models.saved_decoder import LSTM_LAYERS
 from say_what_you_see.training.packed.decoder import PackedBatch, PackedDecoder
 
 Tensor = Any
 
-_LAYERS = {
-    "image_embeds", "standardise", "image_bottleneck", "image_dropout", "initial_state", "words", "word_embedding",
-    "lstm", "hidden_dropout", "logit_bottleneck", "logits",
-}  # fmt: skip
 _LSTM = {
     "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "dropout": 0.0,
     "recurrent_dropout": 0.0, "return_sequences": True, "go_backwards": False, "stateful": False,
@@ -26,7 +23,7 @@ _LSTM = {
 
 def is_supported(decoder: keras.Model) -> bool:
     """Whether a decoder looks like one of `build_decoder`, in float32, and there is no GPU: cuDNN is faster there."""
-    if {layer.name for layer in decoder.layers} != _LAYERS or tf.config.list_physical_devices("GPU"):
+    if {layer.name for layer in decoder.layers} != LSTM_LAYERS or tf.config.list_physical_devices("GPU"):
         return False
     lstm = decoder.get_layer("lstm")
     if not isinstance(lstm, keras.layers.LSTM) or any(layer.compute_dtype != "float32" for layer in decoder.layers[2:]):
@@ -59,7 +56,7 @@ class TensorFlowPackedDecoder(PackedDecoder):
     def compute_loss(
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
-        """The loss of `masked_crossentropy`, from the result of `call`."""
+        """As of `PackedDecoder`."""
         kernel, bias = map(tf.convert_to_tensor, self.decoder.get_layer("logits").weights)
         loss = dense_crossentropy(y_pred, kernel, bias, y)
         return loss if sample_weight is None else loss * sample_weight[0]
@@ -74,8 +71,6 @@ def dense_crossentropy(hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Te
 
     Args:
         hidden: the layer's input, (real, size).
-        kernel: (size, vocabulary).
-        bias: (vocabulary,).
         targets: the true words, (real,).
     """
     real = tf.shape(targets)[0]
@@ -118,9 +113,7 @@ def packed_lstm(
     Args:
         words: embeddings step by step, (real, word size).
         state: h and c before the first step, (captions, units).
-        kernel: of the words, (word size, 4 units), in Keras' order: input gate, forget gate, candidate, output gate.
-        recurrent_kernel: of the state, (units, 4 units).
-        bias: (4 units,).
+        kernel, recurrent_kernel, bias: in Keras' order: input gate, forget gate, candidate, output gate.
         counts: how many captions take part in each step, (steps,), never more than in the step before.
 
     Returns:
@@ -184,12 +177,8 @@ def _pad(gradient: Tensor, count: Tensor) -> Tensor:
 
 
 class FusedAdamW(keras.optimizers.AdamW):
-    """Keras' AdamW with clipping by each variable's norm, in one operation for each variable instead of a dozen.
-
-    Its variables are those of Keras' optimizer, so that checkpoints of either fit both.
-
-    Args:
-        clip: gradients of a larger norm are scaled down to it, as with Keras' `clipnorm`.
+    """Keras' AdamW with clipping by each variable's norm (`clipnorm`), in one operation for each variable instead of a
+    dozen. Its variables are those of Keras' optimizer, so that checkpoints of either fit both.
     """
 
     def __init__(self, learning_rate: Any, weight_decay: float, clip: float) -> None:

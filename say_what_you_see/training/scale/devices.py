@@ -2,14 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
 
-from say_what_you_see.core.backend import keras, suppress_stderr
+import tensorflow as tf
+
+from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-
-with suppress_stderr():
-    import tensorflow as tf
 
 
 def choose_strategy() -> tf.distribute.Strategy:
@@ -34,11 +31,7 @@ def choose_strategy() -> tf.distribute.Strategy:
 
 
 def choose_precision() -> str:
-    """The dtype policy for the CNN: half precision where the GPUs have units for it, else float32.
-
-    bfloat16 (compute capability 8.0 and later) has the range of float32; float16 (7.0 and later) needs its losses
-    scaled. On a CPU both are slower than float32, or not there.
-    """
+    """The dtype policy for the CNN: half precision where the GPUs have units for it, else float32."""
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capability = min((detail.get("compute_capability", (0, 0)) for detail in details), default=(0, 0))
@@ -48,11 +41,7 @@ def choose_precision() -> str:
 
 
 def set_precision(cnn: keras.Model, policy: str) -> None:
-    """Have the CNN compute in a Keras dtype policy such as "mixed_bfloat16".
-
-    The parameters stay float32, so that a checkpoint does not depend on the policy. The LSTM and what is around it
-    are float32 in any case: they are a hundredth of the arithmetic.
-    """
+    """Have the CNN compute in a Keras dtype policy such as "mixed_bfloat16"; its parameters stay float32."""
     for layer in cnn.layers:
         if isinstance(layer, keras.Model):
             set_precision(layer, policy)
@@ -63,19 +52,7 @@ def set_precision(cnn: keras.Model, policy: str) -> None:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes checkpoints and scalars: one of several does."""
     resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    if resolver.task_type == "chief":
+    if resolver is None or resolver.task_type in (None, "", "chief"):
         return True
     has_chief = "chief" in resolver.cluster_spec().as_dict()
     return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
-
-
-def format_tf_config(addresses: list[str], index: int) -> str:
-    """The value of TF_CONFIG for one of several workers, the first of which is the chief.
-
-    Args:
-        addresses: host and port of each worker, the same list for all.
-    """
-    config: Mapping[str, Any] = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    return json.dumps(config)

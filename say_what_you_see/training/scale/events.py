@@ -4,26 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-
-from say_what_you_see.core.backend import suppress_stderr
-from say_what_you_see.core.errors import CourseError
-
-with suppress_stderr():
-    import tensorflow as tf
+import tensorflow as tf
 
 Curve = list[tuple[int, float]]
 """Pairs of a step and a value, in the order of the steps."""
-
-
-def require_tensorboard() -> None:
-    """TensorFlow 2.21 writes no events without the package tensorboard, which does not come with it."""
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise CourseError(
-            "Training at scale writes its curves for TensorBoard, which is not installed. Run `make course`, or "
-            "`python -m pip install tensorboard`."
-        ) from error
 
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:

@@ -9,16 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from say_what_you_see.core.backend import keras, suppress_stderr
+import tensorflow as tf
+
+from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_folder, atomic_path, make_folder, read_json, sha256_of, write_json
 from say_what_you_see.core.keras_files import check_config as check_keras_config
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
-
-with suppress_stderr():
-    import tensorflow as tf
 
 FORMAT = 1
 CONFIG_FILE, CNN_FILE = "config.json", "cnn.json"
@@ -139,11 +138,7 @@ def copy_folder(folder: Path, copy: Path) -> None:
 
 
 def find_checkpoint(path: Path) -> str:
-    """The checkpoint that a path stands for: itself, or of a folder the latest.
-
-    Args:
-        path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
-    """
+    """The checkpoint that a path stands for: itself, such as `ckpt-200` or its `.index`, or of a folder the latest."""
     path = Path(path)
     if path.is_dir():
         latest = latest_checkpoint(path)
@@ -186,11 +181,7 @@ def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
 
 
 class ScaleModel:
-    """The model of a training folder, built once and filled from any of its checkpoints.
-
-    Raises:
-        CourseError: if what is beside the checkpoints is missing, damaged or not theirs.
-    """
+    """The model of a training folder, built once and filled from any of its checkpoints."""
 
     def __init__(self, folder: Path) -> None:
         self.config, path = read_config(folder), folder / WORD_COUNTS_FILE

@@ -1,20 +1,16 @@
-"""Reads sharded TFRecords of captioned images with tf.data: in parallel, shuffled, and in a reproducible order.
-
-A training that goes on at step 1,000 gets the batches that it would have got without the interruption, and several
-workers get the rows of the very batches that one worker alone would have got.
+"""Reads sharded TFRecords of captioned images with tf.data, in an order that neither an interruption nor the number of
+workers changes.
 """
 
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from say_what_you_see.core.backend import suppress_stderr
+import tensorflow as tf
+
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.training.scale.records import SUMMARY_FILE
-
-with suppress_stderr():
-    import tensorflow as tf
 
 PARALLEL_SHARDS = 8
 """Training reads from so many shards in turn; the order of the examples depends on it."""
@@ -56,10 +52,9 @@ def find_shards(folder: Path, split: str) -> list[Path]:
 
 
 def count_examples(path: Path) -> int:
-    """Check that a shard is whole, without reading what is in it; returns the number of its examples.
+    """Check that a shard is whole, going from length to length; returns the number of its examples.
 
-    A TFRecord is 8 bytes of length, 4 of checksum, the data, and 4 of checksum. The check goes from length to length,
-    and compares the size of the file with the one that was noted when it was written, where that is known.
+    The size of the file is compared with the one that was noted when it was written, where that is known.
     """
     expected_size = _noted_size(path)
     count = position = 0
@@ -90,10 +85,7 @@ def _noted_size(path: Path) -> int | None:
 
 
 def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
-    """Read shards with all their checksums; returns the first damaged one, None if all are well.
-
-    For the time after a `tf.errors.DataLossError`, which does not say in which file it was.
-    """
+    """The first damaged of some shards, None if all are well: a `tf.errors.DataLossError` does not say which it was."""
     for path in paths:
         try:
             for _ in tf.data.TFRecordDataset(str(path), buffer_size=_READ_BYTES):
@@ -117,21 +109,21 @@ def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = No
     """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
-    and Keras' preprocessing.
-
-    With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
-    change a little. im2txt also flips images and shifts their hue. Here that would make captions wrong: what was to
-    the left of a thing would be to its right, and a red ball would be orange.
+    and Keras' preprocessing. im2txt also flips images and shifts their hue when it augments; here that would make
+    captions wrong: left would be right, and a red ball orange.
 
     Args:
-        jpeg: the bytes of a JPEG, ().
-        side: height and width of the result.
-        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
+        augment_seed: two whole numbers, (2,), from which the square, 90 to 100 % of the centre one, and changes of
+            brightness and contrast follow; None changes nothing.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
     """
-    square = _centre_square(_decode_jpeg(jpeg, side))
+    picture = _decode_jpeg(jpeg, side)
+    height, width = tf.shape(picture)[0], tf.shape(picture)[1]
+    shorter = tf.minimum(height, width)
+    top, left = (height - shorter) // 2, (width - shorter) // 2
+    square = picture[top : top + shorter, left : left + shorter]
     if augment_seed is None:
         return tf.ensure_shape(_resize(square, side) / 127.5 - 1, (side, side, 3))
     crop_seed, brightness_seed, contrast_seed = tf.unstack(tf.random.split(augment_seed, 3))
@@ -151,13 +143,6 @@ def _decode_jpeg(jpeg: tf.Tensor, side: int) -> tf.Tensor:
     too_large = shorter // (2 * side)
     index = sum(tf.cast(too_large >= ratio, tf.int32) for ratio in _DRAFT_RATIOS[1:])
     return tf.switch_case(index, [lambda ratio=ratio: decoded_at(ratio) for ratio in _DRAFT_RATIOS])
-
-
-def _centre_square(picture: tf.Tensor) -> tf.Tensor:
-    height, width = tf.shape(picture)[0], tf.shape(picture)[1]
-    side = tf.minimum(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[top : top + side, left : left + side]
 
 
 def _random_square(square: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -196,11 +181,8 @@ def batches(
     masked loss while the other rows stay where they are.
 
     Args:
-        folder: where the shards are.
-        split: "train", "val" or "test".
         batch_size: examples in a batch of one worker.
         side: height and width of the images.
-        seed: decides order and augmentation in training.
         start_step: how many batches to skip. Their images are not decoded, and whole epochs are not read.
         shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
             batches that a single worker would get with number times the batch size.
@@ -227,11 +209,8 @@ def batches(
 
 
 def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
-
-    Args:
-        start: how many of them to skip.
-        shuffle_seed: decides the order; None does not shuffle.
+    """The records of a split from a number on: once and in order, or with a seed without end and shuffled anew in every
+    epoch.
     """
     paths = find_shards(folder, split)
     total = sum(count_examples(path) for path in paths)
@@ -274,10 +253,7 @@ def _to_row(record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: i
 
 
 def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """The image and True, or a black one and False where it cannot be decoded.
-
-    TensorFlow's graphs have no `try`, but a dataset can leave out what fails.
-    """
+    """The image and True, or a black one and False where it cannot be decoded: a dataset can leave out what fails."""
     blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
     attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_image(data, side, augment_seed), True))
     return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()

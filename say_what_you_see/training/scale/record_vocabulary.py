@@ -19,9 +19,7 @@ def count_words(captions: Iterable[str], min_count: int) -> list[tuple[str, int]
 
     `<S>` and `</S>` count once for every caption, and are there even when the captions are few.
     """
-    counts: Counter[str] = Counter()
-    for caption in captions:
-        counts.update(words_of(caption))
+    counts = Counter(word for caption in captions for word in words_of(caption))
     marks = (SENTENCE_START, SENTENCE_END)
     frequent = [(word, count) for word, count in counts.items() if count >= min_count or word in marks]
     return sorted(frequent, key=lambda pair: (-pair[1], pair[0]))

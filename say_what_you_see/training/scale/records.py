@@ -1,8 +1,7 @@
 """Writes a data set as sharded TFRecords of images with captions, in the layout that im2txt reads.
 
-The layout is that of "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (Vinyals,
-Toshev, Bengio, Erhan, 2016), https://arxiv.org/abs/1609.06647: one `tf.train.SequenceExample` for each caption,
-with the image as JPEG. `say_what_you_see.training.scale.record_input` reads them.
+That is one `tf.train.SequenceExample` for each caption, with the image as JPEG (Vinyals, Toshev, Bengio, Erhan, 2016,
+https://arxiv.org/abs/1609.06647). `record_input` reads them.
 """
 
 import io
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
     atomic_path,
@@ -24,6 +23,7 @@ from say_what_you_see.core.files import (
     check_space,
     make_folder,
     read_json,
+    read_note,
     sha256_of,
     write_json,
 )
@@ -33,17 +33,9 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.coco_format import DatasetFiles, images_by_name, read_captions, read_image_ids, stamp
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.training.scale.record_vocabulary import (
-    UNKNOWN,
-    WORD_COUNTS_FILE,
-    count_words,
-    words_of,
-    write_word_counts,
-)
+from say_what_you_see.training.scale import record_vocabulary as vocabulary
+from say_what_you_see.training.scale.record_vocabulary import UNKNOWN, WORD_COUNTS_FILE
 from say_what_you_see.vision.pictures import decode_image_from_buf
-
-with suppress_stderr():
-    import tensorflow as tf
 
 RECORD_SPLITS = ("train", "val", "test")
 
@@ -108,10 +100,6 @@ def write_records(
         folder: where to; None is `records` in the folder of the data set.
         shards: number of shards by split; what is not given follows from the size, at most 256, 4 and 8.
         workers: how many shards are written at the same time; None is one for each CPU core, at most 8.
-
-    Raises:
-        CourseError: if the data set cannot be had, none of its images can be read, the disk is too full, or the
-            folder holds shards of other origin.
     """
     folder = Path(folder or settings.dataset_folder / "records")
     files = get_dataset(settings)
@@ -120,13 +108,15 @@ def write_records(
     counts = {split.name: split.shards for split in splits}
     made_from = {"schema": _SCHEMA, "zips": stamp(files.zips), "members": [files.train_json, files.val_json]}
     made_from |= {"seed": settings.seed, "shards": counts, "min_count": min_count}
-    finished = _read_note(folder / SUMMARY_FILE, made_from)
-    done = _shards_done(folder, finished or _read_note(folder / _UNFINISHED_FILE, made_from))
+    notes = [read_note(folder / name) for name in (SUMMARY_FILE, _UNFINISHED_FILE)]
+    finished, unfinished = (note if note.get("made_from") == made_from else {} for note in notes)
+    done = _shards_done(folder, finished or unfinished)
     vocabulary_kept = finished and _checksum(folder / WORD_COUNTS_FILE) == finished.get("word_counts_sha256")
     if not (vocabulary_kept and len(done) == sum(counts.values())):
         _prepare_folder(folder, done)
-        words = count_words((caption for picture in splits[0].pictures for caption in picture.captions), min_count)
-        write_word_counts(words, folder / WORD_COUNTS_FILE)
+        captions = (caption for picture in splits[0].pictures for caption in picture.captions)
+        words = vocabulary.count_words(captions, min_count)
+        vocabulary.write_word_counts(words, folder / WORD_COUNTS_FILE)
         vocab = {word: index for index, word in enumerate([*(word for word, _ in words), UNKNOWN])}
         _write_missing_shards(folder, splits, vocab, made_from, done, workers)
         _write_summary(folder, splits, made_from, done)
@@ -141,10 +131,8 @@ def read_records(folder: Path) -> Records:
         raise CourseError(f"There are no finished records in {folder}. Run `say-what-you-see records` first.")
     summary = read_json(path)
     try:
-        by_split = {"shards": summary["made_from"]["shards"]} | {
-            name: summary[name] for name in ("examples", "pictures")
-        }
-        counts = {name: {split: int(count[split]) for split in RECORD_SPLITS} for name, count in by_split.items()}
+        counts = [summary["examples"], summary["pictures"], summary["made_from"]["shards"]]
+        examples, pictures, shards = ({split: int(count[split]) for split in RECORD_SPLITS} for count in counts)
         skipped = {str(name): str(reason) for name, reason in summary["skipped"].items()}
         checksum = summary["word_counts_sha256"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -156,7 +144,7 @@ def read_records(folder: Path) -> Records:
             f"{path.with_name(WORD_COUNTS_FILE)} is missing or is not the one that the shards beside it were written "
             "with. Run `say-what-you-see records` again."
         )
-    return Records(path.parent, skipped=skipped, **counts)
+    return Records(path.parent, examples, pictures, skipped, shards)
 
 
 def _checksum(path: Path) -> str | None:
@@ -195,27 +183,16 @@ class _Split:
 
 def _plan_splits(files: DatasetFiles, settings: Settings, shards: dict[str, int]) -> list[_Split]:
     """Which images are in which split, and how many shards it gets."""
-    for split, count in shards.items():
-        if split not in RECORD_SPLITS or not isinstance(count, int) or not (split != "test") <= count <= 99_999:
-            raise CourseError(
-                f"There cannot be {count!r} shards of {split!r}. Give numbers from 1 up for train and val, from 0 for "
-                "test."
-            )
     if settings.dataset == "scenes":
         shards.setdefault("test", 0)
     train = _captioned_pictures(files.train_zip, files.captions_zip, files.train_json)
     val = _captioned_pictures(files.val_zip, files.captions_zip, files.val_json)
-    val, test = _put_aside(val, 0 if shards.get("test") == 0 else TEST_FRACTION, settings.seed)
+    val, test = _put_aside(val, settings.seed) if shards.get("test") != 0 else (val, [])
     splits = (("train", files.train_zip, train), ("val", files.val_zip, val), ("test", files.val_zip, test))
     return [
-        _Split(name, zip_path, pictures, shards.get(name, default_shard_count(name, _size(pictures))))
+        _Split(name, zip_path, pictures, shards.get(name, min(MAX_SHARDS[name], -(-_size(pictures) // SHARD_BYTES))))
         for name, zip_path, pictures in splits
     ]
-
-
-def default_shard_count(split: str, size: int) -> int:
-    """How many shards a split of so many bytes gets: as many as im2txt makes of COCO, or fewer."""
-    return min(MAX_SHARDS[split], -(-size // SHARD_BYTES))
 
 
 def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list[_Picture]:
@@ -233,9 +210,9 @@ def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list
     ]
 
 
-def _put_aside(pictures: list[_Picture], fraction: float, seed: int) -> tuple[list[_Picture], list[_Picture]]:
+def _put_aside(pictures: list[_Picture], seed: int) -> tuple[list[_Picture], list[_Picture]]:
     """Divide validation images into val and test; at least one is in each, or test is empty."""
-    count = min(max(1, round(fraction * len(pictures))), len(pictures) - 1) if fraction else 0
+    count = min(max(1, round(TEST_FRACTION * len(pictures))), len(pictures) - 1)
     test = set(np.random.default_rng(seed).permutation(len(pictures))[:count].tolist())
     kept = [picture for index, picture in enumerate(pictures) if index not in test]
     return kept, [picture for index, picture in enumerate(pictures) if index in test]
@@ -249,20 +226,10 @@ def _size(pictures: Sequence[_Picture]) -> int:
 # What is done: by the name of a shard its bytes, its number of examples and what was skipped
 
 
-def _read_note(path: Path, made_from: dict[str, Any]) -> dict[str, Any]:
-    """What was noted about records from the same inputs; without a readable note all is done again."""
-    try:
-        note = dict(read_json(path))
-    except (CourseError, TypeError, ValueError):
-        return {}
-    return note if note.get("made_from") == made_from else {}
-
-
 def _shards_done(folder: Path, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The shards in a note that are still there."""
-    shards = note.get("done", {})
-    sizes = {name: (folder / name).stat().st_size for name in shards if (folder / name).exists()}
-    return {name: shard for name, shard in shards.items() if sizes.get(name) == shard.get("bytes")}
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*-of-*")}
+    return {name: shard for name, shard in note.get("done", {}).items() if sizes.get(name) == shard.get("bytes")}
 
 
 def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
@@ -319,11 +286,8 @@ def _write_missing_shards(
     total = sum(len(pairs) for _, _, pairs in shards)
     sizes = (split.pictures[index].member.file_size for _, split, pairs in shards for index, _ in pairs)
     check_space(folder / SUMMARY_FILE, _EXAMPLE_OVERHEAD * total + sum(sizes))
-    with (
-        open_zip(splits[0].zip_path) as train,
-        open_zip(splits[1].zip_path) as val,
-        progress(total=total, description="Writing records", unit=" examples") as bar,
-    ):
+    bar = progress(total=total, description="Writing records", unit=" examples")
+    with open_zip(splits[0].zip_path) as train, open_zip(splits[1].zip_path) as val, bar:
         writer = _ShardWriter(folder, {splits[0].zip_path: train, splits[1].zip_path: val}, vocab)
         write_json({"made_from": made_from, "done": done}, folder / _UNFINISHED_FILE)
         for (name, _, pairs), result in zip(shards, prefetch(writer.write, shards, workers), strict=True):
@@ -334,7 +298,7 @@ def _write_missing_shards(
 
 @dataclass
 class _ShardWriter:
-    """Writes shards out of the zips of the data set, several at the same time from threads."""
+    """Writes shards from threads."""
 
     folder: Path
     archives: dict[Path, zipfile.ZipFile]
@@ -344,11 +308,7 @@ class _ShardWriter:
     known: dict[str, str] = field(default_factory=dict)
 
     def write(self, shard: tuple[str, _Split, list[list[int]]]) -> dict[str, Any]:
-        """Write a shard of a name and a split, with the indices of images and captions of theirs.
-
-        Returns:
-            Its size, the number of examples in it, and what was skipped.
-        """
+        """Write a shard of a name and a split, with the indices of images and captions of theirs; returns its note."""
         shard_name, split, pairs = shard
         count, skipped, zip_path = 0, {}, split.zip_path
         with atomic_path(self.folder / shard_name) as temporary:
@@ -362,7 +322,7 @@ class _ShardWriter:
                         except CourseError as error:
                             skipped[name] = str(error)
                             continue
-                        words = words_of(picture.captions[caption_index])
+                        words = vocabulary.words_of(picture.captions[caption_index])
                         ids = [self.vocab.get(word, self.vocab[UNKNOWN]) for word in words]
                         writer.write(sequence_example(jpeg, picture.image_id, words, ids))
                         count += 1
@@ -389,26 +349,14 @@ class _ShardWriter:
 
 
 def sequence_example(jpeg: bytes, image_id: int, words: Sequence[str], ids: Sequence[int]) -> bytes:
-    """An image with one caption as a serialized `tf.train.SequenceExample`.
-
-    The context has `image/image_id` and `image/data`, the lists `image/caption` (the words in UTF-8) and
-    `image/caption_ids`.
-    """
-    feature, numbers, texts = tf.train.Feature, tf.train.Int64List, tf.train.BytesList
-    context = {
-        "image/image_id": feature(int64_list=numbers(value=[image_id])),
-        "image/data": feature(bytes_list=texts(value=[jpeg])),
-    }
-    lists = {
-        "image/caption": [feature(bytes_list=texts(value=[word.encode()])) for word in words],
-        "image/caption_ids": [feature(int64_list=numbers(value=[number])) for number in ids],
-    }
-    example = tf.train.SequenceExample(
-        context=tf.train.Features(feature=context),
-        feature_lists=tf.train.FeatureLists(
-            feature_list={name: tf.train.FeatureList(feature=values) for name, values in lists.items()}
-        ),
-    )
+    """An image with one caption as a serialized `tf.train.SequenceExample`."""
+    example = tf.train.SequenceExample()
+    context, lists = example.context.feature, example.feature_lists.feature_list
+    context["image/image_id"].int64_list.value.append(image_id)
+    context["image/data"].bytes_list.value.append(jpeg)
+    for word, number in zip(words, ids, strict=True):
+        lists["image/caption"].feature.add().bytes_list.value.append(word.encode())
+        lists["image/caption_ids"].feature.add().int64_list.value.append(number)
     return example.SerializeToString(deterministic=True)  # maps have no order of their own
 
 

@@ -1,12 +1,9 @@
 """Trains im2txt's model on TFRecords: on one device, on several, or on several machines; goes on where it stopped.
 
-The two phases are those of "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (Vinyals,
-Toshev, Bengio, Erhan, 2016), https://arxiv.org/abs/1609.06647: first the CNN is kept as it is, then everything is
-trained jointly. The loop is a second one beside `say_what_you_see.training.loop`, since `fit` of Keras 3 does not
-train under `MultiWorkerMirroredStrategy`; it counts steps and not epochs.
+First the CNN is kept as it is, then everything is trained jointly (Vinyals, Toshev, Bengio, Erhan, 2016,
+https://arxiv.org/abs/1609.06647). The loop is a second one beside `say_what_you_see.training.loop`, since `fit` of
+Keras 3 does not train under `MultiWorkerMirroredStrategy`; it counts steps and not epochs.
 """
-
-from __future__ import annotations
 
 import math
 import re
@@ -19,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from say_what_you_see.core.backend import keras, suppress_stderr
+from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief, set_precision
-from say_what_you_see.training.scale.events import require_tensorboard, write_scalars
+from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import (
     CHECKPOINT_NAME,
     BuildCnn,
@@ -37,11 +35,6 @@ from say_what_you_see.training.scale.folder import (
     restore,
 )
 from say_what_you_see.training.scale.record_input import batches, find_damaged_shard, find_shards
-
-with suppress_stderr():
-    import tensorflow as tf
-
-CheckpointCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,7 @@ class TrainState:
 
     @property
     def steps_done(self) -> int:
-        """The step as a plain number."""
+        """The number of steps as a plain number."""
         return int(self.step.numpy())
 
     @property
@@ -140,8 +133,7 @@ def start_or_resume(
     """Build the model, and bring it to where its training stopped, or to the start.
 
     With a checkpoint in the folder `cnn` is not called. When the phase changes, weights and step stay and the
-    optimizer starts anew: for most of the parameters it has no averages yet, and those of the others belong to another
-    learning rate.
+    optimizer starts anew.
     """
     prefix = latest_checkpoint(training.folder)
     precision = training.precision or choose_precision()
@@ -253,7 +245,7 @@ def train_on_records(
     config: ScaleModelConfig,
     cnn: BuildCnn,
     strategy: tf.distribute.Strategy | None = None,
-    after_checkpoint: CheckpointCallback | None = None,
+    after_checkpoint: Callable[[str], None] | None = None,
     replica_step: Callable = replica_step,
 ) -> TrainState:
     """Train up to a step, from the latest checkpoint of the training folder or from the start.
@@ -261,23 +253,15 @@ def train_on_records(
     Args:
         cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
-
-    Returns:
-        The model, its optimizer and the step that was reached.
-
-    Raises:
-        CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
-            is no number any more.
-        KeyboardInterrupt: after Ctrl-C, with a checkpoint of the last whole step written.
     """
-    require_tensorboard()
     strategy = strategy or choose_strategy()
     state = start_or_resume(training, config, cnn, strategy)
     start = state.steps_done
     _check_same_start(start, strategy, training.folder)
     if start >= training.steps:
         return state
-    with _Recorder(training, state, is_chief(strategy), after_checkpoint) as recorder:
+    with ExitStack() as stack:
+        recorder = _Recorder(training, state, is_chief(strategy), after_checkpoint, stack)
         iterator = iter(distribute_batches(training, config.side, start, strategy))
         train_step = make_train_step(state, strategy, training.seed, replica_step)
         with _explained_errors(training):
@@ -290,33 +274,27 @@ class _Recorder:
     """After each step: the bar, now and then scalars and a checkpoint; at the end or after Ctrl-C a last checkpoint."""
 
     def __init__(
-        self, training: ScaleTraining, state: TrainState, chief: bool, after_checkpoint: CheckpointCallback | None
+        self, training: ScaleTraining, state: TrainState, chief: bool, after_save: Callable | None, stack: ExitStack
     ) -> None:
-        self.training, self.state, self.chief, self.after_checkpoint = training, state, chief, after_checkpoint
-        self.saved = state.steps_done
-        self.stack = ExitStack()
-
-    def __enter__(self) -> _Recorder:
-        training, folder = self.training, str(self.training.folder)
-        if self.chief:
+        self.training, self.state, self.chief, self.after_save = training, state, chief, after_save
+        self.saved, folder = state.steps_done, str(training.folder)
+        if chief:
             bar = progress(total=training.steps - self.saved, description=f"phase {training.phase}", unit="step")
-            self.bar = self.stack.enter_context(bar)
-            self.writer = self.stack.enter_context(closing(tf.summary.create_file_writer(folder)))
+            self.bar = stack.enter_context(bar)
+            self.writer = stack.enter_context(closing(tf.summary.create_file_writer(folder)))
         else:  # every process takes part in saving, but what it writes beside the chief's is thrown away
             temporary = tempfile.TemporaryDirectory(prefix="worker_", ignore_cleanup_errors=True)
-            folder = self.stack.enter_context(temporary)
+            folder = stack.enter_context(temporary)
         self.manager = tf.train.CheckpointManager(
-            self.state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
+            state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
         self.losses: list[tf.Tensor] = []
         self.timed_steps, self.started = -1, time.perf_counter()  # the first step compiles: its time says nothing
-        return self
+        stack.push(self.end)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        with self.stack:
-            # Whatever else went wrong may have spoilt the weights.
-            if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):
-                self.save(self.state.steps_done)
+    def end(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):  # else the weights may be spoilt
+            self.save(self.state.steps_done)
 
     def after_step(self, step: int, loss: tf.Tensor) -> None:
         self.losses.append(loss)
@@ -356,9 +334,9 @@ class _Recorder:
         with _full_disk_explained(f"The checkpoint {self.training.folder / CHECKPOINT_NAME}-{step}"):
             prefix = self.manager.save(checkpoint_number=step)
         self.saved = step
-        if self.chief and self.after_checkpoint:
+        if self.chief and self.after_save:
             paused = time.perf_counter()
-            self.after_checkpoint(prefix)
+            self.after_save(prefix)
             self.started += time.perf_counter() - paused  # that is no training
 
 

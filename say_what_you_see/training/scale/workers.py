@@ -1,5 +1,6 @@
 """Several processes of one training on this machine: to try out what runs on several machines."""
 
+import json
 import os
 import socket
 import subprocess
@@ -10,24 +11,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.training.scale.devices import format_tf_config
 
 
 def run_workers(
     command: Sequence[str], workers: int = 2, timeout: float = 600, environ: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """Run the same command as several workers that know of each other by TF_CONFIG, and wait until all are done.
+    """Run the same command as several workers that know of each other by TF_CONFIG; returns what each has printed.
 
     Args:
-        timeout: seconds after which they are stopped.
+        timeout: in seconds; when it is over or one of them fails, the others are stopped.
         environ: their environment, without TF_CONFIG.
-
-    Returns:
-        What each of them wrote to standard output.
-
-    Raises:
-        CourseError: if one of them fails or if time is up; the others are stopped, and the message has the last
-            lines of each.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     with tempfile.TemporaryDirectory(prefix="workers_") as folder, ExitStack() as stack:
@@ -35,11 +28,16 @@ def run_workers(
         processes = []
         for index, paths in enumerate(outputs):  # into files: a pipe that nobody reads would fill up
             stdout, stderr = (stack.enter_context(open(path, "wb")) for path in paths)
-            env = {**environ, "TF_CONFIG": format_tf_config(addresses, index)}
+            config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            env = {**environ, "TF_CONFIG": json.dumps(config)}
             processes.append(subprocess.Popen(command, stdout=stdout, stderr=stderr, env=env))
             stack.callback(processes[-1].wait)
             stack.callback(processes[-1].kill)  # which does nothing to one that has ended
-        statuses = _wait(processes, time.monotonic() + timeout)
+        statuses: list[int | None] = [None]
+        end = time.monotonic() + timeout
+        while None in statuses and not any(statuses) and time.monotonic() < end:
+            time.sleep(0.1)
+            statuses = [process.poll() for process in processes]
         texts = [[path.read_text(errors="replace") for path in paths] for paths in outputs]
     if all(status == 0 for status in statuses):
         return [stdout for stdout, _ in texts]
@@ -47,15 +45,6 @@ def run_workers(
     last_lines = ["\n    ".join("".join(text).strip().splitlines()[-5:]) or "(nothing)" for text in texts]
     lines = [f"worker {index}: {text}" for index, text in enumerate(last_lines)]
     raise CourseError("\n".join([f"{what}. Their last lines:", *lines]))
-
-
-def _wait(processes: Sequence[subprocess.Popen], end: float) -> list[int | None]:
-    """Wait until all processes are done, one has failed, or time is up; returns their exit statuses so far."""
-    while True:
-        statuses = [process.poll() for process in processes]
-        if None not in statuses or any(statuses) or time.monotonic() > end:
-            return statuses
-        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:

@@ -166,22 +166,3 @@ def test_models_that_numpy_does_not_know_are_left_to_keras(make):
     assert model.fastest() is model
     features = np.random.default_rng(5).normal(size=(2, *model.start_model.inputs[0].shape[1:]))
     assert generate(model, features, VOCAB, Greedy(3)).indices.shape == (2, 1, 3)
-
-
-def test_a_saved_decoder_says_the_same(decoder, features, tmp_path):
-    decoder.fastest().save(tmp_path / "decoder.npz")
-    loaded = NumpyDecoder.load(tmp_path / "decoder.npz")
-    assert_same(*(generate(model, features, VOCAB, BeamSearch(3)) for model in (loaded, decoder)))
-
-
-@pytest.mark.parametrize("content", ["empty", "no zip", "half", "another archive"])
-def test_a_damaged_file_is_no_decoder(decoder, tmp_path, content):
-    path = tmp_path / "decoder.npz"
-    decoder.fastest().save(path)
-    if content == "another archive":
-        np.savez(path, something=np.zeros(3))
-    else:
-        whole = path.read_bytes()
-        path.write_bytes({"empty": b"", "no zip": b"PK\3\4 and no more", "half": whole[: len(whole) // 2]}[content])
-    with pytest.raises((ValueError, OSError)):
-        NumpyDecoder.load(path)

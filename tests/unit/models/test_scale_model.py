@@ -12,7 +12,8 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model, image_to_text_step_model
+from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
+from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.training.scale.devices import set_precision
 from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
@@ -45,7 +46,7 @@ def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(
 def test_one_word_at_a_time_gives_the_same_logits(model):
     pictures, words = some_batch()
     shares = np.array(keras.ops.softmax(model([pictures, words])))
-    writer = image_to_text_step_model(model)
+    writer = show_and_tell_step_model(model, "picture_embedding")
     state = writer.start(pictures)
     for position in range(words.shape[1]):
         logits, state = writer.step(words[:, position], state)

@@ -12,6 +12,7 @@ from caption_samples import write_tiny_encoder
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.serving.captioner import encoder_of, generate_caption, load_captioner, read_picture
 from say_what_you_see.serving.model_folder import load_caption_model
 from say_what_you_see.vision.encoders import encoder_for
@@ -51,7 +52,7 @@ def test_a_file_is_embedded_as_in_the_extraction_and_only_many_pay_for_compiling
 def test_the_caption_is_that_of_the_embedding(captioner, picture):
     image, embedding = picture
     caption = generate_caption(captioner, image)
-    assert [caption] == captioner.generate(embedding[None]).sentences(captioner.vocab)
+    assert [caption] == generate_sentences(captioner.model, embedding[None], captioner.vocab)
     assert generate_caption(captioner, image, max_len=3) == " ".join(caption.split()[:3])
 
 

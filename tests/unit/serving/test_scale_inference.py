@@ -13,10 +13,7 @@ from PIL import Image
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.language.captions import END, START
-from say_what_you_see.serving.scale_inference import (
-    ScaleCaptioner,
-    run_inference,
-)
+from say_what_you_see.serving.scale_inference import ScaleCaptioner, run_inference
 from say_what_you_see.training.scale.folder import load_scale_model
 from say_what_you_see.training.scale.training import LearningRate, train_on_records
 
@@ -57,13 +54,13 @@ def test_p_is_the_probability_of_all_words_and_the_end(trained):
     loaded = load_scale_model(trained)
     pictures = np.random.default_rng(2).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("float32")
     for picture, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
-        assert len(found) == 3 and len({caption.sentence for caption in found}) == 3
-        for caption in found:
-            ids = [loaded.vocab[word] for word in (START, *caption.sentence.split(), END)]
+        assert len(found) == 3 and len({sentence for sentence, _ in found}) == 3
+        for sentence, probability in found:
+            ids = [loaded.vocab[word] for word in (START, *sentence.split(), END)]
             logits = np.array(loaded.model([picture[None], np.array([ids[:-1]])]), dtype="float64")[0]
             logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
             expected = math.exp(sum(logs[step, word] for step, word in enumerate(ids[1:])))
-            assert caption.probability == pytest.approx(expected, rel=1e-3)
+            assert probability == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_bad_picture_is_reported_and_the_others_are_captioned(trained, photos, tmp_path, capsys):

@@ -215,13 +215,6 @@ def test_a_checkpoint_can_be_named(folder, tmp_path):
             load_scale_model(path)
 
 
-def test_without_tensorboard_nothing_is_begun(records, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
-    with pytest.raises(CourseError, match="pip install tensorboard"):
-        train_on_records(tiny_training(records, tmp_path / "train", 2), tiny_config(records), never)
-    assert not (tmp_path / "train").exists()
-
-
 # Learning rate, devices
 
 
