@@ -7,7 +7,9 @@ believe what a file says about the memory of a type.
 
 from __future__ import annotations
 
+import os
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,7 +31,17 @@ def save_pickle(obj: Any, path: str | Path) -> None:
 def read_pickle(path: str | Path) -> Any:
     """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries."""
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
+        check_memo(file)
         return _with_arrays(_Unpickler(file, path).load())
+
+
+def check_memo(file: BinaryIO) -> None:
+    """Refuse the pickle that begins here if an index in it, for which memory is taken, is beyond the file's size."""
+    start, size = file.tell(), os.fstat(file.fileno()).st_size
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ("PUT", "LONG_BINPUT") and (argument or 0) > size:
+            raise ValueError("it has an index beyond its size")
+    file.seek(start)
 
 
 class _Dtype:

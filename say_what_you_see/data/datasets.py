@@ -30,7 +30,7 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     A small run draws fewer scenes, and of any other data set takes a sample of the images.
     """
     if settings.dataset == "scenes":
-        return get_scenes(settings.dataset_folder, settings.n_train_scenes, settings.n_val_scenes, settings.seed)
+        return get_scenes(settings.dataset_folder, *settings.n_scenes, settings.seed)
     folder = settings.data_folder / settings.dataset_name
     if settings.split_by == "karpathy":
         files = get_karpathy_split(settings.dataset, folder, settings.data_folder)

@@ -16,20 +16,20 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_errors_explained
+from say_what_you_see.core.pickles import check_memo
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Read tensors by their names (a "state dict") from a `.pth` file of the old form.
-
-    Raises:
-        CourseError: if the file is missing, damaged or of another form, or names anything but tensors.
-    """
+    """Read tensors by their names (a "state dict") from a `.pth` file of the old form."""
     with read_errors_explained(path, "file of weights in PyTorch's old form"), open(path, "rb") as file:
-        unpicklers = [_Unpickler(path, file) for _ in range(5)]
-        magic, version, _, tensors, keys = [unpickler.load() for unpickler in unpicklers]
+        unpicklers, parts = [_Unpickler(path, file) for _ in range(5)], []
+        for unpickler in unpicklers:
+            check_memo(file)
+            parts.append(unpickler.load())
+        magic, version, _, tensors, keys = parts
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError("it is another kind of file")
         storages = {key: _read_storage(file, unpicklers[3].types[key]) for key in keys}

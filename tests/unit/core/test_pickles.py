@@ -157,6 +157,8 @@ FOREIGN = {
     "a shape that overflows": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I4294967296\nI4294967296\nt") + b".",
     "an item": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I1\nt", "S999999999") + b".",
     "a scalar": b"cnumpy._core.multiarray\nscalar\n(" + _dtype("U99999999") + b"B\x02\x00\x00\x00abtR.",
+    "a place in the memo": b"\x80\x02K\x01r\xfe\xff\xff\xff.",
+    "a place in the memo, as text": b"I1\np99999999999999999999\n.",
     "a deep list": b"]" * 1_000_000 + b"a" * 999_999 + b".",
     "a list that holds itself": b"]q\x00h\x00a.",
     "a future protocol": b"\x80\x7fN.",

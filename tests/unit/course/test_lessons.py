@@ -58,7 +58,7 @@ def test_training_leaves_a_model_folder_that_captions(lesson, settings, attentio
     history = {ATTENTION: attention, SHOW_AND_TELL: show_and_tell}[lesson]
     assert len(history) == settings.epochs
     metadata = read_json(lesson.model_folder(settings) / "model.json")
-    assert metadata["captions"] == 5 * metadata["pictures"] == 5 * settings.n_train_scenes
+    assert metadata["captions"] == 5 * metadata["pictures"] == 5 * settings.n_scenes[0]
     assert metadata["scores"]["val_loss"] == history[-1]["val_loss"]
     assert metadata["plan"]["schedule"] == ("exponential" if lesson is SHOW_AND_TELL else "cosine")
     captioner = load_captioner(lesson.model_folder(settings), settings)
@@ -134,7 +134,7 @@ def test_photographs_are_seen_in_a_mirror_too(settings, attention, monkeypatch):
     monkeypatch.setattr(Settings, "pictures_kind", "photographs")
     TRANSFORMER.prepare(settings)
     _, train, validation = TRANSFORMER.load(settings)
-    count, encoder = settings.n_train_scenes, encoder_for(settings, "grid")
+    count, encoder = settings.n_scenes[0], encoder_for(settings, "grid")
     assert len(train.image_embeds) == train.captions.n_images == 2 * count
     assert len(validation.image_embeds) == len(load_features(settings, "val", "grid")[1])
     names = load_features(settings, "train", "grid")[1][:2]
