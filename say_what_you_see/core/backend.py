@@ -65,4 +65,18 @@ if keras.config.backend() != "tensorflow":  # or reading a model would import Te
 if "tensorflow" in sys.modules:  # its logger warns of every new model in a loop
     sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
 
-__all__ = ["block_imports", "keras", "suppress_stderr"]
+
+def count_accelerators() -> int:
+    """How many GPUs or other accelerators Keras can compute on."""
+    if keras.config.backend() == "tensorflow":  # which Keras would have take hold of them
+        import tensorflow as tf
+
+        return len(tf.config.list_physical_devices("GPU"))
+    if keras.config.backend() == "torch":  # of which Keras cannot list the devices
+        import torch
+
+        return torch.cuda.device_count()
+    return sum(not name.startswith("cpu") for name in keras.distribution.list_devices())
+
+
+__all__ = ["block_imports", "count_accelerators", "keras", "suppress_stderr"]

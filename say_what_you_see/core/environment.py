@@ -11,7 +11,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from say_what_you_see.core.backend import keras
+from say_what_you_see.core.backend import count_accelerators, keras
 from say_what_you_see.core.settings import IN_CHECKOUT, REPOSITORY, SHIPPED, Settings
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -49,11 +49,10 @@ def check_environment(settings: Settings) -> list[Check]:
     """Check Python, packages, memory, disk, the encoder's weights and Keras' backend."""
     unwanted = NOT_IN_COLAB if "google.colab" in sys.modules else set()
     packages = [check_package(r, _INSTALL) for r in _requirements("requirements.txt") if r.name not in unwanted]
-    checks = [
-        _check_python(), *packages, *_check_backend(), *_check_memory(), _check_data_folder(settings),
-        _check_weights(), _check_keras(),
-    ]  # fmt: skip
-    return checks
+    version, on = sys.version_info[:2], f"{platform.python_version()} on {platform.system()}"
+    python = Check("Python", (3, 11) <= version <= (3, 13), on, "Install Python 3.11, 3.12 or 3.13.")
+    others = [_check_data_folder(settings), _check_weights(), _check_keras()]
+    return [python, *packages, *_check_backend(), *_check_memory(), *others]
 
 
 def _requirements(file: str, extra: str = "") -> list[Requirement]:
@@ -101,11 +100,6 @@ def _check_backend() -> list[Check]:
     ]
 
 
-def _check_python() -> Check:
-    detail = f"{platform.python_version()} on {platform.system()}"
-    return Check("Python", (3, 11) <= sys.version_info[:2] <= (3, 13), detail, "Install Python 3.11, 3.12 or 3.13.")
-
-
 def _check_memory() -> list[Check]:
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return []  # Windows does not tell without another package
@@ -141,14 +135,6 @@ def _check_keras() -> Check:
         total = float(keras.ops.sum(keras.ops.ones((2, 3))))
     except Exception as error:  # whatever a broken installation raises
         return Check(name, False, f"{type(error).__name__}: {error}", remedy)
-    gpus = _count_gpus()
+    gpus = count_accelerators()
     device = f"{gpus} GPU" if gpus else "no GPU, which is fine"
     return Check(name, total == 6.0, f"backend {keras.config.backend()}, {device}", remedy)
-
-
-def _count_gpus() -> int:
-    if keras.config.backend() == "torch":  # of which Keras cannot list the devices
-        import torch
-
-        return torch.cuda.device_count()
-    return sum(name.startswith(("gpu", "cuda", "rocm")) for name in keras.distribution.list_devices())

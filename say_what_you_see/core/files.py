@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
-import math
 import os
 import re
 import secrets
-import select
 import shutil
-import stat
-import time
 import unicodedata
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,19 +33,12 @@ MAX_JSON_BYTES = 64_000_000
 MAX_MODEL_JSON = 4_000_000
 """Larger descriptions and vocabularies of models are refused: 100,000 words have 1.5 MB."""
 
-BYTES_PER_VALUE = 12
-"""JSON may have a value for so many bytes of its limit: a value takes up to 100 bytes in memory, and 3 in the file."""
-
-PIPE_SECONDS = 30
-"""A pipe is waited for and read for so long."""
-
 NUMBERS = "biuf"
 """The kinds of NumPy types that array files may hold: truth values, integers and floating-point numbers."""
 
 LEFTOVER = re.compile(r"\.(part-[0-9a-f]{8}-|installing_).+")
 """Names of files and folders that are being written, or that a killed process has left behind."""
 
-_CHUNK = 1 << 16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -66,9 +53,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     When the block fails or is interrupted, the temporary file is removed and an older file under the final name
     stays as it was. Missing folders are made. The temporary name keeps the suffix, since some writers (NumPy, Keras)
     insist on theirs.
-
-    Raises:
-        CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
     """
     path = Path(path)
     with _temporary_name(path) as temporary:
@@ -83,11 +67,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise.
-
-    Raises:
-        CourseError: if the folder cannot be written: the disk is full, say.
-    """
+    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise."""
     folder = Path(folder)
     with _temporary_name(folder) as temporary:
         try:
@@ -142,19 +122,11 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Explain why a file or folder could not be written.
-
-    Args:
-        path: the name that the user knows it by.
-        temporary: the name that it is written under, if that is another one.
-
-    Raises:
-        CourseError: instead of an OSError about one of these names, or about the disk.
-    """
+    """Explain an OSError about a file or folder that is written, its other name meanwhile, or the disk."""
     try:
         yield
     except OSError as error:
-        names = {str(path), str(path.parent), str(temporary or path)}
+        names = {*map(str, (path, *path.parents, temporary or path))}
         about = {str(error.filename), str(error.filename2)} & names or (temporary or path).name in str(error)
         if not about and error.errno not in (*_NO_ROOM, errno.EROFS):
             raise
@@ -173,46 +145,27 @@ def _why_not_written(path: Path, error: OSError) -> str:
             "COURSE_DATA to a folder that is, and start again."
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{path} could not be written, since {path.parent} is no folder. Move away what is there."
+        return f"{path} could not be written, since a file is where a folder belongs. Move the file away."
     return f"{path} could not be written ({error.strerror or error}). Put that right and start again."
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, unless it exists.
-
-    Raises:
-        CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
-    """
-    try:
+    """Make a folder and its parents, unless it exists."""
+    with write_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise CourseError(f"{folder} is a file, but should be a folder. Move the file away.") from error
-    except OSError as error:
-        raise CourseError(_why_not_written(folder, error)) from error
 
 
 def check_is_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder or a device is, before the work for it is done.
-
-    Raises:
-        CourseError: if there is one.
-    """
-    if path.is_dir():
-        raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
+    """Refuse to write a file where a folder or a device is, before the work for it is done."""
     if path.exists() and not path.is_file():
-        raise CourseError(f"{path} is no file but a device, which would be replaced by one. Give another name.")
+        raise CourseError(
+            f"{path} is a folder or a device, but a file of this name is to be written. Move it away, or give another "
+            "name."
+        )
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Check that the disk has room for a file.
-
-    Args:
-        path: where the file will be; its folder exists.
-        needed: bytes still to be written.
-
-    Raises:
-        CourseError: if the disk has less than that left.
-    """
+    """Check that the disk has room for so many further bytes of a file, whose folder exists."""
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise CourseError(
@@ -221,31 +174,14 @@ def check_space(path: Path, needed: int) -> None:
         )
 
 
-def reserve(path: Path, size: int) -> None:
-    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file.
-
-    Raises:
-        CourseError: if the disk is full.
-    """
-    if hasattr(os, "posix_fallocate") and size:
-        with write_errors_explained(path), path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-
-
 # Reading
 
 
 @contextmanager
 def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
-    """Explain why a file could not be read.
+    """Explain why a file could not be read, which should be of a kind, such as "NumPy file of numbers".
 
-    Args:
-        path: the file.
-        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise nearly anything. By
-            default only errors of the system are explained, and others pass.
-
-    Raises:
-        CourseError: instead of the error.
+    A damaged one can raise nearly anything. Without a kind only errors of the system are explained, and others pass.
     """
     try:
         yield
@@ -270,72 +206,16 @@ def write_json(data: Any, path: str | Path) -> None:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes of a file, or of a pipe that something writes into.
-
-    Raises:
-        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
-    """
-    with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
-        kind = os.fstat(file.fileno()).st_mode
-        if stat.S_ISFIFO(kind):
-            return join_chunks(_pipe_chunks(file, path), limit, path)
-        if not stat.S_ISREG(kind):
-            raise CourseError(f"{path} is no file, but a device. Name a file.")
-        return join_chunks(iter(lambda: file.read(_CHUNK), b""), limit, path)
+    """The bytes of a file, of which there may be `limit`."""
+    with read_errors_explained(path), open(path, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise CourseError(f"{path} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
+    return data
 
 
-def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
-    """Put together bytes that come from anywhere, unless they are too many or too slow.
-
-    Args:
-        limit: bytes in all.
-        name: of where they come from, for messages.
-        seconds: in all; looked at whenever a chunk has come.
-
-    Raises:
-        CourseError: as soon as there are more bytes, or the time is over.
-    """
-    buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
-    for chunk in chunks:
-        if buffer.tell() + len(chunk) > limit:
-            raise CourseError(f"{name} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
-        buffer.write(chunk)
-        if time.monotonic() > end:
-            raise CourseError(
-                f"{name} has not come whole within {seconds:.0f} seconds. Try again, or bring it by hand."
-            )
-    return buffer.getvalue()
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe do not wait until something writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
-    is_silent, end = True, time.monotonic() + PIPE_SECONDS
-    while select.select([file], [], [], max(0, end - time.monotonic()))[0] and (chunk := file.read(_CHUNK)):
-        is_silent = False
-        yield chunk
-    if is_silent or time.monotonic() > end:
-        raise CourseError(f"{path} is a pipe that nothing comes from, or not all within {PIPE_SECONDS} seconds.")
-
-
-def parse_json(data: bytes, limit: int, source: object) -> Any:
-    """The value of JSON in UTF-8.
-
-    Args:
-        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
-        source: of the bytes, for messages.
-
-    Raises:
-        CourseError: if it is no JSON, or more than that.
-    """
-    if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
-        raise CourseError(
-            f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "
-            "values. Bring a smaller file."
-        )
+def parse_json(data: bytes, source: object) -> Any:
+    """The value of JSON in UTF-8; `source` names it in messages."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -343,12 +223,8 @@ def parse_json(data: bytes, limit: int, source: object) -> Any:
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
-    """
-    return parse_json(read_bytes(path, limit), limit, path)
+    """Read a JSON file of at most `limit` bytes."""
+    return parse_json(read_bytes(path, limit), path)
 
 
 def read_note(path: str | Path) -> dict[str, Any]:
@@ -361,11 +237,7 @@ def read_note(path: str | Path) -> dict[str, Any]:
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """Map a `.npy` file of numbers into memory: only what is used is read.
-
-    Raises:
-        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
-    """
+    """Map a `.npy` file of numbers into memory: only what is used is read. Anything else is refused."""
     with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
@@ -374,15 +246,8 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Read the arrays of these names from a `.npz` file.
-
-    Raises:
-        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
-    """
+    """Read the arrays of these names, which hold numbers, from a `.npz` file."""
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
-        for info in npz.zip.infolist():  # zeros compress by a thousand, and the course compresses no arrays
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
-                raise ValueError("it is compressed")
         arrays = [npz[name] for name in names]
         if any(array.dtype.kind not in NUMBERS for array in arrays):
             raise ValueError("it holds other things than numbers")

@@ -2,7 +2,8 @@
 
 Keras' `safe_mode` refuses Python code, but what else a model file may name has changed from version to version. Here
 it may name layers of Keras and of this course, and what layers consist of. HDF5 can also point to other files and
-claim any size; that is refused too.
+claim any size; that is refused too. Every function raises a `CourseError` with the reason, in a few words to follow the
+name of the file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 
@@ -40,30 +41,16 @@ _PLACEHOLDERS = {"__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", 
 _WITH_CODE = {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
 _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"}
 
-_HOMES_BEFORE_KERAS_3 = (
-    "keras.layers", "keras.src.models", "keras.initializers", "keras.regularizers", "keras.constraints",
-    "keras.dtype_policies",
-)  # fmt: skip
-"""Where classes are looked up that a config names without a module, as Keras wrote it before version 3."""
-
 
 def load_keras_file(path: str | Path) -> keras.Model:
-    """Read a `.keras` file with layers of Keras and of this course only.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-        Exception: of nearly any kind, if Keras cannot read it.
-    """
-    check_keras_file(path)
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    """Read a `.keras` file with layers of Keras and of this course only."""
+    with _damage_explained("Keras model"):
+        check_keras_file(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check_keras_file(path: str | Path) -> None:
-    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-    """
+    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has."""
     with _damage_explained("Keras model"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if strange := sorted(set(names) - set(MEMBERS)):
@@ -72,7 +59,8 @@ def check_keras_file(path: str | Path) -> None:
             raise CourseError("it has a part twice")
         config = json.loads(read_part(archive, CONFIG))
         weights = read_part(archive, WEIGHTS)
-        count = _count_numbers(io.BytesIO(weights), len(weights))
+        with h5py.File(io.BytesIO(weights), "r") as root:
+            count = count_numbers(root, len(weights))
         check_config(config)
         described = count_weights(config)
         if described > count + SMALL:
@@ -80,24 +68,13 @@ def check_keras_file(path: str | Path) -> None:
 
 
 def check_weights_file(path: str | Path) -> None:
-    """Refuse a `.h5` file that is none, or that holds anything but weights.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-    """
-    with _damage_explained("weights file"), open(path, "rb") as file:
-        _count_numbers(file, Path(path).stat().st_size)
+    """Refuse a `.h5` file that is none, or that holds anything but weights."""
+    with _damage_explained("weights file"), h5py.File(path, "r") as root:
+        count_numbers(root, Path(path).stat().st_size)
 
 
 def check_config(config: Any) -> None:
-    """Refuse the config of a model that names anything but layers and what layers consist of.
-
-    Args:
-        config: as Keras writes it.
-
-    Raises:
-        CourseError: with the reason.
-    """
+    """Refuse the config of a model, as Keras writes it, that names anything but layers and what they consist of."""
     if not isinstance(config, dict):
         raise CourseError("it is no whole Keras model")
     try:
@@ -113,9 +90,6 @@ def count_weights(config: dict[str, Any]) -> int:
 
     In a stateless scope Keras notes the shapes of weights and puts off making them. It keeps a list of those for the
     thread, so this takes place in a thread of its own, with which the list ends.
-
-    Raises:
-        Exception: of nearly any kind, if Keras cannot build the model.
     """
 
     def count() -> int:
@@ -134,7 +108,8 @@ def _damage_explained(kind: str) -> Iterator[None]:
     except CourseError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything
-        raise CourseError(f"it is no whole {kind}") from error
+        is_missing = isinstance(error, FileNotFoundError)
+        raise CourseError("there is no such file" if is_missing else f"it is no whole {kind}") from error
 
 
 def _dictionaries(part: Any) -> Iterator[dict]:
@@ -162,16 +137,6 @@ def _check_class(part: dict) -> None:
         if not isinstance(part.get("config"), str) or part["config"] not in dir(keras.activations):
             raise CourseError(f"it names a function that is no activation ({str(part.get('config'))[:60]})")
         return
-    homes = [module] if module else _HOMES_BEFORE_KERAS_3
-    classes = [getattr(sys.modules.get(home), name, None) for home in homes if _MODULES.fullmatch(home)]
-    kind = next((each for each in classes if each is not None), None)
+    kind = getattr(sys.modules.get(module), name, None) if module and _MODULES.fullmatch(module) else None
     if not (isinstance(kind, type) and issubclass(kind, _KINDS) and registered in (None, name)):
         raise CourseError(f"it has a layer that Keras does not know ({module}.{name}); code of others is not loaded")
-
-
-def _count_numbers(file: BinaryIO, size: int) -> int:
-    """How many numbers all tables of an HDF5 file have; complains about whatever is not weights."""
-    with h5py.File(file, "r") as root:
-        if "model_config" in root.attrs:  # a whole model in the format of earlier years; only its weights are taken
-            check_config(json.loads(root.attrs["model_config"]))
-        return count_numbers(root, size)

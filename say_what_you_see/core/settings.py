@@ -34,24 +34,14 @@ _SPLIT_BY_KARPATHY = ("coco", "flickr8k", "flickr30k")
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices for one run; everything else follows from them.
+    """The choices for one run; everything else follows from them."""
 
-    Attributes:
-        dataset: one of `DATASETS`, or the absolute path of a folder of the user's own.
-        encoder: one of `ENCODERS`, the name of another model in keras.applications, or the absolute path of a `.keras`
-            file.
-        size: "full", or "small" for a few dozen pictures and a first look.
-        seed: decides the drawn scenes, random splits and initial weights.
-        data_folder: where everything that the course makes goes.
-        split_by: one of `COURSE_SPLITS`.
-    """
-
-    dataset: str
-    encoder: str
-    size: str
-    seed: int
-    data_folder: Path
-    split_by: str = "usual"
+    dataset: str  # one of `DATASETS`, or the absolute path of a folder of the user's own
+    encoder: str  # one of `ENCODERS`, another model in keras.applications, or the absolute path of a `.keras` file
+    size: str  # "full", or "small" for a few dozen pictures and a first look
+    seed: int  # decides the drawn scenes, random splits and initial weights
+    data_folder: Path  # where everything that the course makes goes
+    split_by: str = "usual"  # one of `COURSE_SPLITS`
 
     @property
     def small(self) -> bool:
@@ -96,7 +86,7 @@ class Settings:
 
     @property
     def sample_size(self) -> tuple[int, int]:
-        """Numbers of pictures (training, validation) that a small run keeps of a data set of photographs."""
+        """Numbers of pictures for training and for validation in a small run."""
         return 48, 24
 
     @property
@@ -130,6 +120,7 @@ class Settings:
 
     def show(self) -> str:
         """A table of the choices, to print."""
+        folder, is_here = self.work_folder, self.work_folder.is_relative_to(REPOSITORY)
         rows = {
             "data set": self.dataset,
             **({} if self.split_by == "usual" else {"split": self.split_by}),
@@ -138,7 +129,7 @@ class Settings:
             "seed": self.seed,
             "epochs": self.epochs,
             "batch size": self.batch_size,
-            "files go to": _shown_path(self.work_folder),
+            "files go to": folder.relative_to(REPOSITORY).as_posix() if is_here else folder,
         }
         return "\n".join(f"{name:<12} {value}" for name, value in rows.items())
 
@@ -148,9 +139,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     Relative paths start from COURSE_START where that is set (notebooks run in a folder of their own), else from the
     current folder, else from the repository.
-
-    Raises:
-        CourseError: if a value is unknown; the message lists what is possible.
     """
     size = environ.get("COURSE_SIZE") or "full"
     if size not in COURSE_SIZES:
@@ -159,7 +147,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     seed = environ.get("COURSE_SEED") or "0"
     if not re.fullmatch("[0-9]{1,10}", seed) or int(seed) > _LARGEST_SEED:
         raise CourseError(f"COURSE_SEED is {seed!r}. Give a whole number from 0 to {_LARGEST_SEED}.")
-    starts = _starts(environ)
+    start = environ.get("COURSE_START")
+    starts = [*([Path(start)] if start else []), Path(), REPOSITORY]  # the first that has a file wins
     dataset = _read_dataset(environ.get("DATASET") or "scenes", starts)
     return Settings(
         dataset=dataset,
@@ -184,9 +173,6 @@ def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
     """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset.
 
     `say-what-you-see mirror FOLDER` makes the files for such a server.
-
-    Raises:
-        CourseError: if it is no address.
     """
     mirror = (environ.get("COURSE_MIRROR") or "").strip().rstrip("/")
     if mirror and not re.match(r"https?://[^/\s]+", mirror, re.IGNORECASE):
@@ -195,12 +181,6 @@ def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
             "are on this computer go into the data folder instead."
         )
     return mirror or None
-
-
-def _starts(environ: Mapping[str, str]) -> list[Path]:
-    """The folders from which relative paths start; the first that has the file wins."""
-    start = environ.get("COURSE_START")
-    return [*([Path(start)] if start else []), Path(), REPOSITORY]
 
 
 def _absolute(text: str, start: Path) -> Path:
@@ -260,8 +240,3 @@ def _name_of(path: Path) -> str:
     """A name for files; a few digits from the path tell folders or files of the same name apart."""
     digits = hashlib.sha256(os.fsencode(path)).hexdigest()[:6]
     return f"{slug(path.name.removesuffix('.keras'))}_{digits}"
-
-
-def _shown_path(path: Path) -> str:
-    """A path as people like to read it: relative within the repository."""
-    return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) else str(path)

@@ -22,12 +22,7 @@ def visible(text: str) -> str:
     >>> visible("red \x1b[31mball")
     'red \\x1b[31mball'
     """
-    return _INVISIBLE.sub(lambda match: _escaped(match[0]), text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def without_password(text: str) -> str:

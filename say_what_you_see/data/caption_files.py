@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,9 +14,6 @@ from say_what_you_see.core.files import read_bytes
 MAX_CAPTION_BYTES = 128_000_000
 """Larger tables of captions are refused: all of COCO's captions have 50 MB."""
 
-MAX_CAPTIONS = 3_000_000
-"""Tables of more lines are refused: COCO has 616,767 captions."""
-
 
 def is_caption_file(path: Path) -> bool:
     """Whether a file has, by its name, one of the formats in `CAPTION_FILES`."""
@@ -25,9 +22,9 @@ def is_caption_file(path: Path) -> bool:
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
     """Captions by the name of their image; empty captions are left out."""
-    for pattern, read in CAPTION_FILES.items():
+    for pattern, parse in CAPTION_FILES.items():
         if fnmatch(path.name.lower(), pattern):
-            return read(path)
+            return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
     raise CourseError(f"{path} is no file of captions: such a file is called {', '.join(CAPTION_FILES)}.")
 
 
@@ -42,7 +39,7 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
     Quotation marks are characters like any other here: a reader of tables that gives them a meaning loses captions.
     """
     pairs = []
-    for number, line in enumerate(_lines(text.lstrip("\ufeff"), source), 1):
+    for number, line in enumerate(io.StringIO(text.lstrip("\ufeff"), newline=""), 1):
         if not line.strip():
             continue
         key, tab, caption = line.partition("\t")
@@ -65,11 +62,11 @@ def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     return captions
 
 
-def read_caption_csv(path: Path) -> dict[str, list[str]]:
+def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
     """Captions by image from a table of two columns, file and caption, with or without a header."""
     pairs, row_number = [], 0
     try:
-        for row in csv.reader(_lines(_read_text(path), path), strict=True):
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
             row_number += 1
             if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
                 continue
@@ -93,25 +90,10 @@ def decode_text(data: bytes, source: object) -> str:
         raise CourseError(f"Line {line} of {source} is not in UTF-8. Save it again in that encoding.") from error
 
 
-def _lines(text: str, source: object) -> Iterator[str]:
-    """The lines with their ends; `splitlines` would also break at characters inside captions."""
-    for number, match in enumerate(re.finditer(r"[^\r\n]*(\r\n|\r|\n|$)", text)):
-        if number > MAX_CAPTIONS:
-            raise CourseError(f"{source} has more than {MAX_CAPTIONS:,} lines. Bring a smaller file.")
-        yield match[0]
-
-
-def _read_text(path: Path) -> str:
-    return decode_text(read_bytes(path, MAX_CAPTION_BYTES), path)
-
-
-def _read_token_file(path: Path) -> dict[str, list[str]]:
-    return parse_token_file(_read_text(path), str(path))
-
-
-CAPTION_FILES: dict[str, Callable[[Path], dict[str, list[str]]]] = {
-    "captions.csv": read_caption_csv,
-    "*.token": _read_token_file,
-    "*.token.txt": _read_token_file,
+CAPTION_FILES: dict[str, Callable[[str, Path], dict[str, list[str]]]] = {
+    "captions.csv": parse_caption_csv,
+    "*.token": parse_token_file,
+    "*.token.txt": parse_token_file,
 }
-"""For each pattern of a file's name the function that reads captions by image; a folder may hold one such file."""
+"""For each pattern of a file's name the function that gets captions by image from its text and its path; a folder may
+hold one such file."""

@@ -47,9 +47,6 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
 
     Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
     passes becomes the one that later copies must have.
-
-    Raises:
-        CourseError: if it is not the file that it should be; nothing is removed.
     """
     recorded = recorded_checksum(path)
     if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
@@ -72,17 +69,12 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
 
 
 def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
-    with suppress(CourseError):
+    """The record of a file's folder; a missing or damaged one counts as empty."""
+    try:
         entries = read_json(path.with_name(RECORD))
-        if isinstance(entries, dict):
-            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
-    return {}
-
-
-def _is_sound(entry: Any) -> bool:
-    checksum = entry.get("checksum") if isinstance(entry, dict) else None
-    return isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None
+        return {name: entry for name, entry in entries.items() if _CHECKSUM.fullmatch(entry["checksum"])}
+    except (CourseError, AttributeError, TypeError, KeyError):
+        return {}
 
 
 def _stamp(path: Path) -> dict[str, int]:

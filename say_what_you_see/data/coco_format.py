@@ -152,17 +152,11 @@ def read_zipped_json(zip_path: Path, member: str) -> Any:
         if member not in archive.namelist():
             raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
         data = read_member(archive, archive.getinfo(member), MAX_ZIPPED_JSON)
-    return parse_json(data, MAX_ZIPPED_JSON, f"{member} in {zip_path}")
+    return parse_json(data, f"{member} in {zip_path}")
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:
-    """Captions in COCO's format.
-
-    Args:
-        images: entries with at least id and file_name.
-        captions: captions by file name.
-        ids_per_image: the ids of an image's captions count from its own id times this.
-    """
+    """Captions by file name in COCO's format; their ids count from that of their image times `ids_per_image`."""
     annotations = [
         {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}
         for image in images
@@ -181,7 +175,6 @@ def write_dataset(
     """Write the zips of a data set, the one with the captions last.
 
     Args:
-        files: where to.
         splits: names of the images for training, for validation and, where the data set has that split, for test.
         captions: captions by the name of their image.
         read_image: gives the bytes of an image; one that it cannot read is left out, and named.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_space, make_folder
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.caption_files import decode_text, parse_token_file, read_caption_file
 from say_what_you_see.data.coco_format import (
@@ -45,12 +47,12 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
     if not (downloaded or files.scored[0].exists()) and all(path.exists() for path in without_test.zips):
         return without_test
 
-    def convert() -> None:
+    def build() -> None:
         images_zip, text_zip = (fetch_resource(name, folder) for name in (FLICKR8K_IMAGES, FLICKR8K_TEXT))
-        _convert(files, images_zip, captions_in_zip(text_zip, FLICKR8K_CAPTIONS), read_official_split(text_zip))
+        convert(files, [images_zip], captions_in_zip(text_zip, FLICKR8K_CAPTIONS), read_official_split(text_zip))
 
     checksums = {resource.name: resource.checksum for resource in resources_of("flickr8k")}
-    build_if_stale(folder, checksums, files.zips, convert)
+    build_if_stale(folder, checksums, files.zips, build)
     return files
 
 
@@ -68,11 +70,7 @@ def read_official_split(text_zip: Path) -> list[list[str]]:
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
-    """Convert Flickr30k, whose images are given out on request only, from the files in a folder.
-
-    Raises:
-        CourseError: if they are not there; says where to ask for them, and what to put where.
-    """
+    """Convert Flickr30k, whose images are given out on request only, from the files in a folder."""
     images_zip, captions_path = find_flickr30k_images(folder), _find_flickr30k_captions(folder)
     if not (images_zip and captions_path):
         missing = [FLICKR30K_IMAGES[0]] if not images_zip else []
@@ -80,12 +78,13 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
         raise CourseError(how_to_get_flickr30k(folder, missing))
     files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
-    def convert() -> None:
+    def build() -> None:
         is_zip = captions_path.suffix == ".zip"
         captions = captions_in_zip(captions_path, FLICKR30K_CAPTIONS) if is_zip else read_caption_file(captions_path)
-        _convert(files, images_zip, captions, split_by_seed(captions.keys() & images_by_name(images_zip).keys(), seed))
+        names = captions.keys() & images_by_name(images_zip).keys()
+        convert(files, [images_zip], captions, split_by_seed(names, seed))
 
-    build_if_stale(folder, {"seed": seed, **stamp([images_zip, captions_path])}, files.zips, convert)
+    build_if_stale(folder, {"seed": seed, **stamp([images_zip, captions_path])}, files.zips, build)
     return files
 
 
@@ -106,24 +105,42 @@ def _find_flickr30k_captions(folder: Path) -> Path | None:
     """The token file, or the first zip that holds it."""
     if (plain := folder / FLICKR30K_CAPTIONS).exists():
         return plain
-    others = [path for path in sorted(folder.glob("*.zip")) if path.name not in FLICKR30K_IMAGES]
-    return next((path for path in others if zipfile.is_zipfile(path) and _find_member(path, FLICKR30K_CAPTIONS)), None)
+    for path in sorted(folder.glob("*.zip")):
+        if path.name not in FLICKR30K_IMAGES and zipfile.is_zipfile(path):
+            with open_zip(path) as archive:
+                if _find_member(archive, FLICKR30K_CAPTIONS):
+                    return path
+    return None
 
 
-def _convert(
-    files: DatasetFiles, images_zip: Path, captions: dict[str, list[str]], splits: Sequence[Sequence[str]]
+def convert(
+    files: DatasetFiles,
+    image_zips: Sequence[Path],
+    captions: Mapping[str, list[str]],
+    splits: Sequence[Sequence[str]],
+    ids: Mapping[str, int] | None = None,
 ) -> None:
     """Write the data set. Not one image of a split may be missing: scores from fewer could not be compared."""
-    members = images_by_name(images_zip)
+    members = {name: (zip_path, member) for zip_path in image_zips for name, member in images_by_name(zip_path).items()}
+    zips = " or ".join(map(str, image_zips))
     if not all(splits):
-        raise CourseError(f"{images_zip} holds no picture that the captions are about. Bring a whole copy of both.")
-    if missing := {name for names in splits for name in names if name not in members or name not in captions}:
+        raise CourseError(f"{zips} holds no picture that the captions are about. Bring a whole copy of both.")
+    needed = list(chain(*splits))
+    if missing := {name for name in needed if name not in members or name not in captions}:
         raise CourseError(
-            f"The split names pictures that are not in {images_zip}, or have no captions: {abbreviated(missing)}. "
+            f"The split names pictures that are not in {zips}, or have no captions: {abbreviated(missing)}. "
             "Bring whole copies; without these pictures no score could be compared with a published one."
         )
-    with open_zip(images_zip) as archive:
-        write_dataset(files, splits, captions, lambda name: read_member(archive, members[name]))
+    make_folder(files.train_zip.parent)
+    check_space(files.train_zip, sum(members[name][1].file_size for name in needed))
+    with ExitStack() as stack:
+        archives = {zip_path: stack.enter_context(open_zip(zip_path)) for zip_path in image_zips}
+
+        def read_image(name: str) -> bytes:
+            zip_path, member = members[name]
+            return read_member(archives[zip_path], member)
+
+        write_dataset(files, splits, captions, read_image, ids)
 
 
 def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
@@ -133,14 +150,12 @@ def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
 
 def text_in_zip(zip_path: Path, name: str) -> str:
     """The text of the member of this name, in whatever folder of the zip."""
-    member = _find_member(zip_path, name)
-    if member is None:
-        raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")
     with open_zip(zip_path) as archive:
+        member = _find_member(archive, name)
+        if member is None:
+            raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")
         return decode_text(read_member(archive, member), f"{name} in {zip_path}")
 
 
-def _find_member(zip_path: Path, name: str) -> zipfile.ZipInfo | None:
-    """The member of this name, in whatever folder of the zip."""
-    with open_zip(zip_path) as archive:
-        return next((member for member in archive.infolist() if PurePosixPath(member.filename).name == name), None)
+def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo | None:
+    return next((member for member in archive.infolist() if PurePosixPath(member.filename).name == name), None)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, read_bytes
 from say_what_you_see.core.text import visible
-from say_what_you_see.data.archives import PICTURE_SUFFIXES, open_zip
+from say_what_you_see.data.archives import open_zip, picture_files
 from say_what_you_see.data.caption_files import is_caption_file, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
@@ -33,6 +33,7 @@ BOTH_FORMS = (
 )
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 LICENCE_OF_FOLDERS = "your own"
+_SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes: on Linux the name of a file can be any
 _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
 
 
@@ -42,7 +43,9 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
     caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
     zips = {}
     for part, prefixes in _PREFIXES.items():
-        if path := _only_one(_zips(paths, prefixes), _pattern(part), source):
+        named = [path for path in paths if path.name.lower().startswith(prefixes) and path.suffix.lower() == ".zip"]
+        candidates = [path for path in named if not path.stem.lower().endswith("_sample")]
+        if path := _only_one(candidates, _pattern(part), source):
             zips[part] = path
     if caption_file and len(zips) == len(_PREFIXES):
         raise CourseError(
@@ -55,12 +58,6 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
         pieces = " and ".join(missing) if zips else "captions.csv"
         raise CourseError(f"{source} holds no {pieces}. {BOTH_FORMS}")
     return _from_zips(source, zips, folder, name)
-
-
-def _zips(paths: list[Path], prefixes: tuple[str, ...]) -> list[Path]:
-    names = {path: path.name.lower() for path in paths}
-    zips = [path for path, name in names.items() if name.startswith(prefixes) and name.endswith(".zip")]
-    return [path for path in zips if not names[path].endswith("_sample.zip")]
 
 
 def _pattern(part: str) -> str:
@@ -98,14 +95,12 @@ def _find_images(source: Path) -> dict[str, Path]:
 
     That is the bare name, or the whole path where names occur twice, made different from others where it is not.
     """
-    files = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
-    paths = [path.relative_to(source) for path in files]
-    paths = [path for path in paths if not any(part.startswith((".", "__MACOSX")) for part in path.parts)]
-    if unnameable := [path.as_posix() for path in paths if not _is_text(path.as_posix())]:
+    paths = [path.relative_to(source) for path in picture_files(source)]
+    if unnameable := [path.as_posix() for path in paths if _SURROGATES.search(path.as_posix())]:
         print(
             f"Pictures left out, since their names are no text in any encoding known here: {abbreviated(unnameable)}."
         )
-    paths = [path for path in paths if _is_text(path.as_posix())]
+    paths = [path for path in paths if path.as_posix() not in unnameable]
     names_repeat = len({path.name for path in paths}) < len(paths)
     images: dict[str, Path] = {}
     for path in paths:
@@ -114,15 +109,6 @@ def _find_images(source: Path) -> dict[str, Path]:
             name = f"_{name}"
         images[name] = source / path
     return images
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be written in UTF-8: on Linux the name of a file can be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path]) -> dict[str, list[str]]:
@@ -173,9 +159,8 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     with open_zip(captions_zip) as archive:
         members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
     train_json, val_json, train_instances, val_instances = (
-        _json_member(members, f"{kind}_{split}", captions_zip)
-        for kind in ("captions", "instances")
-        for split in ("train", "val")
+        _only_one([path for path in members if path.name.startswith(prefix)], f"{prefix}*.json", captions_zip)
+        for prefix in ("captions_train", "captions_val", "instances_train", "instances_val")
     )
     if not (train_json and val_json):
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
@@ -184,12 +169,12 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
         train_zip=zips["train"],
         val_zip=zips["val"],
         captions_zip=captions_zip,
-        train_json=train_json,
-        val_json=val_json,
+        train_json=str(train_json),
+        val_json=str(val_json),
         source=str(source),
         licence=LICENCE_OF_FOLDERS,
-        train_instances=train_instances,
-        val_instances=val_instances,
+        train_instances=train_instances and str(train_instances),
+        val_instances=val_instances and str(val_instances),
     )
     copies = [folder / zips[split].name for split in ("train", "val")]
 
@@ -201,11 +186,6 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     build_if_stale(folder, stamp(zips.values()), [], build)
     train, val = (copy if copy.exists() else zip_path for copy, zip_path in zip(copies, files.zips, strict=False))
     return replace(files, train_zip=train, val_zip=val)
-
-
-def _json_member(members: list[PurePosixPath], prefix: str, captions_zip: Path) -> str | None:
-    member = _only_one([path for path in members if path.name.startswith(prefix)], f"{prefix}*.json", captions_zip)
-    return str(member) if member else None
 
 
 def _copy_captioned(zip_path: Path, captions_zip: Path, member: str, copy: Path) -> None:

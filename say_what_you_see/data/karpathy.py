@@ -6,23 +6,11 @@ dataset_flickr8k.json and dataset_flickr30k.json in one zip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_space
-from say_what_you_see.data.archives import open_zip, read_member
-from say_what_you_see.data.coco_format import (
-    DatasetFiles,
-    abbreviated,
-    build_if_stale,
-    images_by_name,
-    read_zipped_json,
-    write_dataset,
-)
-from say_what_you_see.data.flickr import FLICKR30K_IMAGES, find_flickr30k_images, how_to_get_flickr30k
+from say_what_you_see.data.coco_format import DatasetFiles, build_if_stale, read_zipped_json
+from say_what_you_see.data.flickr import FLICKR30K_IMAGES, convert, find_flickr30k_images, how_to_get_flickr30k
 from say_what_you_see.data.resources import FLICKR30K_PAGE, fetch_resource, find_resource, licence_of
 
 SPLIT_ZIP = "caption_datasets.zip"
@@ -35,40 +23,27 @@ _SOURCES = {
 }
 
 
-@dataclass(frozen=True)
-class PublishedSplit:
-    """What Karpathy published of one data set."""
-
-    # the names of the images for training (COCO's "restval" among them), validation and test
-    splits: tuple[list[str], list[str], list[str]]
-    captions: dict[str, list[str]]  # captions by the name of their image
-    ids: dict[str, int]  # the id of each image: COCO's own, or Karpathy's
-
-
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
-    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied.
+    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied to `folder`.
 
     Once copied, the downloaded zips are not needed any more.
-
-    Args:
-        dataset: "coco", "flickr8k" or "flickr30k".
-        folder: where the copies go.
-        data_folder: where the split goes, and where the data sets' own folders are.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
     name, licence = f"{dataset}_karpathy", licence_of(dataset)
     files = DatasetFiles.in_folder(folder, name, dataset, source, licence, with_test=True)
 
     def build() -> None:
-        split = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
-        _copy_split(files, split, _image_zips(dataset, data_folder / dataset))
+        splits, captions, ids = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
+        convert(files, _image_zips(dataset, data_folder / dataset), captions, splits, ids)
 
     build_if_stale(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, build)
     return files
 
 
-def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
-    """Read the split of one data set."""
+def read_split(zip_path: Path, dataset: str) -> tuple[list[list[str]], dict[str, list[str]], dict[str, int]]:
+    """What Karpathy published of one data set: the names of the images for training (COCO's "restval" among them),
+    validation and test; the captions of each image; and its id, COCO's own or Karpathy's.
+    """
     member = f"dataset_{dataset}.json"
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}
@@ -86,28 +61,7 @@ def read_split(zip_path: Path, dataset: str) -> PublishedSplit:
         ) from error
     if empty := [name for name, images in splits.items() if not images]:
         raise CourseError(f"{member} in {zip_path} has no pictures for {' and '.join(empty)}. Bring a whole copy.")
-    return PublishedSplit((splits["train"], splits["val"], splits["test"]), captions, ids)
-
-
-def _copy_split(files: DatasetFiles, split: PublishedSplit, zips: Sequence[Path]) -> None:
-    """Write the zips of the data set. Not one image may be missing: scores from fewer could not be compared."""
-    members = {name: (zip_path, member) for zip_path in zips for name, member in images_by_name(zip_path).items()}
-    missing = [name for name in split.captions if name not in members]
-    if missing:
-        raise CourseError(
-            f"Karpathy's split names pictures that are not in {' or '.join(map(str, zips))}: {abbreviated(missing)}. "
-            "Bring whole copies; without these pictures no score could be compared with a published one."
-        )
-    files.train_zip.parent.mkdir(parents=True, exist_ok=True)
-    check_space(files.train_zip, sum(members[name][1].file_size for name in split.captions))
-    with ExitStack() as stack:
-        archives = {zip_path: stack.enter_context(open_zip(zip_path)) for zip_path in zips}
-
-        def read_image(name: str) -> bytes:
-            zip_path, member = members[name]
-            return read_member(archives[zip_path], member)
-
-        write_dataset(files, split.splits, split.captions, read_image, split.ids)
+    return list(splits.values()), captions, ids
 
 
 def _image_zips(dataset: str, folder: Path) -> list[Path]:

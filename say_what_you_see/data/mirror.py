@@ -19,16 +19,7 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
 
     What has to be asked for is left out: nobody but its owners may hand it on.
 
-    Args:
-        folder: the mirror; what is whole in it stays.
-        settings: whose data folder may have the files already.
-        groups: which of the downloads; all without any.
-
-    Returns:
-        The files of the mirror.
-
-    Raises:
-        CourseError: if there is no room, or if a file cannot be had.
+    What is whole in the folder stays. `groups` says which of the downloads, all without any. Returns the files.
     """
     resources = [resource for resource in resources_of(*groups) if not resource.by_request]
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,17 +35,13 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
 
 
 def _provide(resource: Resource, folder: Path, data_folder: Path) -> Path:
-    """One file of the mirror, checked."""
+    """One file of the mirror, checked; linked where the disk is the same, so that 20 GB do not become 40."""
     available, target = data_folder / resource.relative_path, folder / resource.relative_path
     if available.is_file() and not target.exists():
-        _link_or_copy(fetch_resource(resource.name, available.parent), target)
+        source = fetch_resource(resource.name, available.parent)
+        with atomic_path(target) as temporary:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
     return fetch_resource(resource.name, target.parent)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Link a file where the disk is the same, so that 20 GB do not become 40."""
-    with atomic_path(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)

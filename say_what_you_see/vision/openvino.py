@@ -73,20 +73,12 @@ class Network:
 
     @classmethod
     def exported(cls, path: Path, cache: Path) -> Network:
-        """One from an .xml file.
-
-        Args:
-            cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
-        """
+        """One from an .xml file; a folder keeps what was compiled, so that it starts sooner the next time."""
         return cls(import_openvino().Core().compile_model(path, "CPU", {**_OPTIONS, "CACHE_DIR": str(cache)}))
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> Network:
-        """One that is described and compiled once, and then kept without what it was described from.
-
-        Args:
-            kept: the file, whose folder may be one that cannot be written.
-        """
+        """One that is described and compiled once, and then kept, if the folder can be written to."""
         version = slug(import_openvino().__version__)
         core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_{version}.blob")
         try:
@@ -109,10 +101,7 @@ class ParallelNetwork:
     Each image is computed by one core or a few, which wait for no other, instead of by all cores together: OpenVINO
     calls that throughput. The result of an image does not depend on the others.
 
-    Args:
-        path: the .xml file.
-        input_shape: the shape of one image, (height, width, 3).
-        precision: "f32"; benchmarks measure what "bf16" would gain.
+    `input_shape` is that of one image, (height, width, 3). Benchmarks measure what the precision "bf16" would gain.
     """
 
     def __init__(self, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> None:

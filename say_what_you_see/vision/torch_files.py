@@ -7,9 +7,8 @@ Nothing that a file names is run: only the few names that tensors need are known
 
 from __future__ import annotations
 
-import math
-import mmap
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,31 +16,23 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_errors_explained
-from say_what_you_see.core.pickles import PLAIN_INSTRUCTIONS, check_instructions
+from say_what_you_see.core.pickles import check_memo
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
-_INSTRUCTIONS = PLAIN_INSTRUCTIONS | {"BINPERSID"}
 _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Read tensors by their names (a "state dict") from a `.pth` file of the old form.
-
-    Raises:
-        CourseError: if the file is missing, damaged or of another form, or names anything but tensors.
-    """
+    """Read tensors by their names (a "state dict") from a `.pth` file of the old form."""
     with read_errors_explained(path, "file of weights in PyTorch's old form"), open(path, "rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            size = len(content)
-            for _ in range(5):
-                check_instructions(path, content, size, _INSTRUCTIONS)
-        unpicklers = [_Unpickler(path, file) for _ in range(5)]
-        magic, version, _, tensors, keys = [unpickler.load() for unpickler in unpicklers]
+        unpicklers, parts = [_Unpickler(path, file) for _ in range(5)], []
+        for unpickler in unpicklers:
+            check_memo(file)
+            parts.append(unpickler.load())
+        magic, version, _, tensors, keys = parts
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError("it is another kind of file")
-        if sum(math.prod(tensor.shape) for tensor in tensors.values()) > size:
-            raise ValueError("it claims more than it holds")
-        storages = {key: _read_storage(file, size, unpicklers[3].types[key]) for key in keys}
+        storages = {key: _read_storage(file, unpicklers[3].types[key]) for key in keys}
         return {name: tensor.array(storages[tensor.key]) for name, tensor in tensors.items()}
 
 
@@ -62,13 +53,6 @@ class _Tensor(NamedTuple):
         return np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, strides).copy()
 
 
-class _StateDict(dict):
-    """Stands in for an OrderedDict, without its attributes (versions of layers)."""
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
 class _Unpickler(pickle.Unpickler):
     """Knows tensors, the types of their storages, and nothing else."""
 
@@ -84,7 +68,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda key, offset, shape, strides, *_: _Tensor(key, offset, shape, strides)
         if (module, name) == ("collections", "OrderedDict"):
-            return _StateDict
+            return OrderedDict
         raise CourseError(f"{self.path} holds a {f'{module}.{name}'[:120]}. Only tensors are read, and nothing is run.")
 
     def persistent_load(self, pid: Any) -> str:
@@ -94,8 +78,6 @@ class _Unpickler(pickle.Unpickler):
         return key
 
 
-def _read_storage(file: BinaryIO, size: int, kind: str) -> np.ndarray:
+def _read_storage(file: BinaryIO, kind: str) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little")
-    if count * np.dtype(kind).itemsize > size:
-        raise ValueError("it ends too early")
     return np.frombuffer(file.read(count * np.dtype(kind).itemsize), kind, count)

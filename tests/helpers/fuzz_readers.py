@@ -270,14 +270,14 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
 
     from say_what_you_see.data.archives import image_members
     from say_what_you_see.data.checksums import RECORD, verify
-    from say_what_you_see.data.partial_file import PartialFile, note_of
+    from say_what_you_see.data.partial_file import PartialFile
     from say_what_you_see.data.scenes.captions import describe_scene
     from say_what_you_see.data.scenes.dataset import instances_json
     from say_what_you_see.data.scenes.scene import invent_scene
     from say_what_you_see.data.scenes.truth import read_scene_truths
     from say_what_you_see.evaluation.scene_scores import count_claims
     from say_what_you_see.training.checkpoints import prepare_checkpoint_folder, read_history
-    from say_what_you_see.vision.embedding_table import EmbeddingTable
+    from say_what_you_see.vision.embedding_table import EmbeddingTable, ImageBatch
 
     scenes = [invent_scene("val", number) for number in range(3)]
     instances = instances_json("val", scenes, [describe_scene(scene) for scene in scenes])
@@ -296,7 +296,8 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
         np.save(path.parent / "store.partial.npy", np.zeros((4, 2), "float32"))
         store, made_from = path.parent / "store.npy", extraction["made_from"]
         table = EmbeddingTable(pictures, image_members(pictures), (2,), store=store, made_from=made_from)
-        table.members_done = len(table.members)
+        n_left = len(table.members) - table.members_done
+        table.add(ImageBatch(np.empty(0), n_left, {}), np.zeros((n_left, 2)))
         table.finish()
 
     def go_on_training(path: Path) -> None:
@@ -311,7 +312,7 @@ def _state_readers(folder: Path) -> dict[str, Reader]:
 
     def go_on_downloading(path: Path) -> None:
         target = path.with_name("a.zip")
-        shutil.copyfile(path, note_of(target))
+        shutil.copyfile(path, target.with_name("a.zip.part.json"))
         target.with_name("a.zip.part").write_bytes(bytes(30))
         PartialFile(target)
 

@@ -265,13 +265,8 @@ def _references(root: h5py.File) -> None:
     root["reference"] = root["data"].ref
 
 
-def _lambda(root: h5py.File) -> None:
-    root.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": [layer(None, "Lambda")]}})
-
-
 HOSTILE_WEIGHTS = (
     _external_link, _soft_link, _external_data, _virtual_data, _huge, _huge_in_chunks, _packed, _texts, _references,
-    _lambda,
 )  # fmt: skip
 
 

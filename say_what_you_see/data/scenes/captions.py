@@ -75,7 +75,11 @@ def describe_scene(scene: Scene) -> list[str]:
 def _sentence(scene: Scene, rng: np.random.Generator) -> str:
     """One sentence: choose what to mention, then the words for it."""
     things = _choose_things(scene, rng)
-    words = _state_colours(things[:2], rng) if rng.random() < 0.06 else _fill_template(scene, things, rng)
+    if rng.random() < 0.06:  # 'the ball is red and the kite is blue'
+        statements = [f"the {_pick(NOUNS[t.kind], rng)} is {_pick(COLOUR_WORDS[t.colour], rng)}" for t in things[:2]]
+        words = " and ".join(statements)
+    else:
+        words = _fill_template(scene, things, rng)
     return words[0].upper() + words[1:] + "."
 
 
@@ -86,11 +90,6 @@ def _choose_things(scene: Scene, rng: np.random.Generator) -> list[Thing]:
     if rng.random() < 0.9:
         return list(scene.things[:count])
     return [scene.things[i] for i in rng.permutation(available)[:count]]
-
-
-def _state_colours(things: Sequence[Thing], rng: np.random.Generator) -> str:
-    """A sentence that gives colours as statements: 'the ball is red and the kite is blue'."""
-    return " and ".join(f"the {_pick(NOUNS[t.kind], rng)} is {_pick(COLOUR_WORDS[t.colour], rng)}" for t in things)
 
 
 def _fill_template(scene: Scene, things: list[Thing], rng: np.random.Generator) -> str:
@@ -134,5 +133,4 @@ def _noun_phrase(thing: Thing, with_colour: bool, rng: np.random.Generator) -> s
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of several options."""
     return options[int(rng.integers(len(options)))]

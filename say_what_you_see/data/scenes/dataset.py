@@ -20,6 +20,7 @@ from say_what_you_see.data.scenes.drawing import draw_scene
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, Scene, all_relations, invent_scene
 
 LICENCE = "drawn by this course; CC BY 4.0"
+_INFO = {"description": "Drawn scenes of Say What You See", "licence": LICENCE}
 _DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
 _JPEG_QUALITY = 92
 _FIRST_ID = {"train": 1, "val": 1_000_001, "test": 2_000_001}
@@ -47,10 +48,9 @@ def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> Datase
 def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) -> None:
     """Write train_scenes.zip, val_scenes.zip, test_scenes.zip and captions_scenes.zip into a folder.
 
-    The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. The
-    instances carry, beyond COCO's fields, colour, size, whether at least three of the five people
-    mention the thing (`salient`), and the relations between things. Boxes are in pixels of the
-    whole picture.
+    The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. The instances carry,
+    beyond COCO's fields, colour, size, whether at least three of the five people mention the thing (`salient`), and the
+    relations between things. Boxes are in pixels of the whole picture.
     """
     make_folder(folder)
     members: dict[str, dict] = {}
@@ -58,11 +58,14 @@ def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) 
         scenes = [invent_scene(split, index, seed) for index in range(count)]
         _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
         captions = [describe_scene(scene) for scene in scenes]
-        members[f"annotations/captions_{split}.json"] = scene_captions_json(split, scenes, captions)
+        images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
+        captions_of = {image["file_name"]: group for image, group in zip(images, captions, strict=True)}
+        in_words = captions_json(images, captions_of, ids_per_image=_IDS_PER_IMAGE)
+        members[f"annotations/captions_{split}.json"] = {"info": _INFO, **in_words}
         members[f"annotations/instances_{split}.json"] = instances_json(split, scenes, captions)
     with atomic_path(folder / "captions_scenes.zip") as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, content in members.items():
-            archive.writestr(_member(name, zipfile.ZIP_DEFLATED), json.dumps(content))
+            archive.writestr(zipfile.ZipInfo(name, _DATE), json.dumps(content), zipfile.ZIP_DEFLATED)
 
 
 def file_name(split: str, index: int) -> str:
@@ -70,15 +73,7 @@ def file_name(split: str, index: int) -> str:
     return f"scene_{split}_{index:06d}.jpg"
 
 
-def _member(name: str, compression: int) -> zipfile.ZipInfo:
-    """A zip member with a fixed date."""
-    member = zipfile.ZipInfo(name, _DATE)
-    member.compress_type = compression
-    return member
-
-
 def _encode(scene: Scene) -> bytes:
-    """Draw a scene as a JPEG file."""
     buffer = io.BytesIO()
     draw_scene(scene).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -92,16 +87,9 @@ def _write_pictures(path: Path, split: str, scenes: list[Scene]) -> None:
             pictures = pool.map(_encode, scenes)
             bar = progress(pictures, total=len(scenes), description=f"draw {split}", unit="scene")
             for index, picture in enumerate(bar):
-                archive.writestr(_member(f"{split}/{file_name(split, index)}", zipfile.ZIP_STORED), picture)
+                archive.writestr(zipfile.ZipInfo(f"{split}/{file_name(split, index)}", _DATE), picture)
     finally:  # an interruption must not wait until all scenes are drawn
         pool.shutdown(cancel_futures=True)
-
-
-def scene_captions_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
-    """Captions of scenes in COCO's format."""
-    images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
-    captions_of = {image["file_name"]: group for image, group in zip(images, captions, strict=True)}
-    return {"info": _info(), **captions_json(images, captions_of, ids_per_image=_IDS_PER_IMAGE)}
 
 
 def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
@@ -121,12 +109,8 @@ def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -
             relations.append({"image_id": image["id"], "predicate": predicate, **ends})
     categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
     extras = {"colours": list(COLOURS), "predicates": list(RELATIONS)}
-    return {"info": _info(), "images": images, "annotations": annotations, "categories": categories,
+    return {"info": _INFO, "images": images, "annotations": annotations, "categories": categories,
             "relations": relations, **extras}  # fmt: skip
-
-
-def _info() -> dict:
-    return {"description": "Drawn scenes of Say What You See", "licence": LICENCE}
 
 
 def _image_entry(split: str, index: int, scene: Scene) -> dict:

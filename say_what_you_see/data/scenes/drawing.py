@@ -66,13 +66,11 @@ class Brush:
         ]
 
     def ellipse(self, left: float, top: float, right: float, bottom: float, fill: RGB, outlined: bool = True) -> None:
-        """An ellipse in the given box."""
         (x0, y0), (x1, y1) = self.points((left, top), (right, bottom))
         box = (min(x0, x1), y0, max(x0, x1), y1)
         self.pen.ellipse(box, fill=fill, outline=self.outline if outlined else None, width=self.stroke)
 
     def polygon(self, *points: tuple[float, float], fill: RGB, outlined: bool = True) -> None:
-        """A filled polygon."""
         outline = self.outline if outlined else None
         self.pen.polygon(self.points(*points), fill=fill, outline=outline, width=self.stroke)
 
@@ -82,18 +80,15 @@ class Brush:
         self.pen.line(self.points(*points), fill=fill, width=pixels, joint="curve")
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: RGB, outlined: bool = True) -> None:
-        """A filled rectangle."""
         self.polygon((left, top), (right, top), (right, bottom), (left, bottom), fill=fill, outlined=outlined)
 
 
 def _mix(colour: RGB, other: RGB, fraction: float) -> RGB:
-    """A colour moved towards another one."""
     red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
     return red, green, blue
 
 
 def _vary(colour: RGB, rng: np.random.Generator, amount: int) -> RGB:
-    """A colour with each channel moved by a little."""
     red, green, blue = (int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
     return red, green, blue
 
@@ -107,7 +102,6 @@ def _gradient(width: int, height: int, top: RGB, bottom: RGB) -> Image.Image:
 
 
 def _draw_place(place: str, width: int, height: int, rng: np.random.Generator) -> Image.Image:
-    """Sky, ground and what belongs to the place."""
     horizon = int(height * rng.uniform(0.45, 0.6))
     sky = [_vary(colour, rng, 8) for colour in _SKY[place]]
     ground = [_vary(colour, rng, 8) for colour in _GROUND[place]]

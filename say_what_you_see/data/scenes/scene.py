@@ -195,12 +195,7 @@ def _place_thing(kind: str, colour: str, size: str, others: list[Thing], rng: np
 
 def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
     """Whether two boxes come closer than the gap that is kept between things."""
-    return (
-        a[0] < b[0] + b[2] + _GAP
-        and b[0] < a[0] + a[2] + _GAP
-        and a[1] < b[1] + b[3] + _GAP
-        and b[1] < a[1] + a[3] + _GAP
-    )
+    return all(a[i] < b[i] + b[i + 2] + _GAP and b[i] < a[i] + a[i + 2] + _GAP for i in (0, 1))
 
 
 def all_relations(scene: Scene) -> list[tuple[int, str, int]]:

@@ -132,7 +132,7 @@ def test_drawn_scenes_have_an_inception_of_their_own(tmp_path, monkeypatch):
     assert info.model.compute_output_shape((5, *info.input_shape, 3)) == (5, 2048)
     assert encoders.SCENE_WEIGHTS.name in info.weights and len(info.weights_checksum) == 64
     monkeypatch.setattr(encoders, "SCENE_WEIGHTS", tmp_path / "inception_v3_scenes.weights.h5")
-    with pytest.raises(CourseError, match=r"inception_v3_scenes\.weights\.h5 is missing"):
+    with pytest.raises(CourseError, match=r"inception_v3_scenes\.weights\.h5 cannot be used: there is no such file"):
         encoder_for(settings_for(tmp_path, "scenes", "inception_v3"))
 
 
