@@ -14,7 +14,7 @@ _ROLES = {"course": "course", "backend": "course, other backend", "peer": "peer"
 def table(stage: dict[str, Any]) -> str:
     """A stage of a record as a table in Markdown, the contenders whose results differ below it."""
     contenders = stage["contenders"]
-    facts = list(dict.fromkeys(name for contender in contenders for name in contender.get("facts", ())))
+    facts = list({name: None for contender in contenders for name in contender.get("facts", ())})
     rows = [
         ["", stage["unit"], "lowest to highest", "of the course's", *facts],
         ["---", *["---:"] * (3 + len(facts))],

@@ -6,6 +6,7 @@ import queue
 import threading
 import zipfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
 BATCH_SIZE, QUEUE_SIZE = 32, 128
-_END = None
 
 
 def apply_model(
@@ -31,21 +31,15 @@ def apply_model(
 
     def read() -> None:
         with zipfile.ZipFile(zip_fn) as archive:
-            for member in archive.infolist():
-                picture = decode_image_from_buf(archive.read(member))
-                waiting.put((crop_and_preprocess(picture, input_shape, preprocess_for_model), member.filename))
-        waiting.put(_END)
+            for name in archive.namelist():
+                picture = decode_image_from_buf(archive.read(name))
+                waiting.put((crop_and_preprocess(picture, input_shape, preprocess_for_model), name))
+        waiting.put(None)
 
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    embeddings, names, pictures = [], [], []
-    while (item := waiting.get()) is not _END:
-        pictures.append(item[0])
-        names.append(item[1])
-        if len(pictures) == BATCH_SIZE:
-            embeddings.append(predict(np.stack(pictures)))
-            pictures.clear()
-    if pictures:
-        embeddings.append(predict(np.stack(pictures)))
-    reader.join()
+    threading.Thread(target=read, daemon=True).start()
+    embeddings, names = [], []
+    items = iter(waiting.get, None)
+    while batch := list(islice(items, BATCH_SIZE)):
+        embeddings.append(predict(np.stack([picture for picture, _ in batch])))
+        names += [name for _, name in batch]
     return np.concatenate(embeddings), names

@@ -7,13 +7,12 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.stage import Contender, Sample, Stage
+from benchmarks.stage import Contender, Repetition, Sample, Stage
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.settings import REPOSITORY, SHIPPED
@@ -35,25 +34,25 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"folder": str(folder.resolve()), "picture": str(picture.resolve())}
 
 
-def with_keras(work: dict) -> Callable[[], Sample]:
+def with_keras(work: dict) -> Repetition:
     """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
-    return lambda: timed([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
+    return lambda: run([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
 
 
-def exported(work: dict) -> Callable[[], Sample]:
+def exported(work: dict) -> Repetition:
     """The same command with the quick copy, which a first call has made."""
     command = [*_CAPTION, work["picture"]]
-    timed(command, work, caption_in_json)
-    return lambda: timed(command, work, caption_in_json)
+    run(command, work, caption_in_json)
+    return lambda: run(command, work, caption_in_json)
 
 
-def plain_tensorflow(work: dict) -> Callable[[], Sample]:
+def plain_tensorflow(work: dict) -> Repetition:
     """A script with TensorFlow and Keras alone, for the same models."""
     encoder = Path(work["folder"]) / "encoder.keras"
     if not encoder.exists():
-        timed(["-c", f"from {__name__} import write_encoder; write_encoder({str(encoder)!r})"], work, str)
+        run(["-c", f"from {__name__} import write_encoder; write_encoder({str(encoder)!r})"], work, str)
     command = ["-m", "benchmarks.peers.plain_tensorflow", str(encoder), str(MODEL / "decoder.keras")]
-    return lambda: timed([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
+    return lambda: run([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
 
 
 def write_encoder(path: str) -> None:
@@ -71,8 +70,8 @@ def caption_in_json(output: str) -> str:
     return picture["caption"]
 
 
-def timed(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
-    """Run Python with these arguments in a process of its own: seconds by the clock, and of the processors.
+def run(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
+    """Run Python with these arguments in a process of its own; with the seconds of the processors that it took.
 
     Args:
         read: finds what all contenders must agree on in what the process prints.
@@ -82,18 +81,17 @@ def timed(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> S
     """
     environ = {name: value for name, value in os.environ.items() if name not in _CHOICES}
     environ |= {"COURSE_DATA": work["folder"], "COURSE_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, *arguments], cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False
     )
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise CourseError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Sample(seconds, 1, read(done.stdout), {"processor time (s)": processor})
+    return Sample(check=read(done.stdout), extra={"processor time (s)": processor})
 
 
-_HERE = "benchmarks.stages.first_caption"
 STAGES = (
     Stage(
         name="first_caption",
@@ -101,10 +99,9 @@ STAGES = (
         unit="s",
         make_work=make_work,
         contenders=(
-            Contender("keras", "the course: caption --with-keras", f"{_HERE}:with_keras"),
-            Contender("exported", "the course: caption, once exported", f"{_HERE}:exported", needs=("openvino",)),
-            Contender("plain", "TensorFlow: load_model, predict", f"{_HERE}:plain_tensorflow", role="peer"),
+            Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
+            Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
+            Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", role="peer"),
         ),
-        lower_is_better=True,
     ),
 )
