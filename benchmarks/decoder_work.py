@@ -8,7 +8,7 @@ difference to the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,8 +81,7 @@ def vocabulary(size: int) -> dict[str, int]:
 def draw_weights(sizes: dict[str, int], rng: np.random.Generator, **scales: float) -> dict[str, np.ndarray]:
     """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order.
 
-    Args:
-        scales: of the layers' kernels, relative to what keeps the size of numbers as it is.
+    `scales` of kernels are relative to what keeps the size of numbers as it is.
     """
     units, words = sizes["units"], sizes["words"]
     shapes = {
@@ -124,17 +123,12 @@ def numpy_decoder(weights: dict[str, np.ndarray]) -> NumpyDecoder:
     return NumpyDecoder.from_arrays(arrays)
 
 
-def course_decoder(work: dict, weights: Mapping[str, np.ndarray]) -> Any:
-    """The course's decoder of the work's sizes, with these weights."""
+def course_decoder(sizes: Mapping[str, int], weights: Mapping[str, np.ndarray]) -> Any:
+    """The course's decoder of these sizes, with these weights; what has none stays as it is."""
     from say_what_you_see.models.bottleneck_lstm import build_decoder
 
-    decoder = build_decoder(*(work[name] for name in ("words", "features", "image", "word", "units", "logit")))
-    load_weights(decoder.layers, weights)
-    return decoder
-
-
-def load_weights(layers: Iterable[Any], weights: Mapping[str, np.ndarray]) -> None:
-    """Give Keras' layers the weights of their names, "name/0", "name/1" and so on; others stay as they are."""
-    for layer in layers:
-        if f"{layer.name}/0" in weights and layer.name != "standardise":
+    decoder = build_decoder(*(sizes[name] for name in ("words", "features", "image", "word", "units", "logit")))
+    for layer in decoder.layers:
+        if f"{layer.name}/0" in weights:
             layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
+    return decoder

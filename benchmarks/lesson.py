@@ -27,7 +27,8 @@ def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str])
     folder = settings.work_folder / "speed" / stage_name
     folder.mkdir(parents=True, exist_ok=True)
     work = stage.make_work(folder, settings.size == "small")
-    return {stage.contender(key).title: stage.contender(key).prepare(work) for key in keys}
+    contenders = {contender.key: contender for contender in stage.contenders}
+    return {contenders[key].title: contenders[key].prepare(work) for key in keys}
 
 
 def record_table(path: Path = RECORD) -> str:

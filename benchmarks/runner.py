@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import statistics
 import timeit
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -115,17 +114,14 @@ def run_stage(stage: Stage, folder: Path, repetitions: int, small: bool) -> dict
     finally:
         for entrant in entrants.values():
             entrant.close()
+    checks = {
+        entrant.contender.title: entrant.measured[0][1].check for entrant in entrants.values() if entrant.measured
+    }
+    first = next((check for check in checks.values() if check is not None), None)
     return {
         "name": stage.name,
         "title": stage.title,
         "unit": stage.unit,
         "contenders": [entrant.record(stage.unit) for entrant in entrants.values()],
-        "disagree": _disagreements(stage, entrants.values()),
+        "disagree": [title for title, check in checks.items() if not agree(first, check, stage.agreement)],
     }
-
-
-def _disagreements(stage: Stage, entrants: Iterable[Entrant]) -> list[str]:
-    """The titles of contenders whose check differs from the first one's."""
-    checks = {entrant.contender.title: entrant.measured[0][1].check for entrant in entrants if entrant.measured}
-    first = next((check for check in checks.values() if check is not None), None)
-    return [title for title, check in checks.items() if not agree(first, check, stage.agreement)]

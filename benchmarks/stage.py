@@ -43,15 +43,11 @@ class Contender:
     """One way of doing the work of a stage.
 
     Attributes:
-        key: a short name, for the record.
-        title: what readers see.
         function: "module:function"; takes the work and the options, gets ready, and returns a `Repetition`. It runs in
-            a process of its own.
+            a process of its own, with the variables of `environ`.
         role: "course"; "backend", the course's code on another one; "peer", what people would use instead;
             "limit", what the hardware allows, without the rest of the work.
-        options: further arguments of the function.
         needs: packages that it imports and the course does not need.
-        environ: environment variables of its process.
         fresh: each repetition has a new process.
     """
 
@@ -86,8 +82,6 @@ class Stage:
     """A piece of work that several contenders do.
 
     Attributes:
-        name: as on the command line.
-        title: what readers see.
         unit: of the figure: "captions/s" or the like, or "s" where a repetition's duration is the figure.
         make_work: writes what all contenders share into a folder and returns what they need to know;
             its second argument asks for work of a few seconds.
@@ -101,10 +95,6 @@ class Stage:
     make_work: Callable[[Path, bool], dict]
     contenders: tuple[Contender, ...]
     agreement: float = 0.0
-
-    def contender(self, key: str) -> Contender:
-        """The contender of a key."""
-        return next(contender for contender in self.contenders if contender.key == key)
 
 
 def agree(first: Check, second: Check, agreement: float) -> bool:

@@ -34,7 +34,6 @@ def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path)
 
     Args:
         notebook: is given its outputs, as far as it comes.
-        name: what to call it on the line.
         folder: the current folder of the kernel.
         log: file for what the kernel's process says outside cells.
 
@@ -63,11 +62,7 @@ def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path)
 
 
 def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[NotebookNode]) -> None:
-    """Execute all cells and put each into `begun`. Ctrl-C ends the kernel, which interrupts its cell before.
-
-    Raises:
-        KeyboardInterrupt: if the user stopped it.
-    """
+    """Execute all cells and put each into `begun`. Ctrl-C ends the kernel, which interrupts its cell before."""
     stopped = False
 
     def stop() -> None:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -45,22 +44,10 @@ if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
     setup_notebook("{name}")  # drive=True keeps your work in Google Drive"""
 
 
-class Definition(NamedTuple):
-    """A definition in a module: its lines, counted from 1, and its text; with decorators and the comment above."""
-
-    first: int
-    last: int
-    source: str
-    is_constant: bool
-
-
-def find_definition(name: str, root: Path) -> Definition:
-    """Find what a dotted name stands for, such as "say_what_you_see.language.captions.split_sentence".
+def find_definition(name: str, root: Path) -> tuple[str, bool]:
+    """The source of what a dotted name stands for, with decorators and the comment above; and whether it is a constant.
 
     A text below a constant does not belong to it: as the last line of a cell, Jupyter would print it.
-
-    Raises:
-        CourseError: if the module defines nothing of that name.
     """
     module, _, wanted = name.rpartition(".")
     text = root.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
@@ -71,8 +58,7 @@ def find_definition(name: str, root: Path) -> Definition:
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
     while first > 1 and lines[first - 2].startswith("#"):
         first -= 1
-    last = node.end_lineno or first
-    return Definition(first, last, "\n".join(lines[first - 1 : last]), isinstance(node, (ast.Assign, ast.AnnAssign)))
+    return "\n".join(lines[first - 1 : node.end_lineno]), isinstance(node, (ast.Assign, ast.AnnAssign))
 
 
 def _names_defined_by(node: ast.stmt) -> list[str]:
@@ -83,13 +69,11 @@ def _names_defined_by(node: ast.stmt) -> list[str]:
 
 
 def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
-    """The source of a cell that includes these names, in this order, with the empty lines that a module has."""
+    """The source of a cell that includes these names, in this order; constants stand together."""
     definitions = [find_definition(name, root) for name in names]
-    text = definitions[0].source
-    for before, after in pairwise(definitions):
-        both_constant = before.is_constant and after.is_constant
-        adjacent = before.last + 1 == after.first
-        text += "\n" * (3 if not both_constant else 1 if adjacent else 2) + after.source
+    text, _ = definitions[0]
+    for (_, constant_before), (source, is_constant) in pairwise(definitions):
+        text += "\n" * (1 if constant_before and is_constant else 3) + source
     return text
 
 
@@ -116,9 +100,6 @@ def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
 
     Args:
         path: where the notebook is in the repository.
-
-    Raises:
-        CourseError: if it does not start with a title, or its first code cell is another one.
     """
     title, first = notebook.cells[0], next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
     if not _TITLE.match(title.source) or first is None or _IN_COLAB not in first.source:
@@ -134,11 +115,7 @@ def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
 
 
 def right_notebooks(root: Path) -> dict[Path, str | None]:
-    """The text that each lesson's file should have.
-
-    Raises:
-        CourseError: if a notebook cannot be read, or includes what is not there.
-    """
+    """The text that each lesson's file should have."""
     texts: dict[Path, str | None] = {}
     for path in find_notebooks(root / "notebooks"):
         notebook = read_notebook(path)

@@ -93,11 +93,7 @@ def check_size(path: Path) -> Iterator[str]:
 
 
 def lint_text(path: Path) -> list[str]:
-    """What is wrong with a text or notebook, a sentence each; empty when all is well.
-
-    Raises:
-        CourseError: if it is a notebook that cannot be read.
-    """
+    """What is wrong with a text or notebook, a sentence each; empty when all is well."""
     messages = [*check_size(path), *check_links(path), *check_alternative_texts(path)]
     if ".github" not in path.parts:
         messages += check_headings(path)

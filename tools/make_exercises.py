@@ -55,9 +55,6 @@ class ExerciseCell:
     Attributes:
         number: its place among the exercises of the notebook, from 1 on.
         functions: dotted names of the functions and classes whose bodies are taken out.
-        minutes: how long it takes about.
-        difficulty: a key of `POINTS`.
-        task: what to write, in a sentence or two.
         hints: lines that stand as comments in the emptied body.
         methods: for a class, the methods that are emptied.
     """
@@ -159,12 +156,7 @@ def exercise_cells(
 
 
 def moved_links(text: str, here: Collection[str]) -> str:
-    """Markdown of a lesson as it must stand in a folder that is two levels deep.
-
-    Args:
-        text: Markdown of a notebook in `notebooks/`.
-        here: names of the notebooks that have an exercise copy, which stands beside this one.
-    """
+    """Markdown of a lesson as it must stand in a folder that is two levels deep, beside the copies named `here`."""
 
     def moved(match: re.Match) -> str:
         path = PurePosixPath(posixpath.normpath(posixpath.join("notebooks", match[2])))
@@ -177,14 +169,7 @@ def moved_links(text: str, here: Collection[str]) -> str:
 def make_copy(
     name: str, lesson: NotebookNode, exercises: dict[str, ExerciseCell], change: Callable, here: Collection[str]
 ) -> NotebookNode:
-    """A lesson as an exercise notebook; the lesson itself stays as it is.
-
-    Args:
-        name: the lesson's name.
-        exercises: its exercises by the ids of their cells.
-        change: `emptied` or `marked`.
-        here: names of all notebooks that have an exercise copy.
-    """
+    """A lesson as an exercise notebook; `change` is `emptied` or `marked`, `here` names all that have such a copy."""
     made, _ = ClearOutputPreprocessor(remove_metadata_fields=set()).preprocess(copy.deepcopy(lesson), {})
     normalise(made)
     set_first_cells(made, LEARNERS / f"{name}.ipynb")

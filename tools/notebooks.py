@@ -25,6 +25,14 @@ COMPARED = {
 }
 """Tags of cells whose outputs tests compare."""
 
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py", "mimetype": "text/x-python",
+        "name": "python", "pygments_lexer": "ipython3",
+    },
+}  # fmt: skip
+
 
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     """The numbered notebooks of a folder, in order."""
@@ -32,11 +40,7 @@ def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook.
-
-    Raises:
-        CourseError: if the file is missing or is no notebook.
-    """
+    """Read a notebook; a CourseError says that a file is none."""
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat has no error of its own for a file that is no notebook
@@ -61,14 +65,7 @@ def notebook_text(notebook: NotebookNode) -> str:
 
 def normalise(notebook: NotebookNode) -> None:
     """Take out what depends on the machine and the moment: timing, widget state, the kernel's version."""
-    language = dict(notebook.metadata.get("language_info", {}), name="python")
-    for key in ("version", "nbconvert_exporter"):
-        language.pop(key, None)
-    if isinstance(language.get("codemirror_mode"), dict):
-        language["codemirror_mode"] = {"name": "ipython", "version": 3}
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.update(nbformat.from_dict({"kernelspec": kernel, "language_info": language}))
+    notebook.metadata = nbformat.from_dict(_METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
 
@@ -93,9 +90,7 @@ def update_or_check(description: str, right: Mapping[Path, str | None], argument
     """Write files anew that differ from their right text, or with `--check` only list them; return the exit status.
 
     Args:
-        description: the tool's text, for `--help`.
         right: the right text of every file; None for one that should not be there.
-        arguments: of the command line.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
@@ -104,12 +99,10 @@ def update_or_check(description: str, right: Mapping[Path, str | None], argument
     outdated = {path: text for path, text in right.items() if present[path] != text}
     for path, text in outdated.items():
         print(path)
-        if check:
-            continue
-        if text is None:
-            path.unlink()
-        else:
+        if text is not None and not check:
             write_text(text, path)
+        elif not check:
+            path.unlink()
     print(f"{len(outdated)} of {len(right)} files {'differ' if check else 'written anew'}.")
     if check and outdated:
         print("To bring them up to date: make lessons exercises")

@@ -25,15 +25,7 @@ from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.core.text import visible
 from tools.execute import CourseStopped, clock, execute_notebook
-from tools.notebooks import (
-    NOTEBOOKS,
-    REPOSITORY,
-    code_cells,
-    find_notebooks,
-    normalise,
-    read_notebook,
-    write_notebook,
-)
+from tools.notebooks import NOTEBOOKS, REPOSITORY, code_cells, find_notebooks, normalise, read_notebook, write_notebook
 from tools.render import write_page
 
 BUILD = REPOSITORY / "build"
@@ -96,13 +88,8 @@ def run_course(run: Run, names: Sequence[str], core_only: bool) -> None:
     """Execute the notebooks that are not finished, write their pages, and say how it went.
 
     Args:
-        run: the folders and settings.
         names: beginnings of the names of the notebooks to run; none means all.
         core_only: without names, leave out the advanced notebooks.
-
-    Raises:
-        CourseError: if the notebooks cannot be read, or a name fits none of them.
-        CourseStopped: if a cell fails, the kernel dies, or the user interrupts.
     """
     start = time.monotonic()
     paths = find_notebooks(run.notebooks)
@@ -122,11 +109,7 @@ def run_course(run: Run, names: Sequence[str], core_only: bool) -> None:
 
 
 def select(paths: Sequence[Path], names: Sequence[str], core_only: bool) -> list[Path]:
-    """The notebooks whose names start with one of `names`; where no name is given, all, or those of the core.
-
-    Raises:
-        CourseError: if a name fits no notebook.
-    """
+    """The notebooks whose names start with one of `names`; where no name is given, all, or those of the core."""
     stems = tuple(Path(name).stem for name in names)
     for stem in stems:
         if not any(path.stem.startswith(stem) for path in paths):

@@ -210,26 +210,18 @@ def write_small_weights(encoder: keras.Model, path: Path) -> None:
             source.visititems(copy)
 
 
-def train_on_crops(images: np.ndarray, scenes: list[Scene]) -> Path:
-    """The first phase; returns the file of its weights."""
-    path = WORK / "crops.weights.h5"
-    if not path.exists():
-        encoder = build_encoder(CROP_INPUT)
-        crops = scene_batches(images, scenes, CROP_INPUT, seed=1)
-        train_phase(with_answers(encoder.input, encoder.output), crops, 2e-3, WORK / "crops", CROP_EPOCHS)
-        with atomic_path(path) as partial:
-            encoder.save_weights(partial)
-    return path
-
-
 def main() -> None:
     """Draw, train in three phases, and write the small weights."""
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     scenes = [invent_scene("train", index, SCENE_SEED) for index in range(SCENES)]
     images = draw_scenes(scenes)
+    small = build_encoder(CROP_INPUT)
+    trainer = with_answers(small.input, small.output)
+    train_phase(trainer, scene_batches(images, scenes, CROP_INPUT, 1), 2e-3, WORK / "crops", CROP_EPOCHS)
+
     encoder = build_encoder(IMAGE_SIDE)
-    encoder.load_weights(train_on_crops(images, scenes))
+    encoder.set_weights(small.get_weights())
     for layer in encoder.layers[: 1 + encoder.layers.index(encoder.get_layer(LAST_FIXED))]:
         layer.trainable = False
     trainer = with_answers(encoder.input, encoder.output)

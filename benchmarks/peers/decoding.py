@@ -13,12 +13,11 @@ import numpy as np
 from benchmarks.decoder_work import BEAMS, MAX_LEN, DecoderWork, course_decoder, read_work, repetition
 from benchmarks.stage import Repetition
 
-State = Any
-Start = Callable[[np.ndarray, int], State]
+Start = Callable[[np.ndarray, int], Any]
 """From features (images, features) to the state of so many equal beams of each."""
-Step = Callable[[np.ndarray, State, int], tuple[np.ndarray, np.ndarray, State]]
+Step = Callable[[np.ndarray, Any, int], tuple[np.ndarray, np.ndarray, Any]]
 """From words (rows,) and a state to the k best next words and their log-probabilities, (rows, k), and the new state."""
-Take = Callable[[State, np.ndarray], State]
+Take = Callable[[Any, np.ndarray], Any]
 """Rows of a state."""
 
 

@@ -125,11 +125,29 @@ def course(work: dict, packed: bool = True) -> Repetition:
     return first_losses(work["steps"], run)
 
 
+def keras_fit(work: dict) -> Repetition:
+    """As one trains it with Keras: `compile`, `fit` on arrays; an option leaves padding out of the loss."""
+    from say_what_you_see.core.backend import keras
+
+    model = loaded_decoder(work)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=CLIP, epsilon=EPSILON), loss)
+    embeds, words, targets = (np.concatenate(parts) for parts in zip(*batches_in_order(work), strict=True))
+    remember, losses = keras_losses()
+
+    def run() -> list[float]:
+        model.fit([embeds, words], targets, work["batch"], shuffle=False, verbose=0, callbacks=[remember])
+        return losses
+
+    return first_losses(work["steps"], run)
+
+
 def loaded_decoder(work: dict) -> Any:
     """The course's decoder with the weights of the start."""
     from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 
-    decoder = course_decoder(work, np.load(work["weights"]))
+    weights = {name: array for name, array in np.load(work["weights"]).items() if not name.startswith("standardise")}
+    decoder = course_decoder(work, weights)
     fit_standardisation(decoder, np.load(work["features_file"]))
     return decoder
 
@@ -161,7 +179,7 @@ STAGES = (
         contenders=(
             Contender("course", "the course: train_decoder", _COURSE),
             Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
-            Contender("keras_fit", "Keras fit", "benchmarks.peers.keras_fit:train", role="peer"),
+            Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", role="peer"),
             Contender(
                 "tf1", "TensorFlow 1 style", "benchmarks.peers.tf1_decoder_training:train", role="peer",
                 needs=("tf_keras",), environ={"TF_USE_LEGACY_KERAS": "1"},

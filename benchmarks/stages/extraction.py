@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -113,12 +115,28 @@ def course_with_keras(work: dict) -> Repetition:
 
 
 def queue_threads(work: dict) -> Repetition:
-    """A thread that reads, a queue, and Keras."""
-    from benchmarks.peers.queue_threads import apply_model
+    """As it is often written by hand: a thread reads the pictures into a queue, batches go to Keras."""
+    from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
     encoder = _encoder(work)
-    predict, preprocess = encoder.model.predict_on_batch, encoder.preprocess_for_model
-    return _extraction(lambda: apply_model(work["pictures"], predict, preprocess, encoder.input_shape))
+    waiting: queue.Queue = queue.Queue(4 * _BATCH_SIZE)
+
+    def read() -> None:
+        with zipfile.ZipFile(work["pictures"]) as archive:
+            for name in archive.namelist():
+                picture = decode_image_from_buf(archive.read(name))
+                waiting.put((crop_and_preprocess(picture, encoder.input_shape, encoder.preprocess_for_model), name))
+        waiting.put(None)
+
+    def apply() -> tuple[np.ndarray, list[str]]:
+        threading.Thread(target=read, daemon=True).start()
+        embeddings, names, items = [], [], iter(waiting.get, None)
+        while batch := list(islice(items, _BATCH_SIZE)):
+            embeddings.append(encoder.model.predict_on_batch(np.stack([picture for picture, _ in batch])))
+            names += [name for _, name in batch]
+        return np.concatenate(embeddings), names
+
+    return _extraction(apply)
 
 
 def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Repetition:
@@ -143,7 +161,7 @@ def bare_keras(work: dict) -> Repetition:
     return _bare(work, encoder, encoder.model.predict_on_batch)
 
 
-def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
+def bare_openvino(work: dict) -> Repetition:
     """OpenVINO alone, always with enough to do."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.openvino import ParallelNetwork
@@ -151,20 +169,8 @@ def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
     encoder = _encoder(work)
     folder = fast.export_folder(encoder, Path(work["folder"]))
     fast.load_or_export(encoder, folder)
-    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
+    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3))
     return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
-
-
-def bare_openvino_bf16(work: dict) -> Repetition:
-    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
-    exact, repetition = bare_openvino(work)().check, bare_openvino(work, "bf16")
-
-    def compared() -> Sample:
-        sample = repetition()
-        off = np.abs(np.divide(sample.check, exact) - 1).max()
-        return replace(sample, check=None, extra={"off by (1/1000)": 1000 * off})
-
-    return compared
 
 
 STAGES = (Stage(
@@ -178,7 +184,6 @@ STAGES = (Stage(
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
         Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
         Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
-        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_openvino_bf16", "limit", needs=("openvino",)),
     ),
     agreement=1e-3,
 ),)  # fmt: skip

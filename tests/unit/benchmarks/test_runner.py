@@ -45,15 +45,11 @@ def test_contenders_that_fail_or_are_not_installed_are_told_and_the_rest_goes_on
     assert missing == "not installed: no_such_package (make bench-peers)"
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "agreement", "expected"),
-    [
-        ([1.0, 2.0], [1.0, 2.1], 0, False), ([1.0], [1.01], 0.02, True), ([1.0], [1.0, 1.0], 0.1, False),
-        ("a", "b", 0.5, False), (None, [1.0], 0, True), ([0.0], [1e-15], 0.001, True),
-    ],
-)  # fmt: skip
-def test_agreement(first, second, agreement, expected):
-    assert agree(first, second, agreement) is expected
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    ([1.0, 2.0], [1.0, 2.1], False), ([1.0], [1.01], True), ([1.0], [1.0, 1.0], False), ("a", "b", False),
+])  # fmt: skip
+def test_agreement(first, second, expected):
+    assert agree(first, second, agreement=0.02) is expected
 
 
 def test_the_report_names_all_contenders_and_their_troubles(found, tmp_path):

@@ -60,7 +60,7 @@ def test_empty_lines_between_pieces(root):
     names = [f"lessons.numbers.{name}" for name in ("FIRST", "SECOND", "LIMIT", "Box", "twice")]
     source = included_source(names, root)
     assert 'FIRST = "a"\nSECOND' in source
-    assert "second\n\nLIMIT" in source
+    assert "second\nLIMIT" in source
     assert "= 3\n\n\nclass Box" in source
     assert '("open")\n\n\n# Twice' in source
     compile(source, "cell", "exec")
