@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import re
 import signal
@@ -62,17 +63,23 @@ def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path)
 
 
 def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[NotebookNode]) -> None:
-    """Execute all cells and put each into `begun`. Ctrl-C ends the kernel, which interrupts its cell before."""
-    stopped = False
+    """Execute all cells and put each into `begun`. Ctrl-C goes to the cell; the second time, the kernel is killed."""
+    stops = 0
 
     def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        asyncio.ensure_future(client.km.shutdown_kernel())
+        nonlocal stops
+        stops += 1
+        kernel = client.km
+        asyncio.ensure_future(kernel.interrupt_kernel() if stops == 1 else kernel.shutdown_kernel(now=True))
 
     def listen(**_: object) -> None:
         with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C is an exception
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+
+    def begin(cell: NotebookNode, **_: object) -> None:
+        if stops:
+            raise RuntimeError("A cell that was interrupted may end well; the next one does not begin.")
+        begun.append(cell)
 
     client = NotebookClient(
         notebook,
@@ -83,16 +90,18 @@ def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[Notebo
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
         on_notebook_start=listen,
-        on_cell_execute=lambda cell, **_: begun.append(cell),
+        on_cell_execute=begin,
         on_cell_executed=lambda **_: print(".", end="", flush=True),
     )
     try:
         with open(log, "wb") as output:
             client.execute(stderr=output)
     except Exception:
-        if not stopped:
+        if not stops:
             raise
-    if stopped:
+    finally:  # nbclient forgets this when a kernel does not start, and fails over it when Python ends
+        atexit.unregister(client._cleanup_kernel)
+    if stops:
         raise KeyboardInterrupt
 
 
