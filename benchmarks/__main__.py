@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="default: build/bench; other stages that are in a record there stay in it",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.stages if name not in stages]:
-        parser.error(f"there is no stage {unknown[0]!r}; known: {', '.join(stages)}")
+    if unknown := set(options.stages) - set(stages):
+        parser.error(f"there is no stage {', '.join(unknown)}; known: {', '.join(stages)}")
     machine = describe_machine()
     print(describe(machine) + "\n", flush=True)
     record = options.output / "benchmark.json"
@@ -54,7 +54,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. What was finished is in the record.")
+    sys.exit(main())

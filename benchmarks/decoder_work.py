@@ -8,27 +8,26 @@ difference to the work.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.stage import Sample
-from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import Greedy, SpecialTokens, special_tokens
+from benchmarks.stage import Repetition, Sample
+from say_what_you_see.decoding.samplers import SpecialTokens, special_tokens
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.numpy_decoder import LSTM, Dense, NumpyDecoder, elu, linear
 
 MAX_LEN, BEAMS = 20, 3
-MEAN_LENGTH = 10.5
 ONE_BY_ONE = 8
 """So many images are captioned one after another where the stage is about one image."""
 FULL = {"words": 8769, "features": 2048, "image": 120, "word": 100, "units": 300, "logit": 120, "pictures": 256}
 SMALL = {"words": 90, "features": 16, "image": 12, "word": 10, "units": 30, "logit": 12, "pictures": 4}
-TICK, SPREAD = 0.05, 1.6
-_SLOPE = 150.0  # of END's score by the clock: from improbable to nearly certain within a few words
+TICK, SPREAD, SLOPE = 0.05, 1.6, 150.0
+"""Of the clock, per word and between pictures; and of END's score by it: improbable to certain within a few words."""
+END_BIAS = {FULL["words"]: -86.6, SMALL["words"]: -101.2}
+"""END's bias by the size of the vocabulary, with which greedy captions have the length that they should."""
 
 
 def make_work(folder: Path, small: bool) -> dict:
@@ -38,46 +37,37 @@ def make_work(folder: Path, small: bool) -> dict:
     weights = draw_weights(sizes, rng, lstm=1.5, logit_bottleneck=2.0, logits=9.0)
     _wind_the_clock(weights, sizes["units"], vocabulary(sizes["words"])[END])
     features = rng.normal(size=(sizes["pictures"], sizes["features"])).astype("float32")
-    set_mean_length(weights, features)
     np.savez(folder / "weights.npz", **weights)
     np.save(folder / "features.npy", features)
     return {"weights_file": str(folder / "weights.npz"), "features_file": str(folder / "features.npy"), **sizes}
 
 
 class DecoderWork(NamedTuple):
-    """Weights by name, features (images, features), the special tokens, and the size of the vocabulary."""
+    """Weights by name, features (images, features), and the special tokens."""
 
     weights: dict[str, np.ndarray]
     features: np.ndarray
     tokens: SpecialTokens
-    words: int
 
 
 def read_work(work: dict) -> DecoderWork:
     """Read what `make_work` wrote."""
     weights, features = dict(np.load(work["weights_file"])), np.load(work["features_file"])
-    return DecoderWork(weights, features, special_tokens(vocabulary(work["words"])), work["words"])
+    return DecoderWork(weights, features, special_tokens(vocabulary(work["words"])))
 
 
-def repetition(
-    search: Callable[[np.ndarray], np.ndarray], features: np.ndarray, kind: str, seconds: float = 0.5
-) -> Callable[[], Sample]:
-    """Search captions of all images together, or, where the kind ends in "one", of a few, one after another.
+def repetition(search: Callable[[np.ndarray], np.ndarray], features: np.ndarray, kind: str) -> Repetition:
+    """Search captions of all images together, or, for "greedy_one", of a few, one after another.
 
     Args:
         search: from features (images, features) to the log-probabilities of the captions, (images,).
-        seconds: the same is done again until so much time has passed, so that a quick search can be timed.
     """
-    batches = (
-        [features[row : row + 1] for row in range(min(ONE_BY_ONE, len(features)))] if "one" in kind else [features]
-    )
+    few = range(min(ONE_BY_ONE, len(features)))
+    batches = [features[row : row + 1] for row in few] if kind == "greedy_one" else [features]
 
     def repeat() -> Sample:
-        amount, begun = 0, time.perf_counter()
-        while not amount or time.perf_counter() - begun < seconds:
-            log_probabilities = np.concatenate([search(batch) for batch in batches])
-            amount += len(log_probabilities)
-        return Sample(amount, time.perf_counter() - begun, log_probabilities.tolist())
+        log_probabilities = np.concatenate([search(batch) for batch in batches])
+        return Sample(len(log_probabilities), log_probabilities.tolist())
 
     return repeat
 
@@ -91,8 +81,7 @@ def vocabulary(size: int) -> dict[str, int]:
 def draw_weights(sizes: dict[str, int], rng: np.random.Generator, **scales: float) -> dict[str, np.ndarray]:
     """Weights of `build_decoder`: of each layer "name/0", "name/1" and so on, in Keras' order.
 
-    Args:
-        scales: of the layers' kernels, relative to what keeps the size of numbers as it is.
+    `scales` of kernels are relative to what keeps the size of numbers as it is.
     """
     units, words = sizes["units"], sizes["words"]
     shapes = {
@@ -118,19 +107,8 @@ def _wind_the_clock(weights: dict[str, np.ndarray], units: int, end: int) -> Non
     weights["lstm/2"][::units] = [10, 10, np.arctanh(TICK), 10]  # input gate, forget gate, candidate, output gate
     weights["logit_bottleneck/0"][:, 0] = np.eye(units)[0]
     weights["logits/0"][0] = 0
-    weights["logits/0"][:, end] = _SLOPE * np.eye(len(weights["logits/0"]))[0]
-
-
-def set_mean_length(weights: dict[str, np.ndarray], features: np.ndarray) -> None:
-    """Set END's bias so that greedy captions have MEAN_LENGTH words on average, by trying."""
-    end = vocabulary(len(weights["word_embedding/0"]))[END]
-    low, high = -3 * _SLOPE, _SLOPE
-    for _ in range(18):
-        weights["logits/1"][end] = (low + high) / 2
-        if caption_lengths(weights, features).mean() > MEAN_LENGTH:
-            low = (low + high) / 2
-        else:
-            high = (low + high) / 2
+    weights["logits/0"][:, end] = SLOPE * np.eye(len(weights["logits/0"]))[0]
+    weights["logits/1"][end] = END_BIAS[len(weights["logits/1"])]
 
 
 def numpy_decoder(weights: dict[str, np.ndarray]) -> NumpyDecoder:
@@ -144,27 +122,12 @@ def numpy_decoder(weights: dict[str, np.ndarray]) -> NumpyDecoder:
     return NumpyDecoder([dense(name) for name in start], weights["word_embedding/0"], lstm, output)
 
 
-def course_decoder(work: dict, weights: Mapping[str, np.ndarray]) -> Any:
-    """The course's decoder of the work's sizes, with these weights."""
+def course_decoder(sizes: Mapping[str, int], weights: Mapping[str, np.ndarray]) -> Any:
+    """The course's decoder of these sizes, with these weights; what has none stays as it is."""
     from say_what_you_see.models.bottleneck_lstm import build_decoder
 
-    decoder = build_decoder(*(work[name] for name in ("words", "features", "image", "word", "units", "logit")))
-    load_weights(decoder.layers, weights)
-    return decoder
-
-
-def load_weights(layers: Iterable[Any], weights: Mapping[str, np.ndarray]) -> None:
-    """Give Keras' layers the weights of their names, "name/0", "name/1" and so on; what has none stays as it is.
-
-    Means and variances of the features are left to those who know how their layer wants them.
-    """
-    for layer in layers:
-        if f"{layer.name}/0" in weights and layer.name != "standardise":
+    decoder = build_decoder(*(sizes[name] for name in ("words", "features", "image", "word", "units", "logit")))
+    for layer in decoder.layers:
+        if f"{layer.name}/0" in weights:
             layer.set_weights([weights[f"{layer.name}/{part}"] for part in range(len(layer.weights))])
-
-
-def caption_lengths(weights: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
-    """The number of words, without END, of each greedy caption."""
-    vocab = vocabulary(len(weights["word_embedding/0"]))
-    found = generate(numpy_decoder(weights), features, vocab, Greedy(MAX_LEN))
-    return (found.indices[:, 0] != vocab[END]).sum(axis=1)
+    return decoder

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import all_stages
-from benchmarks.stage import Sample
+from benchmarks.stage import Repetition
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import REPOSITORY, Settings
 
@@ -15,22 +15,20 @@ RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
 """What the benchmark found on the machine on which the course is developed."""
 
 
-def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Callable[[], Sample]]:
-    """Some contenders of a stage, ready to do a repetition each.
+def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Repetition]:
+    """Some contenders of a stage, ready to do a repetition each, by their titles.
 
     Args:
         settings: work is written into their folder, and is of a few seconds where their size is small.
         stage_name: as in `python -m benchmarks`.
         keys: of contenders that do not need a process of their own.
-
-    Returns:
-        Functions by the contenders' titles; each does all of the work once and says how much that was.
     """
     stage = all_stages()[stage_name]
     folder = settings.work_folder / "speed" / stage_name
     folder.mkdir(parents=True, exist_ok=True)
     work = stage.make_work(folder, settings.size == "small")
-    return {stage.contender(key).title: stage.contender(key).prepare(work) for key in keys}
+    contenders = {contender.key: contender for contender in stage.contenders}
+    return {contenders[key].title: contenders[key].prepare(work) for key in keys}
 
 
 def record_table(path: Path = RECORD) -> str:
@@ -38,14 +36,13 @@ def record_table(path: Path = RECORD) -> str:
     record = read_json(path)
     machine = record["machine"]
     lines = [f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, medians", ""]
-    lines += [_line(stage) for stage in record["stages"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(_line, record["stages"])])
 
 
 def _line(stage: dict[str, Any]) -> str:
     """A stage in a line or two: its figure, and the best of what people would use instead."""
     found = [contender for contender in stage["contenders"] if "median" in contender]
-    best = min if stage["lower_is_better"] else max
+    best = max if stage["unit"].endswith("/s") else min  # a rate, or a duration or size
     own = next(contender for contender in found if contender["role"] == "course")
     peers = [contender for contender in found if contender["role"] == "peer"]
     text = f"{stage['title']}\n    {own['median']:,.4g} {stage['unit']}"

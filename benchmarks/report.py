@@ -8,13 +8,11 @@ from typing import Any
 
 from say_what_you_see.core.files import atomic_path, write_json
 
-_ROLES = {"course": "course", "backend": "course, other backend", "peer": "peer", "limit": "limit"}
-
 
 def table(stage: dict[str, Any]) -> str:
     """A stage of a record as a table in Markdown, the contenders whose results differ below it."""
     contenders = stage["contenders"]
-    facts = list(dict.fromkeys(name for contender in contenders for name in contender.get("facts", ())))
+    facts = list({name: None for contender in contenders for name in contender.get("facts", ())})
     rows = [
         ["", stage["unit"], "lowest to highest", "of the course's", *facts],
         ["---", *["---:"] * (3 + len(facts))],
@@ -26,7 +24,7 @@ def table(stage: dict[str, Any]) -> str:
 
 
 def _row(contender: dict[str, Any], course: dict[str, Any], facts: list[str]) -> list[str]:
-    name = f"{contender['title']} ({_ROLES[contender['role']]})"
+    name = f"{contender['title']} ({contender['role']})"
     if "figures" not in contender:
         return [name, contender["trouble"], "", "", *[""] * len(facts)]
     figures, own = contender["figures"], course.get("figures", [])

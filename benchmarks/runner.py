@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import statistics
-from collections.abc import Callable
+import timeit
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -14,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.machine import peak_mb
-from benchmarks.stage import Contender, Sample, Stage, agree
+from benchmarks.stage import Contender, Repetition, Sample, Stage, agree
 from say_what_you_see.core.progress import progress
 
 
@@ -22,27 +21,25 @@ class Entrant:
     """A contender with its process; a new one each time where the contender wants that.
 
     Attributes:
-        samples: what it has measured so far.
+        measured: the seconds of each repetition so far, and what it did.
         trouble: why it measures nothing, or "".
     """
 
     def __init__(self, contender: Contender, work: dict) -> None:
         self.contender, self.work = contender, work
-        self.samples: list[Sample] = []
+        self.measured: list[tuple[float, Sample]] = []
         self.pool: ProcessPoolExecutor | None = None
         missing = ", ".join(contender.missing())
         self.trouble = f"not installed: {missing} (make bench-peers)" if missing else ""
 
-    def take_turn(self, counts: bool) -> None:
+    def take_turn(self) -> None:
         """Do one repetition, unless there was trouble before."""
         if self.trouble:
             return
         try:
-            sample = self._process().submit(_repeat).result()
+            self.measured.append(self._process().submit(_measure).result())
         except Exception as error:  # whatever a contender raises is its own failure
-            self.trouble, self.samples = f"failed: {type(error).__name__}: {error}".splitlines()[0], []
-        else:
-            self.samples += [sample] * counts
+            self.trouble = f"failed: {type(error).__name__}: {error}".splitlines()[0]
         if self.contender.fresh or self.trouble:
             self.close()
 
@@ -60,19 +57,19 @@ class Entrant:
             self.pool.shutdown(cancel_futures=True)
             self.pool = None
 
-    def record(self) -> dict[str, Any]:
-        """Medians and the figures of each round in the stage's unit, or the trouble, as JSON."""
+    def record(self, unit: str) -> dict[str, Any]:
+        """Median and the figure of each round in the stage's unit, or the trouble; the first repetition warms up."""
         about = {"key": self.contender.key, "title": self.contender.title, "role": self.contender.role}
-        if not self.samples:
+        if self.trouble:
             return about | {"trouble": self.trouble}
-        figures = [float(f"{sample.amount / sample.seconds:.5g}") for sample in self.samples]
-        facts = {
-            name: statistics.median(sample.extra[name] for sample in self.samples) for name in self.samples[0].extra
-        }
+        samples = [sample for _, sample in self.measured[1:]]
+        rates = [sample.amount / seconds for seconds, sample in self.measured[1:]]
+        figures = [float(f"{1 / rate if unit == 's' else rate:.5g}") for rate in rates]
+        facts = {name: statistics.median(sample.extra[name] for sample in samples) for name in samples[0].extra}
         return about | {"median": statistics.median(figures), "figures": figures, "facts": facts}
 
 
-_repetition: Callable[[], Sample]
+_repetition: Repetition
 
 
 def _set_up(contender: Contender, work: dict) -> None:
@@ -82,14 +79,17 @@ def _set_up(contender: Contender, work: dict) -> None:
     _repetition = contender.prepare(work)
 
 
-def _repeat() -> Sample:
-    sample = _repetition()
-    return replace(sample, extra={"peak memory (MB)": round(peak_mb()), **sample.extra})
+def _measure() -> tuple[float, Sample]:
+    """Seconds of one repetition, and what it did; a quick one is done again and again until it can be timed."""
+    samples = []
+    timer = timeit.Timer(lambda: samples.append(_repetition()), setup="import gc; gc.enable()")
+    number, seconds = timer.autorange()
+    sample, peak = samples[0], {"peak memory (MB)": round(peak_mb())}
+    return seconds / number, replace(sample, check=sample.known(), extra=peak | dict(sample.extra))
 
 
-def run_stage(stage: Stage, folder: Path, repetitions: int = 5, small: bool = False) -> dict[str, Any]:
-    """Run a stage: every contender is warmed with one repetition that does not count, then they take turns, in another
-    order each round.
+def run_stage(stage: Stage, folder: Path, repetitions: int, small: bool) -> dict[str, Any]:
+    """Have all contenders of a stage take turns.
 
     Args:
         folder: where the work is written to.
@@ -98,32 +98,30 @@ def run_stage(stage: Stage, folder: Path, repetitions: int = 5, small: bool = Fa
     Returns:
         What was found, as JSON.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    from benchmarks.speed import time_in_turns  # which imports Keras: not in the contenders' processes
+
     work = stage.make_work(folder, small)
-    entrants = [Entrant(contender, work) for contender in stage.contenders]
-    order = random.Random(0)
+    entrants = {contender.key: Entrant(contender, work) for contender in stage.contenders}
+    bar = progress(total=len(entrants) * (repetitions + 1), description=stage.name, unit=" runs")
+
+    def turn(entrant: Entrant) -> None:
+        entrant.take_turn()
+        bar.update()
+
     try:
-        with progress(total=len(entrants) * (repetitions + 1), description=stage.name, unit=" runs") as bar:
-            for number in range(repetitions + 1):
-                for entrant in order.sample(entrants, len(entrants)):
-                    entrant.take_turn(counts=number > 0)
-                    bar.update()
+        with bar:
+            time_in_turns({key: lambda e=entrant: turn(e) for key, entrant in entrants.items()}, repetitions)
     finally:
-        for entrant in entrants:
+        for entrant in entrants.values():
             entrant.close()
+    checks = {
+        entrant.contender.title: entrant.measured[0][1].check for entrant in entrants.values() if entrant.measured
+    }
+    first = next((check for check in checks.values() if check is not None), None)
     return {
         "name": stage.name,
         "title": stage.title,
         "unit": stage.unit,
-        "lower_is_better": stage.lower_is_better,
-        "contenders": [entrant.record() for entrant in entrants],
-        "disagree": _disagreements(stage, entrants),
+        "contenders": [entrant.record(stage.unit) for entrant in entrants.values()],
+        "disagree": [title for title, check in checks.items() if not agree(first, check, stage.agreement)],
     }
-
-
-def _disagreements(stage: Stage, entrants: list[Entrant]) -> list[str]:
-    """The titles of contenders whose check differs from the first one's."""
-    checks = {entrant.contender.title: entrant.samples[0].check for entrant in entrants if entrant.samples}
-    checks = {title: check for title, check in checks.items() if check is not None}
-    first = next(iter(checks.values()), None)
-    return [title for title, check in checks.items() if not agree(first, check, stage.agreement)]

@@ -1,33 +1,41 @@
-"""What a benchmark is made of: stages, the contenders of a stage, and what one repetition measured."""
+"""What a benchmark is made of: stages, the contenders of a stage, and what one repetition did."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
+
+import numpy as np
 
 Check = list[float] | str | None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one repetition measured.
+    """What one repetition did.
 
     Attributes:
-        amount: how much was done, in the stage's unit without "per second": captions, steps, images.
-        seconds: how long it took. Where the unit is no rate, `amount` holds the figure and this is 1.
-        check: what all contenders must agree on: numbers such as a loss curve, or a text such as a caption.
-        extra: other figures worth showing, by name with unit, as in {"peak memory (MB)": 410}.
+        amount: how much, in the stage's unit without "per second": captions, steps, images.
+        check: what all contenders must agree on: numbers such as a loss curve, or a text such as a caption; or a
+            function that finds it when the time has been taken.
+        extra: figures worth showing, by name with unit, as in {"peak memory (MB)": 410}.
     """
 
-    amount: float
-    seconds: float = 1.0
-    check: Check = None
+    amount: float = 1.0
+    check: Check | Callable[[], Check] = None
     extra: Mapping[str, float] = field(default_factory=dict)
+
+    def known(self) -> Check:
+        """The check itself."""
+        return self.check() if callable(self.check) else self.check
+
+
+Repetition = Callable[[], Sample]
+"""Does all of the work once; who calls it takes the time."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +43,11 @@ class Contender:
     """One way of doing the work of a stage.
 
     Attributes:
-        key: a short name, for the record.
-        title: what readers see.
-        function: "module:function"; takes the work and the options, and returns a function that does one repetition
-            and returns a `Sample`. It runs in a process of its own.
+        function: "module:function"; takes the work and the options, gets ready, and returns a `Repetition`. It runs in
+            a process of its own, with the variables of `environ`.
         role: "course"; "backend", the course's code on another one; "peer", what people would use instead;
             "limit", what the hardware allows, without the rest of the work.
-        options: further arguments of the function.
         needs: packages that it imports and the course does not need.
-        environ: environment variables of its process.
         fresh: each repetition has a new process.
     """
 
@@ -60,10 +64,17 @@ class Contender:
         """The packages that are not installed here."""
         return [name for name in self.needs if find_spec(name) is None]
 
-    def prepare(self, work: dict) -> Callable[[], Sample]:
+    def prepare(self, work: dict) -> Repetition:
         """The function that does one repetition of the work."""
-        module, name = self.function.split(":")
-        return getattr(import_module(module), name)(work, **self.options)
+        return resolve_name(self.function)(work, **self.options)
+
+
+def on_other_backends(function: str, **options: Any) -> tuple[Contender, ...]:
+    """The same function with Keras on JAX and on PyTorch."""
+    return tuple(
+        Contender(f"keras_{key}", f"the same on {title}", function, "backend", options, (key,), {"KERAS_BACKEND": key})
+        for key, title in (("jax", "JAX"), ("torch", "PyTorch"))
+    )
 
 
 @dataclass(frozen=True)
@@ -71,14 +82,11 @@ class Stage:
     """A piece of work that several contenders do.
 
     Attributes:
-        name: as on the command line.
-        title: what readers see.
-        unit: of the figure, as in "captions/s", "s", "MB".
-        make_work: writes what all contenders share into a folder and returns what they need to know, as JSON;
+        unit: of the figure: "captions/s" or the like, or "s" where a repetition's duration is the figure.
+        make_work: writes what all contenders share into a folder and returns what they need to know;
             its second argument asks for work of a few seconds.
         contenders: the course's own first.
         agreement: how far apart the numbers of two contenders' checks may be, relative to the larger one.
-        lower_is_better: whether the figure is a duration or a size.
     """
 
     name: str
@@ -87,11 +95,6 @@ class Stage:
     make_work: Callable[[Path, bool], dict]
     contenders: tuple[Contender, ...]
     agreement: float = 0.0
-    lower_is_better: bool = False
-
-    def contender(self, key: str) -> Contender:
-        """The contender of a key."""
-        return next(contender for contender in self.contenders if contender.key == key)
 
 
 def agree(first: Check, second: Check, agreement: float) -> bool:
@@ -100,4 +103,4 @@ def agree(first: Check, second: Check, agreement: float) -> bool:
         return True
     if isinstance(first, str) or isinstance(second, str) or len(first) != len(second):
         return False
-    return all(math.isclose(a, b, rel_tol=agreement, abs_tol=1e-12) for a, b in zip(first, second, strict=True))
+    return np.allclose(first, second, rtol=agreement, atol=1e-12)

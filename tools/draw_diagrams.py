@@ -13,7 +13,7 @@ from html import escape
 from itertools import pairwise, product
 from pathlib import Path
 
-from tools.notebooks import NOTEBOOKS, REPOSITORY, update_or_check
+from tools.notebooks import NOTEBOOKS, update_or_check
 
 SEES, WRITES = ("#cfe6f5", "#0072b2"), ("#fbe3b5", "#b37700")
 STATE, PLAIN = ("#c9ebdf", "#007a5a"), ("#eeeeee", "#555555")
@@ -175,11 +175,10 @@ def diagrams() -> dict[str, str]:
     }
 
 
-def outdated_diagrams() -> dict[Path, str | None]:
-    """The files that differ from what is drawn, and the right text."""
-    texts = {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams().items()}
-    return {path: text for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text}
+def right_files() -> dict[Path, str]:
+    """The text of every diagram's file."""
+    return {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams().items()}
 
 
 if __name__ == "__main__":
-    sys.exit(update_or_check(__doc__, outdated_diagrams, REPOSITORY, None))
+    sys.exit(update_or_check(__doc__, right_files()))

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -22,7 +21,6 @@ import setup_google_colab
 from say_what_you_see.core.errors import CourseError
 from tools.notebooks import REPOSITORY, find_notebooks, names_in, notebook_text, read_notebook, tags_of, update_or_check
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BADGE = re.compile(r"^\[!\[Open in Colab\]\([^)\n]*\)\]\([^)\n]*\)\n*", re.MULTILINE)
 _TITLE = re.compile(r"\A(# [^\n]+)\n*")
 _IN_COLAB = 'if "google.colab" in sys.modules:'
@@ -46,58 +44,36 @@ if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
     setup_notebook("{name}")  # drive=True keeps your work in Google Drive"""
 
 
-class Definition(NamedTuple):
-    """A definition in a module: its lines, counted from 1, and its text; with decorators and the comment above."""
-
-    first: int
-    last: int
-    source: str
-    is_constant: bool
-
-
-def find_definition(name: str, root: Path = REPOSITORY) -> Definition:
-    """Find what a dotted name stands for, such as "say_what_you_see.language.captions.split_sentence".
+def find_definition(name: str, root: Path) -> tuple[str, bool]:
+    """The source of what a dotted name stands for, with decorators and the comment above; and whether it is a constant.
 
     A text below a constant does not belong to it: as the last line of a cell, Jupyter would print it.
-
-    Raises:
-        CourseError: if there is no such module, or nothing of that name at its top level.
     """
     module, _, wanted = name.rpartition(".")
-    path = root.joinpath(*module.split(".")).with_suffix(".py")
-    if not module or not path.is_file():
-        raise CourseError(f"A cell includes {name!r}, but there is no module {module or name!r}. Correct the name.")
-    text = path.read_text(encoding="utf-8")
+    text = root.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
     node = next((node for node in ast.parse(text).body if wanted in _names_defined_by(node)), None)
     if node is None:
-        raise CourseError(f"A cell includes {name!r}, but {path.name} defines no {wanted!r}. Correct one of the two.")
+        raise CourseError(f"A cell includes {name!r}, but {module} defines no {wanted!r}. Correct one of the two.")
     lines = text.splitlines()
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
     while first > 1 and lines[first - 2].startswith("#"):
         first -= 1
-    last = node.end_lineno or first
-    return Definition(first, last, "\n".join(lines[first - 1 : last]), not isinstance(node, _DEFINITIONS))
+    return "\n".join(lines[first - 1 : node.end_lineno]), isinstance(node, (ast.Assign, ast.AnnAssign))
 
 
 def _names_defined_by(node: ast.stmt) -> list[str]:
-    if isinstance(node, _DEFINITIONS):
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
 
 
 def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
-    """The source of a cell that includes these names, in this order, with the empty lines that a module has.
-
-    Raises:
-        CourseError: if a name cannot be found.
-    """
+    """The source of a cell that includes these names, in this order; constants stand together."""
     definitions = [find_definition(name, root) for name in names]
-    text = definitions[0].source
-    for before, after in pairwise(definitions):
-        both_constant = before.is_constant and after.is_constant
-        adjacent = before.last + 1 == after.first
-        text += "\n" * (3 if not both_constant else 1 if adjacent else 2) + after.source
+    text, _ = definitions[0]
+    for (_, constant_before), (source, is_constant) in pairwise(definitions):
+        text += "\n" * (1 if constant_before and is_constant else 3) + source
     return text
 
 
@@ -120,69 +96,40 @@ def first_cell_source(path: PurePosixPath) -> str:
 
 
 def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
-    """Put the badge below the title, and the right source into the first code cell.
+    """Put the badge below the title, and the right source into the first code cell, which is shown folded.
 
     Args:
-        notebook: a notebook of the course.
-        path: where it is in the repository.
-
-    Raises:
-        CourseError: if it does not start with a title, or its first code cell is another one.
+        path: where the notebook is in the repository.
     """
-    title = notebook.cells[0] if notebook.cells else None
-    if title is None or title.cell_type != "markdown" or not _TITLE.match(title.source):
-        raise CourseError(f"{path}: the first cell must be the title, as in `# Title`.")
-    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
-    if first is None or _IN_COLAB not in first.source:
+    title, first = notebook.cells[0], next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    if not _TITLE.match(title.source) or first is None or _IN_COLAB not in first.source:
         raise CourseError(
-            f"{path}: the first code cell must be the one that sets up Colab. Copy it from another notebook."
+            f"{path}: the first cell must be the title, as in `# Title`, and the first code cell the one that sets up "
+            "Colab. Copy it from another notebook."
         )
     line = badge(path)
     title.source = _TITLE.sub(lambda match: f"{match[1]}\n\n{line}\n\n", without_badge(title.source)).rstrip("\n")
     first.source = first_cell_source(path)
-    fold(first)
+    first.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
+    first.metadata["tags"] = sorted(tags_of(first) | {"hide-input"})
 
 
-def fold(cell: NotebookNode) -> None:
-    """Have JupyterLab, Colab and the pages show a code cell without its code; a click opens it in the first two."""
-    cell.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
-    cell.metadata["tags"] = sorted(tags_of(cell) | {"hide-input"})
-
-
-def set_included_code(notebook: NotebookNode, root: Path = REPOSITORY) -> None:
-    """Put the lesson code of the modules into the cells that include it.
-
-    Raises:
-        CourseError: if a name cannot be found.
-    """
-    for cell in notebook.cells:
-        if names := names_in(cell):
-            cell.source = included_source(names, root)
-
-
-def outdated_notebooks(root: Path = REPOSITORY) -> dict[Path, str | None]:
-    """The notebooks of the course that differ from what they should be, and the right text.
-
-    Raises:
-        CourseError: if a notebook cannot be read, or includes what is not there.
-    """
-    outdated: dict[Path, str | None] = {}
+def right_notebooks(root: Path) -> dict[Path, str | None]:
+    """The text that each lesson's file should have."""
+    texts: dict[Path, str | None] = {}
     for path in find_notebooks(root / "notebooks"):
         notebook = read_notebook(path)
-        before = notebook_text(notebook)
-        try:
-            set_included_code(notebook, root)
-            set_first_cells(notebook, PurePosixPath(path.relative_to(root).as_posix()))
-        except CourseError as error:
-            raise CourseError(f"{path.name}: {error}") from error
-        if (after := notebook_text(notebook)) != before:
-            outdated[path] = after
-    return outdated
+        for cell in notebook.cells:
+            if names := names_in(cell):
+                cell.source = included_source(names, root)
+        set_first_cells(notebook, PurePosixPath(path.relative_to(root).as_posix()))
+        texts[path] = notebook_text(notebook)
+    return texts
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
     """Bring the notebooks up to date, or check them; the result is the exit status."""
-    return update_or_check(__doc__, lambda: outdated_notebooks(root), root, arguments)
+    return update_or_check(__doc__, right_notebooks(root), arguments)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ import copy
 import posixpath
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
+from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from say_what_you_see.core.errors import CourseError
 from tools.include_lessons import set_first_cells
 from tools.notebooks import (
     COMPARED,
@@ -31,7 +31,6 @@ from tools.notebooks import (
     normalise,
     notebook_text,
     read_notebook,
-    tags_of,
     update_or_check,
 )
 
@@ -49,15 +48,13 @@ _HEADING = re.compile(r"^(#{1,6}) ", re.MULTILINE)
 _LINK = re.compile(r"""(\]\(\s*|\b(?:src|href)=["']|^\[[^\]\n]+\]:\s*)(?![a-z+.-]+:|[#/])([^\s"')#?]+)""", re.M)
 
 
-class ExerciseCell(NamedTuple):
-    """A cell of a lesson that learners write themselves.
+@dataclass(frozen=True)
+class ExerciseCell:
+    """A cell of a lesson that learners write themselves, as its metadata describe it.
 
     Attributes:
         number: its place among the exercises of the notebook, from 1 on.
         functions: dotted names of the functions and classes whose bodies are taken out.
-        minutes: how long it takes about.
-        difficulty: a key of `POINTS`.
-        task: what to write, in a sentence or two.
         hints: lines that stand as comments in the emptied body.
         methods: for a class, the methods that are emptied.
     """
@@ -68,7 +65,7 @@ class ExerciseCell(NamedTuple):
     difficulty: str
     task: str
     hints: list[str]
-    methods: list[str]
+    methods: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -82,35 +79,13 @@ class ExerciseCell(NamedTuple):
 
 
 def exercises_in(lesson: NotebookNode) -> dict[str, ExerciseCell]:
-    """The exercises of a lesson by the ids of their cells.
-
-    Raises:
-        CourseError: if the metadata of one are incomplete or wrong.
-    """
-    cells = [cell for cell in lesson.cells if "exercise" in cell.metadata]
-    return {cell.id: read_exercise(cell, number) for number, cell in enumerate(cells, start=1)}
-
-
-def read_exercise(cell: NotebookNode, number: int) -> ExerciseCell:
-    """What the metadata of a cell say about its exercise.
-
-    Raises:
-        CourseError: if something is missing or wrong.
-    """
-    given, included = cell.metadata["exercise"], names_in(cell)
-    missing = [key for key in ("minutes", "difficulty", "task", "hints") if not given.get(key)]
-    if missing or not included:
-        raise CourseError(
-            f"An exercise needs {', '.join(missing) or 'an included function'}: {included or cell.source}"
-        )
-    if given["difficulty"] not in POINTS:
-        raise CourseError(f"{included[0]}: the difficulty is {given['difficulty']!r}; there are {', '.join(POINTS)}.")
-    defined = {node.name for node in ast.parse(cell.source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    functions = [name for name in included if name.rpartition(".")[2] in defined]
-    methods = list(given.get("methods", ()))
-    return ExerciseCell(
-        number, functions, given["minutes"], given["difficulty"], given["task"], list(given["hints"]), methods
-    )
+    """The exercises of a lesson by the ids of their cells."""
+    exercises = {}
+    for number, cell in enumerate((cell for cell in lesson.cells if "exercise" in cell.metadata), start=1):
+        defined = {getattr(node, "name", None) for node in ast.parse(cell.source).body}  # constants have no name
+        functions = [name for name in names_in(cell) if name.rpartition(".")[2] in defined]
+        exercises[cell.id] = ExerciseCell(number, functions, **cell.metadata["exercise"])
+    return exercises
 
 
 def emptied(name: str, lines: list[str]) -> list[str]:
@@ -124,23 +99,16 @@ def marked(name: str, lines: list[str]) -> list[str]:
 
 
 def with_bodies(source: str, exercise: ExerciseCell, change: Callable[[str, list[str]], list[str]]) -> str:
-    """The source of an exercise's cell with each body put through `change`; the hints stand above the first one.
-
-    Raises:
-        CourseError: if a method is missing, or a body does not stand on lines of its own.
-    """
+    """The source of an exercise's cell with each body put through `change`; the hints stand above the first one."""
     lines, functions = source.splitlines(), _functions_to_write(ast.parse(source), exercise)
     for name, node in reversed(list(functions.items())):
         has_docstring = ast.get_docstring(node, clean=False) is not None
-        statements = node.body[has_docstring:]
-        if not statements or statements[0].lineno == node.lineno:
-            raise CourseError(f"{name} has no body on lines of its own that could be taken out.")
-        first = (node.body[0].end_lineno or 0) if has_docstring else statements[0].lineno - 1
-        last, indent = node.end_lineno or 0, " " * statements[0].col_offset
-        body = change(name, [line.removeprefix(indent) for line in lines[first:last]])
+        first = node.body[0].end_lineno if has_docstring else node.body[0].lineno - 1
+        indent = " " * node.body[-1].col_offset
+        body = change(name, [line.removeprefix(indent) for line in lines[first : node.end_lineno]])
         if name == next(iter(functions)):
             body = [*(f"# {hint}" for hint in exercise.hints), *body]
-        lines[first:last] = [indent + line if line else "" for line in body]
+        lines[first : node.end_lineno] = [indent + line if line else "" for line in body]
     return "\n".join(lines)
 
 
@@ -152,8 +120,6 @@ def _functions_to_write(tree: ast.Module, exercise: ExerciseCell) -> dict[str, a
             functions[node.name] = node
         elif isinstance(node, ast.ClassDef) and node.name in exercise.names:
             methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
-            if not exercise.methods or not set(exercise.methods) <= set(methods):
-                raise CourseError(f"{node.name} does not have the methods of its exercise: {exercise.methods}.")
             functions |= {f"{node.name}.{name}": methods[name] for name in exercise.methods}
     return functions
 
@@ -189,13 +155,8 @@ def exercise_cells(
     ]
 
 
-def moved_links(text: str, here: Sequence[str]) -> str:
-    """Markdown of a lesson as it must stand in a folder that is two levels deep.
-
-    Args:
-        text: Markdown of a notebook in `notebooks/`.
-        here: names of the notebooks that have an exercise copy, which stands beside this one.
-    """
+def moved_links(text: str, here: Collection[str]) -> str:
+    """Markdown of a lesson as it must stand in a folder that is two levels deep, beside the copies named `here`."""
 
     def moved(match: re.Match) -> str:
         path = PurePosixPath(posixpath.normpath(posixpath.join("notebooks", match[2])))
@@ -206,18 +167,10 @@ def moved_links(text: str, here: Sequence[str]) -> str:
 
 
 def make_copy(
-    name: str, lesson: NotebookNode, exercises: dict[str, ExerciseCell], change: Callable, here: Sequence[str]
+    name: str, lesson: NotebookNode, exercises: dict[str, ExerciseCell], change: Callable, here: Collection[str]
 ) -> NotebookNode:
-    """A lesson as an exercise notebook.
-
-    Args:
-        name: the lesson's name.
-        lesson: the lesson; it stays as it is.
-        exercises: its exercises by the ids of their cells.
-        change: `emptied` or `marked`.
-        here: names of all notebooks that have an exercise copy.
-    """
-    made = copy.deepcopy(lesson)
+    """A lesson as an exercise notebook; `change` is `emptied` or `marked`, `here` names all that have such a copy."""
+    made, _ = ClearOutputPreprocessor(remove_metadata_fields=set()).preprocess(copy.deepcopy(lesson), {})
     normalise(made)
     set_first_cells(made, LEARNERS / f"{name}.ipynb")
     cells, level = [], 1
@@ -227,8 +180,9 @@ def make_copy(
             level = len((_HEADING.findall(cell.source) or ["#" * level])[-1])
             if cell.source.startswith("## Recap"):
                 cells += _progress_cells(name)
-        else:
-            _clear(cell)
+        cell.metadata.tags = [tag for tag in cell.metadata.pop("tags", ()) if tag not in COMPARED]
+        if not cell.metadata.tags:
+            del cell.metadata["tags"]
         if cell.id in exercises:
             cells += exercise_cells(cell, exercises[cell.id], len(exercises), level + 1, change)
         else:
@@ -239,15 +193,6 @@ def make_copy(
     opening = opening.format(notebook=name, count=len(exercises), minutes=minutes)
     made.cells = [cells[0], new_markdown_cell(opening, id="exercises-opening"), *cells[1:]]
     return made
-
-
-def _clear(cell: NotebookNode) -> None:
-    """Take out of a code cell what it was executed to, and the tags of outputs that tests compare."""
-    cell.outputs, cell.execution_count = [], None
-    if tags_of(cell) & COMPARED.keys():
-        cell.metadata.tags = [tag for tag in cell.metadata.tags if tag not in COMPARED]
-        if not cell.metadata.tags:
-            del cell.metadata["tags"]
 
 
 def _progress_cells(notebook: str) -> list[NotebookNode]:
@@ -270,42 +215,22 @@ def index_text(exercises: dict[str, dict[str, ExerciseCell]]) -> str:
     return text.format(index=table, notebooks=len(exercises), count=len(rows), minutes=minutes)
 
 
-def exercise_files(root: Path = REPOSITORY) -> dict[Path, str]:
-    """Path and text of all files that the exercise folders should hold.
-
-    Raises:
-        CourseError: if a lesson cannot be read, or the metadata of an exercise are wrong.
-    """
+def right_files(root: Path) -> dict[Path, str | None]:
+    """The text of every file that the exercise folders should hold; None for a superfluous one."""
     lessons = {path.stem: read_notebook(path) for path in find_notebooks(root / "notebooks")}
-    exercises = {}
-    files = {}
-    try:
-        for name, lesson in lessons.items():
-            if cells := exercises_in(lesson):
-                exercises[name] = cells
+    exercises = {name: cells for name, lesson in lessons.items() if (cells := exercises_in(lesson))}
+    files: dict[Path, str | None] = {root / LEARNERS / "README.md": index_text(exercises)}
+    for folder, change in ((LEARNERS, emptied), (INSTRUCTORS, marked)):
+        files |= dict.fromkeys((root / folder).glob("*.ipynb"))
         for name, cells in exercises.items():
-            for folder, change in ((LEARNERS, emptied), (INSTRUCTORS, marked)):
-                made = make_copy(name, lessons[name], cells, change, tuple(exercises))
-                files[root / folder / f"{name}.ipynb"] = notebook_text(made)
-    except CourseError as error:
-        raise CourseError(f"{name}.ipynb: {error}") from error
-    files[root / LEARNERS / "README.md"] = index_text(exercises)
+            made = make_copy(name, lessons[name], cells, change, exercises)
+            files[root / folder / f"{name}.ipynb"] = notebook_text(made)
     return files
-
-
-def outdated_files(root: Path = REPOSITORY) -> dict[Path, str | None]:
-    """The files that differ from what they should be or are missing, with the right text; None for superfluous ones."""
-    files = exercise_files(root)
-    outdated: dict[Path, str | None] = {
-        path: text for path, text in files.items() if not path.is_file() or path.read_bytes() != text.encode()
-    }
-    present = (path for folder in (LEARNERS, INSTRUCTORS) for path in sorted((root / folder).glob("*.ipynb")))
-    return outdated | {path: None for path in present if path not in files}
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
     """Write the exercise notebooks, or check them; the result is the exit status."""
-    return update_or_check(__doc__, lambda: outdated_files(root), root, arguments)
+    return update_or_check(__doc__, right_files(root), arguments)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -26,31 +25,24 @@ COMPARED = {
 }
 """Tags of cells whose outputs tests compare."""
 
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py", "mimetype": "text/x-python",
+        "name": "python", "pygments_lexer": "ipython3",
+    },
+}  # fmt: skip
+
 
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """The numbered notebooks of a folder, in order.
-
-    Raises:
-        CourseError: if there are none.
-    """
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        raise CourseError(
-            f"There are no notebooks in {folder}: their names start with two digits, as in 00_name.ipynb."
-        )
-    return paths
+    """The numbered notebooks of a folder, in order."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook.
-
-    Raises:
-        CourseError: if the file is missing or is no notebook.
-    """
+    """Read a notebook; a CourseError says that a file is none."""
     try:
         return nbformat.read(path, as_version=4)
-    except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error.strerror}.") from error
     except Exception as error:  # nbformat has no error of its own for a file that is no notebook
         raise CourseError(f"{path} is no Jupyter notebook ({error}). Replace it by a whole copy.") from error
 
@@ -73,14 +65,7 @@ def notebook_text(notebook: NotebookNode) -> str:
 
 def normalise(notebook: NotebookNode) -> None:
     """Take out what depends on the machine and the moment: timing, widget state, the kernel's version."""
-    language = dict(notebook.metadata.get("language_info", {}), name="python")
-    for key in ("version", "nbconvert_exporter"):
-        language.pop(key, None)
-    if isinstance(language.get("codemirror_mode"), dict):
-        language["codemirror_mode"] = {"name": "ipython", "version": 3}
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.update(nbformat.from_dict({"kernelspec": kernel, "language_info": language}))
+    notebook.metadata = nbformat.from_dict(_METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
 
@@ -101,34 +86,24 @@ def names_in(cell: NotebookNode) -> list[str]:
     return [include] if isinstance(include, str) else list(include)
 
 
-def update_or_check(
-    description: str, outdated: Callable[[], dict[Path, str | None]], root: Path, arguments: Sequence[str] | None
-) -> int:
-    """Run a tool that writes files anew, or with `--check` only lists those that differ; return the exit status.
+def update_or_check(description: str, right: Mapping[Path, str | None], arguments: Sequence[str] | None = None) -> int:
+    """Write files anew that differ from their right text, or with `--check` only list them; return the exit status.
 
     Args:
-        description: the tool's text, the first line of which says what it does.
-        outdated: the right text of every file that differs; None for one that should not be there.
-        root: what paths are shown relative to.
-        arguments: of the command line.
+        right: the right text of every file; None for one that should not be there.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
     check = parser.parse_args(arguments).check
-    try:
-        files = outdated()
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for path, text in files.items():
-        print(path.relative_to(root).as_posix())
-        if check:
-            continue
-        if text is None:
-            path.unlink()
-        else:
+    present = {path: path.read_bytes().decode() if path.is_file() else None for path in right}
+    outdated = {path: text for path, text in right.items() if present[path] != text}
+    for path, text in outdated.items():
+        print(path)
+        if text is not None and not check:
             write_text(text, path)
-    print(f"{len(files)} file{'s' * (len(files) != 1)} {'differ' if check else 'written anew'}.")
-    if check and files:
+        elif not check:
+            path.unlink()
+    print(f"{len(outdated)} of {len(right)} files {'differ' if check else 'written anew'}.")
+    if check and outdated:
         print("To bring them up to date: make lessons exercises")
-    return int(check and bool(files))
+    return int(check and bool(outdated))

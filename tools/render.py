@@ -56,10 +56,7 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
     since its picture is on the network, and so is the code of cells tagged "hide-input".
 
     Args:
-        notebook: an executed notebook.
-        name: title of the page.
         folder: what the notebook's relative links and pictures are relative to.
-        path: the file to write.
     """
     exporter = HTMLExporter(
         template_file="course.html.j2",

@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.decoder_work import BEAMS, MAX_LEN, DecoderWork, load_weights, read_work, repetition
-from benchmarks.stage import Sample
+from benchmarks.decoder_work import BEAMS, MAX_LEN, DecoderWork, course_decoder, read_work, repetition
+from benchmarks.stage import Repetition
 
-State = Any
-Start = Callable[[np.ndarray, int], State]
+Start = Callable[[np.ndarray, int], Any]
 """From features (images, features) to the state of so many equal beams of each."""
-Step = Callable[[np.ndarray, State, int], tuple[np.ndarray, np.ndarray, State]]
+Step = Callable[[np.ndarray, Any, int], tuple[np.ndarray, np.ndarray, Any]]
 """From words (rows,) and a state to the k best next words and their log-probabilities, (rows, k), and the new state."""
-Take = Callable[[State, np.ndarray], State]
+Take = Callable[[Any, np.ndarray], Any]
 """Rows of a state."""
 
 
-def keras_predict(work: DecoderWork) -> tuple[Start, Step, Take]:
+def keras_predict(sizes: dict, work: DecoderWork) -> tuple[Start, Step, Take]:
     """`predict` once a word, as most tutorials for Keras do it."""
-    start, step = step_models(work.weights)
+    start, step = step_models(sizes, work)
 
     def next_words(words: np.ndarray, state: list[np.ndarray], k: int) -> tuple:
         logits, *state = step.predict([words, *state], batch_size=len(words), verbose=0)
@@ -40,12 +39,12 @@ def keras_predict(work: DecoderWork) -> tuple[Start, Step, Take]:
     return first, next_words, lambda state, rows: [part[rows] for part in state]
 
 
-def tf_function(work: DecoderWork) -> tuple[Start, Step, Take]:
+def tf_function(sizes: dict, work: DecoderWork) -> tuple[Start, Step, Take]:
     """A compiled step, with all that belongs to a word in it."""
     import tensorflow as tf
 
-    start, step = step_models(work.weights)
-    suppressed = np.zeros(work.words, "float32")
+    start, step = step_models(sizes, work)
+    suppressed = np.zeros(sizes["words"], "float32")
     suppressed[list(work.tokens.suppressed)] = -np.inf
 
     @tf.function(reduce_retracing=True)
@@ -64,29 +63,15 @@ def tf_function(work: DecoderWork) -> tuple[Start, Step, Take]:
     return lambda features, k: first(tf.constant(features), k), numpy_words, take
 
 
-def step_models(weights: dict[str, np.ndarray]) -> tuple:
+def step_models(sizes: dict, work: DecoderWork) -> tuple:
     """From features to the first [h, c], and from [words, h, c] to [logits, h, c], as models of Keras."""
-    import keras
-    from keras import layers
+    from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
-    (n_features, image), (units, logit) = (
-        weights[f"{name}/0"].shape for name in ("image_bottleneck", "logit_bottleneck")
-    )
-    vocabulary, word_size = weights["word_embedding/0"].shape
-    features, words = layers.Input((n_features,)), layers.Input((), dtype="int32")
-    h, c = layers.Input((units,)), layers.Input((units,))
-    bottleneck = layers.Dense(image, activation="elu", name="image_bottleneck")(features)
-    state = layers.Dense(units, activation="elu", name="initial_state")(bottleneck)
-    embedded = layers.Embedding(vocabulary, word_size, name="word_embedding")(words)
-    hidden, (new_h, new_c) = layers.LSTMCell(units, name="lstm")(embedded, [h, c])
-    squeezed = layers.Dense(logit, activation="elu", name="logit_bottleneck")(hidden)
-    logits = layers.Dense(vocabulary, name="logits")(squeezed)
-    start, step = keras.Model(features, [state, state]), keras.Model([words, h, c], [logits, new_h, new_c])
-    load_weights([*start.layers, *step.layers], weights)
-    return start, step
+    model = decoder_step_model(course_decoder(sizes, work.weights))
+    return model.start_model, model.step_model
 
 
-def pytorch(work: DecoderWork) -> tuple[Start, Step, Take]:
+def pytorch(sizes: dict, work: DecoderWork) -> tuple[Start, Step, Take]:
     """Modules of PyTorch under `inference_mode`."""
     import torch
     from torch import nn
@@ -172,10 +157,10 @@ def beam_search(start: Start, step: Step, take: Take, features: np.ndarray, work
     return np.maximum(ended[:, 0], np.where(finished, -np.inf, total).max(axis=1))
 
 
-def captions(work: dict, framework: str, kind: str) -> Callable[[], Sample]:
+def captions(work: dict, framework: str, kind: str) -> Repetition:
     """Repetitions of a framework, one of the functions above, on a kind of decoding."""
     read = read_work(work)
-    start, step, take = globals()[framework](read)
+    start, step, take = globals()[framework](work, read)
     if kind == "beam":
         return repetition(lambda features: beam_search(start, step, take, features, read), read.features, kind)
     return repetition(lambda features: greedy_search(start, step, features, read), read.features, kind)

@@ -6,7 +6,6 @@ Written here, in the way that is usual: one `json.load`, one regular expression 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import zipfile
 from collections import Counter, defaultdict
@@ -51,28 +50,12 @@ def to_indices(captions: list[list[str]], vocab: dict[str, int]) -> Indexed:
     ]
 
 
-def save_pickle(data: object, path: Path) -> None:
-    """Pickle anything."""
-    with open(path, "wb") as file:
-        pickle.dump(data, file)
-
-
-def load_pickle(path: Path) -> object:
-    """Read a pickle."""
-    with open(path, "rb") as file:
-        return pickle.load(file)
-
-
-def to_matrix(batch: list[list[int]], pad: int) -> np.ndarray:
-    """A padded int32 matrix, as wide as the longest caption."""
-    matrix = np.full((len(batch), max(map(len, batch))), pad, dtype="int32")
-    for row, caption in enumerate(batch):
-        matrix[row, : len(caption)] = caption
-    return matrix
-
-
 def matrices(indexed: Indexed, pad: int, batch_size: int = 64) -> Iterator[np.ndarray]:
-    """Every caption once, in batches."""
+    """Every caption once, in batches: padded int32 matrices, as wide as their longest caption."""
     flat = [caption for group in indexed for caption in group]
     for first in range(0, len(flat), batch_size):
-        yield to_matrix(flat[first : first + batch_size], pad)
+        batch = flat[first : first + batch_size]
+        matrix = np.full((len(batch), max(map(len, batch))), pad, dtype="int32")
+        for row, caption in enumerate(batch):
+            matrix[row, : len(caption)] = caption
+        yield matrix

@@ -5,20 +5,19 @@ Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, in which the c
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.stage import Sample
-from benchmarks.stages.decoder_training import CLIP, EPSILON, LEARNING_RATE, PAD, batches_in_order, repetition
+from benchmarks.stage import Repetition
+from benchmarks.stages.decoder_training import CLIP, EPSILON, LEARNING_RATE, PAD, batches_in_order, first_losses
 
 tf1 = tf.compat.v1
 
 
-def train(work: dict) -> Callable[[], Sample]:
+def train(work: dict) -> Repetition:
     """Train with a loop over the batches."""
     graph = tf.Graph()
     with graph.as_default():
@@ -29,12 +28,10 @@ def train(work: dict) -> Callable[[], Sample]:
             variable.load(value, session)
     batches = batches_in_order(work)
 
-    def run() -> tuple[float, list[float]]:
-        begun = time.perf_counter()
-        losses = [session.run([loss, step], dict(zip(feeds, batch, strict=True)))[0] for batch in batches]
-        return time.perf_counter() - begun, [float(value) for value in losses]
+    def take_step(batch: tuple[np.ndarray, ...]) -> float:
+        return session.run([loss, step], dict(zip(feeds, batch, strict=True)))[0]
 
-    return repetition(work["steps"], run)
+    return first_losses(work["steps"], lambda: [take_step(batch) for batch in batches])
 
 
 def build(work: dict) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.stage import Sample
-from benchmarks.stages.decoder_training import CLIP, EPSILON, LEARNING_RATE, PAD, batches_in_order, repetition
+from benchmarks.stage import Repetition
+from benchmarks.stages.decoder_training import CLIP, EPSILON, LEARNING_RATE, PAD, batches_in_order, first_losses
 
 
 class Decoder(nn.Module):
@@ -53,7 +50,7 @@ def _linear(weights: dict[str, torch.Tensor], name: str) -> nn.Linear:
     return layer
 
 
-def train(work: dict) -> Callable[[], Sample]:
+def train(work: dict) -> Repetition:
     """Train with a loop over the batches."""
     model, batches = Decoder(work), batches_in_order(work)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -69,9 +66,4 @@ def train(work: dict) -> Callable[[], Sample]:
         optimizer.step()
         return loss.item()
 
-    def run() -> tuple[float, list[float]]:
-        begun = time.perf_counter()
-        losses = [step(*batch) for batch in batches]
-        return time.perf_counter() - begun, losses
-
-    return repetition(work["steps"], run)
+    return first_losses(work["steps"], lambda: [step(*batch) for batch in batches])

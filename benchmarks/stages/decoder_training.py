@@ -1,6 +1,5 @@
 """Training the decoder at COCO's size: every contender starts from the same weights and sees the same batches.
 
-Captions are nobody's, with COCO's lengths: 10.5 words on average (standard deviation 2.4), at least 6, a long tail.
 Gradients never reach the norm at which they are clipped, so that it makes no difference by what norm each clips.
 
 Keras on TensorFlow puts the squares of a word vector's gradients into Adam's second moment one by one, others the
@@ -9,16 +8,17 @@ square of their sum. At this learning rate the losses of the first steps are the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.decoder_work import FULL as DECODER
 from benchmarks.decoder_work import SMALL as SMALL_DECODER
 from benchmarks.decoder_work import course_decoder, draw_weights
-from benchmarks.stage import Contender, Sample, Stage
+from benchmarks.made_captions import draw_captions
+from benchmarks.stage import Contender, Repetition, Sample, Stage, on_other_backends
 
 FULL = {**DECODER, "pictures": 3000, "batch": 64, "steps": 60}
 SMALL = {**SMALL_DECODER, "pictures": 60, "batch": 8, "steps": 12}
@@ -38,7 +38,7 @@ def make_work(folder: Path, small: bool) -> dict:
     work = {**sizes, **paths, "weights": str(folder / "weights.npz")}
     features = (rng.normal(size=(sizes["pictures"], sizes["features"])) * 0.3 + 0.4).astype("float32")
     np.save(paths["features_file"], features)
-    np.save(paths["captions_file"], draw_captions(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
+    np.save(paths["captions_file"], draw_matrix(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
     weights = draw_weights(sizes, rng, word_embedding=0.3)
     weights["lstm/2"][sizes["units"] : 2 * sizes["units"]] = 1  # the forget gate, as Keras begins
     standardise = {"standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0)}
@@ -51,12 +51,11 @@ def make_work(folder: Path, small: bool) -> dict:
     return work
 
 
-def draw_captions(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
-    """Padded indices of captions, (count, MAX_LEN): words by Zipf's law as Mandelbrot bent it."""
-    lengths = 6 + np.rint(rng.gamma(3.5, 4.5 / 3.5, count)).astype(int)
-    likely = (np.arange(vocabulary - 3) + 3.0) ** -1.5
-    words = 3 + rng.choice(vocabulary - 3, size=(count, MAX_LEN), p=likely / likely.sum())
-    place = np.arange(MAX_LEN)
+def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
+    """Padded indices of captions, (count, MAX_LEN)."""
+    drawn, lengths = draw_captions(count, vocabulary - 3, rng)
+    place, first = np.arange(MAX_LEN), np.cumsum(lengths) - lengths
+    words = 3 + drawn[np.minimum(first[:, None] + place - 1, len(drawn) - 1)]
     words[:, 0] = START
     words[place == lengths[:, None] + 1] = END
     words[place > lengths[:, None] + 1] = PAD
@@ -69,22 +68,38 @@ def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     return [(part, indices[:, :-1], indices[:, 1:]) for part, indices in zip(embeds, sentences, strict=True)]
 
 
-def repetition(steps: int, run: Callable[[], tuple[float, list[float]]]) -> Callable[[], Sample]:
-    """A repetition out of a function that trains on all batches once and returns the seconds and losses.
+def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
+    """A repetition out of a function that trains on all batches once and returns losses, at least of the first steps.
 
-    The losses that are compared are the first ones of all, of the repetition that warms up.
+    Compared are the first ones of all, of the repetition that warms up.
     """
     first: list[float] = []
 
     def repeat() -> Sample:
-        seconds, losses = run()
-        first.extend(losses[: CHECKED_LOSSES - len(first)])
-        return Sample(steps, seconds, check=list(first))
+        losses = run()
+        first.extend(map(float, losses[: CHECKED_LOSSES - len(first)]))
+        return Sample(steps, list(first))
 
     return repeat
 
 
-def course(work: dict, packed: bool = True) -> Callable[[], Sample]:
+def keras_losses() -> tuple[Any, list[float]]:
+    """A callback for one epoch after another, and the list of the last one's first losses, which it fills."""
+    from say_what_you_see.core.backend import keras
+
+    class Losses(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+            losses.clear()
+
+        def on_train_batch_end(self, batch: int, logs: dict) -> None:
+            if batch < CHECKED_LOSSES:
+                losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
+
+    losses: list[float] = []
+    return Losses(), losses
+
+
+def course(work: dict, packed: bool = True) -> Repetition:
     """As `train_decoder` does it, batches and bookkeeping included, without the validation.
 
     Args:
@@ -99,49 +114,42 @@ def course(work: dict, packed: bool = True) -> Callable[[], Sample]:
     compile_decoder(decoder, config, PAD, work["steps"], packed)
     model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
+    remember, losses = keras_losses()
 
-    def run() -> tuple[float, list[float]]:
-        watch = _stopwatch()
+    def run() -> list[float]:
         recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
         recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
-        model.fit(batches, callbacks=[watch, recorder], shuffle=False, verbose=0)
-        return watch.seconds, watch.losses()
+        model.fit(batches, callbacks=[remember, recorder], shuffle=False, verbose=0)
+        return losses
 
-    return repetition(work["steps"], run)
-
-
-def loaded_decoder(work: dict):
-    """The course's decoder with the weights of the start."""
-    weights = np.load(work["weights"])
-    decoder = course_decoder(work, weights)
-    standardise = decoder.get_layer("standardise")
-    standardise.adapt_mean.assign(weights["standardise/0"].reshape(standardise.adapt_mean.shape))
-    standardise.adapt_variance.assign(weights["standardise/1"].reshape(standardise.adapt_variance.shape))
-    standardise.finalize_state()
-    return decoder
+    return first_losses(work["steps"], run)
 
 
-def _stopwatch():
-    """A callback that takes the time from an epoch's begin to its end, and the loss of each step."""
+def keras_fit(work: dict) -> Repetition:
+    """As one trains it with Keras: `compile`, `fit` on arrays; an option leaves padding out of the loss."""
     from say_what_you_see.core.backend import keras
 
-    class Stopwatch(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-            self.means: list[float] = []
-            self.begun = time.perf_counter()
+    model = loaded_decoder(work)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=CLIP, epsilon=EPSILON), loss)
+    embeds, words, targets = (np.concatenate(parts) for parts in zip(*batches_in_order(work), strict=True))
+    remember, losses = keras_losses()
 
-        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            if batch < CHECKED_LOSSES:
-                self.means.append(float(logs["loss"]))
+    def run() -> list[float]:
+        model.fit([embeds, words], targets, work["batch"], shuffle=False, verbose=0, callbacks=[remember])
+        return losses
 
-        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            self.seconds = time.perf_counter() - self.begun
+    return first_losses(work["steps"], run)
 
-        def losses(self) -> list[float]:
-            """Of each of the first steps; Keras tells the mean up to each."""
-            return np.diff(np.arange(1, len(self.means) + 1) * self.means, prepend=0.0).tolist()
 
-    return Stopwatch()
+def loaded_decoder(work: dict) -> Any:
+    """The course's decoder with the weights of the start."""
+    from say_what_you_see.models.bottleneck_lstm import fit_standardisation
+
+    weights = {name: array for name, array in np.load(work["weights"]).items() if not name.startswith("standardise")}
+    decoder = course_decoder(work, weights)
+    fit_standardisation(decoder, np.load(work["features_file"]))
+    return decoder
 
 
 def _examples(work: dict):
@@ -161,7 +169,7 @@ def _config(work: dict):
     )  # fmt: skip
 
 
-_HERE = "benchmarks.stages.decoder_training"
+_COURSE = f"{__name__}:course"
 STAGES = (
     Stage(
         name="decoder_training",
@@ -169,9 +177,9 @@ STAGES = (
         unit="steps/s",
         make_work=make_work,
         contenders=(
-            Contender("course", "the course: train_decoder", f"{_HERE}:course"),
-            Contender("plain", "the course, padding computed", f"{_HERE}:course", options={"packed": False}),
-            Contender("keras_fit", "Keras fit", "benchmarks.peers.keras_fit:train", role="peer"),
+            Contender("course", "the course: train_decoder", _COURSE),
+            Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
+            Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", role="peer"),
             Contender(
                 "tf1", "TensorFlow 1 style", "benchmarks.peers.tf1_decoder_training:train", role="peer",
                 needs=("tf_keras",), environ={"TF_USE_LEGACY_KERAS": "1"},
@@ -179,14 +187,7 @@ STAGES = (
             Contender(
                 "torch", "PyTorch", "benchmarks.peers.torch_decoder_training:train", role="peer", needs=("torch",)
             ),
-            Contender(
-                "jax", "the course on JAX", f"{_HERE}:course", role="backend", needs=("jax",),
-                environ={"KERAS_BACKEND": "jax"},
-            ),
-            Contender(
-                "keras_torch", "the course on PyTorch", f"{_HERE}:course", role="backend", needs=("torch",),
-                environ={"KERAS_BACKEND": "torch"},
-            ),
+            *on_other_backends(_COURSE),
         ),
         agreement=1e-3,
     ),

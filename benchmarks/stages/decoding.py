@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from benchmarks.decoder_work import (
     BEAMS,
     MAX_LEN,
@@ -14,15 +12,12 @@ from benchmarks.decoder_work import (
     repetition,
     vocabulary,
 )
-from benchmarks.stage import Contender, Sample, Stage
+from benchmarks.stage import Contender, Repetition, Stage, on_other_backends
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 
-_PEERS = {"predict": "Keras predict per word", "tf_function": "tf.function per word", "torch": "PyTorch loop"}
-_FRAMEWORKS = {"predict": "keras_predict", "tf_function": "tf_function", "torch": "pytorch"}
 
-
-def course(work: dict, kind: str, form: str) -> Callable[[], Sample]:
+def course(work: dict, kind: str, form: str) -> Repetition:
     """The course.
 
     Args:
@@ -47,23 +42,17 @@ def course(work: dict, kind: str, form: str) -> Callable[[], Sample]:
 
 def contenders(kind: str) -> tuple[Contender, ...]:
     """The course in all its forms, and its peers."""
-    here, peers = "benchmarks.stages.decoding:course", "benchmarks.peers.decoding:captions"
-    by_keras = {"kind": kind, "form": "keras"}
-    return (
-        Contender("course", "the course: generate", here, options={"kind": kind, "form": "fastest"}),
-        Contender("exported", "the course: exported captioner", here, options={"kind": kind, "form": "exported"}),
-        Contender("plain", "the course: generate, steps by Keras", here, options=by_keras),
-        *(
-            Contender(key, f"the same on {title}", here, "backend", by_keras, (name,), {"KERAS_BACKEND": name})
-            for key, name, title in (("jax", "jax", "JAX"), ("on_torch", "torch", "PyTorch"))
-        ),
-        *(
-            Contender(
-                key, title, peers, "peer", {"kind": kind, "framework": _FRAMEWORKS[key]}, ("torch",) * (key == "torch")
-            )
-            for key, title in _PEERS.items()
-        ),
+    here, peers = f"{__name__}:course", "benchmarks.peers.decoding:captions"
+    forms = {"course": ("the course: generate", "fastest"), "exported": ("the course: exported captioner", "exported"),
+             "plain": ("the course: generate, steps by Keras", "keras")}  # fmt: skip
+    frameworks = {"predict": ("Keras predict per word", "keras_predict"), "torch": ("PyTorch loop", "pytorch"),
+                  "tf_function": ("tf.function per word", "tf_function")}  # fmt: skip
+    own = (Contender(key, title, here, "course", {"kind": kind, "form": form}) for key, (title, form) in forms.items())
+    others = (
+        Contender(key, title, peers, "peer", {"kind": kind, "framework": name}, ("torch",) * (key == "torch"))
+        for key, (title, name) in frameworks.items()
     )
+    return (*own, *on_other_backends(here, kind=kind, form="keras"), *others)
 
 
 _TITLES = {

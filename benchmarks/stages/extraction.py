@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import time
+import queue
+import threading
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.stage import Contender, Sample, Stage
-from say_what_you_see.core.files import atomic_path
+from benchmarks.stage import Contender, Repetition, Sample, Stage
 
 PICTURES = 256
 """So many are embedded in a repetition."""
@@ -23,27 +22,26 @@ SIZE, NOISE, QUALITY = (640, 480), 26, 90
 
 _SMALL_PICTURES, _SMALL_SIZE = 40, (64, 48)
 _BATCH_SIZE, _CHECKED = 32, 8
-_HERE = "benchmarks.stages.extraction"
 
 
 def make_work(folder: Path, small: bool) -> dict:
-    """Draw the zip, unless it is there; small work has a tiny encoder, too."""
-    count, size = (_SMALL_PICTURES, _SMALL_SIZE) if small else (PICTURES, SIZE)
-    path = folder / f"pictures_{count}_{size[0]}x{size[1]}.zip"
-    if not path.exists():
-        write_zip(path, count, size)
-    encoder = str(write_small_encoder(folder / "small.keras")) if small else "inception_v3"
-    return {"folder": str(folder), "pictures": str(path), "encoder": encoder}
+    """Draw the zip; small work has a tiny encoder, too."""
+    path, encoder = folder / "pictures.zip", folder / "small.keras"
+    if not small:
+        write_zip(path, PICTURES, SIZE)
+        return {"folder": str(folder), "pictures": str(path), "encoder": "inception_v3"}
+    write_zip(path, _SMALL_PICTURES, _SMALL_SIZE)
+    write_small_encoder(encoder)
+    return {"folder": str(folder), "pictures": str(path), "encoder": str(encoder)}
 
 
 def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
     """Write a zip of pictures: patches of many sizes over one another, which packs about as well as photographs do."""
     rng = np.random.default_rng(0)
-    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for number in range(count):
-            buffer = io.BytesIO()
-            Image.fromarray(draw_picture(rng, size)).save(buffer, "JPEG", quality=QUALITY)
-            archive.writestr(f"pictures/{number:06d}.jpg", buffer.getvalue())
+            with archive.open(f"pictures/{number:06d}.jpg", "w") as file:
+                Image.fromarray(draw_picture(rng, size)).save(file, "JPEG", quality=QUALITY)
 
 
 def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -57,16 +55,14 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return np.clip(picture, 0, 255).astype("uint8")
 
 
-def write_small_encoder(path: Path) -> Path:
+def write_small_encoder(path: Path) -> None:
     """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels."""
     from say_what_you_see.core.backend import keras
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
     steps = [layers.Input((24, 24, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=3, activation="relu")]
-    with atomic_path(path) as partial:
-        keras.Sequential(steps).save(partial)
-    return path
+    keras.Sequential(steps).save(path)
 
 
 def _encoder(work: dict):
@@ -76,13 +72,12 @@ def _encoder(work: dict):
     return encoder_for(read_settings({"COURSE_DATA": work["folder"], "DATASET": "scenes", "ENCODER": work["encoder"]}))
 
 
-def _extraction(apply: Callable[[], tuple[np.ndarray, list[str]]]) -> Callable[[], Sample]:
+def _extraction(apply: Callable[[], tuple[np.ndarray, list[str]]]) -> Repetition:
     """Repetitions of a function that embeds all pictures of a zip."""
 
     def repetition() -> Sample:
-        started = time.perf_counter()
         embeddings, names = apply()
-        return Sample(len(names), time.perf_counter() - started, check=_check(embeddings))
+        return Sample(len(names), _check(embeddings))
 
     return repetition
 
@@ -92,7 +87,7 @@ def _check(embeddings: np.ndarray) -> list[float]:
     return np.linalg.norm(np.asarray(embeddings[:_CHECKED], dtype="float64"), axis=1).tolist()
 
 
-def course(work: dict) -> Callable[[], Sample]:
+def course(work: dict) -> Repetition:
     """The course, to the disk, with the quickest engine; it is exported beforehand."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.extraction import apply_model
@@ -102,37 +97,15 @@ def course(work: dict) -> Callable[[], Sample]:
     model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
 
     def apply() -> tuple[np.ndarray, list[str]]:
+        store.unlink(missing_ok=True)
         return apply_model(
             work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, model.batch_size, store
         )
 
-    repetition = _extraction(apply)
-
-    def afresh() -> Sample:
-        store.unlink(missing_ok=True)
-        return repetition()
-
-    return afresh
+    return _extraction(apply)
 
 
-def prepare_pictures(work: dict) -> Callable[[], Sample]:
-    """What comes before the network, by one thread: unzip, decode, crop, resize."""
-    from say_what_you_see.data.archives import image_members, open_zip, read_member
-    from say_what_you_see.vision.pictures import crop_and_resize
-
-    members, side = image_members(work["pictures"]), 24 if work["encoder"] != "inception_v3" else 299
-
-    def repetition() -> Sample:
-        started = time.perf_counter()
-        with open_zip(work["pictures"]) as archive:
-            for member in members:
-                crop_and_resize(read_member(archive, member), (side, side))
-        return Sample(len(members), time.perf_counter() - started)
-
-    return repetition
-
-
-def course_with_keras(work: dict) -> Callable[[], Sample]:
+def course_with_keras(work: dict) -> Repetition:
     """The course, with Keras as engine."""
     from say_what_you_see.vision.extraction import apply_model
 
@@ -141,71 +114,63 @@ def course_with_keras(work: dict) -> Callable[[], Sample]:
     return _extraction(lambda: apply_model(work["pictures"], encoder.model, preprocess, shape, _BATCH_SIZE))
 
 
-def queue_threads(work: dict) -> Callable[[], Sample]:
-    """A thread that reads, a queue, and Keras."""
-    from benchmarks.peers.queue_threads import apply_model
+def queue_threads(work: dict) -> Repetition:
+    """As it is often written by hand: a thread reads the pictures into a queue, batches go to Keras."""
+    from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
     encoder = _encoder(work)
-    predict, preprocess = encoder.model.predict_on_batch, encoder.preprocess_for_model
-    return _extraction(lambda: apply_model(work["pictures"], predict, preprocess, encoder.input_shape))
+    waiting: queue.Queue = queue.Queue(4 * _BATCH_SIZE)
+
+    def read() -> None:
+        with zipfile.ZipFile(work["pictures"]) as archive:
+            for name in archive.namelist():
+                picture = decode_image_from_buf(archive.read(name))
+                waiting.put((crop_and_preprocess(picture, encoder.input_shape, encoder.preprocess_for_model), name))
+        waiting.put(None)
+
+    def apply() -> tuple[np.ndarray, list[str]]:
+        threading.Thread(target=read, daemon=True).start()
+        embeddings, names, items = [], [], iter(waiting.get, None)
+        while batch := list(islice(items, _BATCH_SIZE)):
+            embeddings.append(encoder.model.predict_on_batch(np.stack([picture for picture, _ in batch])))
+            names += [name for _, name in batch]
+        return np.concatenate(embeddings), names
+
+    return _extraction(apply)
 
 
-def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[], Sample]:
+def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Repetition:
     """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
-    from say_what_you_see.data.archives import image_members, open_zip
-    from say_what_you_see.vision.extraction import image_batches
+    from say_what_you_see.data.archives import image_members
+    from say_what_you_see.vision.pictures import read_pictures
 
-    members = image_members(work["pictures"])
-    with open_zip(work["pictures"]) as archive:
-        batches = image_batches(
-            archive, members[:_BATCH_SIZE], encoder.preprocess_for_model, encoder.input_shape, _BATCH_SIZE
-        )
-        batch = next(batches).images
-        batches.close()
-    rounds = len(members) // _BATCH_SIZE
+    names = [Path(member.filename).name for member in image_members(work["pictures"])]
+    pictures = read_pictures(work["pictures"], names[:_BATCH_SIZE], encoder.input_shape[0])
+    batch, rounds = encoder.preprocess_for_model(np.stack(pictures).astype("float32")), len(names) // _BATCH_SIZE
 
     def repetition() -> Sample:
-        started = time.perf_counter()
-        results = [predict(batch) for _ in range(rounds)]
-        embeddings = [np.asarray(rows) for rows in results][0]
-        return Sample(rounds * _BATCH_SIZE, time.perf_counter() - started, check=_check(embeddings))
+        embeddings = [np.asarray(rows) for rows in [predict(batch) for _ in range(rounds)]]
+        return Sample(rounds * _BATCH_SIZE, _check(embeddings[0]))
 
     return repetition
 
 
-def bare_keras(work: dict) -> Callable[[], Sample]:
+def bare_keras(work: dict) -> Repetition:
     """The Keras model alone."""
     encoder = _encoder(work)
     return _bare(work, encoder, encoder.model.predict_on_batch)
 
 
-def bare_openvino(work: dict, precision: str = "f32") -> Callable[[], Sample]:
+def bare_openvino(work: dict) -> Repetition:
     """OpenVINO alone, always with enough to do."""
-    from say_what_you_see.vision.fast_encoder import (
-        NETWORK_FILE,
-        FutureEmbeddings,
-        export_folder,
-        load_or_export,
-    )
+    from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.openvino import ParallelNetwork
 
     encoder = _encoder(work)
-    folder = export_folder(encoder, Path(work["folder"]))
-    load_or_export(encoder, folder)
-    network = ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    return _bare(work, encoder, lambda batch: FutureEmbeddings(network.submit(batch)))
-
-
-def bare_openvino_bf16(work: dict) -> Callable[[], Sample]:
-    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
-    exact, repetition = bare_openvino(work)().check, bare_openvino(work, "bf16")
-
-    def compared() -> Sample:
-        sample = repetition()
-        off = max(abs(size / right - 1) for size, right in zip(sample.check, exact, strict=True))
-        return replace(sample, check=None, extra={"off by (1/1000)": 1000 * off})
-
-    return compared
+    folder = fast.export_folder(encoder, Path(work["folder"]))
+    fast.load_or_export(encoder, folder)
+    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3))
+    return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
 
 
 STAGES = (Stage(
@@ -214,13 +179,11 @@ STAGES = (Stage(
     unit="pictures/s",
     make_work=make_work,
     contenders=(
-        Contender("course", "the course: apply_model with OpenVINO", f"{_HERE}:course"),
-        Contender("keras", "the course: apply_model with Keras", f"{_HERE}:course_with_keras", "backend"),
-        Contender("queue", "a thread, a queue, Keras", f"{_HERE}:queue_threads", "peer"),
-        Contender("bare_keras", "Keras on TensorFlow, bare", f"{_HERE}:bare_keras", "limit"),
-        Contender("bare_openvino", "OpenVINO, bare", f"{_HERE}:bare_openvino", "limit", needs=("openvino",)),
-        Contender("bf16", "OpenVINO in bfloat16, bare", f"{_HERE}:bare_openvino_bf16", "limit", needs=("openvino",)),
-        Contender("prepare", "pictures only, no network, one thread", f"{_HERE}:prepare_pictures", "limit"),
+        Contender("course", "the course: apply_model with OpenVINO", f"{__name__}:course"),
+        Contender("keras", "the course: apply_model with Keras", f"{__name__}:course_with_keras", "backend"),
+        Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
+        Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
+        Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
     ),
     agreement=1e-3,
 ),)  # fmt: skip

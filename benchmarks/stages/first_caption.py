@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.stage import Contender, Sample, Stage
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path
+from benchmarks.stage import Contender, Repetition, Sample, Stage
 from say_what_you_see.core.settings import REPOSITORY, SHIPPED
 from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
@@ -25,7 +21,6 @@ SIDE = 299
 """Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
 
 _CAPTION = ("-m", "say_what_you_see", "caption", "--json", "--model", "scenes")
-_CHOICES = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_MIRROR")
 
 
 def make_work(folder: Path, small: bool) -> dict:
@@ -35,34 +30,27 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"folder": str(folder.resolve()), "picture": str(picture.resolve())}
 
 
-def with_keras(work: dict) -> Callable[[], Sample]:
+def with_keras(work: dict) -> Repetition:
     """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
-    return lambda: timed([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
+    return lambda: run([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
 
 
-def exported(work: dict) -> Callable[[], Sample]:
+def exported(work: dict) -> Repetition:
     """The same command with the quick copy, which a first call has made."""
     command = [*_CAPTION, work["picture"]]
-    timed(command, work, caption_in_json)
-    return lambda: timed(command, work, caption_in_json)
+    run(command, work, caption_in_json)
+    return lambda: run(command, work, caption_in_json)
 
 
-def plain_tensorflow(work: dict) -> Callable[[], Sample]:
+def plain_tensorflow(work: dict) -> Repetition:
     """A script with TensorFlow and Keras alone, for the same models."""
-    encoder = Path(work["folder"]) / "encoder.keras"
-    if not encoder.exists():
-        timed(["-c", f"from {__name__} import write_encoder; write_encoder({str(encoder)!r})"], work, str)
-    command = ["-m", "benchmarks.peers.plain_tensorflow", str(encoder), str(MODEL / "decoder.keras")]
-    return lambda: timed([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
-
-
-def write_encoder(path: str) -> None:
-    """Save the encoder of the scenes with Keras."""
     from say_what_you_see.core.settings import read_settings
     from say_what_you_see.vision.encoders import encoder_for
 
-    with atomic_path(path) as partial:
-        encoder_for(read_settings({})).model.save(partial)
+    encoder = Path(work["folder"]) / "encoder.keras"
+    encoder_for(read_settings({})).model.save(encoder)
+    command = ["-m", "benchmarks.peers.plain_tensorflow", str(encoder), str(MODEL / "decoder.keras")]
+    return lambda: run([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
 
 
 def caption_in_json(output: str) -> str:
@@ -71,29 +59,15 @@ def caption_in_json(output: str) -> str:
     return picture["caption"]
 
 
-def timed(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
-    """Run Python with these arguments in a process of its own: seconds by the clock, and of the processors.
-
-    Args:
-        read: finds what all contenders must agree on in what the process prints.
-
-    Raises:
-        CourseError: with its last words, if it fails.
-    """
-    environ = {name: value for name, value in os.environ.items() if name not in _CHOICES}
+def run(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
+    """Run Python with these arguments in a process of its own; `read` finds the caption in what it prints."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE", "DATA", "ENCOD"))}
     environ |= {"COURSE_DATA": work["folder"], "COURSE_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False
-    )
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise CourseError((done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1])
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Sample(seconds, 1, read(done.stdout), {"processor time (s)": processor})
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, text=True, check=True)
+    return Sample(check=read(done.stdout))
 
 
-_HERE = "benchmarks.stages.first_caption"
 STAGES = (
     Stage(
         name="first_caption",
@@ -101,10 +75,9 @@ STAGES = (
         unit="s",
         make_work=make_work,
         contenders=(
-            Contender("keras", "the course: caption --with-keras", f"{_HERE}:with_keras"),
-            Contender("exported", "the course: caption, once exported", f"{_HERE}:exported", needs=("openvino",)),
-            Contender("plain", "TensorFlow: load_model, predict", f"{_HERE}:plain_tensorflow", role="peer"),
+            Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
+            Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
+            Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", role="peer"),
         ),
-        lower_is_better=True,
     ),
 )

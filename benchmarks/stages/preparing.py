@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import anonymous_mb, peak_mb
-from benchmarks.made_captions import MEMBER, make_captions, write_captions
-from benchmarks.stage import Contender, Sample, Stage
+from benchmarks.machine import peak_mb
+from benchmarks.made_captions import CAPTIONS, MEMBER, PICTURES, write_captions
+from benchmarks.stage import Check, Contender, Repetition, Sample, Stage
 from say_what_you_see.core.pickles import save_pickle
 
 MIN_COUNT = 5
@@ -18,84 +18,67 @@ MIN_COUNT = 5
 
 def make_work(folder: Path, small: bool) -> dict:
     """As many captions as COCO has for training, small: some thousand; and some to warm up with."""
-    sizes = {"warm": (60, 300), "whole": (1_500, 7_500) if small else ()}
-    work = {}
+    sizes = {"warm": (60, 300), "whole": (1_500, 7_500) if small else (PICTURES, CAPTIONS)}
     for name, size in sizes.items():
-        made, part = make_captions(*size), folder / name
-        part.mkdir(exist_ok=True)
-        write_captions(made, part / "captions.zip")
-        save_pickle(made.names, part / "names.pickle")
-        work[name] = {"folder": str(part), "member": MEMBER, "captions": len(made.lengths)}
-    return work
+        (folder / name).mkdir(exist_ok=True)
+        save_pickle(write_captions(folder / name / "captions.zip", *size), folder / name / "names.pickle")
+    return {"folder": str(folder), "captions": sizes["whole"][1]}
 
 
-def prepare(work: dict, form: str) -> Callable[[], Sample]:
-    """Repetitions of one form, "course" or "lists": how fast, and how much memory above that of the imports."""
-    forms = {"course": (_prepare_course, _check_of_course), "lists": (_prepare_lists, _check_of_lists)}
-    make, check = forms[form]
-    run = make()
-    run(work["warm"])  # so that all code is in memory
+def _repetition(work: dict, run: Callable[[Path], object], check: Callable[[Path], Check]) -> Repetition:
+    """Repetitions of a function on the files of a folder: how fast, and in how much memory above the imports'."""
+    run(Path(work["folder"], "warm"))  # so that all code is in memory
 
     def repeat() -> Sample:
-        peak, kept, begun = peak_mb(), anonymous_mb(), time.perf_counter()
-        made = run(work["whole"])
-        seconds, memory = time.perf_counter() - begun, {"memory above the imports (MB)": peak_mb() - peak}
-        if kept is not None:
-            memory["kept afterwards (MB)"] = anonymous_mb() - kept
+        before, folder = peak_mb(), Path(work["folder"], "whole")
+        made = run(folder)
+        memory = {"memory above the imports (MB)": peak_mb() - before}
         del made
-        return Sample(work["whole"]["captions"], seconds, check(work["whole"]), memory)
+        return Sample(work["captions"], lambda: check(folder), memory)
 
     return repeat
 
 
-def _prepare_course() -> Callable[[dict], None]:
-    from say_what_you_see.core.files import write_json
+def course(work: dict) -> Repetition:
+    """As the course prepares captions."""
+    from say_what_you_see.core.files import read_arrays, read_json, write_json
     from say_what_you_see.core.pickles import read_pickle
+    from say_what_you_see.language.captions import PAD
     from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
 
-    def run(part: dict) -> None:
-        folder = Path(part["folder"])
+    def run(folder: Path) -> None:
         names = read_pickle(folder / "names.pickle")
-        vocab, captions = index_captions(names, folder / "captions.zip", part["member"], min_count=MIN_COUNT)
+        vocab, captions = index_captions(names, folder / "captions.zip", MEMBER, min_count=MIN_COUNT)
         write_json(vocab, folder / "vocabulary.json")
         write_caption_arrays(captions, folder / "captions.npz", folder / "vocabulary.json")
 
-    return run
+    def check(folder: Path) -> Check:
+        vocab, (matrix,) = read_json(folder / "vocabulary.json"), read_arrays(folder / "captions.npz", ("matrix",))
+        return _check(len(vocab), (matrix[row : row + 64] for row in range(0, len(matrix), 64)), vocab[PAD])
+
+    return _repetition(work, run, check)
 
 
-def _prepare_lists() -> Callable[[dict], tuple]:
+def list_of_lists(work: dict) -> Repetition:
+    """In lists of lists."""
     from benchmarks.peers import list_of_lists as lists
 
-    def run(part: dict) -> tuple:
-        folder = Path(part["folder"])
-        names = lists.load_pickle(folder / "names.pickle")
-        captions = lists.read_captions(names, folder / "captions.zip", part["member"])
+    def run(folder: Path) -> tuple:
+        names = pickle.loads((folder / "names.pickle").read_bytes())
+        captions = lists.read_captions(names, folder / "captions.zip", MEMBER)
         vocab = lists.generate_vocabulary(captions, MIN_COUNT)
         indexed = lists.to_indices(captions, vocab)
-        lists.save_pickle(vocab, folder / "vocabulary.pickle")
-        lists.save_pickle(indexed, folder / "indexed.pickle")
+        with open(folder / "indexed.pickle", "wb") as file:
+            pickle.dump((vocab, indexed), file)
         for _ in lists.matrices(indexed, vocab[lists.PAD]):  # what each epoch of training asks for
             pass
         return vocab, indexed
 
-    return run
+    def check(folder: Path) -> Check:
+        vocab, indexed = pickle.loads((folder / "indexed.pickle").read_bytes())
+        return _check(len(vocab), lists.matrices(indexed, vocab[lists.PAD]), vocab[lists.PAD])
 
-
-def _check_of_course(part: dict) -> list[float]:
-    from say_what_you_see.core.files import read_arrays, read_json
-    from say_what_you_see.language.captions import PAD
-
-    folder = Path(part["folder"])
-    vocab, (matrix,) = read_json(folder / "vocabulary.json"), read_arrays(folder / "captions.npz", ("matrix",))
-    return _check(len(vocab), (matrix[row : row + 64] for row in range(0, len(matrix), 64)), vocab[PAD])
-
-
-def _check_of_lists(part: dict) -> list[float]:
-    from benchmarks.peers import list_of_lists as lists
-
-    folder = Path(part["folder"])
-    vocab, indexed = (lists.load_pickle(folder / f"{name}.pickle") for name in ("vocabulary", "indexed"))
-    return _check(len(vocab), lists.matrices(indexed, vocab[lists.PAD]), vocab[lists.PAD])
+    return _repetition(work, run, check)
 
 
 def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
@@ -110,7 +93,6 @@ def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
     return [float(words), float(captions), float(total)]
 
 
-_HERE = "benchmarks.stages.preparing:prepare"
 STAGES = (
     Stage(
         name="preparing",
@@ -118,17 +100,11 @@ STAGES = (
         unit="captions/s",
         make_work=make_work,
         contenders=(
+            Contender("course", "the course: one array, a piece at a time", f"{__name__}:course", fresh=True),
             Contender(
-                "course", "the course: one array, a piece at a time", _HERE, options={"form": "course"}, fresh=True
-            ),
-            Contender(
-                "lists",
-                "lists of lists, Counter, a matrix for each batch",
-                _HERE,
-                "peer",
-                {"form": "lists"},
+                "lists", "lists of lists, Counter, a matrix for each batch", f"{__name__}:list_of_lists", "peer",
                 fresh=True,
             ),
         ),
     ),
-)
+)  # fmt: skip

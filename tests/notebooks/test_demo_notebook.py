@@ -32,21 +32,13 @@ def displayed(monkeypatch):
     return shown
 
 
-class Page:
-    """A widget, and a page that asks it and collects the answers."""
-
-    def __init__(self, captioner) -> None:
-        self.widget = CaptionWidget(Demo([DemoModel("The model", captioner)], [example(0)]))
-        self.answers: list[dict] = []
-        self.widget.send = lambda answer: self.answers.append(json.loads(json.dumps(answer)))
-
-    def send(self, message: dict, *buffers: bytes) -> None:
-        self.widget._handle_custom_msg(message, [memoryview(buffer) for buffer in buffers])
-
-
 @pytest.fixture
-def page(captioner) -> Page:
-    return Page(captioner)
+def widget(captioner) -> CaptionWidget:
+    """A widget whose answers to the page are collected in `sent`."""
+    made = CaptionWidget(Demo([DemoModel("The model", captioner)], [example(0)]))
+    made.sent = []
+    made.send = lambda answer: made.sent.append(json.loads(json.dumps(answer)))
+    return made
 
 
 def test_a_picture_stands_in_where_a_program_runs_the_notebook(captioner, displayed):
@@ -77,25 +69,22 @@ def test_programs_that_run_notebooks_get_no_widget(monkeypatch):
     assert widgets_can_show()
 
 
-def test_the_widget_answers_as_the_server_does(page):
+def test_the_widget_answers_as_the_server_does(widget):
     request = {"picture": "example-0", "model": "The model", "method": "greedy"}
-    page.send({"id": "1", "question": "caption", "content": request})
-    page.send({"id": "2", "question": "caption", "content": {}})
-    good, bad = page.answers
-    assert good == {"id": "1", "answer": json.loads(json.dumps(page.widget.demo.caption(request)))}
+    widget._handle_custom_msg({"id": "1", "question": "caption", "content": request}, [])
+    widget._handle_custom_msg({"id": "2", "question": "caption", "content": {}}, [])
+    good, bad = widget.sent
+    assert good == {"id": "1", "answer": json.loads(json.dumps(widget.demo.caption(request)))}
     assert bad["id"] == "2" and "no longer in memory" in bad["error"]
 
 
-def upload(page: Page, number: str, data: bytes, part_bytes: int) -> None:
-    """Send a file in parts, as the page does."""
-    for start in range(0, len(data), part_bytes):
-        page.send({"id": number, "question": "add", "size": len(data)}, data[start : start + part_bytes])
-
-
-def test_a_file_comes_in_parts(page):
-    upload(page, "1", example(2).data, 1000)
-    [answer] = page.answers
+def test_a_file_comes_in_parts(widget):
+    data = example(2).data
+    for start in range(0, len(data), 1000):
+        question = {"id": "1", "question": "add", "size": len(data)}
+        widget._handle_custom_msg(question, [memoryview(data[start : start + 1000])])
+    [answer] = widget.sent
+    whole = widget.demo.add_picture(data)
     request = {"model": "The model", "method": "greedy"}
-    whole = page.widget.demo.add_picture(example(2).data)
-    captions = [page.widget.demo.caption({**request, "picture": one["id"]}) for one in (answer["answer"], whole)]
+    captions = [widget.demo.caption({**request, "picture": one["id"]}) for one in (answer["answer"], whole)]
     assert captions[0] == captions[1]

@@ -44,25 +44,22 @@ def shown(monkeypatch) -> list[tuple]:
     return calls
 
 
-@pytest.mark.parametrize("example_idx", [0, 1, 2])
+@pytest.mark.parametrize("example_idx", range(3))
 def test_a_training_example_stands_under_its_captions(example_idx, zip_fn, shown):
     """Names and captions may come in another order than the pictures of the zip."""
-    fns = ["fire.png", "sky.png", "grass.png"]
-    captions = [CAPTIONS[2], CAPTIONS[0], CAPTIONS[1]]
-    show_training_example(zip_fn, fns, captions, example_idx)
+    show_training_example(zip_fn, list(COLOURS)[::-1], CAPTIONS[::-1], example_idx)
     [([picture], [title], alt)] = shown
     assert picture.shape == (30, 30, 3) and (picture == list(COLOURS.values())[example_idx]).all()
     assert title.splitlines() == CAPTIONS[example_idx]
     assert all(caption in alt for caption in CAPTIONS[example_idx])
 
 
-@pytest.mark.parametrize("example_idx", [0, 5])
-def test_a_validation_example_stands_under_the_models_caption(example_idx, finished_course, shown):
+def test_a_validation_example_stands_under_the_models_caption(finished_course, shown):
     settings = finished_course.settings
     captioner, (_, fns) = load_captioner(settings.model_folder, settings), load_embeddings(settings, "val")
     val_zip = settings.dataset_folder / "val_scenes.zip"
-    show_valid_example(captioner, val_zip, fns, example_idx)
+    show_valid_example(captioner, val_zip, fns, 5)
     [([picture], [title], alt)] = shown
-    np.testing.assert_array_equal(picture, read_pictures(val_zip, [fns[example_idx]], 24)[0])
+    np.testing.assert_array_equal(picture, read_pictures(val_zip, [fns[5]], 24)[0])
     assert title == generate_caption(captioner, picture)
     assert alt.endswith(title) and len(alt) > len(title)

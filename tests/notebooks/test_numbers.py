@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from nbformat import NotebookNode
 
-from tools.lint import prose
+from tools.markdown import prose
 from tools.notebooks import REPOSITORY, code_cells, find_notebooks, read_notebook
 
 NUMBER = re.compile(r"(?<![\w.])(?P<digits>\d{1,3}(?:,\d{3})+|\d[\d_]*)(?P<decimals>\.\d+)?(?P<power>e[+-]?\d+)?")

@@ -35,56 +35,33 @@ config = SimpleNamespace(
 """
 
 
-def program(name: str) -> str:
-    """Where a linter is, or skip."""
-    beside_python = Path(sys.executable).with_name(name)
-    path = str(beside_python) if beside_python.exists() else shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 def runs(*command: object, **options) -> subprocess.CompletedProcess:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, **options)
 
 
-# The files as such
-
-
 @pytest.mark.parametrize(("linter", "pattern"), [("hadolint", "Dockerfile"), ("shellcheck", "*.sh")])
 def test_linters_find_nothing(linter, pattern):
-    result = runs(program(linter), *sorted(DOCKER.glob(pattern)))
+    program = shutil.which(linter, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip(f"{linter} is not installed")
+    result = runs(program, *sorted(DOCKER.glob(pattern)))
     assert (result.returncode, result.stdout) == (0, "")
 
 
-# Compose
-
-
-# Versions
-
-
-def chosen(device: str, text: str | None = None) -> subprocess.CompletedProcess:
-    text = text or (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
-    return runs(sys.executable, DOCKER / "choose_requirements.py", device, input=text)
-
-
-def requirements(text: str) -> dict[str, Requirement]:
-    found = [Requirement(line.partition("#")[0]) for line in text.splitlines() if re.match(r"[A-Za-z]", line)]
+def requirements(device: str) -> dict[str, Requirement]:
+    """What is installed into the image for a device, by name."""
+    given = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    lines = runs(sys.executable, DOCKER / "choose_requirements.py", device, input=given).stdout.splitlines()
+    found = [Requirement(line.partition("#")[0]) for line in lines if re.match(r"[A-Za-z]", line)]
     return {requirement.name: requirement for requirement in found}
 
 
 def test_the_image_for_gpu_has_the_same_versions_and_cuda():
-    cpu, gpu = requirements(chosen("cpu").stdout), requirements(chosen("gpu").stdout)
-    assert gpu["tensorflow"].extras == {"and-cuda"} and gpu["tensorflow"].marker is None
-    assert gpu["tensorflow"].specifier == cpu["tensorflow-cpu"].specifier == cpu["tensorflow"].specifier
-    builds = {"tensorflow", "tensorflow-cpu"}
-    assert set(gpu) == set(cpu) - {"tensorflow-cpu"}
-    assert {name: str(gpu[name]) for name in gpu if name not in builds} == {
-        name: str(cpu[name]) for name in cpu if name not in builds
-    }
-
-
-# What the container says at its start
+    cpu, gpu = requirements("cpu"), requirements("gpu")
+    built = gpu.pop("tensorflow")
+    assert built.extras == {"and-cuda"} and built.marker is None
+    assert built.specifier == cpu.pop("tensorflow-cpu").specifier == cpu.pop("tensorflow").specifier
+    assert gpu == cpu
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for nvidia-smi is a shell script")
@@ -106,13 +83,6 @@ def test_the_device_is_said(tmp_path, image, n_gpus, driver, says):
     result = runs(sys.executable, DOCKER / "say_device.py", env=environment)
     assert result.returncode == 0, result.stderr
     assert says in result.stdout
-    if n_gpus or image == "cpu":
-        assert len(result.stdout.splitlines()) == 1
-    else:
-        assert '"No GPU"' in result.stdout and "### No GPU" in (DOCKER / "README.md").read_text(encoding="utf-8")
-
-
-# The entrypoint
 
 
 @pytest.fixture
@@ -137,10 +107,8 @@ def test_a_command_runs_in_the_folder_with_a_home_of_its_own(course):
     result = enter(course, "sh", "-c", 'pwd; echo "$HOME"; touch made', COURSE_AS_ROOT="1")
     assert result.returncode == 0, result.stderr
     folder, home = result.stdout.split()
-    assert Path(folder).resolve() == course.resolve()
-    assert home.startswith("/tmp/home.")
-    assert (course / "made").stat().st_uid == os.getuid()
-    assert not list(course.glob(".can_write*"))
+    assert Path(folder).resolve() == course.resolve() and home.startswith("/tmp/home.")
+    assert {path.name for path in course.iterdir()} == {"notebooks", "entrypoint.sh", "made"}
     shutil.rmtree(home)
 
 
@@ -149,18 +117,7 @@ def test_without_the_course_it_says_what_to_do(course):
     (course / "notebooks" / "00_start_here.ipynb").unlink()
     result = enter(course, "true", COURSE_AS_ROOT="1")
     assert result.returncode == 1
-    assert (
-        "must be mounted" in result.stderr and "docker compose -f docker/compose.yaml --profile cpu up" in result.stderr
-    )
-
-
-@needs_bash
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_to_is_said(course):
-    course.chmod(0o555)
-    result = enter(course, "true")
-    course.chmod(0o755)
-    assert result.returncode == 1 and "cannot write" in result.stderr
+    assert "must be mounted" in result.stderr and "docker compose" in result.stderr
 
 
 @needs_bash
@@ -207,9 +164,6 @@ def test_what_cannot_work_is_refused_with_a_remedy(course, owner, values, says):
     assert not (course / "made").exists()
 
 
-# The image
-
-
 @pytest.mark.full
 def test_the_image_passes_its_own_tests():
     if not shutil.which("docker") or runs("docker", "info").returncode:
@@ -217,14 +171,5 @@ def test_the_image_passes_its_own_tests():
     build = ["docker", "build", "--tag", "say-what-you-see:test", "--file", str(DOCKER / "Dockerfile"), str(REPOSITORY)]
     subprocess.run(build, check=True, timeout=1800)
     mounted = ["--volume", f"{REPOSITORY}:/course:ro"]
-    test = [
-        "docker",
-        "run",
-        "--rm",
-        "--entrypoint",
-        "bash",
-        *mounted,
-        "say-what-you-see:test",
-        "/opt/course/test_image.sh",
-    ]
-    subprocess.run(test, check=True, timeout=600)
+    run = ["docker", "run", "--rm", "--entrypoint", "bash", *mounted, "say-what-you-see:test"]
+    subprocess.run([*run, "/opt/course/test_image.sh"], check=True, timeout=600)

@@ -6,8 +6,8 @@ import os
 
 import nbformat
 import pytest
+from compare_notebooks import differences
 
-from tools.compare_notebooks import differences
 from tools.notebooks import REPOSITORY, find_notebooks, read_notebook
 from tools.run_course import BUILD, main
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -19,19 +20,20 @@ from benchmarks.stage import agree
 def found(tmp_path_factory) -> dict[str, Any]:
     contenders = (
         contender("steady", "counting"),
-        contender("twice_as_slow", "counting", role="peer", fresh=True, options={"slower": 2, "last": 2.001}),
+        contender("slow", "counting", role="peer", fresh=True, options={"slower": 3, "last": 2.001}),
         contender("astray", "counting", role="peer", options={"last": 3.0}),
         contender("broken", "broken", role="peer"),
         contender("ends_early", "ends_early", role="peer"),
         contender("missing", "counting", needs=("no_such_package",)),
         contender("environment", "environment", environ={"BENCHMARK_SAMPLE": "7"}, role="backend"),
     )
-    return run_stage(stage(*contenders), tmp_path_factory.mktemp("work"), repetitions=3, small=True)
+    return run_stage(stage(*contenders), tmp_path_factory.mktemp("work"), repetitions=2, small=True)
 
 
 def test_each_contender_works_in_a_process_and_an_environment_of_its_own(found):
     steady, slow, *_, environment = found["contenders"]
-    assert steady["figures"] == [12, 12, 12] and slow["median"] == 6 and environment["median"] == 7
+    assert len(steady["figures"]) == 2 and 24 < steady["median"] <= 48 and 8 < slow["median"] <= 16
+    assert environment["facts"]["found"] == 7
     assert steady["facts"]["process"] != slow["facts"]["process"] and 5 < steady["facts"]["peak memory (MB)"] < 2_000
     assert found["disagree"] == ["astray"]
 
@@ -43,24 +45,22 @@ def test_contenders_that_fail_or_are_not_installed_are_told_and_the_rest_goes_on
     assert missing == "not installed: no_such_package (make bench-peers)"
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "agreement", "expected"),
-    [
-        ([1.0, 2.0], [1.0, 2.1], 0, False), ([1.0], [1.01], 0.02, True), ([1.0], [1.0, 1.0], 0.1, False),
-        ("a", "b", 0.5, False), (None, [1.0], 0, True), ([0.0], [1e-15], 0.001, True),
-    ],
-)  # fmt: skip
-def test_agreement(first, second, agreement, expected):
-    assert agree(first, second, agreement) is expected
+@pytest.mark.parametrize(("first", "second", "expected"), [
+    ([1.0, 2.0], [1.0, 2.1], False), ([1.0], [1.01], True), ([1.0], [1.0, 1.0], False), ("a", "b", False),
+])  # fmt: skip
+def test_agreement(first, second, expected):
+    assert agree(first, second, agreement=0.02) is expected
 
 
 def test_the_report_names_all_contenders_and_their_troubles(found, tmp_path):
     write_report(describe_machine(), [found], tmp_path)
     assert table(found) in (tmp_path / "benchmark.md").read_text()
-    for part in ("| steady (course) | 12 | 12 to 12 | 1.00 |", "| twice as slow (peer) | 6 | 6 to 6 | 0.50 |",
-                 "this contender cannot be set up", "astray: another result than the others'."):  # fmt: skip
+    for part in ("| steady (course) |", " | 1.00 |", "| slow (peer) |", "this contender cannot be set up",
+                 "astray: another result than the others'."):  # fmt: skip
         assert part in table(found)
-    assert "12 numbers/s; best peer 12, astray; 1.00 times that" in record_table(tmp_path / "benchmark.json")
+    assert re.search(
+        r"[\d.]+ numbers/s; best peer [\d.]+, astray; [\d.]+ times", record_table(tmp_path / "benchmark.json")
+    )
 
 
 def test_an_unknown_stage_is_named_together_with_those_that_there_are(capsys):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from compare_notebooks import differences
 from nbformat.v4 import new_output
 from notebook_samples import executed, notebook, picture, printed
-
-from tools.compare_notebooks import differences
 
 
 def compare(before, after, *tags):

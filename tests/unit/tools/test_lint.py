@@ -5,16 +5,10 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbformat.v4 import new_output
-from notebook_samples import OPENING, QUESTIONS, executed, notebook, picture, printed, well_formed, write
+from notebook_samples import OPENING, QUESTIONS, executed, picture, printed, well_formed, write
 
-from say_what_you_see.core.errors import CourseError
-from tools.lint import (
-    alternative_texts_in,
-    links_in,
-    lint_text,
-    main,
-    prose,
-)
+from tools.lint import lint_text, main
+from tools.markdown import alternative_texts_in, links_in, prose
 
 SLIP = "teh"  # codespell:ignore
 
@@ -43,14 +37,13 @@ def put(root, name, text):
 
 def test_a_good_project_passes(project, capsys):
     assert main(project) == 0
-    assert "4 texts checked, 0 problems" in capsys.readouterr().out
+    assert capsys.readouterr().out == "0 problems.\n"
 
 
 BAD_TEXTS = {
     "no such file": ("# A\n\n[x](nowhere.md)", "file that the project does not have"),
     "no such heading": ("# A\n\n[x](words.md#no-word)", "heading that does not exist"),
     "no such picture": ("# A\n\n![a red square](red.png)", "file that the project does not have"),
-    "out of the project": ("# A\n\n[x](../..)", "file that the project does not have"),
     "two titles": ("# A\n\n# B", "one heading of level 1"),
     "a jump": ("# A\n\n### B", "level 3 after level 1"),
     "no alternative text": ("# A\n\n![](square.png)", "say what it shows"),
@@ -91,15 +84,9 @@ def with_output(*outputs):
     return changed(2, outputs=list(outputs))
 
 
-def html(text):
-    return new_output("display_data", {"text/html": text})
-
-
-READING = well_formed().cells[6].source
 INCLUDED = executed("def f(): ...", 1, printed("2\n"), tags=("nbval-check-output",))
 INCLUDED.metadata["include"] = "a.f"
 BAD_NOTEBOOKS = {
-    "late title": (notebook("Takes 2 minutes", "Really", *well_formed().cells), "one of the first two cells"),
     "no goals": (changed(0, source=OPENING.replace("After this notebook", "Then")), "goals"),
     "no minutes": (changed(0, source=OPENING.replace("2 minutes", "a while")), "time on a CPU"),
     "no difficulty": (changed(0, source=OPENING.replace("easy", "so so")), "easy, medium or hard"),
@@ -125,7 +112,7 @@ BAD_NOTEBOOKS = {
 @pytest.mark.parametrize("name", BAD_NOTEBOOKS)
 def test_a_bad_notebook_is_found_out(name, project):
     made, expected = BAD_NOTEBOOKS[name]
-    (message,) = lint_text(write(made, project / "notebooks" / "01_two.ipynb"), project)
+    (message,) = lint_text(write(made, project / "notebooks" / "01_two.ipynb"))
     assert expected in message
 
 
@@ -134,7 +121,7 @@ def test_a_copy_for_learners_is_empty(project):
     path = project / "notebooks" / "exercises" / "01_two.ipynb"
     for cell in made.cells:
         cell.source = cell.source.replace("../docs", "../../docs").replace("(pixel", "(../pixel")
-    messages = lint_text(write(made, path), project)
+    messages = lint_text(write(made, path))
     assert len(messages) == 2 and all("begin with an empty one" in message for message in messages)
 
 
@@ -147,8 +134,6 @@ def test_code_holds_no_links_pictures_or_spelling(project):
 
 
 def test_a_torn_notebook_is_said_so(project, capsys):
-    path = put(project, "notebooks/01_torn.ipynb", nbformat.writes(well_formed())[:100])
-    with pytest.raises(CourseError, match="01_torn"):
-        lint_text(path, project)
+    put(project, "notebooks/01_torn.ipynb", nbformat.writes(well_formed())[:100])
     assert main(project) == 1
-    assert "01_torn" in capsys.readouterr().err
+    assert "01_torn" in capsys.readouterr().out

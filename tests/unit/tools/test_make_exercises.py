@@ -8,7 +8,6 @@ import nbformat
 import pytest
 from notebook_samples import code, executed, notebook, printed, write
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.exercises.exercise import MODULES, exercises_of
 from tools.include_lessons import first_cell_source
 from tools.make_exercises import (
@@ -17,8 +16,8 @@ from tools.make_exercises import (
     emptied,
     exercises_in,
     main,
+    marked,
     moved_links,
-    read_exercise,
     with_bodies,
 )
 from tools.notebooks import NOTEBOOKS, read_notebook
@@ -37,8 +36,6 @@ CLASS = '''FACTOR = 2
 class Doubler:
     """Doubles."""
 
-    size = 3
-
     def __init__(self, offset=0):
         self.offset = offset
 
@@ -50,40 +47,29 @@ class Doubler:
 
         return twice(number)
 
-    def triple(self, number):
-        return 3 * number
-
 
 def halve(number):
     return number / 2'''
 
 
-def exercise_cell(source=FUNCTION, include="utils.numbers.double", **facts):
+def exercise_cell(source=FUNCTION, include=("utils.numbers.double",), **facts):
     given = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], **facts}
-    return code(source, include=include, exercise={key: value for key, value in given.items() if value is not None})
+    return code(source, include=list(include), exercise=given)
 
 
-def exercise_of(**facts):
-    return read_exercise(exercise_cell(**facts), 1)
-
-
-ONE_LINE = "def double(number): return 2 * number"
-DOUBLER = {"source": CLASS, "include": "utils.numbers.Doubler"}
-WRONG = {
-    "minutes": {"minutes": None},
-    "hints": {"hints": []},
-    "difficulty": {"difficulty": "impossible"},
-    "function": {"include": ()},
-    "methods": {**DOUBLER, "methods": ["triple", "quadruple"]},
-    "double has no body": {"source": ONE_LINE},
-}
-
-
-@pytest.mark.parametrize("message", WRONG)
-def test_wrong_metadata_are_named(message):
-    wrong = WRONG[message]
-    with pytest.raises(CourseError, match=message):
-        with_bodies(wrong.get("source", FUNCTION), exercise_of(**wrong), emptied)
+def test_of_a_class_the_named_methods_are_emptied_or_marked():
+    names = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
+    lesson = notebook(exercise_cell(CLASS, names, methods=["double"]))
+    [exercise] = exercises_in(lesson).values()
+    assert exercise.names == ["Doubler", "halve"]
+    stub, solution = (with_bodies(CLASS, exercise, change) for change in (emptied, marked))
+    assert "def __init__(self, offset=0):\n        self.offset = offset" in stub and "twice(n)" not in stub
+    assert '        # Think of 2.\n        raise NotImplementedError("Write Doubler.double here' in stub
+    assert stub.endswith(
+        'def halve(number):\n    raise NotImplementedError("Write halve here, in place of this line.")'
+    )
+    lines = [line for line in solution.splitlines() if "SOLUTION" not in line and "Think" not in line]
+    assert lines == CLASS.splitlines() and solution.count("### BEGIN SOLUTION") == 2
 
 
 LINKS = {
@@ -146,7 +132,7 @@ def test_what_differs_is_listed_and_put_right(root, capsys):
     capsys.readouterr()
     assert main(["--check"], root) == 1
     shown = capsys.readouterr().out
-    assert "notebooks/exercises/01_numbers.ipynb\ninstructors/solutions/02_gone.ipynb\n2 files differ" in shown
+    assert shown.startswith(f"{changed}\n{superfluous}\n2 of 4 files differ")
     assert superfluous.exists() and main([], root) == 0
     assert changed.read_bytes() == right and not superfluous.exists()
 

@@ -6,15 +6,13 @@ import difflib
 import re
 from collections.abc import Iterator
 
+import numpy as np
 from nbformat import NotebookNode
 
 from tools.notebooks import COMPARED, code_cells, tags_of
 
-RELATIVE_TOLERANCE = 0.15
-"""By what fraction a number may differ in a cell tagged "tolerance" ..."""
-
-ABSOLUTE_TOLERANCE = 0.03
-"""... to which this is added."""
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.15, 0.03
+"""By what a number may differ in a cell tagged "tolerance", added up."""
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 
@@ -22,8 +20,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?", r
 def differences(committed: NotebookNode, executed: NotebookNode) -> Iterator[str]:
     """Say which compared cells have other outputs than the committed ones.
 
-    A cell tagged "tolerance" may differ in its numbers by `RELATIVE_TOLERANCE` and
-    `ABSOLUTE_TOLERANCE` together, and in its words; every other compared cell not at all.
+    A cell tagged "tolerance" may differ in its words and a little in its numbers, every other compared cell in nothing.
     """
     pairs = zip(code_cells(committed), code_cells(executed), strict=True)
     for number, (cell, new_cell) in enumerate(pairs, start=1):
@@ -53,18 +50,9 @@ def _texts_differ(before: str, after: str) -> str:
 
 
 def _numbers_differ(before: str, after: str) -> str:
-    """Which number is too far off; empty when none is."""
-    numbers, new_numbers = numbers_in(before), numbers_in(after)
-    if len(numbers) != len(new_numbers):
-        return f"{len(new_numbers)} numbers where {len(numbers)} are committed"
-    far = [
-        f"{new} for {old}"
-        for old, new in zip(numbers, new_numbers, strict=True)
-        if abs(new - old) > RELATIVE_TOLERANCE * abs(old) + ABSOLUTE_TOLERANCE
-    ]
-    return f"too far off: {', '.join(far)}" if far else ""
-
-
-def numbers_in(text: str) -> list[float]:
-    """The numbers in a text; "2,048" is one, and the digits of "inception_v3" are none."""
-    return [float(number.replace(",", "")) for number in _NUMBER.findall(text)]
+    """Which number is too far off; empty when none is. "2,048" is one, and the digits of "inception_v3" are none."""
+    old, new = ([float(number.replace(",", "")) for number in _NUMBER.findall(text)] for text in (before, after))
+    if len(old) != len(new):
+        return f"{len(new)} numbers where {len(old)} are committed"
+    close = np.isclose(new, old, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
+    return ", ".join(f"{b} for {a}" for a, b, is_close in zip(old, new, close, strict=True) if not is_close)
