@@ -8,6 +8,7 @@ import io
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,22 +41,14 @@ class ExamplePicture:
     people: list[str] = field(default_factory=list)  # what people say of it, where that is known
 
 
-@dataclass
-class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by their name, once they are made."""
-
-    squares: dict[tuple[int, int], np.ndarray]
-    features: dict[str, np.ndarray] = field(default_factory=dict)
-
-
 class Demo:
     """Models and pictures to try; every answer is ready to be sent as JSON."""
 
     def __init__(self, models: Sequence[DemoModel], examples: Sequence[ExamplePicture] = ()) -> None:
-        """Keep models, by their names, and the pictures to pick from."""
         self.models = {model.name: model for model in models}
         self.examples = {f"example-{number}": example for number, example in enumerate(examples)}
-        self._pictures = {number: self._keep(example.data) for number, example in self.examples.items()}
+        self._squares = {number: self._crop(example.data) for number, example in self.examples.items()}
+        self._embed_once = lru_cache(100)(self._embed)
         self._uploads: list[str] = []  # the oldest one first
 
     def answer(self, question: str, content: Mapping[str, Any] | bytes) -> dict[str, Any]:
@@ -70,23 +63,13 @@ class Demo:
 
     def overview(self) -> dict[str, Any]:
         """The models and pictures to choose from, and the limits of what can be asked for."""
-        models = [
-            {
-                "name": name,
-                "looks": model.attention is not None,
-                "note": DRAWINGS_ONLY if model.captioner.pictures_kind == "scenes" else "",
-            }
-            for name, model in self.models.items()
-        ]
-        examples = [
-            {
-                "id": number,
-                "name": example.name,
-                "people": example.people,
-                "thumbnail": data_url(thumbnail(example.data, _THUMBNAIL_SIDE)),
-            }
-            for number, example in self.examples.items()
-        ]
+        models, examples = [], []
+        for name, model in self.models.items():
+            note = DRAWINGS_ONLY if model.captioner.pictures_kind == "scenes" else ""
+            models.append({"name": name, "looks": model.attention is not None, "note": note})
+        for number, example in self.examples.items():
+            small = data_url(thumbnail(example.data, _THUMBNAIL_SIDE))
+            examples.append({"id": number, "name": example.name, "people": example.people, "thumbnail": small})
         limits = {"bytes": MAX_UPLOAD_BYTES, "temperature": TEMPERATURES, "beams": BEAMS}
         return {"models": models, "examples": examples, "limits": limits}
 
@@ -94,11 +77,11 @@ class Demo:
         """Take a picture of the user's own into memory."""
         if len(data) > MAX_UPLOAD_BYTES:
             raise CourseError(f"the file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-        kept, number = self._keep(data), secrets.token_hex(8)
-        self._pictures[number] = kept
+        number = secrets.token_hex(8)
+        self._squares[number] = self._crop(data)
         self._uploads.append(number)
         if len(self._uploads) > KEPT_UPLOADS:
-            del self._pictures[self._uploads.pop(0)]
+            del self._squares[self._uploads.pop(0)]
         return {"id": number, "thumbnail": data_url(thumbnail(data, _THUMBNAIL_SIDE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,24 +91,20 @@ class Demo:
             request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
                 them "temperature" and "seed", or "beams".
         """
-        kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
-        if kept is None:
+        number, model = str(request.get("picture")), self.models.get(str(request.get("model")))
+        if number not in self._squares:
             raise CourseError("This picture is no longer in memory. Choose it again.")
         if model is None:
             raise CourseError("There is no such model. Load the page again.")
         sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
-        captioner = model.captioner
-        square, name = kept.squares[captioner.input_shape], captioner.features_name
-        if name not in kept.features:
-            kept.features[name] = captioner.embed(square[None])
-        caption = explain_caption(model, kept.features[name], sampler, rng)
+        caption = explain_caption(model, self._embed_once(number, model.name), sampler, rng)
         return {
             "captions": caption.captions,
             "finished": caption.finished,
             "doubts": caption.doubts,
             "steps": [vars(step) for step in caption.steps],
             "attention": None if caption.attention is None else caption.attention.round(5).tolist(),
-            "square": data_url(square),
+            "square": data_url(self._squares[number][model.captioner.input_shape]),
         }
 
     def warm_up(self) -> Iterator[None]:
@@ -134,20 +113,24 @@ class Demo:
             model.captioner.compile_encoder()
             yield
 
-    def _keep(self, data: bytes) -> _KeptPicture:
+    def _crop(self, data: bytes) -> dict[tuple[int, int], np.ndarray]:
         shapes = {model.captioner.input_shape for model in self.models.values()}
-        return _KeptPicture({shape: crop_and_resize(data, shape) for shape in shapes})
+        return {shape: crop_and_resize(data, shape) for shape in shapes}
+
+    def _embed(self, number: str, name: str) -> np.ndarray:
+        captioner = self.models[name].captioner
+        return captioner.embed(self._squares[number][captioner.input_shape][None])
 
 
 def sampler_of(request: Mapping[str, Any]) -> Sampler:
     """The sampler that a request asks for."""
-    method = request.get("method")
-    if method == "greedy":
-        return Greedy()
-    if method == "sample":
-        return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
-    if method == "beam":
-        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)))
+    match request.get("method"):
+        case "greedy":
+            return Greedy()
+        case "sample":
+            return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
+        case "beam":
+            return BeamSearch(int(_number(request, "beams", 3, *BEAMS)))
     raise CourseError("There is no such way of choosing words. Load the page again.")
 
 

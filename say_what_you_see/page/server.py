@@ -1,8 +1,8 @@
 """Serves the page in the browser, on this computer only.
 
 Only 127.0.0.1 is bound, and nothing but the page's style and script is given to who does not know the token in the
-address. A page from elsewhere that the same browser shows is refused by its Host (DNS rebinding) or Origin (request
-forgery). The browser names no files: the three that are served are read when the server starts.
+address: no other page that the same browser shows can know it. The browser names no files: the three that are served
+are read when the server starts.
 """
 
 from __future__ import annotations
@@ -21,26 +21,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
-from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
+from tornado.web import Application, HTTPError, RequestHandler
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.page.demo import MAX_UPLOAD_BYTES, Demo
+from say_what_you_see.page.demo import Demo
 
 HEADER_SECONDS = 10
 """Whoever connects and does not ask within this time is disconnected."""
 
-MOST_CONNECTIONS = 100
-"""More are closed at once: a process may have few hundred files and connections open."""
-
 PAGE_FOLDER = Path(__file__).parent / "static"
 ADDRESS = "127.0.0.1"
-_MOST_BYTES = 1_000_000_000  # of a body; what is too large for a picture is thrown away as it comes
-_OWN_NAMES = {"127.0.0.1", "localhost", "::1"}
+_MOST_BYTES = 100_000_000  # of a body, so that who sends a picture that is too large hears so
 _CONTENT_TYPES = {"index.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -51,50 +45,16 @@ _HEADERS = {
 }
 
 
-class _Server(HTTPServer):
-    def handle_stream(self, stream: IOStream, address: tuple) -> None:
-        if len(self._connections) < MOST_CONNECTIONS:
-            super().handle_stream(stream, address)
-        else:
-            stream.close()
-
-
-@stream_request_body
 class _Handler(RequestHandler):
-    """Gives the page and answers its questions, one after another in a thread of their own.
-
-    Strangers are refused before their body has come. A body that is too large is read to its end, or the browser
-    would see a broken connection in place of the answer.
-    """
+    """Gives the page and answers its questions, one after another in a thread of their own."""
 
     def initialize(self, demo: Demo, token: str, worker: ThreadPoolExecutor, files: dict[str, bytes]) -> None:
         self.demo, self.token, self.worker, self.files = demo, token, worker, files
-        self.body, self.body_size = bytearray(), 0
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         for name, value in _HEADERS.items():
             self.set_header(name, value)
-
-    def prepare(self) -> None:
-        if self._asked_name() not in _OWN_NAMES:
-            raise HTTPError(403, reason="This page is for 127.0.0.1 only.")
-        origin = self.request.headers.get("Origin")
-        if origin is not None and origin != f"http://{self.request.host}":
-            raise HTTPError(403, reason="Another page may not ask.")
-        if self.request.method == "POST":
-            self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
-
-    def _asked_name(self) -> str | None:
-        try:
-            return urlsplit(f"//{self.request.host}").hostname
-        except ValueError:
-            return None
-
-    def data_received(self, chunk: bytes) -> None:
-        self.body_size += len(chunk)
-        if self.body_size <= MAX_UPLOAD_BYTES:
-            self.body += chunk
 
     def get(self, path: str) -> None:
         if path == "":
@@ -106,24 +66,20 @@ class _Handler(RequestHandler):
         self.finish(self.files[path])
 
     async def post(self, path: str) -> None:
-        if self.body_size > MAX_UPLOAD_BYTES:
-            raise HTTPError(413, reason=f"The file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB.")
+        self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
         question = path.removeprefix("api/")
-        content = bytes(self.body) if question == "add" else self._json()
+        content = self.request.body if question == "add" else self._json()
         self.finish(await asyncio.get_running_loop().run_in_executor(self.worker, self.demo.answer, question, content))
 
     def _check_token(self, given: str) -> None:
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             raise HTTPError(403, reason="Open the address that the program printed: it ends with a token.")
 
-    def _json(self) -> dict[str, Any]:
+    def _json(self) -> Any:
         try:
-            content = json.loads(self.body or "{}")
+            return json.loads(self.request.body or "{}")
         except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="That is no JSON.") from error
-        if not isinstance(content, dict):
-            raise HTTPError(400, reason="That is no JSON object.")
-        return content
 
     def log_exception(self, *error: Any) -> None:
         """Errors of our own go to the terminal; that somebody was refused does not."""
@@ -144,17 +100,11 @@ class _Handler(RequestHandler):
 
 @dataclass
 class DemoServer:
-    """Serves a demonstration from a thread of its own.
-
-    Attributes:
-        demo: what is served.
-        port: where; 0 takes a free one.
-        token: without it no question is answered.
-    """
+    """Serves a demonstration from a thread of its own."""
 
     demo: Demo
-    port: int = 0
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    port: int = 0  # 0 takes a free one
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))  # without it no question is answered
     _stop: Callable[[], Any] | None = None
     _thread: threading.Thread | None = None
 
@@ -189,7 +139,7 @@ class DemoServer:
             arguments = {"demo": self.demo, "token": self.token, "worker": worker, "files": files}
             application = Application([("/(.*)", _Handler, arguments)], log_function=lambda handler: None)
             limits = {"max_body_size": _MOST_BYTES, "body_timeout": 120, "idle_connection_timeout": HEADER_SECONDS}
-            server = _Server(application, **limits)
+            server = HTTPServer(application, **limits)
             server.add_sockets(sockets)
             await stopping.wait()
             server.stop()
