@@ -1,14 +1,12 @@
 """`say-what-you-see demo`: caption pictures on a page in the browser."""
 
-from __future__ import annotations
-
 import argparse
 import webbrowser
 
 from say_what_you_see.core.settings import Settings
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def demo(settings: Settings, options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     print("Loading the model ...", flush=True)  # before the imports, which take seconds
     from say_what_you_see.page.examples import make_demo
