@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,10 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     if drawings_only and not silent:
         print(DRAWINGS_ONLY, file=sys.stderr)
     sources, rng = find_images(options.photos), np.random.default_rng(settings.seed)
-    captioned = caption_pictures(captioner, sources, _sampler(options), rng, thumbnails=options.html is not None)
+    thumbnails = options.html is not None
+    captioned: Iterable[PictureCaptions] = caption_pictures(
+        captioner, sources, _sampler(options), rng, thumbnails=thumbnails
+    )
     if len(sources) >= _PROGRESS_FROM:
         captioned = progress(captioned, total=len(sources), description="Captioning", unit=" pictures")
     pictures = []

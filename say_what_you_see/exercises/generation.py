@@ -121,7 +121,11 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
     random = {
         f"random words, number {n}": (rng.normal(2, 2, 7), {"max_len": 6, "k": 3, "alpha": n / 5}) for n in (1, 2, 3)
     }
-    return [case for each in (table, ranked, random) for case in drawn_cases(rng, _draw_search, each)]
+    return [
+        *drawn_cases(rng, _draw_search, table),
+        *drawn_cases(rng, _draw_search, ranked),
+        *drawn_cases(rng, _draw_search, random),
+    ]
 
 
 def in_numpy(function: Callable, probabilities: np.ndarray, number: float) -> Any:
