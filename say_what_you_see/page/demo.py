@@ -6,7 +6,7 @@ them, and never written to the disk.
 
 import io
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -85,11 +85,9 @@ class Demo:
         return {"id": number, "thumbnail": data_url(thumbnail(data, _THUMBNAIL_SIDE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Caption a picture.
+        """Caption a picture (its id) with a model (its name) by a method ("greedy", "sample" or "beam").
 
-        Args:
-            request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
-                them "temperature" and "seed", or "beams".
+        The request has "picture", "model", "method", and with them "temperature" and "seed", or "beams".
         """
         number, model = str(request.get("picture")), self.models.get(str(request.get("model")))
         if number not in self._squares:
@@ -107,11 +105,10 @@ class Demo:
             "square": data_url(self._squares[number][model.captioner.input_shape]),
         }
 
-    def warm_up(self) -> Iterator[None]:
-        """Have everything ready that takes a second when it is first used, one thing at a time."""
+    def warm_up(self) -> None:
+        """Have everything ready that takes a second when it is first used."""
         for model in self.models.values():
             model.captioner.compile_encoder()
-            yield
 
     def _crop(self, data: bytes) -> dict[tuple[int, int], np.ndarray]:
         shapes = {model.captioner.input_shape for model in self.models.values()}

@@ -26,14 +26,9 @@ _ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer
 
 
 def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
-    """Load models and pictures.
+    """Load the model of a folder, or all that have been trained with these settings, and pictures to pick from.
 
-    Args:
-        folder: a model folder; None takes all models that have been trained with these settings, or else the
-            one that comes with the course.
-
-    Raises:
-        CourseError: if the model cannot be loaded. Of several, those that can be loaded are taken.
+    Of several models, those that can be loaded are taken.
     """
     models = [load_demo_model("The model", folder, settings)] if folder else trained_models(settings)
     kinds = {model.captioner.pictures_kind for model in models}
@@ -45,8 +40,7 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
     """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`.
 
-    Args:
-        others: models that are there already; those with the same weights share one encoder.
+    Models that are there already share their encoder where the weights are the same.
     """
     fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
     if fast and not isinstance(fast.model, NetworkStepModel):  # which could not tell where it looks
@@ -102,6 +96,6 @@ def validation_pictures(settings: Settings, count: int = EXAMPLES) -> list[Examp
     if not zips:
         return []
     members = image_members(zips[0])
-    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, count).astype(int))]
+    chosen = members[:: max(1, len(members) // count)][:count]
     with open_zip(zips[0]) as archive:
         return [ExamplePicture(PurePosixPath(member.filename).name, read_member(archive, member)) for member in chosen]

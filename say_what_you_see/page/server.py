@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import itertools
 import json
 import secrets
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,11 +112,7 @@ class DemoServer:
         return f"http://{ADDRESS}:{self.port}/?token={self.token}"
 
     def start(self) -> DemoServer:
-        """Bind the port and begin to answer.
-
-        Raises:
-            CourseError: if the port is taken.
-        """
+        """Bind the port and begin to answer; a port that is taken is a CourseError."""
         try:
             sockets = bind_sockets(self.port, ADDRESS, family=socket.AF_INET)
         except OSError as error:
@@ -134,7 +128,7 @@ class DemoServer:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
         with ThreadPoolExecutor(1) as worker:
-            worker.submit(self._warm_up, worker, self.demo.warm_up())
+            worker.submit(self.demo.warm_up)
             files = {name: (PAGE_FOLDER / name).read_bytes() for name in _CONTENT_TYPES}
             arguments = {"demo": self.demo, "token": self.token, "worker": worker, "files": files}
             application = Application([("/(.*)", _Handler, arguments)], log_function=lambda handler: None)
@@ -144,12 +138,6 @@ class DemoServer:
             await stopping.wait()
             server.stop()
             await server.close_all_connections()
-
-    def _warm_up(self, worker: ThreadPoolExecutor, steps: Iterator[None]) -> None:
-        """Do one step and queue the next one behind the questions that have come meanwhile."""
-        for _ in itertools.islice(steps, 1):
-            with suppress(RuntimeError):  # the server ends
-                worker.submit(self._warm_up, worker, steps)
 
     def stop(self) -> None:
         """End it."""

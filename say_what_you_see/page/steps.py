@@ -10,7 +10,7 @@ import numpy as np
 
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.probabilities import apply_temperature, softmax
-from say_what_you_see.decoding.samplers import Sampler, Sampling, special_tokens
+from say_what_you_see.decoding.samplers import Sampler, special_tokens
 from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.caption_photos import doubts_of, sentences_with_probabilities
@@ -19,8 +19,7 @@ if TYPE_CHECKING:  # a quick captioner has no need of Keras
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
 
-LIKELY_WORDS = 5
-"""So many of the most probable words are shown at each step."""
+_LIKELY_WORDS = 5  # so many of the most probable words are shown at each step
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ class Step:
 
     word: str  # the chosen one; "END" for the end
     probability: float  # with which it was chosen
-    # the most probable words with their probabilities, the chosen one always among them
-    likely: list[tuple[str, float]]
+    likely: list[tuple[str, float]]  # the most probable words with their probabilities, always with the chosen one
 
 
 @dataclass(frozen=True)
@@ -51,41 +49,30 @@ class ExplainedCaption:
     captions: list[tuple[str, float]]  # sentence and probability, the best first; more than one after beam search
     finished: bool  # whether the best one came to its END
     steps: list[Step]  # the choice of each word of the best one
-    # where the model looked at each step, (steps, rows, columns); None for models that do not look
-    attention: np.ndarray | None = None
+    attention: np.ndarray | None = None  # where it looked at each step, (steps, rows, columns), if it looks
     doubts: list[str] = field(default_factory=list)  # the reasons not to believe the best one
 
 
 def explain_caption(
     model: DemoModel, features: np.ndarray, sampler: Sampler, rng: np.random.Generator | None = None
 ) -> ExplainedCaption:
-    """Caption one picture, then read the caption once more to see each step.
-
-    Args:
-        features: of one picture, (1, ...).
-    """
+    """Caption one picture, of features (1, ...), then read the caption once more to see each step."""
     step_model, vocab = model.captioner.model, model.captioner.vocab
     generated = generate(step_model, features, vocab, sampler, rng)
     best, finished = generated.indices[0, 0], bool(generated.finished[0, 0])
     emitted = best[: int(np.argmax(best == vocab[END])) + 1] if finished else best
-    temperature = sampler.temperature if isinstance(sampler, Sampling) else 1.0
-    steps = caption_steps(step_model, features, emitted, vocab, temperature)
-    attention = None
-    if model.attention is not None:
-        attention = model.attention(features, best[None], vocab[START])[0, : len(emitted)]
+    steps = caption_steps(step_model, features, emitted, vocab, getattr(sampler, "temperature", 1.0))
+    looked = model.attention(features, best[None], vocab[START])[0, : len(emitted)] if model.attention else None
     doubts = doubts_of(model.captioner, features, generated, sampler)[0] or []
-    return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, attention, doubts)
+    return ExplainedCaption(sentences_with_probabilities(generated, vocab)[0], finished, steps, looked, doubts)
 
 
 def caption_steps(
     model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float = 1.0
 ) -> list[Step]:
-    """The probabilities from which each word of a caption was chosen.
+    """The probabilities from which each word of a caption was chosen, sharpened or flattened by the temperature.
 
-    Args:
-        features: of one picture, (1, ...).
-        emitted: the caption's words, and END where it has one.
-        temperature: by which the model's probabilities were sharpened or flattened.
+    The features are of one picture, (1, ...); `emitted` are the caption's words, and END where it has one.
     """
     words = list(invert_vocabulary(vocab))
     words[vocab[END]] = "END"
@@ -95,8 +82,7 @@ def caption_steps(
         probabilities = softmax(logits)[0].astype(np.float64)
         probabilities[list(special_tokens(vocab).suppressed)] = 0  # never said
         probabilities = apply_temperature(probabilities, temperature) if temperature != 1 else probabilities
-        most_probable = [int(index) for index in probabilities.argsort()[::-1][:LIKELY_WORDS]]
-        shown = most_probable if chosen in most_probable else [*most_probable, chosen]
+        shown = dict.fromkeys([*probabilities.argsort()[::-1][:_LIKELY_WORDS].tolist(), chosen])
         likely = [(words[index], float(probabilities[index])) for index in shown]
         steps.append(Step(words[chosen], float(probabilities[chosen]), likely))
         word = chosen
