@@ -101,7 +101,7 @@ def test_a_picture_is_captioned(server):
 
 @pytest.mark.parametrize(("path", "body", "said"), [
     ("/api/add", b"no picture", "no picture of a known format"), ("/api/add", b"", "empty"),
-    ("/api/caption", b"{", "no JSON"), ("/api/caption", b"\xff", "no JSON"), ("/api/caption", b"[]", "Load the page again"),
+    ("/api/caption", b"{", "no JSON"), ("/api/caption", b"\xff", "no JSON"), ("/api/caption", b"[]", "Load the page"),
     ("/api/caption", b"[" * 9000, "no JSON"), ("/api/caption", b"{}", "no longer in memory"),
     *(("/api/add", claiming_picture(kind, 60_000, 60_000), "pixels") for kind in ("PNG", "JPEG", "GIF", "BMP")),
 ], ids=lambda value: str(value)[:20])  # fmt: skip
