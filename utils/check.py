@@ -48,11 +48,11 @@ class Outcome:
         message = " ".join(str(self.error).split())
         return f"the error {type(self.error).__name__}" + (f": {shorten(message)}" if message else "")
 
-    def equals(self, other: Outcome, tolerance: float) -> bool:
+    def equals(self, other: Outcome) -> bool:
         """Whether two functions did the same: returned the same value, or raised an error of the same type."""
         if self.error is not None or other.error is not None:
             return self.error is not None and isinstance(other.error, type(self.error))
-        return self.changed == other.changed and first_difference(self.value, other.value, tolerance) is None
+        return self.changed == other.changed and first_difference(self.value, other.value) is None
 
 
 def check(*candidates: Callable) -> int | None:
@@ -81,7 +81,7 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
     try:
         for number, case in enumerate(cases):
             outcome = _run(exercise, case, candidate)
-            if not _course_outcome(exercise, exercise.reference, number).equals(outcome, exercise.tolerance):
+            if not _course_outcome(exercise, exercise.reference, number).equals(outcome):
                 _explain(exercise, number, outcome, candidate)
     except KeyboardInterrupt:
         raise CheckFailed(f"{name} was stopped. Does it hold a loop that never ends?") from None
@@ -130,20 +130,14 @@ def _course_outcome(exercise: Exercise, function: Callable, number: int) -> Outc
 
 def _run(exercise: Exercise, case: Case, function: Callable) -> Outcome:
     """Call a function with copies of a case's arguments, and see whether it leaves them as they are."""
-    given = (*case.arguments, *case.keywords.values())
-    copies = copy_of(given)
-    arguments = copies[: len(case.arguments)]
-    keywords = dict(zip(case.keywords, copies[len(arguments) :], strict=True))
+    copies = copy_of(case.arguments)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbgrader takes what is written to stderr for a failure
-            if exercise.observe:
-                value = exercise.observe(function, *arguments, **keywords)
-            else:
-                value = function(*arguments, **keywords)
+            value = exercise.observe(function, *copies) if exercise.observe else function(*copies)
     except (Exception, SystemExit) as error:
         return Outcome(error=error)
-    for name, before, after in zip(_argument_names(exercise, case), given, copies, strict=True):
+    for name, before, after in zip(_argument_names(exercise, case), case.arguments, copies, strict=True):
         if first_difference(before, after, 0.0):
             return Outcome(value=value, changed=name)
     return Outcome(value=value)
@@ -153,7 +147,7 @@ def _argument_names(exercise: Exercise, case: Case) -> list[str]:
     """The names of a case's arguments, as the signature has them."""
     names = list(inspect.signature(exercise.observe or exercise.reference).parameters)
     names = names[1:] if exercise.observe else names
-    return [*names[: len(case.arguments)], *case.keywords]
+    return names[: len(case.arguments)]
 
 
 def _explain(exercise: Exercise, number: int, outcome: Outcome, candidate: Callable) -> NoReturn:
@@ -163,7 +157,7 @@ def _explain(exercise: Exercise, number: int, outcome: Outcome, candidate: Calla
         raise CheckFailed(f"{name} is not written yet. It raises NotImplementedError: {outcome.error}")
     mistake = _recognise(exercise, candidate)
     where = f"case {number + 1} of {len(_cases(exercise))}"
-    values = zip(_argument_names(exercise, case), (*case.arguments, *case.keywords.values()), strict=True)
+    values = zip(_argument_names(exercise, case), case.arguments, strict=True)
     print(f"{name}: not right yet. {where.capitalize()}: {case.name}.\n")
     print("\n".join(f"  {argument} = {short(value)}" for argument, value in values) + "\n")
     print("\n".join(_difference_lines(exercise, number, outcome, candidate)))
@@ -178,8 +172,7 @@ def _recognise(exercise: Exercise, candidate: Callable) -> Mistake | None:
     outcomes = [_run(exercise, case, candidate) for case in _cases(exercise)]
 
     def same(mistake: Mistake) -> bool:
-        pairs = enumerate(outcomes)
-        return all(_course_outcome(exercise, mistake.wrong, i).equals(own, exercise.tolerance) for i, own in pairs)
+        return all(_course_outcome(exercise, mistake.wrong, i).equals(own) for i, own in enumerate(outcomes))
 
     return next(filter(same, exercise.mistakes), None)
 
@@ -194,7 +187,7 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
         return both
     if outcome.changed:
         return [f"It changes its argument {outcome.changed}, which belongs to the caller. Work on a copy."]
-    first = first_difference(wanted.value, outcome.value, exercise.tolerance)
+    first = first_difference(wanted.value, outcome.value)
     assert first is not None
     if isinstance(wanted.value, Properties):
         expected, received = (wanted.value.line(first.where, text) for text in (first.expected, first.received))

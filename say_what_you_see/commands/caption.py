@@ -34,7 +34,7 @@ _PROGRESS_FROM = 8
 """So many pictures get a progress bar."""
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def caption(settings: Settings, options: argparse.Namespace) -> int:
     """Caption pictures; the exit status is 1 when one of them could not be read."""
     folder = find_model(options.model, settings) if options.model else default_model(settings)
     if options.engine is not None:
@@ -95,25 +95,28 @@ def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
 
 def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: argparse.Namespace) -> int:
     """Caption the pictures; print the captions or write the page."""
-    drawings_only = captioner.pictures_kind == "scenes"
-    if drawings_only and not options.json:
+    drawings_only, silent = captioner.pictures_kind == "scenes", options.json
+    if drawings_only and not silent:
         print(DRAWINGS_ONLY, file=sys.stderr)
     sources, rng = find_images(options.photos), np.random.default_rng(settings.seed)
     thumbnails = options.html is not None
-    pictures: Iterable[PictureCaptions] = caption_pictures(
+    captioned: Iterable[PictureCaptions] = caption_pictures(
         captioner, sources, _sampler(options), rng, thumbnails=thumbnails
     )
     if len(sources) >= _PROGRESS_FROM:
-        pictures = progress(pictures, total=len(sources), description="Captioning", unit=" pictures")
+        captioned = progress(captioned, total=len(sources), description="Captioning", unit=" pictures")
+    pictures = []
+    for picture in captioned:
+        pictures.append(picture)
+        if picture.error is not None and not silent:
+            print(visible(f"Error: {picture.error}"), file=sys.stderr)
+        elif picture.captions and not silent and not options.html:
+            print(visible(_as_text(picture)), flush=True)
     if options.json:
-        pictures = list(pictures)
         answer = {"knows_drawings_only": drawings_only, "pictures": [one.as_json() for one in pictures]}
         print(terminal_json(answer, sys.stdout.encoding))
     elif options.html:
-        pictures = list(_report_errors(pictures))
         _write_page(pictures, options.html, DRAWINGS_ONLY if drawings_only else "")
-    else:
-        pictures = list(_print_captions(_report_errors(pictures)))
     return int(any(picture.error is not None for picture in pictures))
 
 
@@ -125,22 +128,11 @@ def _sampler(options: argparse.Namespace) -> Sampler:
     return Greedy(options.max_len, options.no_repeat)
 
 
-def _report_errors(pictures: Iterable[PictureCaptions]) -> Iterable[PictureCaptions]:
-    """The same pictures; what is wrong with one is printed as soon as it is known."""
-    for picture in pictures:
-        if picture.error is not None:
-            print(visible(f"Error: {picture.error}"), file=sys.stderr)
-        yield picture
-
-
-def _print_captions(pictures: Iterable[PictureCaptions]) -> Iterable[PictureCaptions]:
-    """The same pictures; their captions are printed as soon as they are known."""
-    for picture in pictures:
-        if len(picture.captions) == 1:
-            print(visible(f"{picture.name}: {picture.caption}{_doubts(picture)}"), flush=True)
-        elif picture.captions:
-            print(visible("\n".join([f"{picture.name}:{_doubts(picture)}", *_lines(picture)])), flush=True)
-        yield picture
+def _as_text(picture: PictureCaptions) -> str:
+    """The caption beside the picture's name, or several below it."""
+    if len(picture.captions) == 1:
+        return f"{picture.name}: {picture.caption}{_doubts(picture)}"
+    return "\n".join([f"{picture.name}:{_doubts(picture)}", *_lines(picture)])
 
 
 def _doubts(picture: PictureCaptions) -> str:

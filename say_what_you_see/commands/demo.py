@@ -8,7 +8,7 @@ import webbrowser
 from say_what_you_see.core.settings import Settings
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def demo(settings: Settings, options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     print("Loading the model ...", flush=True)  # before the imports, which take seconds
     from say_what_you_see.page.examples import make_demo

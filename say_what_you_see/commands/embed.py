@@ -1,28 +1,21 @@
-"""`say-what-you-see embed`: embeddings of the data set's pictures, or with Ray of any pictures."""
-
-from __future__ import annotations
+"""`say-what-you-see embed` and `prepare`: pictures as embeddings, and captions as numbers."""
 
 import argparse
 from typing import Any
 
-from say_what_you_see.commands.ray_options import (
-    cluster_plan,
-    print_manifest,
-    refuse_options,
-    refuse_without_ray,
-    shard_options,
-)
+from say_what_you_see.commands import ray_options
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.course.captions import load_vocabulary, prepare_captions
 from say_what_you_see.course.features import extract_embeddings, load_embeddings
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def embed(settings: Settings, options: argparse.Namespace) -> int:
     """Embed the data set, here or on a cluster, or any pictures on a cluster."""
     if options.input and options.engine:
         return _embed_pictures_with_ray(settings, options)
     if options.engine is None:
-        refuse_without_ray(options)
+        ray_options.refuse_without_ray(options)
         extract_embeddings(settings)
     else:
         _embed_dataset_with_ray(settings, options)
@@ -37,24 +30,26 @@ def _embed_pictures_with_ray(settings: Settings, options: argparse.Namespace) ->
     from say_what_you_see.distributed.run import embed_with_ray
     from say_what_you_see.vision.encoders import encoder_for
 
-    plan, sharding = cluster_plan(options), shard_options(options)
-    encoder = encoder_for(settings)
+    plan, sharding, encoder = (
+        ray_options.cluster_plan(options),
+        ray_options.shard_options(options),
+        encoder_for(settings),
+    )
     manifest = embed_with_ray(options.input, options.output, encoder, settings.data_folder, plan, sharding)
-    print_manifest(manifest, options.output)
+    ray_options.print_manifest(manifest, options.output)
     return 0
 
 
 def _embed_dataset_with_ray(settings: Settings, options: argparse.Namespace) -> None:
     """The data set's embeddings by a cluster: the files are those that this machine would have made alone."""
-    refuse_options(
-        options, ("output", "format", "shard_size"), "goes with --input; the data set's files have their places."
-    )
+    only_with_input = "goes with --input; the data set's files have their places."
+    ray_options.refuse_options(options, ("output", "format", "shard_size"), only_with_input)
     from say_what_you_see.data.datasets import get_dataset
     from say_what_you_see.distributed.engine import running_ray
     from say_what_you_see.distributed.run import apply_model_with_ray
 
     get_dataset(settings)  # downloads need no cluster that waits
-    plan = cluster_plan(options)
+    plan = ray_options.cluster_plan(options)
     with running_ray(plan) as ray:
 
         def apply(*arguments: Any, **more: Any) -> tuple:
@@ -62,3 +57,10 @@ def _embed_dataset_with_ray(settings: Settings, options: argparse.Namespace) -> 
             return apply_model_with_ray(ray, plan, *arguments, **more)
 
         extract_embeddings(settings, apply)
+
+
+def prepare(settings: Settings, options: argparse.Namespace) -> int:
+    """Make the vocabulary, and turn the captions of the data set into numbers."""
+    prepare_captions(settings)
+    print(f"Vocabulary: {len(load_vocabulary(settings))} words")
+    return 0

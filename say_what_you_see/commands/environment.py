@@ -1,7 +1,5 @@
 """`say-what-you-see environment`: what to paste into a report about something that does not work."""
 
-from __future__ import annotations
-
 import argparse
 
 from say_what_you_see import __version__
@@ -9,7 +7,7 @@ from say_what_you_see.core.environment import check_environment
 from say_what_you_see.core.settings import Settings
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def environment(settings: Settings, options: argparse.Namespace) -> int:
     """Print the checks of notebook 00; the exit status is 1 when one of them failed."""
     checks = check_environment(settings)
     print(f"Say What You See {__version__}; data set {settings.dataset}, encoder {settings.encoder}")

@@ -1,7 +1,5 @@
 """`say-what-you-see evaluate`: how good are the captions of the models that were trained?"""
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys
@@ -14,6 +12,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.course.lessons import LESSONS
 from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.evaluation import trained
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
     SAMPLERS,
@@ -26,58 +25,55 @@ from say_what_you_see.evaluation.evaluate import (
 )
 from say_what_you_see.evaluation.next_word import next_word_scores
 from say_what_you_see.evaluation.report import report_path, write_report
-from say_what_you_see.evaluation.trained import (
-    TrainedModel,
-    ValidationPictures,
-    load_trained_model,
-    trained_models,
-    validation_pictures,
-)
 from say_what_you_see.serving.model_folder import note_metrics
 
 _ON_CARDS = ("greedy", "beam, k = 3")
 """The samplers whose scores a model's card shows."""
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors. Where
     all pictures count, the models' cards get their scores.
     """
-    models = [load_trained_model(settings, folder) for folder in options.model or []] or trained_models(settings)
-    models = _tell_apart(models)
-    pictures = validation_pictures(settings, models, options.pictures)
+    models = [trained.load_trained_model(settings, folder) for folder in options.model or []]
+    models = _tell_apart(models or trained.trained_models(settings))
+    pictures = trained.validation_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
     samplers, java = ({"greedy": SAMPLERS["greedy"]} if options.greedy else SAMPLERS), not options.no_java
     evaluations = evaluate_samplers(models, pictures, samplers, java, settings.seed)
     scores_path = save_evaluations(settings, evaluations, pictures, next_words)
     if options.pictures is None:
-        _note_on_cards(settings, models, evaluations, pictures)
+        _note_on_cards(settings, models, evaluations, len(pictures))
     if brought is not None:
-        evaluations.append(_evaluate_brought(brought, pictures, options.results, java))
-    page = _write_page(settings, options.html, evaluations, pictures)
+        evaluations.append(evaluate_captions(brought, pictures, java, options.results.name, "as written"))
+    page = options.html or report_path(settings)
+    write_report(page, get_dataset(settings).scored[0], evaluations, pictures)
     if options.json:
         print(terminal_json(evaluations_as_json(evaluations, pictures, next_words), sys.stdout.encoding))
         return 0
     print(f"{len(pictures)} {_split(settings)} pictures\n")
-    print(visible("\n".join(_next_word_lines(models, next_words)) + f"\n\n{samplers_table(evaluations)}\n"))
+    for name, scores in next_words.items():
+        text = f"{name}: validation loss {scores['loss']:.3f} nats a word, perplexity {scores['perplexity']:.2f}"
+        print(visible(f"{text}, next word right {100 * scores['accuracy']:.1f} %"))
+    print(visible(f"\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
     return 0
 
 
 def _note_on_cards(
-    settings: Settings, models: Sequence[TrainedModel], evaluations: Sequence[Evaluation], pictures: ValidationPictures
+    settings: Settings, models: Sequence[trained.TrainedModel], evaluations: Sequence[Evaluation], pictures: int
 ) -> None:
     """Add the scores to the model folders that trainings with these settings left; others are not ours to change."""
     own = [lesson.model_folder(settings) for lesson in LESSONS.values()]
     kind = "drawn scenes" if settings.pictures_kind == "scenes" else "photographs"
-    scored_on = f"{len(pictures):,} {kind} of the {_split(settings)} split"
+    scored_on = f"{pictures:,} {kind} of the {_split(settings)} split"
     for model in models:
         if model.caption_model.folder in own:
-            noted = [one for one in evaluations if one.model == model.name and one.sampler in _ON_CARDS]
             scores = {
                 one.sampler: {name: score.show() for name, score in one.metrics.items() if not math.isnan(score.value)}
-                for one in noted
+                for one in evaluations
+                if one.model == model.name and one.sampler in _ON_CARDS
             }
             note_metrics(model.caption_model, {"scored_on": scored_on, **scores})
 
@@ -86,26 +82,15 @@ def _split(settings: Settings) -> str:
     return "test" if get_dataset(settings).test_zip else "validation"
 
 
-def _tell_apart(models: Sequence[TrainedModel]) -> list[TrainedModel]:
+def _tell_apart(models: Sequence[trained.TrainedModel]) -> list[trained.TrainedModel]:
     """Number models of the same name."""
     names = [model.name for model in models]
-    return [
-        replace(model, name=f"{model.name} {names[: i + 1].count(model.name)}")
-        if names.count(model.name) > 1
-        else model
-        for i, model in enumerate(models)
-    ]
+    numbered = [f"{name} {names[: i + 1].count(name)}" for i, name in enumerate(names)]
+    new = [number if names.count(name) > 1 else name for name, number in zip(names, numbered, strict=True)]
+    return [replace(model, name=name) for model, name in zip(models, new, strict=True)]
 
 
-def _next_word_lines(models: Sequence[TrainedModel], next_words: dict[str, dict[str, float]]) -> list[str]:
-    return [
-        f"{model.name}: validation loss {scores['loss']:.3f} nats a word, perplexity {scores['perplexity']:.2f}, "
-        f"next word right {100 * scores['accuracy']:.1f} %"
-        for model, scores in zip(models, next_words.values(), strict=True)
-    ]
-
-
-def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
+def _captions_in(path: Path, pictures: trained.ValidationPictures) -> list[str]:
     """The captions of a file in COCO's results format, in the order of the pictures; others in it are passed over."""
     captions = read_coco_results(path)
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]
@@ -115,15 +100,3 @@ def _captions_in(path: Path, pictures: ValidationPictures) -> list[str]:
             "Every picture needs one: what is left out would count for nothing."
         )
     return [captions[image_id] for image_id in pictures.image_ids]
-
-
-def _evaluate_brought(captions: list[str], pictures: ValidationPictures, path: Path, java: bool) -> Evaluation:
-    return evaluate_captions(captions, pictures, java, model=path.name, sampler="as written")
-
-
-def _write_page(
-    settings: Settings, path: Path | None, evaluations: list[Evaluation], pictures: ValidationPictures
-) -> Path:
-    path = path or report_path(settings)
-    write_report(path, get_dataset(settings).scored[0], evaluations, pictures)
-    return path

@@ -1,7 +1,5 @@
 """Runs one command of `say-what-you-see COMMAND`."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os
@@ -22,6 +20,15 @@ _ENVIRONMENT = {
 }
 """Options that come before environment variables."""
 
+_MODULES = {
+    "prepare": "embed",
+    "mirror": "resources",
+    "train-records": "records",
+    "evaluate-records": "records",
+    "run-inference": "records",
+}
+"""The modules of commands that share one; others have one of their own name."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for what went wrong, 130 after Ctrl-C."""
@@ -40,22 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Let people have any text in the letters of their terminal, and all of it be written in the end.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # it is closed; what is printed for it must not end up elsewhere
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  it stays open
-        elif hasattr(stream, "reconfigure"):
+    """Let people have any text in the letters of their terminal, and all of it be written in the end, or an OSError."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
         try:
-            sys.stdout.flush()
+            print(end="", flush=True)
         except OSError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  or Python would complain again when it ends
             raise
@@ -72,5 +72,5 @@ def _run(options: argparse.Namespace) -> int:
 
     given = {name: getattr(options, option) for option, name in _ENVIRONMENT.items()}
     settings = read_settings({**os.environ, **{name: str(value) for name, value in given.items() if value is not None}})
-    module = import_module(f"say_what_you_see.commands.{options.command.replace('-', '_')}")
-    return module.run(settings, options)
+    module = import_module(f"say_what_you_see.commands.{_MODULES.get(options.command, options.command)}")
+    return getattr(module, options.command.replace("-", "_"))(settings, options)

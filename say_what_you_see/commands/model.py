@@ -1,7 +1,5 @@
 """`say-what-you-see model`: install, list and pack caption models."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from say_what_you_see.core.text import visible
 from say_what_you_see.serving.model_choice import default_model, describe_models, find_model
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def model(settings: Settings, options: argparse.Namespace) -> int:
     """Do what the action says."""
     if options.action == "install":
         _install(settings, options)

@@ -1,7 +1,5 @@
 """The kinds of numbers and names that options take."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path

@@ -1,38 +1,10 @@
 """All commands and their options. Nothing here imports NumPy or Keras: `--help` should be there at once."""
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from say_what_you_see.commands.options import (
-    batch_size,
-    beam_width,
-    caption_length,
-    count,
-    number,
-    path,
-    seed,
-    whole_number,
-    workers,
-)
+from say_what_you_see.commands import options as kind
 
-_COMMANDS = {
-    "environment": "check whether this computer has what the course needs; paste the output into bug reports",
-    "resources": "draw or download the pictures and captions, and show what there is",
-    "embed": "run the pictures through the encoder and keep the embeddings",
-    "prepare": "make the vocabulary and turn the captions into numbers",
-    "train": "train the decoder and leave a model folder",
-    "evaluate": "measure the captions of the trained models: metrics, truth, diversity, errors",
-    "caption": "describe pictures with a trained model",
-    "demo": "caption pictures on a page in the browser, and watch how",
-    "model": "install, list and pack trained models",
-    "mirror": "fill a folder with the course's downloads, for a server in the classroom",
-    "records": "write the data set as sharded TFRecords, in im2txt's format",
-    "train-records": "train im2txt's model on TFRecords; goes on where it stopped, on one machine or several",
-    "evaluate-records": "wait for checkpoints of train-records and measure their perplexity",
-    "run-inference": "caption pictures with a checkpoint of train-records, by beam search",
-}
 _DETAILS = {
     "records": " An interrupted run goes on with the shards that are missing.",
     "train-records": (
@@ -54,11 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line's parser."""
     parser = argparse.ArgumentParser(prog="say-what-you-see", description="Say What You See, without the notebooks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in _COMMANDS.items():
+    for name, (add_options, summary) in _COMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}.{_DETAILS.get(name, '')}"
         command = commands.add_parser(name, help=summary, description=description)
         _add_settings(command)
-        _OPTIONS.get(name, lambda command: None)(command)
+        if add_options:
+            add_options(command)
     return parser
 
 
@@ -70,7 +43,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     option("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
     karpathy = "karpathy: train, validate and test on the pictures that most papers do (COURSE_SPLIT)"
     option("--split", choices=("usual", "karpathy"), help=karpathy)
-    option("--seed", type=seed, help="start of all randomness (COURSE_SEED; default: 0)")
+    option("--seed", type=kind.seed, help="start of all randomness (COURSE_SEED; default: 0)")
 
 
 def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
@@ -80,15 +53,15 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     default = "default: Ray on this machine, for this run only"
     option("--address", metavar="HOST:PORT", help=f"of a Ray cluster; auto: the one that runs here ({default})")
     output = "where shards and manifest go; an interrupted run goes on there"
-    option("--output", type=path, metavar="FOLDER", help=output)
+    option("--output", type=kind.path, metavar="FOLDER", help=output)
     option("--format", choices=formats, help=f"of the shards (default: {formats[0]})")
-    option("--shard-size", type=count, metavar="N", help="pictures in a shard, at most (default: 2048)")
-    option("--batch-size", type=batch_size, metavar="N", help="pictures at a time (default: 32; GPUs like more)")
+    option("--shard-size", type=kind.count, metavar="N", help="pictures in a shard, at most (default: 2048)")
+    option("--batch-size", type=kind.batch_size, metavar="N", help="pictures at a time (default: 32; GPUs like more)")
     default = "default: one for each GPU; without GPUs one for four CPUs of each machine"
-    option("--workers", type=workers, metavar="N", help=f"models at work ({default})")
+    option("--workers", type=kind.workers, metavar="N", help=f"models at work ({default})")
     gpus = "0.5: two workers on a GPU; 0: CPUs only (default: 1 where there are GPUs)"
-    option("--gpus-per-worker", type=number(0, 64), metavar="X", help=gpus)
-    option("--retries", type=whole_number(0, 1000), metavar="N", help="how often to retry failed work (default: 5)")
+    option("--gpus-per-worker", type=kind.number(0, 64), metavar="X", help=gpus)
+    option("--retries", type=kind.whole_number(0, 1000), metavar="N", help="how often to retry work (default: 5)")
     option("--bytes-column", default="", metavar="NAME", help="of Parquet files: the pictures")
     option("--name-column", default="", metavar="NAME", help="of Parquet files: the names of the pictures")
 
@@ -113,7 +86,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         "go on with the trained model, for the CIDEr of captions that it samples (self-critical training), up to this "
         "number of epochs; the result has a model folder of its own"
     )
-    further("--cider", type=count, metavar="EPOCHS", help=cider)
+    further("--cider", type=kind.count, metavar="EPOCHS", help=cider)
     model = "which decoder to train: that of notebook 04, 07, 08 or 11; missing features and captions are made first"
     models = ("decoder", "show-and-tell", "attention", "transformer")
     command.add_argument("--model", choices=models, default="decoder", help=model)
@@ -122,14 +95,14 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
     model = "evaluate this model folder (may be given several times; default: every model that was trained)"
-    option("--model", type=path, action="append", metavar="FOLDER", help=model)
+    option("--model", type=kind.path, action="append", metavar="FOLDER", help=model)
     results = "score the captions of this file in COCO's results format, whoever wrote them, beside the models"
-    option("--results", type=path, metavar="FILE", help=results)
+    option("--results", type=kind.path, metavar="FILE", help=results)
     pictures = "evaluate N pictures at most (default: 1000 validation pictures, or all test pictures)"
-    option("--pictures", type=count, metavar="N", help=pictures)
+    option("--pictures", type=kind.count, metavar="N", help=pictures)
     option("--greedy", action="store_true", help="greedy captions only, no sampling and no beam search")
     option("--no-java", action="store_true", help="leave out METEOR and SPICE, which need Java and a minute")
-    option("--html", type=path, metavar="FILE", help="where the page of errors goes")
+    option("--html", type=kind.path, metavar="FILE", help="where the page of errors goes")
     option("--json", action="store_true", help="print JSON, for machines")
 
 
@@ -141,30 +114,30 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     default = "default: that of the last training, or else photos, which comes with the course"
     model = f"model folder, or a name: photos, scenes, or that of an installed model ({default})"
     option("--model", metavar="FOLDER|NAME", help=model)
-    option("--max-len", type=caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
+    option("--max-len", type=kind.caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
     sampler = command.add_mutually_exclusive_group().add_argument
-    sampler("--beam", type=beam_width, metavar="K", help="beam search: follow the K best captions at once")
+    sampler("--beam", type=kind.beam_width, metavar="K", help="beam search: follow the K best captions at once")
     sampler("--sample", action="store_true", help="draw words by their probability (see --temperature)")
     penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0)"
-    option("--length-penalty", type=number(-10, 10), default=0.0, metavar="A", help=penalty)
+    option("--length-penalty", type=kind.number(-10, 10), default=0.0, metavar="A", help=penalty)
     repeats = "unless --sample: never say the same N words in a row twice (default: 3; 0 allows it)"
-    option("--no-repeat", type=whole_number(0, 20), default=3, metavar="N", help=repeats)
+    option("--no-repeat", type=kind.whole_number(0, 20), default=3, metavar="N", help=repeats)
     temperature = "with --sample: below 1 more cautious, above 1 more daring"
-    option("--temperature", type=number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
-    option("--top-k", type=count, metavar="K", help="draw among the K most probable words only")
+    option("--temperature", type=kind.number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
+    option("--top-k", type=kind.count, metavar="K", help="draw among the K most probable words only")
     smallest = "sample from the smallest set of words whose total probability reaches P"
-    option("--top-p", type=number(1e-6, 1), metavar="P", help=smallest)
+    option("--top-p", type=kind.number(1e-6, 1), metavar="P", help=smallest)
     with_keras = "load the model with Keras, and neither use nor make the quick copy of it, which says the same"
     option("--with-keras", action="store_true", help=with_keras)
     form = command.add_mutually_exclusive_group().add_argument
     form("--json", action="store_true", help="print JSON, for machines")
-    form("--html", type=path, metavar="FILE", help="write a page with the pictures and their captions")
+    form("--html", type=kind.path, metavar="FILE", help="write a page with the pictures and their captions")
     _add_cluster_options(command, ("jsonl", "parquet"))
 
 
 def _add_demo(command: argparse.ArgumentParser) -> None:
     port = "port on 127.0.0.1 (default: any free one)"
-    command.add_argument("--port", type=whole_number(0, 65535), default=0, metavar="N", help=port)
+    command.add_argument("--port", type=kind.whole_number(0, 65535), default=0, metavar="N", help=port)
     model = "model folder or name (default: all that were trained, or else photos, which comes with the course)"
     command.add_argument("--model", metavar="FOLDER|NAME", help=model)
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
@@ -178,7 +151,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     install.add_argument("--checksum", metavar="sha256:…", help="checksum of the zip, or of a folder's model.json")
     actions.add_parser("list", help="the models that come with the course, and the installed ones")
     pack = actions.add_parser("pack", help="pack a model folder into a zip, to give away")
-    pack.add_argument("zip", type=path, metavar="FILE.zip", help="the zip to write")
+    pack.add_argument("zip", type=kind.path, metavar="FILE.zip", help="the zip to write")
     with_encoder = (
         "pack the .keras file of the model's encoder (ENCODER), too, so that the zip is all that is needed; its "
         "licence must allow it"
@@ -191,42 +164,44 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_mirror(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", type=path, metavar="FOLDER", help="the folder to fill")
+    command.add_argument("folder", type=kind.path, metavar="FOLDER", help="the folder to fill")
     what = "coco, flickr8k, karpathy, field_course, weights (default: all of them, about 23 GB)"
     command.add_argument("what", nargs="*", metavar="WHAT", help=what)
 
 
 def _add_records(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--records", type=path, metavar="FOLDER", help="where to; default: the data set's folder")
+    command.add_argument("--records", type=kind.path, metavar="FOLDER", help="where to; default: the data set's folder")
     for split in ("train", "val", "test"):
-        shards = whole_number(int(split != "test"), 99_999)
+        shards = kind.whole_number(int(split != "test"), 99_999)
         command.add_argument(f"--{split}-shards", type=shards, metavar="N", help=f"number of {split} shards")
-    command.add_argument("--workers", type=workers, metavar="N", help="shards written at the same time")
+    command.add_argument("--workers", type=kind.workers, metavar="N", help="shards written at the same time")
 
 
 def _add_record_folders(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--records", type=path, metavar="FOLDER", help="of the shards; default: the data set's folder")
+    command.add_argument(
+        "--records", type=kind.path, metavar="FOLDER", help="of shards; default: the data set's folder"
+    )
     folder = "gets train/ and eval/; default: im2txt in the settings' folder"
-    command.add_argument("--folder", type=path, metavar="FOLDER", help=folder)
+    command.add_argument("--folder", type=kind.path, metavar="FOLDER", help=folder)
 
 
 def _add_train_records(command: argparse.ArgumentParser) -> None:
     _add_record_folders(command)
     option = command.add_argument
-    option("--steps", type=whole_number(1, 1_000_000_000), required=True, metavar="N", help="train up to this step")
+    option("--steps", type=kind.whole_number(1, 10**9), required=True, metavar="N", help="train up to this step")
     option("--train-inception", action="store_true", help="phase 2: train the CNN as well")
-    option("--batch-size", type=batch_size, default=32, metavar="N", help="of all devices together (default: 32)")
+    option("--batch-size", type=kind.batch_size, default=32, metavar="N", help="of all devices together (default: 32)")
     rate = "at the start (default: 0.001, phase 2: 0.00005)"
-    option("--learning-rate", type=number(1e-12, 1000), metavar="X", help=rate)
+    option("--learning-rate", type=kind.number(1e-12, 1000), metavar="X", help=rate)
     warm_up = "steps in which the learning rate rises (default: 0, phase 2: 100)"
-    option("--warm-up", type=whole_number(0, 1_000_000), metavar="N", help=warm_up)
-    option("--save-every", type=count, default=1000, metavar="N", help="steps between checkpoints (default: 1000)")
-    option("--keep", type=count, default=5, metavar="N", help="latest checkpoints to keep (default: 5)")
-    option("--log-every", type=count, default=20, metavar="N", help="steps between scalars (default: 20)")
+    option("--warm-up", type=kind.whole_number(0, 1_000_000), metavar="N", help=warm_up)
+    option("--save-every", type=kind.count, default=1000, metavar="N", help="steps between checkpoints (default: 1000)")
+    option("--keep", type=kind.count, default=5, metavar="N", help="latest checkpoints to keep (default: 5)")
+    option("--log-every", type=kind.count, default=20, metavar="N", help="steps between scalars (default: 20)")
     side = "of the pictures in pixels (default: the encoder's)"
-    option("--side", type=whole_number(1, 2048), metavar="N", help=side)
-    option("--units", type=whole_number(1, 16_384), metavar="N", help="size of LSTM and embeddings (default: 512)")
-    option("--dropout", type=number(0, 0.999), metavar="X", help="fraction of the units left out (default: 0.3)")
+    option("--side", type=kind.whole_number(1, 2048), metavar="N", help=side)
+    option("--units", type=kind.whole_number(1, 16_384), metavar="N", help="size of LSTM and embeddings (default: 512)")
+    option("--dropout", type=kind.number(0, 0.999), metavar="X", help="fraction of the units left out (default: 0.3)")
     precision = "of the CNN (default: the best for the GPU; float32 on a CPU)"
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), help=precision)
 
@@ -235,31 +210,37 @@ def _add_evaluate_records(command: argparse.ArgumentParser) -> None:
     _add_record_folders(command)
     option = command.add_argument
     option("--once", action="store_true", help="evaluate what is there, and do not wait for more")
-    option("--timeout", type=count, metavar="SECONDS", help="end when nothing new came for this long")
+    option("--timeout", type=kind.count, metavar="SECONDS", help="end when nothing new came for this long")
     option("--shards", choices=("val", "test"), default="val", help="which shards (default: val)")
-    option("--batch-size", type=batch_size, default=32, metavar="N", help="captions at a time (default: 32)")
+    option("--batch-size", type=kind.batch_size, default=32, metavar="N", help="captions at a time (default: 32)")
 
 
 def _add_run_inference(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
-    option("photos", nargs="+", type=path, metavar="PHOTO", help="picture files")
+    option("photos", nargs="+", type=kind.path, metavar="PHOTO", help="picture files")
     checkpoint = "a checkpoint, or a folder: then its latest (default: the settings' folder)"
-    option("--checkpoint", type=path, metavar="PATH", help=checkpoint)
-    option("--beam", type=beam_width, default=3, metavar="K", help="captions a picture (default: 3)")
-    option("--max-len", type=caption_length, default=20, metavar="N", help="stop after so many words (default: 20)")
+    option("--checkpoint", type=kind.path, metavar="PATH", help=checkpoint)
+    option("--beam", type=kind.beam_width, default=3, metavar="K", help="captions a picture (default: 3)")
+    option("--max-len", type=kind.caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
 
 
-_OPTIONS = {
-    "resources": _add_resources,
-    "embed": _add_embed,
-    "train": _add_train,
-    "evaluate": _add_evaluate,
-    "caption": _add_caption,
-    "demo": _add_demo,
-    "model": _add_model,
-    "mirror": _add_mirror,
-    "records": _add_records,
-    "train-records": _add_train_records,
-    "evaluate-records": _add_evaluate_records,
-    "run-inference": _add_run_inference,
+_Adder = Callable[[argparse.ArgumentParser], None]
+_COMMANDS: dict[str, tuple[_Adder | None, str]] = {
+    "environment": (None, "check whether this computer has what the course needs; paste the output into bug reports"),
+    "resources": (_add_resources, "draw or download the pictures and captions, and show what there is"),
+    "embed": (_add_embed, "run the pictures through the encoder and keep the embeddings"),
+    "prepare": (None, "make the vocabulary and turn the captions into numbers"),
+    "train": (_add_train, "train the decoder and leave a model folder"),
+    "evaluate": (_add_evaluate, "measure the captions of the trained models: metrics, truth, diversity, errors"),
+    "caption": (_add_caption, "describe pictures with a trained model"),
+    "demo": (_add_demo, "caption pictures on a page in the browser, and watch how"),
+    "model": (_add_model, "install, list and pack trained models"),
+    "mirror": (_add_mirror, "fill a folder with the course's downloads, for a server in the classroom"),
+    "records": (_add_records, "write the data set as sharded TFRecords, in im2txt's format"),
+    "train-records": (
+        _add_train_records,
+        "train im2txt's model on TFRecords; goes on where it stopped, on one machine or several",
+    ),
+    "evaluate-records": (_add_evaluate_records, "wait for checkpoints of train-records and measure their perplexity"),
+    "run-inference": (_add_run_inference, "caption pictures with a checkpoint of train-records, by beam search"),
 }

@@ -35,19 +35,17 @@ def cluster_plan(options: argparse.Namespace) -> ClusterPlan:
     """Where to work."""
     from say_what_you_see.distributed.engine import ClusterPlan
 
-    retries = {} if options.retries is None else {"retries": options.retries}
-    return ClusterPlan(
-        address=options.address, workers=options.workers, gpus_per_worker=options.gpus_per_worker, **retries
-    )
+    names = ("address", "workers", "gpus_per_worker", "retries")
+    return ClusterPlan(**{name: value for name in names if (value := getattr(options, name)) is not None})
 
 
 def shard_options(options: argparse.Namespace) -> ShardOptions:
     """How to make shards."""
     from say_what_you_see.distributed.run import ShardOptions
 
-    numbers = {"size": options.shard_size, "batch_size": options.batch_size}
+    numbers = {"size": options.shard_size, "batch_size": options.batch_size, "form": options.format}
     given = {name: value for name, value in numbers.items() if value is not None}
-    return ShardOptions(form=options.format, columns=(options.bytes_column, options.name_column), **given)
+    return ShardOptions(columns=(options.bytes_column, options.name_column), **given)
 
 
 def print_manifest(manifest: dict, folder: Path) -> None:

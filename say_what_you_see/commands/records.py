@@ -1,18 +1,89 @@
-"""`say-what-you-see records`: the data set as TFRecords."""
-
-from __future__ import annotations
+"""`say-what-you-see records`, `train-records`, `evaluate-records`, `run-inference`: im2txt's way, with TFRecords."""
 
 import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import visible
+from say_what_you_see.evaluation.scale import CheckpointScore, EvaluationConfig
+from say_what_you_see.evaluation.scale import evaluate_records as evaluate_checkpoints
+from say_what_you_see.serving.scale_inference import run_inference as caption_files
+from say_what_you_see.training.scale.devices import choose_strategy
+from say_what_you_see.training.scale.folder import (
+    ScaleFolders,
+    latest_checkpoint,
+    model_config,
+    read_config,
+    scale_folders,
+)
 from say_what_you_see.training.scale.records import write_records
+from say_what_you_see.training.scale.training import PHASE_1, PHASE_2, ScaleTraining, train_on_records
+from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Write the shards and show what they hold."""
-    counts = {split: getattr(options, f"{split}_shards") for split in ("train", "val", "test")}
-    given = {split: count for split, count in counts.items() if count is not None}
-    records = write_records(settings, options.records, given, options.workers)
-    print(visible(f"{records.show()}\nRecords: {records.folder}"))
+def records(settings: Settings, options: argparse.Namespace) -> int:
+    """Write the data set as shards of TFRecords, and show what they hold."""
+    counts = _given({split: getattr(options, f"{split}_shards") for split in ("train", "val", "test")})
+    written = write_records(settings, options.records, counts, options.workers)
+    print(visible(f"{written.show()}\nRecords: {written.folder}"))
     return 0
+
+
+def train_records(settings: Settings, options: argparse.Namespace) -> int:
+    """Train im2txt's model up to a step, on one machine or several."""
+    strategy = choose_strategy()  # several machines have to find each other before TensorFlow is asked anything else
+    shards, folders = _folders(settings, options)
+    folder = folders.train
+    kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given are as before
+    side = options.side or (kept.side if kept else encoder_side_length(settings))
+    sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
+    sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
+    config = model_config(shards, settings.encoder_name, side, **_given(sizes))
+    rates = _given({"start": options.learning_rate, "warm_up": options.warm_up})
+    training = ScaleTraining(
+        shards,
+        folder,
+        options.steps,
+        options.batch_size,
+        options.train_inception,
+        replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
+        seed=settings.seed,
+        **{name: getattr(options, name) for name in ("save_every", "keep", "log_every", "precision")},
+    )
+    state = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
+    print(f"Step {state.steps_done}, checkpoints in {folder}")
+    return 0
+
+
+def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
+    """Print the perplexity of each checkpoint as it appears, or of those that are there."""
+    shards, folders = _folders(settings, options)
+    config = EvaluationConfig(shards, folders.train, folders.evaluation, options.shards, options.batch_size)
+
+    def report(result: CheckpointScore) -> None:
+        text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats a word"
+        print(f"{text} ({result.words:,} words, {result.seconds:.0f} s)", flush=True)
+
+    if not evaluate_checkpoints(config, options.once, options.timeout, report):
+        print("Nothing new to evaluate.", file=sys.stderr)
+    return 0
+
+
+def run_inference(settings: Settings, options: argparse.Namespace) -> int:
+    """Caption picture files by a checkpoint; the exit status is 1 if one of them could not be read."""
+    checkpoint = options.checkpoint or scale_folders(settings).train
+    return caption_files(checkpoint, options.photos, options.beam, options.max_len)
+
+
+def _folders(settings: Settings, options: argparse.Namespace) -> tuple[Path, ScaleFolders]:
+    """Where the records are, and where checkpoints and scores go."""
+    folders = ScaleFolders(options.folder) if options.folder else scale_folders(settings)
+    return options.records or settings.dataset_folder / "records", folders
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

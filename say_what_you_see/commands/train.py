@@ -1,7 +1,5 @@
 """`say-what-you-see train`: a decoder, the control of notebook 04, or a trained decoder further for CIDEr."""
 
-from __future__ import annotations
-
 import argparse
 
 from say_what_you_see.core.settings import Settings
@@ -10,7 +8,7 @@ from say_what_you_see.course.lessons import LESSONS, train_control, train_lesson
 from say_what_you_see.training.checkpoints import History
 
 
-def run(settings: Settings, options: argparse.Namespace) -> int:
+def train(settings: Settings, options: argparse.Namespace) -> int:
     """Train, and say where the result is."""
     lesson = LESSONS[options.model]
     if options.control:

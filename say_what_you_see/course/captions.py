@@ -14,7 +14,7 @@ from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import CaptionArrays, get_captions_for_fns
 from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
-from say_what_you_see.models.attention import TOP_WORDS, most_frequent_words
+from say_what_you_see.models.attention import most_frequent_words
 from say_what_you_see.training.examples import Examples
 
 
@@ -37,24 +37,22 @@ def load_captions(settings: Settings, files: DatasetFiles, split: str, kind: str
 def prepare_captions(settings: Settings, kind: str = "mean", vocab: dict[str, int] | None = None) -> None:
     """The step of notebook 03, with the same results: vocabulary, and captions of both splits as arrays of indices.
 
-    Args:
-        kind: of the features whose images the captions belong to.
-        vocab: word to index; None takes the words that occur often enough in the training captions.
+    Without a vocabulary, it is made of the words that occur often enough in the training captions.
     """
     files = get_dataset(settings)
     names = {split: load_features(settings, split, kind)[1] for split in SPLITS}
-    for split in SPLITS:
+    for split, fns in names.items():
         member = split_files(files, split)[1]
-        vocab, captions = index_captions(names.pop(split), files.captions_zip, member, vocab, settings.min_count)
+        vocab, captions = index_captions(fns, files.captions_zip, member, vocab, settings.min_count)
         if split == "train":
             write_json(vocab, vocabulary_path(settings, kind))
         write_caption_arrays(captions, captions_path(settings, split, kind), vocabulary_path(settings, kind))
 
 
-def prepare_attention_captions(settings: Settings, limit: int = TOP_WORDS) -> None:
+def prepare_attention_captions(settings: Settings) -> None:
     """The step of notebook 08: as `prepare_captions`, with the most frequent words as the vocabulary."""
     captions = load_captions(settings, get_dataset(settings), "train", "grid")
-    prepare_captions(settings, "grid", most_frequent_words(captions, limit))
+    prepare_captions(settings, "grid", most_frequent_words(captions))
 
 
 def save_caption_arrays(captions: CaptionArrays, settings: Settings, split: str) -> None:

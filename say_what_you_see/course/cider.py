@@ -1,6 +1,7 @@
 """CIDEr training of a lesson's trained model: another model folder beside the first."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +27,8 @@ WORDS = 20
 
 def cider_config(settings: Settings, epochs: int) -> TrainingConfig:
     """Batches of 32 pictures, five captions sampled for each, at a low rate."""
-    return TrainingConfig(
-        epochs,
-        batch_size=32,
-        learning_rate=3e-5,
-        max_len=WORDS + 1,
-        seed=settings.seed,
-        schedule="constant",
-        captions_per_image=5,
-    )
+    numbers: dict[str, Any] = {"batch_size": 32, "learning_rate": 3e-5, "max_len": WORDS + 1, "captions_per_image": 5}
+    return TrainingConfig(epochs, schedule="constant", seed=settings.seed, **numbers)
 
 
 def train_lesson_for_cider(
@@ -42,13 +36,7 @@ def train_lesson_for_cider(
 ) -> History:
     """Go on training a lesson's model for CIDEr, up to so many epochs in all; the model itself stays where it is.
 
-    `Lesson` says with `for_cider` where checkpoints and the new model folder go.
-
-    Args:
-        callback: see `train_decoder`.
-
-    Raises:
-        CourseError: if there is no trained model, or none for these features and captions.
+    `Lesson` says with `for_cider` where checkpoints and the new model folder go; `train_decoder`, what a callback is.
     """
     lesson.prepare(settings)
     vocab, *examples = lesson.load(settings)
@@ -68,13 +56,12 @@ def train_lesson_for_cider(
 
     folder = lesson.checkpoints(settings, for_cider=True)
     history = train_for_cider(model.decoder, train, validation, config, vocab, sample, describe, folder, callback)
+    seconds = model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history)
     metadata = {
         **{key: value for key, value in model.metadata.items() if key != "metrics"},  # which are of the model before
         "cider_training": asdict(replace(config, epochs=len(history))),
         "scores": {key: history[-1][key] for key in ("val_loss", "val_accuracy", "val_cider", "reward")},
-        "training_seconds": round(
-            model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history), 1
-        ),
+        "training_seconds": round(seconds, 1),
     }
     familiarity = familiarity_of(settings, model.decoder, vocab, encoder)
     trained = replace(model, metadata=metadata, familiarity=familiarity)

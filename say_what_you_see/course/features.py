@@ -33,11 +33,7 @@ _MAKERS = {
 
 
 def features_path(settings: Settings, split: str, kind: str = "mean", mirrored: bool = False) -> Path:
-    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`.
-
-    Args:
-        mirrored: those of the images with left and right exchanged.
-    """
+    """Where the features of a split are kept; `mirrored` are those of the images with left and right exchanged."""
     path = settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
     return path.with_stem(f"{path.stem}_mirrored") if mirrored else path
 
@@ -57,18 +53,13 @@ def extract_features(
 ) -> tuple[np.ndarray, list[str]]:
     """Stream the features of a split to the disk; an interrupted extraction goes on where it stopped.
 
-    Args:
-        apply: takes the arguments of `apply_model`, which is the default, and returns what it returns.
-        mirrored: with left and right of each image exchanged.
-
-    Returns:
-        Features, memory-mapped, (images, ...), and the file names.
+    Gives features, memory-mapped, (images, ...), and the file names; `apply` is called in the place of `apply_model`.
     """
-    zips = [split_files(files, split)[0]] if split == "test" else [files.train_zip, files.val_zip]
+    zip_fn, preprocess = split_files(files, split)[0], encoder.preprocess_for_model
+    zips = [zip_fn] if split == "test" else [files.train_zip, files.val_zip]
     model = FastEncoder(encoder, settings.data_folder, zips)
-    preprocess = encoder.preprocess_for_model
     return (apply or apply_model)(
-        split_files(files, split)[0],
+        zip_fn,
         model,
         (lambda images: preprocess(images[:, :, ::-1])) if mirrored else preprocess,
         encoder.input_shape,
@@ -104,8 +95,8 @@ def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: E
     """How many bytes the features of both splits take."""
     kind = encoder.features
     size = np.dtype(FEATURE_TYPES[kind]).itemsize * int(np.prod(encoder.model.output_shape[1:]))
-    sizes = {split: size * len(image_members(split_files(files, split)[0])) for split in SPLITS}
     paths = {split: features_path(settings, split, kind) for split in SPLITS}
+    sizes = {split: size * len(image_members(split_files(files, split)[0])) for split in SPLITS}
     make_folder(paths["train"].parent)
     # An extraction that was begun checks its room itself when it is resumed: a part of it is there already.
     begun = [split for split in SPLITS if paths[split].exists() or paths[split].with_suffix(".partial.npy").exists()]
@@ -134,8 +125,7 @@ def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]
     metadata = asdict(encoder)
     del metadata["model"], metadata["preprocess_for_model"]
     setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
-    if encoder.features == "fc2":
-        setting = "vgg16"  # whatever the settings' encoder is
+    setting = "vgg16" if encoder.features == "fc2" else setting  # whatever the settings' encoder is
     return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
 
 
@@ -149,11 +139,9 @@ def load_features(
     names = settings.work_folder / f"{split}_img_fns.pickle"
     embeds, fns = read_required(path, read_array), read_required(names, read_pickle)
     if not isinstance(fns, list) or embeds.shape[:1] != (len(fns),):
-        count = embeds.shape[0] if embeds.ndim else 0
         raise CourseError(
-            f"{path.name} holds the embeddings of {count} pictures, and {names.name} "
-            f"{f'{len(fns)} names' if isinstance(fns, list) else 'no list of names'}: they do not belong together. "
-            f"Delete both, and run the notebook 02_extract_embeddings again, or `say-what-you-see embed` "
+            f"{path.name}, of shape {embeds.shape}, and {names.name} do not belong together: there must be a name for "
+            f"each row. Delete both, and run the notebook 02_extract_embeddings again, or `say-what-you-see embed` "
             f"(looked in {path.parent})."
         )
     return embeds, fns
@@ -165,11 +153,7 @@ def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[st
 
 
 def read_required(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Read a file that an earlier step leaves.
-
-    Raises:
-        CourseError: if it is not there; the message says which step makes it.
-    """
+    """Read a file that an earlier step leaves; where it is not there, a CourseError says which step makes it."""
     if not path.exists():
         contents = "captions" if path.stem in ("vocabulary", "train_captions", "val_captions") else "features"
         maker = _MAKERS.get(path.parent.name, _MAKERS[contents])

@@ -31,10 +31,7 @@ def table_paths(settings: Settings, split: str) -> tuple[Path, Path]:
 
 
 def features_to_use(settings: Settings) -> str:
-    """The features of notebook 07: "fc2" of VGG-16 for photographs where its weights are at hand, or else "mean".
-
-    They are in the data folder, or where Keras keeps what it has downloaded.
-    """
+    """The features of notebook 07: "fc2" of VGG-16 for photographs where its weights are at hand, or else "mean"."""
     if settings.pictures_kind == "scenes":
         return "mean"  # an encoder that has only seen photographs makes little of drawings
     folders = (settings.data_folder, keras_downloads())

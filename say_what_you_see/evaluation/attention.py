@@ -8,7 +8,7 @@ import numpy as np
 from say_what_you_see.data.scenes.claims import Mention, read_claims
 from say_what_you_see.data.scenes.truth import Box, SceneTruth
 from say_what_you_see.evaluation.scene_scores import true_mentions
-from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, format_table, ratio_scores
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class MentionAttention:
     chance: float  # the share of cells that are: how often a random cell would be
     mass: float  # the sum of the weights of these cells
     distance: float  # from the peak's centre to the nearest point of the box, as a fraction of the picture's side
-    # from the middle of the box to the peak's centre, down and across, as fractions of the picture's sides
-    offset: tuple[float, float]
+    offset: tuple[float, float]  # from the box's middle to the peak's centre, down and across, as such fractions
 
 
 Centres = tuple[np.ndarray, np.ndarray]
@@ -43,8 +42,7 @@ def cells_in_box(box: Box, centres: Centres) -> np.ndarray:
 
 def peak_cell(weights: np.ndarray) -> tuple[int, int]:
     """Row and column of the largest weight of (rows, columns); of several the first, row by row."""
-    row, column = np.unravel_index(int(np.argmax(weights)), weights.shape)
-    return int(row), int(column)
+    return divmod(int(np.argmax(weights)), weights.shape[1])
 
 
 def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
@@ -56,11 +54,9 @@ def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
 def measure_attention(
     sentences: Iterable[str], attention: Iterable[np.ndarray], truths: Sequence[SceneTruth], centres: Centres
 ) -> list[MentionAttention]:
-    """Where attention was at each thing that a caption names and its scene holds; other things have no box.
+    """Where attention was at each thing that the caption of a scene names and the scene holds; others have no box.
 
-    Args:
-        sentences: one caption for each scene.
-        attention: for each caption (words, rows, columns), the weights of the step that emitted each word.
+    `attention` holds for each caption (words, rows, columns), the weights of the step that emitted each word.
     """
     return [
         _measure_mention(scene, mention, truth, weights[mention.position], centres)
@@ -106,19 +102,18 @@ class AttentionScore:
 
 def score_attention(measured: Sequence[MentionAttention]) -> dict[str, AttentionScore]:
     """Scores over all mentions, and over those of large and of small things."""
-    groups = {f"{size} things": [one for one in measured if one.size == size] for size in ("large", "small")}
-    return {name: _score(group) for name, group in {"all things": measured, **groups}.items()}
+    sizes = {"all things": ("large", "small"), "large things": ("large",), "small things": ("small",)}
+    return {name: _score([one for one in measured if one.size in group]) for name, group in sizes.items()}
 
 
 def _score(measured: Sequence[MentionAttention]) -> AttentionScore:
     """Average over mentions; the interval comes from resampling scenes with replacement."""
     if not measured:
         return AttentionScore(Score(), float("nan"), float("nan"), 0)
-    hits = np.array([one.hit for one in measured], dtype=float)
     _, scene = np.unique([one.scene for one in measured], return_inverse=True)
-    per_scene = np.stack([np.bincount(scene, hits), np.bincount(scene)], axis=1)
+    per_scene = np.stack([np.bincount(scene, [one.hit for one in measured]), np.bincount(scene)], axis=1)
     chance, mass = np.mean([(one.chance, one.mass) for one in measured], axis=0).tolist()
-    return AttentionScore(ratio_score(per_scene.sum(0), bootstrap_sums(per_scene)), chance, mass, len(measured))
+    return AttentionScore(ratio_scores(per_scene, ["hits"])["hits"], chance, mass, len(measured))
 
 
 def attention_table(scores: Mapping[str, AttentionScore]) -> Table:

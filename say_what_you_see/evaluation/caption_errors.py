@@ -1,7 +1,9 @@
 """Where captions go wrong: the best and the worst, what is taken for what, scores by number of things."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -27,16 +29,12 @@ def best_and_worst(
     with the higher CIDEr. Elsewhere CIDEr alone decides.
     """
     quality: list[tuple[float, ...]] = [(cider,) for cider in cider_per_picture(captions, pictures.references)]
-    if pictures.truths is not None:
-        for i, (caption, truth) in enumerate(zip(captions, pictures.truths, strict=True)):
-            claims = sum(claim.sort != "sizes" for claim in judge_claims(caption, truth))
-            quality[i] = (-len(wrong_claims(caption, truth)), claims, *quality[i])
+    for i, truth in enumerate(pictures.truths or ()):
+        claims = sum(claim.sort != "sizes" for claim in judge_claims(captions[i], truth))
+        quality[i] = (-len(wrong_claims(captions[i], truth)), claims, *quality[i])
     order = sorted(range(len(captions)), key=quality.__getitem__, reverse=True)
     most = min(most, len(order) // 2)
     return order[:most], order[::-1][:most]
-
-
-# What is taken for what
 
 
 @dataclass(frozen=True)
@@ -50,27 +48,24 @@ class Confusion:
 
 def colour_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
     """Of the things that are there and are named with a colour: the true colour against the given one."""
-    counts = np.zeros((len(COLOURS), len(COLOURS)))
+    counts = Counter((true, given) for true, given, _ in _named_colours(captions, truths))
+    return Confusion(
+        np.array([[counts[true, given] for given in COLOURS] for true in COLOURS], float), COLOURS, COLOURS
+    )
+
+
+def _named_colours(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Iterator[tuple[str, str, bool]]:
+    """The true and the given colour of each thing that is there, and whether anything there has the given one."""
     for caption, truth in zip(captions, truths, strict=True):
-        for true, given in _named_colours(caption, truth):
-            counts[COLOURS.index(true), COLOURS.index(given)] += 1
-    return Confusion(counts, COLOURS, COLOURS)
-
-
-def _named_colours(caption: str, truth: SceneTruth) -> list[tuple[str, str]]:
-    """The true and the given colour of each thing that is there; of a thing named twice the first mention counts."""
-    mentions = true_mentions(read_claims(caption).mentions, truth)
-    return [(truth.colours[mention.kind], mention.colour) for mention in mentions if mention.colour]
+        for mention in true_mentions(read_claims(caption).mentions, truth):
+            if mention.colour:
+                yield truth.colours[mention.kind], mention.colour, mention.colour in truth.colours.values()
 
 
 def count_swapped_colours(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[int, int]:
     """Of the wrong colours, how many belong to another thing in the same picture, and how many there are in all."""
-    swapped = wrong = 0
-    for caption, truth in zip(captions, truths, strict=True):
-        for true, given in _named_colours(caption, truth):
-            wrong += given != true
-            swapped += given != true and given in truth.colours.values()
-    return swapped, wrong
+    wrong = [there for true, given, there in _named_colours(captions, truths) if given != true]
+    return sum(wrong), len(wrong)
 
 
 def thing_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
@@ -90,11 +85,9 @@ def word_confusion(captions: Sequence[str], references: Sequence[Sequence[str]],
 
     A word is there if most references of the picture have it, and it is invented if none has.
     """
-    words, there, mentioned = frequent_words(references, most), [], []
-    for group in references:
-        there.append(agreed_words(group))
-        mentioned.append({word for reference in group for word in split_sentence(reference)})
-    return _confusion(tuple(words), [set(split_sentence(caption)) for caption in captions], there, mentioned)
+    there, mentioned = map(agreed_words, references), [set(split_sentence(" ".join(group))) for group in references]
+    words = tuple(frequent_words(references, most))
+    return _confusion(words, [set(split_sentence(caption)) for caption in captions], list(there), mentioned)
 
 
 def _confusion(
@@ -120,19 +113,12 @@ def confusion_in_words(confusion: Confusion, most: int = 3) -> str:
     total = confusion.counts.sum()
     if not total:
         return "empty"
-    entries = {
-        (row, column): confusion.counts[i, j]
-        for i, row in enumerate(confusion.rows)
-        for j, column in enumerate(confusion.columns)
-    }
-    right = sum(count for (row, column), count in entries.items() if row == column)
-    wrong = [(names, count) for names, count in entries.items() if names[0] != names[1] and count]
-    wrong = sorted(wrong, key=lambda entry: -entry[1])[:most]
-    phrases = [f"{row} called {column} {count:g} times" for (row, column), count in wrong]
+    entries = list(zip(product(confusion.rows, confusion.columns), confusion.counts.ravel(), strict=True))
+    right = sum(count for (row, column), count in entries if row == column)
+    wrong = [(count, row, column) for (row, column), count in entries if row != column and count]
+    wrong.sort(key=lambda entry: -entry[0])
+    phrases = [f"{row} called {column} {count:g} times" for count, row, column in wrong[:most]]
     return "; ".join([f"{100 * right / total:.0f} % on the diagonal", *phrases])
-
-
-# Scores by number of things
 
 
 @dataclass(frozen=True)
@@ -156,22 +142,23 @@ def score_by_thing_count(captions: Sequence[str], pictures: ValidationPictures) 
     groups = {}
     for count in np.unique(counts).tolist():
         chosen = np.flatnonzero(counts == count).tolist()
-        sentences, references = [captions[i] for i in chosen], [pictures.references[i] for i in chosen]
-        metrics = score_against_references(sentences, references, java=False)
-        groups[count] = GroupScores(len(chosen), score_captions(sentences, [truths[i] for i in chosen]), metrics)
+        said, shown = [captions[i] for i in chosen], pictures.take(chosen)
+        metrics = score_against_references(said, shown.references, java=False)
+        groups[count] = GroupScores(len(chosen), score_captions(said, shown.truths or []), metrics)
     return groups
 
 
 def thing_count_table(groups: Mapping[int, GroupScores]) -> Table:
     """A line for each number of things."""
-    exact = {
+    columns = {
         "things right": "things named that are there",
         "colours right": "colours joined to the right thing",
         "relations right": "stated relations that are true",
+        "BLEU-4": "BLEU-4",
+        "ROUGE-L": "ROUGE-L",
     }
-    metrics = ["BLEU-4", "ROUGE-L"]
-    rows: list[list[object]] = [["things", "scenes", *exact, *metrics]]
+    rows: list[list[object]] = [["things", "scenes", *columns]]
     for count, group in groups.items():
-        scores = [*(group.exact[name] for name in exact.values()), *(group.metrics[name] for name in metrics)]
-        rows.append([str(count), group.scenes, *(score.show() for score in scores)])
+        scores = {**group.exact, **group.metrics}
+        rows.append([str(count), group.scenes, *(scores[name].show() for name in columns.values())])
     return format_table(rows, [8, 6, *[21] * 5])

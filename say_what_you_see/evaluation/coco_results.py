@@ -10,20 +10,15 @@ from say_what_you_see.core.files import read_json, write_json
 
 
 def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
-    """Write captions in COCO's results format, `[{"image_id": 42, "caption": "..."}]`, which other evaluators read.
+    """Write captions, one for each picture, in COCO's results format: `[{"image_id": 42, "caption": "..."}]`.
 
-    Args:
-        image_ids: the picture of each caption, each picture once.
-        captions: one for each picture.
-
-    Raises:
-        CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
+    If the numbers differ, or an id or caption is none or comes twice, it is a CourseError, and an older file stays.
     """
     if len(image_ids) != len(captions):
         raise CourseError(f"{path} was not written: {len(image_ids)} pictures but {len(captions)} captions.")
     ids = [int(i) if isinstance(i, np.integer) else i for i in image_ids]
     results = [{"image_id": i, "caption": caption} for i, caption in zip(ids, captions, strict=True)]
-    _check_results(results, None, f"{path} was not written")
+    _captions_by_id(results, None, f"{path} was not written")
     write_json(results, path)
 
 
@@ -34,23 +29,21 @@ def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None
         known_ids: the pictures of the data set; None accepts any.
     """
     results = read_json(path)
-    if not isinstance(results, list):
-        raise CourseError(f'{path} is not in COCO\'s results format, a list [{{"image_id": 42, "caption": "..."}}].')
-    _check_results(results, None if known_ids is None else set(known_ids), f"{path} cannot be used")
-    return {result["image_id"]: result["caption"] for result in results}
+    return _captions_by_id(results if isinstance(results, list) else [results], known_ids, f"{path} cannot be used")
 
 
-def _check_results(results: Sequence, known_ids: Collection[int] | None, problem: str) -> None:
-    """Raise a CourseError about the first entry that is not as it should be."""
-    seen = set()
+def _captions_by_id(results: Sequence, known_ids: Collection[int] | None, problem: str) -> dict[int, str]:
+    """The caption of each picture, or a CourseError about the first entry that is not as it should be."""
+    captions: dict[int, str] = {}
     for number, result in enumerate(results):
         match result:
-            case {"image_id": int(image_id), "caption": str()} if not isinstance(image_id, bool):
-                if image_id in seen:
+            case {"image_id": int(image_id), "caption": str(caption)} if not isinstance(image_id, bool):
+                if image_id in captions:
                     raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption a picture.")
                 if known_ids is not None and image_id not in known_ids:
                     raise CourseError(f"{problem}: the data set has no picture {image_id}. Caption the same pictures.")
-                seen.add(image_id)
+                captions[image_id] = caption
             case _:
-                form = '{"image_id": 42, "caption": "..."}'
-                raise CourseError(f"{problem}: entry {number} is {str(result)[:80]!r}, not of the form {form}.")
+                form = '[{"image_id": 42, "caption": "..."}, ...]'
+                raise CourseError(f"{problem}: entry {number} is {str(result)[:80]!r}, and the form is {form}.")
+    return captions

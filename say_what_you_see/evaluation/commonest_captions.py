@@ -19,7 +19,7 @@ from say_what_you_see.language.captions import split_sentence
 ADJECTIVES = frozenset(word for words in (*COLOUR_WORDS.values(), *SIZE_WORDS.values()) for word in words)
 """Words that give colours and sizes in captions of scenes."""
 
-DRAWS = 200
+_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ class CommonestCaption:
     pictures: int  # how many there are
     caption: str  # the model's commonest caption of them
     share: float  # the share of the pictures that are given it
-    # the same share for people's own commonest caption, when each picture has one caption, drawn from those that people
-    # gave it: the mean over many draws
-    people_share: float
+    people_share: float  # the same of people's own, one caption of each picture drawn: the mean over many draws
 
 
 def commonest_captions(
@@ -41,14 +39,11 @@ def commonest_captions(
     groups: Mapping[str, Sequence[int]],
     leave_out: frozenset[str] = frozenset(),
 ) -> list[CommonestCaption]:
-    """For each group of pictures, how often its commonest caption is given, by the model and by people.
+    """For each group of pictures that is not empty, how often its commonest caption is given, by model and people.
 
     People gave several captions to each picture and the model one. The more captions, the less often the same one,
-    so people are measured with one caption for each picture, too.
-
-    Args:
-        groups: name of a group to the numbers of its pictures; empty groups are skipped.
-        leave_out: words that do not count when two captions are compared, colours for instance.
+    so people are measured with one caption for each picture, too. Words to leave out, colours for instance, do not
+    count when two captions are compared.
     """
     rng = np.random.default_rng(0)
     patterns = [_pattern(sentence, leave_out) for sentence in sentences]
@@ -57,7 +52,7 @@ def commonest_captions(
     for kind, pictures in groups.items():
         if len(pictures):
             caption, share = _commonest([patterns[i] for i in pictures])
-            draws = ([people[i][rng.integers(len(people[i]))] for i in pictures] for _ in range(DRAWS))
+            draws = ([people[i][rng.integers(len(people[i]))] for i in pictures] for _ in range(_DRAWS))
             people_share = float(np.mean([_commonest(draw)[1] for draw in draws]))
             results.append(CommonestCaption(kind, len(pictures), caption, share, people_share))
     return results
@@ -71,9 +66,8 @@ def _pattern(caption: str, leave_out: frozenset[str]) -> str:
 
 def _commonest(captions: Sequence[str]) -> tuple[str, float]:
     """The caption that occurs most often (of several the first by the alphabet), and its share of all."""
-    counts = Counter(captions)
-    caption = min(counts, key=lambda caption: (-counts[caption], caption))
-    return caption, counts[caption] / len(captions)
+    [(caption, count)] = Counter(sorted(captions)).most_common(1)
+    return caption, count / len(captions)
 
 
 def pictures_by_kind(truths: Sequence[SceneTruth]) -> dict[str, list[int]]:
@@ -95,10 +89,9 @@ def agreed_words(captions: Sequence[str]) -> set[str]:
 
 def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:
     """The two shares, model's and people's, as means over the kinds; NaN where there is none."""
-    if not commonest:
-        return float("nan"), float("nan")
-    share, people_share = np.mean([(one.share, one.people_share) for one in commonest], axis=0)
-    return float(share), float(people_share)
+    shares = [(one.share, one.people_share) for one in commonest] or [(float("nan"), float("nan"))]
+    share, people_share = np.mean(shares, axis=0).tolist()
+    return share, people_share
 
 
 def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> Table:

@@ -1,7 +1,7 @@
 """Models side by side on the same validation pictures: what they cost, how well they predict, what they get right."""
 
 import statistics
-import time
+import timeit
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.training.examples import Examples
 
-PICTURES_TO_TIME, TIMES = 256, 9
+_PICTURES_TO_TIME, _TIMES = 256, 10
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class ModelReport:
 
     name: str  # the column's title
     val_loss: float  # nats per real word of the validation captions, END and UNK counted, no caption cut
-    # of the greedy captions, from `score_captions`; None where nobody knows what the pictures show
-    scores: dict[str, Score] | None
+    scores: dict[str, Score] | None  # of greedy captions; None where nobody knows what the pictures show
     parameters: int  # how many the model has
     training_seconds: float | None  # None where it is not known
     captions_per_second: float  # greedy, from features that are there already
@@ -52,13 +51,10 @@ def measure_model(
     truths: Sequence[SceneTruth] | None,
     training_seconds: float | None,
 ) -> ModelReport:
-    """Measure a model of the course, whichever it is.
+    """Measure a model of the course.
 
-    Args:
-        examples: the validation captions in the model's own vocabulary, with the features it was trained with.
-        val_features: (pictures, ...), one row for each validation picture.
-        truths: what each of these pictures shows, None where nobody knows.
-        training_seconds: what `training_seconds` makes of its history.
+    `examples` are in its own vocabulary, with the features it was trained with; `val_features`, (pictures, ...), have
+    one row for each validation picture.
     """
     matrix, writer = examples.captions.matrix, step_model_of(model)
     scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None
@@ -75,27 +71,21 @@ def measure_model(
     )
 
 
-def captions_per_second(
-    model: KerasStepModel, features: np.ndarray, vocab: dict[str, int], pictures: int = PICTURES_TO_TIME
-) -> float:
+def captions_per_second(model: KerasStepModel, features: np.ndarray, vocab: dict[str, int]) -> float:
     """Greedy captions per second, in one batch: the median of several times, after one that compiles.
 
-    Args:
-        features: (pictures, ...); where there are too few, some are captioned more than once.
+    Where there are too few features (pictures, ...), some are captioned more than once.
     """
-    batch = np.asarray(features[np.arange(pictures) % len(features)], dtype=np.float32)
-    seconds = []
-    for _ in range(TIMES + 1):
-        start = time.perf_counter()
-        generate(model, batch, vocab, Greedy(), batch_size=pictures)
-        seconds.append(time.perf_counter() - start)
-    return pictures / statistics.median(seconds[1:])
+    batch = np.asarray(features[np.arange(_PICTURES_TO_TIME) % len(features)], dtype=np.float32)
+    seconds = timeit.repeat(
+        lambda: generate(model, batch, vocab, Greedy(), batch_size=len(batch)), number=1, repeat=_TIMES
+    )
+    return len(batch) / statistics.median(seconds[1:])
 
 
 def training_seconds(history: Iterable[Mapping[str, float]]) -> float | None:
     """The seconds of all epochs of a history, validation included; None when there is no epoch."""
-    seconds = [record["seconds"] for record in history]
-    return float(sum(seconds)) if seconds else None
+    return float(sum(record["seconds"] for record in history)) or None
 
 
 def comparison_table(reports: Sequence[ModelReport]) -> Table:
@@ -108,7 +98,7 @@ def comparison_table(reports: Sequence[ModelReport]) -> Table:
         "of them unknown (UNK)": lambda report: f"{report.unknown:,}",
         "parameters": lambda report: f"{report.parameters:,}",
         "seconds to train": lambda report: (
-            "not known" if report.training_seconds is None else f"{report.training_seconds:,.0f}"
+            f"{report.training_seconds:,.0f}" if report.training_seconds else "not known"
         ),
         "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
     }

@@ -6,7 +6,7 @@ Notebook 06 and `say-what-you-see evaluate` are two ways to call this.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ class Evaluation:
     sampler: str  # its name
     captions: list[str]  # one for each picture
     metrics: dict[str, Score]  # the field's metrics, against the captions that people wrote
-    # against what was drawn, from `score_captions`; None where nobody knows what the pictures show
-    exact: dict[str, Score] | None
+    exact: dict[str, Score] | None  # by `score_captions`; None where nobody knows what the pictures show
     hallucinations: dict[str, Score] | None  # CHAIRi and CHAIRs; None likewise
     diversity: dict[str, float]  # how varied the captions are
 
@@ -53,11 +52,7 @@ class Evaluation:
 def evaluate_captions(
     captions: Sequence[str], pictures: ValidationPictures, java: bool = True, model: str = "", sampler: str = ""
 ) -> Evaluation:
-    """Measure captions, wherever they come from.
-
-    Args:
-        java: whether to try METEOR and SPICE.
-    """
+    """Measure captions, wherever they come from; METEOR and SPICE only with `java`."""
     truths = pictures.truths
     return Evaluation(
         model,
@@ -90,9 +85,6 @@ def evaluate_samplers(
         done[key] = done.get(key) or evaluate_captions(captions, pictures, java)
         evaluations.append(replace(done[key], model=model.name, sampler=name))
     return evaluations
-
-
-# Tables
 
 
 def samplers_table(evaluations: Sequence[Evaluation]) -> Table:
@@ -134,22 +126,14 @@ def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
         }
         cells |= {column: evaluation.exact[name].show() for column, name in columns.items()}
         cells |= {name: score.show() for name, score in (evaluation.hallucinations or {}).items()}
-    counts = evaluation.diversity
-    distinct, words = f"{counts['distinct captions']}", f"{counts['vocabulary used']}"
-    return cells | {"distinct": distinct, "words": words, "length": f"{counts['mean length']:.1f}"}
-
-
-# Files
-
-
-def evaluation_folder(settings: Settings) -> Path:
-    """Where results are kept."""
-    return settings.work_folder / "evaluation"
+    distinct, _, words, length = evaluation.diversity.values()
+    return cells | {"distinct": f"{distinct}", "words": f"{words}", "length": f"{length:.1f}"}
 
 
 def results_path(settings: Settings, evaluation: Evaluation) -> Path:
     """Where the captions of an evaluation are kept, in COCO's results format."""
-    return evaluation_folder(settings) / f"results_{slug(evaluation.model)}_{slug(evaluation.sampler)}.json"
+    name = f"results_{slug(evaluation.model)}_{slug(evaluation.sampler)}.json"
+    return settings.work_folder / "evaluation" / name
 
 
 def save_evaluations(
@@ -161,7 +145,7 @@ def save_evaluations(
     """Write the captions of each evaluation in COCO's results format, and all scores; returns the scores' path."""
     for evaluation in evaluations:
         write_coco_results(results_path(settings, evaluation), pictures.image_ids, evaluation.captions)
-    path = evaluation_folder(settings) / "scores.json"
+    path = settings.work_folder / "evaluation" / "scores.json"
     write_json(evaluations_as_json(evaluations, pictures, next_words), path)
     return path
 
@@ -170,30 +154,19 @@ def evaluations_as_json(
     evaluations: Sequence[Evaluation], pictures: ValidationPictures, next_words: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """All scores as JSON can hold them; what was not measured is null, with a note where there is one."""
+    parts = ("metrics", "exact", "hallucinations", "diversity")
     return {
         "pictures": len(pictures),
         "next_word": {name: dict(scores) for name, scores in next_words.items()},
         "evaluations": [
-            {
-                "model": evaluation.model,
-                "way": evaluation.sampler,
-                "metrics": _scores_as_json(evaluation.metrics),
-                "exact": _scores_as_json(evaluation.exact),
-                "hallucinations": _scores_as_json(evaluation.hallucinations),
-                "diversity": evaluation.diversity,
-            }
-            for evaluation in evaluations
+            {"model": one.model, "way": one.sampler, **{part: _as_json(asdict(one)[part]) for part in parts}}
+            for one in evaluations
         ],
     }
 
 
-def _scores_as_json(scores: Mapping[str, Score] | None) -> dict[str, Any] | None:
-    if scores is None:
-        return None
-    return {
-        name: {
-            **{part: None if math.isnan(value := getattr(score, part)) else value for part in ("value", "low", "high")},
-            **({"note": score.note} if score.note else {}),
-        }
-        for name, score in scores.items()
-    }
+def _as_json(scores: Any) -> Any:
+    """Numbers, alone or in dictionaries, null for those that are NaN, and notes that are not empty."""
+    if isinstance(scores, dict):
+        return {name: _as_json(value) for name, value in scores.items() if value != ""}
+    return None if scores != scores else scores

@@ -22,11 +22,7 @@ _MARKS = {  # the same kind of mark is never told apart by its colour alone
 
 
 def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
-    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others.
-
-    Args:
-        what: "colours", "things" or "words".
-    """
+    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others."""
     counts, rows, columns = confusion.counts, confusion.rows, confusion.columns
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     figure, axis = plt.subplots(figsize=(0.62 * len(columns) + 1.6, 0.46 * len(rows) + 1.3))
@@ -50,8 +46,8 @@ def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
         scores = [group.exact[name] for group in groups.values()]
         values = np.array([[score.value, score.low, score.high] for score in scores])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
-        shifted = places + 0.06 * (number - 1.5)
-        axis.errorbar(shifted, values[:, 0], yerr=errors, fmt=marker + "-", color=colour, capsize=3, label=name)
+        style = {"fmt": marker + "-", "color": colour, "capsize": 3, "label": name}
+        axis.errorbar(places + 0.06 * (number - 1.5), values[:, 0], yerr=errors, **style)
         shares = [f"{value:.2f} with {n}" for n, value in zip(groups, values[:, 0], strict=True) if not np.isnan(value)]
         phrases.append(f"{name}: {', '.join(shares) or 'none'}")
     labels = [f"{number}\n({group.scenes} scenes)" for number, group in groups.items()]
@@ -60,8 +56,7 @@ def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
     return figure, f"Scores by number of things in the scene. {'; '.join(phrases)}"
 
 
-_Point = tuple[float, float, str]
-"""Across, up, and a name."""
+_Point = tuple[float, float, str]  # across, up, and a name
 
 
 def quality_and_diversity_figure(
@@ -69,10 +64,7 @@ def quality_and_diversity_figure(
 ) -> tuple[Figure, str]:
     """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
-    Each model has a plot of its own, on the same axes.
-
-    Args:
-        references: CIDEr and diversity of reference captions.
+    Each model has a plot of its own, on the same axes; CIDEr and diversity of reference captions are a point in each.
     """
     models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
     size = (9, 1.2 + 3.6 * len(models))
@@ -80,13 +72,13 @@ def quality_and_diversity_figure(
     names: dict[Axes, list[_Point]] = {}
     for axis, model in zip(axes[:, 0], models, strict=True):
         groups: dict[tuple[str, ...], list[Evaluation]] = {}
-        for evaluation in evaluations:
-            if evaluation.model == model:
-                groups.setdefault(tuple(evaluation.captions), []).append(evaluation)
-        points = [
-            _mark(axis, " = ".join(one.sampler for one in same), same[0].metrics["CIDEr"], same[0].diversity, "o", BLUE)
-            for same in groups.values()
-        ]
+        for one in evaluations:
+            if one.model == model:
+                groups.setdefault(tuple(one.captions), []).append(one)
+        points = []
+        for first, *others in groups.values():
+            name = " = ".join(one.sampler for one in (first, *others))
+            points.append(_mark(axis, name, first.metrics["CIDEr"], first.diversity, "o", BLUE))
         if references:
             points.append(_mark(axis, "references", *references, "D", GREY))
         axis.margins(x=0.3)

@@ -39,25 +39,20 @@ def write_gallery(
     introduction: str = "",
     parts: Sequence[GalleryPart] = (),
 ) -> None:
-    """Write a page with a grid of pictures under each heading, if it is not empty, and further parts below."""
-    with atomic_path(path) as partial:
-        partial.write_text(gallery_page(title, sections, introduction, parts), encoding="utf-8")
+    """Write a page with a grid of pictures under each heading, if it is not empty, and further parts below.
 
-
-def gallery_page(
-    title: str,
-    sections: Mapping[str, Sequence[GalleryItem]],
-    introduction: str = "",
-    parts: Sequence[GalleryPart] = (),
-) -> str:
-    """The page as HTML. Every text is shown as it is, never as markup, and turns nothing that comes after it around."""
+    Every text is shown as it is, never as markup, and turns nothing that comes after it around.
+    """
     import jinja2  # not before there is a page to write
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=lambda value: visible(str(value))
     )
     template = environment.from_string(Path(__file__).with_name("gallery.html").read_text(encoding="utf-8"))
-    return template.render(title=title, sections=sections, introduction=introduction, parts=parts, data_url=data_url)
+    with atomic_path(path) as partial:
+        template.stream(title=title, sections=sections, introduction=introduction, parts=parts, data_url=data_url).dump(
+            str(partial), encoding="utf-8"
+        )
 
 
 def data_url(picture: np.ndarray) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pycocoevalcap.meteor import meteor as pycocoevalcap_meteor
@@ -20,12 +17,9 @@ from pycocoevalcap.meteor import meteor as pycocoevalcap_meteor
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 
-JAVA_TIMEOUT = 30.0
-"""Seconds that `java -version` may take."""
-METEOR_TIMEOUT = 600.0
-"""Seconds that METEOR may take for one set of captions; reading its paraphrases alone takes up to a minute."""
-SPICE_TIMEOUT = 3600.0
-"""Seconds that SPICE may take for one set of captions."""
+JAVA_TIMEOUT = 30.0  # seconds that `java -version` may take
+METEOR_TIMEOUT = 600.0  # for one set of captions; reading its paraphrases alone takes up to a minute
+SPICE_TIMEOUT = 3600.0  # for one set of captions
 
 _METEOR_JAR = Path(pycocoevalcap_meteor.__file__).with_name(pycocoevalcap_meteor.METEOR_JAR)
 SPICE_FOLDER = _METEOR_JAR.parents[1] / "spice"
@@ -44,58 +38,36 @@ class Meteor:
 
     def __init__(self) -> None:
         command = [working_java(), *_JAVA_OPTIONS, "-Xmx2G", "-jar", str(_METEOR_JAR), "-", "-", "-stdio", "-l", "en"]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the program)
         self._process = subprocess.Popen(
-            [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-            encoding="utf-8", cwd=_METEOR_JAR.parent, start_new_session=True,
+            [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            encoding="utf-8", errors="replace", cwd=_METEOR_JAR.parent,
         )  # fmt: skip
-        self._questions: Any = self._process.stdin
-        self._answers: Any = self._process.stdout
-        atexit.register(self.close)
 
     @classmethod
     @contextlib.contextmanager
     def answering(cls) -> Iterator[Meteor]:
         """The running program, started where there is none; ended if it fails, or if this block takes too long."""
         meteor = cls.current = cls.current or cls()
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            meteor._kill()
-
-        timer = threading.Timer(METEOR_TIMEOUT, end)
-        timer.daemon = True
+        timer = threading.Timer(METEOR_TIMEOUT, meteor._process.kill)
+        timer.daemon, started = True, time.monotonic()
         timer.start()
         try:
             yield meteor
-        except (OSError, ValueError) as error:
-            reason = f"its Java program failed ({meteor._last_error() or error})"
-            meteor.close()
-            if late.is_set():
-                reason = f"it gave no answer within {METEOR_TIMEOUT:g} seconds"
-            raise NotMeasured(reason) from error
-        except BaseException:  # interrupted between question and answer, the next answer would be a wrong one
-            meteor.close()
-            raise
+        except BaseException as error:  # interrupted between question and answer, the next answer would be a wrong one
+            late = time.monotonic() - started >= METEOR_TIMEOUT
+            message = meteor.close()
+            if not isinstance(error, (OSError, ValueError)):
+                raise
+            late_reason = f"it gave no answer within {METEOR_TIMEOUT:g} seconds"
+            raise NotMeasured(late_reason if late else f"its Java program failed ({message or error})") from error
         finally:
             timer.cancel()
 
-    def close(self) -> None:
-        """End the program."""
+    def close(self) -> str:
+        """End the program; returns the last line of what it complained about."""
         type(self).current = None
-        atexit.unregister(self.close)
-        self._kill()
-        for stream in (self._questions, self._answers, self._errors):
-            with contextlib.suppress(OSError):
-                stream.close()
-
-    def _kill(self) -> None:
-        """End the process and, where the system has process groups, all that it started."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
-        self._process.wait()
+        self._process.kill()
+        return _last_line(self._process.communicate()[1])
 
     def statistics(self, hypothesis: str, references: Sequence[str]) -> str:
         """What METEOR counts of one caption, a line of numbers; sums of such lines determine the score of a set."""
@@ -105,30 +77,18 @@ class Meteor:
     def scores(self, statistics: Sequence[str]) -> list[float]:
         """The score of each line of statistics, and last that of all together."""
         first = self._ask("EVAL ||| " + " ||| ".join(statistics))
-        return [float(first), *(float(self._answer()) for _ in statistics)]
+        return [float(first), *(float(self._process.stdout.readline()) for _ in statistics)]  # type: ignore[union-attr]
 
     def _ask(self, question: str) -> str:
-        self._questions.write(question + "\n")
-        self._questions.flush()
-        return self._answer()
-
-    def _answer(self) -> str:
-        line = self._answers.readline()
+        print(question, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()  # type: ignore[union-attr]
         if not line:
             raise OSError("it ended")
         return line.strip()
 
-    def _last_error(self) -> str:
-        self._errors.seek(0)
-        return _last_line(self._errors.read())
-
 
 def spice_per_picture(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """SPICE of each caption, (pictures,). CoreNLP is never downloaded, only used.
-
-    Raises:
-        NotMeasured: if Java or CoreNLP is missing, or fails.
-    """
+    """SPICE of each caption, (pictures,). CoreNLP is never downloaded, only used."""
     missing = [jar for jar in CORENLP_JARS if not (SPICE_FOLDER / "lib" / jar).exists()]
     if missing:
         raise NotMeasured(f"{' and '.join(missing)} of Stanford CoreNLP are not in pycocoevalcap's folder spice/lib")
@@ -157,22 +117,20 @@ def working_java() -> str:
 
 
 def _run(command: Sequence[str], timeout: float, folder: Path | None = None) -> None:
-    """Run a Java program to its end; its output goes to a file, since a child of it could keep a pipe open."""
-    with tempfile.TemporaryFile() as output:
-        try:
-            subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=timeout, cwd=folder, check=True
-            )
-        except subprocess.CalledProcessError as error:
-            output.seek(0)
-            message = _last_line(output.read()) or "without a message"
-            raise NotMeasured(f"{command[0]} ended with status {error.returncode} ({message})") from error
-        except subprocess.TimeoutExpired as error:
-            raise NotMeasured(f"{command[0]} gave no answer within {timeout:g} seconds") from error
-        except OSError as error:
-            raise NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
+    """Run a Java program to its end."""
+    try:
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, cwd=folder, check=True,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
+    except subprocess.CalledProcessError as error:
+        message = _last_line(error.stdout + error.stderr) or "without a message"
+        raise NotMeasured(f"{command[0]} ended with status {error.returncode} ({message})") from error
+    except subprocess.TimeoutExpired as error:
+        raise NotMeasured(f"{command[0]} gave no answer within {timeout:g} seconds") from error
+    except OSError as error:
+        raise NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
 
 
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", errors="replace").split("\n")
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+def _last_line(output: str) -> str:
+    return next((line.strip()[:200] for line in reversed(output.split("\n")) if line.strip()), "")

@@ -16,17 +16,11 @@ EXPERT_JUDGEMENTS = "ExpertAnnotations.txt"
 
 @dataclass(frozen=True)
 class Judgements:
-    """Captions that experts judged, each beside a picture.
-
-    Attributes:
-        captions: one for each pair of a picture and a caption, most of them written for another picture.
-        references: the captions that people wrote for the picture of the pair.
-        ratings: (pairs, experts), from 1, "does not describe the picture at all", to 4, "describes it".
-    """
+    """Pairs of a picture and a caption, most of them written for another picture, that experts judged."""
 
     captions: list[str]
-    references: list[list[str]]
-    ratings: np.ndarray
+    references: list[list[str]]  # the captions that people wrote for the pictures
+    ratings: np.ndarray  # (pairs, experts), from 1, "does not describe the picture at all", to 4, "describes it"
 
 
 def find_judgements(settings: Settings) -> Path | None:
@@ -39,9 +33,6 @@ def read_judgements(text_zip: Path) -> Judgements:
     """The judgements of Hodosh, Young and Hockenmaier (2013), without captions that are references of their picture.
 
     These are left out as in the published comparison of metrics (Hessel et al. 2021, arXiv:2104.08718).
-
-    Raises:
-        CourseError: if the zip lacks them or the captions that they are about, or a line cannot be read.
     """
     captions = captions_in_zip(text_zip, FLICKR8K_CAPTIONS)
     judged, references, ratings = [], [], []

@@ -7,7 +7,8 @@ fails, they are left out with a line that says why.
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
@@ -22,11 +23,9 @@ from say_what_you_see.evaluation.tokenizer import tokenize, tokenize_all
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a metric says of a set of captions, and what it takes to score any resample of the set."""
+class Measurement(NamedTuple):
+    """What it takes to score a set of captions, and any resample of it."""
 
-    values: np.ndarray  # (scores,) of the whole set, as the reference implementation gives them
     per_picture: np.ndarray  # (pictures, k) numbers whose sums over pictures determine the scores
     scores_of: Callable[[np.ndarray], np.ndarray]  # from sums, (resamples, k), to scores, (resamples, scores)
 
@@ -38,19 +37,14 @@ Captions = tuple[Sequence[str], Sequence[Sequence[str]]]
 def score_against_references(
     candidates: Sequence[str], references: Sequence[Sequence[str]], resamples: int = 1000, java: bool = True
 ) -> dict[str, Score]:
-    """Score one generated caption for each picture against the captions that people wrote.
+    """Score one generated caption for each picture against the captions that people wrote: a score for each of
+    `METRICS`.
 
     BLEU and METEOR are scores of the whole set, made of sums over pictures; ROUGE-L, CIDEr and SPICE are means over
     pictures. The intervals come from resampling pictures with replacement. CIDEr weighs words by how many pictures'
-    references hold them; in the resamples these document frequencies stay those of the whole set.
-
-    Args:
-        candidates: one caption for each picture, not tokenised.
-        references: for each picture one caption or more, not tokenised.
-        java: whether to try METEOR and SPICE, which need Java and take a minute to start.
-
-    Returns:
-        For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
+    references hold them; in the resamples these document frequencies stay those of the whole set. CIDEr lies between 0
+    and 10, all others between 0 and 1. Captions are not tokenised yet; with `java`, METEOR and SPICE take a minute to
+    start.
     """
     return _score([_tokenised(candidates, references)], resamples, java)
 
@@ -58,11 +52,7 @@ def score_against_references(
 def scores_per_picture(
     candidates: Sequence[str], references: Sequence[Sequence[str]], java: bool = True
 ) -> dict[str, np.ndarray]:
-    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out.
-
-    Raises:
-        CourseError: if the numbers of pictures differ, or a picture has no reference.
-    """
+    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out."""
     captions = _tokenised(candidates, references)
     scores: dict[str, np.ndarray] = {}
     for names, measure in MEASURES.items():
@@ -83,9 +73,7 @@ def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -
     return tokenize_all(candidates), [tokenize_all(group) for group in references]
 
 
-def score_human_consistency(
-    references: Sequence[Sequence[str]], resamples: int = 1000, java: bool = True
-) -> dict[str, Score]:
+def score_human_consistency(references: Sequence[Sequence[str]], java: bool) -> dict[str, Score]:
     """Score people against people: each reference of a picture against its other ones. The yardstick.
 
     Each round leaves out another reference of every picture; the scores are means over rounds. With five references
@@ -95,9 +83,7 @@ def score_human_consistency(
     for number, group in enumerate(references):
         if len(group) < 2:
             raise CourseError(f"Picture number {number} has {len(group)} captions; two are needed to compare people.")
-    if not references:
-        raise CourseError("There are no captions to compare.")
-    return _score(leave_each_out([tokenize_all(group) for group in references]), resamples, java)
+    return _score(leave_each_out([tokenize_all(group) for group in references]), 1000, java)
 
 
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
@@ -119,11 +105,12 @@ def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, 
     for names, measure in MEASURES.items():
         try:
             measured = [_measure(measure, captions, java) for captions in rounds]
-            sums = bootstrap_sums(np.hstack([one.per_picture for one in measured]), resamples)
-            parts = np.split(sums, len(measured), axis=1)
-            resampled = np.mean([one.scores_of(part) for one, part in zip(measured, parts, strict=True)], axis=0)
-            numbers = np.stack([np.mean([one.values for one in measured], axis=0), *interval(resampled)], axis=1)
-            scores |= {name: Score(*row) for name, row in zip(names, numbers.tolist(), strict=True)}
+            numbers = np.hstack([one.per_picture for one in measured])
+            sums = np.concatenate([numbers.sum(axis=0, keepdims=True), bootstrap_sums(numbers, resamples)])
+            parts = zip(measured, np.split(sums, len(measured), axis=1), strict=True)
+            value, *resampled = np.mean([one.scores_of(part) for one, part in parts], axis=0)
+            rows = np.stack([value, *interval(np.array(resampled))], axis=1)
+            scores |= {name: Score(*row) for name, row in zip(names, rows.tolist(), strict=True)}
         except NotMeasured as reason:
             note = f"{names[0]}: not measured, because {reason}."
             scores |= {name: Score(note=note) for name in names}
@@ -136,27 +123,17 @@ def _measure(measure: Callable[..., Measurement], captions: Captions, java: bool
     return measure(*captions)
 
 
-def _by_picture(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[dict, dict]:
-    """Captions as the reference's scorers take them: references, then candidates, by number of picture."""
-    return dict(enumerate(map(list, references))), {i: [caption] for i, caption in enumerate(hypotheses)}
-
-
 def _bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """BLEU-1 to BLEU-4 (Papineni et al. 2002, https://aclanthology.org/P02-1040)."""
     scorer = BleuScorer(n=4)
     for hypothesis, group in zip(hypotheses, references, strict=True):
         scorer += (hypothesis, group)
-    per_picture = [
-        [*counts["correct"], *counts["guess"], counts["testlen"], _closest(counts["reflen"], counts["testlen"])]
-        for counts in scorer.ctest
-    ]
-    values, _ = scorer.compute_score(option="closest")
-    return Measurement(np.array(values), np.array(per_picture, dtype=np.float64), _bleu_of_sums)
-
-
-def _closest(lengths: Sequence[int], length: int) -> int:
-    """The reference length closest to a candidate's, the shorter of two equally close ones."""
-    return min(lengths, key=lambda other: (abs(other - length), other))
+    per_picture = []
+    for counts in scorer.ctest:
+        length = counts["testlen"]
+        closest = min(counts["reflen"], key=lambda other: (abs(other - length), other))  # noqa: B023
+        per_picture.append([*counts["correct"], *counts["guess"], length, closest])
+    return Measurement(np.array(per_picture, dtype=np.float64), _bleu_of_sums)
 
 
 def _bleu_of_sums(sums: np.ndarray) -> np.ndarray:
@@ -168,35 +145,30 @@ def _bleu_of_sums(sums: np.ndarray) -> np.ndarray:
     return means * np.exp(np.minimum(0.0, 1 - 1 / ratio))[:, None]
 
 
-def _mean(per_picture: np.ndarray, value: float) -> Measurement:
+def _mean(per_picture: np.ndarray) -> Measurement:
     """A metric that is the mean over pictures: a sum of scores beside their number."""
     counted = np.stack([per_picture, np.ones(len(per_picture))], axis=1)
-    return Measurement(np.array([value]), counted, lambda sums: sums[:, :1] / sums[:, 1:])
+    return Measurement(counted, lambda sums: sums[:, :1] / sums[:, 1:])
 
 
-def _rouge(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
-    """ROUGE-L (Lin 2004, https://aclanthology.org/W04-1013)."""
-    value, per_picture = Rouge().compute_score(*_by_picture(hypotheses, references))
-    return _mean(per_picture, value)
-
-
-def _cider(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
-    """CIDEr (Vedantam et al. 2015, https://arxiv.org/abs/1411.5726); the form with a length penalty, CIDEr-D."""
-    value, per_picture = Cider().compute_score(*_by_picture(hypotheses, references))
-    return _mean(per_picture, value)
+def _mean_of(
+    scorer: type[Rouge] | type[Cider], hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> Measurement:
+    """ROUGE-L (Lin 2004, aclanthology.org/W04-1013), or CIDEr-D (Vedantam et al. 2015, arXiv:1411.5726)."""
+    candidates = {i: [caption] for i, caption in enumerate(hypotheses)}
+    return _mean(scorer().compute_score(dict(enumerate(map(list, references))), candidates)[1])
 
 
 def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """METEOR 1.5 (Denkowski and Lavie 2014, https://aclanthology.org/W14-3348), of the whole set."""
     with Meteor.answering() as meteor:
         lines = [meteor.statistics(*pair) for pair in zip(hypotheses, references, strict=True)]
-        value = meteor.scores(lines)[-1]
         per_picture = np.array([[float(number) for number in line.split()] for line in lines])
     # METEOR adds up statistics over pictures, but leaves out the one chunk of a caption that equals a reference.
     # Columns: words of the candidate and of the reference first; chunks, matched words of each at the end.
     perfect = (per_picture[:, [0, 1]] == per_picture[:, [-2, -1]]).all(1) & (per_picture[:, -3] == 1)
     per_picture[perfect, -3] = 0
-    return Measurement(np.array([value]), per_picture, _meteor_of_sums)
+    return Measurement(per_picture, _meteor_of_sums)
 
 
 def _meteor_of_sums(sums: np.ndarray) -> np.ndarray:
@@ -207,25 +179,23 @@ def _meteor_of_sums(sums: np.ndarray) -> np.ndarray:
 
 def _spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """SPICE (Anderson et al. 2016, https://arxiv.org/abs/1607.08822)."""
-    per_picture = spice_per_picture(hypotheses, references)
-    return _mean(per_picture, per_picture.mean())
+    return _mean(spice_per_picture(hypotheses, references))
 
 
 MEASURES: dict[tuple[str, ...], Callable[..., Measurement]] = {
-    METRICS[:4]: _bleu, ("METEOR",): _meteor, ("ROUGE-L",): _rouge, ("CIDEr",): _cider, ("SPICE",): _spice,
+    METRICS[:4]: _bleu, ("METEOR",): _meteor, ("SPICE",): _spice,
+    ("ROUGE-L",): partial(_mean_of, Rouge), ("CIDEr",): partial(_mean_of, Cider),
 }  # fmt: skip
 
 
 def cider_per_picture(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
     """CIDEr of each picture's caption, (pictures,): their mean is CIDEr."""
-    return _cider(tokenize_all(captions), [tokenize_all(group) for group in references]).per_picture[:, 0]
+    return _mean_of(Cider, tokenize_all(captions), [tokenize_all(group) for group in references]).per_picture[:, 0]
 
 
 def diversity(captions: Sequence[str]) -> dict[str, float]:
     """How varied captions are: number and share of distinct ones, different words used, mean length in words."""
     tokens = [tokenize(caption) for caption in captions]
-    if not tokens:
-        raise CourseError("There are no captions to count.")
     distinct = len(set(map(tuple, tokens)))
     return {
         "distinct captions": distinct,

@@ -16,58 +16,51 @@ from sklearn.preprocessing import StandardScaler
 from say_what_you_see.data.coco_format import DatasetFiles
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, Scene, Thing
 from say_what_you_see.data.scenes.truth import read_scene_truths
-from say_what_you_see.evaluation.commonest_captions import pictures_by_word
+from say_what_you_see.evaluation.commonest_captions import agreed_words
 from say_what_you_see.evaluation.scores import Table, format_table
 
-EmbeddedPictures = tuple[np.ndarray, Sequence[str]]
-"""Embeddings (pictures, features) and the file names of the pictures."""
-DescribedPictures = tuple[np.ndarray, Sequence[Sequence[str]]]
-"""Embeddings (pictures, features) and the captions of each picture."""
-EmbeddedScenes = tuple[np.ndarray, Sequence[Scene]]
-"""Embeddings (scenes, features) and the scenes."""
+Embedded = tuple[np.ndarray, Sequence]
+"""Embeddings (pictures, features), and for each picture its file name, its captions, or the scene that it shows."""
 
 FACING_KINDS = ("fish", "bird")
 """Things that look to one side: they are drawn facing right or, mirrored, left."""
 
 
-# Which things are there at all?
-
-
-def probe_kinds(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictures) -> str:
+def probe_kinds(files: DatasetFiles, train: Embedded, val: Embedded) -> str:
     """Ask a linear classifier which kinds of things are in each scene, and which colour each has.
 
     Returns:
         A line for each question: the share of validation scenes whose answer is right in every part.
     """
-    truths = [read_scene_truths(files.captions_zip, json) for json in (files.train_instances, files.val_instances)]
-    colours = [
-        [by_file[fn].colours for fn in fns] for by_file, (_, fns) in zip(truths, (train, val), strict=True)
-    ]  # of the things, by kind, for each scene
+    pairs, val_pairs = _pairs(files, files.train_instances, train[1]), _pairs(files, files.val_instances, val[1])
+    questions = {
+        "which kinds of things": (pairs.any(axis=2), val_pairs.any(axis=2)),
+        "which colour each thing has": (pairs, val_pairs),
+    }
     lines = []
-    for question, describe in _QUESTIONS_ABOUT_SCENES.items():
-        train_targets, val_targets = (np.array([describe(scene) for scene in scenes], dtype=int) for scenes in colours)
-        answers = _fit_and_predict(train[0], train_targets, val[0]) > 0.5
-        right = (answers == val_targets).all(axis=1).mean()
-        lines.append(f"{question}: all right in {100 * right:.0f} % of the validation scenes")
+    for question, (targets, truth) in questions.items():
+        right = (_fit_and_predict(train[0], targets, val[0]) > 0.5) == truth
+        share = right.reshape(len(truth), -1).all(axis=1).mean()
+        lines.append(f"{question}: all right in {100 * share:.0f} % of the validation scenes")
     return "\n".join(lines)
+
+
+def _pairs(files: DatasetFiles, instances: str, fns: Sequence[str]) -> np.ndarray:
+    """Which kinds of things are there in which colour: bool, (scenes, kinds, colours)."""
+    truths = read_scene_truths(files.captions_zip, instances)
+    return np.array([[[truths[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in fns])
 
 
 def _fit_and_predict(features: np.ndarray, targets: np.ndarray, new_features: np.ndarray) -> np.ndarray:
     """Fit a linear map from features (n, features) to targets (n, ...) of 0 and 1, and apply it to new features."""
-    probe = make_pipeline(StandardScaler(), Ridge(alpha=1000.0)).fit(features, targets.reshape(len(targets), -1))
+    flat = targets.reshape(len(targets), -1).astype(float)
+    probe = make_pipeline(StandardScaler(), Ridge(alpha=1000.0)).fit(features, flat)
     return probe.predict(new_features).reshape(-1, *targets.shape[1:])
 
 
-_QUESTIONS_ABOUT_SCENES = {
-    "which kinds of things": lambda scene: [kind in scene for kind in KINDS],
-    "which colour each thing has": lambda scene: [scene.get(k) == colour for colour in COLOURS for k in KINDS],
-}
-
-
-def probe_captions(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPictures) -> list[str]:
+def probe_captions(files: DatasetFiles, train: Embedded, val: Embedded) -> list[str]:
     """What a linear probe alone would say of each validation scene: the things that it finds, with their colours."""
-    by_file = read_scene_truths(files.captions_zip, files.train_instances)
-    pairs = np.array([[[by_file[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in train[1]])
+    pairs = _pairs(files, files.train_instances, train[1])
     found = _fit_and_predict(train[0], np.any(pairs, axis=2), val[0]) > 0.5
     read = _fit_and_predict(train[0], pairs, val[0]).argmax(axis=2)
     return [
@@ -76,30 +69,23 @@ def probe_captions(files: DatasetFiles, train: EmbeddedPictures, val: EmbeddedPi
     ]
 
 
-# Which words do people use?
-
-
-def probe_words(words: Sequence[str], train: DescribedPictures, val: DescribedPictures) -> Table:
+def probe_words(words: Sequence[str], train: Embedded, val: Embedded) -> Table:
     """Ask a linear classifier of which pictures most writers use a word.
 
-    Returns:
-        A line for each word: the share of the validation pictures that have it, and the share of those that the
-        probe would choose if it might choose as many; chance would reach the first number.
+    A line for each word: the share of the validation pictures that have it, and the share of those that the probe would
+    choose if it might choose as many; chance would reach the first number.
     """
     targets, truth = (
-        np.stack([np.isin(np.arange(len(captions)), rows) for rows in pictures_by_word(captions, words).values()], 1)
+        np.array([[word in agreed for word in words] for agreed in map(agreed_words, captions)])
         for _, captions in (train, val)
     )
-    scores = _fit_and_predict(np.asarray(train[0]), targets.astype(float), np.asarray(val[0]))
+    scores = _fit_and_predict(np.asarray(train[0]), targets, np.asarray(val[0]))
     rows: list[list[object]] = [["word", "by guessing", "read off the embedding"]]
     for word, given, true in zip(words, scores.T, truth.T, strict=True):
         if true.any():
             chosen = given.argsort()[::-1][: true.sum()]
             rows.append([word, f"{100 * true.mean():.0f} %", f"{100 * true[chosen].mean():.0f} %"])
     return format_table(rows, [14, 13, 24])
-
-
-# What is known of each thing?
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ class ProbeResult:
     probe_accuracy: float  # the share that is right when the answer is read off the embedding
 
 
-def probe_embedding(question: ProbeQuestion, train: EmbeddedScenes, val: EmbeddedScenes) -> ProbeResult:
+def probe_embedding(question: ProbeQuestion, train: Embedded, val: Embedded) -> ProbeResult:
     """Learn to answer a question with a linear probe on training scenes, and answer it on validation scenes."""
     counts = Counter(question.answer(thing) for _, thing in _things(train[1], question))
     answers = sorted(counts, key=repr)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from say_what_you_see.evaluation.commonest_captions import agreed_words, pictures_by_word
 from say_what_you_see.evaluation.metrics import cider_per_picture, leave_each_out
-from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, mean_score, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, format_table, mean_score, ratio_scores
 from say_what_you_see.language.captions import split_sentence
 
 References = Sequence[Sequence[str]]
@@ -43,27 +43,19 @@ def word_scores(
     counts = []
     for caption, group in zip(captions, references, strict=True):
         said, agreed = _telling(split_sentence(caption), among), _telling(agreed_words(group), among)
-        used = {word for reference in group for word in split_sentence(reference)}
+        used = set(split_sentence(" ".join(group)))
         counts.append([len(said & used), len(said), said <= used, 1, len(said & agreed), len(agreed)])
-    table = np.array(counts)
-    sums, total = bootstrap_sums(table), table.sum(0)
-    rows = "words that a reference has", "captions of such words only", "words of most references"
-    columns = ([0, 1], [2, 3], [4, 5])
-    return {row: ratio_score(total[pair], sums[:, pair]) for row, pair in zip(rows, columns, strict=True)}
+    rows = ["words that a reference has", "captions of such words only", "words of most references"]
+    return ratio_scores(np.array(counts), rows)
 
 
-def _telling(words: Iterable[str], among: Collection[str] | None) -> set[str]:
+def _telling(words: Iterable[str], among: Collection[str] | None = None) -> set[str]:
     """Words without articles and the like."""
-    telling = set(words) - ENGLISH_STOP_WORDS
-    return telling if among is None else telling & set(among)
+    return {word for word in words if word not in ENGLISH_STOP_WORDS and (among is None or word in among)}
 
 
 def halves_by_agreement(references: References) -> dict[str, list[int]]:
-    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones.
-
-    Raises:
-        CourseError: if a picture has fewer than two references.
-    """
+    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones."""
     alike = np.mean([cider_per_picture(*captions) for captions in leave_each_out(references)], axis=0)
     most, least = np.array_split(alike.argsort(kind="stable")[::-1], 2)
     return {"writers agree": most.tolist(), "writers differ": least.tolist()}
@@ -71,16 +63,16 @@ def halves_by_agreement(references: References) -> dict[str, list[int]]:
 
 def frequent_words(references: References, most: int = 8) -> list[str]:
     """The words that most writers use of the most pictures; articles and the like are left out."""
-    counts = Counter(word for group in references for word in _telling(agreed_words(group), None))
+    counts = Counter(word for group in references for word in _telling(agreed_words(group)))
     return sorted(counts, key=lambda word: (-counts[word], word))[:most]
 
 
 def telling_words(here: References, there: References, most: int = 5) -> list[str]:
     """The words that are more frequent in the captions of some pictures than in those of others, the most so first."""
-    shares = []
+    shares: list[dict[str, float]] = []
     for groups in (here, there):
-        counts = Counter(word for group in groups for word in {w for caption in group for w in split_sentence(caption)})
-        shares.append({word: count / len(groups) for word, count in counts.items()})
+        words = Counter(word for group in groups for word in set(split_sentence(" ".join(group))))
+        shares.append({word: count / len(groups) for word, count in words.items()})
     return sorted(shares[0], key=lambda word: (shares[1].get(word, 0) - shares[0][word], word))[:most]
 
 
@@ -88,11 +80,11 @@ def cider_by_word(captions: Sequence[str], references: References, most: int = 8
     """A line for each of the words that most writers use most often: the mean CIDEr of these pictures, best first."""
     cider = cider_per_picture(captions, references)
     groups = pictures_by_word(references, frequent_words(references, most))
-    scores = {word: (len(rows), mean_score(cider[rows])) for word, rows in groups.items()}
-    ordered = sorted(scores.items(), key=lambda item: -item[1][1].value)
+    scored = [(word, len(rows), mean_score(cider[rows])) for word, rows in groups.items()]
+    scored.sort(key=lambda row: -row[-1].value)
     rows: list[list[object]] = [
         ["most writers say", "pictures", "CIDEr"],
-        *([word, n, score.show()] for word, (n, score) in ordered),
+        *([word, n, score.show()] for word, n, score in scored),
     ]
     return format_table(rows, [18, 10, 22])
 
@@ -109,8 +101,7 @@ def cider_by_likeness(
     distances, _ = index.kneighbors(scaler.transform(val_embeds))
     halves = np.array_split(distances.mean(axis=1).argsort(), 2)
     cider = cider_per_picture(captions, references)
-    names = ("the half most like training", "the half least like it")
+    named = zip(("the half most like training", "the half least like it"), halves, strict=True)
     return "\n".join(
-        f"{name:<28}{len(rows):>5} pictures, CIDEr {mean_score(cider[rows]).show()}"
-        for name, rows in zip(names, halves, strict=True)
+        f"{name:<28}{len(half):>5} pictures, CIDEr {mean_score(cider[half]).show()}" for name, half in named
     )

@@ -7,14 +7,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.evaluation.caption_errors import (
-    best_and_worst,
-    colour_confusion,
-    score_by_thing_count,
-    thing_confusion,
-    thing_count_table,
-)
-from say_what_you_see.evaluation.evaluate import Evaluation, evaluation_folder, samplers_table
+from say_what_you_see.evaluation import caption_errors as errors
+from say_what_you_see.evaluation.evaluate import Evaluation, samplers_table
 from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
 from say_what_you_see.evaluation.gallery import GalleryItem, GalleryPart, write_gallery
 from say_what_you_see.evaluation.metrics import cider_per_picture
@@ -28,7 +22,7 @@ _SIDE = 240
 
 def report_path(settings: Settings) -> Path:
     """Where the report goes."""
-    return evaluation_folder(settings) / "report.html"
+    return settings.work_folder / "evaluation" / "report.html"
 
 
 def write_report(
@@ -36,10 +30,10 @@ def write_report(
 ) -> None:
     """Write the report on the first of the evaluations, with the table of all of them at its end."""
     evaluation = evaluations[0]
-    best, worst = best_and_worst(evaluation.captions, pictures)
+    chosen = zip(("best", "worst"), errors.best_and_worst(evaluation.captions, pictures), strict=True)
     sections = {
-        f"The {len(best)} best captions": _items(best, evaluation.captions, pictures, zip_fn),
-        f"The {len(worst)} worst captions": _items(worst, evaluation.captions, pictures, zip_fn),
+        f"The {len(numbers)} {name} captions": _items(numbers, evaluation.captions, pictures, zip_fn)
+        for name, numbers in chosen
     }
     ranked = "by the number of their wrong claims" if pictures.truths is not None else "by CIDEr of each picture"
     sampler = f", written in this way: {evaluation.sampler}" if evaluation.sampler else ""
@@ -69,12 +63,15 @@ def _figures(captions: Sequence[str], pictures: ValidationPictures) -> list[Gall
     """What is taken for what, and scores by number of things; nothing where nobody knows what the pictures show."""
     if pictures.truths is None:
         return []
-    groups = score_by_thing_count(captions, pictures)
-    colours, things = (confuse(captions, pictures.truths) for confuse in (colour_confusion, thing_confusion))
+    groups = errors.score_by_thing_count(captions, pictures)
+    colours, things = (
+        confuse(captions, pictures.truths) for confuse in (errors.colour_confusion, errors.thing_confusion)
+    )
+    counts = _shown(*thing_count_figure(groups))
     return [
         GalleryPart("Confusion of colours", _shown(*confusion_figure(colours, "colours"))),
         GalleryPart("Confusion of things", _shown(*confusion_figure(things, "things"))),
-        GalleryPart("Scores by number of things", _shown(*thing_count_figure(groups)), thing_count_table(groups)),
+        GalleryPart("Scores by number of things", counts, errors.thing_count_table(groups)),
     ]
 
 

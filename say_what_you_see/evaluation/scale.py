@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.backend import keras, suppress_stderr
+from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
@@ -54,14 +54,12 @@ class EvaluationConfig:
     batch_size: int = 32  # captions at a time
     most_captions: int | None = None  # read so many captions at most; None reads all
     examples: int = 4  # so many images are captioned, always the same ones
-    max_len: int = 20  # captions are cut to so many words
 
 
 class Evaluator:
     """Evaluates checkpoints, also each right after it was written, for `train_on_records`: one process for both.
 
-    Args:
-        config: what to evaluate on. The training folder need not be there before the first checkpoint.
+    The training folder need not be there before the first checkpoint.
     """
 
     def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
@@ -77,8 +75,14 @@ class Evaluator:
 
     @cached_property
     def sums(self) -> Callable:
-        """Its losses of a batch, compiled once."""
-        return compile_sums(self.trained.model)
+        """Sums of its losses over a batch, and of the words that they are of; compiled once."""
+        model = self.trained.model
+
+        @tf.function(reduce_retracing=True)
+        def sums(images, words, targets, mask):
+            return masked_sums(targets, model([images, words], training=False), mask)
+
+        return sums
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -104,9 +108,8 @@ class Evaluator:
         return score
 
     def _batches(self, most: int | None) -> tf.data.Dataset:
-        config = self.config
-        side = self.trained.config.side
-        dataset = batches(config.records, config.split, config.batch_size, side, max_len=config.max_len)
+        config, side = self.config, self.trained.config.side
+        dataset = batches(config.records, config.split, config.batch_size, side)
         return dataset if most is None else dataset.take(-(-most // config.batch_size))
 
     def _mean_loss(self) -> tuple[float, int]:
@@ -133,23 +136,12 @@ class Evaluator:
         write_json([asdict(each) for each in (*scores, score)], folder / RESULTS_FILE)
 
 
-def compile_sums(model: keras.Model) -> Callable:
-    """Compile `masked_sums` of a batch."""
-
-    @tf.function(reduce_retracing=True)
-    def sums(images, words, targets, mask):
-        return masked_sums(targets, model([images, words], training=False), mask)
-
-    return sums
-
-
 def write_examples(writer: tf.summary.SummaryWriter, step: int, images: np.ndarray, captions: Sequence[str]) -> None:
     """Write images (n, side, side, 3) from -1 to 1, and a table of their captions in the same order."""
     lines = [f"| {number} | {markdown_text(caption)} |" for number, caption in enumerate(captions)]
     with writer.as_default(step=step):
         tf.summary.image("examples", (images + 1) / 2, max_outputs=len(images))
         tf.summary.text("captions", "\n".join(["| picture | caption |", "| --- | --- |", *lines]))
-    writer.flush()
 
 
 def read_evaluations(folder: Path) -> list[CheckpointScore]:
@@ -158,10 +150,7 @@ def read_evaluations(folder: Path) -> list[CheckpointScore]:
     if not path.exists():
         return []
     try:
-        scores = [CheckpointScore(**line) for line in read_json(path)]
-        if not all(isinstance(score.step, int) and isinstance(score.checkpoint, str) for score in scores):
-            raise TypeError("a step is no whole number")
-        return scores
+        return [CheckpointScore(**line) for line in read_json(path)]
     except TypeError as error:
         raise CourseError(f"{path} is not what `evaluate-records` writes. Delete it and evaluate again.") from error
 
@@ -172,21 +161,18 @@ def evaluate_records(
     timeout: float | None = None,
     report: Callable[[CheckpointScore], None] | None = None,
 ) -> list[CheckpointScore]:
-    """Evaluate every checkpoint that has not been, then wait for new ones.
+    """Evaluate every checkpoint that has not been; then, unless `once`, wait for new ones.
 
-    Args:
-        once: do not wait.
-        timeout: end when there was no new checkpoint for so many seconds; None waits until Ctrl-C.
-
-    Raises:
-        CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
+    The wait ends after `timeout` seconds without a new checkpoint; None waits until Ctrl-C. It is a CourseError if
+    checkpoints and records do not belong together, and with `once`, if there is no checkpoint.
     """
     evaluate, scores = Evaluator(config, report), []
     if once:
         find_checkpoint(config.train_folder)
     waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
     for _ in waiting:
-        for prefix in _checkpoints_to_do(config):
+        done = {score.checkpoint for score in read_evaluations(config.folder)}
+        for prefix in [each for each in existing_checkpoints(config.train_folder) if checksum_of(each) not in done]:
             try:
                 scores.append(evaluate(prefix))
             except CourseError:
@@ -194,12 +180,6 @@ def evaluate_records(
                     raise
                 # Or else training has removed it in the meantime, to make room for newer ones.
     return scores
-
-
-def _checkpoints_to_do(config: EvaluationConfig) -> list[str]:
-    """The checkpoints in the training folder that have no score yet, the oldest first."""
-    done = {score.checkpoint for score in read_evaluations(config.folder)}
-    return [prefix for prefix in existing_checkpoints(config.train_folder) if checksum_of(prefix) not in done]
 
 
 def checksum_of(prefix: str) -> str:

@@ -55,13 +55,11 @@ def lesson_model(settings: Settings, records: Path) -> tuple[ScaleModelConfig, B
     return config, lambda: cnn_for(settings, lesson.side)
 
 
-def lesson_training(
-    settings: Settings, records: Path, phase: int, folders: ScaleFolders | None = None
-) -> ScaleTraining:
+def lesson_training(settings: Settings, records: Path, phase: int) -> ScaleTraining:
     """How the lesson trains in phase 1 or 2."""
     lesson = scale_lesson(settings)
     return ScaleTraining(
-        records, (folders or scale_folders(settings)).train, sum(lesson.steps[:phase]), lesson.batch_size,
+        records, scale_folders(settings).train, sum(lesson.steps[:phase]), lesson.batch_size,
         train_inception=phase == 2, learning_rate=lesson.rates[phase - 1], save_every=lesson.save_every[phase - 1],
         keep=1, log_every=10, seed=settings.seed,
     )  # fmt: skip
@@ -69,19 +67,15 @@ def lesson_training(
 
 def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders | None = None) -> EvaluationConfig:
     """What the lesson evaluates on."""
-    folders = folders or scale_folders(settings)
-    most = scale_lesson(settings).evaluated_captions
+    folders, most = folders or scale_folders(settings), scale_lesson(settings).evaluated_captions
     return EvaluationConfig(records, folders.train, folders.evaluation, batch_size=64, most_captions=most)
 
 
-def demo_command(settings: Settings, records: Path, folder: Path, steps: int = 3) -> list[str]:
+def demo_command(settings: Settings, records: Path, folder: Path) -> list[str]:
     """The command for the first steps of a small model: the same for any number of workers.
 
     Without dropout: which words are dropped depends on the device.
     """
-    given = {
-        "--records": records, "--folder": folder, "--steps": steps, "--side": _side(settings, 75), "--units": 64,
-        "--dropout": 0, "--batch-size": 8, "--log-every": 1,
-    }  # fmt: skip
-    options = [str(part) for option in given.items() for part in option]
-    return [sys.executable, "-m", "say_what_you_see", "train-records", *options]
+    sizes = f"--steps 3 --side {_side(settings, 75)} --units 64 --dropout 0 --batch-size 8 --log-every 1"
+    command = [sys.executable, "-m", "say_what_you_see", "train-records", *sizes.split()]
+    return [*command, "--records", str(records), "--folder", str(folder)]

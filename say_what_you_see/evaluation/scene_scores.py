@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import Mention, read_claims
 from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
-from say_what_you_see.evaluation.scores import Score, Table, bootstrap_sums, format_table, mean_score, ratio_score
+from say_what_you_see.evaluation.scores import Score, Table, format_table, mean_score, ratio_scores
 
-_SORTS = ("things", "pairs", "sizes", "relations")
 _RATIOS = {
     "things named that are there": ("things right", "things named"),
     "colours joined to the right thing": ("pairs right", "pairs named"),
@@ -68,21 +66,19 @@ def wrong_claims(caption: str, truth: SceneTruth) -> list[str]:
     return [claim.correction for claim in judge_claims(caption, truth) if not claim.right and claim.correction]
 
 
-def count_claims(caption: str, truth: SceneTruth) -> dict[str, int]:
+def count_claims(caption: str, truth: SceneTruth) -> Counter[str]:
     """Count the claims of a caption of each sort, and how many hold."""
-    judged = judge_claims(caption, truth)
-    named = Counter(claim.sort for claim in judged)
-    right = Counter(claim.sort for claim in judged if claim.right)
+    counts: Counter[str] = Counter()
+    for claim in judge_claims(caption, truth):
+        counts[f"{claim.sort} named"] += 1
+        counts[f"{claim.sort} right"] += claim.right
     kinds = {mention.kind for mention in read_claims(caption).mentions}
-    return {
-        **{f"{sort} named": named[sort] for sort in _SORTS},
-        **{f"{sort} right": right[sort] for sort in _SORTS},
-        "salient things": len(truth.salient),
-        "salient named": len(truth.salient & kinds),
-        "captions": 1,
-        "captions with two things": int(named["things"] >= 2),
-        "captions with a relation": int(named["relations"] > 0),
-    }
+    counts |= Counter(
+        {"salient things": len(truth.salient), "salient named": len(truth.salient & kinds), "captions": 1}
+    )
+    counts["captions with two things"] = int(counts["things named"] >= 2)
+    counts["captions with a relation"] = int(counts["relations named"] > 0)
+    return counts
 
 
 def score_captions(captions: Iterable[str], truths: Sequence[SceneTruth], resamples: int = 1000) -> dict[str, Score]:
@@ -91,34 +87,21 @@ def score_captions(captions: Iterable[str], truths: Sequence[SceneTruth], resamp
     A score whose denominator is zero (no caption states a relation, say) is NaN.
     """
     counts = [count_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
-    columns = {name: column for column, name in enumerate(counts[0])}
-    table = np.array([list(count.values()) for count in counts])
-    sums = bootstrap_sums(table, resamples)
-    ratios = {name: [columns[part] for part in parts] for name, parts in _RATIOS.items()}
-    return {name: ratio_score(table.sum(0)[parts], sums[:, parts]) for name, parts in ratios.items()}
+    table = np.array([[count[part] for parts in _RATIOS.values() for part in parts] for count in counts])
+    return ratio_scores(table, list(_RATIOS), resamples)
 
 
-def hallucination_rates(
-    captions: Sequence[str], truths: Sequence[SceneTruth], resamples: int = 1000
-) -> dict[str, Score]:
-    """How much captions of scenes name that is not there: CHAIR of Rohrbach et al. 2018 (arXiv:1809.02156).
+def hallucination_rates(captions: Sequence[str], truths: Sequence[SceneTruth]) -> dict[str, Score]:
+    """CHAIR (Rohrbach et al. 2018, arXiv:1809.02156): how much captions name that is not there. Lower is better.
 
-    Returns:
-        CHAIRi, the share of the things named that are not in the picture, and CHAIRs, the share of captions that name
-        such a thing. Lower is better. CHAIRi is NaN where no caption names anything.
+    CHAIRi is the share of the things named that are not in the picture (NaN where no caption names anything), and
+    CHAIRs the share of captions that name such a thing.
     """
-    if len(captions) != len(truths) or not len(captions):
-        raise CourseError(f"There are {len(captions)} captions for {len(truths)} scenes; one each is needed.")
     counts = []
     for caption, truth in zip(captions, truths, strict=True):
         invented = [mention.kind not in truth.colours for mention in read_claims(caption).mentions]
         counts.append([sum(invented), len(invented), any(invented), 1])
-    table = np.array(counts, dtype=float)
-    sums, total = bootstrap_sums(table, resamples), table.sum(0)
-    return {
-        "CHAIRi": ratio_score(total[:2], sums[:, :2], "no caption names a thing"),
-        "CHAIRs": ratio_score(total[2:], sums[:, 2:]),
-    }
+    return ratio_scores(np.array(counts, dtype=float), ["CHAIRi", "CHAIRs"], note="no caption names a thing")
 
 
 def score_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
@@ -133,23 +116,25 @@ def score_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
 def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
     """Two lines: the share of right colour-and-thing pairs in scenes without and with an unseen pair."""
     unseen = [any((colour, kind) in UNSEEN_PAIRS for kind, colour in truth.colours.items()) for truth in truths]
-    names = {False: "scenes of known pairs", True: "scenes with an unseen pair"}
-    return _pair_accuracy(captions, truths, {names[new]: np.flatnonzero(np.equal(unseen, new)) for new in names})
+    names = ("scenes of known pairs", "scenes with an unseen pair")
+    return _pair_accuracy(captions, truths, [names[new] for new in unseen], names)
 
 
 def pair_accuracy_by_count(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
     """A line for each number of things in a scene: the share of right colour-and-thing pairs."""
-    counts = np.array([len(truth.colours) for truth in truths])
-    names = {count: f"scenes with {count} thing{'s' * (count != 1)}" for count in np.unique(counts).tolist()}
-    return _pair_accuracy(captions, truths, {name: np.flatnonzero(counts == count) for count, name in names.items()})
+    names = [f"scenes with {len(truth.colours)} thing{'s' * (len(truth.colours) != 1)}" for truth in truths]
+    return _pair_accuracy(captions, truths, names, sorted(set(names)))
 
 
-def _pair_accuracy(captions: Sequence[str], truths: Sequence[SceneTruth], groups: Mapping[str, np.ndarray]) -> str:
+def _pair_accuracy(
+    captions: Sequence[str], truths: Sequence[SceneTruth], group_of: Sequence[str], groups: Iterable[str]
+) -> str:
     """A line for each group of scenes that is not empty: the share of right colour-and-thing pairs."""
     row, lines = "colours joined to the right thing", []
-    for name, chosen in groups.items():
-        if len(chosen):
-            score = score_captions([captions[i] for i in chosen], [truths[i] for i in chosen])[row]
+    for name in groups:
+        chosen = [pair for pair, own in zip(zip(captions, truths, strict=True), group_of, strict=True) if own == name]
+        if chosen:
+            score = score_captions(*zip(*chosen, strict=True))[row]
             lines.append(f"{name:<28}{len(chosen):>4} scenes, {row}: {score.show(unit=' %')}")
     return "\n".join(lines)
 

@@ -26,14 +26,13 @@ class Score:
         return f"{value}{unit} ({low}-{high})"
 
 
-def bootstrap_sums(per_picture: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+def bootstrap_sums(per_picture: np.ndarray, resamples: int = 1000) -> np.ndarray:
     """Sums over pictures drawn with replacement: from (pictures, k) to (resamples, k).
 
-    The same seed draws the same pictures, whatever the numbers are. They are drawn in portions, since each draw holds
-    a number for every picture.
+    The same pictures are drawn, whatever the numbers are; in portions, since each draw holds a number for every one.
     """
     pictures = len(per_picture)
-    rng, probabilities = np.random.default_rng(seed), np.full(pictures, 1 / pictures)
+    rng, probabilities = np.random.default_rng(0), np.full(pictures, 1 / pictures)
     portion = max(1, 2_000_000 // pictures)
     sizes = [min(portion, resamples - start) for start in range(0, resamples, portion)]
     return np.concatenate([
@@ -55,10 +54,19 @@ def ratio_score(total: np.ndarray, resampled: np.ndarray, note: str = "") -> Sco
     return Score(float(total[0] / total[1]), float(low), float(high))
 
 
+def ratio_scores(counts: np.ndarray, names: Sequence[str], resamples: int = 1000, note: str = "") -> dict[str, Score]:
+    """Ratios of sums over pictures with their intervals; `note` is for scores that are n / 0.
+
+    `counts`, (pictures, 2 * names), hold for each name what is counted, and beside it what that is a share of.
+    """
+    sums, total = bootstrap_sums(counts, resamples), counts.sum(axis=0)
+    pairs = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(names)}
+    return {name: ratio_score(total[pair], sums[:, pair], note) for name, pair in pairs.items()}
+
+
 def mean_score(values: np.ndarray) -> Score:
     """The mean of values of pictures, (pictures,), with its interval."""
-    counted = np.stack([values, np.ones(len(values))], axis=1)
-    return ratio_score(counted.sum(axis=0), bootstrap_sums(counted))
+    return ratio_scores(np.stack([values, np.ones(len(values))], axis=1), ["mean"])["mean"]
 
 
 class Table(str):
@@ -72,11 +80,11 @@ class Table(str):
     def _repr_html_(self) -> str:
         columns, heading, lines = max(map(len, self.rows), default=0), True, []
         for row in self.rows:
-            tag, style = ("th" if heading else "td"), "text-align: left; white-space: pre"
-            cells = [f"<{tag} style='{style}'>{escape(str(row[0]))}</{tag}>" if len(row) > 1 else ""]
-            cells += [f"<{tag} style='text-align: right'>{escape(str(cell))}</{tag}>" for cell in row[1:]]
-            if len(row) == 1:
-                cells = [f"<td colspan='{columns}' style='text-align: left'>{escape(str(row[0]))}</td>"]
+            tag, (first, *others) = ("th" if heading else "td"), (escape(str(cell)) for cell in row)
+            cells = [f"<{tag} style='text-align: left; white-space: pre'>{first}</{tag}>"]
+            cells += [f"<{tag} style='text-align: right'>{cell}</{tag}>" for cell in others]
+            if not others:
+                cells = [f"<td colspan='{columns}' style='text-align: left'>{first}</td>"]
             lines.append(f"<tr>{''.join(cells)}</tr>")
             heading = row == [""]  # a line without words ends a part of the table
         return f"<table style='font-size: 13px; max-width: 1100px'>{''.join(lines)}</table>"
@@ -100,12 +108,9 @@ def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
     All scores are multiplied by 100, as papers print them, and have their 95 % intervals.
     """
     names = list(dict.fromkeys(name for scores in columns.values() for name in scores))
-    measured = [name for name in names if any(not math.isnan(_get(s, name).value) for s in columns.values())]
-    notes = dict.fromkeys(_get(scores, name).note for name in names for scores in columns.values())
+    found = {name: [scores.get(name, Score()) for scores in columns.values()] for name in names}
+    notes = dict.fromkeys(score.note for scores in found.values() for score in scores if score.note)
     widths = [max(map(len, names), default=0), *[max(21, *(len(name) + 2 for name in columns))] * len(columns)]
-    rows = [["", *columns], *([name, *(_get(s, name).show() for s in columns.values())] for name in measured)]
-    return format_table([*rows, *([note] for note in notes if note)], widths)
-
-
-def _get(scores: Mapping[str, Score], name: str) -> Score:
-    return scores.get(name, Score())
+    measured = [name for name, scores in found.items() if not all(math.isnan(score.value) for score in scores)]
+    rows = [["", *columns], *([name, *(score.show() for score in found[name])] for name in measured)]
+    return format_table([*rows, *([note] for note in notes)], widths)

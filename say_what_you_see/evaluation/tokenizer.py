@@ -14,7 +14,7 @@ from collections.abc import Sequence
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 """Tokens that the scorers leave out. Brackets stay, as '-lrb-' and so on: the reference lists them in capitals."""
 
-_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
+_BY_NAME = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-", '"': "''"}
 _IN_TWO = {"cannot": 3, "gonna": 3, "gotta": 3, "gimme": 3, "lemme": 3, "wanna": 3, "'tis": 2, "'twas": 2}
 
 _ABBREVIATIONS = """
@@ -159,8 +159,6 @@ def _written(token: str) -> list[str]:
         return ["--"]
     if re.fullmatch(_IS_OR_HAVE + "|n’t|’", word):
         return [word.replace("’", "'")]
-    if word == '"':
-        return ["''"]
     if len(word) > 1 and word[0] in ":;=":
         return [word.replace("(", "-lrb-").replace(")", "-rrb-")]
-    return [_BRACKETS.get(word, word)]
+    return [_BY_NAME.get(word, word)]

@@ -32,8 +32,7 @@ class ValidationPictures:
     """The pictures that captions are written for, and what is known of them."""
 
     fns: list[str]  # file names
-    # their numbers in the data set's caption JSON; counted from 1 where those are no whole numbers
-    image_ids: list[int]
+    image_ids: list[int]  # their numbers in the caption JSON; counted from 1 where those are no whole numbers
     references: list[list[str]]  # for each picture the captions that people wrote
     truths: list[SceneTruth] | None = None  # what each picture shows; None where it is not known
 
@@ -73,10 +72,8 @@ class TrainedModel:
 def trained_models(settings: Settings) -> list[TrainedModel]:
     """The trained models of the settings' data set and encoder: of notebook 04, and of 07 and 08 where done."""
     folders = [lesson.model_folder(settings) for lesson in LESSONS.values()]
-    models = [load_trained_model(settings, folder) for folder in folders if (folder / "model.json").exists()]
-    if not models:
-        load_caption_model(settings.model_folder)  # says what to do
-    return models
+    ready = [folder for folder in folders if (folder / "model.json").exists()]
+    return [load_trained_model(settings, folder) for folder in ready or [settings.model_folder]]  # or says what to do
 
 
 def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
@@ -107,14 +104,9 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
-    """The control of notebook 04, which learnt its captions from the wrong pictures.
-
-    Args:
-        like: the decoder of the same notebook, whose words and features the control shares.
-    """
-    model = like.caption_model
-    control = load_control(settings, len(model.vocab), like.features.shape[1])
-    caption_model = replace(model, decoder=control)
+    """The control of notebook 04, which learnt its captions from the wrong pictures; else it is like the decoder."""
+    control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
+    caption_model = replace(like.caption_model, decoder=control)
     return replace(like, name="control", caption_model=caption_model, writer=step_model_of(control))
 
 
@@ -123,9 +115,7 @@ def validation_pictures(
 ) -> ValidationPictures:
     """The pictures to score of which every model has features: validation, or where there is such a split, test.
 
-    Args:
-        most: of more pictures than that, take a random sample, by the seed; None takes all test pictures, but
-            1,000 validation pictures at most.
+    Of more than `most` a random sample; None takes all test pictures, but 1,000 of validation at most.
     """
     files = get_dataset(settings)
     most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)

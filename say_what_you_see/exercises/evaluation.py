@@ -14,7 +14,7 @@ from say_what_you_see.evaluation.caption_variants import fit_articles, swap_colo
 from say_what_you_see.evaluation.people import leave_one_out
 from say_what_you_see.exercises.compare import short
 from say_what_you_see.exercises.exercise import Case, Exercise, random_cases
-from say_what_you_see.exercises.observe import Properties, properties
+from say_what_you_see.exercises.observe import Properties
 
 _NOTEBOOK = "06_evaluate_captions"
 _WORDS = ("a", "red", "blue", "ball", "kite", "the", "above")
@@ -82,29 +82,28 @@ def _penalty_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def bleu_in_silence(function: Callable, candidate: str, references: Words, **options: Any) -> Any:
+def bleu_in_silence(function: Callable, candidate: str, references: Words, *n: int) -> Any:
     """The score; what is printed on the way does not count."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return function(candidate, references, **options)
+        return function(candidate, references, *n)
 
 
 def _bleu_cases(rng: np.random.Generator) -> list[Case]:
     people = ["a green house below a red ball", "a red ball over a small green house in the snow"]
 
-    def draw(n: int) -> Case:
-        arguments = _draw_sentence(rng, 6), [_draw_sentence(rng, 6) for _ in range(4)]
-        return Case(f"random captions, BLEU-{n}", arguments, {"n": n})
+    def draw(number: int) -> tuple:
+        return _draw_sentence(rng, 6), [_draw_sentence(rng, 6) for _ in range(4)], min(number, 2)
 
     return [
-        Case("BLEU-1", ("a red ball above a green house", people), {"n": 1}),
-        Case("BLEU-2", ("a red ball above a green house", people), {"n": 2}),
+        Case("BLEU-1", ("a red ball above a green house", people, 1)),
+        Case("BLEU-2", ("a red ball above a green house", people, 2)),
         Case("without n, which then is 4", ("a red ball over a small house", people)),
-        Case("word for word what somebody wrote", (people[0], people), {"n": 3}),
-        Case("a short caption, which pays for it", ("a green house", people), {"n": 2}),
-        Case("no pair matches", ("ball red a", people), {"n": 2}),
-        Case("a caption that is shorter than n", ("red ball", people), {"n": 3}),
-        Case("no words", ("", people), {"n": 2}),
-        *map(draw, (1, 2, 2)),
+        Case("word for word what somebody wrote", (people[0], people, 3)),
+        Case("a short caption, which pays for it", ("a green house", people, 2)),
+        Case("no pair matches", ("ball red a", people, 2)),
+        Case("a caption that is shorter than n", ("red ball", people, 3)),
+        Case("no words", ("", people, 2)),
+        *random_cases("captions", 3, draw),
     ]
 
 
@@ -129,45 +128,32 @@ def _swap_cases(rng: np.random.Generator) -> list[Case]:
     return [*(Case(name, (caption,)) for name, caption in fixed.items()), *random_cases("colours", 3, draw)]
 
 
-_LEAVING = (
-    "each picture is still there",
-    "one caption of each picture is left out",
-    "the others are still there",
-    "what is always left out",
-    "the same seed leaves out the same",
-    "another seed leaves out others",
-    "every caption can be left out",
-    "the pictures choose independently",
-)
-
-
 def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Properties:
     """What holds over forty seeds: any random choice is fine."""
     results = [function(references, 0), *(function(copy.deepcopy(references), seed) for seed in range(1, 40))]
     if not all(isinstance(result, list) and all(isinstance(g, list) for g in result) for result in results):
-        return properties(f"no list of lists, but {short(results[0])}", _LEAVING)
-    again = [function(copy.deepcopy(references), seed) for seed in range(40)]
-    fits = all(len(result) == len(references) for result in results)
-    out = [[_left_out(*pair) for pair in zip(references, result, strict=True)] for result in results] if fits else []
+        return Properties(form=f"no list of lists, but {short(results[0])}")
+    if any(len(result) != len(references) for result in results):
+        return Properties({"form": "a list of lists", "each picture is still there": False})
+    pairs = [list(zip(references, result, strict=True)) for result in results]
+    out = [[_left_out(*pair) for pair in row] for row in pairs]
     ends = {"the first caption": 0, "the last caption": -1}
-    always = (
-        name for name, i in ends.items() if fits and all(row == [group[i] for group in references] for row in out)
+    always = (name for name, i in ends.items() if all(row == [group[i] for group in references] for row in out))
+    chosen = [set(column) for column in zip(*out, strict=True)]
+    return Properties(
+        {
+            "form": "a list of lists",
+            "each picture is still there": True,
+            "one caption of each picture is left out": all(len(g) - len(left) == 1 for row in pairs for g, left in row),
+            "the others are still there": all(caption is not None for row in out for caption in row),
+            "what is always left out": next(always, "nothing"),
+            "the same seed leaves out the same": results
+            == [function(copy.deepcopy(references), seed) for seed in range(40)],
+            "another seed leaves out others": any(result != results[0] for result in results),
+            "every caption can be left out": [*map(len, chosen)] == [len(set(group)) for group in references],
+            "the pictures choose independently": len(set(map(tuple, out))) > max(map(len, references)),
+        }
     )
-    values = (
-        fits,
-        fits and all(len(g) == len(r) - 1 for result in results for g, r in zip(result, references, strict=True)),
-        fits and all(caption is not None for row in out for caption in row),
-        next(always, "nothing"),
-        again == results,
-        any(result != results[0] for result in results),
-        fits and all(len({row[i] for row in out}) == len(set(group)) for i, group in enumerate(references)),
-        fits and len({tuple(map(_place, references, row)) for row in out}) > max(map(len, references)),
-    )
-    return properties("a list of lists", _LEAVING, values)
-
-
-def _place(group: Words, caption: str | None) -> int:
-    return list(group).index(caption) if caption is not None and caption in group else -1
 
 
 def _left_out(before: Words, after: Words) -> str | None:

@@ -44,11 +44,8 @@ MODULES = {
 class Case:
     """One call that the learner's function is tried with."""
 
-    # what is special about it, such as "a caption with a word that is not in the vocabulary"; the names of random cases
-    # begin with "random"
-    name: str
-    arguments: tuple = ()  # positional arguments; the function gets copies of them
-    keywords: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments; the function gets copies of them
+    name: str  # what is special about it, such as "fewer words than the limit"; of random ones it begins with "random"
+    arguments: tuple = ()  # the function gets copies of them
 
     @property
     def random(self) -> bool:
@@ -111,10 +108,9 @@ class Exercise:
     notebook: str  # the name of the notebook that it belongs to, such as "03_prepare_captions"
     # makes the cases, fixed ones first, then those that it draws with the generator
     cases: Callable[[np.random.Generator], list[Case]]
-    # `observe(function_or_class, *arguments, **keywords)` gives what is compared; by default it calls the function. For
-    # classes, models, and functions with randomness.
+    # `observe(function_or_class, *arguments)` gives what is compared; by default it calls the function. For classes,
+    # models, and functions with randomness.
     observe: Callable[..., Any] | None = None
-    tolerance: float = 1e-5  # how far floating-point numbers may differ, relative to the expected or to 1
 
     @property
     def name(self) -> str:
@@ -146,6 +142,12 @@ def _read_texts(notebook: str) -> dict[str, dict[str, Any]]:
 def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> list[Case]:
     """Cases whose arguments `draw(number)` draws, called "random NAME, number 1" and so on."""
     return [Case(f"random {name}, number {number}", draw(number)) for number in range(1, count + 1)]
+
+
+def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Mapping[str, tuple]) -> list[Case]:
+    """Cases whose arguments `draw(generator, *row)` draws; `rng` is for those whose names begin with "random"."""
+    fixed = np.random.default_rng(7)
+    return [Case(name, draw(rng if name.startswith("random") else fixed, *row)) for name, row in table.items()]
 
 
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:

@@ -1,16 +1,19 @@
 """Results of learners' functions in a form that can be compared, whichever library they come from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from say_what_you_see.exercises.compare import dtype_of, short
 
 
 class Properties(dict):
     """What holds for a result, such as {"every picture can come": True}, the most telling property first.
 
     Where chance plays a part, or a model is built, two right answers differ. Their properties do not, and those are
-    what is compared. A report shows the first property that differs, and leaves out the others.
+    what is compared. A report shows the first property that differs, and leaves out the others. The first one is the
+    "form" of the result; one that has not the form to have any others has no others.
     """
 
     def line(self, where: str, value: str) -> str:
@@ -19,10 +22,12 @@ class Properties(dict):
         return f"{key}{where.removeprefix(f'[{key!r}]')}: {value}"
 
 
-def properties(form: str, names: Iterable[str], values: Iterable[Any] = ()) -> Properties:
-    """The form of a result and its properties; all are None for a result that has not the form to have any."""
-    known = dict(zip(names, values, strict=False))
-    return Properties({"form": form, **dict.fromkeys(names), **known})
+def two_arrays(result: Any, first: str, second: str) -> Properties:
+    """Two arrays or tensors under their names; the second first, since the first is made from it."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        return Properties(form=f"not {first} and {second}, but {short(result)}")
+    one, other = map(as_numpy, result)
+    return Properties({"form": f"{first} and {second}", second: other, first: one})
 
 
 def as_numpy(value: Any) -> Any:
@@ -42,11 +47,18 @@ def as_numpy(value: Any) -> Any:
     return array.astype(np.float32 if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else np.int32)
 
 
+def with_tensors(function: Callable, *arrays: np.ndarray) -> Any:
+    """What a function or layer makes of arrays that it gets as tensors."""
+    from say_what_you_see.core.backend import keras
+
+    return function(*map(keras.ops.convert_to_tensor, arrays))
+
+
 def describe(value: Any) -> str:
     """Type and shape in a few letters: "float32 (8, 5)", "no array, but None"."""
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         return "None" if value is None else f"no array, but a {type(value).__name__}"
-    return f"{getattr(value.dtype, 'name', str(value.dtype).rpartition('.')[2])} {tuple(value.shape)}"
+    return f"{dtype_of(value)} {tuple(value.shape)}"
 
 
 def draw_weights(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -21,21 +21,17 @@ class Progress:
 def read_progress(notebook: str, exercise: str) -> Progress:
     """How far an exercise is; what is missing or damaged counts as not begun."""
     try:
-        entry = _read_file()[notebook][exercise]
-        return Progress(bool(entry["done"]), int(entry["hints"]), str(entry["mistake"]))
-    except (LookupError, TypeError, ValueError):
+        return Progress(**_read_file(notebook)[exercise])
+    except (LookupError, TypeError):
         return Progress()
 
 
 def keep_progress(notebook: str, exercise: str, progress: Progress) -> None:
     """Write down how far a learner is; what was done once stays done. Where that is impossible, say so and go on."""
     done = progress.done or read_progress(notebook, exercise).done
-    entries = _read_file()
-    others = entries.get(notebook)
-    others = others if isinstance(others, dict) else {}
-    entries[notebook] = others | {exercise: asdict(replace(progress, done=done))}
+    own = _read_file(notebook) | {exercise: asdict(replace(progress, done=done))}
     try:
-        write_json(entries, _path())
+        write_json({**_read_file(), notebook: own}, _path())
     except (CourseError, OSError) as error:
         print(f"(Your progress cannot be kept in {_path().parent}: {error})")
 
@@ -44,10 +40,11 @@ def _path() -> Path:
     return read_settings().data_folder / "exercises.json"
 
 
-def _read_file() -> dict[str, Any]:
-    """The entries of all notebooks; of a file that is missing or damaged, none."""
+def _read_file(notebook: str = "") -> dict[str, Any]:
+    """The entries of all notebooks, or those of one; of a file that is missing or damaged, none."""
     try:
         entries = read_json(_path())
-    except CourseError:
+        entries = entries[notebook] if notebook else entries
+    except (CourseError, LookupError, TypeError):
         return {}
     return entries if isinstance(entries, dict) else {}

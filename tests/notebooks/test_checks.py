@@ -32,7 +32,7 @@ def test_the_report_shows_arguments_both_results_and_the_first_difference(capsys
     assert "  train_captions = [['a b', 'b c'], ['d']]" in lines and "  min_count = 2" in lines
     assert "  expected  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3, 'b': 4}" in lines
     assert "  received  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3}" in lines
-    assert "  The first difference is at result['b']: expected 4, received no key 'b'." in lines
+    assert "  The first difference is at result['b']: expected 4, received nothing." in lines
     assert "words that occur exactly min_count times are left out" in report
 
 

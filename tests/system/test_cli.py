@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from say_what_you_see.commands import environment, prepare, train
+from say_what_you_see.commands import embed, environment, train
 from say_what_you_see.commands.main import main
 from say_what_you_see.commands.parser import build_parser
 from say_what_you_see.core.environment import Check
@@ -69,7 +69,7 @@ def test_steps_that_come_too_early_name_the_one_before(command, named, course_en
 
 def test_options_come_before_the_environment(course_environ, monkeypatch):
     seen = []
-    monkeypatch.setattr(train, "run", lambda settings, options: seen.append(settings) or 0)
+    monkeypatch.setattr(train, "train", lambda settings, options: seen.append(settings) or 0)
     assert main(["train", "--size", "full", "--seed", "7", "--encoder", "vgg16", "--dataset", "coco"]) == 0
     assert main(["train"]) == 0
     given, from_environment = seen
@@ -82,7 +82,7 @@ def test_an_interruption_says_how_to_go_on(course_environ, monkeypatch, capsys):
     def interrupt(settings, options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "run", interrupt)
+    monkeypatch.setattr(embed, "prepare", interrupt)
     assert main(["prepare"]) == 130
     assert "goes on where it was" in capsys.readouterr().err
 

@@ -9,7 +9,6 @@ import pytest
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
-from say_what_you_see.evaluation.evaluate import evaluation_folder
 from say_what_you_see.evaluation.trained import trained_models, validation_pictures
 from say_what_you_see.serving.model_folder import load_caption_model
 
@@ -33,7 +32,7 @@ def pictures(finished_course):
 
 def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finished_course, pictures):
     status, output, _ = evaluate("--greedy")
-    folder = evaluation_folder(finished_course.settings)
+    folder = finished_course.settings.work_folder / "evaluation"
     assert status == 0
     for text in ("24 validation pictures", "decoder: validation loss", "perplexity", "BLEU-4", "CHAIRi", str(folder)):
         assert text in output
