@@ -46,8 +46,8 @@ def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
         scores = [group.exact[name] for group in groups.values()]
         values = np.array([[score.value, score.low, score.high] for score in scores])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
-        style = {"fmt": marker + "-", "color": colour, "capsize": 3, "label": name}
-        axis.errorbar(places + 0.06 * (number - 1.5), values[:, 0], yerr=errors, **style)
+        x = places + 0.06 * (number - 1.5)
+        axis.errorbar(x, values[:, 0], yerr=errors, fmt=marker + "-", color=colour, capsize=3, label=name)
         shares = [f"{value:.2f} with {n}" for n, value in zip(groups, values[:, 0], strict=True) if not np.isnan(value)]
         phrases.append(f"{name}: {', '.join(shares) or 'none'}")
     labels = [f"{number}\n({group.scenes} scenes)" for number, group in groups.items()]

@@ -33,8 +33,8 @@ def probe_kinds(files: DatasetFiles, train: Embedded, val: Embedded) -> str:
         A line for each question: the share of validation scenes whose answer is right in every part.
     """
     pairs, val_pairs = _pairs(files, files.train_instances, train[1]), _pairs(files, files.val_instances, val[1])
-    questions = {
-        "which kinds of things": (pairs.any(axis=2), val_pairs.any(axis=2)),
+    questions: dict[str, tuple[np.ndarray, np.ndarray]] = {
+        "which kinds of things": (pairs.max(axis=2), val_pairs.max(axis=2)),
         "which colour each thing has": (pairs, val_pairs),
     }
     lines = []
@@ -45,7 +45,7 @@ def probe_kinds(files: DatasetFiles, train: Embedded, val: Embedded) -> str:
     return "\n".join(lines)
 
 
-def _pairs(files: DatasetFiles, instances: str, fns: Sequence[str]) -> np.ndarray:
+def _pairs(files: DatasetFiles, instances: str | None, fns: Sequence[str]) -> np.ndarray:
     """Which kinds of things are there in which colour: bool, (scenes, kinds, colours)."""
     truths = read_scene_truths(files.captions_zip, instances)
     return np.array([[[truths[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in fns])
@@ -61,7 +61,7 @@ def _fit_and_predict(features: np.ndarray, targets: np.ndarray, new_features: np
 def probe_captions(files: DatasetFiles, train: Embedded, val: Embedded) -> list[str]:
     """What a linear probe alone would say of each validation scene: the things that it finds, with their colours."""
     pairs = _pairs(files, files.train_instances, train[1])
-    found = _fit_and_predict(train[0], np.any(pairs, axis=2), val[0]) > 0.5
+    found = _fit_and_predict(train[0], pairs.max(axis=2), val[0]) > 0.5
     read = _fit_and_predict(train[0], pairs, val[0]).argmax(axis=2)
     return [
         " and ".join(f"a {COLOURS[read[row, i]]} {KINDS[i]}" for i in np.flatnonzero(there))

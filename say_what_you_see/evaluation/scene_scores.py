@@ -134,7 +134,8 @@ def _pair_accuracy(
     for name in groups:
         chosen = [pair for pair, own in zip(zip(captions, truths, strict=True), group_of, strict=True) if own == name]
         if chosen:
-            score = score_captions(*zip(*chosen, strict=True))[row]
+            said, shown = zip(*chosen, strict=True)
+            score = score_captions(said, shown)[row]
             lines.append(f"{name:<28}{len(chosen):>4} scenes, {row}: {score.show(unit=' %')}")
     return "\n".join(lines)
 

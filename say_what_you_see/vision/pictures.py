@@ -115,7 +115,7 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
         with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
             size = image.size
             decoder = "progressive" if "progressive" in image.info else image.format
-            needed = math.prod(size) * _BYTES_KEPT.get(decoder, 0)
+            needed = math.prod(size) * _BYTES_KEPT.get(decoder or "", 0)
             image.draft(None, (enough, enough) if enough else _largest_draft(size))  # of a JPEG only
             needed += math.prod(image.size) * _BYTES_PER_PIXEL
             if needed > MAX_DECODED_BYTES or math.prod(size) > MAX_JPEG_PIXELS:
