@@ -59,8 +59,7 @@ def read_work(work: dict) -> DecoderWork:
 def repetition(search: Callable[[np.ndarray], np.ndarray], features: np.ndarray, kind: str) -> Repetition:
     """Search captions of all images together, or, for "greedy_one", of a few, one after another.
 
-    Args:
-        search: from features (images, features) to the log-probabilities of the captions, (images,).
+    `search` goes from features (images, features) to the log-probabilities of the captions, (images,).
     """
     few = range(min(ONE_BY_ONE, len(features)))
     batches = [features[row : row + 1] for row in few] if kind == "greedy_one" else [features]

@@ -16,13 +16,7 @@ RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
 
 
 def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Repetition]:
-    """Some contenders of a stage, ready to do a repetition each, by their titles.
-
-    Args:
-        settings: work is written into their folder, and is of a few seconds where their size is small.
-        stage_name: as in `python -m benchmarks`.
-        keys: of contenders that do not need a process of their own.
-    """
+    """Some contenders of a stage, ready to do a repetition each, by their titles; small settings make small work."""
     stage = all_stages()[stage_name]
     folder = settings.work_folder / "speed" / stage_name
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,12 +18,7 @@ from say_what_you_see.core.progress import progress
 
 
 class Entrant:
-    """A contender with its process; a new one each time where the contender wants that.
-
-    Attributes:
-        measured: the seconds of each repetition so far, and what it did.
-        trouble: why it measures nothing, or "".
-    """
+    """A contender with its process, what each of its repetitions took and did, and why it does nothing, or ""."""
 
     def __init__(self, contender: Contender, work: dict) -> None:
         self.contender, self.work = contender, work
@@ -89,15 +84,7 @@ def _measure() -> tuple[float, Sample]:
 
 
 def run_stage(stage: Stage, folder: Path, repetitions: int, small: bool) -> dict[str, Any]:
-    """Have all contenders of a stage take turns.
-
-    Args:
-        folder: where the work is written to.
-        repetitions: rounds, of which medians are taken.
-
-    Returns:
-        What was found, as JSON.
-    """
+    """Have all contenders of a stage take turns; returns what was found, as JSON."""
     from benchmarks.speed import time_in_turns  # which imports Keras: not in the contenders' processes
 
     work = stage.make_work(folder, small)

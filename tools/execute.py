@@ -31,12 +31,7 @@ class CourseStopped(CourseError):
 
 
 def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path) -> None:
-    """Execute a notebook in a fresh kernel of this Python, with one line of progress on standard output.
-
-    Args:
-        notebook: is given its outputs, as far as it comes.
-        folder: the current folder of the kernel.
-        log: file for what the kernel's process says outside cells.
+    """Give a notebook its outputs, from a kernel in this folder; what the kernel says outside cells goes to a log.
 
     Raises:
         CourseStopped: if a cell fails, the kernel dies, or the user interrupts: the cell is interrupted, too, and has

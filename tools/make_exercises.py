@@ -72,10 +72,9 @@ class ExerciseCell:
         """The functions' names without their modules."""
         return [name.rpartition(".")[2] for name in self.functions]
 
-    @property
-    def title(self) -> str:
-        """The names as Markdown."""
-        return ", ".join(f"`{name}`" for name in self.names)
+
+def _code(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def exercises_in(lesson: NotebookNode) -> dict[str, ExerciseCell]:
@@ -132,7 +131,7 @@ def exercise_cells(
     nbgrader grades the check; the course's own function is commented out, in a cell that is folded.
     """
     number, name = exercise.number, "_".join(exercise.names)
-    heading = f"{'#' * level} Exercise {number} of {count}: {exercise.title}"
+    heading = f"{'#' * level} Exercise {number} of {count}: {_code(exercise.names)}"
     task = f"{heading}\n\nAbout {exercise.minutes} minutes, {exercise.difficulty}. {exercise.task}"
     imports = [f"# from {path.rpartition('.')[0]} import {path.rpartition('.')[2]}" for path in exercise.functions]
     lines = "the next line" if len(imports) == 1 else "the next lines"
@@ -205,7 +204,7 @@ def _progress_cells(notebook: str) -> list[NotebookNode]:
 def index_text(exercises: dict[str, dict[str, ExerciseCell]]) -> str:
     """The page that lists all exercises, above the open challenges."""
     rows = [
-        f"| [{name}]({name}.ipynb) | {exercise.title} | {exercise.minutes} | {exercise.difficulty} |"
+        f"| [{name}]({name}.ipynb) | {_code(exercise.names)} | {exercise.minutes} | {exercise.difficulty} |"
         for name, cells in exercises.items()
         for exercise in cells.values()
     ]

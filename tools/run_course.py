@@ -31,6 +31,7 @@ from tools.render import write_page
 BUILD = REPOSITORY / "build"
 """Where executed copies and pages go."""
 
+_RECORD = "course.json"  # says which notebooks are finished
 _LAST_OF_CORE = "05"  # the number of the notebook that ends the core: a whole caption generator
 _TEMPORARY = ("checkpoints", ".")  # what names start with that come and go: training tidies up after itself
 _TO_GO_ON = "To go on, give the same command again (such as make course): finished notebooks are used again."
@@ -52,11 +53,6 @@ class Run:
     def page(self, path: Path) -> Path:
         """Where the page of a notebook goes."""
         return self.build / "html" / f"{path.stem}.html"
-
-    @property
-    def record(self) -> Path:
-        """Where it is written down which notebooks are finished."""
-        return self.build / "course.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,7 +142,8 @@ def _execute_and_write(run: Run, path: Path, notebook: NotebookNode, fingerprint
         raise CourseStopped(f"{error}\n{note}\n{_TO_GO_ON}", error.status) from error
     _write(run, path, notebook)
     made = [name for name, status in _files_in(run.settings.dataset_folder).items() if status.st_mtime >= start]
-    write_json({"notebooks": _read_record(run) | {path.stem: {"fingerprint": fingerprint, "made": made}}}, run.record)
+    record = {"notebooks": _read_record(run) | {path.stem: {"fingerprint": fingerprint, "made": made}}}
+    write_json(record, run.build / _RECORD)
 
 
 def _write(run: Run, path: Path, notebook: NotebookNode) -> None:
@@ -158,7 +155,7 @@ def _write(run: Run, path: Path, notebook: NotebookNode) -> None:
 def _read_record(run: Run) -> dict[str, dict[str, Any]]:
     """Fingerprint and files of each finished notebook; a record that cannot be read is as good as nothing done."""
     try:
-        return read_json(run.record)["notebooks"]
+        return read_json(run.build / _RECORD)["notebooks"]
     except CourseError:
         return {}
 

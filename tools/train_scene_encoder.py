@@ -58,11 +58,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class Batches(keras.utils.PyDataset):
-    """Random batches, each a function of the seed, the epoch and the step.
-
-    Args:
-        draw: makes a batch of examples by their numbers.
-    """
+    """Random batches, each a function of the seed, the epoch and the step; `draw` makes one of examples' numbers."""
 
     def __init__(
         self, examples: int, batch_size: int, seed: int, draw: Callable[[np.ndarray, np.random.Generator], Batch]
@@ -82,10 +78,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def scene_batches(images: np.ndarray, scenes: list[Scene], side: int, seed: int) -> Batches:
-    """Batches of images in [-1, 1] with their targets: crops at random places, or whole scenes.
-
-    Of a whole scene, one pixel less is shown than was drawn: it moves by one at most.
-    """
+    """Batches of images in [-1, 1] with their targets: crops at random places, or whole scenes but for one pixel."""
 
     def example(row: int, rng: np.random.Generator) -> Batch:
         if side == IMAGE_SIDE:

@@ -27,8 +27,7 @@ def main(encoder_path: str, decoder_path: str, vocabulary: str, picture: str) ->
     caption[0, 0] = words.index("#START#")
     for place in range(MAX_WORDS - 1):
         logits = decoder.predict([features, caption], verbose=0)[0, place]
-        suppressed = [words.index(token) for token in ("#PAD#", "#START#", "#UNK#")]
-        logits[suppressed] = -np.inf
+        logits[[words.index(token) for token in ("#PAD#", "#START#", "#UNK#")]] = -np.inf
         chosen = int(tf.argmax(logits))
         if words[chosen] == "#END#":
             break

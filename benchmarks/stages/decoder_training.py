@@ -34,20 +34,18 @@ def make_work(folder: Path, small: bool) -> dict:
 
     sizes = SMALL if small else FULL
     rng = np.random.default_rng(0)
-    paths = {f"{name}_file": str(folder / f"{name}.npy") for name in ("features", "captions", "embeds", "sentences")}
-    work = {**sizes, **paths, "weights": str(folder / "weights.npz")}
+    work = {**sizes, "weights": str(folder / "weights.npz"), "data": str(folder / "data.npz")}
     features = (rng.normal(size=(sizes["pictures"], sizes["features"])) * 0.3 + 0.4).astype("float32")
-    np.save(paths["features_file"], features)
-    np.save(paths["captions_file"], draw_matrix(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng))
+    captions = draw_matrix(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng)
     weights = draw_weights(sizes, rng, word_embedding=0.3)
     weights["lstm/2"][sizes["units"] : 2 * sizes["units"]] = 1  # the forget gate, as Keras begins
     standardise = {"standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0)}
     np.savez(work["weights"], **weights, **standardise)
-    batches = RandomBatches(_examples(work), _config(work))
+    batches = RandomBatches(_examples(features, captions), _config(work))
     chosen = [batches[step] for step in range(sizes["steps"])]
-    np.save(paths["embeds_file"], np.stack([embeds for (embeds, _), _ in chosen]))
+    embeds = [embeds for (embeds, _), _ in chosen]
     sentences = [np.concatenate([words, targets[:, -1:]], axis=1) for (_, words), targets in chosen]
-    np.save(paths["sentences_file"], np.stack(sentences))
+    np.savez(work["data"], features=features, captions=captions, embeds=embeds, sentences=sentences)
     return work
 
 
@@ -64,8 +62,9 @@ def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.nda
 
 def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The batches for those who have no generator: embeddings, words to read, words to predict."""
-    embeds, sentences = np.load(work["embeds_file"]), np.load(work["sentences_file"])
-    return [(part, indices[:, :-1], indices[:, 1:]) for part, indices in zip(embeds, sentences, strict=True)]
+    data = np.load(work["data"])
+    pairs = zip(data["embeds"], data["sentences"], strict=True)
+    return [(embeds, indices[:, :-1], indices[:, 1:]) for embeds, indices in pairs]
 
 
 def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
@@ -87,28 +86,22 @@ def keras_losses() -> tuple[Any, list[float]]:
     """A callback for one epoch after another, and the list of the last one's first losses, which it fills."""
     from say_what_you_see.core.backend import keras
 
-    class Losses(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-            losses.clear()
-
-        def on_train_batch_end(self, batch: int, logs: dict) -> None:
-            if batch < CHECKED_LOSSES:
-                losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
+    def remember(batch: int, logs: dict) -> None:
+        if batch < CHECKED_LOSSES:
+            losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
 
     losses: list[float] = []
-    return Losses(), losses
+    clear = lambda epoch, logs: losses.clear()  # noqa: E731
+    return keras.callbacks.LambdaCallback(on_epoch_begin=clear, on_train_batch_end=remember), losses
 
 
 def course(work: dict, packed: bool = True) -> Repetition:
-    """As `train_decoder` does it, batches and bookkeeping included, without the validation.
-
-    Args:
-        packed: leave padding out; otherwise as the notebooks show it: padding takes part in everything but the loss.
-    """
+    """As `train_decoder` does it, bookkeeping included, without the validation; `packed` leaves padding out."""
     from say_what_you_see.training.examples import RandomBatches
     from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
 
-    examples, config = _examples(work), _config(work)
+    data, config = np.load(work["data"]), _config(work)
+    examples = _examples(data["features"], data["captions"])
     decoder, batches = loaded_decoder(work), RandomBatches(examples, config)
     batches.steps = work["steps"]
     compile_decoder(decoder, config, PAD, work["steps"], packed)
@@ -148,16 +141,15 @@ def loaded_decoder(work: dict) -> Any:
 
     weights = {name: array for name, array in np.load(work["weights"]).items() if not name.startswith("standardise")}
     decoder = course_decoder(work, weights)
-    fit_standardisation(decoder, np.load(work["features_file"]))
+    fit_standardisation(decoder, np.load(work["data"])["features"])
     return decoder
 
 
-def _examples(work: dict):
+def _examples(features: np.ndarray, captions: np.ndarray) -> Any:
     from say_what_you_see.language.captions import CaptionArrays
     from say_what_you_see.training.examples import Examples
 
-    first = np.arange(0, work["pictures"] * CAPTIONS_EACH + 1, CAPTIONS_EACH)
-    return Examples(np.load(work["features_file"], mmap_mode="r"), CaptionArrays(np.load(work["captions_file"]), first))
+    return Examples(features, CaptionArrays(captions, np.arange(0, len(captions) + 1, CAPTIONS_EACH)))
 
 
 def _config(work: dict):
@@ -170,25 +162,15 @@ def _config(work: dict):
 
 
 _COURSE = f"{__name__}:course"
+_PEERS = "benchmarks.peers."
 STAGES = (
-    Stage(
-        name="decoder_training",
-        title="Decoder training, vocabulary 8,769, batches of 64",
-        unit="steps/s",
-        make_work=make_work,
-        contenders=(
-            Contender("course", "the course: train_decoder", _COURSE),
-            Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
-            Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", role="peer"),
-            Contender(
-                "tf1", "TensorFlow 1 style", "benchmarks.peers.tf1_decoder_training:train", role="peer",
-                needs=("tf_keras",), environ={"TF_USE_LEGACY_KERAS": "1"},
-            ),
-            Contender(
-                "torch", "PyTorch", "benchmarks.peers.torch_decoder_training:train", role="peer", needs=("torch",)
-            ),
-            *on_other_backends(_COURSE),
-        ),
-        agreement=1e-3,
-    ),
+    Stage("decoder_training", "Decoder training, vocabulary 8,769, batches of 64", "steps/s", make_work, (
+        Contender("course", "the course: train_decoder", _COURSE),
+        Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
+        Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", "peer"),
+        Contender("tf1", "TensorFlow 1 style", f"{_PEERS}tf1_decoder_training:train", "peer", needs=("tf_keras",),
+                  environ={"TF_USE_LEGACY_KERAS": "1"}),
+        Contender("torch", "PyTorch", f"{_PEERS}torch_decoder_training:train", "peer", needs=("torch",)),
+        *on_other_backends(_COURSE),
+    ), agreement=1e-3),
 )  # fmt: skip

@@ -18,13 +18,7 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 
 
 def course(work: dict, kind: str, form: str) -> Repetition:
-    """The course.
-
-    Args:
-        kind: "greedy_one", "greedy_many" or "beam".
-        form: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", the weights in NumPy, without a
-            framework.
-    """
+    """The course: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", in NumPy alone."""
     read, vocab = read_work(work), vocabulary(work["words"])
     sampler = BeamSearch(BEAMS, max_len=MAX_LEN) if kind == "beam" else Greedy(MAX_LEN)
     if form == "exported":

@@ -173,17 +173,12 @@ def bare_openvino(work: dict) -> Repetition:
     return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
 
 
-STAGES = (Stage(
-    name="extraction",
-    title="Extraction: InceptionV3, 299 x 299, from a zip of JPEGs",
-    unit="pictures/s",
-    make_work=make_work,
-    contenders=(
+STAGES = (
+    Stage("extraction", "Extraction: InceptionV3, 299 x 299, from a zip of JPEGs", "pictures/s", make_work, (
         Contender("course", "the course: apply_model with OpenVINO", f"{__name__}:course"),
         Contender("keras", "the course: apply_model with Keras", f"{__name__}:course_with_keras", "backend"),
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
         Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
         Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
-    ),
-    agreement=1e-3,
-),)  # fmt: skip
+    ), agreement=1e-3),
+)  # fmt: skip

@@ -69,15 +69,9 @@ def run(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sam
 
 
 STAGES = (
-    Stage(
-        name="first_caption",
-        title="A new process until its first caption",
-        unit="s",
-        make_work=make_work,
-        contenders=(
-            Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
-            Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
-            Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", role="peer"),
-        ),
-    ),
-)
+    Stage("first_caption", "A new process until its first caption", "s", make_work, (
+        Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
+        Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
+        Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", "peer"),
+    )),
+)  # fmt: skip

@@ -94,17 +94,9 @@ def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
 
 
 STAGES = (
-    Stage(
-        name="preparing",
-        title="Preparing 414,113 captions",
-        unit="captions/s",
-        make_work=make_work,
-        contenders=(
-            Contender("course", "the course: one array, a piece at a time", f"{__name__}:course", fresh=True),
-            Contender(
-                "lists", "lists of lists, Counter, a matrix for each batch", f"{__name__}:list_of_lists", "peer",
-                fresh=True,
-            ),
-        ),
-    ),
+    Stage("preparing", "Preparing 414,113 captions", "captions/s", make_work, (
+        Contender("course", "the course: one array, a piece at a time", f"{__name__}:course", fresh=True),
+        Contender("lists", "lists of lists, Counter, a matrix for each batch", f"{__name__}:list_of_lists", "peer",
+                  fresh=True),
+    )),
 )  # fmt: skip

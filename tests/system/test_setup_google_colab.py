@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import pytest
-from colab_samples import ARCHIVE, SETUP_FILE, CodeHost, Colab, course_archive, pack, project_files, serve
+from colab_samples import ARCHIVE, SETUP_FILE, CodeHost, Colab, course_archive, pack, serve
 
 import setup_google_colab as setup
 from say_what_you_see import __version__
@@ -43,14 +43,6 @@ def host():
         yield served
 
 
-@pytest.fixture(scope="module")
-def whole_host():
-    """The host with all that a commit would hold."""
-    archive = pack(course_archive(project_files()))
-    with serve({ARCHIVE: archive, SETUP_FILE: (REPOSITORY / "setup_google_colab.py").read_bytes()}) as served:
-        yield served
-
-
 @pytest.fixture
 def machine(tmp_path, host) -> Callable[..., Colab]:
     """Makes the machine, with packages in other versions than Colab's, or without them."""
@@ -79,9 +71,8 @@ def test_the_revision_is_that_of_this_version():
 
 
 @pytest.mark.parametrize("path", [LESSONS[0], LESSONS[6], EXERCISES[0]], ids=lambda path: path.stem)
-def test_the_first_cell_sets_up_the_course(path, tmp_path, whole_host):
-    source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
-    colab = Colab(tmp_path, whole_host.address)
+def test_the_first_cell_sets_up_the_course(path, machine):
+    source, colab = next(each.source for each in read_notebook(path).cells if each.cell_type == "code"), machine()
     look = "import os, say_what_you_see.core.settings as s\n"
     look += "print(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
     lines = said(colab.run(f"{source}\n{look}")).splitlines()
