@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Hypothesis tries the same in every run, and with HYPOTHESIS_RANDOM=1 something else each time.
+settings.register_profile(
+    "course", max_examples=60, deadline=None, derandomize=not os.environ.get("HYPOTHESIS_RANDOM"),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], database=None,
+)  # fmt: skip
+settings.load_profile("course")
 
 
 def pytest_configure():
@@ -82,6 +91,13 @@ def finished_course(tmp_path_factory) -> FinishedCourse:
 
 
 @pytest.fixture
+def copied_course(finished_course, tmp_path):
+    """Settings of a copy of the finished course, to change."""
+    data = shutil.copytree(finished_course.environ["COURSE_DATA"], tmp_path / "data")
+    return replace(finished_course.settings, data_folder=Path(data))
+
+
+@pytest.fixture
 def data_folder(tmp_path, monkeypatch) -> Path:
     """A data folder of the test's own, which is not there yet."""
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
@@ -89,15 +105,20 @@ def data_folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def publish(tmp_path, monkeypatch):
+def no_proxy(monkeypatch) -> None:
+    """Servers of a test are on this machine."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch, no_proxy):
     """A folder, and a function that lets the table of resources point at the small files in it, on this machine."""
     from resource_samples import published_table, serve_folder
 
     from say_what_you_see.data import download, resources
 
     monkeypatch.setattr(download, "ATTEMPTS", 1)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "server"
     folder.mkdir()
     with serve_folder(folder) as url:

@@ -7,39 +7,24 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from record_samples import picture
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 240  # seconds; a quiet machine needs 15
 SIDE = 32
 
 
-def jpegs(count: int, seed: int = 0, side: int = SIDE) -> list[tuple[str, bytes]]:
-    """Names and bytes of pictures of noise; of the first twenty one is text and one is cut off."""
-    rng = np.random.default_rng(seed)
-    pictures = []
-    for index in range(count):
-        buffer = io.BytesIO()
-        Image.fromarray(rng.integers(256, size=(side, side, 3), dtype="uint8")).save(buffer, "JPEG")
-        pictures.append((f"p{index:05d}.jpg", buffer.getvalue()))
+def jpegs(count: int, side: int = SIDE) -> list[tuple[str, bytes]]:
+    """Names and bytes of pictures; of the first twenty one is text and one is cut off."""
+    pictures = [(f"p{index:05d}.jpg", picture(index, (side, side))) for index in range(count)]
     for index, data in ((7, b"no picture"), (13, pictures[13][1][:300])):
         pictures[index] = pictures[index][0], data
     return pictures
-
-
-def write_zip(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in pictures:
-            archive.writestr(name, data)
-    return path
 
 
 def write_tar(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
@@ -66,20 +51,6 @@ def write_parquet(path: Path, pictures: list[tuple[str, bytes]], rows: int = 10)
 
     table = pa.table({"file_name": [name for name, _ in pictures], "image": [data for _, data in pictures]})
     parquet.write_table(table, path, row_group_size=rows)
-    return path
-
-
-def write_encoder(path: Path, filters: int = 8, side: int = SIDE) -> Path:
-    """An encoder with as many layers as it takes to notice when pictures or weights are mixed up."""
-    from say_what_you_see.core.backend import keras
-
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    pictures = layers.Input((side, side, 3))
-    x = layers.Rescaling(1 / 255)(pictures)
-    x = layers.Conv2D(filters, 5, activation="relu", padding="same")(x)
-    x = layers.Conv2D(filters, 5, strides=3, activation="relu")(x)
-    keras.Model(pictures, layers.GlobalAveragePooling2D()(x), name="tiny").save(path)
     return path
 
 
@@ -124,15 +95,6 @@ def two_nodes() -> Iterator[str]:
         yield cluster.address
     finally:
         cluster.shutdown()
-
-
-def wait_until(condition, process: subprocess.Popen) -> None:
-    """Wait for something that a running process does."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "time is up"
-        time.sleep(0.02)
 
 
 def processes_titled(title: str) -> list[int]:

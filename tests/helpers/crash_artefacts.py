@@ -35,9 +35,9 @@ def differences(expected: Path, found: Path) -> list[str]:
 
 
 def _names(folder: Path) -> set[str]:
-    """Files and folders, but event files, of which every run writes one of its own."""
+    """Files and folders, but event files, of which every run writes one of its own, and locks, which are empty."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return {name for name in names if ".tfevents." not in name}
+    return {name for name in names if ".tfevents." not in name and not name.endswith(".lock")}
 
 
 def _same(name: str, one: Path, other: Path) -> bool:
@@ -71,8 +71,8 @@ def _json(path: Path) -> Any:
     def cleaned(data: Any) -> Any:
         if isinstance(data, dict):
             return {name: cleaned(value) for name, value in data.items() if name not in TIMES}
-        if _is_stamp(data):
-            return data[0]
+        if isinstance(data, list) and [type(each) for each in data] == [int, int] and data[1] > 10**12:
+            return data[0]  # the size and the time of a file, by which it is recognised
         return [cleaned(value) for value in data] if isinstance(data, list) else data
 
     data = cleaned(json.loads(path.read_text()))
@@ -84,21 +84,11 @@ def _json(path: Path) -> Any:
     return data
 
 
-def _is_stamp(data: Any) -> bool:
-    """Whether something is the size and the time of a file, by which it is recognised."""
-    return isinstance(data, list) and len(data) == 2 and all(isinstance(n, int) for n in data) and data[1] > 10**12
-
-
 def _h5(file: Path | io.BytesIO) -> dict[str, np.ndarray]:
-    tables: dict[str, np.ndarray] = {}
-
-    def keep(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            tables[name] = item[()] if item.shape else np.array(item[()])
-
     with h5py.File(file, "r") as root:
-        root.visititems(keep)
-    return tables
+        names: list[str] = []
+        root.visit(names.append)
+        return {name: np.array(root[name]) for name in names if isinstance(root[name], h5py.Dataset)}
 
 
 def _keras(path: Path) -> dict[str, Any]:

@@ -1,8 +1,12 @@
-"""Kills the course's steps (kill -9) again and again: `python tests/helpers/crash_harness.py --stages embed`.
+"""Disturbs the course's steps again and again: `python tests/helpers/crash_harness.py --stages embed`.
 
-A step runs in a process of its own, is killed just before one of its operations on files, and runs again until it
-comes to its end. Then what it has left is compared with what an undisturbed run leaves. The processes are forks of
-this one, which has imported TensorFlow and has not used it yet. Prints a line of JSON for each stage.
+A step runs in a process of its own, is killed (kill -9) just before one of its operations on files, and runs again
+until it comes to its end. Then what it has left is compared with what an undisturbed run leaves. With `--troubles` it
+runs on a full disk and in a folder that nobody may write to, too, and has to say what is wrong, naming a file, before
+it runs again without the trouble; that takes mounts, in a namespace of their own (`unshare --mount`).
+
+The processes are forks of this one, which has imported TensorFlow and has not used it yet. Prints a line of JSON for
+each stage.
 """
 
 from __future__ import annotations
@@ -16,10 +20,11 @@ import random
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,10 +37,16 @@ from crash_artefacts import differences
 from say_what_you_see.commands.main import main as command
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.course import features
+from say_what_you_see.data import download as downloads
+from say_what_you_see.data.partial_file import PartialFile
 from say_what_you_see.training.scale import training as _training  # noqa: F401  (imported once, before the forks)
 
 SMALL_BATCH = 4  # pictures at a time, so that a tiny extraction can be killed at many moments
 KILLED_AGAIN = 0.6  # the probability that the next run is killed, too
+CLOCK_CHANGED = 0.3  # the probability that then all files are from the past or the future
+PAST, FUTURE = 86_400, 4_000_000_000  # seconds since 1970
+KILLS_OF_A_DOWNLOAD = 20  # for each of another stage: these are quick
+DISK, ROOM = 64 * 1024**2, 0.3  # a full disk's size, and the share of what a stage writes for which there is room
 _COUNT = struct.Struct("I")  # operations on files so far
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -44,7 +55,25 @@ def _command(text: str) -> Callable[[], int]:
     return lambda: command(text.split())
 
 
-STAGES: dict[str, Callable[[], int]] = {
+def _download(url: str, name: str) -> None:
+    """Download the file that a server of the test has, in small pieces."""
+    data, append = Path(os.environ["COURSE_DATA"]), PartialFile.append
+
+    def noticed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            sys.audit("crash_harness.chunk", str(data))
+
+    PartialFile.append = lambda part, chunks: append(part, noticed(chunks))
+    downloads.BACKOFF, downloads.CHUNK = 0.0, 20_000
+    downloads.download(url, data / name, checksum=os.environ["CHECKSUM"])
+
+
+DOWNLOADS: dict[str, Callable[[], object]] = {
+    f"download_{n}": functools.partial(_download, url, f"file_{n}.zip")
+    for n, url in enumerate(os.environ.get("URLS", "").split())
+}
+STAGES: dict[str, Callable[[], object]] = DOWNLOADS | {
     "resources": _command("resources"),
     "embed": _command("embed"),
     "prepare": _command("prepare"),
@@ -61,11 +90,12 @@ STAGES: dict[str, Callable[[], int]] = {
 
 @dataclass
 class Findings:
-    """What was found out about a stage."""
+    """What was found out about a stage: how often it was killed and ended all the same, and what it said in trouble."""
 
     stage: str
     kills: int = 0
     ends: int = 0
+    said: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
@@ -117,7 +147,7 @@ def _count(folder: str, operation: int, shared: mmap.mmap, event: str, arguments
     if event == "open":
         if not isinstance(arguments[2], int) or not arguments[2] & _WRITES:
             return
-    elif event not in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
+    elif event not in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "crash_harness.chunk"):
         return
     if not str(arguments[0]).startswith(folder):
         return
@@ -154,8 +184,8 @@ class Harness:
         status, _ = run(lambda: write_tiny_encoder(encoder) and 0, self.base, self.log)
         assert status == 0, self.tail()
 
-    def go_through(self, stage: str, kills: int) -> Findings:
-        """Run a stage undisturbed, and kill other runs of it; what the first one left is there for the next stage."""
+    def go_through(self, stage: str, kills: int, troubles: bool) -> Findings:
+        """Run a stage undisturbed, and disturb other runs; what the first one left is there for the next stage."""
         before, findings = self.base, Findings(stage)
         self.base = self.copy(before, f"after_{stage}")
         status, operations = run(STAGES[stage], self.base, self.log)
@@ -163,6 +193,8 @@ class Harness:
             findings.faults.append(f"undisturbed, status {status}: {self.tail()}")
         elif kills:
             self._kill(findings, operations, before, random.Random(f"{self.seed} {stage}"), kills)
+            for trouble in (full_disk, read_only) if troubles else ():
+                self._trouble(findings, before, trouble)
         return findings
 
     def _kill(self, findings: Findings, operations: int, before: Path, rng: random.Random, kills: int) -> None:
@@ -172,6 +204,9 @@ class Harness:
             status, _ = run(STAGES[findings.stage], data, self.log, rng.randint(1, operations))
             was_killed = status == -signal.SIGKILL  # a run that goes on where another was killed has fewer operations
             findings.kills += was_killed
+            if was_killed and rng.random() < CLOCK_CHANGED:
+                for path in sorted(data.rglob("*")):
+                    os.utime(path, (time := rng.choice((PAST, FUTURE)), time))
             if was_killed and findings.kills < kills and rng.random() < KILLED_AGAIN:
                 continue
             if was_killed:
@@ -181,6 +216,25 @@ class Harness:
             findings.faults += [f"after {findings.kills} kills, {fault}" for fault in faults]
             if not faults:  # else what there is stays, to be looked at
                 data = self.copy(before, "killed")
+
+    def _trouble(self, findings: Findings, before: Path, trouble: Callable[[Path, int], Callable[[], object]]) -> None:
+        """Run in trouble, look at the message, end the trouble, run again."""
+        data, start = self.copy(before, "troubled"), self.log.stat().st_size
+        end = trouble(data, size_of(self.base) - size_of(before))
+        try:
+            status, _ = run(STAGES[findings.stage], data, self.log)
+            said = self.log.read_bytes()[start:].decode(errors="replace")
+            errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+            ignored = said.count("Exception ignored")  # h5py says so itself when it closes a file on a full disk
+            explained = len(errors) == 1 and str(data) in errors[0] and said.count("Traceback") == ignored
+            faults = [] if status == 1 and explained else [f"status {status}, and it said: {said[-1500:]}"]
+            end()
+            status, _ = run(STAGES[findings.stage], data, self.log)
+            faults += [f"status {status}: {self.tail()}"] if status else compare(self.base, data)
+            findings.said[trouble.__name__] = "".join(errors)
+            findings.faults += [f"{trouble.__name__}: {fault}" for fault in faults]
+        finally:
+            subprocess.run(["umount", str(data)], capture_output=True, check=False)
 
     def copy(self, source: Path, name: str) -> Path:
         """A copy with the times of the files, by which the course recognises them."""
@@ -192,18 +246,47 @@ class Harness:
         return self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
 
 
+# Troubles of a folder; each gives a function that ends it
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def full_disk(data: Path, needed: int) -> Callable[[], object]:
+    """Put a folder on a disk with room for some of what is needed."""
+    content = shutil.move(data, data.with_name("content"))
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(data)], check=True)
+    shutil.copytree(content, data, dirs_exist_ok=True)
+    shutil.rmtree(content)
+    filler = data / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(data).free - int(ROOM * needed) // 4096 * 4096)
+    return filler.unlink
+
+
+def read_only(data: Path, _: int) -> Callable[[], object]:
+    """Let nobody write to a folder."""
+    subprocess.run(["mount", "--bind", str(data), str(data)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(data)], check=True)
+    return lambda: subprocess.run(["mount", "-o", "remount,rw,bind", str(data)], check=True)
+
+
 def main() -> None:
-    """Read the command line, kill, print."""
-    parser = argparse.ArgumentParser(description="Kill steps of the course again and again, and see what they leave.")
+    """Read the command line, disturb, print."""
+    parser = argparse.ArgumentParser(description="Disturb steps of the course, and see what they say and leave.")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="(default: all)")
     parser.add_argument("--kills", type=int, default=20, help="of each stage (default: 20)")
+    parser.add_argument("--troubles", action="store_true", help="a full disk and a read-only folder, too")
     parser.add_argument("--seed", type=int, default=0, help="decides when")
     parser.add_argument("--folder", type=Path, help="where to work; kept (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crashes_") as temporary:
         harness = Harness((options.folder or Path(temporary)).resolve(), options.seed)
         for stage in list(STAGES)[: max(list(STAGES).index(name) for name in options.stages) + 1]:
-            findings = harness.go_through(stage, options.kills if stage in options.stages else 0)
+            kills = options.kills * (KILLS_OF_A_DOWNLOAD if stage in DOWNLOADS else 1)
+            findings = harness.go_through(stage, kills if stage in options.stages else 0, options.troubles)
             print(json.dumps(asdict(findings)), flush=True)
 
 

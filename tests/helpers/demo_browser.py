@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import os
@@ -10,13 +9,14 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websocket
+from waiting import wait_until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 _KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
@@ -109,12 +109,6 @@ class Browser:
         for kind in ("dragEnter", "dragOver", "drop"):
             self.send("Input.dispatchDragEvent", type=kind, data=data, **place)
 
-    def choose_file(self, selector: str, path: Path) -> None:
-        """Choose a file, as in the dialogue that a file input opens."""
-        root = self.send("DOM.getDocument")["root"]["nodeId"]
-        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
-
     def look(self, width: int, height: int, dark: bool = False, still: bool = True) -> None:
         """Set the window's size, the colours that the user prefers, and whether movement is welcome."""
         self.send("Emulation.setScrollbarsHidden", hidden=True)
@@ -124,11 +118,6 @@ class Browser:
             {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
         ]
         self.send("Emulation.setEmulatedMedia", features=features)
-
-    def screenshot(self, path: Path, whole: bool = True) -> None:
-        """Save a picture of the page."""
-        picture = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(picture["data"]))
 
 
 def find_chromium() -> str:
@@ -164,14 +153,3 @@ def chromium(folder: Path) -> Iterator[Browser]:
 def _when_there(path: Path, process: subprocess.Popen, seconds: float = 60) -> str:
     """What a file says, as soon as it says something."""
     return wait_until(lambda: path.exists() and path.read_text(), process, seconds)
-
-
-def wait_until(ready: Callable[[], Any], process: subprocess.Popen, seconds: float) -> Any:
-    """Wait for a program that has been started."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := ready():
-            return value
-        assert process.poll() is None, f"{process.args[0]} ended with status {process.returncode}"
-        time.sleep(0.1)
-    raise AssertionError(f"{process.args[0]} is not ready after {seconds} s")

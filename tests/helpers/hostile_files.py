@@ -43,12 +43,11 @@ CAPTIONS = {
 """Captions that a data set, a model or a web page may bring."""
 
 
-def picture(kind: str = "PNG", size: tuple[int, int] = (24, 16), mode: str = "RGB", **options: Any) -> bytes:
-    """The bytes of a small picture."""
-    x, y = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
-    image = Image.fromarray(np.stack([x, y, (x + y) / 2], axis=-1).astype("uint8")).convert(mode)
+def picture(kind="PNG", size: tuple[int, int] = (24, 16), mode="RGB", number: int = 0, **options: Any) -> bytes:
+    """The bytes of a small, smooth picture, another one for every number."""
+    coarse = np.random.default_rng(number).integers(0, 256, (3, 4, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -124,17 +123,15 @@ def overlapping_zip(path: Path, files: int = 200, size: int = 20_000_000) -> Pat
     return path
 
 
-def captions_json(captions: Mapping[str, list[str]]) -> dict[str, list[dict]]:
-    """Captions in COCO's format."""
-    names = list(captions)
-    return {
-        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
-        "annotations": [
-            {"id": 100 * i + k, "image_id": i, "caption": text}
-            for i, name in enumerate(names)
-            for k, text in enumerate(captions[name])
-        ],
-    }
+def captions_json(captions: Mapping[str, list[str]], first_id: int = 0) -> dict[str, list[dict]]:
+    """Captions in COCO's format; every third number is that of an image."""
+    images = [{"id": first_id + 3 * index, "file_name": name} for index, name in enumerate(captions)]
+    annotations = [
+        {"id": 100 * image["id"] + number, "image_id": image["id"], "caption": text}
+        for image in images
+        for number, text in enumerate(captions[image["file_name"]])
+    ]
+    return {"images": images, "annotations": annotations}
 
 
 def captions_zip(path: Path, content: Any) -> Path:

@@ -88,21 +88,14 @@ def test_an_interruption_says_how_to_go_on(course_environ, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["paint"], ["train", "--size", "tiny"], ["caption"],
-    *(["train", "--seed", number] for number in ("one", "-1", "4294967296", "9" * 5000)),
-    *(["caption", "a.jpg", "--max-len", number] for number in ("0", "-3", "x")),
-    ["caption", "a.jpg", "--beam", "0"], ["caption", "a.jpg", "--beam", "2", "--sample"],
-    ["caption", "a.jpg", "--temperature", "0"], ["caption", "a.jpg", "--temperature", "nan"],
+    [], ["paint"], ["train", "--size", "tiny"], ["caption"], ["model"], ["model", "install"], ["run-inference"],
+    *(["train", "--seed", number] for number in ("one", "-1", "9" * 5000)),
+    ["caption", "a.jpg", "--max-len", "0"], ["caption", "a.jpg", "--beam", "2", "--sample"],
     *(["caption", "a.jpg", option, "1000000"] for option in ("--max-len", "--beam", "--batch-size")),
-    *(["caption", "a.jpg", "--length-penalty", number] for number in ("nan", "inf", "1e300", "x")),
-    *(["caption", "a.jpg", "--top-p", number] for number in ("1.5", "1e-300", "nan")),
-    ["caption", "a.jpg", "--top-k", "9" * 30], ["caption", "a.jpg", "--html", ""],
-    ["caption", "a.jpg", "--json", "--html", "a.html"],
-    ["demo", "--port", "x"], ["demo", "--port", "70000"], ["demo", "--port", "-1"], ["demo", "photo.jpg"],
-    ["evaluate", "--pictures", "0"], ["evaluate", "--model"], ["model"], ["model", "install"],
-    ["train-records"], ["train-records", "--steps", "0"], ["train-records", "--steps", "1", "--dropout", "1"],
-    ["train-records", "--steps", "1", "--learning-rate", "0"], ["records", "--val-shards", "-1"], ["run-inference"],
-    ["evaluate-records", "--shards", "train"],
+    *(["caption", "a.jpg", option, "nan"] for option in ("--length-penalty", "--top-p", "--temperature")),
+    ["caption", "a.jpg", "--html", ""], ["caption", "a.jpg", "--json", "--html", "a.html"],
+    ["demo", "--port", "70000"], ["demo", "photo.jpg"], ["evaluate", "--pictures", "0"],
+    ["train-records"], ["train-records", "--steps", "1", "--dropout", "1"], ["records", "--val-shards", "-1"],
 ], ids=lambda arguments: " ".join(arguments)[:60])  # fmt: skip
 def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -123,16 +116,6 @@ def test_output_that_cannot_be_written_ends_without_a_traceback(output):
         ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, cwd=REPOSITORY, text=True, check=False)
     expected = "" if output == "closed" else "Error: No space left on device (the output).\n"
     assert (ran.returncode, ran.stderr) == (1, expected)
-
-
-def test_a_folder_that_is_gone_costs_nothing_that_is_elsewhere(course_environ, tmp_path, monkeypatch, capsys):
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    assert main(["resources"]) == 0
-    assert main(["resources", "--dataset", "photos"]) == 1
-    assert capsys.readouterr().err.startswith("Error: 'photos' is no path")
 
 
 def test_help_explains_every_command(capsys):

@@ -75,8 +75,3 @@ def test_a_file_that_leaves_pictures_out_is_refused(evaluate, pictures, tmp_path
     write_coco_results(tmp_path / "few.json", pictures.image_ids[:20], ["a ball"] * 20)
     status, _, error = evaluate("--results", str(tmp_path / "few.json"))
     assert status == 1 and "few.json has no caption for 4 of 24" in error
-
-
-def test_a_model_that_is_not_there_is_named(evaluate, tmp_path):
-    status, _, error = evaluate("--model", str(tmp_path))
-    assert status == 1 and "no finished caption model in" in error

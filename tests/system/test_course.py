@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import zipfile
 
 import numpy as np
 import pytest
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import read_json
 from say_what_you_see.core.pickles import save_pickle
-from say_what_you_see.core.settings import REPOSITORY, Settings, read_settings
+from say_what_you_see.core.settings import REPOSITORY, Settings
 from say_what_you_see.course.captions import (
     load_captions,
     load_examples,
     load_vocabulary,
     prepare_captions,
-    save_caption_arrays,
 )
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
 from say_what_you_see.course.lessons import training_config
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language import fast_captions
 from say_what_you_see.language.captions import (
     PAD,
     caption_tokens_to_indices,
-    generate_vocabulary,
     get_captions_for_fns,
-    pack_captions,
 )
 from say_what_you_see.vision.encoders import encoder_for
 
@@ -44,19 +39,6 @@ def settings(finished_course):
 @pytest.fixture(scope="module")
 def files(settings):
     return get_dataset(settings)
-
-
-@pytest.fixture
-def copied(settings, finished_course, tmp_path):
-    """Settings for a copy of what the course made."""
-    shutil.copytree(settings.data_folder, tmp_path / "data")
-    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "data")})
-
-
-@pytest.fixture
-def nothing(finished_course, tmp_path):
-    """Settings for a course that has not begun."""
-    return read_settings({**finished_course.environ, "COURSE_DATA": str(tmp_path / "empty")})
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -94,66 +76,33 @@ def test_the_model_folder_can_be_given_away(settings):
             assert str(folder).encode() not in content, path.name
 
 
-@pytest.mark.parametrize(("load", "name", "notebook"), [
-    (lambda settings: load_embeddings(settings, "val"), r"val_img_embeds\.npy", "02_extract_embeddings"),
-    (load_vocabulary, r"vocabulary\.json", "03_prepare_captions"),
-    (lambda settings: load_examples(settings, "train"), r"train_img_embeds\.npy", "02_extract_embeddings"),
-])  # fmt: skip
-def test_what_is_not_there_yet_names_its_notebook(load, name, notebook, nothing):
-    with pytest.raises(CourseError, match=f"{name}.*{notebook}") as caught:
-        load(nothing)
-    assert str(nothing.work_folder) in str(caught.value)
-
-
-def test_captions_of_other_pictures_are_refused(copied):
-    shutil.copy(copied.work_folder / "val_captions.npz", copied.work_folder / "train_captions.npz")
-    with pytest.raises(CourseError, match="of 48 pictures.*of 24"):
-        load_examples(copied, "train")
-
-
-def test_preparing_leaves_what_the_lesson_makes(copied, files, monkeypatch):
-    """The command takes a quicker way than notebook 03; the files are the same to the last byte."""
-    monkeypatch.setattr(fast_captions, "_index_plainly", lambda *_: pytest.fail("the plain way was taken"))
-    prepare_captions(copied)
-    names = ("vocabulary.json", "train_captions.npz", "val_captions.npz")
-    quick = {name: (copied.work_folder / name).read_bytes() for name in names}
-    vocab = generate_vocabulary(load_captions(copied, files, "train"), copied.min_count)
-    write_json(vocab, copied.work_folder / "vocabulary.json")
-    for split in ("train", "val"):
-        indexed = caption_tokens_to_indices(load_captions(copied, files, split), vocab)
-        save_caption_arrays(pack_captions(indexed, vocab[PAD]), copied, split)
-    assert {name: (copied.work_folder / name).read_bytes() for name in names} == quick
-
-
-def test_arrays_beside_another_vocabulary_are_refused(copied, monkeypatch):
+def test_arrays_beside_another_vocabulary_are_refused(copied_course, monkeypatch):
     """What a preparation leaves that was stopped between its files, after the settings had changed."""
 
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Settings, "min_count", copied.min_count + 8)
+    monkeypatch.setattr(Settings, "min_count", copied_course.min_count + 8)
     with monkeypatch.context() as patch:
         patch.setattr("say_what_you_see.course.captions.write_caption_arrays", stopped)
         with pytest.raises(KeyboardInterrupt):
-            prepare_captions(copied)
+            prepare_captions(copied_course)
     for split in ("train", "val"):
         with pytest.raises(CourseError, match=rf"{split}_captions\.npz.*another vocabulary.*03_prepare_captions"):
-            load_examples(copied, split)
-    prepare_captions(copied)
-    assert load_examples(copied, "train").captions.matrix.max() < len(load_vocabulary(copied))
+            load_examples(copied_course, split)
+    prepare_captions(copied_course)
+    assert load_examples(copied_course, "train").captions.matrix.max() < len(load_vocabulary(copied_course))
 
 
-def test_arrays_of_earlier_versions_are_read(copied):
-    path = copied.work_folder / "val_captions.npz"
+def test_arrays_of_earlier_versions_are_read(copied_course):
+    path = copied_course.work_folder / "val_captions.npz"
     with np.load(path) as arrays:
         np.savez(path, matrix=arrays["matrix"], first=arrays["first"])
-    assert load_examples(copied, "val").captions.n_images == 24
+    assert load_examples(copied_course, "val").captions.n_images == 24
 
 
-@pytest.mark.parametrize(("names", "told"), [
-    (["a.jpg"], "48 pictures.*1 names"), ({"a.jpg": 1}, "48 pictures.*no list"), ([], "48 pictures.*0 names"),
-])  # fmt: skip
-def test_embeddings_with_the_names_of_others_are_refused(names, told, copied):
-    save_pickle(names, copied.work_folder / "train_img_fns.pickle")
+@pytest.mark.parametrize(("names", "told"), [(["a.jpg"], "48 pictures.*1 names"), ({"a": 1}, "48 pictures.*no list")])
+def test_embeddings_with_the_names_of_others_are_refused(names, told, copied_course):
+    save_pickle(names, copied_course.work_folder / "train_img_fns.pickle")
     with pytest.raises(CourseError, match=rf"train_img_embeds\.npy.*{told}.*02_extract_embeddings"):
-        load_embeddings(copied, "train")
+        load_embeddings(copied_course, "train")

@@ -11,7 +11,6 @@ from demo_browser import Browser, chromium
 from demo_samples import drawn, two_models
 from PIL import Image
 
-from say_what_you_see.page.demo import MAX_UPLOAD_BYTES
 from say_what_you_see.page.server import DemoServer
 from say_what_you_see.serving.captioner import generate_caption
 from say_what_you_see.vision.pictures import crop_and_resize
@@ -95,13 +94,6 @@ def test_the_temperature_changes_caption_and_bars(browser):
         seen.add(browser.text(".steps"))
     assert "at temperature 3.0" in browser.text(".word-by-word > p")
     assert len(seen) == 4 and greedy not in seen
-    for _ in range(20):  # sooner or later another sentence is drawn
-        before = browser.text(".sentence")
-        browser.click(".more:not([hidden]) button")
-        browser.wait_for("!document.querySelector('[aria-busy]')")
-        if browser.text(".sentence") != before:
-            return
-    raise AssertionError("twenty draws gave the same sentence")
 
 
 def test_beam_search_lists_what_it_found(browser):
@@ -128,29 +120,15 @@ def test_a_broken_file_gets_a_message_and_loses_nothing(browser, tmp_path):
     assert browser.text("[role=alert]") == "", "the message goes with the next picture"
 
 
-def test_a_file_that_is_too_large_is_not_sent(browser, tmp_path):
-    with open(tmp_path / "large.png", "wb") as file:
-        file.truncate(MAX_UPLOAD_BYTES + 1)
-    browser.requests.clear()
-    browser.drop(".drop", [tmp_path / "large.png"])
-    browser.wait_for("document.querySelector('[role=alert]').innerText")
-    assert "too large: 20.0 MB. At most 20 MB" in browser.text("[role=alert]")
-    assert not [url for url in browser.requests if url.endswith("/api/add")]
-
-
 def test_everything_can_be_done_with_the_keyboard(browser):
     reached = []
     for _ in range(12):
         browser.press("Tab")
         reached.append(browser.run("(document.activeElement.value || document.activeElement.innerText || '')"))
-        outline = "getComputedStyle(%s).outlineStyle"
-        shown = [
-            outline % "document.activeElement",
-            outline % "(document.activeElement.nextElementSibling ?? document.body)",
-        ]
-        shown.append(outline % "(document.activeElement.closest('label') ?? document.body)")
         if browser.run("document.activeElement !== document.body"):
-            assert "solid" in [browser.run(one) for one in shown], f"no focus to be seen on {reached[-1]!r}"
+            shown = browser.run("""((active) => [active, active.nextElementSibling, active.closest('label')]
+                .map((element) => element && getComputedStyle(element).outlineStyle))(document.activeElement)""")
+            assert "solid" in shown, f"no focus to be seen on {reached[-1]!r}"
     assert browser.run("document.querySelector('input[type=file]').matches(':not([tabindex])')")
     assert {"example-0", "greedy", "Looks"} <= set(reached)
     browser.run("document.querySelector('input[value=example-0]').focus()")
@@ -209,7 +187,7 @@ def test_no_screen_is_too_narrow(browser, width):
 def test_text_is_readable_in_light_and_in_dark(browser, dark):
     browser.look(1200, 900, dark=dark)
     grounds = browser.run("getComputedStyle(document.body).backgroundColor")
-    assert (sum(colour_of(grounds)) < 150) == dark
+    assert (luminance(grounds) < 0.1) == dark
     pairs = browser.run("""[...document.querySelectorAll('body *')].filter((element) => element.offsetParent &&
         [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())).map((element) => {
             const colourOf = (one) => getComputedStyle(one).backgroundColor;
@@ -219,20 +197,12 @@ def test_text_is_readable_in_light_and_in_dark(browser, dark):
         })""")
     assert len(pairs) > 30
     for text, ground, name in pairs:
-        assert contrast(colour_of(text), colour_of(ground)) >= 4.5, name
+        low, high = sorted((luminance(text), luminance(ground)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, name
 
 
-def colour_of(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
-
-
-def contrast(one: list[float], other: list[float]) -> float:
-    """WCAG's contrast ratio of two colours."""
-
-    def luminance(colour: list[float]) -> float:
-        parts = [value / 255 for value in colour]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of `rgb(...)`, from 0 for black to 1 for white."""
+    parts = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

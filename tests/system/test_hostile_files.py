@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hostile_files import (
     CAPTIONS,
-    animation,
     captions_json,
     captions_zip,
     claiming_picture,
@@ -22,9 +21,9 @@ from hostile_files import (
 )
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_array, read_arrays, read_json
+from say_what_you_see.core.files import read_array, read_arrays
 from say_what_you_see.data.archives import image_members, open_zip, read_member
-from say_what_you_see.data.caption_files import parse_token_file, read_caption_file
+from say_what_you_see.data.caption_files import read_caption_file
 from say_what_you_see.data.coco_format import images_by_name, read_captions
 from say_what_you_see.data.folders import get_folder_dataset
 from say_what_you_see.language.captions import (
@@ -97,24 +96,6 @@ def test_names_of_every_script_are_names(name, tmp_path):
     assert list(images_by_name(path)) == [name]
 
 
-def test_names_in_an_encoding_that_they_are_not_in(tmp_path):
-    """A name in Latin-1 without saying so is read as DOS's; one that claims to be UTF-8 and is not makes no zip."""
-    path = patch_directory(write_zip(tmp_path / "dos.zip", {"hXnd.png": picture()}), 47, b"\xfc", 31)
-    assert len(image_members(path)) == 1
-    patch_directory(path, 8, b"\x00\x08", 6)
-    with pytest.raises(CourseError, match=r"dos\.zip is no zip file"):
-        image_members(path)
-
-
-def test_a_zip_that_is_cut_off_anywhere_is_refused(tmp_path):
-    whole = write_zip(tmp_path / "whole.zip", {"a.png": picture(), "b.png": picture()}).read_bytes()
-    path = tmp_path / "cut.zip"
-    for length in range(0, len(whole) - 1, 7):
-        path.write_bytes(whole[:length])
-        with pytest.raises(CourseError, match=r"cut\.zip"):
-            image_members(path)
-
-
 # Pictures
 
 
@@ -138,21 +119,6 @@ def test_a_picture_without_pixels_is_refused(kind, size):
             decode(claiming_picture(kind, *size))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_shown(kind):
-    assert decode_image_from_buf(animation(kind)).shape == (16, 24, 3)
-    assert crop_and_resize(animation(kind), (8, 8)).shape == (8, 8, 3)
-
-
-def test_the_suffix_does_not_decide_what_a_picture_is(tmp_path):
-    path = write_zip(tmp_path / "wrong.zip", {"a.jpg": picture("PNG"), "b.png": picture("GIF"), "c.gif": b"GIF? no"})
-    with open_zip(path) as archive:
-        buffers = [read_member(archive, member) for member in image_members(path)]
-    assert [decode_image_from_buf(buffer).shape for buffer in buffers[:2]] == [(16, 24, 3)] * 2
-    with pytest.raises(CourseError, match="no picture"):
-        decode_image_from_buf(buffers[2])
-
-
 # Captions as JSON, tables and token files
 
 
@@ -168,29 +134,18 @@ def test_every_caption_that_is_text_is_read_and_can_be_learned_from(name, tmp_pa
     assert packed.matrix.shape[1] <= 200, "one long caption does not make all of them long"
 
 
-@pytest.mark.parametrize("name", CAPTIONS)
-def test_a_token_line_is_one_line_whatever_is_in_it(name):
-    caption = CAPTIONS[name].replace("\n", " ").replace("\r", " ").strip()
-    text = f"a.jpg#0\t{caption}\nb.jpg#1\ta ball\n"
-    assert parse_token_file(text, "x.token") == {**({"a.jpg": [caption]} if caption else {}), "b.jpg": ["a ball"]}
-
-
 _IMAGE = {"id": 1, "file_name": "a.jpg"}
 _ANNOTATION = {"id": 1, "image_id": 1, "caption": "a ball"}
 
 
 @pytest.mark.parametrize("content", [
-    "", "null", "[]", "{}", '"text"', "12", "{", "[" * 100_000, '{"images": ' + "[" * 100_000, b"\xff\xfe\x00",
-    {"images": None, "annotations": []}, {"images": [_IMAGE]}, {"images": [[]], "annotations": []},
-    {"images": [{"id": 1}], "annotations": []}, {"images": [{"file_name": "a"}], "annotations": []},
-    {"images": [{"id": [], "file_name": "a"}], "annotations": []},
+    "", "null", '"text"', "{", "[" * 100_000, '{"images": ' + "[" * 100_000, b"\xff\xfe\x00",
+    {"images": None, "annotations": []}, {"images": [_IMAGE]}, {"images": [{"id": 1}], "annotations": []},
     {"images": [_IMAGE, {"id": 1, "file_name": "b.jpg"}], "annotations": [_ANNOTATION]},
     {"images": [_IMAGE], "annotations": {"a": 1}}, {"images": [_IMAGE], "annotations": [{"image_id": 1}]},
-    {"images": [_IMAGE], "annotations": [_ANNOTATION | {"image_id": 2}]},
-    {"images": [_IMAGE], "annotations": [_ANNOTATION | {"image_id": float("nan")}]},
-    '{"images": [{"id": 0.5, "file_name": "a"}], "annotations": [{"image_id": NaN, "caption": "a"}]}',
-    *({"images": [_IMAGE], "annotations": [_ANNOTATION | {"caption": text}]} for text in (None, 5, [], {}, "\ud800")),
-    *({"images": [_IMAGE | {"file_name": text}], "annotations": [_ANNOTATION]} for text in (None, 5, [], "\udcff.jpg")),
+    *({"images": [_IMAGE], "annotations": [_ANNOTATION | {"image_id": number}]} for number in (2, float("nan"))),
+    *({"images": [_IMAGE], "annotations": [_ANNOTATION | {"caption": text}]} for text in (None, 5, "\ud800")),
+    *({"images": [_IMAGE | {"file_name": text}], "annotations": [_ANNOTATION]} for text in (None, [], "\udcff.jpg")),
     '{"images": [{"id": 1' + "0" * 5000 + ', "file_name": "a"}], "annotations": []}',
 ])  # fmt: skip
 def test_json_of_another_shape_is_refused(content, tmp_path):
@@ -205,13 +160,6 @@ def test_json_that_is_huge_is_refused_before_it_is_unpacked(tmp_path, monkeypatc
     path = captions_zip(tmp_path / "captions.zip", captions_json({"a.jpg": ["word " * 1000]}))
     with pytest.raises(CourseError, match="too large"):
         read_captions(path, MEMBER)
-
-
-@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"{]", b"1" * 5000])
-def test_json_that_cannot_be_read_is_named(content, tmp_path):
-    (tmp_path / "data.json").write_bytes(content)
-    with pytest.raises(CourseError, match=r"data\.json holds no JSON"):
-        read_json(tmp_path / "data.json")
 
 
 @pytest.mark.parametrize("content", [
@@ -244,29 +192,23 @@ def test_what_is_no_file_in_a_folder_of_pictures_is_passed_over(tmp_path, capsys
 # Arrays
 
 
-def _npy(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+def _npy(header: str, data: bytes = b"") -> bytes:
     text = header.encode().ljust(118 - len(header) % 64) + b"\n"
-    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + data
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
 
 
 NPY = {
     "an object array": None,
     "a pickle": pickle.dumps(np.ones(3)),
-    "a structure": _npy("{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", bytes(4)),
     "objects in a structure": _npy("{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,), }", bytes(8)),
-    "a huge shape": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }", bytes(8)),
     "a shape that overflows": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2**62, 2**62), }", bytes(8)),
     "a negative shape": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", bytes(8)),
-    "more than there is": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", bytes(8)),
+    "more than there is": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (10**6, 10**6), }", bytes(8)),
     "a header that is code": _npy("__import__('os').system('true')"),
-    "a header that is another thing": _npy("[1, 2]"),
-    "a header without a shape": _npy("{'descr': '<f4', 'fortran_order': False, }"),
     "a header that is deep": _npy("(" * 5000),
     "a header that is long": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31 - 1) + b"{",
-    "a version to come": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", bytes(8), b"\x09\x00"),
     "texts": _npy("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", bytes(8)),
     "nothing": b"",
-    "text": b"hello",
 }
 
 
@@ -284,12 +226,9 @@ def test_arrays_that_are_no_whole_tables_of_numbers_are_refused(name, tmp_path):
         read_arrays(packed, ["first"])
 
 
-@pytest.mark.parametrize("damage", ["missing member", "no zip", "missing"])
-def test_a_file_of_arrays_that_is_none_is_named(damage, tmp_path):
-    path = tmp_path / "arrays.npz"
-    if damage == "missing member":
-        np.savez(path, other=np.ones(2))
-    elif damage == "no zip":
-        path.write_bytes(b"PK")
-    with pytest.raises(CourseError, match=r"arrays\.npz"):
-        read_arrays(path, ["first"])
+def test_a_file_of_arrays_that_lacks_one_or_packs_them_is_named(tmp_path):
+    np.savez(tmp_path / "few.npz", other=np.ones(2))
+    np.savez_compressed(tmp_path / "packed.npz", first=np.zeros(1_000_000))
+    for name in ("few", "packed", "missing"):
+        with pytest.raises(CourseError, match=rf"{name}\.npz"):
+            read_arrays(tmp_path / f"{name}.npz", ["first"])

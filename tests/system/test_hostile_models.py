@@ -13,12 +13,11 @@ import h5py
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
-from caption_samples import VOCAB, tiny_decoder, write_tiny_encoder
+from caption_samples import ENCODER, VOCAB, fit_checksums, tiny_decoder, write_tiny_encoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, sha256_of, write_json
-from say_what_you_see.core.keras_files import check_keras_file, check_weights_file, count_weights
+from say_what_you_see.core.keras_files import check_keras_file, count_weights
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.scale.folder import CNN_FILE, read_cnn
 from say_what_you_see.vision.applications import explained_errors
@@ -66,13 +65,9 @@ def canary(tmp_path, monkeypatch) -> Path:
     sys.modules.pop("evil_layers", None)
 
 
-def layer(module: str | None, name: str, config: Any = None, registered: str | None = None) -> dict[str, Any]:
-    return {
-        "module": module,
-        "class_name": name,
-        "config": {} if config is None else config,
-        "registered_name": registered,
-    }
+def layer(module: str | None, name: str, config: Any = (), registered: str | None = None) -> dict[str, Any]:
+    config = config or {}
+    return {"module": module, "class_name": name, "config": config, "registered_name": registered}
 
 
 def dense(**options: Any) -> dict[str, Any]:
@@ -84,28 +79,18 @@ HOSTILE_LAYERS = {
     "a layer that claims to be ours": layer("evil_layers", "Evil", {}, "say_what_you_see>Evil"),
     "os.system": layer("os", "system", {"command": "touch CANARY"}),
     "eval as an activation": dense(activation=layer("builtins", "function", "eval", "eval")),
-    "exec as an initializer": dense(kernel_initializer=layer("builtins", "function", "exec", "exec")),
     "os.system as a constraint": dense(kernel_constraint=layer("os", "system", {"command": "touch CANARY"})),
     "a lambda as an activation": dense(activation={"class_name": "__lambda__", "config": {"value": "4wEA"}}),
     "Lambda": layer("keras.layers", "Lambda", {"function": {"class_name": "__lambda__", "config": {"code": "4wEA"}}}),
-    "Lambda by its module": layer("keras.src.layers.core.lambda_layer", "Lambda", {"function": "x"}),
     "Lambda as it was": layer(None, "Lambda", {"function": ["4wEA", None, None], "function_type": "lambda"}),
     "Lambda within": layer("keras.layers", "TimeDistributed", {"layer": layer("keras.layers", "Lambda")}),
-    "Lambda registered": layer("keras.layers", "Lambda", {}, "keras>Lambda"),
     "get_file": layer("keras.utils", "get_file", {"fname": "x", "origin": "file:///etc/passwd"}),
-    "get_file as a function": dense(activation=layer("keras.utils", "function", "get_file", "get_file")),
-    "load_model": layer("keras.saving", "load_model", {"filepath": "evil.keras", "safe_mode": False}),
     "unsafe mode": layer("keras.config", "enable_unsafe_deserialization"),
     "an application, which downloads": layer("keras.applications", "VGG16", {"weights": "imagenet"}),
-    "a torch module": layer("keras.layers", "TorchModuleWrapper", {"module": "gASVAA=="}),
-    "a saved model": layer("keras.layers", "TFSMLayer", {"filepath": "/tmp/model"}),
     "a vocabulary file": layer("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
     "a dotted class": layer("keras.layers", "Layer.__init__.__globals__"),
-    "a dotted module": layer("keras.layers..os", "system"),
     "a module of Keras' inside": layer("keras.src.saving.serialization_lib", "deserialize_keras_object"),
-    "a class that is a list": layer("keras.layers", ["Dense"]),
     "a module that is a number": layer(5, "Dense"),
-    "an endless nest": {"class_name": "Dense", "config": json.loads("[" * 900 + "]" * 900)},
 }  # fmt: skip
 
 
@@ -226,55 +211,31 @@ def test_what_is_no_model_is_refused(name, suffix, tmp_path):
 # Weights
 
 
-def _external_link(root: h5py.File) -> None:
-    root["there"] = h5py.ExternalLink("/etc/passwd", "/")
-
-
-def _soft_link(root: h5py.File) -> None:
-    root["there"] = h5py.SoftLink("/layers")
-
-
-def _external_data(root: h5py.File) -> None:
-    root.create_dataset("data", (4,), "uint8", external=[("/etc/passwd", 0, 4)])
-
-
 def _virtual_data(root: h5py.File) -> None:
     layout = h5py.VirtualLayout((4,), "uint8")
     layout[:] = h5py.VirtualSource("/etc/passwd", "data", (4,), "uint8")
     root.create_virtual_dataset("data", layout)
 
 
-def _huge(root: h5py.File) -> None:
-    root.create_dataset("data", (10**6, 10**6), "float32")
+MANY = (10**6, 10**6)
+HOSTILE_WEIGHTS = {
+    "a link to another file": lambda root: root.update({"there": h5py.ExternalLink("/etc/passwd", "/")}),
+    "a soft link": lambda root: root.update({"there": h5py.SoftLink("/layers")}),
+    "data of another file": lambda root: root.create_dataset("x", (4,), "uint8", external=[("/etc/passwd", 0, 4)]),
+    "virtual data": _virtual_data,
+    "more than there is": lambda root: root.create_dataset("data", MANY, "float32"),
+    "chunks that are not there": lambda root: root.create_dataset("data", MANY, "float32", chunks=(10, 10)),
+    "a bomb": lambda root: root.create_dataset("data", data=np.zeros(30_000_000, "uint8"), compression="gzip"),
+    "texts": lambda root: root.create_dataset("texts", data=np.array([b"import os"])),
+    "references": lambda root: root.create_dataset("data", data=root.ref, dtype=h5py.ref_dtype),
+}
 
 
-def _huge_in_chunks(root: h5py.File) -> None:
-    root.create_dataset("data", (10**6, 10**6), "float32", chunks=(10, 10))
-
-
-def _packed(root: h5py.File) -> None:
-    root.create_dataset("data", data=np.zeros(30_000_000, "uint8"), compression="gzip", compression_opts=9)
-
-
-def _texts(root: h5py.File) -> None:
-    root["texts"] = np.array([b"import os"])
-
-
-def _references(root: h5py.File) -> None:
-    root["data"] = np.ones(3)
-    root["reference"] = root["data"].ref
-
-
-HOSTILE_WEIGHTS = (
-    _external_link, _soft_link, _external_data, _virtual_data, _huge, _huge_in_chunks, _packed, _texts, _references,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("spoil", HOSTILE_WEIGHTS, ids=lambda spoil: spoil.__name__.strip("_"))
-def test_weights_that_are_more_than_numbers_are_refused(spoil, sound, tmp_path):
+@pytest.mark.parametrize("name", HOSTILE_WEIGHTS)
+def test_weights_that_are_more_than_numbers_are_refused(name, sound, tmp_path):
     data = io.BytesIO(sound["model.weights.h5"])
     with h5py.File(data, "a") as root:
-        spoil(root)
+        HOSTILE_WEIGHTS[name](root)
     path = write_model(tmp_path / "weights.keras", {**sound, "model.weights.h5": data.getvalue()})
     with pytest.raises(CourseError, match=r"weights\.keras cannot be used as an encoder: it"):
         load_encoder_file(path)
@@ -286,70 +247,17 @@ def test_weights_that_are_more_than_numbers_are_refused(spoil, sound, tmp_path):
         pytest.fail("the weights would have been read")
 
 
-def test_sound_weights_are_let_through(sound, tmp_path):
-    (tmp_path / "sound.weights.h5").write_bytes(sound["model.weights.h5"])
-    check_weights_file(tmp_path / "sound.weights.h5")
-
-
-def test_weights_that_are_cut_off_are_refused(sound, tmp_path):
-    whole = sound["model.weights.h5"]
-    for length in range(0, len(whole), len(whole) // 12):
-        (tmp_path / "cut.h5").write_bytes(whole[:length])
-        with pytest.raises(CourseError):
-            check_weights_file(tmp_path / "cut.h5")
-
-
 # Model folders, and models at scale
-
-
-FACTS = {"name": "tiny", "weights": "random", "weights_checksum": "0" * 64, "input_shape": [24, 24],
-         "pictures_kind": "scenes", "encoder_setting": "tiny.keras"}  # fmt: skip
-
-
-def folder_with(tmp_path: Path, part: str, data: bytes) -> Path:
-    """A model folder with another part, whose checksum was made to fit."""
-    folder = tmp_path / "model"
-    save_caption_model(CaptionModel(tiny_decoder(), VOCAB, FACTS), folder)
-    (folder / part).write_bytes(data)
-    facts = read_json(folder / "model.json")
-    facts["checksums"][part] = sha256_of(folder / part)
-    write_json(facts, folder / "model.json")
-    return folder
 
 
 @pytest.mark.parametrize("name", ["a class of a module", "Lambda", "os.system as a constraint"])
 def test_a_decoder_with_code_is_refused(name, sound, tmp_path, canary):
-    parts = with_layer(sound, HOSTILE_LAYERS[name])
-    folder = folder_with(tmp_path, "decoder.keras", write_model(tmp_path / "d.keras", parts).read_bytes())
+    save_caption_model(CaptionModel(tiny_decoder(), VOCAB, ENCODER), tmp_path / "model")
+    write_model(tmp_path / "model" / "decoder.keras", with_layer(sound, HOSTILE_LAYERS[name]))
+    fit_checksums(tmp_path / "model")
     with pytest.raises(CourseError, match=r"decoder\.keras cannot be used: it"):
-        load_caption_model(folder)
+        load_caption_model(tmp_path / "model")
     assert not canary.exists()
-
-
-def test_a_model_that_is_no_decoder_is_refused(sound, tmp_path):
-    folder = folder_with(tmp_path, "decoder.keras", write_model(tmp_path / "d.keras", sound).read_bytes())
-    with pytest.raises(CourseError, match=r"decoder\.keras is no decoder"):
-        load_caption_model(folder)
-
-
-@pytest.mark.parametrize("words", [
-    {"a": 1}, "text", None, [1], [["a"]], ["a", "a"], [""], ["a b"], ["\x1b[2J"], ["a\u202e"], ["a\nb"], ["w" * 2000],
-    ["\ud800"],
-])  # fmt: skip
-def test_a_vocabulary_of_things_that_are_no_words_is_refused(words, tmp_path):
-    with pytest.raises(CourseError, match=r"vocabulary\.json"):
-        load_caption_model(folder_with(tmp_path, "vocabulary.json", json.dumps(words).encode()))
-
-
-@pytest.mark.parametrize("change", [
-    {"encoder": {**FACTS, "encoder_setting": 5}}, {"encoder": {**FACTS, "pictures_kind": ["scenes"]}}, {"scores": [1]},
-    {"scores": {"loss": "low"}}, {"checksums": []},
-], ids=str)  # fmt: skip
-def test_facts_of_other_types_are_refused(change, tmp_path):
-    folder = folder_with(tmp_path, "README.md", b"")
-    write_json({**read_json(folder / "model.json"), **change}, folder / "model.json")
-    with pytest.raises(CourseError, match=r"model\.json is of a format"):
-        load_caption_model(folder)
 
 
 def test_the_description_of_a_cnn_at_scale_may_not_name_code(sound, tmp_path, canary):

@@ -74,12 +74,3 @@ def test_a_photograph_is_captioned(start, tmp_path):
     assert re.fullmatch(rf"{re.escape(str(photo))}: \w+( \w+)+( \(doubtful: [^()]+\))?\n", said)
     left = [path for path in (tmp_path / "home").rglob("exported")]
     assert left and all("say-what-you-see" in path.parts for path in left), "the data folder is the user's own"
-
-
-def test_help_is_there_at_once(start):
-    resource = pytest.importorskip("resource", reason="this system does not count the time of other processes")
-    start("--help")  # compiles the modules
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "caption" in start("--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5, "seconds of processor time"

@@ -9,7 +9,7 @@ from caption_samples import FEATURES, VOCAB, opinionated_decoder
 from say_what_you_see.decoding.beam_tree import best_path, grow_beam_tree
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch
-from say_what_you_see.language.captions import END, START, indices_to_sentence, invert_vocabulary
+from say_what_you_see.language.captions import END, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
 pytestmark = pytest.mark.backends
@@ -35,14 +35,3 @@ def test_the_last_step_holds_the_captions_of_the_search(k, model, pictures):
         words = [tree[number].word for number in path[1:] if tree[number].word != END]
         assert " ".join(words) == indices_to_sentence(found.indices[0, 0], invert_vocabulary(VOCAB))
         assert tree[path[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)
-
-
-def test_each_step_follows_k_and_drops_k(model, pictures):
-    tree = grow_beam_tree(model, pictures[:1], VOCAB, k=2, max_len=5)
-    assert (tree[0].word, tree[0].parent) == (START, None)
-    for step in range(1, max(node.step for node in tree) + 1):
-        nodes = [node for node in tree if node.step == step]
-        assert [node.rank for node in nodes] == list(range(len(nodes))) and sum(node.kept for node in nodes) == 2
-        totals = [node.log_probability for node in nodes]
-        assert totals == sorted(totals, reverse=True)
-        assert all(tree[node.parent].kept and tree[node.parent].step == step - 1 for node in nodes)

@@ -55,15 +55,6 @@ def test_many_images_are_captioned_as_one_after_the_other(sampler):
     assert sentences == together.sentences(VOCAB)[:20]
 
 
-def test_a_caption_ends_where_its_end_is_predicted():
-    model = scripted(
-        {START: {"a": 0.9, END: 0.1}, "a": {"red": 0.8}, "red": {"kite": 0.5}, "kite": {END: 0.6}, END: {"fish": 1}}
-    )
-    found = generate(model, ONE_IMAGE, VOCAB, Greedy(6))
-    assert found.indices[0, 0].tolist() == [VOCAB[word] for word in ("a", "red", "kite", END, END, END)]
-    assert found.finished.all() and model.asked == [1, 1, 1, 1]
-
-
 @pytest.mark.parametrize(
     "sampler", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(max_len=3)]
 )

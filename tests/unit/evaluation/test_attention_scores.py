@@ -11,7 +11,6 @@ from say_what_you_see.evaluation.attention import (
     MentionAttention,
     cells_in_box,
     measure_attention,
-    score_attention,
 )
 
 SCENE = Scene(
@@ -53,13 +52,6 @@ def test_a_cell_is_in_a_box_when_its_centre_is():
     assert not cells_in_box((0.15, 0.15, 0.2, 0.2), CENTRES).any(), "a box between the centres holds no cell"
 
 
-def test_centres_need_not_divide_the_picture_evenly():
-    centres = np.array([0.2, 0.4, 0.6, 0.8])
-    assert np.argwhere(cells_in_box((0.1, 0.7, 0.2, 0.2), (centres, centres))).tolist() == [[3, 0]]
-    [on_tree] = measure_attention(["tree"], [peaked(3, 1)[None]], [TRUTH], (centres, centres))
-    assert on_tree.hit and on_tree.offset == pytest.approx((0.8 - 0.75, 0.4 - 0.25))
-
-
 def test_attention_on_the_thing_and_beside_it():
     [on_tree] = attention_at((2, 1))
     assert on_tree.hit and on_tree.chance == 4 / 16 and on_tree.size == "large" and on_tree.distance == 0
@@ -79,14 +71,3 @@ def test_the_weights_of_the_word_that_names_the_thing_count():
     assert [(one.kind, one.hit) for one in measured] == [("tree", True), ("ball", True)]
     shifted = measure_attention(["a red tree above blue ball"], [np.roll(attention, 1, axis=0)], [TRUTH], CENTRES)
     assert not any(one.hit for one in shifted)
-
-
-def test_chance_is_what_random_attention_reaches():
-    rng = np.random.default_rng(0)
-    sentences, truths = ["a tree and a ball"] * 3000, [TRUTH] * 3000
-    measured = measure_attention(sentences, rng.random((3000, 5, 4, 4)), truths, CENTRES)
-    scores = score_attention(measured)
-    assert scores["large things"].chance == 4 / 16 and scores["small things"].chance == 1 / 16
-    for score in scores.values():
-        assert score.hits.low < score.chance < score.hits.high and score.times_chance == pytest.approx(1, abs=0.1)
-    assert [score.mentions for score in scores.values()] == [6000, 3000, 3000]

@@ -85,24 +85,6 @@ def test_meteor_scores_the_whole_set_and_resamples_its_statistics(java_stand_in)
     assert java_metrics.Meteor.current is running  # started once
 
 
-@ON_POSIX
-def test_spice_is_measured_only_where_corenlp_lies(java_stand_in, monkeypatch, tmp_path):
-    java_stand_in(f"""#!{sys.executable}
-import json, sys
-if "-version" not in sys.argv:
-    questions = json.load(open(sys.argv[sys.argv.index("-jar") + 2]))
-    scores = [{{"image_id": q["image_id"], "scores": {{"All": {{"f": q["test"] in q["refs"]}}}}}} for q in questions]
-    json.dump(scores, open(sys.argv[sys.argv.index("-out") + 1], "w"))
-""")
-    monkeypatch.setattr(java_metrics, "SPICE_FOLDER", tmp_path)
-    with pytest.raises(java_metrics.NotMeasured, match=r"^stanford-corenlp-3\.6\.0\.jar"):
-        java_metrics.spice_per_picture(["a ball"], [["a ball"]])
-    (tmp_path / "lib").mkdir()
-    for jar in java_metrics.CORENLP_JARS:
-        (tmp_path / "lib" / jar).touch()
-    assert java_metrics.spice_per_picture(["a ball", "a kite"], [["a ball"], ["a fish"]]).tolist() == [1, 0]
-
-
 @pytest.mark.full
 def test_meteor_itself_gives_what_the_reference_gives_and_an_interval_that_holds_it():
     groups = [list(describe_scene(scene)) for scene in scenes_of("val", 20)]

@@ -17,7 +17,6 @@ from say_what_you_see.evaluation.scene_scores import (
     hallucination_rates,
     pair_accuracy_by_count,
     pair_accuracy_by_novelty,
-    right_and_wrong,
     score_captions,
     wholly_true,
     wrong_claims,
@@ -35,30 +34,25 @@ PAIRS = "colours joined to the right thing"
 RELATIONS_TRUE = "stated relations that are true"
 
 
-@pytest.mark.parametrize(("caption", "named", "right"), [
-    ("a red kite and a blue ball", ("pairs named", 2), ("pairs right", 0)),
-    ("a large blue kite", ("sizes named", 1), ("sizes right", 0)),
-    ("a red fish", ("pairs named", 1), ("pairs right", 0)),
-    ("a small fish", ("sizes named", 1), ("sizes right", 0)),
-    ("a fish and a kite", ("things named", 2), ("things right", 1)),
-    ("a ball and a ball", ("things named", 2), ("things right", 1)),
-    ("a kite below a ball", ("relations named", 1), ("relations right", 0)),
-    ("a ball right of a kite", ("relations named", 1), ("relations right", 0)),
-    ("a kite above a fish", ("relations named", 1), ("relations right", 0)),
-    ("a kite above a kite", ("relations named", 1), ("relations right", 0)),
-    ("a ball at the beach", ("salient things", 2), ("salient named", 1)),
-    ("at the beach", ("captions", 1), ("captions with two things", 0)),
-    ("a ball and a kite", ("captions with two things", 1), ("captions with a relation", 0)),
-    ("a small blue kite above a red ball", ("things named", 2), ("things right", 2)),
-    ("a small blue kite above a red ball", ("pairs named", 2), ("pairs right", 2)),
-    ("a small blue kite above a red ball", ("sizes named", 1), ("sizes right", 1)),
-    ("a small blue kite above a red ball", ("relations named", 1), ("relations right", 1)),
-    ("a small blue kite above a red ball", ("salient things", 2), ("salient named", 2)),
-    ("a small blue kite above a red ball", ("captions with two things", 1), ("captions with a relation", 1)),
+@pytest.mark.parametrize(("caption", "counted"), [
+    ("a red kite and a blue ball", {"pairs named": 2, "pairs right": 0, "captions with two things": 1}),
+    ("a large blue kite", {"sizes named": 1, "sizes right": 0, "pairs right": 1}),
+    ("a small red fish", {"pairs named": 1, "pairs right": 0, "sizes named": 1, "sizes right": 0}),
+    ("a fish and a kite", {"things named": 2, "things right": 1}),
+    ("a ball and a ball", {"things named": 2, "things right": 1, "captions with a relation": 0}),
+    ("a kite below a ball", {"relations named": 1, "relations right": 0}),
+    ("a kite above a fish", {"relations named": 1, "relations right": 0}),
+    ("a kite above a kite", {"relations named": 1, "relations right": 0}),
+    ("a ball at the beach", {"salient things": 2, "salient named": 1}),
+    ("at the beach", {"captions": 1, "captions with two things": 0}),
+    ("a small blue kite above a red ball", {
+        "things named": 2, "things right": 2, "pairs named": 2, "pairs right": 2, "sizes named": 1, "sizes right": 1,
+        "relations named": 1, "relations right": 1, "salient named": 2, "captions with a relation": 1,
+    }),
 ])  # fmt: skip
-def test_claims_and_those_that_hold_are_counted(caption, named, right):
+def test_claims_and_those_that_hold_are_counted(caption, counted):
     counts = count_claims(caption, BALL_AND_KITE)
-    assert (counts[named[0]], counts[right[0]]) == (named[1], right[1])
+    assert {name: counts[name] for name in counted} == counted
 
 
 @pytest.mark.parametrize(("caption", "wrong"), [
@@ -113,13 +107,6 @@ def test_scores_are_shares_with_intervals_around_them():
     assert scores["things named per caption"].value == totals["things named"] / len(captions)
 
 
-def test_what_is_never_stated_has_no_score():
-    scores = score_captions(["a red ball"] * 3, [BALL_AND_KITE] * 3, resamples=20)
-    assert math.isnan(scores[RELATIONS_TRUE].value) and math.isnan(scores[RELATIONS_TRUE].low)
-    assert scores[THINGS].value == 1
-    assert math.isnan(score_captions([""] * 3, [BALL_AND_KITE] * 3, resamples=20)[THINGS].value)
-
-
 def test_hallucination_rates_count_things_that_are_not_there():
     sentences = ["a red ball and a kite", "a boat near a ball", "in the desert"]
     rates = hallucination_rates(sentences, [BALL_AND_KITE] * 3)
@@ -148,26 +135,8 @@ def test_pairs_are_scored_apart_where_one_was_never_seen_in_training():
     assert report == known, "where no scene has an unseen pair there is one line"
 
 
-def test_captions_are_sorted_into_right_and_wrong_with_the_boldest_first():
-    captions = [
-        "a red ball",  # right, two claims
-        "at the beach",  # right: nothing is claimed
-        "a blue ball",  # wrong colour, two claims
-        "a blue kite above a red ball",  # right, five claims
-        "a fish",  # not there, one claim
-        "a blue kite below a red ball",  # wrong relation, five claims
-    ]
-    assert right_and_wrong(captions, [BALL_AND_KITE] * len(captions)) == ([3, 0, 1], [5, 2, 4])
-
-
 def test_a_caption_is_wholly_true_when_every_claim_holds():
-    captions = [
-        "a red ball",
-        "a large red ball",
-        "a blue kite above a red ball",
-        "a small red ball",
-        "a kite and a fish",
-    ]
+    captions = ["a red ball", "a large red ball", "a blue kite above a red ball", "a small red ball", "a kite, a fish"]
     assert wholly_true(captions, [BALL_AND_KITE] * len(captions)).value == 3 / 5
 
 

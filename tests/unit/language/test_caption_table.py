@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import say_what_you_see.core.files
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language import caption_table
 from say_what_you_see.language.caption_table import get_data, read_annotations, write_caption_table
@@ -60,11 +58,9 @@ def test_files_that_are_missing_or_damaged_are_named(paths):
     with pytest.raises(CourseError, match=r"Line 2 of .*captions\.token is not in UTF-8"):
         read_annotations(paths[0])
     written(paths, "a.jpg#0\tfine\n", 100)
-    whole = paths[1].read_bytes()
-    for content in (b"", b"no array", whole[:300]):
-        paths[1].write_bytes(content)
-        with pytest.raises(CourseError, match=r"features\.npy is no whole NumPy file"):
-            get_data(*paths)
+    paths[1].write_bytes(paths[1].read_bytes()[:300])
+    with pytest.raises(CourseError, match=r"features\.npy is no whole NumPy file"):
+        get_data(*paths)
     np.save(paths[1], np.ones((1, 3, 4)))
     with pytest.raises(CourseError, match=r"features\.npy has the shape \(1, 3, 4\)"):
         get_data(*paths)
@@ -81,13 +77,9 @@ def test_the_converter_repeats_features_and_keeps_the_order(paths, monkeypatch):
     ]  # fmt: skip
 
 
-def test_a_full_disk_or_an_interruption_leaves_the_old_files(paths, monkeypatch):
+def test_an_interruption_leaves_the_old_files(paths, monkeypatch):
     write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
     before = [path.read_bytes() for path in paths]
-    with monkeypatch.context() as patch:
-        patch.setattr(say_what_you_see.core.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=50))
-        with pytest.raises(CourseError, match=r"features\.npy"):
-            write_caption_table(FNS[:1], CAPTIONS[:1], EMBEDS[:1], *paths)
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

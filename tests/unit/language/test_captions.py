@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language.captions import (
@@ -86,6 +88,8 @@ def test_rare_words_are_left_out(min_count):
 def test_unknown_words_become_unk(vocab):
     [[indices]] = caption_tokens_to_indices([["a purple ball"]], vocab)
     assert indices == [vocab[START], vocab["a"], vocab[UNK], vocab["ball"], vocab[END]]
+    for written in (indices, indices[:-1], [*indices, vocab[PAD], vocab["kite"]]):
+        assert indices_to_sentence(written, invert_vocabulary(vocab)) == f"a {UNK} ball"
 
 
 @pytest.mark.parametrize(("max_len", "expected"), [
@@ -113,23 +117,33 @@ def test_a_picture_without_captions_is_not_packed(captions, named):
         pack_captions(captions, 0)
 
 
-def test_chosen_captions_belong_to_the_pictures_and_all_are_chosen():
-    groups = [[[picture * 10 + number] for number in range(picture + 1)] for picture in range(5)]
-    packed = pack_captions(groups, 99)
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(5, size=2_000)
-    chosen = packed.choose(pictures, rng)[:, 0]
-    np.testing.assert_array_equal(chosen // 10, pictures)
-    assert set(chosen.tolist()) == {caption[0] for group in groups for caption in group}
-    of_the_last = np.bincount(chosen[pictures == 4] - 40)
-    assert of_the_last.min() / of_the_last.max() > 0.6, "every caption of a picture is about as likely"
+# What holds for every caption
 
 
-def test_indices_become_a_sentence_again(vocab):
+words = st.lists(st.sampled_from(["a", "red", "ball", "kite", "été", "狗", "two2", "under_score"]), max_size=8)
+indexed = st.lists(st.lists(st.integers(0, 5000), min_size=1, max_size=20), min_size=1, max_size=12)
+
+
+@given(st.lists(st.lists(words.map(" ".join), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_a_caption_comes_back_from_its_indices(groups):
+    vocab = generate_vocabulary(groups, 1)
     words = invert_vocabulary(vocab)
-    for group, indexed in zip(CAPTIONS, caption_tokens_to_indices(CAPTIONS, vocab), strict=True):
-        for caption, indices in zip(group, indexed, strict=True):
-            assert indices_to_sentence([*indices, vocab[PAD]], words) == " ".join(split_sentence(caption))
-    assert indices_to_sentence([vocab["a"], vocab[UNK], vocab[END], vocab["kite"]], words) == f"a {UNK}"
-    assert indices_to_sentence([vocab["a"], vocab["kite"]], words) == "a kite", "without END, too"
-    assert indices_to_sentence([], words) == ""
+    for group, found in zip(groups, caption_tokens_to_indices(groups, vocab), strict=True):
+        for caption, indices in zip(group, found, strict=True):
+            assert indices[0] == vocab[START] and indices[-1] == vocab[END]
+            assert indices_to_sentence(indices, words) == " ".join(split_sentence(caption))
+            assert indices_to_sentence([*indices, *indices], words) == " ".join(split_sentence(caption))
+
+
+@given(st.lists(indexed, min_size=1, max_size=5), st.integers(0, 9), st.none() | st.integers(1, 25))
+def test_packed_captions_are_those_of_each_picture(groups, pad_idx, max_len):
+    packed = pack_captions(groups, pad_idx, max_len)
+    assert packed.n_images == len(groups) and np.diff(packed.first).tolist() == [len(group) for group in groups]
+    assert packed.matrix.max() <= np.iinfo(packed.matrix.dtype).max
+    for number, group in enumerate(groups):
+        rows = packed.matrix[packed.first[number] : packed.first[number + 1]]
+        for row, caption in zip(rows.tolist(), group, strict=True):
+            assert row[: len(caption)] == caption[: len(row)] and set(row[len(caption) :]) <= {pad_idx}
+    chosen = packed.choose(np.arange(len(groups)), np.random.default_rng(0))
+    for row, group in zip(chosen.tolist(), groups, strict=True):
+        assert any(row[: len(caption)] == caption[: len(row)] for caption in group)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from say_what_you_see.core.errors import CourseError
@@ -24,23 +24,10 @@ from say_what_you_see.language.captions import (
 from say_what_you_see.language.fast_captions import index_captions, split_quickly
 
 MEMBER = "annotations/captions.json"
-HARD = [
-    "ΟΔΟΣ",
-    "ΑΣ.",
-    "İstanbul",
-    "ǅ_ǈ",
-    "Straße-ﬁn",
-    "K\u212a\u00b5",
-    "naïve",
-    "a\u0301",
-    "x\ud800y",
-    "\ufdd0",
-    "A\x1cB",
-]
+HARD = ["ΟΔΟΣ", "ΑΣ.", "İstanbul", "ǅ_ǈ", "Straße-ﬁn", "K\u212a\u00b5", "naïve", "a\u0301", "x\ud800y", "A\x1cB"]
 letters = st.characters(codec=None) | st.sampled_from("Σσςİıẞ'.:·\u00ad\u0301\uffff\ud800\n\r\t\x00\x1c\x85\u2028_ ")
 texts = st.text(letters, max_size=30) | st.text(st.characters(codec="ascii"), max_size=30) | st.sampled_from(HARD)
 groups = st.lists(st.lists(texts, min_size=1, max_size=4), min_size=1, max_size=8)
-quick = settings(max_examples=40, deadline=None, database=None)
 
 
 def pack(path: Path, text: str | bytes, compression: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -85,13 +72,11 @@ def never_plainly(monkeypatch):
     monkeypatch.setattr(fast, "_index_plainly", lambda *_: pytest.fail("a usual file was left to the plain functions"))
 
 
-@quick
 @given(texts)
 def test_words_are_those_of_the_lesson_whatever_the_text(text):
     assert split_quickly(text) == split_sentence(text)
 
 
-@quick
 @given(groups, st.integers(0, 4))
 def test_vocabulary_and_matrix_are_those_of_the_lesson(tmp_path_factory, captions, min_count):
     path = tmp_path_factory.getbasetemp() / "fast_captions.zip"

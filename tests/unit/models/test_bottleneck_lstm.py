@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
+import zipfile
 
 import numpy as np
 import pytest
-from backend_marks import tensorflow_suffices
 from caption_samples import FEATURES, opinionated_decoder, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
@@ -43,28 +42,9 @@ def test_a_feature_that_hardly_ever_varied_is_not_blown_up():
     assert np.ptp(standardised(decoder, features)[:, 2:], axis=0).min() > 1, "the others keep their spread"
 
 
-LOAD = """
-import sys
-sys.modules["utils"] = None  # importing it would fail
-import keras, numpy as np
-decoder = keras.saving.load_model(sys.argv[1])
-assert not getattr(decoder, "compiled", False)
-arrays = np.load(sys.argv[2])
-found = decoder.predict_on_batch([arrays["features"], arrays["words"]])
-assert np.abs(found - arrays["logits"]).max() < 1e-4, np.abs(found - arrays["logits"]).max()
-print("the same")
-"""
-
-
-@tensorflow_suffices
-def test_a_saved_decoder_loads_without_our_code(tmp_path):
-    examples, decoder = toy_examples(6, scale=40, offset=7), opinionated_decoder()
-    fit_standardisation(decoder, examples.image_embeds)
-    features, words = examples.image_embeds, examples.captions.matrix[:6].astype("int32")
-    logits = decoder.predict_on_batch([features, words])
-    assert np.ptp(logits) > 1
-    np.savez(tmp_path / "expected.npz", features=features, words=words, logits=logits)
-    decoder.save(tmp_path / "decoder.keras")
-    command = [sys.executable, "-c", LOAD, str(tmp_path / "decoder.keras"), str(tmp_path / "expected.npz")]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert (result.returncode, result.stdout) == (0, "the same\n"), result.stderr
+def test_a_saved_decoder_needs_no_code_of_ours(tmp_path):
+    opinionated_decoder().save(tmp_path / "decoder.keras")
+    with zipfile.ZipFile(tmp_path / "decoder.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert {module.partition(".")[0] for module in re.findall(r'"module": "([^"]*)"', config)} == {"keras"}
+    assert set(re.findall(r'"registered_name": ([^,}]*)', config)) <= {"null", '"Functional"'}

@@ -11,10 +11,7 @@ from scale_samples import SIDE, tiny_cnn
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
-from say_what_you_see.models.show_and_tell import show_and_tell_step_model
-from say_what_you_see.training.scale.devices import set_precision
 from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
@@ -43,63 +40,21 @@ def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(
     assert (np.abs(np.array(model([pictures[::-1], words]))[0] - logits[0]).max(axis=-1) > 1e-5).all()
 
 
-def test_one_word_at_a_time_gives_the_same_logits(model):
-    pictures, words = some_batch()
-    shares = np.array(keras.ops.softmax(model([pictures, words])))
-    writer = show_and_tell_step_model(model, "picture_embedding")
-    state = writer.start(pictures)
-    for position in range(words.shape[1]):
-        logits, state = writer.step(words[:, position], state)
-        np.testing.assert_allclose(softmax(logits), shares[:, position], atol=1e-6)
-
-
-def test_the_phases_train_other_parameters(model):
-    head = {"picture_embedding", "word_embedding", "lstm", "logits"}
-    cnn = {weight.path for weight in model.get_layer("picture_encoder").cnn.weights}
-    model.get_layer("picture_encoder").trainable = False
-    trained = {weight.path for weight in model.trainable_variables}
-    assert not trained & cnn and {path.split("/")[0] for path in trained} == head
-    model.get_layer("picture_encoder").trainable = True
-    trained = {weight.path.rpartition("/")[2] for weight in model.trainable_variables if weight.path in cnn}
-    assert trained == {"kernel", "gamma", "beta"}, "all but the mean and variance that BatchNorm has learned"
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_is_for_the_cnn_alone(policy):
-    keras.utils.set_random_seed(0)
-    cnn = tiny_cnn()
-    set_precision(cnn, policy)
-    half = build_scale_model(CONFIG, cnn)
-    whole = build_scale_model(CONFIG, tiny_cnn())
-    whole.set_weights(half.get_weights())
-    assert {weight.dtype for weight in half.trainable_variables} == {"float32"}
-    logits, exact = half(list(some_batch())), np.array(whole(list(some_batch())))
-    assert logits.dtype == "float32" and half.get_layer("lstm").compute_dtype == "float32"
-    assert 0 < np.abs(np.array(logits) - exact).max() < 0.05
-
-
 # The settings' encoder
 
 
-def test_the_settings_encoder_at_its_own_size(tmp_path):
+@pytest.mark.parametrize("side", [None, 36])
+def test_the_settings_encoder_at_its_own_and_another_size(side, tmp_path):
     settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})
     assert encoder_side_length(settings) == 24
-    cnn, encoder = cnn_for(settings), keras.saving.load_model(tmp_path / "tiny.keras")
-    pixels = np.random.default_rng(0).integers(256, size=(2, 24, 24, 3)).astype("float32")
-    expected = np.array(encoder(pixels)).mean(axis=(1, 2))
-    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), expected, atol=1e-5)
+    cnn, encoder = cnn_for(settings, side), keras.saving.load_model(tmp_path / "tiny.keras")
+    kernel, bias = encoder.layers[-1].get_weights()
+    pixels = np.random.default_rng(0).integers(256, size=(2, side or 24, side or 24, 3)).astype("float32")
+    maps = np.array(keras.ops.relu(keras.ops.conv(pixels / 255, kernel, 3) + bias))
     again = keras.models.model_from_json(cnn.to_json())
     again.set_weights(cnn.get_weights())
-    np.testing.assert_allclose(again(pixels / 127.5 - 1), expected, atol=1e-5)
-
-
-def test_the_settings_encoder_at_another_size(tmp_path):
-    settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})
-    cnn, encoder = cnn_for(settings, 36), keras.saving.load_model(tmp_path / "tiny.keras")
-    kernel, bias = encoder.layers[-1].get_weights()
-    pixels = np.random.default_rng(0).integers(256, size=(2, 36, 36, 3)).astype("float32")
-    maps = keras.ops.relu(keras.ops.conv(pixels / 255, kernel, 3) + bias)
-    np.testing.assert_allclose(cnn(pixels / 127.5 - 1), np.array(maps).mean(axis=(1, 2)), atol=1e-5)
+    for model in (cnn, again):
+        np.testing.assert_allclose(model(pixels / 127.5 - 1), maps.mean(axis=(1, 2)), atol=1e-5)
 
 
 def test_an_encoder_that_takes_one_size_only_says_so(tmp_path):

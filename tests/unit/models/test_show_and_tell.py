@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from caption_samples import FEATURES, VOCAB, toy_examples
+from caption_samples import FEATURES, VOCAB, opinionated, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
-from say_what_you_see.models.show_and_tell import (
-    build_show_and_tell,
-    caption_mask,
-    loss_per_word,
-)
+from say_what_you_see.models.show_and_tell import build_show_and_tell, caption_mask, loss_per_word
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.losses import masked_crossentropy
@@ -23,14 +19,8 @@ from say_what_you_see.training.losses import masked_crossentropy
 PAD_IDX = VOCAB[PAD]
 
 
-def tiny_model(seed: int = 0, word_size: int = 10, lstm_units: int = 14, **options) -> keras.Model:
-    """A model whose random weights are so large that its predictions differ clearly."""
-    keras.utils.set_random_seed(seed)
-    model = build_show_and_tell(len(VOCAB), FEATURES, word_size, lstm_units, **options)
-    rng = np.random.default_rng(seed)
-    for weight in model.trainable_weights:
-        if len(weight.shape) == 2:
-            weight.assign(rng.normal(0, 1, weight.shape))
+def tiny_model() -> keras.Model:
+    model = opinionated(build_show_and_tell(len(VOCAB), FEATURES, 10, 14))
     fit_standardisation(model, toy_examples(30).image_embeds)
     return model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from attention_samples import opinionated_attention
-from caption_samples import FEATURES, VOCAB, opinionated_decoder
+from caption_samples import FEATURES, VOCAB, opinionated, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.generate import generate
@@ -19,24 +19,17 @@ from say_what_you_see.models.transformer import build_transformer
 pytestmark = pytest.mark.backends
 
 
-def opinionated_show_and_tell() -> keras.Model:
-    model, rng = build_show_and_tell(len(VOCAB), FEATURES, 10, 14), np.random.default_rng(0)
-    model.set_weights([w if w.ndim < 2 else rng.normal(0, 1, w.shape).astype("f") for w in model.get_weights()])
-    return model
-
-
-def opinionated_transformer() -> keras.Model:
-    model, rng = build_transformer(len(VOCAB), 9, FEATURES, 8, blocks=2, heads=2), np.random.default_rng(0)
-    model.set_weights([w if w.ndim < 2 else rng.normal(0, 1, w.shape).astype("f") for w in model.get_weights()])
-    return model
-
-
-MODELS = [opinionated_decoder, opinionated_show_and_tell, opinionated_attention, opinionated_transformer]
+MODELS = {
+    "decoder": opinionated_decoder,
+    "show and tell": lambda: opinionated(build_show_and_tell(len(VOCAB), FEATURES, 10, 14), spread=1),
+    "attention": opinionated_attention,
+    "transformer": lambda: opinionated(build_transformer(len(VOCAB), 9, FEATURES, 8, blocks=2, heads=2), spread=1),
+}
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request) -> keras.Model:
-    return request.param()
+    return MODELS[request.param]()
 
 
 @pytest.fixture

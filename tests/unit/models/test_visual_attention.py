@@ -10,6 +10,7 @@ from caption_samples import FEATURES, VOCAB
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.attended_captions import get_captions
 from say_what_you_see.decoding.generate import generate
+from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.attention import (
@@ -31,11 +32,6 @@ def some_input(batch: int = 3, steps: int = 5, seed: int = 0) -> tuple[np.ndarra
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(batch, REGIONS, FEATURES)).astype(np.float32)
     return features, rng.integers(len(VOCAB), size=(batch, steps)).astype(np.int32)
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def test_attention_is_that_of_the_formula():

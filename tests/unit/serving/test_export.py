@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attention_samples import REGIONS, opinionated_attention
-from caption_samples import FEATURES, VOCAB, opinionated_decoder
+from caption_samples import FEATURES, VOCAB
 from PIL import Image
 
 from say_what_you_see.commands.main import main
@@ -37,20 +37,15 @@ NEEDS_OPENVINO = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVIN
 
 
 @NEEDS_OPENVINO
-@pytest.mark.parametrize("kind", ["decoder", "attention"])
-def test_networks_write_what_their_keras_model_writes(kind, tmp_path):
-    rng = np.random.default_rng(5)
-    if kind == "decoder":
-        model, features = step_model_of(opinionated_decoder(seed=3)), rng.normal(size=(9, FEATURES))
-    else:
-        model, features = step_model_of(opinionated_attention(seed=3)), rng.normal(size=(9, REGIONS, FEATURES))
+def test_networks_write_what_their_keras_model_writes(tmp_path):
+    model = step_model_of(opinionated_attention(seed=3))
+    features = np.random.default_rng(5).normal(size=(9, REGIONS, FEATURES)).astype("float32")
     export_network(model.start_model, tmp_path / "start.xml")
     export_network(model.step_model, tmp_path / "step.xml")
     networks = NetworkStepModel(tmp_path, len(model.step_model.outputs) - 1)
     for sampler in SAMPLERS:
         expected, found = (
-            generate(each, features.astype("float32"), VOCAB, sampler, np.random.default_rng(7))
-            for each in (model, networks)
+            generate(each, features, VOCAB, sampler, np.random.default_rng(7)) for each in (model, networks)
         )
         np.testing.assert_array_equal(found.indices, expected.indices)
         np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, rtol=1e-2)
@@ -182,12 +177,11 @@ def photo(tmp_path) -> Path:
 
 
 @pytest.fixture
-def own_data(course_environ, tmp_path, monkeypatch) -> Path:
+def own_data(course_environ, copied_course, monkeypatch) -> Path:
     """The finished course in a data folder without exports."""
-    before = course_environ.settings.data_folder
-    data = Path(shutil.copytree(before, tmp_path / "data", ignore=shutil.ignore_patterns("exported")))
-    monkeypatch.setenv("COURSE_DATA", str(data))
-    return data
+    shutil.rmtree(copied_course.data_folder / "exported", ignore_errors=True)
+    monkeypatch.setenv("COURSE_DATA", str(copied_course.data_folder))
+    return copied_course.data_folder
 
 
 @NEEDS_OPENVINO

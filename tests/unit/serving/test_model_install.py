@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caption_samples import write_tiny_encoder
+from caption_samples import fit_checksums, write_tiny_encoder
 from PIL import Image
 from resource_samples import serve_folder
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, sha256_of, write_json
+from say_what_you_see.core.files import sha256_of, write_json
 from say_what_you_see.core.text import visible
 from say_what_you_see.serving.model_choice import describe_models, find_model, installed_models, models_folder
 from say_what_you_see.serving.model_folder import load_caption_model
@@ -35,10 +35,8 @@ def folder(finished_course, tmp_path) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path, no_proxy):
     """The address of a server for the temporary folder."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     with serve_folder(tmp_path) as address:
         yield address
 
@@ -70,22 +68,12 @@ def test_half_precision_takes_half_the_space_and_changes_little(settings, folder
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("part", ["decoder.keras", "vocabulary.json", "model.json"])
-def test_a_damaged_model_leaves_nothing(part, settings, folder):
-    (folder / part).write_bytes((folder / part).read_bytes()[:-10])
-    with pytest.raises(CourseError):
-        install_model(str(folder), settings)
-    assert not list(models_folder(settings).iterdir())
-
-
-@pytest.mark.parametrize("checksum", ["sha256:" + "0" * 64, "sha256:00", "xyz:00", "0" * 64])
-@pytest.mark.parametrize(
-    "form", ["{tmp_path}/my model", "{tmp_path}/packed.zip", "{server}/my%20model", "{server}/packed.zip"]
-)
+@pytest.mark.parametrize("checksum", ["sha256:" + "0" * 64, "sha256:00", "xyz:00"])
+@pytest.mark.parametrize("form", ["{0}/my model", "{0}/packed.zip", "{1}/my%20model", "{1}/packed.zip"])
 def test_a_model_with_another_checksum_is_refused_in_every_form(form, checksum, settings, folder, server, tmp_path):
     packed = pack_model(folder, tmp_path / "packed.zip")
     with pytest.raises(CourseError, match="checksum"):
-        install_model(form.format(tmp_path=tmp_path, server=server), settings, checksum=checksum)
+        install_model(form.format(tmp_path, server), settings, checksum=checksum)
     assert packed.exists() and not list(models_folder(settings).parent.rglob("*.*"))
 
 
@@ -101,9 +89,7 @@ def test_a_decoder_that_cannot_caption_is_refused(damage, settings, folder):
         weights[-2][:] = 3e38
         decoder.set_weights(weights)
     decoder.save(folder / "decoder.keras")
-    metadata = read_json(folder / "model.json")
-    metadata["checksums"]["decoder.keras"] = sha256_of(folder / "decoder.keras")
-    write_json(metadata, folder / "model.json")
+    fit_checksums(folder)
     with pytest.raises(CourseError, match="decoder"):
         install_model(str(folder), settings)
     assert not list(models_folder(settings).iterdir())
@@ -195,11 +181,3 @@ def test_another_encoder_is_neither_packed_nor_installed(settings, folder, tmp_p
     with pytest.raises(CourseError, match="other weights"):
         install_model(str(folder), settings)
     assert not (tmp_path / "a.zip").exists() and not installed_models(settings)
-
-
-def test_an_encoder_that_everybody_has_is_not_packed(settings, folder, tmp_path):
-    metadata = read_json(folder / "model.json")
-    metadata["encoder"] |= {"encoder_setting": "inception_v3", "name": "inception_v3"}
-    write_json(metadata, folder / "model.json")
-    with pytest.raises(CourseError, match="inception_v3 of Keras.*leave --with-encoder out"):
-        pack_model(folder, tmp_path / "a.zip", settings)

@@ -107,35 +107,6 @@ def test_other_decoders_are_trained_as_they_are(changes, way):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("lengths", [[4, 4], [1], [5, 2, 1, 0], [3, 0]])
-def test_gradients_by_hand_are_those_that_tensorflow_finds(lengths):
-    import tensorflow as tf
-
-    from say_what_you_see.training.losses import masked_crossentropy
-    from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
-
-    rng, count = np.random.default_rng(0), len(lengths)
-    decoder = tiny_decoder()
-    decoder.set_weights([weight + rng.normal(0, 0.3, weight.shape) for weight in decoder.get_weights()[:-3]]
-                        + decoder.get_weights()[-3:])  # fmt: skip
-    words = rng.integers(2, len(VOCAB), size=(count, 7))
-    words[np.arange(7) > np.array(lengths)[:, None]] = PAD_IDX
-    embeds = rng.normal(size=(count, FEATURES)).astype(np.float32)
-    packed_decoder = TensorFlowPackedDecoder(decoder, PAD_IDX)
-    inputs, targets = packed_decoder.prepare(pack_batch(embeds, words[:, :-1], words[:, 1:], PAD_IDX))
-    variables = [variable.value for variable in decoder.trainable_variables]
-    with tf.GradientTape(persistent=True) as tape:
-        quick = packed_decoder.compute_loss(
-            y=tf.constant(targets), y_pred=packed_decoder(tuple(map(tf.constant, inputs)))
-        )
-        plain = masked_crossentropy(PAD_IDX)(words[:, 1:], decoder([embeds, words[:, :-1]]))
-    assert float(quick) == pytest.approx(float(plain), rel=1e-5)
-    for variable in variables:
-        found, right = (tf.convert_to_tensor(tape.gradient(loss, variable)).numpy() for loss in (quick, plain))
-        np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-5 * max(1e-3, abs(right).max()))
-
-
-@on_tensorflow
 @pytest.mark.parametrize(("clip", "dtype"), [(5.0, "float32"), (0.01, "float32"), (0.01, "float64")])
 def test_the_quick_optimizer_takes_the_steps_of_keras(clip, dtype):
     import tensorflow as tf

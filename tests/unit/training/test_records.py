@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
+import threading
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -14,14 +14,14 @@ import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from PIL import Image
-from record_samples import picture, settings_for, small_scenes, write_data_set
+from record_samples import picture, settings_for, write_data_set
 
-import say_what_you_see.training.scale.records
 from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import read_captions
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import END, START, UNK, split_sentence
+from say_what_you_see.training.scale import records as scale_records
 from say_what_you_see.training.scale.record_vocabulary import read_word_counts
 from say_what_you_see.training.scale.records import as_jpeg, read_records, write_records
 from say_what_you_see.vision.pictures import decode_image_from_buf
@@ -36,13 +36,6 @@ VAL = {f"v{i}.jpg": picture(100 + i) for i in range(6)}
 @pytest.fixture
 def settings(tmp_path):
     return settings_for(write_data_set(tmp_path / "own", TRAIN, VAL), tmp_path / "data")
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    """The small scenes and their records."""
-    settings = small_scenes(tmp_path_factory.mktemp("scenes"))
-    return settings, write_records(settings, shards={"train": 3, "val": 2})
 
 
 def read_as_im2txt(path: Path) -> list[SimpleNamespace]:
@@ -75,9 +68,8 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_every_scene_stands_beside_each_of_its_captions(scenes, split):
-    settings, made = scenes
-    files = get_dataset(settings)
+def test_every_scene_stands_beside_each_of_its_captions(finished_course, records, split):
+    made, files = read_records(records), get_dataset(finished_course.settings)
     zip_path, member = dict(zip(("train", "val"), files.splits, strict=True))[split]
     with zipfile.ZipFile(zip_path) as archive, zipfile.ZipFile(files.captions_zip) as texts:
         names = {image["id"]: image["file_name"] for image in json.loads(texts.read(member))["images"]}
@@ -119,56 +111,38 @@ def test_word_counts_leave_out_rare_words(tmp_path):
     assert rows["<S>", "a", "picture", "called", "v0", "</S>"] == [1, 2, 6, 6, 6, 0]
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("<S> 5\n</S> 5\nkite\n", "Line 3"),
-        ("<S> 5\n</S> five\n", "Line 2"),
-        ("<S> 5\n\n</S> 5\n", "Line 2"),
-        ("<S> 5\n</S> 5\nred 4\nred 4\n", "Line 4.*'red'"),
-        ("<S> 5\na 3\n", "none of them is for </S>"),
-        ("", "none of them is for <S>"),
-        (b"\xff\xfe\x00", "UTF-8"),
-        (None, "Cannot read"),
-    ],
-)
-def test_damaged_word_counts_are_refused_by_their_line(tmp_path, text, complaint):
+@pytest.mark.parametrize(("content", "complaint"), [
+    (b"<S> 5\n</S> 5\nkite\n", "Line 3"), (b"<S> 5\n</S> five\n", "Line 2"),
+    (b"<S> 5\na 3\n", "none of them is for </S>"), (b"<S> 5\n</S> 5\nred 4\nred 4\n", "Line 4.*'red'"),
+    (b"\xff\xfe\x00", "UTF-8"),
+])  # fmt: skip
+def test_damaged_word_counts_are_refused_by_their_line(tmp_path, content, complaint):
     path = tmp_path / "word_counts.txt"
-    if text is not None:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.write_bytes(content)
     with pytest.raises(CourseError, match=complaint):
         read_word_counts(path)
 
 
 def test_shards_are_the_same_byte_for_byte_whatever_the_number_of_workers(settings, tmp_path):
-    shards = {"train": 3, "val": 2, "test": 1}
-    first, second, other = (
-        shard_bytes(write_records(chosen, tmp_path / name, shards, workers).folder)
-        for chosen, name, workers in (
-            (settings, "one", 1),
-            (settings, "four", 4),
-            (settings_for(tmp_path / "own", tmp_path / "data", seed=5), "other", 4),
-        )
-    )
-    assert first == second and len(first) == 6
-    assert first != other
+    shards, other_seed = {"train": 3, "val": 2, "test": 1}, settings_for(tmp_path / "own", tmp_path / "data", seed=5)
+    one = shard_bytes(write_records(settings, tmp_path / "one", shards, workers=1).folder)
+    assert len(one) == 6 and one == shard_bytes(write_records(settings, tmp_path / "four", shards, workers=4).folder)
+    assert one != shard_bytes(write_records(other_seed, tmp_path / "other", shards, workers=4).folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("a.png", picture(50, kind="PNG")),
-        ("b.png", picture(51, kind="PNG", mode="P")),
-        ("c.jpg", picture(52, mode="CMYK")),
-        ("d.jpg", picture(53, exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00"
-                                   b"\x06\x00\x00\x00\x00\x00\x00\x00")),
-    ],
-)  # fmt: skip
-def test_other_pictures_become_upright_rgb_jpeg(name, data):
+TURNED = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+"""A note that a camera lay on its side."""
+
+
+@pytest.mark.parametrize(("options", "size"), [
+    ({"kind": "PNG"}, (60, 44)), ({"kind": "PNG", "mode": "P"}, (60, 44)), ({"mode": "CMYK"}, (60, 44)),
+    ({"exif": TURNED}, (44, 60)),
+])  # fmt: skip
+def test_other_pictures_become_upright_rgb_jpeg(options, size):
+    data = picture(50, **options)
     jpeg = as_jpeg(data)
     with Image.open(io.BytesIO(jpeg)) as image:
-        assert (image.format, image.mode) == ("JPEG", "RGB") and image.getexif().get(0x0112, 1) == 1
-        assert image.size == ((44, 60) if name == "d.jpg" else (60, 44))
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", size) and image.getexif().get(0x0112, 1) == 1
     decoded = tf.io.decode_jpeg(jpeg, channels=3).numpy().astype(float)
     assert np.abs(decoded - decode_image_from_buf(data)).mean() < 4  # of 255 levels; a dithered palette is hard on JPEG
 
@@ -187,31 +161,27 @@ def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
     assert read_records(made.folder) == made
 
 
-def test_a_picture_that_another_thread_finds_broken_meanwhile_is_skipped(tmp_path, monkeypatch):
-    own = write_data_set(tmp_path / "own", TRAIN | {"text.png": b"no picture at all"}, VAL)
-    real = say_what_you_see.training.scale.records.read_member
+def test_a_picture_that_two_threads_find_broken_at_once_is_skipped_by_both(tmp_path, monkeypatch):
+    captions = {"text.png": [f"a picture number {number}" for number in range(20)]}
+    own = write_data_set(tmp_path / "own", TRAIN | {"text.png": b"no picture at all"}, VAL, captions)
+    noted, readers, read = threading.Event(), [], scale_records.read_member
 
     def reading(archive, member):
-        name = f"train.zip/{member.filename}"
-        if name.endswith("text.png"):
-            writers[0].known.setdefault(name, "found out by another thread")
-        return real(archive, member)
+        if member.filename.endswith("text.png"):
+            readers.append(threading.get_ident())
+            assert len(readers) > 1 or noted.wait(60), "the first one goes on when the second has found it out"
+        elif readers[1:] == [threading.get_ident()]:
+            noted.set()
+        return read(archive, member)
 
-    writers = []
-    made_writer = say_what_you_see.training.scale.records._ShardWriter
-    monkeypatch.setattr(
-        say_what_you_see.training.scale.records,
-        "_ShardWriter",
-        lambda *args: writers.append(made_writer(*args)) or writers[0],
-    )
-    monkeypatch.setattr(say_what_you_see.training.scale.records, "read_member", reading)
-    made = write_records(settings_for(own, tmp_path / "data"), shards={"train": 1})
-    assert set(made.skipped) == {"train.zip/train/text.png"} and made.examples["train"] == 18
+    monkeypatch.setattr(scale_records, "read_member", reading)
+    made = write_records(settings_for(own, tmp_path / "data"), shards={"train": 2}, workers=2)
+    assert set(made.skipped) == {"train.zip/train/text.png"} and made.examples["train"] == 18 and len(readers) == 2
 
 
 def fail_after(monkeypatch, count: int, error: BaseException) -> None:
     """Have the writing of examples fail after so many."""
-    real, calls = say_what_you_see.training.scale.records.sequence_example, []
+    real, calls = scale_records.sequence_example, []
 
     def failing(*args):
         calls.append(args)
@@ -219,7 +189,7 @@ def fail_after(monkeypatch, count: int, error: BaseException) -> None:
             raise error
         return real(*args)
 
-    monkeypatch.setattr(say_what_you_see.training.scale.records, "sequence_example", failing)
+    monkeypatch.setattr(scale_records, "sequence_example", failing)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("broken disk")])
@@ -273,10 +243,3 @@ def test_shards_of_someone_else_are_left_alone(settings, tmp_path):
     with pytest.raises(CourseError, match="not written"):
         write_records(settings, folder)
     assert shard_bytes(folder) == {"train-00000-of-00256": b"precious"}
-
-
-def test_a_full_disk_is_noticed_before_the_start(settings, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
-    with pytest.raises(CourseError, match="Make room"):
-        write_records(settings)
-    assert not shard_bytes(settings.dataset_folder / "records")

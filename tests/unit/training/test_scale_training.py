@@ -18,7 +18,7 @@ from say_what_you_see.core.files import write_json
 from say_what_you_see.training.scale import training as scale_training
 from say_what_you_see.training.scale.devices import choose_precision, choose_strategy
 from say_what_you_see.training.scale.events import read_scalars
-from say_what_you_see.training.scale.folder import find_checkpoint, load_scale_model
+from say_what_you_see.training.scale.folder import copy_folder, find_checkpoint, load_scale_model
 from say_what_you_see.training.scale.training import LearningRate, TrainState, train_on_records
 
 with suppress_stderr():
@@ -70,37 +70,21 @@ def test_what_a_training_leaves(phase_1, records):
     assert all(value == pytest.approx(1e-2, rel=1e-3) for _, value in curves["learning_rate"])
 
 
-def test_phase_1_leaves_the_cnn_as_it_is_and_phase_2_does_not(folder, records):
-    start, first = tiny_cnn, load_scale_model(folder).model
+def test_phase_1_leaves_the_cnn_and_phase_2_trains_it_with_a_new_optimizer(folder, records):
     keras.utils.set_random_seed(0)
-    begun = start()
-    assert same(first.get_layer("picture_encoder").get_weights(), begun.get_weights())
-    training = tiny_training(records, folder, 9, train_inception=True)
-    second = train_on_records(training, tiny_config(records), never).model.get_layer("picture_encoder").cnn
-    for layer in ("convolution", "normalisation"):
-        for before, after in zip(
-            begun.get_layer(layer).trainable_variables, second.get_layer(layer).trainable_variables, strict=True
-        ):
-            assert not np.array_equal(before, after)
-    for before, after in zip(
-        begun.get_layer("normalisation").non_trainable_variables,
-        second.get_layer("normalisation").non_trainable_variables,
-        strict=True,
-    ):
-        np.testing.assert_array_equal(before, after)
-
-
-def test_the_second_phase_goes_on_from_the_first_with_a_new_optimizer(folder, records):
-    first = load_scale_model(folder)
+    begun, first = tiny_cnn(), load_scale_model(folder)
+    assert same(first.model.get_layer("picture_encoder").get_weights(), begun.get_weights())
     training = tiny_training(records, folder, 6, train_inception=True)
     state = train_on_records(training, tiny_config(records), never)
-    assert state.steps_done == 6
+    assert (state.steps_done, int(state.optimizer.iterations)) == (6, 0)
     assert same([np.array(v) for v in state.model.weights], [np.array(v) for v in first.model.weights])
-    assert int(state.optimizer.iterations) == 0
     after = train_on_records(replace(training, steps=8), tiny_config(records), never)
     assert (after.steps_done, int(after.optimizer.iterations), int(after.phase.numpy())) == (8, 2, 2)
     again = train_on_records(replace(training, steps=8), tiny_config(records), never)
     assert same(variables(again), variables(after)), "the same phase goes on with its optimizer"
+    for before, now in zip(begun.weights, after.model.get_layer("picture_encoder").cnn.weights, strict=True):
+        trained = before.name in ("kernel", "gamma", "beta")
+        assert np.array_equal(before, now) != trained, "all but the mean and variance that BatchNorm has learned"
 
 
 # Stopping and going on
@@ -117,14 +101,20 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path):
 
 
 def test_ctrl_c_leaves_a_checkpoint(folder, records, monkeypatch):
-    after_step = scale_training._Recorder.after_step
+    make_step, done = scale_training.make_train_step, []
 
-    def interrupt(recorder, step, loss):
-        after_step(recorder, step, loss)
-        if step == 9:
-            raise KeyboardInterrupt
+    def make_step_that_is_stopped(*arguments):
+        step = make_step(*arguments)
 
-    monkeypatch.setattr(scale_training._Recorder, "after_step", interrupt)
+        def stopped(iterator):
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            done.append(step(iterator))
+            return done[-1]
+
+        return stopped
+
+    monkeypatch.setattr(scale_training, "make_train_step", make_step_that_is_stopped)
     with pytest.raises(KeyboardInterrupt):
         train_on_records(tiny_training(records, folder, 20), tiny_config(records), never)
     assert load_scale_model(folder).step == 9
@@ -134,14 +124,6 @@ def test_a_loss_that_is_no_number_ends_training_before_the_checkpoint(folder, re
     training = tiny_training(records, folder, 40, learning_rate=LearningRate(1e38))
     with pytest.raises(CourseError, match="loss is (nan|inf).*learning rate"):
         train_on_records(training, tiny_config(records), never)
-    assert load_scale_model(folder).step == 6
-
-
-def test_a_lost_checkpoint_is_passed_over(folder, records):
-    for path in folder.glob("ckpt-6.*"):
-        path.unlink()
-    assert find_checkpoint(folder) == str(folder / "ckpt-4")
-    assert train_on_records(tiny_training(records, folder, 6), tiny_config(records), never).steps_done == 6
     assert load_scale_model(folder).step == 6
 
 
@@ -207,7 +189,23 @@ def test_a_shard_that_is_damaged_in_its_middle_is_named(records, tmp_path):
         train_on_records(tiny_training(other, tmp_path / "train", 40), tiny_config(other), tiny_cnn)
 
 
+def test_a_folder_is_copied_once_and_whole(folder, tmp_path):
+    copy = tmp_path / "copies" / "train"
+    copy_folder(folder, copy)
+    assert load_scale_model(copy).step == 6
+    (copy / "config.json").unlink()
+    copy_folder(folder, copy)
+    assert not (copy / "config.json").exists()
+    assert [path.name for path in copy.parent.iterdir()] == ["train"]
+    with pytest.raises(CourseError, match="no checkpoint"):
+        copy_folder(tmp_path / "copies", tmp_path / "other")
+
+
 def test_a_checkpoint_can_be_named(folder, tmp_path):
+    for path in folder.glob("ckpt-6.index"):
+        path.rename(tmp_path / "lost")
+    assert find_checkpoint(folder) == str(folder / "ckpt-4"), "one that was lost is passed over"
+    (tmp_path / "lost").rename(folder / "ckpt-6.index")
     for name, step in (("ckpt-4", 4), ("ckpt-4.index", 4), ("", 6)):
         assert load_scale_model(folder / name).step == step
     for path, message in ((tmp_path, "no checkpoint in .* yet"), (tmp_path / "ckpt-7", "no checkpoint .*ckpt-7")):
