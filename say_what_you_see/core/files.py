@@ -53,6 +53,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     When the block fails or is interrupted, the temporary file is removed and an older file under the final name
     stays as it was. Missing folders are made. The temporary name keeps the suffix, since some writers (NumPy, Keras)
     insist on theirs.
+
+    Raises:
+        CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
     """
     path = Path(path)
     with _temporary_name(path) as temporary:
@@ -67,7 +70,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise."""
+    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise.
+
+    Raises:
+        CourseError: if the folder cannot be written: the disk is full, say.
+    """
     folder = Path(folder)
     with _temporary_name(folder) as temporary:
         try:
@@ -122,7 +129,15 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Explain an OSError about a file or folder that is written, its other name meanwhile, or the disk."""
+    """Explain why a file or folder could not be written.
+
+    Args:
+        path: the name that the user knows it by.
+        temporary: the name that it is written under, if that is another one.
+
+    Raises:
+        CourseError: instead of an OSError about one of these names, or about the disk.
+    """
     try:
         yield
     except OSError as error:
@@ -150,13 +165,21 @@ def _why_not_written(path: Path, error: OSError) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, unless it exists."""
+    """Make a folder and its parents, unless it exists.
+
+    Raises:
+        CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
+    """
     with write_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_is_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder or a device is, before the work for it is done."""
+    """Refuse to write a file where a folder or a device is, before the work for it is done.
+
+    Raises:
+        CourseError: if there is one.
+    """
     if path.exists() and not path.is_file():
         raise CourseError(
             f"{path} is a folder or a device, but a file of this name is to be written. Move it away, or give another "
@@ -165,7 +188,15 @@ def check_is_no_folder(path: Path) -> None:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Check that the disk has room for so many further bytes of a file, whose folder exists."""
+    """Check that the disk has room for a file.
+
+    Args:
+        path: where the file will be; its folder exists.
+        needed: bytes still to be written.
+
+    Raises:
+        CourseError: if the disk has less than that left.
+    """
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise CourseError(
@@ -179,9 +210,15 @@ def check_space(path: Path, needed: int) -> None:
 
 @contextmanager
 def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
-    """Explain why a file could not be read, which should be of a kind, such as "NumPy file of numbers".
+    """Explain why a file could not be read.
 
-    A damaged one can raise nearly anything. Without a kind only errors of the system are explained, and others pass.
+    Args:
+        path: the file.
+        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise nearly anything. By
+            default only errors of the system are explained, and others pass.
+
+    Raises:
+        CourseError: instead of the error.
     """
     try:
         yield
@@ -206,7 +243,11 @@ def write_json(data: Any, path: str | Path) -> None:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes of a file, of which there may be `limit`."""
+    """The bytes of a file, or of a pipe that something writes into.
+
+    Raises:
+        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
+    """
     with read_errors_explained(path), open(path, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -223,7 +264,11 @@ def parse_json(data: bytes, source: object) -> Any:
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file of at most `limit` bytes."""
+    """Read a JSON file.
+
+    Raises:
+        CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
+    """
     return parse_json(read_bytes(path, limit), path)
 
 
@@ -237,7 +282,11 @@ def read_note(path: str | Path) -> dict[str, Any]:
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """Map a `.npy` file of numbers into memory: only what is used is read. Anything else is refused."""
+    """Map a `.npy` file of numbers into memory: only what is used is read.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
+    """
     with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
@@ -246,8 +295,14 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Read the arrays of these names, which hold numbers, from a `.npz` file."""
+    """Read the arrays of these names from a `.npz` file.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
+    """
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
+        if any(info.file_size > os.path.getsize(path) for info in npz.zip.infolist()):  # the course compresses none
+            raise ValueError("it is compressed")
         arrays = [npz[name] for name in names]
         if any(array.dtype.kind not in NUMBERS for array in arrays):
             raise ValueError("it holds other things than numbers")

@@ -29,10 +29,14 @@ def save_pickle(obj: Any, path: str | Path) -> None:
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries."""
+    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries.
+
+    Raises:
+        CourseError: if the file is missing, damaged or no pickle, or holds anything else.
+    """
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
         check_memo(file)
-        return _with_arrays(_Unpickler(file, path).load())
+        return _with_arrays(_Unpickler(file, path).load(), {})
 
 
 def check_memo(file: BinaryIO) -> None:
@@ -59,26 +63,30 @@ class _Array:
 
     array: np.ndarray
 
+    def __init__(self, unpickler: _Unpickler):
+        self.unpickler = unpickler
+
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
-        self.array = _from_buffer(data, dtype, shape, "F" if is_fortran else "C")
+        self.array = self.unpickler.from_buffer(data, dtype, shape, "F" if is_fortran else "C")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves the names that NumPy writes."""
+    """Resolves the names that NumPy writes, and makes no more of the bytes of a file than it has."""
 
     def __init__(self, file: BinaryIO, path: str | Path):
         super().__init__(file)
         self.path = path
+        self.budget = 4 * os.fstat(file.fileno()).st_size  # bytes to copy: the oldest protocols write arrays as text
 
     def find_class(self, module: str, name: str) -> Any:
         """The function that makes what a name stands for."""
         known = {  # functions of this call only, since a pickle can change the attributes of what it gets
             "numpy.ndarray": None,  # an argument of _reconstruct only
             "numpy.dtype": lambda *arguments: _make_dtype(*arguments),
-            "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+            "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
             "numpy.core.multiarray.scalar": lambda dtype, data: np.frombuffer(data, dtype.dtype)[0],
-            "numpy.core.numeric._frombuffer": lambda *arguments: _from_buffer(*arguments),
+            "numpy.core.numeric._frombuffer": lambda *arguments: self.from_buffer(*arguments),
             "_codecs.encode": lambda text, _: text.encode("latin-1"),  # bytes, which protocols before 3 write as text
             "__builtin__.bytes": lambda: b"",  # the bytes of an empty array in protocols before 3
         }
@@ -90,6 +98,20 @@ class _Unpickler(pickle.Unpickler):
             )
         return known[full_name]
 
+    def from_buffer(
+        self, data: bytes, dtype: _Dtype, shape: tuple, order: Any, axes: tuple | None = None
+    ) -> np.ndarray:
+        """A writable array of these bytes, which a file can name any number of times."""
+        array = np.frombuffer(data, dtype.dtype)
+        self.budget -= array.nbytes
+        if self.budget < 0:
+            raise ValueError("it holds more than a file of its size can")
+        if not array.flags.writeable:
+            array = array.copy()
+        if order == "K" and axes is not None:
+            return array.reshape(shape).transpose(axes)
+        return array.reshape(shape, order=order)
+
 
 def _make_dtype(name: str, *_: Any) -> _Dtype:
     """A type of numbers or of texts, from a name such as "f4"."""
@@ -98,24 +120,19 @@ def _make_dtype(name: str, *_: Any) -> _Dtype:
     return _Dtype(np.dtype(name))
 
 
-def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple, order: Any, axes: tuple | None = None) -> np.ndarray:
-    """A writable array of these bytes."""
-    array = np.frombuffer(data, dtype.dtype)
-    if not array.flags.writeable:
-        array = array.copy()
-    if order == "K" and axes is not None:
-        return array.reshape(shape).transpose(axes)
-    return array.reshape(shape, order=order)
-
-
-def _with_arrays(obj: Any) -> Any:
-    """The same with arrays in the place of their stand-ins, in containers too."""
+def _with_arrays(obj: Any, done: dict[int, Any]) -> Any:
+    """The same with arrays in the place of their stand-ins; what occurs many times is done once, by its id."""
+    if id(obj) in done:
+        return done[id(obj)]
     if isinstance(obj, _Array):
         return obj.array
     if isinstance(obj, list | tuple):
-        return type(obj)(map(_with_arrays, obj))
-    if isinstance(obj, dict):
-        return {key: _with_arrays(value) for key, value in obj.items()}
-    if not isinstance(obj, _PLAIN):
+        result: Any = type(obj)(_with_arrays(item, done) for item in obj)
+    elif isinstance(obj, dict):
+        result = {key: _with_arrays(value, done) for key, value in obj.items()}
+    elif isinstance(obj, _PLAIN):
+        return obj
+    else:
         raise ValueError(f"it holds a {type(obj).__name__}")
-    return obj
+    done[id(obj)] = result
+    return result

@@ -153,7 +153,11 @@ def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[st
 
 
 def read_required(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Read a file that an earlier step leaves; where it is not there, a CourseError says which step makes it."""
+    """Read a file that an earlier step leaves.
+
+    Raises:
+        CourseError: if it is not there; the message says which step makes it.
+    """
     if not path.exists():
         contents = "captions" if path.stem in ("vocabulary", "train_captions", "val_captions") else "features"
         maker = _MAKERS.get(path.parent.name, _MAKERS[contents])

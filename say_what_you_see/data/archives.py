@@ -25,6 +25,9 @@ def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: 
     """Copy a random fraction of the pictures of a zip into a smaller zip, in the same order.
 
     The same seed takes the same pictures. At least one is taken, however small the rate.
+
+    Raises:
+        CourseError: if `fn_in` is no zip with pictures in it, or `rate` is not between 0 and 1.
     """
     if not 0 < rate <= 1:
         raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
@@ -49,7 +52,11 @@ def picture_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip to read it."""
+    """Open a zip to read it.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, or if it would be enormous when unpacked.
+    """
     try:
         archive = zipfile.ZipFile(zip_fn)
     except FileNotFoundError as error:
@@ -69,7 +76,12 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
-    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count."""
+    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, if no picture is in it, or if the name of one leads
+            out of the zip.
+    """
     with open_zip(zip_fn) as archive:
         entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
     members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
@@ -79,7 +91,15 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of one file of a zip; several threads may read from the same archive."""
+    """The bytes of one file of a zip; several threads may read from the same archive.
+
+    Args:
+        limit: larger files are refused; None stands for `MAX_PICTURE_BYTES`. Nor is more than that unpacked, whatever
+            size the zip states.
+
+    Raises:
+        CourseError: if it is damaged, encrypted or too large.
+    """
     name = f"{member.filename[:200]} in {archive.filename}"
     if member.flag_bits & 1:
         raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")

@@ -47,6 +47,9 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
 
     Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
     passes becomes the one that later copies must have.
+
+    Raises:
+        CourseError: if it is not the file that it should be; nothing is removed.
     """
     recorded = recorded_checksum(path)
     if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):

@@ -55,11 +55,15 @@ def download(
     """Download a file, unless it is there; go on with what an interruption left.
 
     Args:
+        url: http or https.
         path: the final name; it appears only when the file is whole.
         bytes: the size that the file must have.
         checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
         mirrors: other addresses of the same file, tried in turn.
         by_hand: what to do where it cannot be had; "" advises to put it at `path`.
+
+    Raises:
+        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
     """
     path = Path(path)
     check_is_no_folder(path)

@@ -70,7 +70,11 @@ def read_official_split(text_zip: Path) -> list[list[str]]:
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
-    """Convert Flickr30k, whose images are given out on request only, from the files in a folder."""
+    """Convert Flickr30k, whose images are given out on request only, from the files in a folder.
+
+    Raises:
+        CourseError: if they are not there; says where to ask for them, and what to put where.
+    """
     images_zip, captions_path = find_flickr30k_images(folder), _find_flickr30k_captions(folder)
     if not (images_zip and captions_path):
         missing = [FLICKR30K_IMAGES[0]] if not images_zip else []

@@ -160,7 +160,11 @@ def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
 
 @contextmanager
 def ray_errors_explained(ray: ModuleType) -> Iterator[None]:
-    """Turn errors that come from the cluster into words; the course's own come through as they are."""
+    """Turn errors that come from the cluster into words; the course's own come through as they are.
+
+    Raises:
+        CourseError: instead of an error of Ray.
+    """
     try:
         yield
     except ray.exceptions.RayError as error:

@@ -10,9 +10,14 @@ from say_what_you_see.core.files import read_json, write_json
 
 
 def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
-    """Write captions, one for each picture, in COCO's results format: `[{"image_id": 42, "caption": "..."}]`.
+    """Write captions in COCO's results format, `[{"image_id": 42, "caption": "..."}]`, which other evaluators read.
 
-    If the numbers differ, or an id or caption is none or comes twice, it is a CourseError, and an older file stays.
+    Args:
+        image_ids: the picture of each caption, each picture once.
+        captions: one for each picture.
+
+    Raises:
+        CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
     """
     if len(image_ids) != len(captions):
         raise CourseError(f"{path} was not written: {len(image_ids)} pictures but {len(captions)} captions.")

@@ -88,7 +88,11 @@ class Meteor:
 
 
 def spice_per_picture(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """SPICE of each caption, (pictures,). CoreNLP is never downloaded, only used."""
+    """SPICE of each caption, (pictures,). CoreNLP is never downloaded, only used.
+
+    Raises:
+        NotMeasured: if Java or CoreNLP is missing, or fails.
+    """
     missing = [jar for jar in CORENLP_JARS if not (SPICE_FOLDER / "lib" / jar).exists()]
     if missing:
         raise NotMeasured(f"{' and '.join(missing)} of Stanford CoreNLP are not in pycocoevalcap's folder spice/lib")

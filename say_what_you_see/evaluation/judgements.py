@@ -33,6 +33,9 @@ def read_judgements(text_zip: Path) -> Judgements:
     """The judgements of Hodosh, Young and Hockenmaier (2013), without captions that are references of their picture.
 
     These are left out as in the published comparison of metrics (Hessel et al. 2021, arXiv:2104.08718).
+
+    Raises:
+        CourseError: if the zip lacks them or the captions that they are about, or a line cannot be read.
     """
     captions = captions_in_zip(text_zip, FLICKR8K_CAPTIONS)
     judged, references, ratings = [], [], []

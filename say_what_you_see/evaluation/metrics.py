@@ -52,7 +52,11 @@ def score_against_references(
 def scores_per_picture(
     candidates: Sequence[str], references: Sequence[Sequence[str]], java: bool = True
 ) -> dict[str, np.ndarray]:
-    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out."""
+    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out.
+
+    Raises:
+        CourseError: if the numbers of pictures differ, or a picture has no reference.
+    """
     captions = _tokenised(candidates, references)
     scores: dict[str, np.ndarray] = {}
     for names, measure in MEASURES.items():

@@ -55,7 +55,11 @@ def _telling(words: Iterable[str], among: Collection[str] | None = None) -> set[
 
 
 def halves_by_agreement(references: References) -> dict[str, list[int]]:
-    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones."""
+    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones.
+
+    Raises:
+        CourseError: if a picture has fewer than two references.
+    """
     alike = np.mean([cider_per_picture(*captions) for captions in leave_each_out(references)], axis=0)
     most, least = np.array_split(alike.argsort(kind="stable")[::-1], 2)
     return {"writers agree": most.tolist(), "writers differ": least.tolist()}

@@ -161,10 +161,14 @@ def evaluate_records(
     timeout: float | None = None,
     report: Callable[[CheckpointScore], None] | None = None,
 ) -> list[CheckpointScore]:
-    """Evaluate every checkpoint that has not been; then, unless `once`, wait for new ones.
+    """Evaluate every checkpoint that has not been, then wait for new ones.
 
-    The wait ends after `timeout` seconds without a new checkpoint; None waits until Ctrl-C. It is a CourseError if
-    checkpoints and records do not belong together, and with `once`, if there is no checkpoint.
+    Args:
+        once: do not wait.
+        timeout: end when there was no new checkpoint for so many seconds; None waits until Ctrl-C.
+
+    Raises:
+        CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
     """
     evaluate, scores = Evaluator(config, report), []
     if once:

@@ -67,7 +67,11 @@ def _read_layer(layer: keras.layers.Layer) -> Any:
 
 
 def read_weight(weight: keras.Variable) -> np.ndarray:
-    """A weight as an array, without copying it; an AttributeError if there is none, or it lies on a GPU."""
+    """A weight as an array, without copying it.
+
+    Raises:
+        AttributeError: if there is none, or it lies on a GPU.
+    """
     value = weight.value
     if "CPU" not in str(value.device).upper():
         raise AttributeError("The weight lies on a GPU.")

@@ -89,6 +89,9 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     Args:
         settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
             path of a `.keras` file has to be given.
+
+    Raises:
+        CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
     """
     model = load_caption_model(folder)
     return captioner_of(model, encoder_of(model, settings))
@@ -125,6 +128,9 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
     """The `.keras` file of a model's encoder: the one in the settings, or beside the model, or in the data folder.
 
     The model knows the file's name but not where it is; its checksum tells whether it is the right one.
+
+    Raises:
+        CourseError: if it is nowhere; says where to put it.
     """
     if settings.encoder.endswith(".keras"):
         return Path(settings.encoder)
@@ -143,5 +149,9 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
 
 
 def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
-    """Read a picture file and bring it into the encoder's input shape: uint8 RGB."""
+    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
+
+    Raises:
+        CourseError: if the file is missing or is no picture.
+    """
     return image_file(path).squares(captioner.encoder.input_shape)[0]

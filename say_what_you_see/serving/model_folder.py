@@ -93,7 +93,11 @@ def _describe(model: CaptionModel, folder: Path) -> None:
 
 
 def load_caption_model(folder: Path) -> CaptionModel:
-    """Read a model folder whose parts are whole and fit each other."""
+    """Read a model folder.
+
+    Raises:
+        CourseError: if a part is missing, was changed, or does not fit the others.
+    """
     if not (folder / "model.json").exists():
         raise CourseError(
             f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, or name another "

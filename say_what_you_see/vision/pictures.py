@@ -46,6 +46,9 @@ def decode_image_from_buf(buf: bytes) -> np.ndarray:
     Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
     is transparent, white shows through; of an animation it is the first frame. One of more than
     `LARGE_PIXELS` comes at a fraction of its size.
+
+    Raises:
+        CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
     """
     with _open_image(buf) as image:
         return np.array(_to_rgb(_turn_upright(image)))
@@ -85,6 +88,9 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
     `crop_and_preprocess`. Only a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or
     1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference. So are
     other pictures of more than `LARGE_PIXELS`.
+
+    Raises:
+        CourseError: as `decode_image_from_buf`.
     """
     height, width = input_shape
     enough = 2 * max(height, width)

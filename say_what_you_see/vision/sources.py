@@ -35,7 +35,11 @@ class ImageSource:
     fetch: Callable[[], bytes]  # may raise anything where it cannot be had
 
     def read(self) -> bytes:
-        """The bytes of the image."""
+        """The bytes of the image.
+
+        Raises:
+            CourseError: naming it, whatever went wrong.
+        """
         try:
             return self.fetch()
         except CourseError:
@@ -45,7 +49,11 @@ class ImageSource:
             raise CourseError(f"Cannot read {self.name}: {reason}.") from error
 
     def squares(self, *shapes: tuple[int, int]) -> list[np.ndarray]:
-        """The square in the middle of the image, once for each (height, width): uint8, (height, width, 3)."""
+        """The square in the middle of the image, once for each (height, width): uint8, (height, width, 3).
+
+        Raises:
+            CourseError: naming the image, whatever is wrong with it.
+        """
         data = self.read()
         try:
             return [crop_and_resize(data, shape) for shape in shapes]
@@ -127,7 +135,11 @@ def _failing(name: str, error: Exception) -> ImageSource:
 
 
 def fetch_image(url: str) -> bytes:
-    """Download a picture into memory, within bounds of size and time."""
+    """Download a picture into memory.
+
+    Raises:
+        CourseError: if it cannot be had, or is too large.
+    """
     import requests  # here, since few pictures come from the web and every caption would wait for it
     import urllib3
 

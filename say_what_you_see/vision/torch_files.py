@@ -23,7 +23,11 @@ _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Read tensors by their names (a "state dict") from a `.pth` file of the old form."""
+    """Read tensors by their names (a "state dict") from a `.pth` file of the old form.
+
+    Raises:
+        CourseError: if the file is missing, damaged or of another form, or names anything but tensors.
+    """
     with read_errors_explained(path, "file of weights in PyTorch's old form"), open(path, "rb") as file:
         unpicklers, parts = [_Unpickler(path, file) for _ in range(5)], []
         for unpickler in unpicklers:

@@ -100,6 +100,10 @@ def write_records(
         folder: where to; None is `records` in the folder of the data set.
         shards: number of shards by split; what is not given follows from the size, at most 256, 4 and 8.
         workers: how many shards are written at the same time; None is one for each CPU core, at most 8.
+
+    Raises:
+        CourseError: if the data set cannot be had, none of its images can be read, the disk is too full, or the
+            folder holds shards of other origin.
     """
     folder = Path(folder or settings.dataset_folder / "records")
     files = get_dataset(settings)

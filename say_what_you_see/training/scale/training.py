@@ -253,6 +253,14 @@ def train_on_records(
     Args:
         cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
+
+    Returns:
+        The model, its optimizer and the step that was reached.
+
+    Raises:
+        CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
+            is no number any more.
+        KeyboardInterrupt: after Ctrl-C, with a checkpoint of the last whole step written.
     """
     strategy = strategy or choose_strategy()
     state = start_or_resume(training, config, cnn, strategy)

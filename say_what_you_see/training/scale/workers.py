@@ -16,11 +16,18 @@ from say_what_you_see.core.errors import CourseError
 def run_workers(
     command: Sequence[str], workers: int = 2, timeout: float = 600, environ: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """Run the same command as several workers that know of each other by TF_CONFIG; returns what each has printed.
+    """Run the same command as several workers that know of each other by TF_CONFIG, and wait until all are done.
 
     Args:
-        timeout: in seconds; when it is over or one of them fails, the others are stopped.
+        timeout: seconds after which they are stopped.
         environ: their environment, without TF_CONFIG.
+
+    Returns:
+        What each of them wrote to standard output.
+
+    Raises:
+        CourseError: if one of them fails or if time is up; the others are stopped, and the message has the last
+            lines of each.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     with tempfile.TemporaryDirectory(prefix="workers_") as folder, ExitStack() as stack:
