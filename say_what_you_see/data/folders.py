@@ -173,8 +173,8 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
         val_json=str(val_json),
         source=str(source),
         licence=LICENCE_OF_FOLDERS,
-        train_instances=train_instances and str(train_instances),
-        val_instances=val_instances and str(val_instances),
+        train_instances=str(train_instances) if train_instances else None,
+        val_instances=str(val_instances) if val_instances else None,
     )
     copies = [folder / zips[split].name for split in ("train", "val")]
 
