@@ -120,8 +120,8 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
     try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
         with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
             size = image.size
-            decoder = "progressive" if "progressive" in image.info else image.format
-            needed = math.prod(size) * _BYTES_KEPT.get(decoder or "", 0)
+            decoder = "progressive" if "progressive" in image.info else image.format or ""
+            needed = math.prod(size) * _BYTES_KEPT.get(decoder, 0)
             image.draft(None, (enough, enough) if enough else _largest_draft(size))  # of a JPEG only
             needed += math.prod(image.size) * _BYTES_PER_PIXEL
             if needed > MAX_DECODED_BYTES or math.prod(size) > MAX_JPEG_PIXELS:
