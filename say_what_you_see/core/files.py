@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
+import math
 import os
 import re
 import secrets
+import select
 import shutil
+import stat
+import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,12 +39,19 @@ MAX_JSON_BYTES = 64_000_000
 MAX_MODEL_JSON = 4_000_000
 """Larger descriptions and vocabularies of models are refused: 100,000 words have 1.5 MB."""
 
+BYTES_PER_VALUE = 12
+"""JSON may have a value for so many bytes of its limit: a value takes up to 100 bytes in memory, and 3 in the file."""
+
+PIPE_SECONDS = 30
+"""A pipe is waited for and read for so long."""
+
 NUMBERS = "biuf"
 """The kinds of NumPy types that array files may hold: truth values, integers and floating-point numbers."""
 
 LEFTOVER = re.compile(r"\.(part-[0-9a-f]{8}-|installing_).+")
 """Names of files and folders that are being written, or that a killed process has left behind."""
 
+_CHUNK = 1 << 16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -141,7 +154,7 @@ def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterato
     try:
         yield
     except OSError as error:
-        names = {*map(str, (path, *path.parents, temporary or path))}
+        names = {str(path), str(path.parent), str(temporary or path)}
         about = {str(error.filename), str(error.filename2)} & names or (temporary or path).name in str(error)
         if not about and error.errno not in (*_NO_ROOM, errno.EROFS):
             raise
@@ -160,7 +173,7 @@ def _why_not_written(path: Path, error: OSError) -> str:
             "COURSE_DATA to a folder that is, and start again."
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{path} could not be written, since a file is where a folder belongs. Move the file away."
+        return f"{path} could not be written, since {path.parent} is no folder. Move away what is there."
     return f"{path} could not be written ({error.strerror or error}). Put that right and start again."
 
 
@@ -170,8 +183,12 @@ def make_folder(folder: Path) -> None:
     Raises:
         CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
     """
-    with write_errors_explained(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise CourseError(f"{folder} is a file, but should be a folder. Move the file away.") from error
+    except OSError as error:
+        raise CourseError(_why_not_written(folder, error)) from error
 
 
 def check_is_no_folder(path: Path) -> None:
@@ -180,11 +197,10 @@ def check_is_no_folder(path: Path) -> None:
     Raises:
         CourseError: if there is one.
     """
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
     if path.exists() and not path.is_file():
-        raise CourseError(
-            f"{path} is a folder or a device, but a file of this name is to be written. Move it away, or give another "
-            "name."
-        )
+        raise CourseError(f"{path} is no file but a device, which would be replaced by one. Give another name.")
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -203,6 +219,17 @@ def check_space(path: Path, needed: int) -> None:
             f"{path} needs {needed / 1e6:,.0f} MB more on the disk, which has {free / 1e6:,.0f} MB left. "
             "Make room, or set COURSE_DATA to a folder on another disk."
         )
+
+
+def reserve(path: Path, size: int) -> None:
+    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file.
+
+    Raises:
+        CourseError: if the disk is full.
+    """
+    if hasattr(os, "posix_fallocate") and size:
+        with write_errors_explained(path), path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 # Reading
@@ -248,15 +275,67 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     Raises:
         CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
     """
-    with read_errors_explained(path), open(path, "rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise CourseError(f"{path} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
-    return data
+    with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if stat.S_ISFIFO(kind):
+            return join_chunks(_pipe_chunks(file, path), limit, path)
+        if not stat.S_ISREG(kind):
+            raise CourseError(f"{path} is no file, but a device. Name a file.")
+        return join_chunks(iter(lambda: file.read(_CHUNK), b""), limit, path)
 
 
-def parse_json(data: bytes, source: object) -> Any:
-    """The value of JSON in UTF-8; `source` names it in messages."""
+def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
+    """Put together bytes that come from anywhere, unless they are too many or too slow.
+
+    Args:
+        limit: bytes in all.
+        name: of where they come from, for messages.
+        seconds: in all; looked at whenever a chunk has come.
+
+    Raises:
+        CourseError: as soon as there are more bytes, or the time is over.
+    """
+    buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
+    for chunk in chunks:
+        if buffer.tell() + len(chunk) > limit:
+            raise CourseError(f"{name} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
+        buffer.write(chunk)
+        if time.monotonic() > end:
+            raise CourseError(
+                f"{name} has not come whole within {seconds:.0f} seconds. Try again, or bring it by hand."
+            )
+    return buffer.getvalue()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe do not wait until something writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
+    is_silent, end = True, time.monotonic() + PIPE_SECONDS
+    while select.select([file], [], [], max(0, end - time.monotonic()))[0] and (chunk := file.read(_CHUNK)):
+        is_silent = False
+        yield chunk
+    if is_silent or time.monotonic() > end:
+        raise CourseError(f"{path} is a pipe that nothing comes from, or not all within {PIPE_SECONDS} seconds.")
+
+
+def parse_json(data: bytes, limit: int, source: object) -> Any:
+    """The value of JSON in UTF-8.
+
+    Args:
+        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
+        source: of the bytes, for messages.
+
+    Raises:
+        CourseError: if it is no JSON, or more than that.
+    """
+    if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
+        raise CourseError(
+            f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "
+            "values. Bring a smaller file."
+        )
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -269,7 +348,7 @@ def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
     Raises:
         CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
     """
-    return parse_json(read_bytes(path, limit), path)
+    return parse_json(read_bytes(path, limit), limit, path)
 
 
 def read_note(path: str | Path) -> dict[str, Any]:
@@ -301,8 +380,9 @@ def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
         CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
     """
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
-        if any(info.file_size > os.path.getsize(path) for info in npz.zip.infolist()):  # the course compresses none
-            raise ValueError("it is compressed")
+        for info in npz.zip.infolist():  # zeros compress by a thousand, and the course compresses no arrays
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
+                raise ValueError("it is compressed")
         arrays = [npz[name] for name in names]
         if any(array.dtype.kind not in NUMBERS for array in arrays):
             raise ValueError("it holds other things than numbers")

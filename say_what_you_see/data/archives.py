@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_PICTURE_BYTES, atomic_path
+from say_what_you_see.core.files import MAX_PICTURE_BYTES, atomic_path, join_chunks
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -19,6 +21,8 @@ MAX_RATIO = 200
 """A zip is refused whose files are so many times as large as it is; single pictures may be packed better than that."""
 
 _HARMLESS_BYTES = 256 * 1024**2  # whatever the ratio
+_CHUNK = 1 << 16
+_SMALL_CHUNK = 1 << 12  # for bzip2 and LZMA, which unpack all of a chunk at once
 
 
 def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
@@ -41,13 +45,8 @@ def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: 
 
 def picture_files(folder: Path) -> list[Path]:
     """The pictures in a folder and below it, recognised by their suffix; what is hidden does not count."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    paths = sorted(folder.rglob("*"))
+    return [path for path in paths if is_picture(path.relative_to(folder).as_posix()) and path.is_file()]
 
 
 @contextmanager
@@ -64,15 +63,20 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
     with archive:
-        size = os.path.getsize(zip_fn)
-        packed = sum(info.compress_size for info in archive.infolist())
-        unpacked = sum(info.file_size for info in archive.infolist())
-        if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):  # its files overlap, or it is a bomb
-            raise CourseError(
-                f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
-                "unpacked. Bring another copy."
-            )
+        _check_sizes(archive, zip_fn)
         yield archive
+
+
+def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
+    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is."""
+    size = os.path.getsize(zip_fn)
+    packed = sum(info.compress_size for info in archive.infolist())
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
+        raise CourseError(
+            f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
+            "unpacked. Bring another copy."
+        )
 
 
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
@@ -87,10 +91,16 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
     if not members:
         raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
+    for info in members:
+        if _leads_out(info):
+            raise CourseError(
+                f"{zip_fn} holds {info.filename[:200]!r}, a link or a name that leads out of the folder that it would "
+                "be unpacked to. Do not unpack it; bring another copy."
+            )
     return members
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | None = None) -> bytes:
     """The bytes of one file of a zip; several threads may read from the same archive.
 
     Args:
@@ -100,17 +110,36 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = 
     Raises:
         CourseError: if it is damaged, encrypted or too large.
     """
-    name = f"{member.filename[:200]} in {archive.filename}"
+    limit = MAX_PICTURE_BYTES if limit is None else limit
+    return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
+
+
+def member_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
+    """The bytes of one file of a zip, of at most `limit` bytes by what the zip states, a part at a time."""
+    name = _name(archive, member)
     if member.flag_bits & 1:
         raise CourseError(f"{name} is encrypted. Unpack it with its password, and pack it again without one.")
     if member.file_size > limit:
         raise CourseError(
             f"{name} is too large: it has {member.file_size / 1e6:,.0f} MB, {limit / 1e6:,.0f} MB are read."
         )
+    chunk = _CHUNK if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else _SMALL_CHUNK
     try:
-        return archive.read(member)
+        with archive.open(member) as file:
+            yield from iter(lambda: file.read(chunk), b"")
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{name} cannot be unpacked ({error}).") from error
+
+
+def _name(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    return f"{member.filename[:200]} in {archive.filename}"
+
+
+def _leads_out(info: zipfile.ZipInfo) -> bool:
+    """Whether a program that unpacks a file without a thought would put it elsewhere, or make a link."""
+    name = info.filename.replace("\\", "/")
+    is_link = stat.S_ISLNK(info.external_attr >> 16)
+    return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))
 
 
 def is_picture(name: str) -> bool:

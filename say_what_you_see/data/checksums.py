@@ -72,12 +72,17 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
 
 
 def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; a missing or damaged one counts as empty."""
-    try:
+    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
+    with suppress(CourseError):
         entries = read_json(path.with_name(RECORD))
-        return {name: entry for name, entry in entries.items() if _CHECKSUM.fullmatch(entry["checksum"])}
-    except (CourseError, AttributeError, TypeError, KeyError):
-        return {}
+        if isinstance(entries, dict):
+            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
+    return {}
+
+
+def _is_sound(entry: Any) -> bool:
+    checksum = entry.get("checksum") if isinstance(entry, dict) else None
+    return isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None
 
 
 def _stamp(path: Path) -> dict[str, int]:

@@ -152,7 +152,7 @@ def read_zipped_json(zip_path: Path, member: str) -> Any:
         if member not in archive.namelist():
             raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
         data = read_member(archive, archive.getinfo(member), MAX_ZIPPED_JSON)
-    return parse_json(data, f"{member} in {zip_path}")
+    return parse_json(data, MAX_ZIPPED_JSON, f"{member} in {zip_path}")
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:

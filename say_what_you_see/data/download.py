@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_is_no_folder, check_space, write_errors_explained
+from say_what_you_see.core.files import check_space, write_errors_explained
 from say_what_you_see.core.text import without_password
 from say_what_you_see.data.partial_file import PartialFile, Version
 
@@ -31,6 +31,10 @@ TIMEOUT = (15, 60)
 CHUNK = 1 << 18
 """Bytes read at a time."""
 
+LARGEST_UNSTATED = 2 * 1024**3
+"""Bytes after which a download is given up whose size the course does not state, whatever the server says."""
+
+_LONGEST_WAIT = 120  # seconds that a server may ask us to wait
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 
@@ -40,7 +44,11 @@ class SourceFailed(Exception):
 
 
 class TransferBroken(Exception):
-    """Something that may pass: asking again can help."""
+    """Something that may pass: asking again can help. `wait` is how many seconds the server asks for."""
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
 
 
 def download(
@@ -66,7 +74,8 @@ def download(
         CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
     """
     path = Path(path)
-    check_is_no_folder(path)
+    if path.is_dir():
+        raise CourseError(f"{path} is a folder, where a file belongs. Move it away and run this again.")
     if not path.exists():
         with write_errors_explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,12 +141,12 @@ def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: in
             if part.n_bytes != part.version.size:
                 _transfer(session, url, part, size, checksum is not None)
             return _accept(part, size, checksum)
-        except TransferBroken:
+        except TransferBroken as error:
             attempts = 1 if part.n_bytes > most else attempts + 1
             most = max(most, part.n_bytes)
             if attempts >= ATTEMPTS:
                 raise
-            time.sleep(BACKOFF * 2 ** (attempts - 1))
+            time.sleep(max(error.wait, BACKOFF * 2 ** (attempts - 1)))
 
 
 def _transfer(session: requests.Session, url: str, part: PartialFile, size: int | None, has_checksum: bool) -> None:
@@ -154,12 +163,15 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         version = _understand(response, source, part)
         if None not in (size, version.size) and version.size != size:
             raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
+        limit = LARGEST_UNSTATED if size is None else size
+        if (version.size or 0) > limit:
+            raise SourceFailed(f"its file has {version.size:,} bytes, and may have {limit:,} here")
         check_space(part.final, (version.size or size or 0) - (part.n_bytes if response.status_code == 206 else 0))
         if response.status_code == 200:
             part.start(version)
         part.is_mixed |= part.version.url != source
         try:
-            part.append(_checked_chunks(response, part, size))
+            part.append(_checked_chunks(response, part, limit))
         except SourceFailed:
             part.discard()
             raise
@@ -179,15 +191,23 @@ def _understand(response: requests.Response, source: str, part: PartialFile) -> 
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
         if status == 206 and span and int(span[1]) == part.n_bytes and not is_encoded:
             version = Version(source, int(span[2]), *marks)
-            if version.size == part.version.size if part.version.url != source else version == part.version:
+            same = version.size == part.version.size if part.version.url != source else version == part.version
+            if same:
                 return version
         part.discard()
         raise TransferBroken("the file on the server has changed, or cannot be sent in parts")
     reason = f"the server answers {status} {response.reason}"
-    raise (TransferBroken if status in _TRY_AGAIN else SourceFailed)(reason)
+    raise TransferBroken(reason, _seconds(headers.get("Retry-After"))) if status in _TRY_AGAIN else SourceFailed(reason)
 
 
-def _checked_chunks(response: requests.Response, part: PartialFile, size: int | None) -> Iterator[bytes]:
+def _seconds(retry_after: str | None) -> float:
+    """The seconds of a Retry-After header, which holds a number or a date."""
+    with suppress(urllib3.exceptions.InvalidHeader):
+        return min(urllib3.Retry().parse_retry_after(retry_after), _LONGEST_WAIT) if retry_after else 0.0
+    return 0.0
+
+
+def _checked_chunks(response: requests.Response, part: PartialFile, limit: int) -> Iterator[bytes]:
     """The body, unless it is longer than it may be, or a page: networks with a login send one in place of any file."""
     chunks = response.iter_content(CHUNK)
     while True:
@@ -198,8 +218,8 @@ def _checked_chunks(response: requests.Response, part: PartialFile, size: int | 
         is_page = part.n_bytes == 0 and chunk[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS)
         if is_page and part.final.suffix.lower() not in (".html", ".htm", ".md"):
             raise SourceFailed("it sends a web page instead of the file (the login page of a network, perhaps)")
-        if size is not None and part.n_bytes + len(chunk) > size:
-            raise SourceFailed(f"it sends more than the {size:,} bytes that belong")
+        if part.n_bytes + len(chunk) > limit:
+            raise SourceFailed(f"it sends more than the {limit:,} bytes that a file may have here")
         yield chunk
 
 

@@ -16,6 +16,11 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.data.checksums import hash_file
 
 
+def note_of(path: Path) -> Path:
+    """Where the version of a partial file is noted."""
+    return path.with_name(f"{path.name}.part.json")
+
+
 @dataclass(frozen=True)
 class Version:
     """What tells one state of a file on a server from the next."""
@@ -37,13 +42,17 @@ _NOTHING = Version("", None, None, None)
 class PartialFile:
     """`NAME.part`, the beginning of a file, and `NAME.part.json`, a note of its version.
 
-    A beginning without a sound note is thrown away. Of the `n_bytes` here, `version` says where they come from,
-    `is_mixed` whether from several sources or partly from an earlier process, and `digest` has seen all of them.
+    A beginning without a sound note is thrown away.
+
+    Attributes:
+        version: where the bytes come from.
+        n_bytes: how many are here.
+        digest: hashlib's object, which has seen all of them.
+        is_mixed: they come from several sources, or partly from an earlier process.
     """
 
     def __init__(self, path: Path, algorithm: str = "sha256"):
         self.path, self.final, self._algorithm = path.with_name(f"{path.name}.part"), path, algorithm
-        self._note = path.with_name(f"{path.name}.part.json")
         version = self._read_note()
         size = self.path.stat().st_size if self.path.is_file() else 0
         if version is None or not size or (version.size is not None and size > version.size):
@@ -54,7 +63,7 @@ class PartialFile:
 
     def _read_note(self) -> Version | None:
         with suppress(CourseError, TypeError):
-            version = Version(**read_json(self._note))
+            version = Version(**read_json(note_of(self.final)))
             texts = version.url, version.etag or "", version.last_modified or ""
             if all(isinstance(text, str) for text in texts) and isinstance(version.size, int | None):
                 return version
@@ -62,7 +71,7 @@ class PartialFile:
 
     def discard(self) -> None:
         """Throw away what is here."""
-        for path in (self.path, self._note):
+        for path in (self.path, note_of(self.final)):
             path.unlink(missing_ok=True)
         self.version, self.n_bytes, self.is_mixed = _NOTHING, 0, False
         self.digest = hashlib.new(self._algorithm)
@@ -71,7 +80,7 @@ class PartialFile:
         """Begin with this version of the file."""
         self.discard()
         self.version = version
-        self._note.write_text(json.dumps(asdict(version)), encoding="utf-8")
+        note_of(self.final).write_text(json.dumps(asdict(version)), encoding="utf-8")
 
     def append(self, chunks: Iterator[bytes]) -> None:
         """Write the bytes that follow, with a progress bar."""
@@ -90,5 +99,5 @@ class PartialFile:
 
     def finish(self) -> None:
         """Give the whole file its final name."""
-        self._note.unlink()
+        note_of(self.final).unlink()
         os.replace(self.path, self.final)

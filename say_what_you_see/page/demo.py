@@ -18,7 +18,7 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Samp
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
-from say_what_you_see.vision.pictures import crop_and_resize
+from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
 
 MAX_UPLOAD_BYTES = 20_000_000
 """Larger files are refused."""
@@ -28,7 +28,7 @@ KEPT_UPLOADS = 8
 
 TEMPERATURES = (0.1, 3.0)
 BEAMS = (2, 8)
-_THUMBNAIL_SHAPE = (120, 120)
+_THUMBNAIL_SIDE = 120
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Demo:
                 "id": number,
                 "name": example.name,
                 "people": example.people,
-                "thumbnail": data_url(crop_and_resize(example.data, _THUMBNAIL_SHAPE)),
+                "thumbnail": data_url(thumbnail(example.data, _THUMBNAIL_SIDE)),
             }
             for number, example in self.examples.items()
         ]
@@ -99,7 +99,7 @@ class Demo:
         self._uploads.append(number)
         if len(self._uploads) > KEPT_UPLOADS:
             del self._pictures[self._uploads.pop(0)]
-        return {"id": number, "thumbnail": data_url(crop_and_resize(data, _THUMBNAIL_SHAPE))}
+        return {"id": number, "thumbnail": data_url(thumbnail(data, _THUMBNAIL_SIDE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Caption a picture.

@@ -119,6 +119,8 @@ def _load_decoder(path: Path) -> keras.Model:
         return decoder
     except CourseError as error:
         raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
+    except Exception as error:  # a damaged model can raise nearly anything
+        raise CourseError(f"{path} is no model that can be loaded. Copy the folder again.") from error
 
 
 def _check_parts_fit(

@@ -14,7 +14,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_folder, atomic_path, sha256_of, slug
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import without_password
-from say_what_you_see.data.archives import open_zip, read_member
+from say_what_you_see.data.archives import member_chunks, open_zip
 from say_what_you_see.data.resources import download
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.models.architectures import step_model_of
@@ -88,7 +88,8 @@ def _unpack(zip_path: Path, folder: Path) -> None:
             if len(members) > 1:
                 raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has one.")
             for member in members:
-                (folder / part).write_bytes(read_member(archive, member, _MOST_BYTES))
+                with open(folder / part, "wb") as file:
+                    file.writelines(member_chunks(archive, member, _MOST_BYTES))
 
 
 def _try(model: CaptionModel, folder: Path, settings: Settings) -> None:

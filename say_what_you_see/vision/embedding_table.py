@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,7 @@ from say_what_you_see.core.files import (
     check_space,
     make_folder,
     read_json,
+    reserve,
     write_errors_explained,
     write_json,
 )
@@ -40,18 +39,22 @@ class ImageBatch:
 class EmbeddingTable:
     """The embeddings of the images of a zip.
 
-    With a store, rows are appended to `<store>.partial.npy`, and after every batch a record in `<store>.json` says what
-    they are made from and how many there are. The store itself appears when all is done; the record then lists the
-    file names.
+    With a store, rows go to `<store>.partial.npy`, and after every batch a record in `<store>.json` says what they
+    are made from and how many there are. The store itself appears when all is done; the record then lists the file
+    names.
 
     Args:
-        members: the images of the zip.
+        zip_fn: the zip.
+        members: its images.
         row_shape: the shape of an embedding.
+        dtype: of the numbers.
         store: the `.npy` file to make; None keeps all in memory.
         made_from: what the embeddings depend on. Rows of an earlier run are kept if it is the same.
 
-    `members_done` counts files of the zip, `skipped` ones included, which could not be read for a reason. `engine` is
-    what computes; None before there are any embeddings.
+    Attributes:
+        members_done: how many files of the zip are done with, skipped ones included.
+        skipped: the names of files that could not be read, each with the reason.
+        engine: what computes the embeddings; None before there are any.
     """
 
     def __init__(
@@ -70,13 +73,15 @@ class EmbeddingTable:
         self.engine: str | None = None
         self._waiting: tuple[ImageBatch, np.ndarray] | None = None
         self.store = Path(store) if store else None
-        self._rows = np.empty(self.shape if self.store is None else 0, self.dtype)
-        if self.store is not None:
-            self._partial, self._record = self.store.with_suffix(".partial.npy"), self.store.with_suffix(".json")
-            for path in (self.store, self._partial, self._record):
-                check_is_no_folder(path)
-            if not self._resume(self.store):
-                self._start(self.store)
+        self._rows: Any  # an array; with a store a memory map, None after it is closed
+        if self.store is None:
+            self._rows = np.empty(self.shape, self.dtype)
+            return
+        self._partial, self._record = self.store.with_suffix(".partial.npy"), self.store.with_suffix(".json")
+        for path in (self.store, self._partial, self._record):
+            check_is_no_folder(path)
+        if not self._resume(self.store):
+            self._start(self.store)
 
     @property
     def row_count(self) -> int:
@@ -107,9 +112,9 @@ class EmbeddingTable:
             return self._rows[: self.row_count], names
         if not self.store.exists():
             self._write_record(file_names=names)
+            self._rows = None  # closes the file, which some systems demand before it is renamed
             with write_errors_explained(self.store, self._partial):
-                self._write_header()
-                self._file.close()  # which some systems demand before it is renamed
+                self._cut_off_partial()
                 self._partial.replace(self.store)
         return np.load(self.store, mmap_mode="r"), names
 
@@ -123,16 +128,11 @@ class EmbeddingTable:
         if self._waiting is None:
             return
         (batch, embeddings), self._waiting = self._waiting, None
-        rows = np.asarray(embeddings)[: batch.count].astype(self.dtype)
-        if self.store is None:
-            self._rows[self.row_count : self.row_count + batch.count] = rows
-        else:
-            with write_errors_explained(self.store, self._partial):
-                self._file.write(rows.tobytes())
-                self._file.flush()
+        self._rows[self.row_count : self.row_count + batch.count] = np.asarray(embeddings)[: batch.count]
         self.skipped.update(batch.skipped)
         self.members_done += batch.members_read
         if self.store is not None:
+            self._rows.flush()
             self._write_record()
 
     def _start(self, store: Path) -> None:
@@ -140,45 +140,46 @@ class EmbeddingTable:
         with write_errors_explained(store, self._partial):
             store.unlink(missing_ok=True)
             self._record.unlink(missing_ok=True)
-            check_space(store, self._row_bytes * len(self.members))
-            self._file = open(self._partial, "w+b")  # noqa: SIM115  closed when all is done
-            self._write_header()
+            self._check_space(store)
+            self._rows = np.lib.format.open_memmap(self._partial, "w+", dtype=self.dtype, shape=self.shape)
+        reserve(self._partial, self._rows.offset + self._rows.nbytes)
 
     def _resume(self, store: Path) -> bool:
         """Go on with the rows of an earlier run that was made from the same; False where there are none."""
         is_finished = store.exists()
         try:
             record = read_json(self._record)
+            rows = np.lib.format.open_memmap(*((store, "r") if is_finished else (self._partial, "r+")))
             done, skipped = record["members_done"], dict(record["skipped"])
-            with open(store if is_finished else self._partial, "rb") as file:
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                end = file.tell() + self._row_bytes * (done - len(skipped))
-                size = os.fstat(file.fileno()).st_size
-            is_whole = size == end and shape[:1] == (done - len(skipped),) if is_finished else size >= end
+            cut_off = [done - len(skipped)] if done == len(self.members) else []
+            lengths = cut_off if is_finished else [len(self.members), *cut_off]  # it may be killed after the cut
             is_sound = isinstance(done, int) and len(skipped) <= done <= len(self.members)
-            has_shape = dtype == self.dtype and shape[1:] == self.shape[1:]
-            if not (is_whole and is_sound and has_shape and record["made_from"] == self.made_from):
+            has_shape = rows.dtype == self.dtype and rows.shape in [(length, *self.shape[1:]) for length in lengths]
+            if not (is_sound and has_shape and record["made_from"] == self.made_from):
                 return False
         except (CourseError, OSError, ValueError, TypeError, KeyError):  # nothing there, or damaged
             return False
-        self.members_done, self.skipped, self.engine = done, skipped, record.get("engine")
-        check_space(store, self._row_bytes * (len(self.members) - done))
+        self._rows, self.members_done, self.skipped = rows, done, skipped
+        self.engine = record.get("engine")
+        self._check_space(store)
         if not is_finished:
-            self._file = open(self._partial, "r+b")  # noqa: SIM115  closed when all is done
-            self._file.truncate(end)  # a process that was killed may have written more than it noted
-            self._file.seek(end)
+            reserve(self._partial, rows.offset + rows.nbytes)
         return True
 
-    @property
-    def _row_bytes(self) -> int:
-        return self.dtype.itemsize * math.prod(self.shape[1:])
+    def _check_space(self, store: Path) -> None:
+        row = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        check_space(store, row * (len(self.members) - self.members_done))
 
-    def _write_header(self) -> None:
-        """Write how many rows there are. NumPy leaves room for any number, so that what follows stays where it is."""
+    def _cut_off_partial(self) -> None:
+        """Drop the rows of skipped images in place: a copy could be too large for the disk.
+
+        NumPy leaves room in the header for any number of rows, so that what follows stays where it is.
+        """
         header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False}
-        self._file.seek(0)
-        np.lib.format.write_array_header_1_0(self._file, header | {"shape": (self.row_count, *self.shape[1:])})
+        shape = (self.row_count, *self.shape[1:])
+        with self._partial.open("r+b") as file:
+            np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
+            file.truncate(file.tell() + self.dtype.itemsize * int(np.prod(shape)))
 
     def _write_record(self, **more: Any) -> None:
         record = {"made_from": self.made_from, "engine": self.engine, "members_done": self.members_done}

@@ -30,13 +30,14 @@ LARGE_PIXELS = 12_500_000
 MAX_JPEG_PIXELS = 250_000_000
 """The largest JPEG that is decoded, row by row and at a fraction of its size. Phones make such photographs."""
 
-_BYTES_PER_PIXEL = 4  # in Pillow, whatever the mode
-_BYTES_KEPT = {"WEBP": 12, "progressive": 3}
-"""Bytes a pixel that a decoder keeps beside those that it gives: two canvases and their copy, as measured; or all
-coefficients of a JPEG that comes in scans, of 16 bits, at half the size for its colours."""
+MAX_SCANNED_PIXELS = 2_000_000_000
+"""Pixels times scans of the JPEG that takes longest: one that comes in scans usually has ten."""
 
-_FOREIGN = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"ftypavif": "AVIF"}
-_FOREIGN |= dict.fromkeys((b"ftypheic", b"ftypheix", b"ftypmif1"), "HEIC")  # by the first bytes, or those after 4
+MAX_READS = 60_000
+"""A picture is refused that Pillow reads in more steps: a file can consist of millions of small parts."""
+
+_BYTES_PER_PIXEL = 4  # in Pillow, whatever the mode
+_WEBP_BYTES_KEPT = 12  # measured: two canvases and the bytes that Pillow copies its pixels from
 _STRIP_PIXELS = 1_000_000
 
 
@@ -102,6 +103,11 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
         return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
 
 
+def thumbnail(buf: bytes, side: int) -> np.ndarray:
+    """A small square picture to show in a figure: uint8, (side, side, 3)."""
+    return crop_and_resize(buf, (side, side))
+
+
 def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.ndarray]:
     """Read pictures from a zip, cropped to their centre squares and resized: uint8 RGB, (side, side, 3) each."""
     members = {PurePosixPath(member.filename).name: member for member in image_members(zip_fn)}
@@ -109,19 +115,32 @@ def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.
         return [crop_and_resize(read_member(archive, members[fn]), (side, side)) for fn in fns]
 
 
+class _CountedReads(io.BytesIO):
+    """Bytes that are read in so many steps and no more."""
+
+    n_reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.n_reads += 1
+        if self.n_reads > MAX_READS:
+            raise CourseError("the file consists of too many parts")
+        return super().read(size)
+
+
 @contextmanager
 def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
     """Open and decode an image; whatever goes wrong with it then becomes a CourseError.
 
-    A JPEG or a large image is decoded at the smallest fraction of its size whose width and height are `enough`; where
-    that is None, at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
+    Args:
+        buf: bytes of the file.
+        enough: width and height that suffice: a JPEG or a large image is decoded at the smallest fraction of its size
+            that has them. None: at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
     """
-    file = io.BytesIO(buf)
+    file = _CountedReads(buf)
     try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
         with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
             size = image.size
-            decoder = "progressive" if "progressive" in image.info else image.format or ""
-            needed = math.prod(size) * _BYTES_KEPT.get(decoder, 0)
+            needed = math.prod(size) * _bytes_kept(image, buf)
             image.draft(None, (enough, enough) if enough else _largest_draft(size))  # of a JPEG only
             needed += math.prod(image.size) * _BYTES_PER_PIXEL
             if needed > MAX_DECODED_BYTES or math.prod(size) > MAX_JPEG_PIXELS:
@@ -136,8 +155,30 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
         raise CourseError(_reason(buf, error)) from error
 
 
+def _bytes_kept(image: Image.Image, buf: bytes) -> float:
+    """Bytes of memory for each pixel that a decoder keeps, beside those for the pixels that it gives.
+
+    Raises:
+        CourseError: if it comes in so many scans that they would take minutes.
+    """
+    if image.format == "WEBP":
+        return _WEBP_BYTES_KEPT
+    if not isinstance(image, JpegImageFile) or image.fp is None or _can_be_read_by_rows(image, buf):
+        return 0
+    first, end = image.fp.tell(), buf.find(b"\xff\xd9", image.fp.tell())
+    n_scans = 1 + buf.count(b"\xff\xda", first, end if end > 0 else len(buf))
+    if n_scans * math.prod(image.size) > MAX_SCANNED_PIXELS:
+        raise CourseError(f"the picture is too large for a JPEG that comes in {n_scans} parts; save it smaller")
+    samples = [horizontal * vertical for _, horizontal, vertical, _ in image.layer]
+    return 2 * sum(samples) / max(samples)  # all coefficients, of 16 bits
+
+
 def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
-    """A large image at a whole fraction of its size as RGB, strip by strip, since conversions take memory."""
+    """A large image at a whole fraction of its size as RGB, strip by strip: conversions take several times its memory.
+
+    Args:
+        enough: width and height that suffice; None: as large as `LARGE_PIXELS` allows.
+    """
     factor = max(math.ceil((math.prod(image.size) / LARGE_PIXELS) ** 0.5), min(image.size) // (enough or LARGE_PIXELS))
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
     small.info = {key: value for key, value in image.info.items() if key != "transparency"}  # with the EXIF note
@@ -148,10 +189,29 @@ def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
     return small
 
 
+def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
+    """Whether libjpeg needs memory for a few rows only: not if colours come in several scans.
+
+    Pillow has just read the header of the first scan, which begins with its length and the number of its colours.
+    """
+    length = 6 + 2 * image.layers
+    header = b"\xff\xda" + length.to_bytes(2) + bytes([image.layers])
+    if image.info.get("progressive") or image.fp is None:
+        return False
+    return buf.startswith(header, image.fp.tell() - 2 - length)
+
+
 def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that is not too large."""
     fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= LARGE_PIXELS), 8)
     return size[0] // fraction, size[1] // fraction
+
+
+def _foreign_format(buf: bytes) -> str | None:
+    """The name of a format that people do bring and the course does not read."""
+    if buf[4:8] == b"ftyp":
+        return {"avif": "AVIF", "heic": "HEIC", "heix": "HEIC", "mif1": "HEIC"}.get(buf[8:12].decode("latin-1"))
+    return "TIFF" if buf[:4] in (b"II*\0", b"MM\0*") else None
 
 
 def _reason(buf: bytes, error: Exception) -> str:
@@ -159,10 +219,10 @@ def _reason(buf: bytes, error: Exception) -> str:
     if not buf:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        foreign = next((kind for place, kind in _FOREIGN.items() if place in (buf[:4], buf[4:12])), None)
+        foreign = _foreign_format(buf)
         other = f"; it looks like {foreign}: save it as JPEG or PNG first" if foreign else ""
         return f"the file is no picture of a known format{other}"
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "the picture has too many pixels"
     if "truncated" in str(error).lower():
         return "the file is truncated"

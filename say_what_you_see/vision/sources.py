@@ -6,7 +6,6 @@ import codecs
 import glob
 import re
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import MAX_PICTURE_BYTES, read_bytes
+from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
 from say_what_you_see.core.text import without_password
-from say_what_you_see.data.archives import PICTURE_SUFFIXES, picture_files
+from say_what_you_see.data.archives import PICTURE_SUFFIXES
 from say_what_you_see.vision.pictures import crop_and_resize
 
 STANDARD_INPUT = "-"
@@ -29,10 +28,15 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that is not read yet."""
+    """An image that is not read yet.
 
-    name: str  # as the user gave it: a path, or an address, without a password
-    fetch: Callable[[], bytes]  # may raise anything where it cannot be had
+    Attributes:
+        name: as the user gave it: a path, or an address, without a password.
+        fetch: its bytes; may raise anything where it cannot be had.
+    """
+
+    name: str
+    fetch: Callable[[], bytes]
 
     def read(self) -> bytes:
         """The bytes of the image.
@@ -68,13 +72,14 @@ def find_images(arguments: Sequence[str]) -> list[ImageSource]:
     (for shells that leave patterns as they are); `-` for standard input: a picture, or paths, one a line.
     What cannot be found becomes a source that says so when it is read, so that the others go on.
     """
-    sources: list[ImageSource] = []
-    for argument in arguments:
-        try:
-            sources += _sources_of(argument)
-        except Exception as error:  # it may be no name at all, or in a folder that must not be looked into
-            sources.append(_failing(argument, error))
-    return sources
+    return [source for argument in arguments for source in _found(argument)]
+
+
+def _found(argument: str) -> list[ImageSource]:
+    try:
+        return _sources_of(argument)
+    except Exception as error:  # it may be no name at all, or in a folder that must not be looked into
+        return [_failing(argument, error)]
 
 
 def _sources_of(argument: str) -> list[ImageSource]:
@@ -85,25 +90,33 @@ def _sources_of(argument: str) -> list[ImageSource]:
     if re.match(r"https?://", argument, re.IGNORECASE):
         return [ImageSource(without_password(argument), lambda: fetch_image(argument))]
     path = Path(argument)
-    paths = [path]
     if path.is_dir():
-        paths = sorted(picture_files(path), key=natural_order)
-        empty = f"There are no pictures in {path} ({', '.join(sorted(PICTURE_SUFFIXES))})."
-    elif not path.exists() and glob.has_magic(argument):
+        return _of_folder(path)
+    if not path.exists() and glob.has_magic(argument):
         paths = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural_order)
-        empty = f"No file fits the pattern {argument}."
-    if not paths:
-        raise CourseError(empty)
-    return [image_file(path) for path in paths]
+        missing = CourseError(f"No file fits the pattern {argument}.")
+        return [image_file(path) for path in paths] or [_failing(argument, missing)]
+    return [image_file(path)]
+
+
+def _of_folder(folder: Path) -> list[ImageSource]:
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"), key=natural_order)
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    known = ", ".join(sorted(PICTURE_SUFFIXES))
+    empty = CourseError(f"There are no pictures in {folder} ({known}).")
+    return [image_file(path) for path in paths] or [_failing(str(folder), empty)]
 
 
 def _from_standard_input() -> list[ImageSource]:
     """One picture, or paths and addresses as `find` or `ls` print them, in whatever encoding names have here."""
     if sys.stdin is None:
         raise CourseError("Standard input is closed. Send a picture, or paths, one a line.")
-    data = sys.stdin.buffer.read(MAX_PICTURE_BYTES + 1)
-    if len(data) > MAX_PICTURE_BYTES:
-        raise CourseError(f"Standard input is too large: {MAX_PICTURE_BYTES / 1e6:,.0f} MB are read at most.")
+    data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
     in_utf_16 = data.startswith(_UTF_16)
     first = data[:32]
     if b"\0" in first and _OF_PICTURES.search(first) and not in_utf_16:
@@ -143,17 +156,11 @@ def fetch_image(url: str) -> bytes:
     import requests  # here, since few pictures come from the web and every caption would wait for it
     import urllib3
 
-    data, end = bytearray(), time.monotonic() + _SECONDS
     try:
         with requests.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:
                 raise CourseError(f"{url} answers {answer.status_code} {answer.reason}.")
-            while chunk := answer.raw.read1(_CHUNK):  # what is there; `read` waits for all of a chunk
-                data += chunk
-                if len(data) > MAX_PICTURE_BYTES:
-                    raise CourseError(f"{url} is too large: {MAX_PICTURE_BYTES / 1e6:,.0f} MB are read at most.")
-                if time.monotonic() > end:
-                    raise CourseError(f"{url} has not come whole within {_SECONDS} seconds. Bring it by hand.")
+            chunks = iter(lambda: answer.raw.read1(_CHUNK), b"")  # what is there; `read` waits for all of a chunk
+            return join_chunks(chunks, MAX_PICTURE_BYTES, url, _SECONDS)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise CourseError(f"Cannot fetch {url}: no connection, or it broke off. Check the address.") from error
-    return bytes(data)

@@ -115,10 +115,10 @@ class Colab:
             command, cwd=self.start, env={**inherited, **values}, capture_output=True, text=True, timeout=60
         )
 
-    def add_gpu(self) -> None:
+    def add_gpu(self, answer: str = "echo Tesla T4") -> None:
         """Put a stand-in for the driver's program where programs are looked for."""
         program = self._programs / "nvidia-smi"
-        program.write_text("#!/bin/sh\necho Tesla T4\n")
+        program.write_text(f"#!/bin/sh\n{answer}\n")
         program.chmod(0o755)
 
     def lose_the_runtime(self) -> None:
@@ -140,14 +140,20 @@ class CodeHost:
     Attributes:
         address: where it listens.
         files: what it has, by path; the host's name is the first part of the path.
-        faults: what goes wrong in every answer for a path: a status, or "cut off".
+        faults: what goes wrong in the next answers for a path: a status, or "cut off". The last one stays.
         requests: the paths that were asked for.
     """
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    faults: dict[str, int | str] = field(default_factory=dict)
+    faults: dict[str, list[int | str]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+
+    def next_fault(self, path: str) -> int | str | None:
+        faults = self.faults.get(path)
+        if not faults:
+            return None
+        return faults.pop(0) if len(faults) > 1 else faults[0]
 
 
 @contextmanager
@@ -158,7 +164,7 @@ def serve(files: dict[str, bytes]) -> Iterator[CodeHost]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             host.requests.append(self.path)
-            fault = host.faults.get(self.path, 200 if self.path in host.files else 404)
+            fault = host.next_fault(self.path) or (200 if self.path in host.files else 404)
             body = host.files.get(self.path, b"") if fault in (200, "cut off") else b"no"
             self.send_response(fault if isinstance(fault, int) else 200)
             self.send_header("Content-Length", str(len(body)))
@@ -187,14 +193,17 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def course_archive(names: list[str]) -> dict[str, bytes]:
+def course_archive(names: list[str], top: str = "say-what-you-see-0.2.0", **changed: bytes) -> dict[str, bytes]:
     """Files of the course as the code host's archive has them: in one folder."""
-    return {f"say-what-you-see-0.2.0/{name}": (REPOSITORY / name).read_bytes() for name in names}
+    return {f"{top}/{name}": (REPOSITORY / name).read_bytes() for name in names} | changed
 
 
 def project_files() -> list[str]:
     """The files that a commit of the present state would hold."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    if not shutil.which("git") or (result := subprocess.run(command, cwd=REPOSITORY, capture_output=True)).returncode:
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    if result.returncode:
         pytest.skip("this is no clone")
-    return [name for name in result.stdout.decode().split("\0") if (REPOSITORY / name).is_file()]
+    return [name for name in result.stdout.split("\0") if name and (REPOSITORY / name).is_file()]

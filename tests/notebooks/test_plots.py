@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import itertools
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import matplotlib
 
@@ -17,7 +19,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.text import Text
+from PIL import Image
+from scene_samples import thing_at
 
+from say_what_you_see.data.scenes.drawing import draw_crop
+from say_what_you_see.data.scenes.scene import PALETTE, Scene
 from say_what_you_see.decoding.beam_tree import TreeNode
 from say_what_you_see.evaluation.attention import AttentionScore
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
@@ -103,8 +110,56 @@ def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
     data, metadata = DisplayFormatter().format(picture)
     assert metadata["image/png"]["alt"] == metadata["alt"] == data["text/plain"]
     assert WORDS.get(name, ALT) in metadata["alt"] and "nan" not in metadata["alt"]
-    assert 0 < len(picture.png) < 60_000
+    png = data["image/png"]
+    png = base64.b64decode(png) if isinstance(png, str) else png
+    assert len(png) < 60_000
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG" and image.mode == "P"
+        assert 100 < image.width < 1200 and image.height > 50
+        assert len(set(image.convert("L").tobytes())) > 2, "it is not empty"
     assert plt.get_fignums() == [], "the figure is closed"
+
+
+@pytest.mark.parametrize("place", ["desert", "night", "sea"])
+def test_things_keep_their_colours(place, shown, monkeypatch):
+    """A palette of 256 colours has room for a small purple balloon, too."""
+    full, small_png = [], plots.small_png
+    monkeypatch.setattr(plots, "small_png", lambda figure: full.append(full_colour(figure)) or small_png(figure))
+    scenes = [
+        Scene(place, (thing_at("balloon", colour, 120, 60, 34, 48, size="small"),), False, seed)
+        for seed, colour in enumerate(PALETTE)
+    ]
+    plots.show_pictures([draw_crop(scene) for scene in scenes], list(PALETTE), ALT)
+    with Image.open(io.BytesIO(shown[0].png)) as image:
+        committed = np.asarray(image.convert("RGB")).astype(int)
+    [drawn] = full
+    assert np.abs(committed - drawn).max() < 40
+    for colour, rgb in PALETTE.items():
+        thing = np.abs(drawn - rgb).max(axis=2) < 14
+        assert thing.sum() > 100, f"the {colour} balloon is in the figure"
+        assert np.abs(committed[thing].mean(axis=0) - drawn[thing].mean(axis=0)).max() < 8, colour
+
+
+def full_colour(figure: plt.Figure) -> np.ndarray:
+    """The figure in all its colours, (height, width, 3)."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
+    with Image.open(buffer) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_names_do_not_overlap():
+    """Points of nearly the same quality and diversity, as beams of two and three captions are."""
+    near = [
+        replace(GREEDY, sampler=f"beam, k = {k}", captions=[str(k)], metrics={"CIDEr": Score(2.7 + k / 99, 2.6, 2.9)})
+        for k in range(6)
+    ]
+    figure, _ = quality_and_diversity_figure([*near, replace(GREEDY, sampler="t = 1", captions=["b"])], None)
+    figure.canvas.draw()
+    boxes = [Text.get_window_extent(name) for name in figure.axes[0].texts]  # without the lines to the points
+    plt.close(figure)
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_curves_of_event_files_are_shown(shown, tmp_path):
@@ -117,14 +172,24 @@ def test_curves_of_event_files_are_shown(shown, tmp_path):
 
 
 def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
-    display = Mock()
-    monkeypatch.setattr(training_plots, "display", display)
+    calls = []
+
+    class Handle:
+        def update(self, picture):
+            calls.append(("update", picture))
+
+    monkeypatch.setattr(
+        training_plots, "display", lambda picture, display_id: calls.append(("new", picture)) or Handle()
+    )
     live = training_plots.LivePlot()
     for epochs in range(1, 4):
         live(HISTORY[:epochs])
-    display.assert_called_once()
-    _, (last,) = [call.args for call in display.return_value.update.call_args_list]
-    assert "over 3 epochs" in last.alt and "to 1.00, validation from 4.00 to 1.33" in last.alt
+    assert [name for name, _ in calls] == ["new", "update", "update"]
+    assert "over 3 epochs" in calls[-1][1].alt and "to 1.00, validation from 4.00 to 1.33" in calls[-1][1].alt
+    assert plt.get_fignums() == []
+
+
+# Attention
 
 
 def test_a_picture_is_itself_where_attention_is_and_dim_and_grey_elsewhere():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import re
 import shutil
 import subprocess
+import sys
+import urllib.request
+import zipfile
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path, PurePosixPath
 
 import pytest
-from colab_samples import ARCHIVE, SETUP_FILE, CodeHost, Colab, course_archive, pack, serve
+from colab_samples import ARCHIVE, SETUP_FILE, CodeHost, Colab, course_archive, pack, project_files, serve
 
 import setup_google_colab as setup
 from say_what_you_see import __version__
@@ -25,8 +31,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="Colab runs on Linux"
 SMALL = ["requirements.txt", "pyproject.toml", "notebooks/00_start_here.ipynb"]
 SMALL += [
     path.relative_to(REPOSITORY).as_posix()
-    for path in (REPOSITORY / "say_what_you_see").rglob("*.*")
-    if path.suffix != ".pyc"
+    for path in sorted((REPOSITORY / "say_what_you_see").rglob("*"))
+    if path.is_file() and "__pycache__" not in path.parts
 ]
 TOP = "say-what-you-see-0.2.0"
 HERE = f"say-what-you-see-{setup.REVISION}"
@@ -40,6 +46,14 @@ EXERCISES = sorted((NOTEBOOKS / "exercises").glob("*.ipynb"))
 def host():
     files = {ARCHIVE: pack(course_archive(SMALL)), SETUP_FILE: (REPOSITORY / "setup_google_colab.py").read_bytes()}
     with serve(files) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def whole_host():
+    """The host with all that a commit would hold."""
+    archive = pack(course_archive(project_files()))
+    with serve({ARCHIVE: archive, SETUP_FILE: (REPOSITORY / "setup_google_colab.py").read_bytes()}) as served:
         yield served
 
 
@@ -71,8 +85,9 @@ def test_the_revision_is_that_of_this_version():
 
 
 @pytest.mark.parametrize("path", [LESSONS[0], LESSONS[6], EXERCISES[0]], ids=lambda path: path.stem)
-def test_the_first_cell_sets_up_the_course(path, machine):
-    source, colab = next(each.source for each in read_notebook(path).cells if each.cell_type == "code"), machine()
+def test_the_first_cell_sets_up_the_course(path, tmp_path, whole_host):
+    source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
+    colab = Colab(tmp_path, whole_host.address)
     look = "import os, say_what_you_see.core.settings as s\n"
     look += "print(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
     lines = said(colab.run(f"{source}\n{look}")).splitlines()
@@ -88,6 +103,21 @@ def test_the_first_cell_sets_up_the_course(path, machine):
     added = {re.split("[<>=]", name)[0] for call in colab.pip_calls for name in call["wanted"]}
     assert added == set(setup.EXTRA_PACKAGES.get(path.stem, ()))
     assert {entry.name for entry in colab.start.iterdir()} - {"__pycache__"} == {"setup_google_colab.py", HERE}
+
+
+@pytest.mark.parametrize("path", [LESSONS[0], EXERCISES[0]], ids=lambda path: path.stem)
+def test_elsewhere_the_first_cell_does_nothing(path, tmp_path, monkeypatch):
+    source = next(each.source for each in read_notebook(path).cells if each.cell_type == "code")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = (list(sys.path), dict(os.environ))
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        exec(source, {})
+    assert (out.getvalue(), err.getvalue(), list(tmp_path.iterdir())) == ("", "", [])
+    assert (sys.path[1:], dict(os.environ)) == before and Path.cwd() == tmp_path
+    assert (path.parent / sys.path[0] / "utils").is_dir()
 
 
 def test_calling_it_again_asks_nobody_and_a_new_session_for_the_setup_only(machine, host):
@@ -114,6 +144,9 @@ def test_a_clone_is_used_as_it_is(machine, host, tmp_path):
     assert host.requests == []
 
 
+# Downloads
+
+
 def assert_nothing_is_left(colab: Colab) -> None:
     assert {path.name for path in colab.start.iterdir()} <= {"setup_google_colab.py", "__pycache__"}
 
@@ -125,15 +158,15 @@ def test_offline_the_first_cell_says_so(tmp_path):
     assert_nothing_is_left(colab)
 
 
-@pytest.mark.parametrize(("fault", "text"), [
-    (503, "503"), ("cut off", "IncompleteRead"), (404, "(404)"),
+@pytest.mark.parametrize(("faults", "text"), [
+    ([503], "503"), (["cut off"], "IncompleteRead"), ([404], "(404)"),
 ])  # fmt: skip
-def test_a_failed_download_says_why_and_starts_over(fault, text, machine, host):
+def test_a_failed_download_says_why_and_starts_over(faults, text, machine, host):
     colab = machine()
-    host.faults[ARCHIVE] = fault
+    host.faults[ARCHIVE] = faults
     message = complaint(colab.run(cell()))
     assert message.startswith("setup_google_colab.SetupError") and setup.ARCHIVE_URL in message and text in message
-    assert host.requests.count(ARCHIVE) == (1 if fault == 404 else 3)
+    assert host.requests.count(ARCHIVE) == (1 if faults == [404] else 3)
     assert_nothing_is_left(colab)
     host.faults.clear()
     assert f"{NOTEBOOK} is ready" in said(colab.run(cell()))
@@ -147,19 +180,79 @@ def test_an_archive_of_another_release_is_refused(machine, host):
     assert_nothing_is_left(colab)
 
 
-@pytest.mark.parametrize(("version", "text"), [
-    ("2.15.0", "TensorFlow 2.15.0 is too old: the course needs >=2.18,<2.22"), (None, "This runtime has no TensorFlow"),
+@pytest.fixture
+def answered(tmp_path, monkeypatch):
+    """Has the setup download this in place of the course, into an empty folder."""
+    monkeypatch.setattr(setup, "course_folder", lambda: tmp_path / "course")
+    monkeypatch.setattr(setup, "PAUSES", ())
+
+    def answer(content: bytes) -> None:
+        response = io.BytesIO(content)
+        response.length = 0
+        monkeypatch.setattr(setup.urllib.request, "urlopen", lambda *_, **__: response)
+
+    return answer
+
+
+def test_a_damaged_archive_is_whole_or_refused(answered, tmp_path):
+    needed = ["requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb"]
+    sound, rng = pack(course_archive(needed)), random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(sound)
+        for _ in range(4):
+            place = rng.choice([rng.randrange(len(sound)), -1 - rng.randrange(300)])  # the directory is at the end
+            damaged[place] = rng.randrange(256)
+        answered(bytes(damaged))
+        with suppress(setup.SetupError):
+            assert setup.is_whole(setup.download_github_code())
+        assert not [path for path in tmp_path.iterdir() if path.name != "course"]
+        shutil.rmtree(tmp_path / "course", ignore_errors=True)
+
+
+def test_an_endless_archive_or_one_of_very_much_is_given_up(answered, monkeypatch):
+    monkeypatch.setattr(setup, "MAX_BYTES", 10_000)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(10_001))
+    for content, reason in ((bytes(10_001), "has more than 10,000"), (packed.getvalue(), "claims to hold more than")):
+        answered(content)
+        with pytest.raises(setup.SetupError, match=reason):
+            setup.download_github_code()
+
+
+def test_an_address_that_leads_to_none_is_given_up(answered, monkeypatch):
+    answered(b"")
+    monkeypatch.setattr(setup, "ARCHIVE_URL", "http://[")
+    monkeypatch.setattr(setup.urllib.request, "urlopen", urllib.request.Request)  # it complains as a redirect would
+    with pytest.raises(setup.SetupError, match="Cannot download"):
+        setup.download_github_code()
+
+
+def test_what_a_killed_download_left_is_removed(machine):
+    colab = machine()
+    (colab.start / ".part-course-abc" / "unpacked").mkdir(parents=True)
+    said(colab.run(cell()))
+    assert not (colab.start / ".part-course-abc").exists()
+
+
+# Versions
+
+
+@pytest.mark.parametrize(("package", "version", "text"), [
+    ("tensorflow", "2.15.0", "TensorFlow 2.15.0 is too old: the course needs >=2.18,<2.22"),
+    ("tensorflow", None, "This runtime has no TensorFlow"),
 ])  # fmt: skip
-def test_older_versions_stop_and_say_what_to_do(version, text, machine):
-    colab = machine(tensorflow=version)
+def test_older_versions_stop_and_say_what_to_do(package, version, text, machine):
+    colab = machine(**{package: version})
     message = complaint(colab.run(cell()))
     assert text in message and "Runtime > Change runtime type" in message
     assert colab.pip_calls == []
 
 
-def test_newer_versions_are_tried_and_said(machine):
-    output = said(machine(tensorflow="2.22.0").run(cell()))
-    assert "2.22.0 is newer than what the course was tried with" in output
+@pytest.mark.parametrize(("package", "version"), [("tensorflow", "2.22.0")])
+def test_newer_versions_are_tried_and_said(package, version, machine):
+    output = said(machine(**{package: version}).run(cell()))
+    assert f"{version} is newer than what the course was tried with" in output
     assert "choose an earlier runtime version" in output and f"{NOTEBOOK} is ready" in output
 
 
@@ -179,6 +272,9 @@ def test_every_requirement_is_either_set_up_or_not_needed_in_colab():
     assert not everywhere & NOT_IN_COLAB and extra <= NOT_IN_COLAB
 
 
+# Packages
+
+
 def test_only_what_is_missing_is_installed_and_everything_else_is_held(machine):
     colab = machine(tqdm=None)
     assert "Added tqdm>=4.66,<5, pycocoevalcap>=1.2,<2" in said(colab.run(cell("06_evaluate_captions")))
@@ -190,13 +286,17 @@ def test_only_what_is_missing_is_installed_and_everything_else_is_held(machine):
     assert len(colab.pip_calls) == 1
 
 
-@pytest.mark.parametrize(("pip", "texts"), [
-    ("fails", ("Cannot add pycocoevalcap>=1.2,<2", "ResolutionImpossible")),
-    ("replaces NumPy", ("pip replaced numpy 2.0.2", "delete runtime")),
-])  # fmt: skip
-def test_what_pip_does_wrong_is_said(pip, texts, machine):
-    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP=pip))
-    assert all(text in message for text in texts)
+def test_a_package_that_does_not_fit_stops_and_changes_nothing(machine):
+    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="fails"))
+    assert "Cannot add pycocoevalcap>=1.2,<2" in message and "ResolutionImpossible" in message
+
+
+def test_a_pip_that_replaces_numpy_all_the_same_is_found_out(machine):
+    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="replaces NumPy"))
+    assert "pip replaced numpy 2.0.2" in message and "delete runtime" in message
+
+
+# The GPU
 
 
 def test_a_gpu_is_named(machine):
@@ -205,6 +305,8 @@ def test_a_gpu_is_named(machine):
     output = said(colab.run(cell()))
     assert "[OK]   GPU: Tesla T4" in output and "No GPU" not in output
 
+
+# Google Drive
 
 DATA = "\nimport os\nprint(os.environ.get('COURSE_DATA'))"
 
@@ -228,6 +330,8 @@ def test_who_declines_goes_on_without_drive(machine):
     assert "Google Drive is not connected (mount failed)" in output
     assert f"{NOTEBOOK} is ready" in output and output.endswith("None\n")
 
+
+# What comes first
 
 # Stands in for the course's commands: leaves the files that the real ones leave, and says which it is.
 COMMANDS = """
@@ -290,3 +394,6 @@ def test_the_steps_leave_the_files_that_tell_that_they_are_done(finished_course,
         path.rename(path.with_name("away"))
         assert setup.missing_steps("05_generate_captions") == [step]
         path.with_name("away").rename(path)
+
+
+# In the notebook

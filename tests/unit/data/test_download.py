@@ -207,11 +207,21 @@ def test_another_size_is_noticed_before_the_first_byte_is_written(server, path):
 
 
 @pytest.mark.parametrize("fault", ["without_length", "compressed"])
-def test_an_endless_body_does_not_fill_the_disk(server, path, fault):
+@pytest.mark.parametrize("size", [None, 50_000])
+def test_an_endless_body_does_not_fill_the_disk(server, path, monkeypatch, size, fault):
+    monkeypatch.setattr(downloads, "LARGEST_UNSTATED", 50_000)
     setattr(server.faults, fault, True)
     with pytest.raises(CourseError, match="more than the 50,000 bytes"):
-        download(f"{server.url}/file", path, bytes=50_000, checksum=CHECKSUM)
+        download(f"{server.url}/file", path, bytes=size, checksum=CHECKSUM)
     assert names_beside(path) == []
+
+
+def test_a_size_that_only_the_server_states_is_no_licence_for_any(server, path, monkeypatch):
+    monkeypatch.setattr(downloads, "LARGEST_UNSTATED", SIZE - 1)
+    with pytest.raises(CourseError, match="may have 102,399 here"):
+        download(f"{server.url}/file", path)
+    monkeypatch.setattr(downloads, "LARGEST_UNSTATED", SIZE)
+    assert download(f"{server.url}/file", path).stat().st_size == SIZE
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Please log in</html>", b"\n <html><body>Welcome</body>"])

@@ -202,13 +202,18 @@ def test_a_format_that_people_bring_is_named(start, name):
 # Photographs of phones
 
 
-def grey_jpeg(width: int, height: int) -> bytes:
-    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes."""
+def grey_jpeg(width: int, height: int, one_pass: bool = True) -> bytes:
+    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes.
+
+    Args:
+        one_pass: whether the header of the scan says that all colours come in it; else it says that one does.
+    """
     small = encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG")
     frame, scan = small.index(b"\xff\xc0"), small.index(b"\xff\xda")
     body = scan + 2 + int.from_bytes(small[scan + 2 : scan + 4])
     header = bytearray(small[:body])
     header[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    header[scan + 4] = 3 if one_pass else 1
     assert len(small[body:-2]) == 4
     return bytes(header) + small[body:-2] * (-(-width // 16) * -(-height // 16)) + small[-2:]
 
@@ -261,6 +266,7 @@ def test_a_large_picture_of_any_kind_is_nearly_the_same_square(kind, mode, monke
 
 @pytest.mark.parametrize(("kind", "options", "bytes_per_pixel"), [
     ("PNG", {}, 4), ("WEBP", {"lossless": True}, 16), ("JPEG", {}, 4), ("JPEG", {"progressive": True}, 7),
+    ("JPEG", {"progressive": True, "subsampling": 0}, 10),
 ])  # fmt: skip
 def test_a_picture_is_refused_before_it_takes_more_memory_than_stated(kind, options, bytes_per_pixel, monkeypatch):
     buf = encoded(gradient(640, 500), kind, **options)
@@ -273,6 +279,20 @@ def test_a_picture_is_refused_before_it_takes_more_memory_than_stated(kind, opti
             with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
                 decode_image_from_buf(buf)
             monkeypatch.undo()
+
+
+def test_a_jpeg_of_many_scans_or_a_picture_of_many_small_parts_is_refused(monkeypatch):
+    buf = encoded(gradient(64, 50), "JPEG", progressive=True)
+    last_scan = buf[buf.rindex(b"\xff\xda") : -2]
+    many_scans = buf[:-2] + 300 * last_scan + buf[-2:]
+    assert decode_image_from_buf(many_scans).shape == (50, 64, 3), "it is small"
+    monkeypatch.setattr(pictures, "MAX_SCANNED_PIXELS", 100 * 64 * 50)
+    monkeypatch.setattr(pictures, "MAX_READS", 1000)
+    assert decode_image_from_buf(buf).shape == (50, 64, 3)
+    png, chunk = encoded(gradient(64, 50)), b"\0\0\0\0abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
+    for bad in (many_scans, buf[:2] + b"\xff" * 2000 + buf[2:], png[:33] + 1000 * chunk + png[33:]):
+        with pytest.raises(CourseError, match="parts"):
+            decode_image_from_buf(bad)
 
 
 @pytest.mark.parametrize("damage", [lambda buf: buf[:-2000], lambda buf: buf[:700], lambda buf: buf[:150]])

@@ -1,0 +1,177 @@
+"""Good and bad pictures, mixed, in one `caption --json`: the good are captioned, each bad one has an error of its own.
+
+`FUZZ_ITEMS=100000 python -m pytest tests/system/test_fuzz_caption.py` tries more of them; `FUZZ_SEED` others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socketserver
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fuzz_readers import Reader, damaged
+from hostile_files import animation, picture
+
+from say_what_you_see.commands.main import main
+
+ITEMS, SEED = int(os.environ.get("FUZZ_ITEMS", "300")), int(os.environ.get("FUZZ_SEED", "0"))
+ROUND = min(ITEMS, 1000)
+"""So many items are given to one command."""
+
+GOOD, BAD, EITHER = "good", "bad", "either"
+PICTURES = [picture(kind, (48, 32)) for kind in ("PNG", "JPEG", "WEBP", "BMP", "GIF")] + [animation("GIF", 3)]
+NAMES = ["a", "Ü", "狗", "كلب", " ", "\n", "[x]", "*", "~", "'", '"', "\\", "%s", "\x1b[2J", "\u202e", "👩\u200d🚀",
+         os.fsdecode(b"gr\xfcn"), "-", "#0", "http:", "@", ";", "$(x)", "e\u0301", "\x85", "\u2028"]  # fmt: skip
+NO_NAMES = ["", "a\0b", "\0", "x" * 300, "/".join(["x" * 200] * 30), "~nosuchuser/x", "nowhere.jpg", "[", "*" * 300,
+            "[" * 5000 + "*", "\ud800", "http://", "http://[", "https://]", "http://a..b/", "HTTP://", "http:///x",
+            "http://127.0.0.1:99999/", "http://127.0.0.1:1/", "http://me:secret@127.0.0.1:1/", "http://\0/",
+            "http://" + "a" * 300, "http://x y/", "http://%00/", "http://☃☃" + "☃" * 70, "ftp://x/y"]  # fmt: skip
+ANSWERS = {
+    "good": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PICTURES[0]), PICTURES[0]),
+    "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + PICTURES[0],
+    "text": b"HTTP/1.1 200 OK\r\n\r\n<html>Please log in</html>",
+    "missing": b"HTTP/1.1 404 Where\x1b[2J\r\n\r\n",
+    "nothing": b"",
+    "no HTTP": bytes(range(256)),
+    "no length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nx",
+    "no gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip",
+    "no chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
+    "no port": b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+    "no host": b"HTTP/1.1 302 Found\r\nLocation: http://a..b/\r\nContent-Length: 0\r\n\r\n",
+    "a file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+    "a circle": b"HTTP/1.1 302 Found\r\nLocation: ?a_circle\r\nContent-Length: 0\r\n\r\n",
+}  # fmt: skip
+"""What a server answers, byte for byte."""
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        wanted = self.rfile.readline(65_536).split()
+        while self.rfile.readline(65_536).strip():
+            pass
+        self.wfile.write(ANSWERS[wanted[1].decode().rpartition("?")[2].replace("_", " ")])
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[str]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Handler) as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"me:secret@127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+class Items:
+    """Makes items by chance: arguments of the command, and what has to become of each picture that they stand for."""
+
+    def __init__(self, folder: Path, server: str, rng: np.random.Generator) -> None:
+        self.folder, self.server, self.rng, self.made = folder, server, rng, 0
+        self.pictures = Reader(PICTURES, lambda path: None, ".png")
+
+    def one_of(self, values):
+        return values[self.rng.integers(len(values))]
+
+    def write(self, data: bytes, suffix: str = ".png") -> str:
+        self.made += 1
+        name = "".join(self.one_of(NAMES) for _ in range(self.rng.integers(1, 5)))
+        path = self.folder / f"{self.made} {name}{suffix}"
+        path.write_bytes(data)
+        return str(path)
+
+    def item(self) -> tuple[str, list[str]]:
+        """An argument, and what has to become of its pictures."""
+        return self.one_of(
+            [self.good, self.good, self.folder_of, self.bad_name, self.bad_file, self.damaged, self.web]
+        )()
+
+    def good(self) -> tuple[str, list[str]]:
+        return self.write(self.one_of(PICTURES)), [GOOD]
+
+    def folder_of(self) -> tuple[str, list[str]]:
+        folder = Path(self.write(b""))
+        folder.unlink()
+        folder.mkdir()
+        count = int(self.rng.integers(3))
+        for number in range(count):
+            (folder / f"{number}.jpg").write_bytes(self.one_of(PICTURES))
+        (folder / "loop").symlink_to(folder / "loop")
+        if count == 2 and self.rng.random() < 0.5:
+            (folder / "bad.jpg").write_bytes(b"")
+            return str(folder), [GOOD, GOOD, BAD]
+        return str(folder), [GOOD] * count or [BAD]
+
+    def bad_name(self) -> tuple[str, list[str]]:
+        return self.one_of(NO_NAMES), [BAD]
+
+    def bad_file(self) -> tuple[str, list[str]]:
+        path = Path(self.write(self.one_of([b"", b"text", PICTURES[1][:300], bytes(100)])))
+        if self.rng.random() < 0.3:
+            path.unlink()
+            path.symlink_to(self.one_of([path, self.folder / "gone", Path("/proc/self/mem")]))
+        return str(path), [BAD]
+
+    def damaged(self) -> tuple[str, list[str]]:
+        return self.write(damaged(self.pictures, self.rng)), [EITHER]
+
+    def web(self) -> tuple[str, list[str]]:
+        name = self.one_of(list(ANSWERS))
+        return f"http://{self.server}/?{name.replace(' ', '_')}", [GOOD if name == "good" else BAD]
+
+
+def resident(field: str) -> int:
+    """The bytes of memory that this process has (VmRSS), or had at most since it was last asked for it (VmHWM)."""
+    status = Path("/proc/self/status").read_text()
+    Path("/proc/self/clear_refs").write_text("5")
+    return 1024 * int(status.partition(f"{field}:")[2].split()[0])
+
+
+def caption(arguments: list[str], standard_input: bytes, monkeypatch) -> tuple[int, str, str]:
+    """The command's exit status, and the bytes that it printed, read as UTF-8."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(standard_input)))
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        status = main(["caption", "--json", *arguments])
+    return status, *(stream.buffer.getvalue().decode() for stream in streams)
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def test_good_pictures_are_captioned_whatever_stands_between_them(course_environ, server, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    caption(["nowhere"], b"", monkeypatch)  # whatever is loaded once is loaded now
+    counts, usual = Counter(), resident("VmRSS")
+    for number in range(ITEMS // ROUND):
+        folder = tmp_path / "items"
+        folder.mkdir()
+        items = Items(folder, server, np.random.default_rng([SEED, number]))
+        arguments, listed = ([items.item() for _ in range(count)] for count in (ROUND * 3 // 4, ROUND // 4))
+        listed = [(name, fate) for name, fate in listed if name.strip() and "\n" not in name and name != "\ud800"]
+        at = int(items.rng.integers(len(arguments)))
+        arguments[at:at] = [("-", [fate for _, fates in listed for fate in fates])]
+        names = "\ufeff" * int(items.rng.integers(2)) + "\n".join(name for name, _ in listed)
+        status, output, errors = caption(
+            [name for name, _ in arguments], names.encode("utf-8", "surrogateescape"), monkeypatch
+        )
+        pictures = json.loads(output, parse_constant=refuse_constant)["pictures"]
+        fates = [fate for _, fates in arguments for fate in fates]
+        assert len(pictures) == len(fates), f"round {number}"
+        for entry, fate in zip(pictures, fates, strict=True):
+            assert (("error" in entry) == (fate == BAD)) or fate == EITHER, (number, entry)
+            assert entry["error"] if "error" in entry else 0 < entry["probability"] <= 1, (number, entry)
+            counts["error" in entry] += 1
+        assert status == 1 and "Traceback" not in errors and "me:secret" not in output + errors
+        shutil.rmtree(folder)
+    assert min(counts.values()) > ITEMS / 4
+    assert resident("VmHWM") - usual < 400e6
