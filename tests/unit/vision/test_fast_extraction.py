@@ -59,7 +59,7 @@ def always_worth_it(monkeypatch) -> None:
     """An export even for a few pictures, on any processor."""
     monkeypatch.setattr(fast, "MIN_PICTURES", 0)
     monkeypatch.setattr(fast, "QUICKER_ON", (fast.platform.machine().lower(),))
-    monkeypatch.setattr(fast, "keras_has_gpu", lambda: False)
+    monkeypatch.setattr(fast, "count_accelerators", lambda: 0)
 
 
 def extract(zip_fn, encoder: EncoderInfo, model, store: Path | None = None, **options):
@@ -147,7 +147,7 @@ def test_nothing_is_exported_where_keras_does_better(
     always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, why, capsys
 ):
     change = {
-        "missing": ("openvino_is_installed", lambda: False), "GPU": ("keras_has_gpu", lambda: True),
+        "missing": ("openvino_is_installed", lambda: False), "GPU": ("count_accelerators", lambda: 1),
         "few pictures": ("MIN_PICTURES", PICTURES + 1), "another processor": ("QUICKER_ON", ("abacus",)),
     }  # fmt: skip
     monkeypatch.setattr(fast, *change[why])
