@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,7 @@ import pytest
 from caption_samples import VOCAB, opinionated_decoder, toy_examples
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
-from say_what_you_see.course.features import features_path
+from say_what_you_see.core.files import read_json
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
@@ -37,7 +37,8 @@ from say_what_you_see.language.captions import START, invert_vocabulary
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.show_and_tell import build_show_and_tell
-from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.vision.encoders import encoder_for
 
 SAMPLERS = {"greedy": Greedy(6), "beam, k = 1": BeamSearch(1, max_len=6), "sampling": Sampling(1.0, max_len=6)}
 
@@ -72,28 +73,27 @@ def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copi
     save_caption_model(
         CaptionModel(tell, vocab, {**encoder, "features": "mean"}), SHOW_AND_TELL.model_folder(copied_course)
     )
-    attend = build_visual_attention(len(vocab), 4, 8, 6, 6, 6)
+    attend = build_visual_attention(len(vocab), *encoder_for(copied_course, "grid").model.output_shape[1:], 6, 6, 6)
     save_caption_model(
         CaptionModel(attend, vocab, {**encoder, "features": "grid"}), ATTENTION.model_folder(copied_course)
     )
-    backwards = decoder.fns[::-1]
-    np.save(features_path(copied_course, "val", "grid"), np.arange(24 * 4 * 8, dtype=np.float16).reshape(24, 4, 8))
-    write_json({"file_names": backwards[:20]}, features_path(copied_course, "val", "grid").with_suffix(".json"))
-    write_json(encoder, ATTENTION.folder(copied_course) / "encoder.json")
     models = trained_models(copied_course)
     assert [model.name for model in models] == ["decoder", "show_and_tell", "visual_attention"]
     pictures = validation_pictures(copied_course, models)
-    assert set(pictures.fns) == set(backwards[:20]), "those of which every model has features"
-    assert np.array_equal(
-        models[2].features_of(pictures), models[2].features[[backwards.index(f) for f in pictures.fns]]
-    )
+    assert pictures.fns == decoder.fns and all(name.startswith("scene_test_") for name in pictures.fns)
+    few = replace(models[2], fns=models[2].fns[::-1][:20], features=models[2].features[::-1][:20])
+    pictures = validation_pictures(copied_course, [decoder, few])
+    assert set(pictures.fns) == set(few.fns), "those of which every model has features"
+    rows = [models[2].fns.index(name) for name in pictures.fns]
+    assert np.array_equal(few.features_of(pictures), models[2].features[rows])
     found = evaluate_samplers(models, pictures, {"greedy": Greedy(4)}, java=False)
     assert [one.model for one in found] == [model.name for model in models]
 
 
 def test_features_by_another_encoder_are_refused(copied_course):
-    facts = read_json(copied_course.work_folder / "encoder.json")
-    write_json({**facts, "weights_checksum": "0" * 64}, copied_course.work_folder / "encoder.json")
+    model = load_caption_model(copied_course.model_folder)
+    other = {**model.encoder, "weights_checksum": "0" * 64}
+    save_caption_model(CaptionModel(model.decoder, model.vocab, other), copied_course.model_folder)
     with pytest.raises(CourseError, match="Train the model again"):
         trained_models(copied_course)
 
