@@ -54,7 +54,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     print(f"{len(pictures)} {_split(settings)} pictures\n")
     for name, scores in next_words.items():
-        text = f"{name}: validation loss {scores['loss']:.3f} nats a word, perplexity {scores['perplexity']:.2f}"
+        text = f"{name}: loss {scores['loss']:.3f} nats a word, perplexity {scores['perplexity']:.2f}"
         print(visible(f"{text}, next word right {100 * scores['accuracy']:.1f} %"))
     print(visible(f"\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
@@ -96,7 +96,7 @@ def _captions_in(path: Path, pictures: trained.ValidationPictures) -> list[str]:
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]
     if missing:
         raise CourseError(
-            f"{path} has no caption for {len(missing)} of {len(pictures)} validation pictures, {missing[0]} for one. "
+            f"{path} has no caption for {len(missing)} of {len(pictures)} pictures, {missing[0]} for one. "
             "Every picture needs one: what is left out would count for nothing."
         )
     return [captions[image_id] for image_id in pictures.image_ids]

@@ -225,8 +225,8 @@ class Harness:
             status, _ = run(STAGES[findings.stage], data, self.log)
             said = self.log.read_bytes()[start:].decode(errors="replace")
             errors = [line for line in said.splitlines() if line.startswith("Error: ")]
-            ignored = said.count("Exception ignored")  # h5py says so itself when it closes a file on a full disk
-            explained = len(errors) == 1 and str(data) in errors[0] and said.count("Traceback") == ignored
+            ignored = said.count("Exception ignored")  # h5py says so itself, once or twice, of a file on a full disk
+            explained = len(errors) == 1 and str(data) in errors[0] and said.count("Traceback") <= 2 * ignored
             faults = [] if status == 1 and explained else [f"status {status}, and it said: {said[-1500:]}"]
             end()
             status, _ = run(STAGES[findings.stage], data, self.log)

@@ -34,7 +34,7 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finish
     status, output, _ = evaluate("--greedy")
     folder = finished_course.settings.work_folder / "evaluation"
     assert status == 0
-    for text in ("24 validation pictures", "decoder: validation loss", "perplexity", "BLEU-4", "CHAIRi", str(folder)):
+    for text in ("24 test pictures", "decoder: loss", "perplexity", "BLEU-4", "CHAIRi", str(folder)):
         assert text in output
     captions = read_coco_results(folder / "results_decoder_greedy.json", pictures.image_ids)
     assert list(captions) == pictures.image_ids
@@ -45,7 +45,7 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finish
     card = (model.folder / "README.md").read_text(encoding="utf-8")
     for text in (
         "drawn by this course",
-        "24 drawn scenes of the validation split",
+        "24 drawn scenes of the test split",
         "| metric | greedy |",
         "| CIDEr | ",
     ):

@@ -101,8 +101,8 @@ def test_arrays_of_earlier_versions_are_read(copied_course):
     assert load_examples(copied_course, "val").captions.n_images == 24
 
 
-@pytest.mark.parametrize(("names", "told"), [(["a.jpg"], "48 pictures.*1 names"), ({"a": 1}, "48 pictures.*no list")])
-def test_embeddings_with_the_names_of_others_are_refused(names, told, copied_course):
+@pytest.mark.parametrize("names", [["a.jpg"], {"a": 1}])
+def test_embeddings_with_the_names_of_others_are_refused(names, copied_course):
     save_pickle(names, copied_course.work_folder / "train_img_fns.pickle")
-    with pytest.raises(CourseError, match=rf"train_img_embeds\.npy.*{told}.*02_extract_embeddings"):
+    with pytest.raises(CourseError, match=r"train_img_embeds\.npy.*\(48, .*train_img_fns.*02_extract_embeddings"):
         load_embeddings(copied_course, "train")

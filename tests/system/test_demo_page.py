@@ -11,8 +11,9 @@ from demo_browser import Browser, chromium
 from demo_samples import drawn, two_models
 from PIL import Image
 
+from say_what_you_see.decoding.generate import generate_sentences
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.page.server import DemoServer
-from say_what_you_see.serving.captioner import generate_caption
 from say_what_you_see.vision.pictures import crop_and_resize
 
 FIRST = "document.querySelectorAll('.steps > li').length"
@@ -52,7 +53,8 @@ def photo(tmp_path) -> Path:
 
 def greedy_of(server, path: Path, model: str = "Looks") -> str:
     captioner = server.demo.models[model].captioner
-    return generate_caption(captioner, crop_and_resize(path.read_bytes(), captioner.encoder.input_shape))
+    embeds = captioner.embed(crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)[None])
+    return generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))[0]
 
 
 def settled(browser: Browser, before: str) -> str:

@@ -70,7 +70,7 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_every_scene_stands_beside_each_of_its_captions(finished_course, records, split):
     made, files = read_records(records), get_dataset(finished_course.settings)
-    zip_path, member = dict(zip(("train", "val"), files.splits, strict=True))[split]
+    zip_path, member = dict(zip(("train", "val", "test"), files.splits, strict=True))[split]
     with zipfile.ZipFile(zip_path) as archive, zipfile.ZipFile(files.captions_zip) as texts:
         names = {image["id"]: image["file_name"] for image in json.loads(texts.read(member))["images"]}
         jpegs = {Path(name).name: archive.read(name) for name in archive.namelist()}
