@@ -1,5 +1,6 @@
 """LSTM decoders in NumPy: for so small a network, the calls of a framework cost more than the arithmetic."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -39,8 +40,8 @@ class Dense(NamedTuple):
     bias: np.ndarray
     activation: Callable[[np.ndarray], np.ndarray] = linear
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        product = values @ self.kernel
+    def __call__(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        product = np.matmul(values, self.kernel, out=out)
         product += self.bias
         return self.activation(product)
 
@@ -84,6 +85,7 @@ class NumpyDecoder(StepModel):
         output: Sequence[Dense],
     ) -> None:
         self._start, self._embedding, self._lstm, self._output = start, embedding, lstm, output
+        self._logits = threading.local()
 
     def start(self, features: np.ndarray) -> State:
         """The first h and c, from features (images, features)."""
@@ -94,9 +96,16 @@ class NumpyDecoder(StepModel):
         return State([features, features])
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Logits and state after words (captions,)."""
+        """Logits and state after words (captions,); the same thread's next call overwrites the logits."""
         h, c = self._lstm(self._embedding.take(words, axis=0), *state.memory)
         values = h
-        for layer in self._output:
+        for layer in self._output[:-1]:
             values = layer(values)
-        return values, State([h, c])
+        return self._output[-1](values, out=self._room_for_logits(len(words))), State([h, c])
+
+    def _room_for_logits(self, captions: int) -> np.ndarray:
+        """The same memory each time, since new memory costs as much as the logits themselves."""
+        room = getattr(self._logits, "room", None)
+        if room is None or len(room) < captions:
+            room = self._logits.room = np.empty((captions, len(self._output[-1].bias)), dtype=np.float32)
+        return room[:captions]

@@ -21,8 +21,10 @@ class Normalise(NamedTuple):
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """The same shape, (..., units)."""
         values = values - values.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt(np.square(values).mean(axis=-1, keepdims=True) + _EPSILON)
-        return values / deviation * self.gamma + self.beta
+        values /= np.sqrt(np.square(values).mean(axis=-1, keepdims=True) + _EPSILON)
+        values *= self.gamma
+        values += self.beta
+        return values
 
 
 class Attention(NamedTuple):
@@ -135,7 +137,9 @@ class NumpyTransformer(StepModel):
 
     def _queries(self, attention: Attention, hidden: np.ndarray) -> np.ndarray:
         """Divided by the root of a head's size, as the scores of what is looked at are to be."""
-        return attention.query(hidden) * np.float32((self._heads / hidden.shape[1]) ** 0.5)
+        queries = attention.query(hidden)
+        queries *= np.float32((self._heads / queries.shape[1]) ** 0.5)
+        return queries
 
     def _look_back(self, queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         """What each caption's last word sees in its words, from (captions, units) and twice (captions, n, units)."""
@@ -168,9 +172,11 @@ class NumpyTransformer(StepModel):
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Weights that sum to 1 along the last axis."""
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
+    """Weights that sum to 1 along the last axis, in the memory of the scores."""
+    scores -= scores.max(axis=-1, keepdims=True)
+    weights = np.exp(scores, out=scores)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
 
 
 def _position_encoding(position: int, size: int) -> np.ndarray:

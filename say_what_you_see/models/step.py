@@ -36,7 +36,10 @@ class StepModel:
         raise NotImplementedError
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Logits of the next words (captions, vocabulary), free to be overwritten, and the state after the words."""
+        """Logits of the next words (captions, vocabulary), and the new state, after words (captions,).
+
+        The caller may overwrite the logits, and so may the same thread's next call.
+        """
         raise NotImplementedError
 
     def fastest(self) -> StepModel:
