@@ -58,12 +58,21 @@ class LSTM(NamedTuple):
 
     def __call__(self, inputs: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The new h and c, both (rows, units)."""
-        sums = inputs @ self.kernel + h @ self.recurrent_kernel + self.bias
+        units = h.shape[1]
+        sums = inputs @ self.kernel
+        sums += h @ self.recurrent_kernel
+        sums += self.bias
+        new_c = np.tanh(sums[:, 2 * units : 3 * units])
+        np.negative(sums, out=sums)
         with np.errstate(over="ignore"):  # exp(100) is infinite in 32 bits, and 1 / infinity the 0 that is meant
-            input_gate, forget_gate, _, output_gate = np.split(1 / (1 + np.exp(-sums)), 4, axis=1)
-        candidate = np.tanh(np.split(sums, 4, axis=1)[2])
-        new_c = forget_gate * c + input_gate * candidate
-        return output_gate * np.tanh(new_c), new_c
+            gates = np.exp(sums, out=sums)
+        gates += 1
+        np.reciprocal(gates, out=gates)
+        new_c *= gates[:, :units]
+        new_c += gates[:, units : 2 * units] * c
+        new_h = np.tanh(new_c)
+        new_h *= gates[:, 3 * units :]
+        return new_h, new_c
 
 
 class NumpyDecoder(StepModel):
