@@ -17,8 +17,9 @@ from demo_samples import drawn
 from PIL import Image
 from waiting import wait_until
 
-from say_what_you_see.serving.captioner import generate_caption, load_captioner
-from say_what_you_see.training.scale.workers import free_ports
+from say_what_you_see.decoding.generate import generate_sentences
+from say_what_you_see.decoding.samplers import Greedy
+from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.vision.pictures import crop_and_resize
 from tools.notebooks import REPOSITORY
 
@@ -39,7 +40,8 @@ show_caption_widget(captioner, [np.full((40, 40, 3), shade, "uint8") for shade i
 @contextmanager
 def jupyterlab(folder: Path, environ: dict[str, str]) -> Iterator[str]:
     """Start JupyterLab on a folder, for somebody who has never used it; gives the address without the file's name."""
-    [port] = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JPY_", "JUPYTER"))}
     own = {"HOME": str(folder), "JUPYTER_TOKEN": "secret", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
@@ -103,7 +105,8 @@ def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, fin
     Image.fromarray(drawn(3)).resize((1500, 1500)).effect_spread(3).save(photo, compress_level=0)
     assert photo.stat().st_size > 5_000_000, "it comes in several parts"
     captioner = load_captioner(finished_course.settings.model_folder, finished_course.settings)
-    expected = generate_caption(captioner, crop_and_resize(photo.read_bytes(), captioner.encoder.input_shape))
+    embeds = captioner.embed(crop_and_resize(photo.read_bytes(), captioner.encoder.input_shape)[None])
+    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))
     browser.drop(".caption-demo .drop", [photo])
     browser.wait_for("document.querySelector('.tile.own')")
     browser.wait_for("document.querySelector('figcaption').innerText.startsWith('large.png')")
