@@ -95,8 +95,8 @@ def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
 
 def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: argparse.Namespace) -> int:
     """Caption the pictures; print the captions or write the page."""
-    drawings_only, silent = captioner.pictures_kind == "scenes", options.json
-    if drawings_only and not silent:
+    drawings_only = captioner.pictures_kind == "scenes"
+    if drawings_only and not options.json:
         print(DRAWINGS_ONLY, file=sys.stderr)
     sources, rng = find_images(options.photos), np.random.default_rng(settings.seed)
     thumbnails = options.html is not None
@@ -108,9 +108,11 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     pictures = []
     for picture in captioned:
         pictures.append(picture)
-        if picture.error is not None and not silent:
+        if options.json:
+            continue
+        if picture.error is not None:
             print(visible(f"Error: {picture.error}"), file=sys.stderr)
-        elif picture.captions and not silent and not options.html:
+        elif picture.captions and not options.html:
             print(visible(_as_text(picture)), flush=True)
     if options.json:
         answer = {"knows_drawings_only": drawings_only, "pictures": [one.as_json() for one in pictures]}
@@ -122,10 +124,10 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
 
 def _sampler(options: argparse.Namespace) -> Sampler:
     if options.beam:
-        return BeamSearch(options.beam, options.length_penalty, options.max_len, options.no_repeat)
+        return BeamSearch(options.beam, options.length_penalty, options.max_len, options.no_repeat_ngram_size)
     if options.sample:
         return Sampling(options.temperature, options.top_k, options.top_p, max_len=options.max_len)
-    return Greedy(options.max_len, options.no_repeat)
+    return Greedy(options.max_len, options.no_repeat_ngram_size)
 
 
 def _as_text(picture: PictureCaptions) -> str:

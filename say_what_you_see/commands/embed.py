@@ -30,11 +30,8 @@ def _embed_pictures_with_ray(settings: Settings, options: argparse.Namespace) ->
     from say_what_you_see.distributed.run import embed_with_ray
     from say_what_you_see.vision.encoders import encoder_for
 
-    plan, sharding, encoder = (
-        ray_options.cluster_plan(options),
-        ray_options.shard_options(options),
-        encoder_for(settings),
-    )
+    plan, sharding = ray_options.cluster_plan(options), ray_options.shard_options(options)
+    encoder = encoder_for(settings)
     manifest = embed_with_ray(options.input, options.output, encoder, settings.data_folder, plan, sharding)
     ray_options.print_manifest(manifest, options.output)
     return 0

@@ -47,9 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Let people have any text in the letters of their terminal, and all of it be written in the end, or an OSError."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    """Let people have any text in the letters of their terminal, and all of it be written in the end.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it is closed; what is printed for it must not end up elsewhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  it stays open
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         yield

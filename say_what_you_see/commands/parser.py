@@ -121,7 +121,7 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0)"
     option("--length-penalty", type=kind.number(-10, 10), default=0.0, metavar="A", help=penalty)
     repeats = "unless --sample: never say the same N words in a row twice (default: 3; 0 allows it)"
-    option("--no-repeat", type=kind.whole_number(0, 20), default=3, metavar="N", help=repeats)
+    option("--no-repeat-ngram-size", type=kind.whole_number(0, 20), default=3, metavar="N", help=repeats)
     temperature = "with --sample: below 1 more cautious, above 1 more daring"
     option("--temperature", type=kind.number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
     option("--top-k", type=kind.count, metavar="K", help="draw among the K most probable words only")

@@ -51,7 +51,10 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
         options.train_inception,
         replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
         seed=settings.seed,
-        **{name: getattr(options, name) for name in ("save_every", "keep", "log_every", "precision")},
+        save_every=options.save_every,
+        keep=options.keep,
+        log_every=options.log_every,
+        precision=options.precision,
     )
     state = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
     print(f"Step {state.steps_done}, checkpoints in {folder}")

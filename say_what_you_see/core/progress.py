@@ -20,7 +20,11 @@ def progress(
 
     The bar is plain text on standard error; COURSE_PROGRESS=off in the environment silences it.
 
-    The unit "B" counts bytes and shows them as kB, MB, GB.
+    Args:
+        iterable: what to iterate over; None for a bar that is moved with `update`.
+        total: the number of steps, where the iterable has no length.
+        description: a few words in front of the bar.
+        unit: what a step is; "B" counts bytes and shows them as kB, MB, GB.
     """
     from tqdm import tqdm
 

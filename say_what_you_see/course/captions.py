@@ -37,7 +37,9 @@ def load_captions(settings: Settings, files: DatasetFiles, split: str, kind: str
 def prepare_captions(settings: Settings, kind: str = "mean", vocab: dict[str, int] | None = None) -> None:
     """The step of notebook 03, with the same results: vocabulary, and captions of both splits as arrays of indices.
 
-    Without a vocabulary, it is made of the words that occur often enough in the training captions.
+    Args:
+        kind: of the features whose images the captions belong to.
+        vocab: word to index; None takes the words that occur often enough in the training captions.
     """
     files = get_dataset(settings)
     names = {split: load_features(settings, split, kind)[1] for split in SPLITS}

@@ -1,7 +1,6 @@
 """CIDEr training of a lesson's trained model: another model folder beside the first."""
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 
@@ -27,8 +26,15 @@ WORDS = 20
 
 def cider_config(settings: Settings, epochs: int) -> TrainingConfig:
     """Batches of 32 pictures, five captions sampled for each, at a low rate."""
-    numbers: dict[str, Any] = {"batch_size": 32, "learning_rate": 3e-5, "max_len": WORDS + 1, "captions_per_image": 5}
-    return TrainingConfig(epochs, schedule="constant", seed=settings.seed, **numbers)
+    return TrainingConfig(
+        epochs,
+        batch_size=32,
+        learning_rate=3e-5,
+        max_len=WORDS + 1,
+        seed=settings.seed,
+        schedule="constant",
+        captions_per_image=5,
+    )
 
 
 def train_lesson_for_cider(

@@ -33,7 +33,11 @@ _MAKERS = {
 
 
 def features_path(settings: Settings, split: str, kind: str = "mean", mirrored: bool = False) -> Path:
-    """Where the features of a split are kept; `mirrored` are those of the images with left and right exchanged."""
+    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`.
+
+    Args:
+        mirrored: those of the images with left and right exchanged.
+    """
     path = settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
     return path.with_stem(f"{path.stem}_mirrored") if mirrored else path
 
@@ -53,7 +57,12 @@ def extract_features(
 ) -> tuple[np.ndarray, list[str]]:
     """Stream the features of a split to the disk; an interrupted extraction goes on where it stopped.
 
-    Gives features, memory-mapped, (images, ...), and the file names; `apply` is called in the place of `apply_model`.
+    Args:
+        apply: takes the arguments of `apply_model`, which is the default, and returns what it returns.
+        mirrored: with left and right of each image exchanged.
+
+    Returns:
+        Features, memory-mapped, (images, ...), and the file names.
     """
     zip_fn, preprocess = split_files(files, split)[0], encoder.preprocess_for_model
     zips = [zip_fn] if split == "test" else [files.train_zip, files.val_zip]

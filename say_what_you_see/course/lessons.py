@@ -100,7 +100,8 @@ def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
     epochs = settings.epochs if settings.small else 8
-    return replace(config, epochs=epochs, batch_size=32, dropout=0.3, max_len=22, label_smoothing=0.1)
+    config = replace(config, epochs=epochs, batch_size=32, dropout=0.3, max_len=22, label_smoothing=0.1)
+    return replace(config, similar_lengths=False)  # which was not tried there
 
 
 def _build_bottleneck_lstm(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:

@@ -156,7 +156,13 @@ def read_zipped_json(zip_path: Path, member: str) -> Any:
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:
-    """Captions by file name in COCO's format; their ids count from that of their image times `ids_per_image`."""
+    """Captions in COCO's format.
+
+    Args:
+        images: entries with at least id and file_name.
+        captions: captions by file name.
+        ids_per_image: the ids of an image's captions count from its own id times this.
+    """
     annotations = [
         {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}
         for image in images
@@ -175,6 +181,7 @@ def write_dataset(
     """Write the zips of a data set, the one with the captions last.
 
     Args:
+        files: where to.
         splits: names of the images for training, for validation and, where the data set has that split, for test.
         captions: captions by the name of their image.
         read_image: gives the bytes of an image; one that it cannot read is left out, and named.

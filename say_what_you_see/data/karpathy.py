@@ -24,9 +24,14 @@ _SOURCES = {
 
 
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
-    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied to `folder`.
+    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied.
 
     Once copied, the downloaded zips are not needed any more.
+
+    Args:
+        dataset: "coco", "flickr8k" or "flickr30k".
+        folder: where the copies go.
+        data_folder: where the split goes, and where the data sets' own folders are.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
     name, licence = f"{dataset}_karpathy", licence_of(dataset)

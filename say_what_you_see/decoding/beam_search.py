@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from say_what_you_see.decoding.probabilities import forbid_repeats
+from say_what_you_see.decoding.probabilities import forbid_repeated_ngrams
 from say_what_you_see.models.step import State
 
 if TYPE_CHECKING:
@@ -72,10 +72,13 @@ def extend_beams(
 
     A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
 
+    Args:
+        log_probs: of each next word, (images, k, vocabulary).
+
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
-    forbid_repeats(log_probs, beams.captions[..., :position], sampler.no_repeat)
+    forbid_repeated_ngrams(log_probs, beams.captions[..., :position], sampler.no_repeat_ngram_size)
     totals = beams.total[..., None] + log_probs
     totals[beams.finished] = -np.inf
     totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost
@@ -96,6 +99,10 @@ def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens:
 
     Every caption that finishes among the k best is remembered, also when others push it out later. In the
     end it competes with those that were cut, so there is always a result, whether any has an END or not.
+
+    Returns:
+        Captions (images, k, max_len), END after the last word; their log-probabilities (images, k), -inf where there
+        are fewer than k.
     """
     images = np.arange(len(state))  # those that are still searched
     beams = first_beams(len(state), sampler, tokens)

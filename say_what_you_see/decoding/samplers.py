@@ -12,7 +12,7 @@ import numpy as np
 from say_what_you_see.decoding.beam_search import search_beams
 from say_what_you_see.decoding.probabilities import (
     apply_temperature,
-    forbid_repeats,
+    forbid_repeated_ngrams,
     keep_top_k,
     keep_top_p,
     sample_rows,
@@ -20,13 +20,15 @@ from say_what_you_see.decoding.probabilities import (
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State
 
+NO_REPEAT_NGRAM_SIZE = 3
+"""So many words in a row are not said twice in a caption that people asked for; the lessons let the model say all."""
+
 NextWord = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
 """From words (rows,) and the state before them to the log-probabilities of the next words (rows, vocabulary), and
 the new state. The log-probabilities may be overwritten."""
 
 Captions = tuple[np.ndarray, np.ndarray]
-"""Captions (images, k, max_len), END after the last word, and their log-probabilities by the model itself, whatever has
-chosen the words, (images, k); -inf where there are fewer than k."""
+"""Captions (images, k, max_len) and their log-probabilities (images, k); see `Sampler.write`."""
 
 
 class SpecialTokens(NamedTuple):
@@ -48,14 +50,19 @@ class Sampler:
 
     max_len: int  # captions have at most so many words
     k: int = 1  # how many captions each image gets
-    no_repeat: int = 0  # so many words in a row are not said twice in a caption; 0 forbids nothing
+    no_repeat_ngram_size: int = 0  # so many words in a row are not said twice in a caption; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """The random numbers that captions of images need, (images, ...): each image's are its own in any batch."""
         return np.empty((images, 0))
 
     def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
-        """Write captions word by word, until all have reached END."""
+        """Write captions word by word, until all have reached END.
+
+        Returns:
+            Captions (images, k, max_len), END after the last word; their log-probabilities by the model itself,
+            whatever has chosen the words, (images, k).
+        """
         shape = len(state), self.k
         state = state.take(np.repeat(np.arange(len(state)), self.k)) if self.k > 1 else state
         random = random.reshape(len(state), random.shape[-1])
@@ -65,7 +72,7 @@ class Sampler:
         total = np.zeros(len(state), dtype=np.float32)
         for position in range(self.max_len):
             log_probs, state = next_word(words, state)
-            forbid_repeats(log_probs, captions[running, :position], self.no_repeat)
+            forbid_repeated_ngrams(log_probs, captions[running, :position], self.no_repeat_ngram_size)
             words = self.choose(log_probs, random[running, position : position + 1])
             captions[running, position] = words
             total[running] += log_probs[np.arange(len(words)), words]
@@ -86,7 +93,7 @@ class Greedy(Sampler):
     """Always the most probable word."""
 
     max_len: int = 20
-    no_repeat: int = 0
+    no_repeat_ngram_size: int = 0
 
     def choose(self, log_probs: np.ndarray, random: np.ndarray) -> np.ndarray:
         """The most probable word of each row."""
@@ -139,7 +146,7 @@ class BeamSearch(Sampler):
     # captions; 1 by the mean over the words.
     length_penalty: float = 0.0
     max_len: int = 20  # stop after so many words
-    no_repeat: int = 0
+    no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
         if self.k < 1:

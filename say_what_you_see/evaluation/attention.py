@@ -54,9 +54,11 @@ def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
 def measure_attention(
     sentences: Iterable[str], attention: Iterable[np.ndarray], truths: Sequence[SceneTruth], centres: Centres
 ) -> list[MentionAttention]:
-    """Where attention was at each thing that the caption of a scene names and the scene holds; others have no box.
+    """Where attention was at each thing that a caption names and its scene holds; other things have no box.
 
-    `attention` holds for each caption (words, rows, columns), the weights of the step that emitted each word.
+    Args:
+        sentences: one caption for each scene.
+        attention: for each caption (words, rows, columns), the weights of the step that emitted each word.
     """
     return [
         _measure_mention(scene, mention, truth, weights[mention.position], centres)

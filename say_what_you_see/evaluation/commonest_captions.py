@@ -39,11 +39,14 @@ def commonest_captions(
     groups: Mapping[str, Sequence[int]],
     leave_out: frozenset[str] = frozenset(),
 ) -> list[CommonestCaption]:
-    """For each group of pictures that is not empty, how often its commonest caption is given, by model and people.
+    """For each group of pictures, how often its commonest caption is given, by the model and by people.
 
     People gave several captions to each picture and the model one. The more captions, the less often the same one,
-    so people are measured with one caption for each picture, too. Words to leave out, colours for instance, do not
-    count when two captions are compared.
+    so people are measured with one caption for each picture, too.
+
+    Args:
+        groups: name of a group to the numbers of its pictures; empty groups are skipped.
+        leave_out: words that do not count when two captions are compared, colours for instance.
     """
     rng = np.random.default_rng(0)
     patterns = [_pattern(sentence, leave_out) for sentence in sentences]

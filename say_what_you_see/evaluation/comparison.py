@@ -51,10 +51,13 @@ def measure_model(
     truths: Sequence[SceneTruth] | None,
     training_seconds: float | None,
 ) -> ModelReport:
-    """Measure a model of the course.
+    """Measure a model of the course, whichever it is.
 
-    `examples` are in its own vocabulary, with the features it was trained with; `val_features`, (pictures, ...), have
-    one row for each validation picture.
+    Args:
+        examples: the validation captions in the model's own vocabulary, with the features it was trained with.
+        val_features: (pictures, ...), one row for each validation picture.
+        truths: what each of these pictures shows, None where nobody knows.
+        training_seconds: what `training_seconds` makes of its history.
     """
     matrix, writer = examples.captions.matrix, step_model_of(model)
     scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None

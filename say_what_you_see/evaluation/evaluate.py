@@ -52,7 +52,11 @@ class Evaluation:
 def evaluate_captions(
     captions: Sequence[str], pictures: ValidationPictures, java: bool = True, model: str = "", sampler: str = ""
 ) -> Evaluation:
-    """Measure captions, wherever they come from; METEOR and SPICE only with `java`."""
+    """Measure captions, wherever they come from.
+
+    Args:
+        java: whether to try METEOR and SPICE.
+    """
     truths = pictures.truths
     return Evaluation(
         model,
@@ -126,8 +130,9 @@ def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
         }
         cells |= {column: evaluation.exact[name].show() for column, name in columns.items()}
         cells |= {name: score.show() for name, score in (evaluation.hallucinations or {}).items()}
-    distinct, _, words, length = evaluation.diversity.values()
-    return cells | {"distinct": f"{distinct}", "words": f"{words}", "length": f"{length:.1f}"}
+    counts = evaluation.diversity
+    distinct, words = f"{counts['distinct captions']}", f"{counts['vocabulary used']}"
+    return cells | {"distinct": distinct, "words": words, "length": f"{counts['mean length']:.1f}"}
 
 
 def results_path(settings: Settings, evaluation: Evaluation) -> Path:
@@ -169,4 +174,4 @@ def _as_json(scores: Any) -> Any:
     """Numbers, alone or in dictionaries, null for those that are NaN, and notes that are not empty."""
     if isinstance(scores, dict):
         return {name: _as_json(value) for name, value in scores.items() if value != ""}
-    return None if scores != scores else scores
+    return None if isinstance(scores, float) and math.isnan(scores) else scores

@@ -22,7 +22,11 @@ _MARKS = {  # the same kind of mark is never told apart by its colour alone
 
 
 def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
-    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others."""
+    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others.
+
+    Args:
+        what: "colours", "things" or "words".
+    """
     counts, rows, columns = confusion.counts, confusion.rows, confusion.columns
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     figure, axis = plt.subplots(figsize=(0.62 * len(columns) + 1.6, 0.46 * len(rows) + 1.3))
@@ -64,7 +68,10 @@ def quality_and_diversity_figure(
 ) -> tuple[Figure, str]:
     """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
-    Each model has a plot of its own, on the same axes; CIDEr and diversity of reference captions are a point in each.
+    Each model has a plot of its own, on the same axes.
+
+    Args:
+        references: CIDEr and diversity of reference captions.
     """
     models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
     size = (9, 1.2 + 3.6 * len(models))

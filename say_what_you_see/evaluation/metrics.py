@@ -37,14 +37,19 @@ Captions = tuple[Sequence[str], Sequence[Sequence[str]]]
 def score_against_references(
     candidates: Sequence[str], references: Sequence[Sequence[str]], resamples: int = 1000, java: bool = True
 ) -> dict[str, Score]:
-    """Score one generated caption for each picture against the captions that people wrote: a score for each of
-    `METRICS`.
+    """Score one generated caption for each picture against the captions that people wrote.
 
     BLEU and METEOR are scores of the whole set, made of sums over pictures; ROUGE-L, CIDEr and SPICE are means over
     pictures. The intervals come from resampling pictures with replacement. CIDEr weighs words by how many pictures'
-    references hold them; in the resamples these document frequencies stay those of the whole set. CIDEr lies between 0
-    and 10, all others between 0 and 1. Captions are not tokenised yet; with `java`, METEOR and SPICE take a minute to
-    start.
+    references hold them; in the resamples these document frequencies stay those of the whole set.
+
+    Args:
+        candidates: one caption for each picture, not tokenised.
+        references: for each picture one caption or more, not tokenised.
+        java: whether to try METEOR and SPICE, which need Java and take a minute to start.
+
+    Returns:
+        For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
     """
     return _score([_tokenised(candidates, references)], resamples, java)
 

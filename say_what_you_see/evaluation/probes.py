@@ -72,8 +72,9 @@ def probe_captions(files: DatasetFiles, train: Embedded, val: Embedded) -> list[
 def probe_words(words: Sequence[str], train: Embedded, val: Embedded) -> Table:
     """Ask a linear classifier of which pictures most writers use a word.
 
-    A line for each word: the share of the validation pictures that have it, and the share of those that the probe would
-    choose if it might choose as many; chance would reach the first number.
+    Returns:
+        A line for each word: the share of the validation pictures that have it, and the share of those that the
+        probe would choose if it might choose as many; chance would reach the first number.
     """
     targets, truth = (
         np.array([[word in agreed for word in words] for agreed in map(agreed_words, captions)])

@@ -104,7 +104,11 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
-    """The control of notebook 04, which learnt its captions from the wrong pictures; else it is like the decoder."""
+    """The control of notebook 04, which learnt its captions from the wrong pictures.
+
+    Args:
+        like: the decoder of the same notebook, whose words and features the control shares.
+    """
     control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
     caption_model = replace(like.caption_model, decoder=control)
     return replace(like, name="control", caption_model=caption_model, writer=step_model_of(control))
@@ -115,7 +119,9 @@ def validation_pictures(
 ) -> ValidationPictures:
     """The pictures to score of which every model has features: validation, or where there is such a split, test.
 
-    Of more than `most` a random sample; None takes all test pictures, but 1,000 of validation at most.
+    Args:
+        most: of more pictures than that, take a random sample, by the seed; None takes all test pictures, but
+            1,000 validation pictures at most.
     """
     files = get_dataset(settings)
     most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)

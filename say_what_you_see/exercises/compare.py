@@ -22,8 +22,9 @@ class Difference:
 def first_difference(expected: Any, received: Any, tolerance: float = 1e-4, where: str = "") -> Difference | None:
     """Compare two values: type, structure, shape, dtype, then numbers and texts.
 
-    Floating-point numbers may differ by the tolerance, relative to the expected one or to 1. The way to the difference
-    begins with `where`.
+    Args:
+        tolerance: how far floating-point numbers may differ, relative to the expected one or to 1.
+        where: the way to these values, with which the way to the difference begins.
     """
     if _kind(expected) != _kind(received):
         return Difference(where, _with_kind(expected), _with_kind(received))

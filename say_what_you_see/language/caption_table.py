@@ -50,7 +50,11 @@ def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def check_table(images: Sequence[str], features: np.ndarray, annotation_path: Path, feature_path: Path) -> None:
-    """Check that every caption has a row of features, (captions, features)."""
+    """Check that every caption has a row of features.
+
+    Args:
+        features: (captions, features) if all is well.
+    """
     if features.ndim != 2:
         raise CourseError(f"{feature_path} has the shape {features.shape}, but should be (captions, features).")
     if len(features) != len(images):
@@ -71,8 +75,11 @@ def write_caption_table(
 ) -> None:
     """Make the two files from any data set of the course.
 
-    Features, (images, features), are copied block by block, so memory does not grow with the data set. Until both files
-    are whole, those that were there before stay as they are.
+    Features are copied block by block, so memory does not grow with the data set. Until both files are whole, those
+    that were there before stay as they are.
+
+    Args:
+        embeds: (images, features), possibly memory-mapped.
     """
     feature_path = Path(feature_path)
     if not len(fns) == len(captions) == len(embeds):

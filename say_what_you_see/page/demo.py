@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
@@ -143,11 +143,11 @@ def sampler_of(request: Mapping[str, Any]) -> Sampler:
     """The sampler that a request asks for."""
     method = request.get("method")
     if method == "greedy":
-        return Greedy(no_repeat=3)
+        return Greedy(no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
     if method == "sample":
         return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
     if method == "beam":
-        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)), no_repeat=3)
+        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)), no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
     raise CourseError("There is no such way of choosing words. Load the page again.")
 
 

@@ -55,7 +55,12 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile."""
+    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
+
+    Args:
+        rng: the source of randomness when sampling.
+        thumbnails: keep a small picture of each.
+    """
 
     def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]

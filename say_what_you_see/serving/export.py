@@ -29,7 +29,8 @@ def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path
     Models with the same encoder, and extractions with it, share its export.
 
     Returns:
-        None if it was made. Else why not, which is written down as well, so that nobody waits for it again.
+        None if it was made. Else why not, which is written down as well, so that nobody waits for it again: an
+        engine can refuse a network, or compute other numbers than Keras.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
     reason = None if load_or_export(captioner.encoder, encoder_folder) else "OpenVINO cannot run the encoder"

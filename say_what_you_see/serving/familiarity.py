@@ -32,8 +32,11 @@ class Familiarity:
     least_log_probability: float  # that a word has on average, in nats, in 95 % of their captions
 
     def doubts(self, features: np.ndarray, log_probabilities: np.ndarray | None = None) -> list[list[str]]:
-        """The reasons not to believe the captions of photographs with features (photographs, ...), none, one or two for
-        each, by what `log_probability_of_a_word` says of them; that is None where words were drawn.
+        """The reasons not to believe the captions of some photographs: none, one or two for each.
+
+        Args:
+            features: (photographs, ...).
+            log_probabilities: of a word of each caption, from `log_probability_of_a_word`; None where words were drawn.
         """
         strange = distances(features, self.centroids) > self.greatest_distance
         unlikely = np.zeros(len(features), bool)

@@ -77,7 +77,9 @@ def model_card(
     """The README of a model folder, in Markdown.
 
     Args:
+        encoder, metadata: as of a `CaptionModel`.
         words: size of the vocabulary.
+        parameters: number of the decoder's parameters.
         own_modules: modules of the course that Keras needs to load the decoder.
         tells_doubts: whether the model knows which photographs it does not know.
     """

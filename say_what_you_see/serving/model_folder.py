@@ -53,7 +53,8 @@ class CaptionModel:
 def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool = False) -> None:
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums.
 
-    In half precision the decoder's matrices are stored as float16.
+    Args:
+        half_precision: store the decoder's matrices as float16, in half the space.
     """
     make_folder(folder)
     parts = [*PARTS, FAMILIARITY_FILE] if model.familiarity else PARTS
@@ -73,9 +74,10 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
 
 
 def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
-    """Add scores to what the folder of a model says of it, in place of earlier ones.
+    """Add scores to what a model folder says of its model, in place of earlier ones.
 
     Args:
+        model: as it was read from its folder.
         metrics: what the scores are of ("scored_on"), and for each sampler metrics with their values, as text.
     """
     if model.folder:

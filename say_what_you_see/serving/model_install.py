@@ -30,13 +30,15 @@ _BY_HAND = "Check connection and address, and run this again, or bring the model
 
 
 def install_model(source: str, settings: Settings, name: str | None = None, checksum: str | None = None) -> Path:
-    """Install a model folder, and return it; it appears only when it is whole, what it says of itself holds, and it
-    captions.
+    """Install a model folder; it appears only when it is whole, what it says of itself holds, and it captions.
 
     Args:
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
         checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
+
+    Returns:
+        The folder of the installed model.
     """
     if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
         raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")

@@ -24,10 +24,11 @@ class ScaleCaptioner:
         self.step_model = show_and_tell_step_model(trained.model, "picture_embedding")
 
     def caption(self, images: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[tuple[str, float]]]:
-        """The k most probable captions of each image with the probability of all their words and their end together.
+        """The k most probable captions of each image, the best first.
 
         Args:
             images: (images, side, side, 3), from -1 to 1.
+            k: how many captions the search follows, and returns.
             max_len: captions end after so many words.
         """
         vocab = self.trained.vocab

@@ -14,7 +14,7 @@ from say_what_you_see.training.config import TrainingConfig
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 """Features and words, and the words to predict."""
 
-WeighedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
+WeightedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
 """The same with the weight of its loss, (1,)."""
 
 POOL = 16
@@ -112,7 +112,7 @@ class RandomBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Batch | WeighedBatch:
+    def __getitem__(self, step: int) -> Batch | WeightedBatch:
         examples, config = self.examples, self.config
         if config.similar_lengths:
             return self._of_similar_length(step)
@@ -132,7 +132,7 @@ class RandomBatches(keras.utils.PyDataset):
         sentences = captions_of_each(captions, images, config.captions_per_image, rng)
         return images, sentences[:, : config.max_len].astype(np.int32)
 
-    def _of_similar_length(self, step: int) -> WeighedBatch:
+    def _of_similar_length(self, step: int) -> WeightedBatch:
         """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.
 
         Its weight is its share of the words: else those of short captions would count for more.

@@ -51,6 +51,8 @@ def masked_accuracy(pad_idx: int) -> Callable:
 def masked_sums(targets: Tensor, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The cross-entropies in nats of the real words added up, and the number of real words.
 
+    Unlike means, sums over parts of a batch can be added up.
+
     Args:
         targets: (batch, steps) indices of the words to predict.
         logits: (batch, steps, vocabulary).

@@ -177,13 +177,15 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
 def train_on_samples(
     decoder: keras.Model, features: np.ndarray, captions: np.ndarray, rewards: np.ndarray, vocab: dict[str, int]
 ) -> float:
-    """One step: sampled captions are read as if they were true ones, and weighed by what they earned; returns the mean
-    loss of the epoch so far.
+    """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
 
     Args:
         features: (pictures, ...).
         captions: (captions, words) indices, equally many of each picture, END after the last word.
         rewards: (captions,).
+
+    Returns:
+        The mean loss of the epoch so far.
     """
     if decoder.name != "transformer":  # which shares features among captions of a picture
         features = np.repeat(features, len(captions) // len(features), axis=0)

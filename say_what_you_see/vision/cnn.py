@@ -29,7 +29,8 @@ def encoder_side_length(settings: Settings) -> int:
 def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
     """The settings' encoder with its trained weights, for pictures from -1 to 1 of any side that it can take.
 
-    Without a side, of the size that it was trained on.
+    Args:
+        side: height and width of the pictures; None takes the size that the encoder was trained on.
     """
     encoder = encoder_for(settings)
     side = side or encoder.input_shape[0]

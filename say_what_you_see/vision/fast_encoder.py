@@ -80,7 +80,11 @@ class FastEncoder:
         return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide what computes from now on: what computed the rows that an interrupted extraction has, if it can."""
+        """Decide what computes from now on, and return its name.
+
+        Args:
+            started_with: what computed the rows that an interrupted extraction already has; None without any.
+        """
         is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
         self.engine = KERAS
         if is_wanted and openvino_is_quicker():

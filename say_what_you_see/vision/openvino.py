@@ -73,12 +73,20 @@ class Network:
 
     @classmethod
     def exported(cls, path: Path, cache: Path) -> Network:
-        """One from an .xml file; a folder keeps what was compiled, so that it starts sooner the next time."""
+        """One from an .xml file.
+
+        Args:
+            cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
+        """
         return cls(import_openvino().Core().compile_model(path, "CPU", {**_OPTIONS, "CACHE_DIR": str(cache)}))
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> Network:
-        """One that is described and compiled once, and then kept, if the folder can be written to."""
+        """One that is described and compiled once, and then kept without what it was described from.
+
+        Args:
+            kept: the file, whose folder may be one that cannot be written.
+        """
         version = slug(import_openvino().__version__)
         core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_{version}.blob")
         try:

@@ -12,7 +12,11 @@ def region_centres(encoder: keras.Model) -> Centres:
     """The middle of what each region of an encoder's last feature map is computed from.
 
     Layers without padding lose a margin of the picture, so the middles of InceptionV3's regions are not those of an
-    even division: they lie at 37 + 32 i pixels of 299. What comes after the last feature map is left out.
+    even division: they lie at 37 + 32 i pixels of 299.
+
+    Args:
+        encoder: from pictures (n, height, width, 3), through convolutions and pooling; what comes after the last
+            feature map (a mean, a reshaping) is left out.
     """
     centres = []
     for axis in (0, 1):

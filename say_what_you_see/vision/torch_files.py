@@ -7,6 +7,8 @@ Nothing that a file names is run: only the few names that tensors need are known
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -36,6 +38,8 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
         magic, version, _, tensors, keys = parts
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError("it is another kind of file")
+        if sum(math.prod(tensor.shape) for tensor in tensors.values()) > os.fstat(file.fileno()).st_size:
+            raise ValueError("it claims more than it holds")  # strides of 0 could repeat one number for ever
         storages = {key: _read_storage(file, unpicklers[3].types[key]) for key in keys}
         return {name: tensor.array(storages[tensor.key]) for name, tensor in tensors.items()}
 

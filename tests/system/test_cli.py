@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -106,6 +107,15 @@ def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_that_is_closed_costs_nothing_else(closed, tmp_path):
+    command = [sys.executable, "-m", "say_what_you_see", "caption", str(tmp_path / "missing.jpg"), "--json"]
+    streams = {"stdout": ">&-", "stderr": "2>&-"}[closed]
+    done = subprocess.run(["sh", "-c", f'"$@" {streams}', "sh", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert closed == "stdout" or "missing.jpg" in json.loads(done.stdout)["pictures"][0]["error"]
+
+
 @pytest.mark.parametrize("output", ["closed", "full"])
 def test_output_that_cannot_be_written_ends_without_a_traceback(output):
     reader, writer = os.pipe()

@@ -17,7 +17,8 @@ from resource_samples import serve_folder
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
-from say_what_you_see.decoding.samplers import Greedy
+from say_what_you_see.course.captions import load_vocabulary
+from say_what_you_see.decoding.samplers import BeamSearch, Greedy
 from say_what_you_see.serving.caption_photos import caption_pictures
 from say_what_you_see.serving.captioner import generate_caption, load_captioner, read_picture
 from say_what_you_see.serving.model_choice import (
@@ -95,6 +96,15 @@ def test_standard_input_is_a_picture_or_a_list(photos, monkeypatch):
         find_images(["-"])[0].read()
 
 
+def test_an_address_is_fetched(photos, server):
+    found, missing = find_images([f"{server}/photo1.jpg", f"{server}/none.jpg"])
+    assert found.read() == (photos / "photo1.jpg").read_bytes()
+    with pytest.raises(CourseError, match=r"none\.jpg answers 404"):
+        missing.read()
+    with pytest.raises(CourseError, match="Cannot fetch http://127.0.0.1:1/a.jpg"):
+        find_images(["http://127.0.0.1:1/a.jpg"])[0].read()
+
+
 def test_what_is_too_large_to_be_a_picture_is_not_read(photos, server, monkeypatch):
     monkeypatch.setattr("say_what_you_see.vision.sources.MAX_PICTURE_BYTES", 100)
     for argument in (f"{server}/photo1.jpg", str(photos / "photo1.jpg")):
@@ -114,6 +124,15 @@ def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
         assert [picture.caption for picture in found] == alone
 
 
+def test_a_bad_picture_stands_between_the_good_ones(captioner, photos):
+    arguments = [photos / "photo1.jpg", photos / "notes.txt", photos / "photo2.jpg", photos / "missing.jpg"]
+    found = list(caption_pictures(captioner, find_images([*map(str, arguments)]), BeamSearch(2), batch_size=3))
+    assert [picture.error is None for picture in found] == [True, False, True, False]
+    for picture, path in zip(found, arguments, strict=True):
+        assert picture.error is None or str(path) in picture.error
+        assert picture.error is not None or len(picture.captions) == 2
+
+
 @pytest.fixture
 def caption(course_environ, capsys):
     """Runs the command; returns the exit status, what it printed, and its errors."""
@@ -123,6 +142,24 @@ def caption(course_environ, capsys):
         return status, *capsys.readouterr()
 
     return run
+
+
+def test_the_command_takes_everything_at_once(caption, course_environ, photos, server, monkeypatch):
+    standard_input(monkeypatch, (photos / "photo3.jpg").read_bytes())
+    bad = [photos / "notes.txt", photos / "half.jpg", photos / "missing.jpg"]
+    bad[1].write_bytes((photos / "photo1.jpg").read_bytes()[:2000])
+    arguments = [bad[0], photos / "deeper", photos / "photo[12].jpg", "-", *bad[1:], f"{server}/photo4.jpg"]
+    status, output, errors = caption(*arguments)
+    bad[1].unlink()
+    lines = [line.partition(": ") for line in output.splitlines()]
+    assert [name.rpartition("/")[2] for name, _, _ in lines] == [
+        "photo11.jpg", "photo12.jpg", "photo1.jpg", "photo2.jpg", "-", "photo4.jpg",
+    ]  # fmt: skip
+    words = {word for _, _, sentence in lines for word in sentence.split()}
+    assert words and words <= set(load_vocabulary(course_environ.settings))
+    assert status == 1 and "Note: this model knows the course's drawn scenes and nothing else." in errors
+    named = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert all(str(path) in error for path, error in zip(bad, named, strict=True))
 
 
 def test_captions_are_as_short_as_asked_for_and_of_the_model_that_is_named(caption, course_environ, photos):
@@ -159,7 +196,11 @@ def test_sampling_follows_the_seed(caption, photos, monkeypatch):
     assert sampled("--seed", "0") == sampled(), "which is the default of COURSE_SEED"
     monkeypatch.setenv("COURSE_SEED", "2")
     assert sampled() == sampled("--seed", "2")
-    assert sampled("--top-k", "1") == sampled("--temperature", "0.0001") == caption("--no-repeat", "0", photos)[1]
+    assert (
+        sampled("--top-k", "1")
+        == sampled("--temperature", "0.0001")
+        == caption("--no-repeat-ngram-size", "0", photos)[1]
+    )
 
 
 def test_nothing_is_said_twice_unless_it_is_allowed(caption, photos):
@@ -167,7 +208,7 @@ def test_nothing_is_said_twice_unless_it_is_allowed(caption, photos):
         words = [one.split() for one in re.findall(r": (.+)", caption(*options, photos)[1])]
         return sum(len({*pairs}) < len(pairs) for pairs in (list(itertools.pairwise(said)) for said in words))
 
-    assert twice("--no-repeat", "2") == 0 < twice("--no-repeat", "0")
+    assert twice("--no-repeat-ngram-size", "2") == 0 < twice("--no-repeat-ngram-size", "0")
 
 
 def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):

@@ -106,7 +106,7 @@ def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, fin
     assert photo.stat().st_size > 5_000_000, "it comes in several parts"
     captioner = load_captioner(finished_course.settings.model_folder, finished_course.settings)
     embeds = captioner.embed(crop_and_resize(photo.read_bytes(), captioner.encoder.input_shape)[None])
-    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))
+    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat_ngram_size=3))
     browser.drop(".caption-demo .drop", [photo])
     browser.wait_for("document.querySelector('.tile.own')")
     browser.wait_for("document.querySelector('figcaption').innerText.startsWith('large.png')")

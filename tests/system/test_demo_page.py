@@ -54,7 +54,7 @@ def photo(tmp_path) -> Path:
 def greedy_of(server, path: Path, model: str = "Looks") -> str:
     captioner = server.demo.models[model].captioner
     embeds = captioner.embed(crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)[None])
-    return generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))[0]
+    return generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat_ngram_size=3))[0]
 
 
 def settled(browser: Browser, before: str) -> str:

@@ -28,7 +28,14 @@ class PackedBatch:
 
 
 def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
-    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions."""
+    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions.
+
+    Args:
+        embeds: (batch, features).
+        words: (batch, steps), all but the last.
+        targets: (batch, steps), all but the first: from each word the next is to be predicted.
+        pad_idx: PAD, which stands at the ends of captions only.
+    """
     lengths = (targets != pad_idx).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
     words, targets, lengths = words[order], targets[order], lengths[order]

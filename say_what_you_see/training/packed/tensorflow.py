@@ -71,6 +71,8 @@ def dense_crossentropy(hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Te
 
     Args:
         hidden: the layer's input, (real, size).
+        kernel: (size, vocabulary).
+        bias: (vocabulary,).
         targets: the true words, (real,).
     """
     real = tf.shape(targets)[0]
@@ -113,7 +115,9 @@ def packed_lstm(
     Args:
         words: embeddings step by step, (real, word size).
         state: h and c before the first step, (captions, units).
-        kernel, recurrent_kernel, bias: in Keras' order: input gate, forget gate, candidate, output gate.
+        kernel: of the words, (word size, 4 units), in Keras' order: input gate, forget gate, candidate, output gate.
+        recurrent_kernel: of the state, (units, 4 units).
+        bias: (4 units,).
         counts: how many captions take part in each step, (steps,), never more than in the step before.
 
     Returns:

@@ -138,7 +138,11 @@ def copy_folder(folder: Path, copy: Path) -> None:
 
 
 def find_checkpoint(path: Path) -> str:
-    """The checkpoint that a path stands for: itself, such as `ckpt-200` or its `.index`, or of a folder the latest."""
+    """The checkpoint that a path stands for: itself, or of a folder the latest.
+
+    Args:
+        path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
+    """
     path = Path(path)
     if path.is_dir():
         latest = latest_checkpoint(path)

@@ -109,12 +109,16 @@ def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = No
     """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
-    and Keras' preprocessing. im2txt also flips images and shifts their hue when it augments; here that would make
-    captions wrong: left would be right, and a red ball orange.
+    and Keras' preprocessing.
+
+    With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
+    change a little. im2txt also flips images and shifts their hue. Here that would make captions wrong: what was to
+    the left of a thing would be to its right, and a red ball would be orange.
 
     Args:
-        augment_seed: two whole numbers, (2,), from which the square, 90 to 100 % of the centre one, and changes of
-            brightness and contrast follow; None changes nothing.
+        jpeg: the bytes of a JPEG, ().
+        side: height and width of the result.
+        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
@@ -181,8 +185,11 @@ def batches(
     masked loss while the other rows stay where they are.
 
     Args:
+        folder: where the shards are.
+        split: "train", "val" or "test".
         batch_size: examples in a batch of one worker.
         side: height and width of the images.
+        seed: decides order and augmentation in training.
         start_step: how many batches to skip. Their images are not decoded, and whole epochs are not read.
         shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
             batches that a single worker would get with number times the batch size.
@@ -209,8 +216,11 @@ def batches(
 
 
 def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """The records of a split from a number on: once and in order, or with a seed without end and shuffled anew in every
-    epoch.
+    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
+
+    Args:
+        start: how many of them to skip.
+        shuffle_seed: decides the order; None does not shuffle.
     """
     paths = find_shards(folder, split)
     total = sum(count_examples(path) for path in paths)

@@ -312,7 +312,11 @@ class _ShardWriter:
     known: dict[str, str] = field(default_factory=dict)
 
     def write(self, shard: tuple[str, _Split, list[list[int]]]) -> dict[str, Any]:
-        """Write a shard of a name and a split, with the indices of images and captions of theirs; returns its note."""
+        """Write a shard of a name and a split, with the indices of images and captions of theirs.
+
+        Returns:
+            Its size, the number of examples in it, and what was skipped.
+        """
         shard_name, split, pairs = shard
         count, skipped, zip_path = 0, {}, split.zip_path
         with atomic_path(self.folder / shard_name) as temporary:

@@ -83,11 +83,11 @@ def says_twice(words: tuple[int, ...], n: int) -> bool:
     return len({*runs}) < len(runs)
 
 
-@pytest.mark.parametrize(("no_repeat", "max_len"), [(1, 3), (2, 4)])
-def test_wide_beams_say_nothing_twice_and_miss_nothing_else(no_repeat, max_len):
+@pytest.mark.parametrize(("no_repeat_ngram_size", "max_len"), [(1, 3), (2, 4)])
+def test_wide_beams_say_nothing_twice_and_miss_nothing_else(no_repeat_ngram_size, max_len):
     model, image = random_model(1), random_features(1)[0]
-    expected = [one for one in every_caption(model, image, max_len) if not says_twice(one[0], no_repeat)]
-    sampler = BeamSearch(len(expected), 0.0, max_len, no_repeat)
+    expected = [one for one in every_caption(model, image, max_len) if not says_twice(one[0], no_repeat_ngram_size)]
+    sampler = BeamSearch(len(expected), 0.0, max_len, no_repeat_ngram_size)
     found = generate(model, image[None], VOCAB, sampler)
     assert_found(found.indices[0], found.log_probabilities[0], ranked(expected, 0.0))
 
@@ -95,7 +95,8 @@ def test_wide_beams_say_nothing_twice_and_miss_nothing_else(no_repeat, max_len):
 @pytest.mark.parametrize("sampler", [Greedy(15, 2), BeamSearch(2, 0.0, 15, 2)], ids=str)
 def test_other_captions_stay_as_they_were_where_nothing_is_said_twice(sampler):
     model, features = random_model(), random_features(200)
-    free, found = (generate(model, features, VOCAB, s).indices[:, 0] for s in (replace(sampler, no_repeat=0), sampler))
+    samplers = replace(sampler, no_repeat_ngram_size=0), sampler
+    free, found = (generate(model, features, VOCAB, each).indices[:, 0] for each in samplers)
     repeated = np.array([says_twice(tuple(caption), 2) for caption in free])
     assert 10 < repeated.sum() < 190 and not any(says_twice(tuple(caption), 2) for caption in found)
     if isinstance(sampler, Greedy):  # among two beams another one may have repeated itself

@@ -70,7 +70,7 @@ def test_an_upload_gets_the_caption_of_the_command_line(demo):
     Image.fromarray(drawn(7)).resize((400, 300)).save(buffer, "JPEG")
     captioner = demo.models["Decoder"].captioner
     embeds = captioner.embed(crop_and_resize(buffer.getvalue(), captioner.input_shape)[None])
-    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat=3))
+    (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat_ngram_size=3))
     added = demo.answer("add", buffer.getvalue())
     answer = demo.answer("caption", {"picture": added["id"], "model": "Decoder", "method": "greedy"})
     assert answer["captions"][0][0] == expected
