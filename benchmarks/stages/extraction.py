@@ -161,7 +161,7 @@ def bare_keras(work: dict) -> Repetition:
     return _bare(work, encoder, encoder.model.predict_on_batch)
 
 
-def bare_openvino(work: dict) -> Repetition:
+def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
     """OpenVINO alone, always with enough to do."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.openvino import ParallelNetwork
@@ -169,8 +169,20 @@ def bare_openvino(work: dict) -> Repetition:
     encoder = _encoder(work)
     folder = fast.export_folder(encoder, Path(work["folder"]))
     fast.load_or_export(encoder, folder)
-    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3))
+    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
     return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
+
+
+def bare_openvino_bf16(work: dict) -> Repetition:
+    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
+    exact, repetition = np.array(bare_openvino(work)().known()), bare_openvino(work, "bf16")
+
+    def compared() -> Sample:
+        sample = repetition()
+        off = np.abs(np.array(sample.known()) / exact - 1).max()
+        return Sample(sample.amount, extra={"off by (1/1000)": 1000 * float(off)})
+
+    return compared
 
 
 STAGES = (
@@ -180,5 +192,6 @@ STAGES = (
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
         Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
         Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
+        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_openvino_bf16", "limit", needs=("openvino",)),
     ), agreement=1e-3),
 )  # fmt: skip

@@ -26,7 +26,9 @@ def test_every_contender_of_this_process_finds_the_same(name, tmp_path):
             assert sample.amount > 0
             checks[contender.key] = sample.known()
     first = next(iter(checks.values()))
-    assert len(checks) >= 2 and None not in checks.values()
+    assert len(checks) >= 2 and {key for key, check in checks.items() if check is None} <= {"bf16"}, (
+        "it is off, and says so"
+    )
     assert [key for key, check in checks.items() if not agree(first, check, stage.agreement)] == []
 
 
