@@ -7,6 +7,7 @@ believe what a file says about the memory of a type.
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import pickletools
@@ -40,12 +41,12 @@ def read_pickle(path: str | Path) -> Any:
 
 
 def check_memo(file: BinaryIO) -> None:
-    """Refuse the pickle that begins here if an index in it, for which memory is taken, is beyond the file's size."""
-    start, size = file.tell(), os.fstat(file.fileno()).st_size
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in ("PUT", "LONG_BINPUT") and (argument or 0) > size:
-            raise ValueError("it has an index beyond its size")
-    file.seek(start)
+    """Refuse the pickle that begins here if it has a length or an index, for which memory is taken, beyond its size."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        content.seek(file.tell())
+        for opcode, argument, _ in pickletools.genops(content):  # type: ignore[arg-type]  # it can be read and is enough
+            if opcode.name in ("FRAME", "PUT", "LONG_BINPUT") and (argument or 0) > len(content):
+                raise ValueError("it has an index beyond its size")
 
 
 class _Dtype:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import builtins
 import codecs
 import functools
+import json
 import operator
 import os
 import pickle
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from say_what_you_see.core import pickles
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.pickles import read_pickle, save_pickle
+from say_what_you_see.core.settings import REPOSITORY
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 PLAIN = [
@@ -150,6 +153,27 @@ def _from_buffer(data: bytes, shape: bytes, dtype: str = "u1") -> bytes:
     return b"cnumpy._core.numeric\n_frombuffer\n(" + data + _dtype(dtype) + shape + b"VC\ntR"
 
 
+_TERABYTE = struct.pack("<Q", 1 << 40)
+_MEGABYTE = b"B" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
+HUGE = {
+    "LONG4": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
+    "LONG of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
+    "BINBYTES": b"\x80\x03B" + b"\xff\xff\xff\xff.",
+    "BINBYTES8": b"\x80\x04\x8e" + _TERABYTE + b".",
+    "BINUNICODE8": b"\x80\x04\x8d" + _TERABYTE + b".",
+    "BYTEARRAY8": b"\x80\x05\x96" + _TERABYTE + b".",
+    "FRAME": b"\x80\x04\x95" + _TERABYTE + b"N.",
+    "a place in the memo": b"\x80\x02K\x01r\xfe\xff\xff\xff.",
+    "a place in the memo, as text": b"I1\np99999999999999999999\n.",
+    "a shape": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I1000000\nI1000000\nt") + b".",
+    "a shape that overflows": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I4294967296\nI4294967296\nt") + b".",
+    "an item": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I1\nt", "S999999999") + b".",
+    "a scalar": b"cnumpy._core.multiarray\nscalar\n(" + _dtype("U99999999") + b"B\x02\x00\x00\x00abtR.",
+    "many arrays of the same bytes": b"\x80\x03(" + _MEGABYTE + b"q\x00"
+    + _from_buffer(b"h\x00", b"(I1048576\nt") * 4000 + b"l.",
+    "a deep list": b"]" * 1_000_000 + b"a" * 999_999 + b".",
+    "a list that holds itself": b"]q\x00h\x00a.",
+}  # fmt: skip
 FOREIGN = {
     "LONG4": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
     "LONG of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
@@ -212,3 +236,33 @@ def test_a_pickle_that_is_cut_off_anywhere_is_refused(protocol, tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(CourseError, match=r"cut\.pickle"):
             read_pickle(path)
+
+
+READ = """
+import json, resource, sys
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.pickles import read_pickle
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**28,) * 2)
+messages = []
+for path in sys.argv[1:]:
+    try:
+        messages.append(f"{type(read_pickle(path))} was read")
+    except CourseError as error:
+        messages.append(str(error))
+print(json.dumps(messages))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited in another way here")
+def test_what_is_no_plain_data_is_refused_without_much_memory(tmp_path):
+    """In a process that can have 256 MB more."""
+    paths = []
+    for name, data in {**HUGE, **FOREIGN}.items():
+        paths.append(tmp_path / f"{name}.pickle")
+        paths[-1].write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", READ, *paths], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path, message in zip(paths, json.loads(done.stdout), strict=True):
+        assert f"{path} holds" in message or f"{path} is no whole pickle" in message, path.name
+        assert "MemoryError" not in message and len(message) < 600 and "\x1b" not in message
