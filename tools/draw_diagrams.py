@@ -109,7 +109,7 @@ def attention_step() -> str:
     parts += boxes(STATE, {(1, 1): "state h|512", (3, 1): "GRU", (4, 1): "new state|512"})
     parts += boxes(WRITES, {(3, 2): "word|256", (4, 2): "logits|94"})
     parts += [label(82, 176, "8 × 8 regions", 'font-weight="bold"'), label(82, 200, "64 × 256")]
-    parts += [label(243, 258, "dark regions have large weights;"), label(243, 284, "the context is the mean by them")]
+    parts += [label(243, 258, "the bluer, the larger the weight;"), label(243, 284, "the context is the mean by them")]
     parts += arrows((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (4, 1), (4, 2))
     parts += arrows((1, 1), (1, 0)) + arrows((1, 1), (3, 1)) + arrows((3, 2), (3, 1))
     return page("One step of attention", 5, 3, parts)

@@ -132,12 +132,12 @@ def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
     show_figure(figure, alt)
 
 
-def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int) -> None:
+def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int, decoder: str) -> None:
     """Draw what a caption generator is: picture, encoder, numbers, decoder, caption.
 
     Args:
-        encoder: its name.
-        numbers: how many it makes of a picture.
+        encoder, decoder: their names.
+        numbers: how many the encoder makes of a picture.
     """
     figure, axis = plt.subplots(figsize=(11, 2.9))
     axis.set(xlim=(0, 110), ylim=(0, 29))
@@ -145,9 +145,9 @@ def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int)
     half = min(12, 9 * picture.shape[1] / picture.shape[0])
     axis.imshow(picture, extent=(13 - half, 13 + half, 5, 23), aspect="auto")
     boxes = (
-        (f"encoder\n{encoder}\n(finished)", BLUE),
+        (f"encoder\n{encoder}", BLUE),
         (f"{numbers:,}\nnumbers", GREY),
-        ("decoder\nLSTM\n(yours)", ORANGE),
+        (f"decoder\n{decoder}", ORANGE),
     )
     for left, width, (text, colour) in zip((30, 50, 68), (14, 12, 14), boxes, strict=True):
         axis.add_patch(plt.Rectangle((left, 6), width, 16, facecolor="white", edgecolor=colour, linewidth=2.5))

@@ -32,7 +32,7 @@ def _history_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
         epochs = [record["epoch"] for record in history]
         axis.plot(epochs, [record["loss"] for record in history], "--", color=colour, label=f"{name}, training")
         axis.plot(epochs, [record["val_loss"] for record in history], "o-", color=colour, label=f"{name}, validation")
-    _label(axis, xlabel="epoch", ylabel="loss (nats a word)")
+    _label(axis, xlabel="epoch", ylabel="loss (nats per word)")
     return figure
 
 
@@ -53,7 +53,7 @@ class LivePlot:
         first, last = history[0], history[-1]
         alt = (
             f"Line plot of the loss over {last['epoch']} epochs: training falls from {first['loss']:.2f} to "
-            f"{last['loss']:.2f}, validation from {first['val_loss']:.2f} to {last['val_loss']:.2f} nats a word."
+            f"{last['loss']:.2f}, validation from {first['val_loss']:.2f} to {last['val_loss']:.2f} nats per word."
         )
         picture = Picture(_history_figure({"decoder": history}), alt)
         if self.handle is None:

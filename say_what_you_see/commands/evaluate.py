@@ -37,7 +37,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     """
     models = [trained.load_trained_model(settings, folder) for folder in options.model or []]
     models = _tell_apart(models or trained.trained_models(settings))
-    pictures = trained.validation_pictures(settings, models, options.pictures)
+    pictures = trained.scored_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
     samplers, java = ({"greedy": SAMPLERS["greedy"]} if options.greedy else SAMPLERS), not options.no_java
@@ -54,7 +54,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     print(f"{len(pictures)} {_split(settings)} pictures\n")
     for name, scores in next_words.items():
-        text = f"{name}: loss {scores['loss']:.3f} nats a word, perplexity {scores['perplexity']:.2f}"
+        text = f"{name}: loss {scores['loss']:.3f} nats per word, perplexity {scores['perplexity']:.2f}"
         print(visible(f"{text}, next word right {100 * scores['accuracy']:.1f} %"))
     print(visible(f"\n{samplers_table(evaluations)}\n"))
     print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
@@ -90,7 +90,7 @@ def _tell_apart(models: Sequence[trained.TrainedModel]) -> list[trained.TrainedM
     return [replace(model, name=name) for model, name in zip(models, new, strict=True)]
 
 
-def _captions_in(path: Path, pictures: trained.ValidationPictures) -> list[str]:
+def _captions_in(path: Path, pictures: trained.ScoredPictures) -> list[str]:
     """The captions of a file in COCO's results format, in the order of the pictures; others in it are passed over."""
     captions = read_coco_results(path)
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]

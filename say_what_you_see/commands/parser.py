@@ -220,7 +220,7 @@ def _add_run_inference(command: argparse.ArgumentParser) -> None:
     option("photos", nargs="+", type=kind.path, metavar="PHOTO", help="picture files")
     checkpoint = "a checkpoint, or a folder: then its latest (default: the settings' folder)"
     option("--checkpoint", type=kind.path, metavar="PATH", help=checkpoint)
-    option("--beam", type=kind.beam_width, default=3, metavar="K", help="captions a picture (default: 3)")
+    option("--beam", type=kind.beam_width, default=3, metavar="K", help="captions per picture (default: 3)")
     option("--max-len", type=kind.caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
 
 

@@ -67,7 +67,7 @@ def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
     config = EvaluationConfig(shards, folders.train, folders.evaluation, options.shards, options.batch_size)
 
     def report(result: CheckpointScore) -> None:
-        text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats a word"
+        text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats per word"
         print(f"{text} ({result.words:,} words, {result.seconds:.0f} s)", flush=True)
 
     if not evaluate_checkpoints(config, options.once, options.timeout, report):

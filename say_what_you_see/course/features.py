@@ -21,7 +21,7 @@ from say_what_you_see.vision.fast_encoder import FastEncoder
 SPLITS = ("train", "val")
 
 FEATURE_TYPES = {"mean": "float32", "fc2": "float32", "grid": "float16"}
-"""The type of stored features. A grid of InceptionV3 takes 0.26 MB a picture at 2 bytes a number."""
+"""The type of stored features. A grid of InceptionV3 takes 0.26 MB per picture at 2 bytes per number."""
 
 _FILES = {"mean": "{}_img_embeds.npy", "fc2": "show_and_tell/{}_fc2.npy", "grid": "visual_attention/{}_grids.npy"}
 _MAKERS = {

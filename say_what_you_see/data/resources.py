@@ -91,7 +91,7 @@ RESOURCES = (
     Resource(
         "coco", "annotations_trainval2014.zip", f"{_COCO_URL}/annotations/annotations_trainval2014.zip", 252_872_794,
         "sha256:031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
-        "Creative Commons Attribution 4.0", "five captions a photograph, and what stands where",
+        "Creative Commons Attribution 4.0", "five captions per photograph, and what stands where",
         (f"{_COCO_MIRROR}/annotations/annotations_trainval2014.zip",),
     ),
     Resource(
@@ -102,7 +102,7 @@ RESOURCES = (
     Resource(
         "flickr8k", "Flickr8k_text.zip", f"{_FLICKR8K_URL}/Flickr8k_text.zip", None,
         "md5:bf6c1abcb8e4a833b7f922104de18627",
-        FLICKR_TERMS, "five captions a photograph, the official split, and judgements of experts; about 2 MB",
+        FLICKR_TERMS, "five captions per photograph, the official split, and judgements of experts; about 2 MB",
     ),
     Resource(
         "karpathy", "caption_datasets.zip",
@@ -117,7 +117,7 @@ RESOURCES = (
     ),
     Resource(
         "flickr30k", "results_20130124.token", FLICKR30K_PAGE, None, None,
-        FLICKR_TERMS, "five captions a photograph, given out on request only", by_request=True,
+        FLICKR_TERMS, "five captions per photograph, given out on request only", by_request=True,
     ),
     *_field_course_files("train", 82_783), *_field_course_files("val", 40_504),
     Resource(

@@ -16,13 +16,11 @@ from say_what_you_see.evaluation.metrics import cider_per_picture, score_against
 from say_what_you_see.evaluation.reference_scores import frequent_words
 from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
 from say_what_you_see.evaluation.scores import Score, Table, format_table
-from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.language.captions import split_sentence
 
 
-def best_and_worst(
-    captions: Sequence[str], pictures: ValidationPictures, most: int = 10
-) -> tuple[list[int], list[int]]:
+def best_and_worst(captions: Sequence[str], pictures: ScoredPictures, most: int = 10) -> tuple[list[int], list[int]]:
     """The numbers of the pictures with the best captions, best first, and with the worst ones, worst first.
 
     On scenes the caption with the fewest wrong claims is the best, of equals the one that claims most, then the one
@@ -130,7 +128,7 @@ class GroupScores:
     metrics: dict[str, Score]
 
 
-def score_by_thing_count(captions: Sequence[str], pictures: ValidationPictures) -> dict[int, GroupScores]:
+def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> dict[int, GroupScores]:
     """Scores of scenes with one thing, with two, and so on, without the metrics that need Java.
 
     CIDEr weighs words by how rare they are in the group, so that its values of two groups are not comparable.

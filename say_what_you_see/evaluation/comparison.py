@@ -95,8 +95,8 @@ def comparison_table(reports: Sequence[ModelReport]) -> Table:
     """A table of reports: a row for each number, a column for each model; scores with 95 % intervals."""
     shown = {
         "": lambda report: report.name,
-        "loss, nats a word": lambda report: f"{report.val_loss:.3f}",
-        "loss, nats a caption": lambda report: f"{report.loss_per_caption:.2f}",
+        "loss, nats per word": lambda report: f"{report.val_loss:.3f}",
+        "loss, nats per caption": lambda report: f"{report.loss_per_caption:.2f}",
         "validation words": lambda report: f"{report.words:,}",
         "of them unknown (UNK)": lambda report: f"{report.unknown:,}",
         "parameters": lambda report: f"{report.parameters:,}",

@@ -21,7 +21,7 @@ from say_what_you_see.evaluation.coco_results import write_coco_results
 from say_what_you_see.evaluation.metrics import METRICS, diversity, score_against_references
 from say_what_you_see.evaluation.scene_scores import hallucination_rates, score_captions
 from say_what_you_see.evaluation.scores import Score, Table, format_table
-from say_what_you_see.evaluation.trained import TrainedModel, ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures, TrainedModel
 
 SAMPLERS: dict[str, Sampler] = {
     "greedy": Greedy(),
@@ -50,7 +50,7 @@ class Evaluation:
 
 
 def evaluate_captions(
-    captions: Sequence[str], pictures: ValidationPictures, java: bool = True, model: str = "", sampler: str = ""
+    captions: Sequence[str], pictures: ScoredPictures, java: bool = True, model: str = "", sampler: str = ""
 ) -> Evaluation:
     """Measure captions, wherever they come from.
 
@@ -71,7 +71,7 @@ def evaluate_captions(
 
 def evaluate_samplers(
     models: Sequence[TrainedModel],
-    pictures: ValidationPictures,
+    pictures: ScoredPictures,
     samplers: Mapping[str, Sampler] = SAMPLERS,
     java: bool = True,
     seed: int = 0,
@@ -144,7 +144,7 @@ def results_path(settings: Settings, evaluation: Evaluation) -> Path:
 def save_evaluations(
     settings: Settings,
     evaluations: Sequence[Evaluation],
-    pictures: ValidationPictures,
+    pictures: ScoredPictures,
     next_words: Mapping[str, Mapping[str, float]],
 ) -> Path:
     """Write the captions of each evaluation in COCO's results format, and all scores; returns the scores' path."""
@@ -156,7 +156,7 @@ def save_evaluations(
 
 
 def evaluations_as_json(
-    evaluations: Sequence[Evaluation], pictures: ValidationPictures, next_words: Mapping[str, Mapping[str, float]]
+    evaluations: Sequence[Evaluation], pictures: ScoredPictures, next_words: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """All scores as JSON can hold them; what was not measured is null, with a note where there is one."""
     parts = ("metrics", "exact", "hallucinations", "diversity")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.evaluation.trained import TrainedModel, ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures, TrainedModel
 from say_what_you_see.language.captions import (
     END,
     PAD,
@@ -22,11 +22,11 @@ from say_what_you_see.training.loop import evaluate_decoder
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy
 
 
-def next_word_scores(model: TrainedModel, pictures: ValidationPictures) -> dict[str, float]:
+def next_word_scores(model: TrainedModel, pictures: ScoredPictures) -> dict[str, float]:
     """How well a model predicts the next word of the captions that people wrote, reading the true words before it.
 
     Returns:
-        loss in nats a word, perplexity (e to the loss), and accuracy, over all real words and END.
+        loss in nats per word, perplexity (e to the loss), and accuracy, over all real words and END.
     """
     vocab = model.caption_model.vocab
     packed = pack_captions(caption_tokens_to_indices(pictures.references, vocab), vocab[PAD])

@@ -14,7 +14,7 @@ from say_what_you_see.evaluation.gallery import GalleryItem, GalleryPart, write_
 from say_what_you_see.evaluation.metrics import cider_per_picture
 from say_what_you_see.evaluation.palette import small_png
 from say_what_you_see.evaluation.scene_scores import wrong_claims
-from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.vision.pictures import read_pictures
 
 _SIDE = 240
@@ -26,7 +26,7 @@ def report_path(settings: Settings) -> Path:
 
 
 def write_report(
-    path: str | Path, zip_fn: str | Path, evaluations: Sequence[Evaluation], pictures: ValidationPictures
+    path: str | Path, zip_fn: str | Path, evaluations: Sequence[Evaluation], pictures: ScoredPictures
 ) -> None:
     """Write the report on the first of the evaluations, with the table of all of them at its end."""
     evaluation = evaluations[0]
@@ -47,7 +47,7 @@ def write_report(
 
 
 def _items(
-    chosen: Sequence[int], captions: Sequence[str], pictures: ValidationPictures, zip_fn: str | Path
+    chosen: Sequence[int], captions: Sequence[str], pictures: ScoredPictures, zip_fn: str | Path
 ) -> list[GalleryItem]:
     cider = cider_per_picture(captions, pictures.references)
     images = read_pictures(zip_fn, [pictures.fns[i] for i in chosen], _SIDE)
@@ -59,7 +59,7 @@ def _items(
     return items
 
 
-def _figures(captions: Sequence[str], pictures: ValidationPictures) -> list[GalleryPart]:
+def _figures(captions: Sequence[str], pictures: ScoredPictures) -> list[GalleryPart]:
     """What is taken for what, and scores by number of things; nothing where nobody knows what the pictures show."""
     if pictures.truths is None:
         return []

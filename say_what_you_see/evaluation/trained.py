@@ -28,7 +28,7 @@ MAX_PICTURES = 1000
 
 
 @dataclass(frozen=True)
-class ValidationPictures:
+class ScoredPictures:
     """The pictures that captions are written for, and what is known of them."""
 
     fns: list[str]  # file names
@@ -39,9 +39,9 @@ class ValidationPictures:
     def __len__(self) -> int:
         return len(self.fns)
 
-    def take(self, chosen: Sequence[int]) -> ValidationPictures:
+    def take(self, chosen: Sequence[int]) -> ScoredPictures:
         """Some of the pictures only."""
-        return ValidationPictures(
+        return ScoredPictures(
             [self.fns[i] for i in chosen],
             [self.image_ids[i] for i in chosen],
             [self.references[i] for i in chosen],
@@ -64,7 +64,7 @@ class TrainedModel:
         """The row of each picture's features."""
         return {fn: row for row, fn in enumerate(self.fns)}
 
-    def features_of(self, pictures: ValidationPictures) -> np.ndarray:
+    def features_of(self, pictures: ScoredPictures) -> np.ndarray:
         """The features of these pictures, in their order."""
         return self.features[[self.row_of[fn] for fn in pictures.fns]]
 
@@ -114,9 +114,7 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
     return replace(like, name="control", caption_model=caption_model, writer=step_model_of(control))
 
 
-def validation_pictures(
-    settings: Settings, models: Sequence[TrainedModel], most: int | None = None
-) -> ValidationPictures:
+def scored_pictures(settings: Settings, models: Sequence[TrainedModel], most: int | None = None) -> ScoredPictures:
     """The pictures to score of which every model has features: validation, or where there is such a split, test.
 
     Args:
@@ -139,4 +137,4 @@ def validation_pictures(
     if settings.dataset == "scenes":
         by_file = read_scene_truths(files.captions_zip, files.test_instances)
         truths = [by_file[fn] for fn in fns]
-    return ValidationPictures(fns, [ids[fn] for fn in fns], [captions[fn] for fn in fns], truths)
+    return ScoredPictures(fns, [ids[fn] for fn in fns], [captions[fn] for fn in fns], truths)

@@ -201,7 +201,7 @@ def _batch_cases(rng: np.random.Generator) -> list[Case]:
         return embeds, _toy_captions(sizes, columns), size, seed, *max_len
 
     table = {
-        "five captions a picture": ([5] * 4, 200, 0),
+        "five captions per picture": ([5] * 4, 200, 0),
         "pictures with one caption and with many": ([1, 12, 2], 400, 1),
         "captions longer than max_len": ([2, 2, 3], 100, 2, 9, 5),
         "captions longer than the default of max_len": ([3, 3], 60, 3, 24),
@@ -241,7 +241,7 @@ def _captions_by_picture(examples: Examples) -> list[list[tuple]]:
 
 def _control_cases(rng: np.random.Generator) -> list[Case]:
     sizes = {
-        "five captions a picture": [5] * 6,
+        "five captions per picture": [5] * 6,
         "pictures with different numbers of captions": [1, 4, 2, 3, 1, 2],
         "three pictures": [2, 2, 2],
         "random numbers of captions": rng.integers(1, 5, size=9).tolist(),

@@ -44,7 +44,7 @@ class BahdanauAttention(layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.W2 = layers.Dense(units, use_bias=False, name="W2")  # the keys have a bias already
-        self.V = layers.Dense(1, use_bias=False, name="V")  # the same for all regions would change no weight
+        self.V = layers.Dense(1, use_bias=False, name="V")  # softmax ignores what is added to all scores
 
     def build(self, hidden_shape: tuple, regions_shape: tuple, keys_shape: tuple) -> None:
         """Make the weights."""
@@ -225,7 +225,7 @@ def attention_step_model(model: keras.Model) -> KerasStepModel:
 
 
 def most_frequent_words(captions: Sequence[Sequence[str]], limit: int = TOP_WORDS) -> dict[str, int]:
-    """The vocabulary: the most frequent words and the four special tokens; UNK, `<unk>` in the paper, is all others.
+    """The vocabulary: the most frequent words and the four special tokens; UNK stands for all others.
 
     Args:
         captions: for each picture its captions.

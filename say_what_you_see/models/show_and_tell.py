@@ -75,7 +75,7 @@ def loss_per_word(probabilities: np.ndarray, words: np.ndarray, mask: np.ndarray
         mask: 1 for a real word, 0 for padding, (captions, steps).
 
     Returns:
-        The loss in nats a word.
+        The loss in nats per word.
     """
     of_the_true_word = np.take_along_axis(probabilities, words[..., None], axis=-1)[..., 0]
     return float(-(np.log(of_the_true_word) * mask).sum() / mask.sum())

@@ -15,9 +15,9 @@ def masked_crossentropy(pad_idx: int) -> Callable:
     PAD was added so that captions fit into a matrix; predicting it is no achievement.
     """
 
-    def loss(words, logits):
-        real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
-        crossentropy = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
+    def loss(next_words, logits):
+        real = ops.cast(ops.not_equal(next_words, pad_idx), logits.dtype)
+        crossentropy = keras.losses.sparse_categorical_crossentropy(next_words, logits, from_logits=True)
         return ops.sum(crossentropy * real) / ops.maximum(ops.sum(real), 1)
 
     return loss
@@ -27,11 +27,11 @@ def smoothed_crossentropy(pad_idx: int, label_smoothing: float) -> Callable:
     """The same with this share of each target spread over all words, so that no probability is driven to 1."""
     masked = masked_crossentropy(pad_idx)
 
-    def loss(words, logits):
-        real = ops.cast(ops.not_equal(words, pad_idx), logits.dtype)
+    def loss(next_words, logits):
+        real = ops.cast(ops.not_equal(next_words, pad_idx), logits.dtype)
         of_all_words = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
         uniform = ops.sum(of_all_words * real) / ops.maximum(ops.sum(real), 1)
-        return (1 - label_smoothing) * masked(words, logits) + label_smoothing * uniform
+        return (1 - label_smoothing) * masked(next_words, logits) + label_smoothing * uniform
 
     return loss
 

@@ -161,7 +161,7 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
         layer = keras.layers.Reshape((-1, last.input.shape[-1]), name="regions")
     else:
         raise CourseError(
-            f"The encoder {encoder.name} gives one list of numbers a picture and no grid of regions, which attention "
+            f"The encoder {encoder.name} gives one list of numbers per picture and no grid of regions, which attention "
             "needs. Take InceptionV3, or a .keras file that ends with a feature map."
         )
     model = keras.Model(encoder.model.input, layer(last.input), name=encoder.model.name)

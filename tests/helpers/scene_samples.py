@@ -11,7 +11,7 @@ from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, Thing, all_rela
 from say_what_you_see.data.scenes.truth import SceneTruth
 
 if TYPE_CHECKING:
-    from say_what_you_see.evaluation.trained import ValidationPictures
+    from say_what_you_see.evaluation.trained import ScoredPictures
 
 
 def scenes_of(split: str, count: int, seed: int = 0) -> list[Scene]:
@@ -37,11 +37,11 @@ def thing_at(kind: str, colour: str, left: int, top: int, width: int = 80, heigh
     return Thing(kind, colour, options.pop("size", "large"), (left, top, width, height), **options)
 
 
-def scene_pictures(count: int = 30) -> ValidationPictures:
+def scene_pictures(count: int = 30) -> ScoredPictures:
     """Validation scenes as pictures to caption."""
-    from say_what_you_see.evaluation.trained import ValidationPictures  # it needs Keras, other samples do not
+    from say_what_you_see.evaluation.trained import ScoredPictures  # it needs Keras, other samples do not
 
     scenes = scenes_of("val", count)
     captions = [list(describe_scene(scene)) for scene in scenes]
     names = [f"{number}.jpg" for number in range(count)]
-    return ValidationPictures(names, list(range(count)), captions, [truth_of(scene) for scene in scenes])
+    return ScoredPictures(names, list(range(count)), captions, [truth_of(scene) for scene in scenes])

@@ -57,7 +57,7 @@ FIGURES = {
     "plot_caption_lengths": lambda: plots.plot_caption_lengths([3, 5, 5, 9, 25], 20, ALT),
     "plot_temperatures": lambda: plots.plot_temperatures([0.7, 0.3], {0.1: [1, 0], 10: [0.5, 0.5]}, ALT),
     "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}], ALT),
-    "plot_pipeline": lambda: plots.plot_pipeline(PICTURES[0], ALT, "CNN", 10),
+    "plot_pipeline": lambda: plots.plot_pipeline(PICTURES[0], ALT, "CNN", 10, "LSTM"),
     "plot_rates": lambda: plots.plot_rates({"plain": 10.0, "quick": 250.0}, "pictures/s", ALT, limit=("peak", 310.0)),
     "plot_roofline": lambda: plots.plot_roofline({"a word": (0.5, 4.0), "a CNN": (80.0, 300.0)}, 400.0, 30.0, ALT),
     "plot_histories": lambda: training_plots.plot_histories({f"training {n}": HISTORY[:n] for n in range(1, 9)}, ALT),

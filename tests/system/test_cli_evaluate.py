@@ -9,7 +9,7 @@ import pytest
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
-from say_what_you_see.evaluation.trained import trained_models, validation_pictures
+from say_what_you_see.evaluation.trained import scored_pictures, trained_models
 from say_what_you_see.serving.model_folder import load_caption_model
 
 
@@ -27,7 +27,7 @@ def evaluate(course_environ, capsys):
 @pytest.fixture
 def pictures(finished_course):
     settings = finished_course.settings
-    return validation_pictures(settings, trained_models(settings))
+    return scored_pictures(settings, trained_models(settings))
 
 
 def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finished_course, pictures):

@@ -22,7 +22,7 @@ from say_what_you_see.evaluation.evaluate import evaluate_captions
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.evaluation.report import write_report
 from say_what_you_see.evaluation.scale import write_examples
-from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.page.demo import Demo
 from say_what_you_see.page.server import DemoServer
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
@@ -127,7 +127,7 @@ def test_the_page_of_an_evaluation_shows_captions_as_text(tmp_path):
     def page(captions: list[str], model: str) -> Page:
         captions = [text[:500] for text in captions]
         people = [[text, "a red ball"] for text in captions]
-        known = ValidationPictures(names, list(range(len(names))), people)
+        known = ScoredPictures(names, list(range(len(names))), people)
         found = evaluate_captions(captions, known, False, model, model)
         write_report(tmp_path / "page.html", pictures_zip, [found], known)
         return Page((tmp_path / "page.html").read_text(encoding="utf-8"))

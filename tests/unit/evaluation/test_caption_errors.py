@@ -12,7 +12,7 @@ from say_what_you_see.evaluation.caption_errors import (
     thing_confusion,
     word_confusion,
 )
-from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures
 
 TRUTH = SceneTruth(
     colours={"ball": "red", "kite": "blue"},
@@ -25,14 +25,14 @@ TRUTH = SceneTruth(
 def test_the_best_caption_has_no_wrong_claim_and_most_right_ones():
     captions = ["a blue ball", "a kite above a ball", "a boat", "a red ball below a blue kite"]
     references = [["a red ball and a blue kite"]] * 4
-    pictures = ValidationPictures(list("abcd"), [1, 2, 3, 4], references, [TRUTH] * 4)
+    pictures = ScoredPictures(list("abcd"), [1, 2, 3, 4], references, [TRUTH] * 4)
     assert best_and_worst(captions, pictures) == ([3, 1], [2, 0])
     assert best_and_worst(captions, pictures, most=1) == ([3], [2])
 
 
 def test_photographs_are_ranked_by_cider():
     references = [["a dog runs"], ["two birds fly"], ["one boat at sea"], ["a cat"]]
-    pictures = ValidationPictures(list("abcd"), [1, 2, 3, 4], references)
+    pictures = ScoredPictures(list("abcd"), [1, 2, 3, 4], references)
     captions = ["two cats sleep", "two birds sit", "one boat at sea", ""]
     assert best_and_worst(captions, pictures) == ([2, 1], [3, 0])
 

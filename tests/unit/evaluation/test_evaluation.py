@@ -27,11 +27,11 @@ from say_what_you_see.evaluation.metrics import score_against_references
 from say_what_you_see.evaluation.next_word import next_word_scores, teacher_forced_captions
 from say_what_you_see.evaluation.people import compare_with_references, leave_one_out, reference_diversity
 from say_what_you_see.evaluation.trained import (
+    ScoredPictures,
     TrainedModel,
-    ValidationPictures,
     control_model,
+    scored_pictures,
     trained_models,
-    validation_pictures,
 )
 from say_what_you_see.language.captions import START, invert_vocabulary
 from say_what_you_see.models.architectures import step_model_of
@@ -48,7 +48,7 @@ def course(finished_course):
     """Settings, models and pictures of the small course."""
     settings = finished_course.settings
     models = trained_models(settings)
-    return SimpleNamespace(settings=settings, models=models, pictures=validation_pictures(settings, models))
+    return SimpleNamespace(settings=settings, models=models, pictures=scored_pictures(settings, models))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def toy():
     fns = [f"{number}.jpg" for number in range(12)]
     model = CaptionModel(decoder, VOCAB, {}, {})
     trained = TrainedModel("decoder", model, step_model_of(decoder), examples.image_embeds, fns)
-    return SimpleNamespace(model=trained, pictures=ValidationPictures(fns, list(range(1, 13)), groups))
+    return SimpleNamespace(model=trained, pictures=ScoredPictures(fns, list(range(1, 13)), groups))
 
 
 def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copied_course):
@@ -79,10 +79,10 @@ def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copi
     )
     models = trained_models(copied_course)
     assert [model.name for model in models] == ["decoder", "show_and_tell", "visual_attention"]
-    pictures = validation_pictures(copied_course, models)
+    pictures = scored_pictures(copied_course, models)
     assert pictures.fns == decoder.fns and all(name.startswith("scene_test_") for name in pictures.fns)
     few = replace(models[2], fns=models[2].fns[::-1][:20], features=models[2].features[::-1][:20])
-    pictures = validation_pictures(copied_course, [decoder, few])
+    pictures = scored_pictures(copied_course, [decoder, few])
     assert set(pictures.fns) == set(few.fns), "those of which every model has features"
     rows = [models[2].fns.index(name) for name in pictures.fns]
     assert np.array_equal(few.features_of(pictures), models[2].features[rows])
@@ -103,7 +103,7 @@ def test_the_control_of_notebook_04_is_found_or_asked_for(copied_course):
     with pytest.raises(CourseError, match="04_train_decoder"):
         control_model(copied_course, decoder)
     shutil.copytree(copied_course.work_folder / "checkpoints", copied_course.work_folder / "checkpoints_control")
-    control, pictures = control_model(copied_course, decoder), validation_pictures(copied_course, [decoder])
+    control, pictures = control_model(copied_course, decoder), scored_pictures(copied_course, [decoder])
     assert control.name == "control" and control.fns == decoder.fns
     scores = next_word_scores(control, pictures)
     assert scores == pytest.approx(next_word_scores(decoder, pictures), rel=1e-4), "here the two share a checkpoint"

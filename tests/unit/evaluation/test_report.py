@@ -12,11 +12,11 @@ from scene_samples import scene_pictures
 
 from say_what_you_see.evaluation.evaluate import evaluate_captions
 from say_what_you_see.evaluation.report import write_report
-from say_what_you_see.evaluation.trained import ValidationPictures
+from say_what_you_see.evaluation.trained import ScoredPictures
 
 
 @pytest.fixture(scope="module")
-def pictures() -> ValidationPictures:
+def pictures() -> ScoredPictures:
     return scene_pictures()
 
 
