@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 import textwrap
 import traceback
 import warnings
@@ -45,7 +46,7 @@ class Outcome:
         """A value, or "the error KeyError: 'kite'"."""
         if self.error is None:
             return short(self.value)
-        message = " ".join(str(self.error).split())
+        message = " ".join(re.sub("\x1b\\[[0-9;]*m", "", str(self.error)).split())  # Keras prints in bold
         return f"the error {type(self.error).__name__}" + (f": {shorten(message)}" if message else "")
 
     def equals(self, other: Outcome) -> bool:
@@ -163,7 +164,10 @@ def _explain(exercise: Exercise, number: int, outcome: Outcome, candidate: Calla
     print("\n".join(_difference_lines(exercise, number, outcome, candidate)))
     if mistake:
         print(f"\nIt looks like this: {mistake.name}.")
-    print(_next_hint(exercise, mistake))
+    if isinstance(outcome.error, NameError):
+        print("\nThat name is not known: is it defined or imported in a cell above that was run?")
+    else:
+        print(_next_hint(exercise, mistake))
     raise CheckFailed(f"{name} is not right yet: {mistake.name if mistake else f'{where}, {case.name}'}.")
 
 
@@ -182,7 +186,7 @@ def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candida
     wanted = _course_outcome(exercise, exercise.reference, number)
     both = [f"  expected  {wanted}", f"  received  {outcome}"]
     if outcome.error is not None:
-        return both + _learners_line(outcome.error, candidate)
+        return both[wanted.error is None :] + _learners_line(outcome.error, candidate)
     if wanted.error is not None:
         return both
     if outcome.changed:

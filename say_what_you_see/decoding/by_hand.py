@@ -26,7 +26,8 @@ def beam_search(
 ) -> list[tuple[tuple[int, ...], float]]:
     """Caption one picture, following the k best beginnings at once: the k best captions, each with its log p.
 
-    A finished caption competes with the others as it is, and keeps its place while it is among the k best.
+    A finished caption competes with the others as it is, and keeps its place while it is among the k best. In the end
+    all that ever were finished among the k best compete with those that were cut.
 
     Args:
         next_word, state: as in `greedy_search`.

@@ -55,7 +55,10 @@ def keep_top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
 
 
 def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
-    """Keep the fewest most probable words of each row whose probabilities sum to p or more; the others become 0."""
+    """Keep the fewest most probable words of each row whose probabilities sum to p or more; the others become 0.
+
+    Words that are as probable as the last of those stay as well.
+    """
     falling = np.flip(np.sort(probabilities, axis=-1), axis=-1)
     before = np.cumsum(falling, axis=-1) - falling
     kept = np.where(before < p * probabilities.sum(axis=-1, keepdims=True), falling, np.inf)

@@ -34,7 +34,12 @@ def properties_of_decoder(
         form="a model",
         inputs=[tuple(tensor.shape) for tensor in model.inputs],
         weights={layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights},
-        dropout=sorted(layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)),
+        mask_zero=any(getattr(layer, "mask_zero", False) for layer in model.layers),
+        dropout={
+            f"of {layer.input.shape[-1]} numbers": layer.rate
+            for layer in model.layers
+            if isinstance(layer, layers.Dropout)
+        },
         logits=_logits_of(model, vocab_size, feature_size) if sizes else None,
     )
 
@@ -102,7 +107,8 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         "in training: compiled by Keras, the words as floats": ((3, 1), 2, 1.0, True),
         **{f"random captions, number {n}": (rng.integers(1, 6, size=4).tolist(), n, 2.0) for n in (1, 2, 3)},
     }
-    return drawn_cases(rng, draw, table)
+    only_padding = Case("only padding", (0, np.zeros((2, 3), np.int32), np.ones((2, 3, 6), np.float32)))
+    return [only_padding, *drawn_cases(rng, draw, table)]
 
 
 def trained(function: Callable, batch: Batch, learning_rate: float, dropout: float = 0.0) -> Properties:

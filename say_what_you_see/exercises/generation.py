@@ -71,6 +71,8 @@ def searched(
     def next_word(words: Any, state: State) -> tuple[np.ndarray, State]:
         if next(calls) > 100:
             raise RuntimeError("next_word was called more than 100 times: the loop does not end.")
+        if as_numpy(words).ndim != 1:
+            raise TypeError("next_word takes an array that holds the last word, such as np.array([word])")
         log_p = log_softmax(logits[as_numpy(words)] + state.memory[0])
         log_p[:, list(tokens.suppressed)] = -np.inf
         return log_p, State([np.roll(state.memory[0], 1, axis=1)])
@@ -117,7 +119,10 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
         "no caption ends": ([-30] * 7, {"max_len": 4, "k": 3}),
         "END can come at first only": (np.where(np.arange(7) == 1, 5, -30), {"max_len": 6, "k": 2}),
     }
-    ranked = {"ranked by the mean over the words": (_MIDDLING, {"max_len": 8, "k": 5, "alpha": 1.0})}
+    ranked = {
+        f"ranked by the mean over the words, k = {k}": (_MIDDLING, {"max_len": 8, "k": k, "alpha": 1.0})
+        for k in (5, 3, 2)
+    }
     random = {
         f"random words, number {n}": (rng.normal(2, 2, 7), {"max_len": 6, "k": 3, "alpha": n / 5}) for n in (1, 2, 3)
     }
@@ -128,9 +133,14 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def in_numpy(function: Callable, probabilities: np.ndarray, number: float) -> Any:
+def tempered(function: Callable, probabilities: np.ndarray, t: float) -> Any:
     """The new probabilities, whatever library made them."""
-    return as_numpy(function(probabilities, number))
+    return as_numpy(function(probabilities, t))
+
+
+def kept(function: Callable, probabilities: np.ndarray, p: float) -> Any:
+    """The same of words that are kept."""
+    return as_numpy(function(probabilities, p))
 
 
 def _random_distributions(rng: np.random.Generator, rows: int, low: float, high: float) -> list[Case]:
@@ -175,8 +185,8 @@ def _top_p_cases(rng: np.random.Generator) -> list[Case]:
 EXERCISES = (
     Exercise(decoder_step_model, _NOTEBOOK, _step_cases, observe=properties_of_steps),
     Exercise(greedy_search, _NOTEBOOK, _greedy_cases, observe=searched),
-    Exercise(apply_temperature, _NOTEBOOK, _temperature_cases, observe=in_numpy),
-    Exercise(keep_top_p, _NOTEBOOK, _top_p_cases, observe=in_numpy),
+    Exercise(apply_temperature, _NOTEBOOK, _temperature_cases, observe=tempered),
+    Exercise(keep_top_p, _NOTEBOOK, _top_p_cases, observe=kept),
     Exercise(beam_search, _NOTEBOOK, _beam_cases, observe=searched),
 )
 """In the order of the notebook."""

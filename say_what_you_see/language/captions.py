@@ -41,7 +41,7 @@ def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: 
         fn_to_captions[id_to_fn[annotation["image_id"]]].append(annotation["caption"])
     missing = [fn for fn in fns if fn not in fn_to_captions]
     if missing:
-        raise CourseError(f"{Path(zip_fn).name} has no caption for {len(missing)} pictures, {missing[0]} for one.")
+        raise CourseError(f"{Path(zip_fn).name} has no caption for {missing[0]}; pictures without one: {len(missing)}.")
     return [fn_to_captions[fn] for fn in fns]
 
 

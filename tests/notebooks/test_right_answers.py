@@ -49,7 +49,7 @@ def loss_written_out(pad_idx):
         chosen = ops.sum(ops.one_hot(words, logits.shape[-1]) * logits, axis=-1)
         losses = ops.logsumexp(logits, axis=-1) - chosen
         real = ops.cast(words != pad_idx, "float32")
-        return ops.sum(ops.where(words != pad_idx, losses, 0.0)) / ops.sum(real)
+        return ops.sum(ops.where(words != pad_idx, losses, 0.0)) / (ops.sum(real) + 1e-9)
 
     return loss
 
