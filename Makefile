@@ -49,8 +49,8 @@ demo: $(INSTALLED) ## caption pictures on a page in the browser, on this compute
 	@$(BIN)/say-what-you-see demo
 
 photo-model: DATASET := $(or $(DATASET),flickr8k)
-photo-model: ENCODER := $(or $(ENCODER),efficientnet_lite2)
-# A transformer's grids of COCO, each picture seen in a mirror, too, would take 34 GB of disk.
+photo-model: ENCODER := $(or $(ENCODER),efficientnet_lite2_299)
+# A transformer's grids of COCO, four views of each picture, would take 117 GB of disk.
 photo-model: MODEL := $(or $(MODEL),$(if $(filter coco,$(DATASET)),decoder,transformer))
 photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
 	@for step in resources embed prepare "train --model $(MODEL)" evaluate \

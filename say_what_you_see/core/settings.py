@@ -24,7 +24,15 @@ IN_CHECKOUT = (REPOSITORY / "notebooks").is_dir() and (REPOSITORY / "pyproject.t
 
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
 DEFAULT_ENCODER = "inception_v3"
-ENCODERS = ("inception_v3", "vgg16", "mobilenet", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+ENCODERS = (
+    "inception_v3",
+    "vgg16",
+    "mobilenet",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "efficientnet_lite2_299",
+)
 COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""

@@ -17,8 +17,12 @@ from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 from say_what_you_see.vision.extraction import apply_model
 from say_what_you_see.vision.fast_encoder import FastEncoder
+from say_what_you_see.vision.pictures import random_crop
 
 SPLITS = ("train", "val")
+
+VIEWS = ("", "mirrored", "cropped", "cropped_mirrored")
+"""How photographs are seen in training: as they are, with left and right exchanged, and a random part in both ways."""
 
 FEATURE_TYPES = {"mean": "float32", "fc2": "float32", "grid": "float16"}
 """The type of stored features. A grid of InceptionV3 takes 0.26 MB per picture at 2 bytes per number."""
@@ -32,14 +36,14 @@ _MAKERS = {
 }
 
 
-def features_path(settings: Settings, split: str, kind: str = "mean", mirrored: bool = False) -> Path:
+def features_path(settings: Settings, split: str, kind: str = "mean", view: str = "") -> Path:
     """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`.
 
     Args:
-        mirrored: those of the images with left and right exchanged.
+        view: one of `VIEWS`.
     """
     path = settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
-    return path.with_stem(f"{path.stem}_mirrored") if mirrored else path
+    return path.with_stem(f"{path.stem}_{view}") if view else path
 
 
 def split_files(files: DatasetFiles, split: str) -> tuple[Path, str]:
@@ -53,26 +57,26 @@ def extract_features(
     encoder: EncoderInfo,
     split: str,
     apply: Callable | None = None,
-    mirrored: bool = False,
+    view: str = "",
 ) -> tuple[np.ndarray, list[str]]:
     """Stream the features of a split to the disk; an interrupted extraction goes on where it stopped.
 
     Args:
         apply: takes the arguments of `apply_model`, which is the default, and returns what it returns.
-        mirrored: with left and right of each image exchanged.
+        view: one of `VIEWS`.
 
     Returns:
         Features, memory-mapped, (images, ...), and the file names.
     """
-    zip_fn, preprocess = split_files(files, split)[0], encoder.preprocess_for_model
+    zip_fn = split_files(files, split)[0]
     zips = [zip_fn] if split == "test" else [files.train_zip, files.val_zip]
     model = FastEncoder(encoder, settings.data_folder, zips)
     return (apply or apply_model)(
         zip_fn,
         model,
-        (lambda images: preprocess(images[:, :, ::-1])) if mirrored else preprocess,
+        lambda images: encoder.preprocess_for_model(_seen(images, view)),
         encoder.input_shape,
-        store=features_path(settings, split, encoder.features, mirrored),
+        store=features_path(settings, split, encoder.features, view),
         batch_size=model.batch_size,
         dtype=FEATURE_TYPES[encoder.features],
     )
@@ -95,9 +99,16 @@ def extract_grids(settings: Settings) -> None:
     save_encoder(settings, encoder)
 
 
-def extract_mirrored_grids(settings: Settings) -> None:
-    """The features of every region of every training image with left and right exchanged."""
-    extract_features(settings, get_dataset(settings), encoder_for(settings, "grid"), "train", mirrored=True)
+def extract_views(settings: Settings) -> None:
+    """The features of every region of every training image in the other views."""
+    for view in VIEWS[1:]:
+        extract_features(settings, get_dataset(settings), encoder_for(settings, "grid"), "train", view=view)
+
+
+def _seen(images: np.ndarray, view: str) -> np.ndarray:
+    """Square images in a view: RGB 0..255, (images, side, side, 3)."""
+    images = images[:, :, ::-1] if view.endswith("mirrored") else images
+    return np.stack([random_crop(image) for image in images]) if view.startswith("cropped") else images
 
 
 def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: EncoderInfo) -> int:
@@ -138,11 +149,9 @@ def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]
     return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
 
 
-def load_features(
-    settings: Settings, split: str, kind: str = "mean", mirrored: bool = False
-) -> tuple[np.ndarray, list[str]]:
-    """The features of a split, memory-mapped, (images, ...), and the file names; `mirrored` as in `features_path`."""
-    path = features_path(settings, split, kind, mirrored)
+def load_features(settings: Settings, split: str, kind: str = "mean", view: str = "") -> tuple[np.ndarray, list[str]]:
+    """The features of a split, memory-mapped, (images, ...), and the file names; `view` as in `features_path`."""
+    path = features_path(settings, split, kind, view)
     if kind != "mean":
         return read_required(path, read_array), read_json(path.with_suffix(".json"))["file_names"]
     names = settings.work_folder / f"{split}_img_fns.pickle"

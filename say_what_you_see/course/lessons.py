@@ -14,8 +14,9 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
 from say_what_you_see.course.features import (
     SPLITS,
+    VIEWS,
     extract_grids,
-    extract_mirrored_grids,
+    extract_views,
     load_features,
     read_required,
 )
@@ -33,7 +34,7 @@ from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.checkpoints import History, restore_checkpoint
 from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.examples import Examples, JoinedRows, add_mirrored, shuffle_images, table_examples
+from say_what_you_see.training.examples import Examples, JoinedRows, add_views, shuffle_images, table_examples
 from say_what_you_see.training.loop import HistoryCallback, train_decoder
 
 
@@ -93,13 +94,13 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     """Five captions of each picture in a batch. Photographs need smoothed labels and much dropout, since the model
-    overfits soon, and there are twice as many as usual; scenes need as many epochs as in notebook 08, of more and
+    overfits soon, and there are four views of each; scenes need as many epochs as in notebook 08, of more and
     smaller steps.
     """
     config = replace(_attention_config(settings, train), learning_rate=8e-4, weight_decay=0.05, captions_per_image=5)
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
-    epochs = settings.epochs if settings.small else 8
+    epochs = settings.epochs if settings.small else 6
     config = replace(config, epochs=epochs, batch_size=32, dropout=0.3, max_len=22, label_smoothing=0.1)
     return replace(config, similar_lengths=False)  # which was not tried there
 
@@ -130,13 +131,14 @@ def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict
 
 
 def _load_grids_and_captions(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
-    """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs also in a mirror."""
+    """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs in several views."""
     train, validation = (
         Examples(load_features(settings, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
     )
     vocab = load_vocabulary(settings)
     if settings.pictures_kind == "photographs":
-        train = add_mirrored(train, load_features(settings, "train", "grid", mirrored=True)[0], vocab)
+        views = {view: load_features(settings, "train", "grid", view)[0] for view in VIEWS[1:]}
+        train = add_views(train, views, vocab)
     return vocab, train, validation
 
 
@@ -158,7 +160,7 @@ def _prepare_attention(settings: Settings) -> None:
 def _prepare_transformer(settings: Settings) -> None:
     extract_grids(settings)
     if settings.pictures_kind == "photographs":
-        extract_mirrored_grids(settings)
+        extract_views(settings)
 
 
 DECODER = Lesson("", "", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
@@ -216,7 +218,7 @@ def save_model(
     """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
     encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
     train = lesson.load(settings)[1]
-    views = 2 if isinstance(train.image_embeds, JoinedRows) else 1  # a caption stands there for the mirrored one, too
+    views = len(VIEWS) if isinstance(train.image_embeds, JoinedRows) else 1  # a caption stands there for each
     metadata = {
         "dataset": settings.dataset_name,
         "terms": terms_of(settings),

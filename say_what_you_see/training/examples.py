@@ -1,6 +1,6 @@
 """Images with their captions, and the random batches that decoders are trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,24 +22,24 @@ POOL = 16
 
 
 class JoinedRows:
-    """The rows of two arrays as those of one, each array where it is, perhaps on the disk.
+    """The rows of several arrays as those of one, each array where it is, perhaps on the disk.
 
     Args:
-        first, second: (rows, ...), alike but for the number of rows.
+        parts: (rows, ...) each, all of one shape.
     """
 
-    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
-        self.first, self.second = first, second
-        self.shape, self.dtype = (len(first) + len(second), *first.shape[1:]), first.dtype
+    def __init__(self, *parts: np.ndarray) -> None:
+        self.parts, self.dtype = parts, parts[0].dtype
+        self.shape = (sum(map(len, parts)), *parts[0].shape[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        rows, border = np.arange(len(self))[rows], len(self.first)
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        found[rows < border] = self.first[rows[rows < border]]
-        found[rows >= border] = self.second[rows[rows >= border] - border]
+        part, row = np.divmod(np.arange(len(self))[rows], len(self.parts[0]))
+        found = np.empty((len(row), *self.shape[1:]), self.dtype)
+        for number, array in enumerate(self.parts):
+            found[part == number] = array[row[part == number]]
         return found
 
 
@@ -59,19 +59,21 @@ class Examples:
             )
 
 
-def add_mirrored(examples: Examples, mirrored: np.ndarray, vocab: dict[str, int]) -> Examples:
-    """Examples, and the same ones seen in a mirror: in their captions left is right, and right is left.
+def add_views(examples: Examples, views: Mapping[str, np.ndarray], vocab: dict[str, int]) -> Examples:
+    """Examples, and the same ones in other views; in captions of mirrored images left is right, and right is left.
 
     Args:
-        mirrored: features of the mirrored images, (images, ...), in the order of the examples.
+        views: by name, features of the images in the order of the examples, (images, ...).
     """
     other_side = np.arange(len(vocab))
     if {"left", "right"} <= vocab.keys():
         other_side[[vocab["left"], vocab["right"]]] = vocab["right"], vocab["left"]
     matrix, first = examples.captions.matrix, examples.captions.first
-    both = np.concatenate([matrix, other_side[matrix].astype(matrix.dtype)])
-    captions = CaptionArrays(both, np.concatenate([first, first[1:] + first[-1]]))
-    rows = JoinedRows(examples.image_embeds, mirrored)
+    mirrored = other_side[matrix].astype(matrix.dtype)
+    matrices = [matrix, *(mirrored if name.endswith("mirrored") else matrix for name in views)]
+    firsts = [first, *(first[1:] + number * first[-1] for number in range(1, len(matrices)))]
+    captions = CaptionArrays(np.concatenate(matrices), np.concatenate(firsts))
+    rows = JoinedRows(examples.image_embeds, *views.values())
     return Examples(cast(np.ndarray, rows), captions)  # all that a training asks of an array
 
 

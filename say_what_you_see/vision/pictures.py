@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -101,6 +102,22 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = _to_rgb(image.crop((left, top, left + side, top + side)))
         return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def random_crop(image: np.ndarray, smallest: float = 0.82, largest: float = 0.93) -> np.ndarray:
+    """A random square of a square image, in the size of the whole: RGB 0..255, (side, side, 3).
+
+    Which square it is follows from the pixels: the same image gives the same one.
+
+    Args:
+        smallest, largest: its side, as a share of the image's.
+    """
+    pixels = np.asarray(image, dtype="uint8")
+    rng, side = np.random.default_rng(zlib.crc32(pixels.tobytes())), len(pixels)
+    size = max(1, int(side * rng.uniform(smallest, largest)))
+    left, top = rng.integers(side - size + 1, size=2).tolist()
+    box = (left, top, left + size, top + size)
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box), image.dtype)
 
 
 def thumbnail(buf: bytes, side: int) -> np.ndarray:

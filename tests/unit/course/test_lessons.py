@@ -30,7 +30,7 @@ from say_what_you_see.language.captions import END, PAD, START, UNK, split_sente
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision.encoders import encoder_for
-from say_what_you_see.vision.pictures import read_pictures
+from say_what_you_see.vision.pictures import random_crop, read_pictures
 
 
 @pytest.fixture(scope="module")
@@ -130,16 +130,19 @@ def test_the_tables_hold_every_caption_with_its_pictures_features(settings, show
 # Notebook 11
 
 
-def test_photographs_are_seen_in_a_mirror_too(settings, attention, monkeypatch):
+def test_photographs_are_seen_in_four_views(settings, attention, monkeypatch):
     monkeypatch.setattr(Settings, "pictures_kind", "photographs")
     TRANSFORMER.prepare(settings)
     _, train, validation = TRANSFORMER.load(settings)
     count, encoder = settings.scene_counts["train"], encoder_for(settings, "grid")
-    assert len(train.image_embeds) == train.captions.n_images == 2 * count
+    assert len(train.image_embeds) == train.captions.n_images == 4 * count
     assert len(validation.image_embeds) == len(load_features(settings, "val", "grid")[1])
     names = load_features(settings, "train", "grid")[1][:2]
     pictures = np.stack(read_pictures(get_dataset(settings).train_zip, names, encoder.input_shape[0]))
-    for first, seen in ((0, pictures), (count, pictures[:, :, ::-1])):
+    cropped = np.stack([random_crop(picture) for picture in pictures])
+    cropped_mirrored = np.stack([random_crop(picture) for picture in pictures[:, :, ::-1]])
+    for number, seen in enumerate((pictures, pictures[:, :, ::-1], cropped, cropped_mirrored)):
+        first = number * count
         expected = encoder.model.predict_on_batch(encoder.preprocess_for_model(seen))
         assert train.image_embeds[first : first + 2].astype("float32") == pytest.approx(expected, abs=2e-3)
 

@@ -21,7 +21,7 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import (
     Examples,
     RandomBatches,
-    add_mirrored,
+    add_views,
     generate_batch,
     shuffle_images,
     take_images,
@@ -88,7 +88,7 @@ def test_a_batch_pairs_pictures_with_their_captions():
 def test_in_a_mirror_left_is_right():
     vocab = {word: index for index, word in enumerate(("left", "a", "right", "dog"))}
     examples = Examples(np.arange(6).reshape(3, 2), pack_captions([[[1, 3]], [[1, 0], [1, 2]], [[3]]], 1))
-    both = add_mirrored(examples, 10 + np.arange(6).reshape(3, 2), vocab)
+    both = add_views(examples, {"mirrored": 10 + np.arange(6).reshape(3, 2)}, vocab)
     assert both.captions.matrix.dtype == examples.captions.matrix.dtype
     assert both.captions.matrix.tolist() == [[1, 3], [1, 0], [1, 2], [3, 1], [1, 3], [1, 2], [1, 0], [3, 1]]
     assert both.captions.first.tolist() == [0, 1, 3, 4, 5, 7, 8]
@@ -96,6 +96,11 @@ def test_in_a_mirror_left_is_right():
     assert rows.shape == (6, 2) and len(rows) == 6
     assert rows[np.array([5, 0, 3])].tolist() == [[14, 15], [0, 1], [10, 11]]
     assert rows[1:6:3].tolist() == [[2, 3], [12, 13]]
+    views = {"mirrored": both.image_embeds[3:], "cropped": 20 + both.image_embeds[:3]}
+    three = add_views(examples, views, vocab)
+    assert three.captions.matrix.tolist() == both.captions.matrix.tolist() + examples.captions.matrix.tolist()
+    assert three.captions.first.tolist() == [0, 1, 3, 4, 5, 7, 8, 9, 11, 12]
+    assert three.image_embeds[np.array([8, 4])].tolist() == [[24, 25], [12, 13]]
 
 
 def test_batches_follow_from_the_seed_and_their_number():

@@ -61,7 +61,7 @@ def test_features_are_those_of_pytorch(name):
     np.testing.assert_allclose(encoder.model.predict_on_batch(images), grid.mean(axis=(2, 3)), atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "features"), list(zip(VARIANTS, ["mean", "grid", "mean"], strict=True)))
+@pytest.mark.parametrize(("name", "features"), list(zip(VARIANTS, ["mean", "grid", "mean", "grid"], strict=True)))
 def test_openvino_gives_what_keras_gives(name, features):
     openvino = pytest.importorskip("openvino")
     encoder = encoder_for(settings_for(name), features)

@@ -19,6 +19,7 @@ from say_what_you_see.vision.pictures import (
     crop_and_resize,
     decode_image_from_buf,
     image_center_crop,
+    random_crop,
 )
 
 
@@ -300,3 +301,14 @@ def test_a_damaged_large_jpeg_is_refused(damage):
     for decode in (decode_image_from_buf, lambda buf: crop_and_resize(buf, (299, 299))):
         with pytest.raises(CourseError):
             decode(damage(grey_jpeg(12_000, 9_000)))
+
+
+def test_a_random_crop_is_a_part_of_the_image_and_follows_from_it():
+    side = 100
+    image = np.stack([*np.meshgrid(np.arange(side), np.arange(side)), np.full((side, side), 7)], axis=-1)
+    crop = random_crop(image.astype("float32"))
+    assert crop.shape == image.shape and crop.dtype == np.float32
+    np.testing.assert_array_equal(crop, random_crop(image.astype("float32")))
+    for spread in (np.ptp(crop[50, :, 0]), np.ptp(crop[:, 50, 1])):
+        assert 0.78 * side < spread < 0.95 * side
+    assert (crop[..., 2] == 7).all()
