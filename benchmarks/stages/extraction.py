@@ -169,7 +169,7 @@ def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
     encoder = _encoder(work)
     folder = fast.export_folder(encoder, Path(work["folder"]))
     fast.load_or_export(encoder, folder)
-    network = ParallelNetwork(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
+    network = ParallelNetwork.exported(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
     return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
 
 

@@ -89,7 +89,7 @@ class ExportedEncoder:
         with tempfile.TemporaryDirectory() as folder:
             for suffix, data in self.files.items():
                 Path(folder, f"encoder{suffix}").write_bytes(data)
-            return ParallelNetwork(Path(folder, "encoder.xml"), self.input_shape)
+            return ParallelNetwork.exported(Path(folder, "encoder.xml"), self.input_shape)
 
 
 @dataclass
@@ -108,7 +108,8 @@ class CaptioningModel:
         from say_what_you_see.serving.caption_photos import captions_with_doubts
 
         rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
-        captioned = captions_with_doubts(list(pixels), self._captioner, self.sampler, rng)
+        features = self._captioner.embed(pixels)
+        captioned = captions_with_doubts(features, self._captioner, self.sampler, rng)
         return [json.dumps(captions) for captions, _ in captioned]
 
     @functools.cached_property

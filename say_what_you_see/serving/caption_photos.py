@@ -55,7 +55,7 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order; threads read the next ones meanwhile.
+    """Caption pictures batch by batch, in their order; threads read and embed the next ones meanwhile.
 
     Args:
         rng: the source of randomness when sampling.
@@ -65,12 +65,15 @@ def caption_pictures(
     def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:
         return [_read(source, captioner.input_shape, thumbnails) for source in batch]
 
-    batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
-    for batch in prefetch(read, batches):
+    def embed(batch: Sequence[tuple[PictureCaptions, Any]]) -> tuple[list[PictureCaptions], np.ndarray | None]:
         images = [image for _, image in batch if image is not None]
-        said = iter(captions_with_doubts(images, captioner, sampler, rng))
-        for picture, image in batch:
-            if image is None:
+        return [picture for picture, _ in batch], captioner.embed(np.stack(images)) if images else None
+
+    batches = [sources[first : first + batch_size] for first in range(0, len(sources), batch_size)]
+    for pictures, features in prefetch(embed, prefetch(read, batches), ahead=1):
+        said = iter(() if features is None else captions_with_doubts(features, captioner, sampler, rng))
+        for picture in pictures:
+            if picture.error is not None:
                 yield picture
                 continue
             captions, doubts = next(said)
@@ -90,17 +93,14 @@ def _read(
 
 
 def captions_with_doubts(
-    images: Sequence[np.ndarray],
+    features: np.ndarray,
     captioner: Captioner | FastCaptioner,
     sampler: Sampler,
     rng: np.random.Generator | None,
 ) -> list[tuple[list[tuple[str, float]], list[str] | None]]:
-    """For each of some images, (height, width, 3) each, captions with their probabilities, and the reasons not to
-    believe the best one.
+    """For each of some images, of which these are the features, captions with their probabilities, and the reasons not
+    to believe the best one.
     """
-    if not images:
-        return []
-    features = captioner.embed(np.stack(images))
     generated = generate(captioner.model, features, captioner.vocab, sampler, rng)
     captions = sentences_with_probabilities(generated, captioner.vocab)
     return list(zip(captions, doubts_of(captioner, features, generated, sampler), strict=True))

@@ -22,13 +22,10 @@ from say_what_you_see.vision.efficientnet_lite import (
     read_blocks,
 )
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
-from say_what_you_see.vision.openvino import Network, openvino_is_installed
+from say_what_you_see.vision.openvino import ParallelNetwork, openvino_is_installed
 
 if TYPE_CHECKING:
     import openvino
-
-_IMAGES_AT_ONCE = 4
-"""So many images are in the encoder together: what it computes of each takes memory."""
 
 
 def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
@@ -50,26 +47,28 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         return None
 
     def embed(images: np.ndarray) -> np.ndarray:
-        portions = [images[first : first + _IMAGES_AT_ONCE] for first in range(0, len(images), _IMAGES_AT_ONCE)]
-        return np.concatenate([network(preprocess_input(portion))[0] for portion in portions])
+        return network(preprocess_input(images))
 
     side = VARIANTS[encoder["name"]].input_size
     features_name = f"{encoder['weights_checksum']} {encoder['features']}"
     return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity, features_name)
 
 
-def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> Network | None:
+def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> ParallelNetwork | None:
     """A model's encoder, compiled before or described by its package; None if that has other weights, or cannot run."""
 
     def describe() -> openvino.Model:
         blocks = read_blocks(encoder["name"])
         if checksum_of(blocks) != encoder["weights_checksum"]:
             raise ValueError("other weights")
-        return openvino_encoder(encoder["name"], blocks, encoder["features"])
+        network = openvino_encoder(encoder["name"], blocks, encoder["features"])
+        network.reshape([1, side, side, 3])
+        return network
 
+    side = VARIANTS[encoder["name"]].input_size
     kept = f"{encoder['name']}_{encoder['features']}_{encoder['weights_checksum'][:12]}"
     try:
-        return Network.described(describe, data_folder / "exported" / "compiled" / slug(kept))
+        return ParallelNetwork.described(describe, data_folder / "exported" / "compiled" / slug(kept))
     except (RuntimeError, ValueError):
         return None
 

@@ -141,7 +141,7 @@ def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None
 def _load_export(encoder: EncoderInfo, folder: Path, metadata: dict[str, Any]) -> ParallelNetwork | None:
     try:
         if all(sha256_of(folder / name) == checksum for name, checksum in metadata["files"].items()):
-            return ParallelNetwork(folder / NETWORK_FILE, (*encoder.input_shape, 3))
+            return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3))
     except Exception:  # there is none, or it is damaged, or another version's
         pass
     return None
@@ -159,7 +159,7 @@ def _export(encoder: EncoderInfo, folder: Path) -> str | None:
                 )
             else:
                 export_network(encoder.model, files[0])
-            if not _gives_the_same(ParallelNetwork(files[0], (*encoder.input_shape, 3)), encoder):
+            if not _gives_the_same(ParallelNetwork.exported(files[0], (*encoder.input_shape, 3)), encoder):
                 reason = "OpenVINO gives other numbers than Keras"
         except OSError:
             raise

@@ -63,6 +63,7 @@ def export_network(model: keras.Model, path: Path) -> None:
 
 
 _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+_IN_PARALLEL = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
 
 
 class Network:
@@ -80,23 +81,6 @@ class Network:
         """
         return cls(import_openvino().Core().compile_model(path, "CPU", {**_OPTIONS, "CACHE_DIR": str(cache)}))
 
-    @classmethod
-    def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> Network:
-        """One that is described and compiled once, and then kept without what it was described from.
-
-        Args:
-            kept: the file, whose folder may be one that cannot be written.
-        """
-        version = slug(import_openvino().__version__)
-        core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_{version}.blob")
-        try:
-            return cls(core.import_model(path.read_bytes(), "CPU", _OPTIONS))
-        except (OSError, RuntimeError):  # it is not there, or damaged
-            compiled = core.compile_model(describe(), "CPU", _OPTIONS)
-        with suppress(CourseError, OSError), atomic_path(path) as partial:
-            partial.write_bytes(compiled.export_model().getvalue())
-        return cls(compiled)
-
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """All outputs, from all inputs in their order."""
         results = self._compiled(list(arrays))
@@ -104,20 +88,44 @@ class Network:
 
 
 class ParallelNetwork:
-    """An exported network with one input and one output that works on several images at once.
+    """A network with one input and one output that works on several images at once.
 
     Each image is computed by one core or a few, which wait for no other, instead of by all cores together: OpenVINO
     calls that throughput. The result of an image does not depend on the others.
-
-    `input_shape` is that of one image, (height, width, 3). Benchmarks measure what the precision "bf16" would gain.
     """
 
-    def __init__(self, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> None:
+    @classmethod
+    def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> ParallelNetwork:
+        """One from an .xml file.
+
+        Args:
+            input_shape: of one image, (height, width, 3).
+            precision: benchmarks measure what "bf16" would gain.
+        """
         core = import_openvino().Core()
         model = core.read_model(path)
         model.reshape([1, *input_shape])
-        options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(model, "CPU", options)
+        return cls(core.compile_model(model, "CPU", {**_IN_PARALLEL, "INFERENCE_PRECISION_HINT": precision}))
+
+    @classmethod
+    def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> ParallelNetwork:
+        """One that is described and compiled once, and then kept without what it was described from.
+
+        Args:
+            describe: gives a network for one image.
+            kept: the file, whose folder may be one that cannot be written.
+        """
+        version = slug(import_openvino().__version__)
+        core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_parallel_{version}.blob")
+        try:
+            return cls(core.import_model(path.read_bytes(), "CPU", _IN_PARALLEL))
+        except (OSError, RuntimeError):  # it is not there, or damaged
+            compiled = core.compile_model(describe(), "CPU", _IN_PARALLEL)
+        with suppress(CourseError, OSError), atomic_path(path) as partial:
+            partial.write_bytes(compiled.export_model().getvalue())
+        return cls(compiled)
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._free: SimpleQueue = SimpleQueue()
         for _ in range(count):
