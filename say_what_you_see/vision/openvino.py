@@ -131,6 +131,8 @@ class ParallelNetwork:
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
         self._pool = ThreadPoolExecutor(count)
+        # The first call initialises something in OpenVINO's bindings, and two at once can wait for each other for ever.
+        self._compute(np.zeros(compiled.input(0).shape[1:], dtype="float32"))
 
     def submit(self, images: np.ndarray) -> list[Future]:
         """Start to compute images, (n, height, width, 3); each one's future holds its result, or its error."""
