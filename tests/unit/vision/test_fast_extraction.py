@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from say_what_you_see.vision.fast_encoder import (
     export_folder,
     load_or_export,
 )
-from say_what_you_see.vision.openvino import openvino_is_installed
+from say_what_you_see.vision.openvino import ParallelNetwork, openvino_is_installed
 
 ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 BATCH_SIZE, PICTURES = 4, 22
@@ -209,3 +211,21 @@ def test_the_course_uses_it_and_keras_resumes_from_its_files(always_worth_it, fi
         embeddings, file_names = course.load_embeddings(own, split)
         np.testing.assert_allclose(embeddings, expected, atol=1e-3 * np.abs(expected).max())
         assert file_names == names and noted_engine(own.work_folder / f"{split}_img_embeds.npy") == "openvino"
+
+
+def test_the_first_call_of_a_network_is_made_alone_since_two_at_once_may_never_end():
+    callers = []
+
+    class Request:
+        def infer(self, arrays, share_inputs):
+            callers.append(threading.get_ident())
+            return [arrays[0].mean(axis=(1, 2))]
+
+    compiled = SimpleNamespace(
+        get_property=lambda name: 2,
+        create_infer_request=Request,
+        input=lambda number: SimpleNamespace(shape=(1, 4, 4, 3)),
+    )
+    network = ParallelNetwork(compiled)
+    assert callers == [threading.get_ident()]
+    assert network(np.full((5, 4, 4, 3), 2.0)).tolist() == [[2.0] * 3] * 5 and len(callers) == 6
