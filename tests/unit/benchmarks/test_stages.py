@@ -16,7 +16,10 @@ from say_what_you_see.decoding.samplers import Greedy
 STAGES = all_stages()
 
 
-@pytest.mark.parametrize("name", [name for name in STAGES if name != "first_caption"])  # which starts three programs
+FOLDERS, PROGRAMS = ("folder_greedy", "folder_beam"), ("first_caption",)
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name not in FOLDERS + PROGRAMS])
 def test_every_contender_of_this_process_finds_the_same(name, tmp_path):
     stage = STAGES[name]
     work, checks = stage.make_work(tmp_path, True), {}
@@ -30,6 +33,13 @@ def test_every_contender_of_this_process_finds_the_same(name, tmp_path):
         "it is off, and says so"
     )
     assert [key for key, check in checks.items() if not agree(first, check, stage.agreement)] == []
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_captioned_as_a_whole(name, tmp_path):
+    work = STAGES[name].make_work(tmp_path, True)
+    for contender in STAGES[name].contenders:
+        assert contender.missing() or contender.prepare(work)().amount == 4
 
 
 def test_captions_are_as_long_as_those_of_coco(tmp_path):
