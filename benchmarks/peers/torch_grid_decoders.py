@@ -137,12 +137,13 @@ def train(
     def step(features: np.ndarray, words: np.ndarray, targets: np.ndarray) -> float:
         logits = model(torch.from_numpy(features.astype("float32")), torch.from_numpy(words))
         goal = torch.from_numpy(targets).long().flatten()
-        loss = functional.cross_entropy(logits.flatten(0, 1), goal, ignore_index=pad, label_smoothing=label_smoothing)
+        logits = logits.flatten(0, 1)
+        loss = functional.cross_entropy(logits, goal, ignore_index=pad, label_smoothing=label_smoothing)
         optimizer.zero_grad()
         loss.backward()
         for parameter in model.parameters():  # each by itself, as the course's optimizer does
             nn.utils.clip_grad_norm_(parameter, clip)
         optimizer.step()
-        return loss.item()
+        return functional.cross_entropy(logits.detach(), goal, ignore_index=pad).item()  # which Keras reports, too
 
     return lambda: [step(*batch) for batch in zip(features, words, targets, strict=True)]
