@@ -98,7 +98,7 @@ def keras_losses() -> tuple[Any, list[float]]:
 def course(work: dict, packed: bool = True) -> Repetition:
     """As `train_decoder` does it, bookkeeping included, without the validation; `packed` leaves padding out."""
     from say_what_you_see.training.examples import RandomBatches
-    from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
+    from say_what_you_see.training.loop import compile_decoder, pack_training
 
     data, config = np.load(work["data"]), _config(work)
     examples = _examples(data["features"], data["captions"])
@@ -106,6 +106,13 @@ def course(work: dict, packed: bool = True) -> Repetition:
     batches.steps = work["steps"]
     compile_decoder(decoder, config, PAD, work["steps"], packed)
     model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
+    return fit_epochs(model, batches, decoder, examples, config)
+
+
+def fit_epochs(model: Any, batches: Any, decoder: Any, examples: Any, config: Any) -> Repetition:
+    """Repetitions of the first epoch, with the bookkeeping of `train_decoder` but for its validation."""
+    from say_what_you_see.training.loop import EpochRecorder
+
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
     remember, losses = keras_losses()
 
@@ -115,7 +122,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
         model.fit(batches, callbacks=[remember, recorder], shuffle=False, verbose=0)
         return losses
 
-    return first_losses(work["steps"], run)
+    return first_losses(len(batches), run)
 
 
 def keras_fit(work: dict) -> Repetition:

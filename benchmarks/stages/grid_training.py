@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.stage import Contender, Repetition, Stage, on_other_backends
-from benchmarks.stages.decoder_training import CLIP, PAD, draw_matrix, first_losses, keras_losses
+from benchmarks.stages.decoder_training import CLIP, PAD, draw_matrix, first_losses, fit_epochs
 
 FULL = {"words": 2539, "regions": 81, "features": 1280, "units": 256, "pictures": 512, "steps": 8}
 SMALL = {"words": 60, "regions": 4, "features": 12, "units": 16, "pictures": 40, "steps": 3}
@@ -70,24 +70,15 @@ def course(work: dict, kind: str) -> Repetition:
     """As `train_decoder` does it, bookkeeping included, without the validation."""
     from say_what_you_see.core.memory import keep_freed_memory
     from say_what_you_see.training.examples import RandomBatches
-    from say_what_you_see.training.loop import EpochRecorder, compile_decoder
+    from say_what_you_see.training.loop import compile_decoder
 
     keep_freed_memory()
     _, config, examples = course_batches(work, kind)
     decoder, batches = new_model(work, kind), RandomBatches(examples, config)
     decoder.set_weights(list(np.load(Path(work["folder"]) / f"{kind}.npz").values()))
     batches.steps = work["steps"]
-    batches.on_epoch_end = lambda: None
     compile_decoder(decoder, config, PAD, work["steps"])
-    remember, losses = keras_losses()
-
-    def run() -> list[float]:
-        recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
-        recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
-        decoder.fit(batches, callbacks=[remember, recorder], shuffle=False, verbose=0)
-        return losses
-
-    return first_losses(work["steps"], run)
+    return fit_epochs(decoder, batches, decoder, examples, config)
 
 
 def pytorch(work: dict, kind: str) -> Repetition:

@@ -218,7 +218,7 @@ def save_model(
     """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
     encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
     train = lesson.load(settings)[1]
-    views = len(VIEWS) if isinstance(train.image_embeds, JoinedRows) else 1  # a caption stands there for each
+    views = len(train.image_embeds.parts) if isinstance(train.image_embeds, JoinedRows) else 1  # each has all captions
     metadata = {
         "dataset": settings.dataset_name,
         "terms": terms_of(settings),

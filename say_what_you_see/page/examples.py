@@ -39,7 +39,7 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
     kinds = {model.captioner.pictures_kind for model in models}
     if kinds == {"scenes"}:
         return Demo(models, drawn_scenes())
-    return Demo(models, scored_pictures(settings) if settings.pictures_kind == "photographs" else [])
+    return Demo(models, validation_pictures(settings) if settings.pictures_kind == "photographs" else [])
 
 
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
@@ -95,7 +95,7 @@ def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
     ]
 
 
-def scored_pictures(settings: Settings, count: int = EXAMPLES) -> list[ExamplePicture]:
+def validation_pictures(settings: Settings, count: int = EXAMPLES) -> list[ExamplePicture]:
     """Some validation pictures of the data set, where it is there already; nothing is downloaded."""
     folders = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
     zips = [path for folder in folders for path in sorted(folder.glob("val*.zip"))]

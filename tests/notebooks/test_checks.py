@@ -13,6 +13,7 @@ from exercise_samples import named, report_on
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language import captions as references
 from say_what_you_see.language.captions import END, PAD, START, UNK
+from say_what_you_see.models import bottleneck_lstm
 from utils.check import CheckFailed, check, find_exercise, show_progress
 
 NOTEBOOK = "03_prepare_captions"
@@ -56,6 +57,42 @@ def test_an_error_is_reported_with_case_and_line(capsys):
     assert "Case 1 of 11: words and spaces" in report
     assert "received  the error IndexError: list index out of range" in report
     assert re.search(r"line \d+ of your code: return words\[0\]  # the line of the error", report)
+
+
+def test_a_name_that_is_not_known_costs_no_hint_and_colours_of_terminals_go(capsys):
+    def split_sentence(sentence):
+        return no_such_name(sentence)  # noqa: F821
+
+    report, _ = report_on(split_sentence, "split_sentence", capsys)
+    assert "That name is not known" in report and "Hint" not in report and "expected" not in report
+
+    def coloured(sentence):
+        raise ValueError("\x1b[1mbold\x1b[0m")
+
+    report, _ = report_on(coloured, "split_sentence", capsys)
+    assert "the error ValueError: bold" in report and "Hint 1 of 3" in report and "\x1b" not in report
+
+
+def test_a_bare_word_where_an_array_is_wanted_is_refused(capsys):
+    def greedy_search(next_word, state, tokens, max_len=20):
+        words = [tokens.start]
+        while words[-1] != tokens.end and len(words) <= max_len:
+            log_p, state = next_word(words[-1], state)
+            words.append(int(log_p[0].argmax()))
+        return words[1:]
+
+    report, _ = report_on(greedy_search, "greedy_search", capsys)
+    assert "next_word takes an array" in report
+
+
+def test_a_decoder_that_masks_zeros_is_refused(capsys):
+    def build_decoder(*sizes, **options):
+        decoder = bottleneck_lstm.build_decoder(*sizes, **options)
+        decoder.get_layer("word_embedding").mask_zero = True
+        return decoder
+
+    report, _ = report_on(build_decoder, "build_decoder", capsys)
+    assert "mask_zero" in report
 
 
 def test_an_error_where_one_is_due_is_compared_by_its_type(capsys):

@@ -19,8 +19,8 @@ from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, ExamplePicture, encode_png
 from say_what_you_see.page.examples import (
     load_demo_model,
-    scored_pictures,
     trained_models,
+    validation_pictures,
 )
 from say_what_you_see.page.steps import explain_caption
 from say_what_you_see.serving.familiarity import UNFAMILIAR, Familiarity
@@ -139,8 +139,8 @@ def test_the_trained_models_are_offered_and_share_an_encoder(finished_course, tm
     np.testing.assert_allclose(decoder.embed(picture), alone.embed(picture), rtol=1e-5, atol=1e-6)
 
 
-def test_photographs_are_scored_pictures_if_they_are_there(finished_course, tmp_path):
-    pictures = scored_pictures(finished_course.settings)
+def test_photographs_are_validation_pictures_if_they_are_there(finished_course, tmp_path):
+    pictures = validation_pictures(finished_course.settings)
     assert len(pictures) == 12 and pictures[0].name.endswith(".jpg")
     crop_and_resize(pictures[0].data, (8, 8))
-    assert scored_pictures(replace(finished_course.settings, data_folder=tmp_path)) == []
+    assert validation_pictures(replace(finished_course.settings, data_folder=tmp_path)) == []

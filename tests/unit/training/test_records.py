@@ -84,7 +84,7 @@ def test_every_scene_stands_beside_each_of_its_captions(finished_course, records
     assert made.examples[split] == len(rows) == expected.total() and made.pictures[split] == len(jpegs)
 
 
-def test_a_tenth_of_other_scored_pictures_is_test(tmp_path):
+def test_a_tenth_of_other_validation_pictures_is_test(tmp_path):
     val = {f"v{i:02}.jpg": picture(i) for i in range(20)}
     own = write_data_set(tmp_path / "own", {"t.jpg": picture(99)}, val)
     made = write_records(settings_for(own, tmp_path / "data"), shards={"val": 2})
