@@ -14,21 +14,14 @@ import pytest
 
 _SETTINGS = {"DATASET": "scenes", "ENCODER": "inception_v3", "COURSE_SIZE": "small", "COURSE_SEED": "0"}
 collect_ignore = ["notebooks/exercises"]  # copies with empty functions, for people
-_data_folder = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the notebooks run small, and away from the course's own data."""
     if config.getoption("nbval_lax", False) or config.getoption("nbval", False):
         folder = tempfile.TemporaryDirectory(prefix="course_data_", ignore_cleanup_errors=True)
-        config.stash[_data_folder] = folder
+        config.add_cleanup(folder.cleanup)
         os.environ.update(_SETTINGS, COURSE_DATA=str(Path(folder.name).resolve()), COURSE_PROGRESS="off")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind."""
-    if _data_folder in config.stash:
-        config.stash[_data_folder].cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,12 +33,10 @@ class FinishedCourse:
 
     Attributes:
         environ: the variables that the course ran with.
-        statuses: exit status by command.
         outputs: what each command printed.
     """
 
     environ: dict[str, str]
-    statuses: dict[str, int]
     outputs: dict[str, str]
 
     @property
@@ -79,15 +77,15 @@ def finished_course(tmp_path_factory) -> FinishedCourse:
         "ENCODER": str(write_tiny_encoder(folder / "tiny.keras")),
         "COURSE_SEED": "0",
     }
-    statuses, outputs = {}, {}
+    outputs = {}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
         for command in ("resources", "embed", "prepare", "train"):
             with contextlib.redirect_stdout(io.StringIO()) as output:
-                statuses[command] = main([command])
+                assert main([command]) == 0
             outputs[command] = output.getvalue()
-    return FinishedCourse(environ, statuses, outputs)
+    return FinishedCourse(environ, outputs)
 
 
 @pytest.fixture
@@ -114,8 +112,9 @@ def no_proxy(monkeypatch) -> None:
 @pytest.fixture
 def publish(tmp_path, monkeypatch, no_proxy):
     """A folder, and a function that lets the table of resources point at the small files in it, on this machine."""
-    from resource_samples import published_table, serve_folder
+    from download_server import serve_folder
 
+    from say_what_you_see.core.files import sha256_of
     from say_what_you_see.data import download, resources
 
     monkeypatch.setattr(download, "ATTEMPTS", 1)
@@ -123,10 +122,14 @@ def publish(tmp_path, monkeypatch, no_proxy):
     folder.mkdir()
     with serve_folder(folder) as url:
 
-        def publish_files() -> None:
-            monkeypatch.setattr(resources, "RESOURCES", published_table(folder, url))
+        def published(resource: resources.Resource) -> resources.Resource:
+            path = folder / resource.name
+            if not path.exists():
+                return resource
+            size, checksum = path.stat().st_size, f"sha256:{sha256_of(path)}"
+            return replace(resource, url=f"{url}/{resource.name}", bytes=size, checksum=checksum)
 
-        yield folder, publish_files
+        yield folder, lambda: monkeypatch.setattr(resources, "RESOURCES", tuple(map(published, resources.RESOURCES)))
 
 
 @pytest.fixture(autouse=True)

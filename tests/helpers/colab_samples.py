@@ -1,4 +1,4 @@
-"""A stand-in for a machine of Google Colab, and one for the host of the code; nothing leaves this computer."""
+"""A stand-in for a machine of Google Colab; nothing leaves this computer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 import venv
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -115,10 +111,10 @@ class Colab:
             command, cwd=self.start, env={**inherited, **values}, capture_output=True, text=True, timeout=60
         )
 
-    def add_gpu(self, answer: str = "echo Tesla T4") -> None:
+    def add_gpu(self) -> None:
         """Put a stand-in for the driver's program where programs are looked for."""
         program = self._programs / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\n{answer}\n")
+        program.write_text("#!/bin/sh\necho Tesla T4\n")
         program.chmod(0o755)
 
     def lose_the_runtime(self) -> None:
@@ -133,77 +129,27 @@ class Colab:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-@dataclass
-class CodeHost:
-    """The host that the code is downloaded from.
-
-    Attributes:
-        address: where it listens.
-        files: what it has, by path; the host's name is the first part of the path.
-        faults: what goes wrong in the next answers for a path: a status, or "cut off". The last one stays.
-        requests: the paths that were asked for.
-    """
-
-    address: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    faults: dict[str, list[int | str]] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-
-    def next_fault(self, path: str) -> int | str | None:
-        faults = self.faults.get(path)
-        if not faults:
-            return None
-        return faults.pop(0) if len(faults) > 1 else faults[0]
-
-
-@contextmanager
-def serve(files: dict[str, bytes]) -> Iterator[CodeHost]:
-    """Serve files on this computer."""
-    host = CodeHost(files=files)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            host.requests.append(self.path)
-            fault = host.next_fault(self.path) or (200 if self.path in host.files else 404)
-            body = host.files.get(self.path, b"") if fault in (200, "cut off") else b"no"
-            self.send_response(fault if isinstance(fault, int) else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) * 2 // 3] if fault == "cut off" else body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Keep quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    host.address = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield host
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """A zip of these files."""
-    packed = io.BytesIO()
+def course_archive(names: list[str], changed: Mapping[str, bytes] | None = None) -> bytes:
+    """A zip of files of the course as the code host packs them, in one folder; some with another content."""
+    files, packed = {name: (REPOSITORY / name).read_bytes() for name in names} | (changed or {}), io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
+            archive.writestr(zipfile.ZipInfo(f"say-what-you-see-0.2.0/{name}"), content)
     return packed.getvalue()
-
-
-def course_archive(names: list[str], top: str = "say-what-you-see-0.2.0", **changed: bytes) -> dict[str, bytes]:
-    """Files of the course as the code host's archive has them: in one folder."""
-    return {f"{top}/{name}": (REPOSITORY / name).read_bytes() for name in names} | changed
 
 
 def project_files() -> list[str]:
     """The files that a commit of the present state would hold."""
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    if result.returncode:
-        pytest.skip("this is no clone")
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True) if shutil.which("git") else None
+    if result is None or result.returncode:
+        pytest.skip("this is no clone, or git is not installed")
     return [name for name in result.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+
+
+def copy_project(folder: Path) -> Path:
+    """A fresh clone of the present state."""
+    for name in project_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, folder / name)
+    return folder

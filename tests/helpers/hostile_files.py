@@ -1,10 +1,8 @@
-"""Zips, pictures, captions and models that are broken or made to do harm; each is made by code."""
+"""Pictures, captions and zips, some of them broken or made to do harm."""
 
 from __future__ import annotations
 
 import io
-import json
-import stat
 import struct
 import zipfile
 import zlib
@@ -51,7 +49,7 @@ def picture(kind="PNG", size: tuple[int, int] = (24, 16), mode="RGB", number: in
     return buffer.getvalue()
 
 
-def animation(kind: str = "GIF", frames: int = 50) -> bytes:
+def animation(kind: str, frames: int) -> bytes:
     """An animation of random noise."""
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 255, (16, 24, 3), dtype=np.uint8)) for _ in range(frames)]
@@ -72,54 +70,18 @@ def claiming_picture(kind: str, width: int, height: int) -> bytes:
         data[6:10] = struct.pack("<HH", width, height)
     elif kind == "BMP":
         data[18:26] = struct.pack("<ii", width, height)
-    elif kind == "JPEG":
+    else:  # a JPEG
         start = data.index(b"\xff\xc0") + 5
         data[start : start + 4] = struct.pack(">HH", height, width)
-    else:
-        raise ValueError(kind)
     return bytes(data)
 
 
-def write_zip(path: Path, members: Mapping[str, bytes] | list[tuple[str, bytes]], packed: bool = False) -> Path:
-    """Write a zip; a list may hold a name twice."""
-    pairs = list(members.items()) if isinstance(members, Mapping) else members
+def write_zip(path: Path, members: Mapping[str, bytes | str] | list[tuple[str, bytes]], packed: bool = False) -> Path:
+    """Write a zip with these members; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
-        for name, data in pairs:
+        for name, data in dict(members).items():
             archive.writestr(zipfile.ZipInfo(name), data, archive.compression)
-    return path
-
-
-def link_in_zip(path: Path, name: str, target: str) -> Path:
-    """Write a zip with a symbolic link, as `zip --symlinks` does."""
-    info = zipfile.ZipInfo(name)
-    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(info, target)
-    return path
-
-
-def patch_directory(path: Path, offset: int, data: bytes, local_offset: int | None = None) -> Path:
-    """Overwrite bytes in every entry of a zip's directory, and in the header before each file."""
-    content = bytearray(path.read_bytes())
-    for signature, at in ((b"PK\x01\x02", offset), (b"PK\x03\x04", local_offset)):
-        start = content.find(signature)
-        while start >= 0 and at is not None:
-            content[start + at : start + at + len(data)] = data
-            start = content.find(signature, start + 4)
-    path.write_bytes(content)
-    return path
-
-
-def overlapping_zip(path: Path, files: int = 200, size: int = 20_000_000) -> Path:
-    """A bomb all of whose files are the same bytes of the zip, under names of their own."""
-    write_zip(path, {"0.png": bytes(size)}, packed=True)
-    content = path.read_bytes()
-    start = content.index(b"PK\x01\x02")
-    end = content.index(b"PK\x05\x06")
-    entry = content[start:end]
-    entries = b"".join(entry.replace(b"0.png", f"{i:05d}"[:5].encode()) for i in range(files))
-    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, files, files, len(entries), start, 0)
-    path.write_bytes(content[:start] + entries + tail)
     return path
 
 
@@ -132,9 +94,3 @@ def captions_json(captions: Mapping[str, list[str]], first_id: int = 0) -> dict[
         for number, text in enumerate(captions[image["file_name"]])
     ]
     return {"images": images, "annotations": annotations}
-
-
-def captions_zip(path: Path, content: Any) -> Path:
-    """A zip with caption JSON, or with any text in its place."""
-    text = content if isinstance(content, str | bytes) else json.dumps(content)
-    return write_zip(path, {"annotations/captions_train.json": text}, packed=True)

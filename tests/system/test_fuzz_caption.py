@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import shutil
 import socketserver
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
-import numpy as np
 import pytest
-from fuzz_readers import Reader, damaged
+from damage import damaged
+from download_server import running
 from hostile_files import animation, picture
 
 from say_what_you_see.commands.main import main
@@ -62,69 +61,64 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch) -> Iterator[str]:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Handler) as running:
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"me:secret@127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
+def server(no_proxy) -> Iterator[str]:
+    answering = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Handler)
+    with running(answering):
+        yield f"me:secret@127.0.0.1:{answering.server_address[1]}"
 
 
 class Items:
     """Makes items by chance: arguments of the command, and what has to become of each picture that they stand for."""
 
-    def __init__(self, folder: Path, server: str, rng: np.random.Generator) -> None:
+    def __init__(self, folder: Path, server: str, rng: Random) -> None:
         self.folder, self.server, self.rng, self.made = folder, server, rng, 0
-        self.pictures = Reader(PICTURES, lambda path: None, ".png")
+        folder.mkdir()
 
-    def one_of(self, values):
-        return values[self.rng.integers(len(values))]
-
-    def write(self, data: bytes, suffix: str = ".png") -> str:
+    def new_path(self) -> Path:
         self.made += 1
-        name = "".join(self.one_of(NAMES) for _ in range(self.rng.integers(1, 5)))
-        path = self.folder / f"{self.made} {name}{suffix}"
+        name = "".join(self.rng.choices(NAMES, k=self.rng.randint(1, 4)))
+        return self.folder / f"{self.made} {name}.png"
+
+    def write(self, data: bytes) -> Path:
+        path = self.new_path()
         path.write_bytes(data)
-        return str(path)
+        return path
 
     def item(self) -> tuple[str, list[str]]:
         """An argument, and what has to become of its pictures."""
-        return self.one_of(
-            [self.good, self.good, self.folder_of, self.bad_name, self.bad_file, self.damaged, self.web]
-        )()
+        kinds = [self.good, self.good, self.folder_of, self.bad_name, self.bad_file, self.damaged, self.web]
+        argument, fates = self.rng.choice(kinds)()
+        return str(argument), fates
 
-    def good(self) -> tuple[str, list[str]]:
-        return self.write(self.one_of(PICTURES)), [GOOD]
+    def good(self) -> tuple[Path, list[str]]:
+        return self.write(self.rng.choice(PICTURES)), [GOOD]
 
-    def folder_of(self) -> tuple[str, list[str]]:
-        folder = Path(self.write(b""))
-        folder.unlink()
+    def folder_of(self) -> tuple[Path, list[str]]:
+        folder, count = self.new_path(), self.rng.randrange(3)
         folder.mkdir()
-        count = int(self.rng.integers(3))
         for number in range(count):
-            (folder / f"{number}.jpg").write_bytes(self.one_of(PICTURES))
+            (folder / f"{number}.jpg").write_bytes(self.rng.choice(PICTURES))
         (folder / "loop").symlink_to(folder / "loop")
         if count == 2 and self.rng.random() < 0.5:
             (folder / "bad.jpg").write_bytes(b"")
-            return str(folder), [GOOD, GOOD, BAD]
-        return str(folder), [GOOD] * count or [BAD]
+            return folder, [GOOD, GOOD, BAD]
+        return folder, [GOOD] * count or [BAD]
 
     def bad_name(self) -> tuple[str, list[str]]:
-        return self.one_of(NO_NAMES), [BAD]
+        return self.rng.choice(NO_NAMES), [BAD]
 
-    def bad_file(self) -> tuple[str, list[str]]:
-        path = Path(self.write(self.one_of([b"", b"text", PICTURES[1][:300], bytes(100)])))
-        if self.rng.random() < 0.3:
-            path.unlink()
-            path.symlink_to(self.one_of([path, self.folder / "gone", Path("/proc/self/mem")]))
-        return str(path), [BAD]
+    def bad_file(self) -> tuple[Path, list[str]]:
+        if self.rng.random() < 0.7:
+            return self.write(self.rng.choice([b"", b"text", PICTURES[1][:300], bytes(100)])), [BAD]
+        path = self.new_path()
+        path.symlink_to(self.rng.choice([path, self.folder / "gone", Path("/proc/self/mem")]))
+        return path, [BAD]
 
-    def damaged(self) -> tuple[str, list[str]]:
-        return self.write(damaged(self.pictures, self.rng)), [EITHER]
+    def damaged(self) -> tuple[Path, list[str]]:
+        return self.write(damaged(PICTURES, self.rng)), [EITHER]
 
     def web(self) -> tuple[str, list[str]]:
-        name = self.one_of(list(ANSWERS))
+        name = self.rng.choice(list(ANSWERS))
         return f"http://{self.server}/?{name.replace(' ', '_')}", [GOOD if name == "good" else BAD]
 
 
@@ -135,36 +129,32 @@ def resident(field: str) -> int:
     return 1024 * int(status.partition(f"{field}:")[2].split()[0])
 
 
-def caption(arguments: list[str], standard_input: bytes, monkeypatch) -> tuple[int, str, str]:
-    """The command's exit status, and the bytes that it printed, read as UTF-8."""
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(standard_input)))
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
-    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+@pytest.fixture
+def caption(course_environ, monkeypatch, capsys):
+    """Runs the command; returns the exit status, what it printed, and its errors."""
+
+    def run(arguments: list[str], standard_input: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(standard_input)))
         status = main(["caption", "--json", *arguments])
-    return status, *(stream.buffer.getvalue().decode() for stream in streams)
+        return status, *capsys.readouterr()
+
+    return run
 
 
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def test_good_pictures_are_captioned_whatever_stands_between_them(course_environ, server, monkeypatch, tmp_path):
+def test_good_pictures_are_captioned_whatever_stands_between_them(caption, server, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    caption(["nowhere"], b"", monkeypatch)  # whatever is loaded once is loaded now
+    caption(["nowhere"])  # whatever is loaded once is loaded now
     counts, usual = Counter(), resident("VmRSS")
     for number in range(ITEMS // ROUND):
-        folder = tmp_path / "items"
-        folder.mkdir()
-        items = Items(folder, server, np.random.default_rng([SEED, number]))
+        items = Items(tmp_path / "items", server, Random(f"{SEED} {number}"))
         arguments, listed = ([items.item() for _ in range(count)] for count in (ROUND * 3 // 4, ROUND // 4))
         listed = [(name, fate) for name, fate in listed if name.strip() and "\n" not in name and name != "\ud800"]
-        at = int(items.rng.integers(len(arguments)))
+        at = items.rng.randrange(len(arguments))
         arguments[at:at] = [("-", [fate for _, fates in listed for fate in fates])]
-        names = "\ufeff" * int(items.rng.integers(2)) + "\n".join(name for name, _ in listed)
-        status, output, errors = caption(
-            [name for name, _ in arguments], names.encode("utf-8", "surrogateescape"), monkeypatch
-        )
-        pictures = json.loads(output, parse_constant=refuse_constant)["pictures"]
+        names = "\ufeff" * items.rng.randrange(2) + "\n".join(name for name, _ in listed)
+        given = names.encode("utf-8", "surrogateescape")
+        status, output, errors = caption([name for name, _ in arguments], given)
+        pictures = json.loads(output, parse_constant=pytest.fail)["pictures"]
         fates = [fate for _, fates in arguments for fate in fates]
         assert len(pictures) == len(fates), f"round {number}"
         for entry, fate in zip(pictures, fates, strict=True):
@@ -172,6 +162,6 @@ def test_good_pictures_are_captioned_whatever_stands_between_them(course_environ
             assert entry["error"] if "error" in entry else 0 < entry["probability"] <= 1, (number, entry)
             counts["error" in entry] += 1
         assert status == 1 and "Traceback" not in errors and "me:secret" not in output + errors
-        shutil.rmtree(folder)
+        shutil.rmtree(items.folder)
     assert min(counts.values()) > ITEMS / 4
     assert resident("VmHWM") - usual < 400e6

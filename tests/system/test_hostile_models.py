@@ -14,6 +14,7 @@ import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
 from caption_samples import ENCODER, VOCAB, fit_checksums, tiny_decoder, write_tiny_encoder
+from hostile_files import write_zip
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
@@ -34,13 +35,6 @@ def sound(tmp_path_factory) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def write_model(path: Path, parts: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in parts.items():
-            archive.writestr(zipfile.ZipInfo(name), data, method)
-    return path
-
-
 def with_layer(sound: dict[str, bytes], layer: dict[str, Any]) -> dict[str, bytes]:
     """The encoder with one more layer in its description."""
     config = json.loads(sound["config.json"])
@@ -54,8 +48,7 @@ def with_layer(sound: dict[str, bytes], layer: dict[str, Any]) -> dict[str, byte
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
     """A file that is there once `evil_layers` was imported, or one of the hostile descriptions had its way."""
-    path = tmp_path / "canary"
-    folder = tmp_path / "importable"
+    path, folder = tmp_path / "canary", tmp_path / "importable"
     folder.mkdir()
     (folder / "evil_layers.py").write_text(
         f"open({str(path)!r}, 'w').close()\nfrom keras.layers import Layer\nclass Evil(Layer): pass\n"
@@ -65,9 +58,8 @@ def canary(tmp_path, monkeypatch) -> Path:
     sys.modules.pop("evil_layers", None)
 
 
-def layer(module: str | None, name: str, config: Any = (), registered: str | None = None) -> dict[str, Any]:
-    config = config or {}
-    return {"module": module, "class_name": name, "config": config, "registered_name": registered}
+def layer(module: str | None, name: str, config: Any = None, registered: str | None = None) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": config or {}, "registered_name": registered}
 
 
 def dense(**options: Any) -> dict[str, Any]:
@@ -98,7 +90,7 @@ HOSTILE_LAYERS = {
 def test_descriptions_that_name_more_than_layers_are_refused(name, sound, tmp_path, canary, monkeypatch):
     monkeypatch.chdir(tmp_path)
     description = json.loads(json.dumps(HOSTILE_LAYERS[name]).replace("CANARY", str(canary)))
-    path = write_model(tmp_path / "hostile.keras", with_layer(sound, description))
+    path = write_zip(tmp_path / "hostile.keras", with_layer(sound, description))
     with pytest.raises(CourseError, match=r"hostile\.keras cannot be used as an encoder: it "):
         load_encoder_file(path)
     with pytest.raises(CourseError):  # the course's own look suffices, whatever the version of Keras lets through
@@ -120,20 +112,18 @@ def test_a_description_of_more_weights_than_the_file_has_is_refused(last, sound,
     for number, part in enumerate(config["config"]["layers"]):
         part["config"] = {**part["config"], "name": f"layer_{number}"}
         part.pop("build_config", None)
-    path = write_model(tmp_path / "large.keras", {**sound, "config.json": json.dumps(config).encode()})
+    path = write_zip(tmp_path / "large.keras", {**sound, "config.json": json.dumps(config).encode()})
     with pytest.raises(CourseError, match=r"large\.keras cannot be used as an encoder: it describes [\d,]+ weights"):
         load_encoder_file(path)
 
 
-@pytest.mark.parametrize("kind", ["Lambda", "registered"])
-def test_real_models_with_code_are_refused(kind, tmp_path, canary):
+def test_a_real_model_with_a_class_of_somebody_else_is_refused(tmp_path):
     @keras.saving.register_keras_serializable("of_somebody_else")
     class Harmless(layers.Layer):
         pass
 
-    extra = layers.Lambda(lambda x: x * 2) if kind == "Lambda" else Harmless()
-    keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3), extra]).save(tmp_path / "code.keras")
-    with pytest.raises(CourseError, match="Python code" if kind == "Lambda" else "does not know"):
+    keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3), Harmless()]).save(tmp_path / "code.keras")
+    with pytest.raises(CourseError, match="does not know"):
         load_encoder_file(tmp_path / "code.keras")
 
 
@@ -159,7 +149,7 @@ def test_models_of_many_layers_are_let_through(tmp_path):
 
 @pytest.mark.parametrize("name", ["../evil.py", "/tmp/evil.py", "assets/vocabulary.txt", "a/config.json"])
 def test_files_that_are_no_part_of_a_model_are_refused(name, sound, tmp_path):
-    path = write_model(tmp_path / "more.keras", {**sound, name: b"print()"})
+    path = write_zip(tmp_path / "more.keras", {**sound, name: b"print()"})
     with pytest.raises(CourseError, match=r"more\.keras cannot be used as an encoder: it holds .*no part of a model"):
         load_encoder_file(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["more.keras"]
@@ -168,8 +158,8 @@ def test_files_that_are_no_part_of_a_model_are_refused(name, sound, tmp_path):
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_parts_that_are_missing_or_twice_there_are_refused(sound, tmp_path):
     for number, name in enumerate(("config.json", "model.weights.h5")):
-        few = write_model(tmp_path / f"{number}.keras", {key: data for key, data in sound.items() if key != name})
-        twice = write_model(tmp_path / f"{number}x2.keras", sound)
+        few = write_zip(tmp_path / f"{number}.keras", {key: data for key, data in sound.items() if key != name})
+        twice = write_zip(tmp_path / f"{number}x2.keras", sound)
         with zipfile.ZipFile(twice, "a") as archive:
             archive.writestr(name, sound[name])
         for path in (few, twice):
@@ -179,33 +169,9 @@ def test_parts_that_are_missing_or_twice_there_are_refused(sound, tmp_path):
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 def test_a_bomb_in_a_model_is_not_unpacked(name, sound, tmp_path):
-    path = write_model(tmp_path / "bomb.keras", {**sound, name: bytes(100_000_000)}, zipfile.ZIP_DEFLATED)
+    path = write_zip(tmp_path / "bomb.keras", {**sound, name: bytes(100_000_000)}, packed=True)
     with pytest.raises(CourseError, match=f"its {name} is unreasonably large"):
         load_encoder_file(path)
-
-
-NO_MODELS = {
-    "nothing": b"", "text": b"no model", "a pickle": b"\x80\x04N.", "a zip's beginning": b"PK\x03\x04" + bytes(50),
-    "HDF5": None, "an empty zip": b"PK\x05\x06" + bytes(18),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NO_MODELS)
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
-def test_what_is_no_model_is_refused(name, suffix, tmp_path):
-    path = tmp_path / f"none{suffix}"
-    data = NO_MODELS[name]
-    if data is None:
-        with h5py.File(path, "w") as file:
-            file["texts"] = ["a", "b"]
-    else:
-        path.write_bytes(data)
-    with pytest.raises(CourseError, match=r"none\."):
-        if suffix == ".keras":
-            load_encoder_file(path)
-        else:
-            with explained_errors("vgg16", path):
-                pytest.fail("the weights would have been read")
 
 
 # Weights
@@ -236,14 +202,12 @@ def test_weights_that_are_more_than_numbers_are_refused(name, sound, tmp_path):
     data = io.BytesIO(sound["model.weights.h5"])
     with h5py.File(data, "a") as root:
         HOSTILE_WEIGHTS[name](root)
-    path = write_model(tmp_path / "weights.keras", {**sound, "model.weights.h5": data.getvalue()})
+    path = write_zip(tmp_path / "weights.keras", {**sound, "model.weights.h5": data.getvalue()})
     with pytest.raises(CourseError, match=r"weights\.keras cannot be used as an encoder: it"):
         load_encoder_file(path)
     (tmp_path / "spoilt.h5").write_bytes(data.getvalue())
-    with (
-        pytest.raises(CourseError, match=r"The weights in .*spoilt\.h5 cannot be used"),
-        explained_errors("vgg16", tmp_path / "spoilt.h5"),
-    ):
+    refused = pytest.raises(CourseError, match=r"The weights in .*spoilt\.h5 cannot be used")
+    with refused, explained_errors("vgg16", tmp_path / "spoilt.h5"):
         pytest.fail("the weights would have been read")
 
 
@@ -253,7 +217,7 @@ def test_weights_that_are_more_than_numbers_are_refused(name, sound, tmp_path):
 @pytest.mark.parametrize("name", ["a class of a module", "Lambda", "os.system as a constraint"])
 def test_a_decoder_with_code_is_refused(name, sound, tmp_path, canary):
     save_caption_model(CaptionModel(tiny_decoder(), VOCAB, ENCODER), tmp_path / "model")
-    write_model(tmp_path / "model" / "decoder.keras", with_layer(sound, HOSTILE_LAYERS[name]))
+    write_zip(tmp_path / "model" / "decoder.keras", with_layer(sound, HOSTILE_LAYERS[name]))
     fit_checksums(tmp_path / "model")
     with pytest.raises(CourseError, match=r"decoder\.keras cannot be used: it"):
         load_caption_model(tmp_path / "model")

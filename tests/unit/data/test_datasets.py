@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hostile_files import write_zip
 from PIL import Image
-from resource_samples import write_zip
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings, read_settings

@@ -36,7 +36,7 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with running_server() as server:
         server.files = {"/file": CONTENT, "/same": CONTENT, "/other": OTHER}
-        server.etags = {"/file": ['"one"']}
+        server.etags = {"/file": '"one"'}
         yield server
 
 
@@ -171,9 +171,9 @@ def test_what_an_earlier_run_left_damaged_does_no_harm(server, path, damage, che
 
 @pytest.mark.parametrize(("weak", "checksum"), [("", None), ("", CHECKSUM), ("W/", CHECKSUM)])
 def test_a_file_that_changed_since_starts_over(server, path, weak, checksum):
-    server.files["/file"], server.etags["/file"] = OTHER, [f'{weak}"one"']
+    server.files["/file"], server.etags["/file"] = OTHER, f'{weak}"one"'
     begin(server, path, checksum)
-    server.files["/file"], server.etags["/file"] = CONTENT, [f'{weak}"two"']
+    server.files["/file"], server.etags["/file"] = CONTENT, f'{weak}"two"'
     download(f"{server.url}/file", path, checksum=checksum)
     assert is_whole(path)
     assert server.requests[0] == ("/file", "bytes=60000-", None if weak else '"one"'), "If-Range takes no weak ETag"

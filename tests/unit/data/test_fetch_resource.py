@@ -8,12 +8,11 @@ import json
 import pickle
 from functools import partial
 from pathlib import Path
-from zipfile import ZIP_STORED
 
 import numpy as np
 import pytest
-from download_server import running_server
-from resource_samples import serve_folder, write_zip
+from download_server import running_server, serve_folder
+from hostile_files import write_zip
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
@@ -185,7 +184,7 @@ def test_names_pictures_and_members_are_checked(tmp_path):
         save_pickle(wrong, tmp_path / "wrong.pickle")
         with pytest.raises(CourseError, match="names of 3 pictures"):
             check_names(tmp_path / "wrong.pickle", 3, pattern)
-    path = write_zip(tmp_path / "sample.zip", {f"val2014/{name}": b"picture " * 9 for name in names}, ZIP_STORED)
+    path = write_zip(tmp_path / "sample.zip", {f"val2014/{name}": b"picture " * 9 for name in names})
     assert check_pictures(path, pattern) == "a whole zip of 3 pictures"
     assert "a whole zip" in check_members(path, [f"val2014/{names[0]}"])
     with pytest.raises(CourseError, match="lacks captions.json"):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from caption_samples import write_tiny_encoder
+from hostile_files import write_zip
 from PIL import Image
-from resource_samples import write_zip
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError

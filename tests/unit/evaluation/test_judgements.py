@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resource_samples import write_zip
+from hostile_files import write_zip
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_settings

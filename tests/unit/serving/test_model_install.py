@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caption_samples import fit_checksums, write_tiny_encoder
+from download_server import serve_folder
 from PIL import Image
-from resource_samples import serve_folder
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
