@@ -33,10 +33,10 @@ def toy_examples(count: int, seed: int = 0, scale: float = 1.0, offset: float = 
     return Examples(features.astype(np.float32), pack_captions(indexed, VOCAB[PAD]))
 
 
-def tiny_decoder(seed: int = 0, dropout: float = 0.0, vocab_size: int = len(VOCAB), features: int = FEATURES):
+def tiny_decoder(seed: int = 0, dropout: float = 0.0, vocab_size: int = len(VOCAB)) -> keras.Model:
     """A decoder of a few hundred parameters."""
     keras.utils.set_random_seed(seed)
-    return build_decoder(vocab_size, features, 12, 8, 16, 12, dropout)
+    return build_decoder(vocab_size, FEATURES, 12, 8, 16, 12, dropout)
 
 
 def opinionated(model: keras.Model, seed: int = 0, spread: float = 1.2) -> keras.Model:
@@ -48,8 +48,8 @@ def opinionated(model: keras.Model, seed: int = 0, spread: float = 1.2) -> keras
     return model
 
 
-def opinionated_decoder(seed: int = 0, vocab_size: int = len(VOCAB), features: int = FEATURES) -> keras.Model:
-    return opinionated(tiny_decoder(seed, 0.0, vocab_size, features), seed)
+def opinionated_decoder(seed: int = 0) -> keras.Model:
+    return opinionated(tiny_decoder(seed), seed)
 
 
 def scores_by_hand(decoder: keras.Model, examples: Examples, max_len: int | None = None) -> dict[str, float]:

@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from record_samples import picture
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from say_what_you_see.core.settings import REPOSITORY
+
 PATIENCE = 240  # seconds; a quiet machine needs 15
 SIDE = 32
 
 
-def jpegs(count: int, side: int = SIDE) -> list[tuple[str, bytes]]:
+def jpegs(count: int) -> list[tuple[str, bytes]]:
     """Names and bytes of pictures; of the first twenty one is text and one is cut off."""
-    pictures = [(f"p{index:05d}.jpg", picture(index, (side, side))) for index in range(count)]
+    pictures = [(f"p{index:05d}.jpg", picture(index, (SIDE, SIDE))) for index in range(count)]
     for index, data in ((7, b"no picture"), (13, pictures[13][1][:300])):
         pictures[index] = pictures[index][0], data
     return pictures
@@ -45,12 +47,12 @@ def write_folder(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
     return path
 
 
-def write_parquet(path: Path, pictures: list[tuple[str, bytes]], rows: int = 10) -> Path:
+def write_parquet(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
     import pyarrow as pa
     from pyarrow import parquet
 
     table = pa.table({"file_name": [name for name, _ in pictures], "image": [data for _, data in pictures]})
-    parquet.write_table(table, path, row_group_size=rows)
+    parquet.write_table(table, path, row_group_size=10)
     return path
 
 
@@ -99,24 +101,10 @@ def two_nodes() -> Iterator[str]:
 
 def processes_titled(title: str) -> list[int]:
     """The numbers of processes whose command line has these words in it."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if title in path.read_bytes().decode(errors="replace"):
-                found.append(int(path.parent.name))
-        except OSError:  # ended meanwhile
-            continue
-    return found
+    return [each.pid for each in psutil.process_iter(["cmdline"]) if title in " ".join(each.info["cmdline"] or ())]
 
 
 def listening_addresses(pids: list[int]) -> set[str]:
-    """The addresses, as /proc/net/tcp and tcp6 write them, that processes listen on."""
-    inodes = set()
-    for pid in pids:
-        for path in Path(f"/proc/{pid}/fd").glob("*"):
-            try:
-                inodes.add(os.readlink(path).removeprefix("socket:[").rstrip("]"))
-            except OSError:
-                continue
-    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
-    return {fields[1].split(":")[0] for fields in lines if fields[3] == "0A" and fields[9] in inodes}
+    """The addresses that processes listen on."""
+    sockets = [each for each in psutil.net_connections("inet") if each.pid in pids]
+    return {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}

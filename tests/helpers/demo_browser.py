@@ -19,7 +19,7 @@ import websocket
 from waiting import wait_until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-_KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+_KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39}
 
 
 class Browser:
@@ -55,7 +55,6 @@ class Browser:
             self.requests.append(details["request"]["url"])
 
     def open(self, url: str) -> None:
-        """Go to an address."""
         self.send("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:
@@ -79,13 +78,12 @@ class Browser:
 
     def place_of(self, selector: str) -> dict[str, float]:
         """The middle of an element, scrolled into view."""
-        script = f"""(() => {{
+        return self.run(f"""(() => {{
             const element = document.querySelector({json.dumps(selector)});
             element.scrollIntoView({{ block: "center" }});
             const box = element.getBoundingClientRect();
             return {{ x: box.x + box.width / 2, y: box.y + box.height / 2 }};
-        }})()"""
-        return self.run(script)
+        }})()""")
 
     def click(self, selector: str) -> None:
         """Move the mouse there and click."""
@@ -94,12 +92,11 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
 
-    def press(self, key: str, times: int = 1, modifiers: int = 0) -> None:
-        """Press a key; 8 in the modifiers is Shift."""
-        text = {"Enter": "\r", " ": " "}.get(key)
-        details = {"key": key, "windowsVirtualKeyCode": _KEYS[key], "modifiers": modifiers}
+    def press(self, key: str, times: int = 1) -> None:
+        details = {"key": key, "windowsVirtualKeyCode": _KEYS[key]}
+        text = {"text": "\r"} if key == "Enter" else {}
         for _ in range(times):
-            self.send("Input.dispatchKeyEvent", type="keyDown", **details, **({"text": text} if text else {}))
+            self.send("Input.dispatchKeyEvent", type="keyDown", **details, **text)
             self.send("Input.dispatchKeyEvent", type="keyUp", **details)
 
     def drop(self, selector: str, files: Sequence[Path]) -> None:
@@ -120,36 +117,27 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=features)
 
 
-def find_chromium() -> str:
-    """The browser's program; skips the test where there is none."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if not found:
-        pytest.skip("no Chromium is installed (CHROMIUM=path names one)")
-    return found
-
-
 @contextmanager
 def chromium(folder: Path) -> Iterator[Browser]:
-    """Start a browser with a fresh profile, and end it in any case."""
+    """Start a browser with a fresh profile, and end it in any case; skips the test where none is installed."""
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if not program:
+        pytest.skip("no Chromium is installed (CHROMIUM=path names one)")
     command = [
-        find_chromium(), "--headless=new", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}",
+        program, "--headless=new", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}",
         "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--disable-dev-shm-usage", "--no-proxy-server", "--remote-allow-origins=*",
         *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []), "about:blank",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = _when_there(folder / "DevToolsActivePort", process).split()[0]
+        written = folder / "DevToolsActivePort"
+        port = wait_until(lambda: written.exists() and written.read_text(), process, 60).split()[0]
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         pages = json.loads(opener.open(f"http://127.0.0.1:{port}/json/list", timeout=30).read())
-        browser = Browser(next(page for page in pages if page["type"] == "page")["webSocketDebuggerUrl"])
+        browser = Browser(next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"))
         yield browser
         browser.socket.close()
     finally:
         process.terminate()
         process.wait(timeout=20)
-
-
-def _when_there(path: Path, process: subprocess.Popen, seconds: float = 60) -> str:
-    """What a file says, as soon as it says something."""
-    return wait_until(lambda: path.exists() and path.read_text(), process, seconds)

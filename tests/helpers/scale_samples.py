@@ -22,9 +22,8 @@ def tiny_cnn() -> keras.Model:
     return keras.Model(pictures, layers.GlobalAveragePooling2D()(x), name="tiny")
 
 
-def tiny_config(records: Path, **sizes) -> ScaleModelConfig:
-    sizes = {"embedding_size": 12, "lstm_units": 16, "dropout": 0.3} | sizes
-    return model_config(records, "tiny", SIDE, **sizes)
+def tiny_config(records: Path, dropout: float = 0.3) -> ScaleModelConfig:
+    return model_config(records, "tiny", SIDE, embedding_size=12, lstm_units=16, dropout=dropout)
 
 
 def tiny_training(records: Path, folder: Path, steps: int, **options) -> ScaleTraining:

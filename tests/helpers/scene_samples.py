@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, Thing, all_relations, invent_scene
 from say_what_you_see.data.scenes.truth import SceneTruth
-
-if TYPE_CHECKING:
-    from say_what_you_see.evaluation.trained import ScoredPictures
 
 
 def scenes_of(split: str, count: int, seed: int = 0) -> list[Scene]:
@@ -35,13 +31,3 @@ def truth_of(scene: Scene, captions: Sequence[str] | None = None) -> SceneTruth:
 def thing_at(kind: str, colour: str, left: int, top: int, width: int = 80, height: int = 60, **options) -> Thing:
     """A thing with a box of our choice."""
     return Thing(kind, colour, options.pop("size", "large"), (left, top, width, height), **options)
-
-
-def scene_pictures(count: int = 30) -> ScoredPictures:
-    """Validation scenes as pictures to caption."""
-    from say_what_you_see.evaluation.trained import ScoredPictures  # it needs Keras, other samples do not
-
-    scenes = scenes_of("val", count)
-    captions = [list(describe_scene(scene)) for scene in scenes]
-    names = [f"{number}.jpg" for number in range(count)]
-    return ScoredPictures(names, list(range(count)), captions, [truth_of(scene) for scene in scenes])

@@ -20,8 +20,7 @@ from say_what_you_see.language.captions import PAD
 from say_what_you_see.training.loop import compile_decoder, start_or_resume
 
 INSTALLED = [backend for backend in BACKENDS if find_spec(backend)]
-MISSING = ", ".join(sorted(set(BACKENDS) - set(INSTALLED)))
-several = pytest.mark.skipif(len(INSTALLED) < 2, reason=f"nothing to compare with: {MISSING} not installed")
+several = pytest.mark.skipif(len(INSTALLED) < 2, reason="nothing to compare with: one backend is installed")
 
 
 def run_on(backend: str, *arguments: Path) -> dict:
@@ -41,32 +40,23 @@ def trained(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
     for backend in INSTALLED:
         (folder / backend).mkdir()
         found[backend] = run_on(backend, folder / backend, *files)
+        assert found[backend]["backend"] == backend
         files.append(folder / backend / "decoder.keras")
     return folder, found
 
 
-def test_each_ran_on_the_backend_that_it_was_told(trained):
-    assert {name: result["backend"] for name, result in trained[1].items()} == {name: name for name in INSTALLED}
-
-
-@several
-@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("backend", INSTALLED[1:])
 def test_tensorflow_is_not_imported_where_something_else_computes(backend, trained):
-    if backend not in INSTALLED:
-        pytest.skip(f"{backend} is not installed")
     assert "tensorflow" not in trained[1][backend]["imported"]
 
 
-@several
-@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(BACKENDS, 2)))
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(INSTALLED, 2)))
 def test_two_backends_agree(one, other, trained):
     """With word embeddings that stay as they are, all three do.
 
     With embeddings that are learned JAX and PyTorch do: on TensorFlow the gradient of a word that occurs several times
     in a batch comes in as many pieces, and Keras' Adam squares them one by one, so that embeddings take longer steps.
     """
-    if missing := {one, other} - set(INSTALLED):
-        pytest.skip(f"{' and '.join(missing)} not installed")
     a, b = trained[1][one], trained[1][other]
     for what in ("", " with given words"):
         if what or "tensorflow" not in (one, other):

@@ -43,12 +43,7 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finish
     assert "The 10 worst captions" in (folder / "report.html").read_text(encoding="utf-8")
     model = load_caption_model(finished_course.settings.model_folder)
     card = (model.folder / "README.md").read_text(encoding="utf-8")
-    for text in (
-        "drawn by this course",
-        "24 drawn scenes of the test split",
-        "| metric | greedy |",
-        "| CIDEr | ",
-    ):
+    for text in ("drawn by this course", "24 drawn scenes of the test split", "| metric | greedy |", "| CIDEr | "):
         assert text in card
     before = dict(model.metadata)
     evaluate("--greedy", "--pictures", "6")

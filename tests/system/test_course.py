@@ -12,20 +12,11 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.pickles import save_pickle
 from say_what_you_see.core.settings import REPOSITORY, Settings
-from say_what_you_see.course.captions import (
-    load_captions,
-    load_examples,
-    load_vocabulary,
-    prepare_captions,
-)
+from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary, prepare_captions
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
 from say_what_you_see.course.lessons import training_config
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.captions import (
-    PAD,
-    caption_tokens_to_indices,
-    get_captions_for_fns,
-)
+from say_what_you_see.language.captions import PAD, caption_tokens_to_indices, get_captions_for_fns
 from say_what_you_see.vision.encoders import encoder_for
 
 pytestmark = pytest.mark.backends

@@ -11,12 +11,7 @@ from demo_browser import Browser, chromium
 from demo_samples import drawn, two_models
 from PIL import Image
 
-from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.page.server import DemoServer
-from say_what_you_see.vision.pictures import crop_and_resize
-
-FIRST = "document.querySelectorAll('.steps > li').length"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def browser(shared_browser, server) -> Browser:
     shared_browser.requests.clear()
     shared_browser.open("about:blank")
     shared_browser.open(server.url)
-    shared_browser.wait_for(FIRST)
+    shared_browser.wait_for("document.querySelectorAll('.steps > li').length")
     return shared_browser
 
 
@@ -51,10 +46,9 @@ def photo(tmp_path) -> Path:
     return path
 
 
-def greedy_of(server, path: Path, model: str = "Looks") -> str:
-    captioner = server.demo.models[model].captioner
-    embeds = captioner.embed(crop_and_resize(path.read_bytes(), captioner.encoder.input_shape)[None])
-    return generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat_ngram_size=3))[0]
+def greedy_of(server, path: Path) -> str:
+    picture = server.demo.add_picture(path.read_bytes())["id"]
+    return server.demo.caption({"picture": picture, "model": "Looks", "method": "greedy"})["captions"][0][0]
 
 
 def settled(browser: Browser, before: str) -> str:

@@ -65,15 +65,12 @@ def test_the_image_for_gpu_has_the_same_versions_and_cuda():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for nvidia-smi is a shell script")
-@pytest.mark.parametrize(
-    ("image", "n_gpus", "driver", "says"),
-    [
-        ("cpu", 0, False, "CPU: TensorFlow 2.21.0 works"),
-        ("gpu", 2, True, "GPU: NVIDIA T4, NVIDIA T4, seen by TensorFlow 2.21.0."),
-        ("gpu", 0, False, "NVIDIA Container Toolkit"),
-        ("gpu", 0, True, "TensorFlow does not find a GPU"),
-    ],
-)
+@pytest.mark.parametrize(("image", "n_gpus", "driver", "says"), [
+    ("cpu", 0, False, "CPU: TensorFlow 2.21.0 works"),
+    ("gpu", 2, True, "GPU: NVIDIA T4, NVIDIA T4, seen by TensorFlow 2.21.0."),
+    ("gpu", 0, False, "NVIDIA Container Toolkit"),
+    ("gpu", 0, True, "TensorFlow does not find a GPU"),
+])  # fmt: skip
 def test_the_device_is_said(tmp_path, image, n_gpus, driver, says):
     (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW.format(n_gpus=n_gpus))
     if driver:
@@ -122,18 +119,14 @@ def test_without_the_course_it_says_what_to_do(course):
 
 @needs_bash
 @needs_root
-@pytest.mark.parametrize(
-    ("owner", "mode", "values", "becomes"),
-    [
-        (LEARNER, 0o755, {}, LEARNER),
-        (LEARNER, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, LEARNER),
-        (0, 0o777, {}, 1000),
-        (0, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, 0),
-        (0, 0o755, {"LOCAL_UID": "0"}, 0),
-        (0, 0o777, {"LOCAL_UID": "5432", "LOCAL_GID": "5433"}, 5432),
-    ],
-    ids=["owner", "owner without root", "Docker Desktop", "Docker without root", "root on request", "LOCAL_UID"],
-)
+@pytest.mark.parametrize(("owner", "mode", "values", "becomes"), [
+    (LEARNER, 0o755, {}, LEARNER),
+    (LEARNER, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, LEARNER),
+    (0, 0o777, {}, 1000),  # Docker Desktop
+    (0, 0o755, {"COURSE_ID_MAP": "0 1000 1"}, 0),  # Docker without root
+    (0, 0o755, {"LOCAL_UID": "0"}, 0),
+    (0, 0o777, {"LOCAL_UID": "5432", "LOCAL_GID": "5433"}, 5432),
+])  # fmt: skip
 def test_it_becomes_the_user_to_whom_the_files_are_to_belong(course, tmp_path, owner, mode, values, becomes):
     os.chown(course, owner, owner)
     course.chmod(mode)
@@ -148,15 +141,11 @@ def test_it_becomes_the_user_to_whom_the_files_are_to_belong(course, tmp_path, o
 
 @needs_bash
 @needs_root
-@pytest.mark.parametrize(
-    ("owner", "values", "says"),
-    [
-        (0, {}, "LOCAL_UID=0 docker compose"),
-        (LEARNER, {"LOCAL_UID": "5432"}, f"say LOCAL_UID={LEARNER}"),
-        (LEARNER, {"LOCAL_UID": "me"}, "are numbers"),
-    ],
-    ids=["root's folder", "LOCAL_UID that may not", "LOCAL_UID that is none"],
-)
+@pytest.mark.parametrize(("owner", "values", "says"), [
+    (0, {}, "LOCAL_UID=0 docker compose"),
+    (LEARNER, {"LOCAL_UID": "5432"}, f"say LOCAL_UID={LEARNER}"),
+    (LEARNER, {"LOCAL_UID": "me"}, "are numbers"),
+])  # fmt: skip
 def test_what_cannot_work_is_refused_with_a_remedy(course, owner, values, says):
     os.chown(course, owner, owner)
     result = enter(course, "touch", "made", **values)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colab_samples import project_files
+from colab_samples import copy_project
 from PIL import Image
 from scene_samples import truth_of
 
@@ -21,7 +21,6 @@ from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.model_choice import SCENE_MODEL
-from tools.notebooks import REPOSITORY
 
 needs_make = pytest.mark.skipif(not shutil.which("make") or os.name != "posix", reason="make is not installed")
 
@@ -38,13 +37,8 @@ esac
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A fresh clone of the present state, in a folder with a space in its name."""
-    folder = tmp_path_factory.mktemp("fresh") / "the course"
-    for name in project_files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(REPOSITORY / name, folder / name)
-        shutil.copymode(REPOSITORY / name, folder / name)
-    return folder
+    """A fresh clone, in a folder with a space in its name."""
+    return copy_project(tmp_path_factory.mktemp("fresh") / "the course")
 
 
 @pytest.fixture

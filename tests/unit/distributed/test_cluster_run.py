@@ -23,7 +23,6 @@ if sys.platform != "linux":
 from caption_samples import write_tiny_encoder
 from cluster_samples import (
     PATIENCE,
-    REPOSITORY,
     SIDE,
     jpegs,
     listening_addresses,
@@ -38,11 +37,12 @@ from hostile_files import write_zip
 from waiting import wait_until
 
 from say_what_you_see.core.pickles import read_pickle
+from say_what_you_see.core.settings import REPOSITORY
 from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
 from say_what_you_see.vision.encoders import load_encoder_file
 from say_what_you_see.vision.extraction import apply_model
 
-LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def embeddings(folder: Path) -> tuple[list[str], np.ndarray]:

@@ -8,8 +8,9 @@ import zipfile
 
 import pytest
 from PIL import Image
-from scene_samples import scene_pictures
+from scene_samples import scenes_of, truth_of
 
+from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.evaluation.evaluate import evaluate_captions
 from say_what_you_see.evaluation.report import write_report
 from say_what_you_see.evaluation.trained import ScoredPictures
@@ -17,7 +18,10 @@ from say_what_you_see.evaluation.trained import ScoredPictures
 
 @pytest.fixture(scope="module")
 def pictures() -> ScoredPictures:
-    return scene_pictures()
+    """Validation scenes as pictures to caption."""
+    scenes = scenes_of("val", 30)
+    names, captions = [f"{number}.jpg" for number in range(30)], [list(describe_scene(scene)) for scene in scenes]
+    return ScoredPictures(names, list(range(30)), captions, [truth_of(scene) for scene in scenes])
 
 
 @pytest.fixture(scope="module")
