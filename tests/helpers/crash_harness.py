@@ -1,4 +1,4 @@
-"""Disturbs the course's steps again and again: `python tests/helpers/crash_harness.py --stages embed`.
+"""Disturbs the course's steps again and again: `python tests/helpers/crash_harness.py --stages resources embed`.
 
 A step runs in a process of its own, is killed (kill -9) just before one of its operations on files, and runs again
 until it comes to its end. Then what it has left is compared with what an undisturbed run leaves. With `--troubles` it
@@ -14,17 +14,16 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import mmap
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,15 +46,15 @@ CLOCK_CHANGED = 0.3  # the probability that then all files are from the past or 
 PAST, FUTURE = 86_400, 4_000_000_000  # seconds since 1970
 KILLS_OF_A_DOWNLOAD = 20  # for each of another stage: these are quick
 DISK, ROOM = 64 * 1024**2, 0.3  # a full disk's size, and the share of what a stage writes for which there is room
-_COUNT = struct.Struct("I")  # operations on files so far
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_FORK = multiprocessing.get_context("fork")
 
 
 def _command(text: str) -> Callable[[], int]:
     return lambda: command(text.split())
 
 
-def _download(url: str, name: str) -> None:
+def _download() -> None:
     """Download the file that a server of the test has, in small pieces."""
     data, append = Path(os.environ["COURSE_DATA"]), PartialFile.append
 
@@ -66,14 +65,11 @@ def _download(url: str, name: str) -> None:
 
     PartialFile.append = lambda part, chunks: append(part, noticed(chunks))
     downloads.BACKOFF, downloads.CHUNK = 0.0, 20_000
-    downloads.download(url, data / name, checksum=os.environ["CHECKSUM"])
+    downloads.download(os.environ["URL"], data / "file.zip", checksum=os.environ["CHECKSUM"])
 
 
-DOWNLOADS: dict[str, Callable[[], object]] = {
-    f"download_{n}": functools.partial(_download, url, f"file_{n}.zip")
-    for n, url in enumerate(os.environ.get("URLS", "").split())
-}
-STAGES: dict[str, Callable[[], object]] = DOWNLOADS | {
+STAGES: dict[str, Callable[[], object]] = {
+    "download": _download,
     "resources": _command("resources"),
     "embed": _command("embed"),
     "prepare": _command("prepare"),
@@ -108,66 +104,47 @@ def run(stage: Callable[[], object], data: Path, log: Path, operation: int = 0) 
     Returns:
         The exit status, negative for a signal, and the number of operations on files of the folder.
     """
-    shared = mmap.mmap(-1, _COUNT.size)
-    pid = os.fork()
-    if not pid:
-        _be_the_stage(stage, data, log, operation, shared)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), _COUNT.unpack(shared[:])[0]
+    count = _FORK.Value("I", 0, lock=False)
+    fork = _FORK.Process(target=_be_the_stage, args=(stage, data, log, operation, count))
+    fork.start()
+    fork.join()
+    return fork.exitcode, count.value
 
 
-def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation: int, shared: mmap.mmap) -> None:
-    """What the fork does; it does not return."""
-    status = 99
+def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation: int, count) -> None:
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ["COURSE_DATA"] = str(data)
+    features.apply_model = functools.partial(_in_small_batches, features.apply_model)
+    sys.addaudithook(functools.partial(_count, str(data), operation, count))
     try:
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os.environ["COURSE_DATA"] = str(data)
-        features.apply_model = functools.partial(_in_small_batches, features.apply_model)
-        sys.addaudithook(functools.partial(_count, str(data), operation, shared))
-        status = int(stage() or 0)
+        sys.exit(stage())
     except CourseError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        status = 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        sys.exit(f"Error: {error}")
 
 
 def _in_small_batches(apply_model: Callable, *arguments: object, **options: object) -> object:
     return apply_model(*arguments, **{**options, "batch_size": SMALL_BATCH})
 
 
-def _count(folder: str, operation: int, shared: mmap.mmap, event: str, arguments: tuple) -> None:
+def _count(folder: str, operation: int, count, event: str, arguments: tuple) -> None:
     """Count an operation that changes files of the folder, and end here if it is the chosen one."""
     if event == "open":
         if not isinstance(arguments[2], int) or not arguments[2] & _WRITES:
             return
     elif event not in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "crash_harness.chunk"):
         return
-    if not str(arguments[0]).startswith(folder):
-        return
-    count = _COUNT.unpack(shared[:])[0] + 1
-    shared[:] = _COUNT.pack(count)
-    if count == operation:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if str(arguments[0]).startswith(folder):
+        count.value += 1
+        if count.value == operation:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def compare(expected: Path, data: Path) -> list[str]:
     """What differs between two folders; in a fork, since it uses TensorFlow, which this process itself must not."""
-    with tempfile.NamedTemporaryFile() as file:
-        pid = os.fork()
-        if not pid:
-            try:
-                Path(file.name).write_text(json.dumps(differences(expected, data)))
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-        return json.loads(Path(file.name).read_text() or '["the comparison failed"]')
+    with ProcessPoolExecutor(1, _FORK) as pool:
+        return pool.submit(differences, expected, data).result()
 
 
 class Harness:
@@ -191,31 +168,27 @@ class Harness:
         status, operations = run(STAGES[stage], self.base, self.log)
         if status:
             findings.faults.append(f"undisturbed, status {status}: {self.tail()}")
-        elif kills:
+        else:
             self._kill(findings, operations, before, random.Random(f"{self.seed} {stage}"), kills)
             for trouble in (full_disk, read_only) if troubles else ():
                 self._trouble(findings, before, trouble)
         return findings
 
     def _kill(self, findings: Findings, operations: int, before: Path, rng: random.Random, kills: int) -> None:
-        data, tries = self.copy(before, "killed"), 0
-        while findings.kills < kills and tries < 4 * kills and not findings.faults:
-            tries += 1
-            status, _ = run(STAGES[findings.stage], data, self.log, rng.randint(1, operations))
-            was_killed = status == -signal.SIGKILL  # a run that goes on where another was killed has fewer operations
-            findings.kills += was_killed
-            if was_killed and rng.random() < CLOCK_CHANGED:
-                for path in sorted(data.rglob("*")):
-                    os.utime(path, (time := rng.choice((PAST, FUTURE)), time))
-            if was_killed and findings.kills < kills and rng.random() < KILLED_AGAIN:
-                continue
-            if was_killed:
-                status, _ = run(STAGES[findings.stage], data, self.log)
+        stage = STAGES[findings.stage]
+        while findings.kills < kills and not findings.faults:
+            data = self.copy(before, "killed")
+            status, _ = run(stage, data, self.log, rng.randint(1, operations))
+            while status == -signal.SIGKILL:
+                findings.kills += 1
+                if rng.random() < CLOCK_CHANGED:
+                    for path in sorted(data.rglob("*")):
+                        os.utime(path, (time := rng.choice((PAST, FUTURE)), time))
+                again = findings.kills < kills and rng.random() < KILLED_AGAIN
+                # A run that goes on where another was killed has fewer operations, and may come to its end.
+                status, _ = run(stage, data, self.log, rng.randint(1, operations) if again else 0)
             findings.ends += 1
-            faults = [f"status {status}: {self.tail()}"] if status else compare(self.base, data)
-            findings.faults += [f"after {findings.kills} kills, {fault}" for fault in faults]
-            if not faults:  # else what there is stays, to be looked at
-                data = self.copy(before, "killed")
+            findings.faults += [f"after {findings.kills} kills, {fault}" for fault in self._faults(status, data)]
 
     def _trouble(self, findings: Findings, before: Path, trouble: Callable[[Path, int], Callable[[], object]]) -> None:
         """Run in trouble, look at the message, end the trouble, run again."""
@@ -230,11 +203,15 @@ class Harness:
             faults = [] if status == 1 and explained else [f"status {status}, and it said: {said[-1500:]}"]
             end()
             status, _ = run(STAGES[findings.stage], data, self.log)
-            faults += [f"status {status}: {self.tail()}"] if status else compare(self.base, data)
+            faults += self._faults(status, data)
             findings.said[trouble.__name__] = "".join(errors)
             findings.faults += [f"{trouble.__name__}: {fault}" for fault in faults]
         finally:
             subprocess.run(["umount", str(data)], capture_output=True, check=False)
+
+    def _faults(self, status: int, data: Path) -> list[str]:
+        """What is wrong with a run that should have come to its end."""
+        return [f"status {status}: {self.tail()}"] if status else compare(self.base, data)
 
     def copy(self, source: Path, name: str) -> Path:
         """A copy with the times of the files, by which the course recognises them."""
@@ -243,7 +220,7 @@ class Harness:
 
     def tail(self) -> str:
         """The last that a stage said."""
-        return self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
+        return self.log.read_text(errors="replace")[-1500:]
 
 
 # Troubles of a folder; each gives a function that ends it
@@ -276,18 +253,16 @@ def read_only(data: Path, _: int) -> Callable[[], object]:
 def main() -> None:
     """Read the command line, disturb, print."""
     parser = argparse.ArgumentParser(description="Disturb steps of the course, and see what they say and leave.")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="(default: all)")
-    parser.add_argument("--kills", type=int, default=20, help="of each stage (default: 20)")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="the first, in their order")
+    parser.add_argument("--kills", type=int, default=20, help="of each stage")
     parser.add_argument("--troubles", action="store_true", help="a full disk and a read-only folder, too")
     parser.add_argument("--seed", type=int, default=0, help="decides when")
-    parser.add_argument("--folder", type=Path, help="where to work; kept (default: a temporary one)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crashes_") as temporary:
-        harness = Harness((options.folder or Path(temporary)).resolve(), options.seed)
-        for stage in list(STAGES)[: max(list(STAGES).index(name) for name in options.stages) + 1]:
-            kills = options.kills * (KILLS_OF_A_DOWNLOAD if stage in DOWNLOADS else 1)
-            findings = harness.go_through(stage, kills if stage in options.stages else 0, options.troubles)
-            print(json.dumps(asdict(findings)), flush=True)
+    with tempfile.TemporaryDirectory(prefix="crashes_") as folder:
+        harness = Harness(Path(folder).resolve(), options.seed)
+        for stage in options.stages:
+            kills = options.kills * (KILLS_OF_A_DOWNLOAD if stage == "download" else 1)
+            print(json.dumps(asdict(harness.go_through(stage, kills, options.troubles))), flush=True)
 
 
 if __name__ == "__main__":
