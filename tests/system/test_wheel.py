@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import sklearn.datasets
+from colab_samples import copy_project
 
 from say_what_you_see.core.settings import REPOSITORY
-
-SOURCES = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "pyproject.toml", "requirements*.txt",
-           "README.md", "LICENSE*")  # fmt: skip
-SETTINGS = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SEED", "COURSE_SPLIT", "COURSE_DATA", "COURSE_START")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """The folder into which the wheel of a copy of the checkout was installed."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    for path in [path for pattern in SOURCES for path in REPOSITORY.glob(pattern)]:
-        if path.is_dir():
-            shutil.copytree(path, checkout / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-        else:
-            shutil.copyfile(path, checkout / path.name)
-    pip, wheels = [sys.executable, "-m", "pip", "--disable-pip-version-check"], tmp_path_factory.mktemp("wheels")
-    build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(checkout)]
-    subprocess.run(build, check=True, capture_output=True)
-    [wheel] = wheels.iterdir()
-    target = tmp_path_factory.mktemp("installed")
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True, capture_output=True)
+    """The folder into which the wheel of a copy of the checkout was installed, which pip makes on the way."""
+    checkout, target = copy_project(tmp_path_factory.mktemp("checkout")), tmp_path_factory.mktemp("installed")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target), str(checkout)]
+    subprocess.run(install, check=True, capture_output=True)
     return target
 
 
@@ -42,7 +29,8 @@ def start(installed, tmp_path):
     """Runs the installed program from an empty folder, for a user who has never used it."""
     home = tmp_path / "home"
     settings = {"HOME": str(home), "XDG_DATA_HOME": str(home), "APPDATA": str(home), "LOCALAPPDATA": str(home)}
-    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    own = ("COURSE_", "DATASET", "ENCODER")
+    known = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     (tmp_path / "empty").mkdir()
 
     def run(*arguments: str) -> str:
@@ -57,9 +45,8 @@ def start(installed, tmp_path):
 
 
 def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(installed):
-    assert {path.name for path in installed.iterdir() if path.is_dir() and path.suffix != ".dist-info"} <= {
-        "say_what_you_see", "bin",
-    }  # fmt: skip
+    others = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} - {"say_what_you_see", "bin"}
+    assert not others
     package = REPOSITORY / "say_what_you_see"
     shipped = [path for folder in ("shipped", "page/static") for path in (package / folder).rglob("*")]
     expected = {path.relative_to(package) for path in [*shipped, *package.rglob("*.py")] if path.is_file()}
