@@ -1,7 +1,5 @@
 """Checks whether this computer has what the course needs, and says what to do where it has not."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """Files that are either whole or absent, and words for what goes wrong when files are read and written."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io
@@ -63,12 +61,8 @@ _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder that becomes `path` when the block ends well.
 
-    When the block fails or is interrupted, the temporary file is removed and an older file under the final name
-    stays as it was. Missing folders are made. The temporary name keeps the suffix, since some writers (NumPy, Keras)
-    insist on theirs.
-
-    Raises:
-        CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
+    When the block fails or is interrupted, an older file stays as it was. Missing folders are made. The temporary name
+    keeps the suffix, on which some writers (NumPy, Keras) insist. A `CourseError` explains a full disk, say.
     """
     path = Path(path)
     with _temporary_name(path) as temporary:
@@ -83,11 +77,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise.
-
-    Raises:
-        CourseError: if the folder cannot be written: the disk is full, say.
-    """
+    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise."""
     folder = Path(folder)
     with _temporary_name(folder) as temporary:
         try:
@@ -112,9 +102,8 @@ def _temporary_name(path: Path) -> Iterator[Path]:
 def folder_in_use(folder: Path) -> Iterator[None]:
     """Hold a shared lock on a folder; whoever is alone there first removes what killed processes left behind.
 
-    A temporary file belongs either to a process that is writing it or to one that was killed. Neither its age nor a
-    process number tells which, since clocks jump and containers share folders. A lock does: the system releases it
-    however a process ends.
+    Age and process numbers do not tell what is left behind, since clocks jump and containers share folders. A lock
+    does: the system releases it however a process ends.
     """
     try:
         handle = os.open(folder, os.O_RDONLY) if fcntl else None
@@ -142,19 +131,16 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Explain why a file or folder could not be written.
+    """Raise a `CourseError` in place of an OSError about this file or folder, a folder that it is in, or the disk.
 
     Args:
         path: the name that the user knows it by.
         temporary: the name that it is written under, if that is another one.
-
-    Raises:
-        CourseError: instead of an OSError about one of these names, or about the disk.
     """
     try:
         yield
     except OSError as error:
-        names = {str(path), str(path.parent), str(temporary or path)}
+        names = set(map(str, (path, *path.parents, temporary or path)))
         about = {str(error.filename), str(error.filename2)} & names or (temporary or path).name in str(error)
         if not about and error.errno not in (*_NO_ROOM, errno.EROFS):
             raise
@@ -173,30 +159,19 @@ def _why_not_written(path: Path, error: OSError) -> str:
             "COURSE_DATA to a folder that is, and start again."
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{path} could not be written, since {path.parent} is no folder. Move away what is there."
+        in_the_way = next((place for place in (path, *path.parents) if place.is_file()), path.parent)
+        return f"{path} could not be written, since {in_the_way} is no folder. Move away what is there."
     return f"{path} could not be written ({error.strerror or error}). Put that right and start again."
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, unless it exists.
-
-    Raises:
-        CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
-    """
-    try:
+    """Make a folder and its parents, unless it exists."""
+    with write_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise CourseError(f"{folder} is a file, but should be a folder. Move the file away.") from error
-    except OSError as error:
-        raise CourseError(_why_not_written(folder, error)) from error
 
 
 def check_is_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder or a device is, before the work for it is done.
-
-    Raises:
-        CourseError: if there is one.
-    """
+    """Refuse to write a file where a folder or a device is, before the work for it is done."""
     if path.is_dir():
         raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
     if path.exists() and not path.is_file():
@@ -204,15 +179,7 @@ def check_is_no_folder(path: Path) -> None:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Check that the disk has room for a file.
-
-    Args:
-        path: where the file will be; its folder exists.
-        needed: bytes still to be written.
-
-    Raises:
-        CourseError: if the disk has less than that left.
-    """
+    """Check that the disk has room for so many bytes of a file, whose folder exists."""
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise CourseError(
@@ -222,11 +189,7 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file.
-
-    Raises:
-        CourseError: if the disk is full.
-    """
+    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file."""
     if hasattr(os, "posix_fallocate") and size:
         with write_errors_explained(path), path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -237,15 +200,11 @@ def reserve(path: Path, size: int) -> None:
 
 @contextmanager
 def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
-    """Explain why a file could not be read.
+    """Raise a `CourseError` in place of the system's error about a file.
 
     Args:
-        path: the file.
-        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise nearly anything. By
-            default only errors of the system are explained, and others pass.
-
-    Raises:
-        CourseError: instead of the error.
+        kind: what the file should be, as in "NumPy file of numbers"; then every other error is explained, too, since
+            a damaged file can raise nearly anything.
     """
     try:
         yield
@@ -270,11 +229,7 @@ def write_json(data: Any, path: str | Path) -> None:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes of a file, or of a pipe that something writes into.
-
-    Raises:
-        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
-    """
+    """The bytes, at most `limit`, of a file or of a pipe that something writes into; devices are refused."""
     with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         kind = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(kind):
@@ -285,15 +240,12 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 
 
 def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
-    """Put together bytes that come from anywhere, unless they are too many or too slow.
+    """Put together bytes that come from anywhere.
 
     Args:
-        limit: bytes in all.
+        limit: bytes in all, after which a `CourseError` is raised.
         name: of where they come from, for messages.
-        seconds: in all; looked at whenever a chunk has come.
-
-    Raises:
-        CourseError: as soon as there are more bytes, or the time is over.
+        seconds: in all, too; looked at whenever a chunk has come.
     """
     buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
     for chunk in chunks:
@@ -327,9 +279,6 @@ def parse_json(data: bytes, limit: int, source: object) -> Any:
     Args:
         limit: bytes that JSON of this kind may have; how many values it may have follows from that.
         source: of the bytes, for messages.
-
-    Raises:
-        CourseError: if it is no JSON, or more than that.
     """
     if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
         raise CourseError(
@@ -343,11 +292,7 @@ def parse_json(data: bytes, limit: int, source: object) -> Any:
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
-    """
+    """Read a JSON file of at most `limit` bytes."""
     return parse_json(read_bytes(path, limit), limit, path)
 
 
@@ -361,11 +306,7 @@ def read_note(path: str | Path) -> dict[str, Any]:
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """Map a `.npy` file of numbers into memory: only what is used is read.
-
-    Raises:
-        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
-    """
+    """Map a `.npy` file of numbers into memory: only what is used is read."""
     with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
@@ -374,11 +315,7 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Read the arrays of these names from a `.npz` file.
-
-    Raises:
-        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
-    """
+    """Read the arrays of these names, of numbers, from a `.npz` file."""
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
         for info in npz.zip.infolist():  # zeros compress by a thousand, and the course compresses no arrays
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):

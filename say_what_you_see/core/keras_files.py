@@ -6,8 +6,6 @@ claim any size; that is refused too. Every function raises a `CourseError` with 
 name of the file.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math
@@ -26,9 +24,6 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.weight_files import CONFIG, MEMBERS, SMALL, WEIGHTS, count_numbers, read_part
 
-OWN_PACKAGE = "say_what_you_see"
-"""Layers of this course are registered with Keras under this name."""
-
 _KINDS = (
     keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,
     keras.dtype_policies.DTypePolicy,
@@ -43,23 +38,14 @@ _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLooku
 
 
 def load_keras_file(path: str | Path) -> keras.Model:
-    """Read a `.keras` file with layers of Keras and of this course only.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-        Exception: of nearly any kind, if Keras cannot read it.
-    """
+    """Read a `.keras` file with layers of Keras and of this course only."""
     with _damage_explained("Keras model"):
         check_keras_file(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check_keras_file(path: str | Path) -> None:
-    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-    """
+    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has."""
     with _damage_explained("Keras model"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if strange := sorted(set(names) - set(MEMBERS)):
@@ -77,24 +63,13 @@ def check_keras_file(path: str | Path) -> None:
 
 
 def check_weights_file(path: str | Path) -> None:
-    """Refuse a `.h5` file that is none, or that holds anything but weights.
-
-    Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
-    """
+    """Refuse a `.h5` file that is none, or that holds anything but weights."""
     with _damage_explained("weights file"), h5py.File(path, "r") as root:
         count_numbers(root, Path(path).stat().st_size)
 
 
 def check_config(config: Any) -> None:
-    """Refuse the config of a model that names anything but layers and what layers consist of.
-
-    Args:
-        config: as Keras writes it.
-
-    Raises:
-        CourseError: with the reason.
-    """
+    """Refuse the config of a model, as Keras writes it, that names anything but layers and what layers consist of."""
     if not isinstance(config, dict):
         raise CourseError("it is no whole Keras model")
     try:
@@ -109,10 +84,8 @@ def count_weights(config: dict[str, Any]) -> int:
     """How many weights a model has by its config, which has passed `check_config`; no memory is taken for them.
 
     In a stateless scope Keras notes the shapes of weights and puts off making them. It keeps a list of those for the
-    thread, so this takes place in a thread of its own, with which the list ends.
-
-    Raises:
-        Exception: of nearly any kind, if Keras cannot build the model.
+    thread, so this takes place in a thread of its own, with which the list ends. A config that Keras cannot build
+    raises nearly any error.
     """
 
     def count() -> int:
@@ -153,7 +126,7 @@ def _check_class(part: dict) -> None:
         raise CourseError(f"it carries Python code (a {bare} layer), which is not run")
     if bare in _WITH_FILES:
         raise CourseError(f"it has a {bare} layer, which reads files")
-    own = f"{OWN_PACKAGE}>{name}"
+    own = f"say_what_you_see>{name}"  # the name that layers of this course are registered under
     if name in _PLACEHOLDERS or (registered == own and keras.saving.get_registered_object(own)):
         return
     if name == "function":

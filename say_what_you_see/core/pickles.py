@@ -5,8 +5,6 @@ An ordinary unpickler runs whatever a file tells it to, and people download pick
 believe what a file says about the memory of a type.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import pickle
@@ -30,11 +28,7 @@ def save_pickle(obj: Any, path: str | Path) -> None:
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries.
-
-    Raises:
-        CourseError: if the file is missing, damaged or no pickle, or holds anything else.
-    """
+    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries."""
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
         check_memo(file)
         return _with_arrays(_Unpickler(file, path).load(), {})
@@ -64,7 +58,7 @@ class _Array:
 
     array: np.ndarray
 
-    def __init__(self, unpickler: _Unpickler):
+    def __init__(self, unpickler: "_Unpickler"):
         self.unpickler = unpickler
 
     def __setstate__(self, state: tuple) -> None:

@@ -1,7 +1,5 @@
 """Zips of pictures: opened, listed and read within bounds, whatever is in them."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -26,13 +24,7 @@ _SMALL_CHUNK = 1 << 12  # for bzip2 and LZMA, which unpack all of a chunk at onc
 
 
 def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
-    """Copy a random fraction of the pictures of a zip into a smaller zip, in the same order.
-
-    The same seed takes the same pictures. At least one is taken, however small the rate.
-
-    Raises:
-        CourseError: if `fn_in` is no zip with pictures in it, or `rate` is not between 0 and 1.
-    """
+    """Copy a random fraction of the pictures of a zip, at least one, into a smaller zip, in the same order."""
     if not 0 < rate <= 1:
         raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
     members = image_members(fn_in)
@@ -51,11 +43,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip to read it.
-
-    Raises:
-        CourseError: if there is no such file, if it is no zip, or if it would be enormous when unpacked.
-    """
+    """Open a zip to read it, unless it would be enormous when unpacked."""
     try:
         archive = zipfile.ZipFile(zip_fn)
     except FileNotFoundError as error:
@@ -82,9 +70,7 @@ def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
 
-    Raises:
-        CourseError: if there is no such file, if it is no zip, if no picture is in it, or if the name of one leads
-            out of the zip.
+    A zip without any is refused, and one in which the name of a picture leads out of it.
     """
     with open_zip(zip_fn) as archive:
         entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
@@ -100,17 +86,11 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     return members
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | None = None) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
     """The bytes of one file of a zip; several threads may read from the same archive.
 
-    Args:
-        limit: larger files are refused; None stands for `MAX_PICTURE_BYTES`. Nor is more than that unpacked, whatever
-            size the zip states.
-
-    Raises:
-        CourseError: if it is damaged, encrypted or too large.
+    Damaged, encrypted and larger files are refused. Whatever size the zip states, no more than the limit is unpacked.
     """
-    limit = MAX_PICTURE_BYTES if limit is None else limit
     return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
 
 

@@ -1,7 +1,5 @@
 """Files of captions with a line for each: a table `captions.csv`, and the .token file of Flickr8k and Flickr30k."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable

@@ -1,23 +1,19 @@
 """Remembers which files were checked, so that 20 GB are not read again and again, and what they were at first use."""
 
-from __future__ import annotations
-
 import hashlib
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import read_note, write_json
 from say_what_you_see.core.progress import progress
 
 RECORD = "downloads.json"
 """In each folder of downloads: by file name its size, the time of its last change, and its checksum."""
 
 _CHUNK = 1 << 22
-_CHECKSUM = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512):[0-9a-fA-F]+")
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> Any:
@@ -46,10 +42,7 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
     """Check a file, unless by its size and time it is the one that was checked before.
 
     Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
-    passes becomes the one that later copies must have.
-
-    Raises:
-        CourseError: if it is not the file that it should be; nothing is removed.
+    passes becomes the one that later copies must have. A wrong file stays where it is.
     """
     recorded = recorded_checksum(path)
     if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
@@ -72,17 +65,8 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
 
 
 def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
-    with suppress(CourseError):
-        entries = read_json(path.with_name(RECORD))
-        if isinstance(entries, dict):
-            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
-    return {}
-
-
-def _is_sound(entry: Any) -> bool:
-    checksum = entry.get("checksum") if isinstance(entry, dict) else None
-    return isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None
+    """The record of a file's folder; a damaged one counts as none."""
+    return read_note(path.with_name(RECORD))
 
 
 def _stamp(path: Path) -> dict[str, int]:

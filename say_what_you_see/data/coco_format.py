@@ -1,7 +1,5 @@
 """The files of a data set, in COCO's format: two zips of images and a zip with their captions as JSON."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -54,7 +52,7 @@ class DatasetFiles:
     @classmethod
     def in_folder(
         cls, folder: Path, name: str, suffix: str, source: str, licence: str, with_test: bool = False
-    ) -> DatasetFiles:
+    ) -> "DatasetFiles":
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
         return cls(
             name=name,
@@ -160,7 +158,7 @@ def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]],
 
     Args:
         images: entries with at least id and file_name.
-        captions: captions by file name.
+        captions: by file name.
         ids_per_image: the ids of an image's captions count from its own id times this.
     """
     annotations = [
@@ -181,11 +179,10 @@ def write_dataset(
     """Write the zips of a data set, the one with the captions last.
 
     Args:
-        files: where to.
         splits: names of the images for training, for validation and, where the data set has that split, for test.
-        captions: captions by the name of their image.
+        captions: by the name of their image.
         read_image: gives the bytes of an image; one that it cannot read is left out, and named.
-        ids: the id of each image; None counts them.
+        ids: of each image; None counts them.
     """
     ids = ids or {name: number for number, name in enumerate((name for names in splits for name in names), 1)}
     members = {}

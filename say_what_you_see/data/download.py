@@ -1,7 +1,5 @@
 """Downloads a file: resumed where it stopped, checked while it comes, under its final name only when it is whole."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -69,9 +67,6 @@ def download(
         checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
         mirrors: other addresses of the same file, tried in turn.
         by_hand: what to do where it cannot be had; "" advises to put it at `path`.
-
-    Raises:
-        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
     """
     path = Path(path)
     if path.is_dir():

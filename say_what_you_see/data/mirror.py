@@ -1,7 +1,5 @@
 """A folder with the course's downloads, for a server in the classroom: thirty people, one download."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence
@@ -21,14 +19,10 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
 
     Args:
         folder: the mirror; what is whole in it stays.
-        settings: whose data folder may have the files already.
         groups: which of the downloads; all without any.
 
     Returns:
         The files of the mirror.
-
-    Raises:
-        CourseError: if there is no room, or if a file cannot be had.
     """
     resources = [resource for resource in resources_of(*groups) if not resource.by_request]
     folder.mkdir(parents=True, exist_ok=True)

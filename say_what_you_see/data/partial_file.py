@@ -1,17 +1,13 @@
 """A file that is not whole yet, and what is known of it, so that a later process can go on with it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
+from say_what_you_see.core.files import read_note
 from say_what_you_see.core.progress import progress
 from say_what_you_see.data.checksums import hash_file
 
@@ -62,12 +58,10 @@ class PartialFile:
             self.digest = hash_file(self.path, algorithm)
 
     def _read_note(self) -> Version | None:
-        with suppress(CourseError, TypeError):
-            version = Version(**read_json(note_of(self.final)))
-            texts = version.url, version.etag or "", version.last_modified or ""
-            if all(isinstance(text, str) for text in texts) and isinstance(version.size, int | None):
-                return version
-        return None
+        try:
+            return Version(**read_note(note_of(self.final)))
+        except TypeError:  # there is none, or one of another form
+            return None
 
     def discard(self) -> None:
         """Throw away what is here."""

@@ -1,8 +1,4 @@
-"""Captions and features as two files, row by row: the form in which Flickr30k is passed around.
-
-One is text, `picture.jpg#0<TAB>caption` in every line; the other is a NumPy file with one row of features for
-every caption, in the same order, so that an image with five captions stands there five times.
-"""
+"""Captions and features as two files, row by row: the form in which Flickr30k is passed around."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,10 +34,7 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
 
 
 def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
-    """Read the text file: for each line the name of its image, and its caption.
-
-    Quotation marks are letters like others here: readers of tables that give them a meaning lose captions.
-    """
+    """Read the text file: for each line the name of its image, and its caption."""
     lines = parse_token_lines(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), str(path))
     if not lines:
         raise CourseError(f"{path} holds no captions. Make it again, or bring a whole copy.")
@@ -50,11 +43,7 @@ def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def check_table(images: Sequence[str], features: np.ndarray, annotation_path: Path, feature_path: Path) -> None:
-    """Check that every caption has a row of features.
-
-    Args:
-        features: (captions, features) if all is well.
-    """
+    """Check that features are (captions, features): a row for every caption."""
     if features.ndim != 2:
         raise CourseError(f"{feature_path} has the shape {features.shape}, but should be (captions, features).")
     if len(features) != len(images):
@@ -73,10 +62,7 @@ def write_caption_table(
     annotation_path: str | Path,
     feature_path: str | Path,
 ) -> None:
-    """Make the two files from any data set of the course.
-
-    Features are copied block by block, so memory does not grow with the data set. Until both files are whole, those
-    that were there before stay as they are.
+    """Make the two files from any data set of the course, block by block, so that memory does not grow with it.
 
     Args:
         embeds: (images, features), possibly memory-mapped.

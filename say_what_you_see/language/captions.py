@@ -18,8 +18,8 @@ START = "#START#"
 END = "#END#"
 
 LONGEST_CAPTION = 200
-"""Longer captions are cut when they are packed. The matrix is as wide as the longest one: people write up to about 60
-words, and one caption of 10,000 would make the matrix of a large data set too large for the memory."""
+"""Longer captions are cut when they are packed: people write up to about 60 words, and one caption of 10,000 would make
+the matrix of a large data set too large for the memory."""
 
 
 def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: str) -> list[list[str]]:
@@ -134,11 +134,7 @@ class CaptionArrays:
 def pack_captions(
     captions_indexed: Iterable[Sequence[Sequence[int]]], pad_idx: int, max_len: int | None = LONGEST_CAPTION
 ) -> CaptionArrays:
-    """Pack indexed captions into arrays of the smallest integer type that holds every index.
-
-    Args:
-        max_len: longer captions are cut to this many indices; None cuts none.
-    """
+    """Pack indexed captions, each cut to `max_len` indices, into arrays of the smallest type that holds every index."""
     groups = list(captions_indexed)
     sizes = [len(group) for group in groups]
     if not groups or 0 in sizes:
@@ -153,11 +149,7 @@ def invert_vocabulary(vocab: dict[str, int]) -> list[str]:
 
 
 def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
-    """The sentence of a caption's indices, up to END and without START and padding.
-
-    Args:
-        words: the word of each index, as `invert_vocabulary` gives them.
-    """
+    """The sentence of a caption's indices, up to END and without START and padding; `words` has the word of each."""
     sentence = []
     for index in indices:
         if words[index] == END:

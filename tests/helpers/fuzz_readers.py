@@ -186,7 +186,6 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
     from say_what_you_see.data.archives import open_zip, read_member, sample_zip
     from say_what_you_see.data.coco_format import images_by_name, read_captions
     from say_what_you_see.data.folders import get_folder_dataset
-    from say_what_you_see.data.karpathy import read_split
     from say_what_you_see.language.captions import (
         PAD,
         caption_tokens_to_indices,
@@ -197,15 +196,10 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
 
     names = [f"{letter}.png" for letter in "abcd"]
     member = "captions_train.json"
-    split = {"images": [
-        {"filename": name, "split": side, "imgid": i, "cocoid": i + 5, "sentences": [{"raw": "a ball"}]}
-        for i, (name, side) in enumerate(zip(names, ("train", "restval", "val", "test"), strict=True))
-    ]}  # fmt: skip
     pictures = dict.fromkeys(names, picture(size=(8, 6)))
     own = write_data_set(folder / "own", pictures, pictures)
     three = {path.name: path.read_bytes() for path in own.iterdir()}
     packed = write_zip(folder / "q.zip", {name: picture("BMP", (8, 6)) for name in names}, packed=True).read_bytes()
-    karpathy = write_zip(folder / "s.zip", {"dataset_coco.json": json.dumps(split)}).read_bytes()
 
     def read_caption_zip(path: Path) -> None:
         found = read_captions(path, member)
@@ -220,9 +214,6 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
             for info in images_by_name(path).values():
                 read_member(archive, info)
         sample_zip(path, path.with_name("sample.zip"), 0.5)
-
-    def read_karpathy(path: Path) -> None:
-        read_split(path, "coco")
 
     def read_folder(name: str, others: dict[str, bytes]) -> Callable[[Path], None]:
         def read(path: Path) -> None:
@@ -247,7 +238,6 @@ def _data_set_readers(folder: Path) -> dict[str, Reader]:
         "a folder with a token file": Reader([tokens], read_folder("mine.token", pictures), ".token"),
         "a folder of zips": Reader([three["captions.zip"]], read_folder("captions.zip", three), ".zip", True, member),
         "a folder of zips, pictures": Reader([three["train.zip"]], read_folder("train.zip", three), ".zip"),
-        "Karpathy's split": Reader([karpathy], read_karpathy, ".zip", True, "dataset_coco.json"),
     }
 
 

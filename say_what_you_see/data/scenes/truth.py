@@ -1,7 +1,5 @@
 """What each drawn scene shows, as its data set's instances JSON says."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,12 +82,9 @@ def box_in_centre_crop(box: Sequence[float], width: int, height: int) -> Box:
 def recreate_scenes(
     fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
 ) -> list[Scene]:
-    """The scenes behind the pictures of the built-in data set, from their names and the seed.
+    """The scenes behind pictures of the built-in data set, from names such as `scene_train_000012.jpg` and the seed.
 
     Args:
-        fns: names of pictures, such as `scene_train_000012.jpg`.
-        split: "train", "val" or "test".
-        seed: that the data set was drawn with.
         truths: what the pictures show, to check that the scenes are the same.
     """
     scenes = []

@@ -1,7 +1,5 @@
 """Captions of scenes are true, varied and written in English."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

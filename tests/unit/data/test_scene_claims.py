@@ -1,7 +1,5 @@
 """The claims of captions are read word by word, and what scenes show from the instances JSON."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 

@@ -1,7 +1,5 @@
 """The built-in data set is COCO's format, the same bytes every time, and true to the scenes."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """Scenes are drawn: the right size, each thing in its box and nowhere else, and visible on every ground."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The two files of Flickr30k: read row by row, made from other data sets, and clear about what is wrong."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Captions become words, words become indices, indices become matrices, and all the way back."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 

@@ -1,7 +1,5 @@
 """The quick way to prepare captions gives what the lessons' functions give, on whatever there is."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from pathlib import Path
@@ -69,7 +67,7 @@ def check_same(names, path, min_count=1, vocab=None):
 
 @pytest.fixture
 def never_plainly(monkeypatch):
-    monkeypatch.setattr(fast, "_index_plainly", lambda *_: pytest.fail("a usual file was left to the plain functions"))
+    monkeypatch.setattr(fast, "get_captions_for_fns", lambda *_: pytest.fail("a usual file was read plainly"))
 
 
 @given(texts)
