@@ -230,7 +230,11 @@ def write_json(data: Any, path: str | Path) -> None:
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """The bytes, at most `limit`, of a file or of a pipe that something writes into; devices are refused."""
-    with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+
+    def open_without_waiting(path: str, flags: int) -> int:  # until something writes into a pipe
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with read_errors_explained(path), open(path, "rb", buffering=0, opener=open_without_waiting) as file:
         kind = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(kind):
             return join_chunks(_pipe_chunks(file, path), limit, path)
@@ -259,11 +263,6 @@ def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: floa
     return buffer.getvalue()
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe do not wait until something writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
     is_silent, end = True, time.monotonic() + PIPE_SECONDS
     while select.select([file], [], [], max(0, end - time.monotonic()))[0] and (chunk := file.read(_CHUNK)):
@@ -274,12 +273,7 @@ def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
 
 
 def parse_json(data: bytes, limit: int, source: object) -> Any:
-    """The value of JSON in UTF-8.
-
-    Args:
-        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
-        source: of the bytes, for messages.
-    """
+    """The value of JSON in UTF-8 of at most `limit` bytes, and of as many values as follows from that."""
     if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
         raise CourseError(
             f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "

@@ -171,10 +171,7 @@ def default_data_folder() -> Path:
 
 
 def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset.
-
-    `say-what-you-see mirror FOLDER` makes the files for such a server.
-    """
+    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset."""
     mirror = (environ.get("COURSE_MIRROR") or "").strip().rstrip("/")
     if mirror and not re.match(r"https?://[^/\s]+", mirror, re.IGNORECASE):
         raise CourseError(

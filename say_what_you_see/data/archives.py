@@ -25,8 +25,6 @@ _SMALL_CHUNK = 1 << 12  # for bzip2 and LZMA, which unpack all of a chunk at onc
 
 def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
     """Copy a random fraction of the pictures of a zip, at least one, into a smaller zip, in the same order."""
-    if not 0 < rate <= 1:
-        raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
     members = image_members(fn_in)
     count = max(1, round(rate * len(members)))
     chosen = np.random.default_rng(seed).choice(len(members), size=count, replace=False)
@@ -51,34 +49,27 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
     with archive:
-        _check_sizes(archive, zip_fn)
+        size = os.path.getsize(zip_fn)
+        packed = sum(info.compress_size for info in archive.infolist())  # more than the zip has where files overlap
+        unpacked = sum(info.file_size for info in archive.infolist())
+        if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
+            raise CourseError(
+                f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
+                "unpacked. Bring another copy."
+            )
         yield archive
 
 
-def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
-    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is."""
-    size = os.path.getsize(zip_fn)
-    packed = sum(info.compress_size for info in archive.infolist())
-    unpacked = sum(info.file_size for info in archive.infolist())
-    if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
-        raise CourseError(
-            f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
-            "unpacked. Bring another copy."
-        )
-
-
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
-    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
-
-    A zip without any is refused, and one in which the name of a picture leads out of it.
-    """
+    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count."""
     with open_zip(zip_fn) as archive:
         entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
     members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
     if not members:
         raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
-    for info in members:
-        if _leads_out(info):
+    for info in members:  # which would lead a program astray that unpacks them without a thought
+        name, is_link = info.filename.replace("\\", "/"), stat.S_ISLNK(info.external_attr >> 16)
+        if is_link or name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
             raise CourseError(
                 f"{zip_fn} holds {info.filename[:200]!r}, a link or a name that leads out of the folder that it would "
                 "be unpacked to. Do not unpack it; bring another copy."
@@ -87,10 +78,7 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of one file of a zip; several threads may read from the same archive.
-
-    Damaged, encrypted and larger files are refused. Whatever size the zip states, no more than the limit is unpacked.
-    """
+    """The bytes of one file of a zip, at most `limit`; several threads may read from the same archive."""
     return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
 
 
@@ -113,13 +101,6 @@ def member_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int)
 
 def _name(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     return f"{member.filename[:200]} in {archive.filename}"
-
-
-def _leads_out(info: zipfile.ZipInfo) -> bool:
-    """Whether a program that unpacks a file without a thought would put it elsewhere, or make a link."""
-    name = info.filename.replace("\\", "/")
-    is_link = stat.S_ISLNK(info.external_attr >> 16)
-    return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))
 
 
 def is_picture(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Remembers which files were checked, so that 20 GB are not read again and again, and what they were at first use."""
+"""Checks files, and remembers which, so that 20 GB are not read again and again, and what they were at first use."""
 
 import hashlib
 from collections.abc import Callable
@@ -29,13 +29,14 @@ def hash_file(path: Path, algorithm: str = "sha256") -> Any:
 
 def recorded_checksum(path: Path) -> str | None:
     """The checksum that a file had when it was last checked, or first used; None if it never was."""
-    return _entries(path).get(path.name, {}).get("checksum")
+    return read_note(path.with_name(RECORD)).get(path.name, {}).get("checksum")
 
 
 def record_checksum(path: Path, checksum: str) -> None:
     """Note that a file, as it is now, has this checksum. A folder that cannot be written to stays as it is."""
+    record = path.with_name(RECORD)
     with suppress(CourseError):
-        write_json({**_entries(path), path.name: {**_stamp(path), "checksum": checksum}}, path.with_name(RECORD))
+        write_json({**read_note(record), path.name: {**_stamp(path), "checksum": checksum}}, record)
 
 
 def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], str] | None = None) -> None:
@@ -44,8 +45,9 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
     Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
     passes becomes the one that later copies must have. A wrong file stays where it is.
     """
-    recorded = recorded_checksum(path)
-    if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
+    entry = read_note(path.with_name(RECORD)).get(path.name, {})
+    recorded = entry.get("checksum")
+    if entry == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
         return
     expected = checksum or recorded
     algorithm = expected.partition(":")[0] if expected else "sha256"
@@ -62,11 +64,6 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
             f"checksum {actual} is noted in {path.with_name(RECORD)}, and other copies will be compared with it."
         )
     record_checksum(path, actual)
-
-
-def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; a damaged one counts as none."""
-    return read_note(path.with_name(RECORD))
 
 
 def _stamp(path: Path) -> dict[str, int]:

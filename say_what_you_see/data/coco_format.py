@@ -12,7 +12,6 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
     atomic_path,
-    check_is_no_folder,
     parse_json,
     read_note,
     write_errors_explained,
@@ -85,12 +84,8 @@ class DatasetFiles:
 
 
 def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:
-    """Call `build`, unless it was done from the very same inputs and all outputs are still there.
-
-    `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
-    """
+    """Call `build`, unless all outputs are there from the same inputs, which JSON can hold (`made_from.json`)."""
     record = folder / "made_from.json"
-    check_is_no_folder(record)
     if all(output.exists() for output in outputs) and read_note(record) == inputs:
         return
     with write_errors_explained(record):
@@ -154,12 +149,9 @@ def read_zipped_json(zip_path: Path, member: str) -> Any:
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:
-    """Captions in COCO's format.
+    """Captions in COCO's format, from entries of images with at least id and file_name, and captions by file name.
 
-    Args:
-        images: entries with at least id and file_name.
-        captions: by file name.
-        ids_per_image: the ids of an image's captions count from its own id times this.
+    The ids of an image's captions count from its own id times `ids_per_image`.
     """
     annotations = [
         {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}

@@ -26,10 +26,7 @@ SAMPLE_SIZE = (48, 24)
 
 
 def get_dataset(settings: Settings) -> DatasetFiles:
-    """Have the data set ready; what is there and whole is used again.
-
-    A small run draws fewer scenes, and of any other data set takes a sample of the images.
-    """
+    """Have the data set ready, in a small run fewer scenes or a sample; what is there and whole is used again."""
     if settings.dataset == "scenes":
         return get_scenes(settings.dataset_folder, settings.scene_counts, settings.seed)
     folder = settings.data_folder / settings.dataset_name

@@ -1,7 +1,7 @@
 """Flickr8k and Flickr30k: from the files that their authors give out to COCO's format."""
 
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -56,11 +56,7 @@ def read_official_split(text_zip: Path) -> list[list[str]]:
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
     """Convert Flickr30k, whose images are given out on request only, from the files in a folder."""
-    images_zip, captions_path = find_flickr30k_images(folder), _find_flickr30k_captions(folder)
-    if not (images_zip and captions_path):
-        missing = [FLICKR30K_IMAGES[0]] if not images_zip else []
-        missing += [f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] if not captions_path else []
-        raise CourseError(how_to_get_flickr30k(folder, missing))
+    images_zip, captions_path = find_flickr30k(folder)
     files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
     def build() -> None:
@@ -73,17 +69,18 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
     return files
 
 
-def find_flickr30k_images(folder: Path) -> Path | None:
-    """The zip with the images, as people receive it."""
-    return next((folder / name for name in FLICKR30K_IMAGES if (folder / name).exists()), None)
-
-
-def how_to_get_flickr30k(folder: Path, missing: Collection[str]) -> str:
-    """The message for somebody who has to ask for files of Flickr30k."""
-    return (
-        f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
-        f"{' and '.join(missing)} into {folder}."
-    )
+def find_flickr30k(folder: Path, with_captions: bool = True) -> list[Path]:
+    """The zip with the images and, if wanted, the file or zip with the captions, as people receive them."""
+    images = (folder / name for name in FLICKR30K_IMAGES if (folder / name).exists())
+    found = {FLICKR30K_IMAGES[0]: next(images, None)}
+    if with_captions:
+        found[f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] = _find_flickr30k_captions(folder)
+    if missing := [name for name, path in found.items() if path is None]:
+        raise CourseError(
+            f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
+            f"{' and '.join(missing)} into {folder}."
+        )
+    return [path for path in found.values() if path]
 
 
 def _find_flickr30k_captions(folder: Path) -> Path | None:

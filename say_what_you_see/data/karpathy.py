@@ -6,9 +6,8 @@ dataset_flickr8k.json and dataset_flickr30k.json in one zip.
 
 from pathlib import Path
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import DatasetFiles, build_if_stale, read_zipped_json
-from say_what_you_see.data.flickr import FLICKR30K_IMAGES, convert, find_flickr30k_images, how_to_get_flickr30k
+from say_what_you_see.data.flickr import convert, find_flickr30k
 from say_what_you_see.data.resources import FLICKR30K_PAGE, fetch_resource, find_resource, licence_of
 
 SPLIT_ZIP = "caption_datasets.zip"
@@ -35,7 +34,11 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
 
     def build() -> None:
         splits, captions, ids = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
-        convert(files, _image_zips(dataset, data_folder / dataset), captions, splits, ids)
+        if dataset == "flickr30k":
+            zips = find_flickr30k(data_folder / dataset, with_captions=False)
+        else:
+            zips = [fetch_resource(name, data_folder / dataset) for name in _IMAGE_ZIPS[dataset]]
+        convert(files, zips, captions, splits, ids)
 
     build_if_stale(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, build)
     return files
@@ -53,12 +56,3 @@ def read_split(zip_path: Path, dataset: str) -> tuple[list[list[str]], dict[str,
         captions[name] = [sentence["raw"].strip() for sentence in image["sentences"]]
         ids[name] = image.get("cocoid", image["imgid"])
     return list(splits.values()), captions, ids
-
-
-def _image_zips(dataset: str, folder: Path) -> list[Path]:
-    """The zips with the data set's images, downloaded where that is allowed."""
-    if dataset != "flickr30k":
-        return [fetch_resource(name, folder) for name in _IMAGE_ZIPS[dataset]]
-    if images_zip := find_flickr30k_images(folder):
-        return [images_zip]
-    raise CourseError(how_to_get_flickr30k(folder, [FLICKR30K_IMAGES[0]]))

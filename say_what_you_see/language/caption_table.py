@@ -62,17 +62,9 @@ def write_caption_table(
     annotation_path: str | Path,
     feature_path: str | Path,
 ) -> None:
-    """Make the two files from any data set of the course, block by block, so that memory does not grow with it.
-
-    Args:
-        embeds: (images, features), possibly memory-mapped.
-    """
+    """Make the two files from any data set, block by block; `embeds` (images, features) may be memory-mapped."""
     feature_path = Path(feature_path)
-    if not len(fns) == len(captions) == len(embeds):
-        raise CourseError(f"There are {len(fns)} names, captions of {len(captions)} pictures, and {len(embeds)} rows.")
     lines = list(_annotation_lines(fns, captions))
-    if not lines:
-        raise CourseError(f"There are no captions to write to {annotation_path}.")
     ends = np.cumsum([0, *map(len, captions)])
     with atomic_path(annotation_path) as texts, atomic_path(feature_path) as rows:
         check_space(feature_path, len(lines) * embeds.shape[1] * embeds.dtype.itemsize + sum(map(len, lines)))

@@ -84,27 +84,23 @@ def _write_pictures(path: Path, split: str, scenes: list[Scene]) -> None:
 
 def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
     """What was drawn, in COCO's format with colours, sizes, salience and relations."""
-    images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
-    annotations, relations = [], []
-    for image, scene, group in zip(images, scenes, captions, strict=True):
-        first_id = image["id"] * _IDS_PER_IMAGE
+    images, annotations, relations = [], [], []
+    for index, (scene, group) in enumerate(zip(scenes, captions, strict=True)):
+        image_id, (width, height) = _FIRST_ID[split] + index, scene.image_size
+        identity = {"id": image_id, "file_name": file_name(split, index)}
+        images.append(identity | {"width": width, "height": height, "place": scene.place})
+        first_id = image_id * _IDS_PER_IMAGE
         mentioned = [{mention.kind for mention in read_claims(caption).mentions} for caption in group]
         for number, thing in enumerate(scene.things):
             salient = sum(thing.kind in kinds for kinds in mentioned) >= _SALIENT_MENTIONS
-            annotations.append(_thing_entry(image["id"], number, scene) | {"salient": salient})
+            annotations.append(_thing_entry(image_id, number, scene) | {"salient": salient})
         for subject, predicate, other in all_relations(scene):
             ends = {"subject_id": first_id + subject, "object_id": first_id + other}
-            relations.append({"image_id": image["id"], "predicate": predicate, **ends})
+            relations.append({"image_id": image_id, "predicate": predicate, **ends})
     categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
     extras = {"colours": list(COLOURS), "predicates": list(RELATIONS)}
     return {"info": _INFO, "images": images, "annotations": annotations, "categories": categories,
             "relations": relations, **extras}  # fmt: skip
-
-
-def _image_entry(split: str, index: int, scene: Scene) -> dict:
-    width, height = scene.image_size
-    identity = {"id": _FIRST_ID[split] + index, "file_name": file_name(split, index)}
-    return identity | {"width": width, "height": height, "place": scene.place}
 
 
 def _thing_entry(image_id: int, number: int, scene: Scene) -> dict:

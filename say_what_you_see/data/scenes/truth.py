@@ -82,11 +82,7 @@ def box_in_centre_crop(box: Sequence[float], width: int, height: int) -> Box:
 def recreate_scenes(
     fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
 ) -> list[Scene]:
-    """The scenes behind pictures of the built-in data set, from names such as `scene_train_000012.jpg` and the seed.
-
-    Args:
-        truths: what the pictures show, to check that the scenes are the same.
-    """
+    """The scenes behind pictures with names such as `scene_train_000012.jpg`; `truths` checks that they are those."""
     scenes = []
     for fn in fns:
         match = re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn)

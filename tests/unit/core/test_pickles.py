@@ -39,18 +39,12 @@ def test_plain_values_come_back(value, protocol, tmp_path):
     assert read_pickle(tmp_path / "value.pickle") == value
 
 
-@pytest.mark.parametrize("numpy_1", [False, True])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_arrays_and_scalars_come_back(protocol, numpy_1, tmp_path):
+def test_arrays_and_scalars_come_back(protocol, tmp_path):
     scalars = [np.float32(0.5), np.int64(-3), np.bool_(True), np.str_("hé")]
     written = pickle.dumps({"arrays": ARRAYS, "twice": (ARRAYS[0], ARRAYS[0]), "scalars": scalars}, protocol)
-    if numpy_1:  # which said "numpy.core"; names have their length before them from protocol 4 on
-        for name in (b"numpy._core.multiarray", b"numpy._core.numeric"):
-            shorter = name.replace(b"_core", b"core")
-            written = written.replace(b"\x8c%c" % len(name) + name, b"\x8c%c" % len(shorter) + shorter)
-            written = written.replace(b"c" + name + b"\n", b"c" + shorter + b"\n")
-        if protocol >= 4:  # without its frames' lengths, which no longer fit
-            written = written[:2] + written[11:]
+    if protocol == 2:
+        written = written.replace(b"cnumpy._core.", b"cnumpy.core.")  # as NumPy 1 says
     (tmp_path / "arrays.pickle").write_bytes(written)
     read = read_pickle(tmp_path / "arrays.pickle")
     for array, expected in zip(read["arrays"], ARRAYS, strict=True):
