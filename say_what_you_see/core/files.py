@@ -65,37 +65,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     keeps the suffix, on which some writers (NumPy, Keras) insist. A `CourseError` explains a full disk, say.
     """
     path = Path(path)
-    with _temporary_name(path) as temporary:
+    with _replacement(path) as temporary:
         check_is_no_folder(path)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):  # the first error says more
-                temporary.unlink()
+        yield temporary
 
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise."""
     folder = Path(folder)
-    with _temporary_name(folder) as temporary:
-        try:
-            temporary.mkdir()
-            yield temporary
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with _replacement(folder) as temporary:
+        temporary.mkdir()
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _temporary_name(path: Path) -> Iterator[Path]:
+def _replacement(path: Path) -> Iterator[Path]:
+    """Yield the name of a file or folder that replaces `path` when the block ends well, and is removed otherwise."""
     temporary = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
     with write_errors_explained(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_in_use(path.parent):
-            yield temporary
+            try:
+                yield temporary
+                os.replace(temporary, path)
+            finally:
+                _remove(temporary)
 
 
 @contextmanager
@@ -105,10 +101,9 @@ def folder_in_use(folder: Path) -> Iterator[None]:
     Age and process numbers do not tell what is left behind, since clocks jump and containers share folders. A lock
     does: the system releases it however a process ends.
     """
-    try:
+    handle = None
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY) if fcntl else None
-    except OSError:
-        handle = None
     if handle is None:
         yield
         return
@@ -116,17 +111,18 @@ def folder_in_use(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # some network disks have no locks
             with suppress(BlockingIOError):  # somebody else is writing there
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove_leftovers(folder)
+                for path in folder.iterdir():
+                    if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
+                        _remove(path)
             fcntl.flock(handle, fcntl.LOCK_SH)
         yield
     finally:
         os.close(handle)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.iterdir():
-        if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another error says more
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextmanager

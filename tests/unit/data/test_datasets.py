@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostile_files import captions_json
-from record_samples import picture
+from record_samples import picture, write_data_set
 from resource_samples import write_zip
 
 from say_what_you_see.core.errors import CourseError
@@ -70,12 +70,8 @@ def pictures_folder(tmp_path):
 @pytest.fixture
 def zips_folder(tmp_path):
     """A user's folder in form 2."""
-    folder = tmp_path / "zipped"
-    picture_zip(folder / "train_mine.zip", [f"images/{name}" for name in TRAIN])
-    picture_zip(folder / "val_mine.zip", VAL)
-    members = {"any/captions_train_mine.json": captions_of(TRAIN), "any/captions_val_mine.json": captions_of(VAL)}
-    write_zip(folder / "captions_mine.zip", members)
-    return folder
+    train, val = ({name: picture(number) for number, name in enumerate(names)} for names in (TRAIN, VAL))
+    return write_data_set(tmp_path / "zipped", train, val)
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -252,19 +248,19 @@ def test_token_files_are_read(course, pictures_folder):
 
 
 def test_zips_are_used_where_they_are(course, zips_folder, capsys):
-    for other in ("train_mine_sample.zip", "Flickr8k_text.zip"):
+    for other in ("train_sample.zip", "Flickr8k_text.zip"):
         (zips_folder / other).touch()
     before = contents(zips_folder)
     files = get_dataset(course(zips_folder))
     assert {path.parent for path in files.zips} == {zips_folder}
     assert all_splits(files) == [set(TRAIN), set(VAL)] and files.scored[0] == files.val_zip
-    assert files.train_json == "any/captions_train_mine.json" and files.train_instances is None
+    assert files.train_json == "captions_train.json" and files.train_instances is None
     assert contents(zips_folder) == before and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("extra", "named"), [
-    ("train2.zip", r"train2\.zip and train_mine\.zip"), ("validation.zip", r"val_mine\.zip and validation\.zip"),
-    ("annotations.zip", r"annotations\.zip and captions_mine\.zip"),
+    ("train2.zip", r"train\.zip and train2\.zip"), ("validation.zip", r"val\.zip and validation\.zip"),
+    ("annotations.zip", r"annotations\.zip and captions\.zip"),
     ("captions.csv", "two data sets"), ("a.token b.token.txt", r"a\.token and b\.token\.txt"),
 ])  # fmt: skip
 def test_two_candidates_are_both_named(course, zips_folder, extra, named):
@@ -279,19 +275,19 @@ def test_two_candidates_are_both_named(course, zips_folder, extra, named):
 ])  # fmt: skip
 def test_missing_pieces_are_named_with_both_forms(course, zips_folder, names, missing):
     for name in names.split():
-        (zips_folder / f"{name}_mine.zip").unlink()
+        (zips_folder / f"{name}.zip").unlink()
     with pytest.raises(CourseError, match=rf"holds no {missing}.*captions\.csv .*train\*\.zip"):
         get_dataset(course(zips_folder))
 
 
 def test_pictures_and_captions_of_different_data_sets(course, zips_folder):
-    picture_zip(zips_folder / "val_mine.zip", ["other.jpg"])
-    with pytest.raises(CourseError, match=r"no caption for any picture.*val_mine\.zip.*other\.jpg"):
+    picture_zip(zips_folder / "val.zip", ["other.jpg"])
+    with pytest.raises(CourseError, match=r"no caption for any picture.*val\.zip.*other\.jpg"):
         get_dataset(course(zips_folder))
 
 
 def test_pictures_without_captions_are_left_out_of_a_copy(course, zips_folder, capsys):
-    picture_zip(zips_folder / "train_mine.zip", [*TRAIN[1:], "extra.jpg"])
+    picture_zip(zips_folder / "train.zip", [*TRAIN[1:], "extra.jpg"])
     before = contents(zips_folder)
     for _ in range(2):
         files = get_dataset(course(zips_folder))
@@ -299,9 +295,9 @@ def test_pictures_without_captions_are_left_out_of_a_copy(course, zips_folder, c
         assert files.val_zip.parent == zips_folder
     out = capsys.readouterr().out
     assert out.count("extra.jpg") == 1
-    assert out.count("train_mine.zip does not hold: 1 (t0.jpg)") == 1
+    assert out.count("train.zip does not hold: 1 (t0.jpg)") == 1
     assert contents(zips_folder) == before
-    picture_zip(zips_folder / "train_mine.zip", TRAIN)
+    picture_zip(zips_folder / "train.zip", TRAIN)
     assert get_dataset(course(zips_folder)).train_zip.parent == zips_folder
 
 
@@ -314,7 +310,7 @@ def test_a_small_run_takes_a_sample(course, zips_folder, monkeypatch):
     files = get_dataset(settings)
     train, val = (set(images_by_name(zip_path)) for zip_path, _ in files.splits)
     assert len(train) == 3 and train < set(TRAIN) and val == set(VAL)
-    assert files.captions_zip == zips_folder / "captions_mine.zip"
+    assert files.captions_zip == zips_folder / "captions.zip"
     assert files.train_zip.parent == settings.dataset_folder
     before = contents(settings.dataset_folder)
     assert get_dataset(settings) == files
@@ -322,7 +318,7 @@ def test_a_small_run_takes_a_sample(course, zips_folder, monkeypatch):
 
 
 def test_a_damaged_picture_is_left_out_of_a_sample_and_named(course, zips_folder, capsys):
-    path = write_zip(zips_folder / "val_mine.zip", {name: name.encode() for name in VAL}, zipfile.ZIP_STORED)
+    path = write_zip(zips_folder / "val.zip", {name: name.encode() for name in VAL}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"v1.jpgv1.jpg", b"v1.jpgv?.jpg"))
     files = get_dataset(course(zips_folder, COURSE_SIZE="small"))
     assert set(images_by_name(files.val_zip)) == {"v0.jpg"}

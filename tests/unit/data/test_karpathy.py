@@ -74,17 +74,6 @@ def test_restval_is_trained_with_and_each_split_has_its_pictures_and_captions(co
         assert archive.read("COCO_val2014_000000000015.jpg") == picture(15)
 
 
-def test_flickr8k_has_the_same_form_without_cocoid(publish, environ):
-    folder, publish_files = publish
-    data = published(coco=False)
-    write_pictures(folder / "Flickr8k_Dataset.zip", data["images"], "Flicker8k_Dataset")
-    write_zip(folder / SPLIT_ZIP, {"dataset_flickr8k.json": json.dumps(data)})
-    publish_files()
-    files = get_dataset(read_settings(environ | {"DATASET": "flickr8k"}))
-    assert [len(images_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
-    assert "Karpathy" in files.source and "research" in files.licence
-
-
 def test_flickr30k_needs_all_of_its_pictures_and_them_only(publish, environ):
     folder, publish_files = publish
     data = published(coco=False)
@@ -99,7 +88,9 @@ def test_flickr30k_needs_all_of_its_pictures_and_them_only(publish, environ):
         get_dataset(settings)
     assert not list(settings.dataset_folder.glob("*.zip"))
     write_pictures(pictures, data["images"], "flickr30k-images")
-    assert len(images_by_name(get_dataset(settings).scored[0])) == 4
+    files = get_dataset(settings)
+    assert [len(images_by_name(path)) for path, _ in files.splits] == [12, 3, 4]
+    assert "Karpathy" in files.source and "research" in files.licence
 
 
 def test_a_damaged_or_missing_split_is_named(coco, environ):
