@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import (
-    atomic_path,
-    parse_json,
-    read_note,
-    write_errors_explained,
-    write_json,
-)
+from say_what_you_see.core.files import atomic_path, parse_json, read_note, write_errors_explained, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import image_members, open_zip, read_member

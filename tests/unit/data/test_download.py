@@ -115,18 +115,6 @@ def test_an_earlier_run_is_continued_and_no_password_written_down(server, path, 
     assert is_whole(path) and server.requests == [("/file", "bytes=60000-", '"one"')]
 
 
-def test_an_interruption_keeps_what_is_there(server, path, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    server.faults.cut_after = [60_000]
-    monkeypatch.setattr(downloads.time, "sleep", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        download(f"{server.url}/file", path)
-    download(f"{server.url}/file", path)
-    assert is_whole(path) and server.bytes_sent == SIZE
-
-
 def test_another_source_continues_where_a_checksum_tells(server, path):
     begin(server, path, CHECKSUM)
     download(f"{server.url}/same", path, checksum=CHECKSUM)

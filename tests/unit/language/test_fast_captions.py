@@ -63,11 +63,6 @@ def check_same(names, path, min_count=1, vocab=None):
     return vocab
 
 
-@pytest.fixture
-def never_plainly(monkeypatch):
-    monkeypatch.setattr(fast, "get_captions_for_fns", lambda *_: pytest.fail("a usual file was read plainly"))
-
-
 @given(texts)
 def test_words_are_those_of_the_lesson_whatever_the_text(text):
     assert split_quickly(text) == split_sentence(text)
@@ -81,7 +76,8 @@ def test_vocabulary_and_matrix_are_those_of_the_lesson(tmp_path_factory, caption
     check_same(sorted(names)[::2], path, min_count)
 
 
-def test_usual_files_are_read_the_quick_way(tmp_path, never_plainly, monkeypatch):
+def test_usual_files_are_read_the_quick_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "get_captions_for_fns", lambda *_: pytest.fail("a usual file was read plainly"))
     monkeypatch.setattr(fast, "_BLOCK", 16)
     rng = np.random.default_rng(0)
     words = ["a", "red", "ball", "naïve", "Kite,", "fish.", "ΣΑΣ", "}", '"', "{", "\\", "]"]
