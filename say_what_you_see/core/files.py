@@ -61,8 +61,12 @@ _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder that becomes `path` when the block ends well.
 
-    When the block fails or is interrupted, an older file stays as it was. Missing folders are made. The temporary name
-    keeps the suffix, on which some writers (NumPy, Keras) insist. A `CourseError` explains a full disk, say.
+    When the block fails or is interrupted, the temporary file is removed and an older file under the final name
+    stays as it was. Missing folders are made. The temporary name keeps the suffix, since some writers (NumPy, Keras)
+    insist on theirs.
+
+    Raises:
+        CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
     """
     path = Path(path)
     with _replacement(path) as temporary:
@@ -72,7 +76,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise."""
+    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise.
+
+    Raises:
+        CourseError: if the folder cannot be written: the disk is full, say.
+    """
     folder = Path(folder)
     with _replacement(folder) as temporary:
         temporary.mkdir()
@@ -127,11 +135,14 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Raise a `CourseError` in place of an OSError about this file or folder, a folder that it is in, or the disk.
+    """Explain why a file or folder could not be written.
 
     Args:
         path: the name that the user knows it by.
         temporary: the name that it is written under, if that is another one.
+
+    Raises:
+        CourseError: instead of an OSError about one of these names, or about the disk.
     """
     try:
         yield
@@ -161,13 +172,21 @@ def _why_not_written(path: Path, error: OSError) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, unless it exists."""
+    """Make a folder and its parents, unless it exists.
+
+    Raises:
+        CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
+    """
     with write_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_is_no_folder(path: Path) -> None:
-    """Refuse to write a file where a folder or a device is, before the work for it is done."""
+    """Refuse to write a file where a folder or a device is, before the work for it is done.
+
+    Raises:
+        CourseError: if there is one.
+    """
     if path.is_dir():
         raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
     if path.exists() and not path.is_file():
@@ -175,7 +194,15 @@ def check_is_no_folder(path: Path) -> None:
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Check that the disk has room for so many bytes of a file, whose folder exists."""
+    """Check that the disk has room for a file.
+
+    Args:
+        path: where the file will be; its folder exists.
+        needed: bytes still to be written.
+
+    Raises:
+        CourseError: if the disk has less than that left.
+    """
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise CourseError(
@@ -185,7 +212,11 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file."""
+    """Allocate an existing file's blocks on the disk: a full disk kills a process that writes to a mapped file.
+
+    Raises:
+        CourseError: if the disk is full.
+    """
     if hasattr(os, "posix_fallocate") and size:
         with write_errors_explained(path), path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -196,11 +227,15 @@ def reserve(path: Path, size: int) -> None:
 
 @contextmanager
 def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
-    """Raise a `CourseError` in place of the system's error about a file.
+    """Explain why a file could not be read.
 
     Args:
-        kind: what the file should be, as in "NumPy file of numbers"; then every other error is explained, too, since
-            a damaged file can raise nearly anything.
+        path: the file.
+        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise nearly anything. By
+            default only errors of the system are explained, and others pass.
+
+    Raises:
+        CourseError: instead of the error.
     """
     try:
         yield
@@ -225,7 +260,11 @@ def write_json(data: Any, path: str | Path) -> None:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes, at most `limit`, of a file or of a pipe that something writes into; devices are refused."""
+    """The bytes of a file, or of a pipe that something writes into.
+
+    Raises:
+        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
+    """
 
     def open_without_waiting(path: str, flags: int) -> int:  # until something writes into a pipe
         return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -240,12 +279,15 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 
 
 def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
-    """Put together bytes that come from anywhere.
+    """Put together bytes that come from anywhere, unless they are too many or too slow.
 
     Args:
-        limit: bytes in all, after which a `CourseError` is raised.
+        limit: bytes in all.
         name: of where they come from, for messages.
-        seconds: in all, too; looked at whenever a chunk has come.
+        seconds: in all; looked at whenever a chunk has come.
+
+    Raises:
+        CourseError: as soon as there are more bytes, or the time is over.
     """
     buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
     for chunk in chunks:
@@ -269,7 +311,15 @@ def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
 
 
 def parse_json(data: bytes, limit: int, source: object) -> Any:
-    """The value of JSON in UTF-8 of at most `limit` bytes, and of as many values as follows from that."""
+    """The value of JSON in UTF-8.
+
+    Args:
+        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
+        source: of the bytes, for messages.
+
+    Raises:
+        CourseError: if it is no JSON, or more than that.
+    """
     if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
         raise CourseError(
             f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "
@@ -282,7 +332,11 @@ def parse_json(data: bytes, limit: int, source: object) -> Any:
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file of at most `limit` bytes."""
+    """Read a JSON file.
+
+    Raises:
+        CourseError: if the file is missing, not JSON, or larger than `limit` bytes.
+    """
     return parse_json(read_bytes(path, limit), limit, path)
 
 
@@ -296,7 +350,11 @@ def read_note(path: str | Path) -> dict[str, Any]:
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """Map a `.npy` file of numbers into memory: only what is used is read."""
+    """Map a `.npy` file of numbers into memory: only what is used is read.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
+    """
     with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
@@ -305,7 +363,11 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
-    """Read the arrays of these names, of numbers, from a `.npz` file."""
+    """Read the arrays of these names from a `.npz` file.
+
+    Raises:
+        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
+    """
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
         for info in npz.zip.infolist():  # zeros compress by a thousand, and the course compresses no arrays
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):

@@ -38,14 +38,23 @@ _WITH_FILES = {"StringLookup", "IntegerLookup", "TextVectorization", "IndexLooku
 
 
 def load_keras_file(path: str | Path) -> keras.Model:
-    """Read a `.keras` file with layers of Keras and of this course only."""
+    """Read a `.keras` file with layers of Keras and of this course only.
+
+    Raises:
+        CourseError: with the reason, in a few words to follow the file's name.
+        Exception: of nearly any kind, if Keras cannot read it.
+    """
     with _damage_explained("Keras model"):
         check_keras_file(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def check_keras_file(path: str | Path) -> None:
-    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has."""
+    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has.
+
+    Raises:
+        CourseError: with the reason, in a few words to follow the file's name.
+    """
     with _damage_explained("Keras model"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if strange := sorted(set(names) - set(MEMBERS)):
@@ -63,13 +72,24 @@ def check_keras_file(path: str | Path) -> None:
 
 
 def check_weights_file(path: str | Path) -> None:
-    """Refuse a `.h5` file that is none, or that holds anything but weights."""
+    """Refuse a `.h5` file that is none, or that holds anything but weights.
+
+    Raises:
+        CourseError: with the reason, in a few words to follow the file's name.
+    """
     with _damage_explained("weights file"), h5py.File(path, "r") as root:
         count_numbers(root, Path(path).stat().st_size)
 
 
 def check_config(config: Any) -> None:
-    """Refuse the config of a model, as Keras writes it, that names anything but layers and what layers consist of."""
+    """Refuse the config of a model that names anything but layers and what layers consist of.
+
+    Args:
+        config: as Keras writes it.
+
+    Raises:
+        CourseError: with the reason.
+    """
     if not isinstance(config, dict):
         raise CourseError("it is no whole Keras model")
     try:
@@ -84,8 +104,10 @@ def count_weights(config: dict[str, Any]) -> int:
     """How many weights a model has by its config, which has passed `check_config`; no memory is taken for them.
 
     In a stateless scope Keras notes the shapes of weights and puts off making them. It keeps a list of those for the
-    thread, so this takes place in a thread of its own, with which the list ends. A config that Keras cannot build
-    raises nearly any error.
+    thread, so this takes place in a thread of its own, with which the list ends.
+
+    Raises:
+        Exception: of nearly any kind, if Keras cannot build the model.
     """
 
     def count() -> int:

@@ -28,7 +28,11 @@ def save_pickle(obj: Any, path: str | Path) -> None:
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries."""
+    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries.
+
+    Raises:
+        CourseError: if the file is missing, damaged or no pickle, or holds anything else.
+    """
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
         check_memo(file)
         return _with_arrays(_Unpickler(file, path).load(), {})

@@ -16,7 +16,13 @@ def progress(
 ) -> "tqdm":
     """Wrap an iterable in a progress bar, or make one that is moved by hand (`with progress(total=9) as bar`).
 
-    The bar is plain text on standard error; COURSE_PROGRESS=off silences it. The unit "B" shows bytes as kB, MB, GB.
+    The bar is plain text on standard error; COURSE_PROGRESS=off in the environment silences it.
+
+    Args:
+        iterable: what to iterate over; None for a bar that is moved with `update`.
+        total: the number of steps, where the iterable has no length.
+        description: a few words in front of the bar.
+        unit: what a step is; "B" counts bytes and shows them as kB, MB, GB.
     """
     from tqdm import tqdm
 

@@ -140,6 +140,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     Relative paths start from COURSE_START where that is set (notebooks run in a folder of their own), else from the
     current folder, else from the repository.
+
+    Raises:
+        CourseError: if a value is unknown; the message lists what is possible.
     """
     size = environ.get("COURSE_SIZE") or "full"
     if size not in COURSE_SIZES:
@@ -171,7 +174,13 @@ def default_data_folder() -> Path:
 
 
 def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset."""
+    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset.
+
+    `say-what-you-see mirror FOLDER` makes the files for such a server.
+
+    Raises:
+        CourseError: if it is no address.
+    """
     mirror = (environ.get("COURSE_MIRROR") or "").strip().rstrip("/")
     if mirror and not re.match(r"https?://[^/\s]+", mirror, re.IGNORECASE):
         raise CourseError(

@@ -24,7 +24,15 @@ _SMALL_CHUNK = 1 << 12  # for bzip2 and LZMA, which unpack all of a chunk at onc
 
 
 def sample_zip(fn_in: str | Path, fn_out: str | Path, rate: float = 0.01, seed: int = 42) -> None:
-    """Copy a random fraction of the pictures of a zip, at least one, into a smaller zip, in the same order."""
+    """Copy a random fraction of the pictures of a zip into a smaller zip, in the same order.
+
+    The same seed takes the same pictures. At least one is taken, however small the rate.
+
+    Raises:
+        CourseError: if `fn_in` is no zip with pictures in it, or `rate` is not between 0 and 1.
+    """
+    if not 0 < rate <= 1:
+        raise CourseError(f"The rate of a sample is above 0 and at most 1, not {rate}.")
     members = image_members(fn_in)
     count = max(1, round(rate * len(members)))
     chosen = np.random.default_rng(seed).choice(len(members), size=count, replace=False)
@@ -41,7 +49,11 @@ def picture_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip to read it, unless it would be enormous when unpacked."""
+    """Open a zip to read it.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, or if it would be enormous when unpacked.
+    """
     try:
         archive = zipfile.ZipFile(zip_fn)
     except FileNotFoundError as error:
@@ -61,7 +73,12 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
 
 
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
-    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count."""
+    """The pictures of a zip, in its own order, recognised by their suffix; hidden files do not count.
+
+    Raises:
+        CourseError: if there is no such file, if it is no zip, if no picture is in it, or if the name of one leads
+            out of the zip.
+    """
     with open_zip(zip_fn) as archive:
         entries = {info.filename: info for info in archive.infolist()}  # of two of the same name the last one counts
     members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
@@ -78,7 +95,14 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
-    """The bytes of one file of a zip, at most `limit`; several threads may read from the same archive."""
+    """The bytes of one file of a zip; several threads may read from the same archive.
+
+    Args:
+        limit: larger files are refused, and no more than that is unpacked, whatever size the zip states.
+
+    Raises:
+        CourseError: if it is damaged, encrypted or too large.
+    """
     return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
 
 

@@ -43,7 +43,10 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
     """Check a file, unless by its size and time it is the one that was checked before.
 
     Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
-    passes becomes the one that later copies must have. A wrong file stays where it is.
+    passes becomes the one that later copies must have.
+
+    Raises:
+        CourseError: if it is not the file that it should be; nothing is removed.
     """
     entry = read_note(path.with_name(RECORD)).get(path.name, {})
     recorded = entry.get("checksum")

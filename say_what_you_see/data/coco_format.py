@@ -143,9 +143,12 @@ def read_zipped_json(zip_path: Path, member: str) -> Any:
 
 
 def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]], ids_per_image: int = 100) -> dict:
-    """Captions in COCO's format, from entries of images with at least id and file_name, and captions by file name.
+    """Captions in COCO's format.
 
-    The ids of an image's captions count from its own id times `ids_per_image`.
+    Args:
+        images: entries with at least id and file_name.
+        captions: captions by file name.
+        ids_per_image: the ids of an image's captions count from its own id times this.
     """
     annotations = [
         {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}

@@ -67,6 +67,9 @@ def download(
         checksum: 'sha256:…' or 'md5:…', hexadecimal; checked while the file comes.
         mirrors: other addresses of the same file, tried in turn.
         by_hand: what to do where it cannot be had; "" advises to put it at `path`.
+
+    Raises:
+        CourseError: if the file cannot be had, or is not what it should be; says how to bring it by hand.
     """
     path = Path(path)
     if path.is_dir():

@@ -55,7 +55,11 @@ def read_official_split(text_zip: Path) -> list[list[str]]:
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
-    """Convert Flickr30k, whose images are given out on request only, from the files in a folder."""
+    """Convert Flickr30k, whose images are given out on request only, from the files in a folder.
+
+    Raises:
+        CourseError: if they are not there; says where to ask for them, and what to put where.
+    """
     images_zip, captions_path = find_flickr30k(folder)
     files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 

@@ -15,8 +15,18 @@ SUMS = "SHA256SUMS"
 def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) -> list[Path]:
     """Fill a folder for a web server to serve: files of the data folder, or downloads, and SHA256SUMS.
 
-    What has to be asked for is left out: nobody but its owners may hand it on. What is whole in the folder stays.
-    `groups` chooses which of the downloads; all without any. Returns the files.
+    What has to be asked for is left out: nobody but its owners may hand it on.
+
+    Args:
+        folder: the mirror; what is whole in it stays.
+        settings: whose data folder may have the files already.
+        groups: which of the downloads; all without any.
+
+    Returns:
+        The files of the mirror.
+
+    Raises:
+        CourseError: if there is no room, or if a file cannot be had.
     """
     resources = [resource for resource in resources_of(*groups) if not resource.by_request]
     folder.mkdir(parents=True, exist_ok=True)

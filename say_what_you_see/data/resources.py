@@ -178,6 +178,9 @@ def fetch_resource(name: str, folder: Path) -> Path:
     """Have a file of `RESOURCES` in a folder: found there, or in the folder above, or downloaded.
 
     A file that was brought by hand is checked once; one that was checked before is used again at once.
+
+    Raises:
+        CourseError: if it cannot be had, or is not what it should be; says how to bring it by hand.
     """
     resource = find_resource(name)
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)

@@ -43,7 +43,11 @@ def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def check_table(images: Sequence[str], features: np.ndarray, annotation_path: Path, feature_path: Path) -> None:
-    """Check that features are (captions, features): a row for every caption."""
+    """Check that every caption has a row of features.
+
+    Args:
+        features: (captions, features) if all is well.
+    """
     if features.ndim != 2:
         raise CourseError(f"{feature_path} has the shape {features.shape}, but should be (captions, features).")
     if len(features) != len(images):
@@ -62,7 +66,14 @@ def write_caption_table(
     annotation_path: str | Path,
     feature_path: str | Path,
 ) -> None:
-    """Make the two files from any data set, block by block; `embeds` (images, features) may be memory-mapped."""
+    """Make the two files from any data set of the course.
+
+    Features are copied block by block, so memory does not grow with the data set. Until both files are whole, those
+    that were there before stay as they are.
+
+    Args:
+        embeds: (images, features), possibly memory-mapped.
+    """
     feature_path = Path(feature_path)
     lines = list(_annotation_lines(fns, captions))
     ends = np.cumsum([0, *map(len, captions)])

@@ -134,7 +134,11 @@ class CaptionArrays:
 def pack_captions(
     captions_indexed: Iterable[Sequence[Sequence[int]]], pad_idx: int, max_len: int | None = LONGEST_CAPTION
 ) -> CaptionArrays:
-    """Pack indexed captions, each cut to `max_len` indices, into arrays of the smallest type that holds every index."""
+    """Pack indexed captions into arrays of the smallest integer type that holds every index.
+
+    Args:
+        max_len: longer captions are cut to this many indices; None cuts none.
+    """
     groups = list(captions_indexed)
     sizes = [len(group) for group in groups]
     if not groups or 0 in sizes:
@@ -149,7 +153,11 @@ def invert_vocabulary(vocab: dict[str, int]) -> list[str]:
 
 
 def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
-    """The sentence of a caption's indices, up to END and without START and padding; `words` has the word of each."""
+    """The sentence of a caption's indices, up to END and without START and padding.
+
+    Args:
+        words: the word of each index, as `invert_vocabulary` gives them.
+    """
     sentence = []
     for index in indices:
         if words[index] == END:

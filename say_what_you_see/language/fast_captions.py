@@ -38,7 +38,11 @@ _ASCII_WORDS = {ord(letter): letter.lower() if letter.isalnum() or letter == "_"
 def index_captions(
     fns: Sequence[str], zip_fn: str | Path, member: str, vocab: dict[str, int] | None = None, min_count: int = 5
 ) -> tuple[dict[str, int], CaptionArrays]:
-    """Vocabulary, made from these captions unless it is given, and packed captions: the same as in the lessons."""
+    """Vocabulary and packed captions of images, the same as from the lessons' functions.
+
+    Args:
+        vocab: word to index; None makes it from these captions.
+    """
     try:
         captions = _read_captions(fns, zip_fn, member)
     except Exception:  # the lessons' functions read what is unusual, and say what is wrong with what is damaged

@@ -26,7 +26,11 @@ _SALIENT_MENTIONS = 3
 
 
 def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> DatasetFiles:
-    """Have the drawn scenes in a folder, so many for "train", "val" and "test"; what is there already is used again."""
+    """Have the drawn scenes in a folder; those that were drawn from the same numbers are used again.
+
+    Args:
+        counts: how many to draw for "train", "val" and "test", in this order.
+    """
     files = replace(
         DatasetFiles.in_folder(folder, "scenes", "scenes", "drawn by this course", LICENCE, with_test=True),
         train_instances="annotations/instances_train.json",

@@ -82,7 +82,14 @@ def box_in_centre_crop(box: Sequence[float], width: int, height: int) -> Box:
 def recreate_scenes(
     fns: Sequence[str], split: str, seed: int, truths: Sequence[SceneTruth] | None = None
 ) -> list[Scene]:
-    """The scenes behind pictures with names such as `scene_train_000012.jpg`; `truths` checks that they are those."""
+    """The scenes behind the pictures of the built-in data set, from their names and the seed.
+
+    Args:
+        fns: names of pictures, such as `scene_train_000012.jpg`.
+        split: "train", "val" or "test".
+        seed: that the data set was drawn with.
+        truths: what the pictures show, to check that the scenes are the same.
+    """
     scenes = []
     for fn in fns:
         match = re.fullmatch(rf"scene_{split}_(\d+)\.jpg", fn)
