@@ -4,8 +4,6 @@ Modules of the course say `from say_what_you_see.core.backend import keras`. Ker
 which saves more than a third of the time.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -77,6 +75,3 @@ def count_accelerators() -> int:
 
         return torch.cuda.device_count()
     return sum(not name.startswith("cpu") for name in keras.distribution.list_devices())
-
-
-__all__ = ["block_imports", "count_accelerators", "keras", "suppress_stderr"]

@@ -1,12 +1,11 @@
 """Checks whether this computer has what the course needs, and says what to do where it has not."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -67,10 +66,7 @@ def _requirements(file: str, extra: str = "") -> list[Requirement]:
 
 
 def check_package(required: Requirement, remedy: str) -> Check:
-    """Check that a package is installed in a version within its range; of TensorFlow either build will do.
-
-    Where Keras computes with something else, everything but notebook 09 works without TensorFlow.
-    """
+    """Check that a package is installed in a version within its range; of TensorFlow either build will do."""
     is_tensorflow = required.name in _TENSORFLOW_BUILDS
     versions = {}
     for name in _TENSORFLOW_BUILDS if is_tensorflow else (required.name,):
@@ -79,7 +75,7 @@ def check_package(required: Requirement, remedy: str) -> Check:
         except metadata.PackageNotFoundError:
             continue
     if not versions and is_tensorflow and keras.config.backend() != "tensorflow":
-        return Check(required.name, True, "not installed; notebook 09 needs it", remedy)
+        return Check(required.name, True, "not installed; notebook 09 needs it", remedy)  # and nothing else does
     if not versions:
         return Check(required.name, False, "not installed", remedy)
     for name, version in versions.items():
@@ -92,12 +88,11 @@ def _check_backend() -> list[Check]:
     backend, name = keras.config.backend(), "Keras' backend"
     if backend not in BACKENDS:
         return [Check(name, False, f"{backend}, which the course does not know", "Set KERAS_BACKEND to tensorflow.")]
-    required = [each for each in _requirements("requirements-backends.txt", "backends") if each.name == backend]
-    checks = [check_package(each, _INSTALL_BACKEND) for each in required]  # none for TensorFlow
-    return [
-        Check(name, check.passed, f"{backend} {check.detail}; notebook 09 needs tensorflow", check.remedy)
-        for check in checks
-    ]
+    for required in _requirements("requirements-backends.txt", "backends"):
+        if required.name == backend:
+            check = check_package(required, _INSTALL_BACKEND)
+            return [replace(check, name=name, detail=f"{backend} {check.detail}; notebook 09 needs tensorflow")]
+    return []  # TensorFlow is among the packages
 
 
 def _check_memory() -> list[Check]:
@@ -112,9 +107,7 @@ def _check_data_folder(settings: Settings) -> Check:
     folder = settings.data_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".can_write"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         detail = f"{folder} cannot be written to ({error.strerror})"
         return Check("data folder", False, detail, "Set COURSE_DATA to a folder of yours.")

@@ -4,8 +4,6 @@ Whatever reads files, settings or options of users raises it where these are mis
 name it only where that says more than the message.
 """
 
-from __future__ import annotations
-
 from say_what_you_see.core.text import message
 
 

@@ -1,7 +1,5 @@
 """Files that are either whole or absent, and words for what goes wrong when files are read and written."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io
@@ -71,14 +69,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         CourseError: if the file cannot be written: the disk is full, say, or the folder is read-only.
     """
     path = Path(path)
-    with _temporary_name(path) as temporary:
+    with _replacement(path) as temporary:
         check_is_no_folder(path)
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            with suppress(OSError):  # the first error says more
-                temporary.unlink()
+        yield temporary
 
 
 @contextmanager
@@ -89,37 +82,36 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         CourseError: if the folder cannot be written: the disk is full, say.
     """
     folder = Path(folder)
-    with _temporary_name(folder) as temporary:
-        try:
-            temporary.mkdir()
-            yield temporary
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with _replacement(folder) as temporary:
+        temporary.mkdir()
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _temporary_name(path: Path) -> Iterator[Path]:
+def _replacement(path: Path) -> Iterator[Path]:
+    """Yield the name of a file or folder that replaces `path` when the block ends well, and is removed otherwise."""
     temporary = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
     with write_errors_explained(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_in_use(path.parent):
-            yield temporary
+            try:
+                yield temporary
+                os.replace(temporary, path)
+            finally:
+                _remove(temporary)
 
 
 @contextmanager
 def folder_in_use(folder: Path) -> Iterator[None]:
     """Hold a shared lock on a folder; whoever is alone there first removes what killed processes left behind.
 
-    A temporary file belongs either to a process that is writing it or to one that was killed. Neither its age nor a
-    process number tells which, since clocks jump and containers share folders. A lock does: the system releases it
-    however a process ends.
+    Age and process numbers do not tell what is left behind, since clocks jump and containers share folders. A lock
+    does: the system releases it however a process ends.
     """
-    try:
+    handle = None
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY) if fcntl else None
-    except OSError:
-        handle = None
     if handle is None:
         yield
         return
@@ -127,17 +119,18 @@ def folder_in_use(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # some network disks have no locks
             with suppress(BlockingIOError):  # somebody else is writing there
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove_leftovers(folder)
+                for path in folder.iterdir():
+                    if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
+                        _remove(path)
             fcntl.flock(handle, fcntl.LOCK_SH)
         yield
     finally:
         os.close(handle)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.iterdir():
-        if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another error says more
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextmanager
@@ -154,7 +147,7 @@ def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterato
     try:
         yield
     except OSError as error:
-        names = {str(path), str(path.parent), str(temporary or path)}
+        names = set(map(str, (path, *path.parents, temporary or path)))
         about = {str(error.filename), str(error.filename2)} & names or (temporary or path).name in str(error)
         if not about and error.errno not in (*_NO_ROOM, errno.EROFS):
             raise
@@ -173,7 +166,8 @@ def _why_not_written(path: Path, error: OSError) -> str:
             "COURSE_DATA to a folder that is, and start again."
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{path} could not be written, since {path.parent} is no folder. Move away what is there."
+        in_the_way = next((place for place in (path, *path.parents) if place.is_file()), path.parent)
+        return f"{path} could not be written, since {in_the_way} is no folder. Move away what is there."
     return f"{path} could not be written ({error.strerror or error}). Put that right and start again."
 
 
@@ -183,12 +177,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         CourseError: if that is impossible: a file is in the way, say, or the disk is read-only.
     """
-    try:
+    with write_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise CourseError(f"{folder} is a file, but should be a folder. Move the file away.") from error
-    except OSError as error:
-        raise CourseError(_why_not_written(folder, error)) from error
 
 
 def check_is_no_folder(path: Path) -> None:
@@ -275,7 +265,11 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     Raises:
         CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
     """
-    with read_errors_explained(path), open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+
+    def open_without_waiting(path: str, flags: int) -> int:  # until something writes into a pipe
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with read_errors_explained(path), open(path, "rb", buffering=0, opener=open_without_waiting) as file:
         kind = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(kind):
             return join_chunks(_pipe_chunks(file, path), limit, path)
@@ -305,11 +299,6 @@ def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: floa
                 f"{name} has not come whole within {seconds:.0f} seconds. Try again, or bring it by hand."
             )
     return buffer.getvalue()
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe do not wait until something writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:

@@ -6,8 +6,6 @@ claim any size; that is refused too. Every function raises a `CourseError` with 
 name of the file.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math
@@ -25,9 +23,6 @@ import h5py
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.weight_files import CONFIG, MEMBERS, SMALL, WEIGHTS, count_numbers, read_part
-
-OWN_PACKAGE = "say_what_you_see"
-"""Layers of this course are registered with Keras under this name."""
 
 _KINDS = (
     keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,
@@ -153,7 +148,7 @@ def _check_class(part: dict) -> None:
         raise CourseError(f"it carries Python code (a {bare} layer), which is not run")
     if bare in _WITH_FILES:
         raise CourseError(f"it has a {bare} layer, which reads files")
-    own = f"{OWN_PACKAGE}>{name}"
+    own = f"say_what_you_see>{name}"  # the name that layers of this course are registered under
     if name in _PLACEHOLDERS or (registered == own and keras.saving.get_registered_object(own)):
         return
     if name == "function":

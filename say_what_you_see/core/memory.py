@@ -1,7 +1,5 @@
 """How the process deals with memory that it no longer needs."""
 
-from __future__ import annotations
-
 import ctypes
 from contextlib import suppress
 

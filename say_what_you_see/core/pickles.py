@@ -5,8 +5,6 @@ An ordinary unpickler runs whatever a file tells it to, and people download pick
 believe what a file says about the memory of a type.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import pickle
@@ -64,7 +62,7 @@ class _Array:
 
     array: np.ndarray
 
-    def __init__(self, unpickler: _Unpickler):
+    def __init__(self, unpickler: "_Unpickler"):
         self.unpickler = unpickler
 
     def __setstate__(self, state: tuple) -> None:

@@ -1,7 +1,5 @@
 """A `map` whose threads work a little ahead of whoever uses the results."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections import deque

@@ -1,7 +1,5 @@
 """Progress bars that read well in a terminal, in a notebook and in a log file."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable
@@ -15,7 +13,7 @@ if TYPE_CHECKING:  # whoever captions one picture need not wait for it
 
 def progress(
     iterable: Iterable[Any] | None = None, *, total: float | None = None, description: str = "", unit: str = "it"
-) -> tqdm:
+) -> "tqdm":
     """Wrap an iterable in a progress bar, or make one that is moved by hand (`with progress(total=9) as bar`).
 
     The bar is plain text on standard error; COURSE_PROGRESS=off in the environment silences it.

@@ -1,7 +1,5 @@
 """What the course runs on: the data set, the encoder, the size, read from the environment."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -37,7 +35,7 @@ COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
 _LARGEST_SEED = 2**32 - 1  # that NumPy and Keras take
-_SPLIT_BY_KARPATHY = ("coco", "flickr8k", "flickr30k")
+_SPLIT_BY_KARPATHY = DATASETS[1:]
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,6 @@ class Settings:
     def scene_counts(self) -> dict[str, int]:
         """Numbers of scenes to draw for training, validation and test."""
         return {"train": 48, "val": 24, "test": 24} if self.small else {"train": 2700, "val": 400, "test": 400}
-
-    @property
-    def sample_size(self) -> tuple[int, int]:
-        """Numbers of pictures for training and for validation in a small run."""
-        return 48, 24
 
     @property
     def epochs(self) -> int:
@@ -232,10 +225,7 @@ def _read_split(text: str, dataset: str) -> str:
 
 
 def _read_encoder(text: str, starts: list[Path]) -> str:
-    """A name in the spelling of keras.applications' modules, or the absolute path of an existing `.keras` file.
-
-    Whether Keras knows the name shows when the encoder is made: importing Keras takes seconds.
-    """
+    """A name in the spelling of keras.applications' modules, or the absolute path of an existing `.keras` file."""
     if text.endswith(".keras"):
         for start in starts:
             if (path := _absolute(text, start)).is_file():

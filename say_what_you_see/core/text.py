@@ -1,7 +1,5 @@
 """Texts from elsewhere, made safe for where they are shown: a terminal, a Markdown table, JSON."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

@@ -3,8 +3,6 @@
 They are looked through, for no pointers elsewhere and no more numbers than there are, and stored in half precision.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import zipfile

@@ -1,7 +1,5 @@
 """Zips of pictures: opened, listed and read within bounds, whatever is in them."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -63,20 +61,15 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
     with archive:
-        _check_sizes(archive, zip_fn)
+        size = os.path.getsize(zip_fn)
+        packed = sum(info.compress_size for info in archive.infolist())  # more than the zip has where files overlap
+        unpacked = sum(info.file_size for info in archive.infolist())
+        if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
+            raise CourseError(
+                f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
+                "unpacked. Bring another copy."
+            )
         yield archive
-
-
-def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
-    """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is."""
-    size = os.path.getsize(zip_fn)
-    packed = sum(info.compress_size for info in archive.infolist())
-    unpacked = sum(info.file_size for info in archive.infolist())
-    if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):
-        raise CourseError(
-            f"{zip_fn} has {size / 1e6:,.1f} MB and claims to hold {unpacked / 1e6:,.0f} MB. Nothing of it was "
-            "unpacked. Bring another copy."
-        )
 
 
 def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
@@ -91,8 +84,9 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     members = [info for info in entries.values() if is_picture(info.filename) and not info.is_dir()]
     if not members:
         raise CourseError(f"There is no picture in {zip_fn}. It should hold {', '.join(PICTURE_SUFFIXES)} files.")
-    for info in members:
-        if _leads_out(info):
+    for info in members:  # which would lead a program astray that unpacks them without a thought
+        name, is_link = info.filename.replace("\\", "/"), stat.S_ISLNK(info.external_attr >> 16)
+        if is_link or name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
             raise CourseError(
                 f"{zip_fn} holds {info.filename[:200]!r}, a link or a name that leads out of the folder that it would "
                 "be unpacked to. Do not unpack it; bring another copy."
@@ -100,17 +94,15 @@ def image_members(zip_fn: str | Path) -> list[zipfile.ZipInfo]:
     return members
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int | None = None) -> bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int = MAX_PICTURE_BYTES) -> bytes:
     """The bytes of one file of a zip; several threads may read from the same archive.
 
     Args:
-        limit: larger files are refused; None stands for `MAX_PICTURE_BYTES`. Nor is more than that unpacked, whatever
-            size the zip states.
+        limit: larger files are refused, and no more than that is unpacked, whatever size the zip states.
 
     Raises:
         CourseError: if it is damaged, encrypted or too large.
     """
-    limit = MAX_PICTURE_BYTES if limit is None else limit
     return join_chunks(member_chunks(archive, member, limit), limit, _name(archive, member))
 
 
@@ -133,13 +125,6 @@ def member_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int)
 
 def _name(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     return f"{member.filename[:200]} in {archive.filename}"
-
-
-def _leads_out(info: zipfile.ZipInfo) -> bool:
-    """Whether a program that unpacks a file without a thought would put it elsewhere, or make a link."""
-    name = info.filename.replace("\\", "/")
-    is_link = stat.S_ISLNK(info.external_attr >> 16)
-    return is_link or name.startswith("/") or ".." in name.split("/") or bool(re.match("[A-Za-z]:", name))
 
 
 def is_picture(name: str) -> bool:

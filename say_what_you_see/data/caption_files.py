@@ -1,7 +1,5 @@
 """Files of captions with a line for each: a table `captions.csv`, and the .token file of Flickr8k and Flickr30k."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable
@@ -21,11 +19,9 @@ def is_caption_file(path: Path) -> bool:
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
-    """Captions by the name of their image; empty captions are left out."""
-    for pattern, parse in CAPTION_FILES.items():
-        if fnmatch(path.name.lower(), pattern):
-            return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
-    raise CourseError(f"{path} is no file of captions: such a file is called {', '.join(CAPTION_FILES)}.")
+    """Captions by the name of their image, from a file of these formats; empty captions are left out."""
+    parse = next(parse for pattern, parse in CAPTION_FILES.items() if fnmatch(path.name.lower(), pattern))
+    return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
 
 
 def parse_token_file(text: str, source: object) -> dict[str, list[str]]:

@@ -1,23 +1,19 @@
-"""Remembers which files were checked, so that 20 GB are not read again and again, and what they were at first use."""
-
-from __future__ import annotations
+"""Checks files, and remembers which, so that 20 GB are not read again and again, and what they were at first use."""
 
 import hashlib
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import read_note, write_json
 from say_what_you_see.core.progress import progress
 
 RECORD = "downloads.json"
 """In each folder of downloads: by file name its size, the time of its last change, and its checksum."""
 
 _CHUNK = 1 << 22
-_CHECKSUM = re.compile(r"(md5|sha1|sha224|sha256|sha384|sha512):[0-9a-fA-F]+")
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> Any:
@@ -33,13 +29,14 @@ def hash_file(path: Path, algorithm: str = "sha256") -> Any:
 
 def recorded_checksum(path: Path) -> str | None:
     """The checksum that a file had when it was last checked, or first used; None if it never was."""
-    return _entries(path).get(path.name, {}).get("checksum")
+    return read_note(path.with_name(RECORD)).get(path.name, {}).get("checksum")
 
 
 def record_checksum(path: Path, checksum: str) -> None:
     """Note that a file, as it is now, has this checksum. A folder that cannot be written to stays as it is."""
+    record = path.with_name(RECORD)
     with suppress(CourseError):
-        write_json({**_entries(path), path.name: {**_stamp(path), "checksum": checksum}}, path.with_name(RECORD))
+        write_json({**read_note(record), path.name: {**_stamp(path), "checksum": checksum}}, record)
 
 
 def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], str] | None = None) -> None:
@@ -51,8 +48,9 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
     Raises:
         CourseError: if it is not the file that it should be; nothing is removed.
     """
-    recorded = recorded_checksum(path)
-    if _entries(path).get(path.name) == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
+    entry = read_note(path.with_name(RECORD)).get(path.name, {})
+    recorded = entry.get("checksum")
+    if entry == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
         return
     expected = checksum or recorded
     algorithm = expected.partition(":")[0] if expected else "sha256"
@@ -69,20 +67,6 @@ def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], st
             f"checksum {actual} is noted in {path.with_name(RECORD)}, and other copies will be compared with it."
         )
     record_checksum(path, actual)
-
-
-def _entries(path: Path) -> dict[str, dict]:
-    """The record of a file's folder; one that cannot be read counts as empty, and a damaged entry as missing."""
-    with suppress(CourseError):
-        entries = read_json(path.with_name(RECORD))
-        if isinstance(entries, dict):
-            return {name: entry for name, entry in entries.items() if _is_sound(entry)}
-    return {}
-
-
-def _is_sound(entry: Any) -> bool:
-    checksum = entry.get("checksum") if isinstance(entry, dict) else None
-    return isinstance(checksum, str) and _CHECKSUM.fullmatch(checksum) is not None
 
 
 def _stamp(path: Path) -> dict[str, int]:

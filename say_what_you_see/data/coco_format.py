@@ -1,7 +1,5 @@
 """The files of a data set, in COCO's format: two zips of images and a zip with their captions as JSON."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,14 +10,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import (
-    atomic_path,
-    check_is_no_folder,
-    parse_json,
-    read_note,
-    write_errors_explained,
-    write_json,
-)
+from say_what_you_see.core.files import atomic_path, parse_json, read_note, write_errors_explained, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import image_members, open_zip, read_member
@@ -54,7 +45,7 @@ class DatasetFiles:
     @classmethod
     def in_folder(
         cls, folder: Path, name: str, suffix: str, source: str, licence: str, with_test: bool = False
-    ) -> DatasetFiles:
+    ) -> "DatasetFiles":
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
         return cls(
             name=name,
@@ -87,12 +78,8 @@ class DatasetFiles:
 
 
 def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:
-    """Call `build`, unless it was done from the very same inputs and all outputs are still there.
-
-    `inputs` is anything that JSON can hold; it is kept in the folder as made_from.json.
-    """
+    """Call `build`, unless all outputs are there from the same inputs, which JSON can hold (`made_from.json`)."""
     record = folder / "made_from.json"
-    check_is_no_folder(record)
     if all(output.exists() for output in outputs) and read_note(record) == inputs:
         return
     with write_errors_explained(record):
@@ -181,11 +168,10 @@ def write_dataset(
     """Write the zips of a data set, the one with the captions last.
 
     Args:
-        files: where to.
         splits: names of the images for training, for validation and, where the data set has that split, for test.
-        captions: captions by the name of their image.
+        captions: by the name of their image.
         read_image: gives the bytes of an image; one that it cannot read is left out, and named.
-        ids: the id of each image; None counts them.
+        ids: of each image; None counts them.
     """
     ids = ids or {name: number for number, name in enumerate((name for names in splits for name in names), 1)}
     members = {}

@@ -1,9 +1,6 @@
 """What a file must hold, for files whose size and checksum nobody has published; each check describes what is there."""
 
-from __future__ import annotations
-
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -36,28 +33,26 @@ def check_names(path: Path, count: int, pattern: str) -> str:
 
 def check_pictures(path: Path, pattern: str) -> str:
     """Check that a zip holds pictures with names of this pattern, and is undamaged."""
-    with open_zip(path) as archive:
-        names = [PurePosixPath(member.filename).name for member in archive.infolist() if not member.is_dir()]
-        n_matching = sum(re.fullmatch(pattern, name) is not None for name in names)
-        if not n_matching or n_matching < len(names):
-            raise CourseError(f"{path} holds {n_matching} pictures with the right names among {len(names)} files.")
-        _check_undamaged(archive, path)
+    names = [PurePosixPath(name).name for name in _undamaged_members(path) if not name.endswith("/")]
+    n_matching = sum(re.fullmatch(pattern, name) is not None for name in names)
+    if not n_matching or n_matching < len(names):
+        raise CourseError(f"{path} holds {n_matching} pictures with the right names among {len(names)} files.")
     return f"a whole zip of {n_matching:,} pictures"
 
 
 def check_members(path: Path, members: Sequence[str]) -> str:
     """Check that a zip holds these members, and is undamaged."""
-    with open_zip(path) as archive:
-        if missing := set(members) - set(archive.namelist()):
-            raise CourseError(f"{path} lacks {', '.join(sorted(missing))}.")
-        _check_undamaged(archive, path)
+    if missing := set(members) - set(_undamaged_members(path)):
+        raise CourseError(f"{path} lacks {', '.join(sorted(missing))}.")
     return f"a whole zip with {' and '.join(members)}"
 
 
-def _check_undamaged(archive: zipfile.ZipFile, path: Path) -> None:
-    try:
-        damaged = archive.testzip()
-    except Exception as error:  # a damaged zip fails in many ways
-        raise CourseError(f"{path} is a damaged zip ({type(error).__name__}).") from error
-    if damaged:
-        raise CourseError(f"{path} is a damaged zip: {damaged} has another checksum inside.")
+def _undamaged_members(path: Path) -> list[str]:
+    with open_zip(path) as archive:
+        try:
+            damaged = archive.testzip()
+        except Exception as error:  # a damaged zip fails in many ways
+            raise CourseError(f"{path} is a damaged zip ({type(error).__name__}).") from error
+        if damaged:
+            raise CourseError(f"{path} is a damaged zip: {damaged} has another checksum inside.")
+        return archive.namelist()

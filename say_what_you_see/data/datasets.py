@@ -1,7 +1,5 @@
 """The data set that the settings ask for: drawn, downloaded, converted or found."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +21,12 @@ from say_what_you_see.data.karpathy import get_karpathy_split
 from say_what_you_see.data.resources import fetch_resource, licence_of, resources_of
 from say_what_you_see.data.scenes.dataset import LICENCE, get_scenes
 
+SAMPLE_SIZE = (48, 24)
+"""Numbers of pictures for training and for validation in a small run."""
+
 
 def get_dataset(settings: Settings) -> DatasetFiles:
-    """Have the data set ready; what is there and whole is used again.
-
-    A small run draws fewer scenes, and of any other data set takes a sample of the images.
-    """
+    """Have the data set ready, in a small run fewer scenes or a sample; what is there and whole is used again."""
     if settings.dataset == "scenes":
         return get_scenes(settings.dataset_folder, settings.scene_counts, settings.seed)
     folder = settings.data_folder / settings.dataset_name
@@ -46,9 +44,7 @@ def get_dataset(settings: Settings) -> DatasetFiles:
 
 
 def terms_of(settings: Settings) -> str:
-    """On what terms the data set may be used, known without its files: a folder by the name of a data set that can be
-    downloaded is taken for that one.
-    """
+    """On what terms the data set may be used; a folder by the name of one that can be downloaded is taken for it."""
     if settings.dataset == "scenes":
         return LICENCE
     name = Path(settings.dataset).name
@@ -83,7 +79,7 @@ def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
     sampled = replace(
         files, train_zip=folder / "train_sample.zip", val_zip=folder / "val_sample.zip", test_zip=test_zip
     )
-    n_train, n_others = settings.sample_size
+    n_train, n_others = SAMPLE_SIZE
 
     def build() -> None:
         for (zip_path, member), (copy, _) in zip(files.splits, sampled.splits, strict=True):
@@ -93,6 +89,6 @@ def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
             chosen = rng.choice(len(captioned), min(count, len(captioned)), replace=False)
             copy_images(zip_path, copy, {captioned[index] for index in chosen})
 
-    inputs = {"seed": settings.seed, "pictures": list(settings.sample_size), **stamp(files.zips)}
+    inputs = {"seed": settings.seed, "pictures": list(SAMPLE_SIZE), **stamp(files.zips)}
     build_if_stale(folder, inputs, sampled.zips, build)
     return sampled

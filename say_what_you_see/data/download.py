@@ -1,7 +1,5 @@
 """Downloads a file: resumed where it stopped, checked while it comes, under its final name only when it is whole."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -123,14 +121,10 @@ def _fetch(sources: Sequence[str], path: Path, size: int | None, checksum: str |
     reasons = "; ".join(f"{url}: {error}" for url, error in failures.items())
     may_pass = any(isinstance(error, TransferBroken) for error in failures.values())
     again = "Check the connection and run this again: it goes on where it stopped. " if may_pass else ""
-    raise CourseError(
-        f"Cannot download {path.name} ({reasons}). "
-        + (
-            by_hand
-            or f"{again}You can also bring it by other means, from {sources[0]}, and "
-            f"put it at {path}: the same command finds it there."
-        )
+    by_other_means = (
+        f"bring it by other means, from {sources[0]}, and put it at {path}: the same command finds it there."
     )
+    raise CourseError(f"Cannot download {path.name} ({reasons}). {by_hand or f'{again}You can also {by_other_means}'}")
 
 
 def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: int | None, checksum: str | None) -> None:
@@ -139,7 +133,8 @@ def _fetch_from(session: requests.Session, url: str, part: PartialFile, size: in
     while True:
         try:
             if part.n_bytes != part.version.size:
-                _transfer(session, url, part, size, checksum is not None)
+                with _network_errors_explained():
+                    _transfer(session, url, part, size, checksum is not None)
             return _accept(part, size, checksum)
         except TransferBroken as error:
             attempts = 1 if part.n_bytes > most else attempts + 1
@@ -157,9 +152,7 @@ def _transfer(session: requests.Session, url: str, part: PartialFile, size: int 
         headers |= {"Range": f"bytes={part.n_bytes}-", "If-Range": known.validator}
     elif part.n_bytes and has_checksum:  # the checksum will tell whether the bytes fit together
         headers["Range"] = f"bytes={part.n_bytes}-"
-    with _network_errors_explained():
-        response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    with response:
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         version = _understand(response, source, part)
         if None not in (size, version.size) and version.size != size:
             raise SourceFailed(f"its file has {version.size:,} bytes where {size:,} belong")
@@ -209,12 +202,7 @@ def _seconds(retry_after: str | None) -> float:
 
 def _checked_chunks(response: requests.Response, part: PartialFile, limit: int) -> Iterator[bytes]:
     """The body, unless it is longer than it may be, or a page: networks with a login send one in place of any file."""
-    chunks = response.iter_content(CHUNK)
-    while True:
-        with _network_errors_explained():
-            chunk = next(chunks, b"")
-        if not chunk:
-            return
+    for chunk in response.iter_content(CHUNK):
         is_page = part.n_bytes == 0 and chunk[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_STARTS)
         if is_page and part.final.suffix.lower() not in (".html", ".htm", ".md"):
             raise SourceFailed("it sends a web page instead of the file (the login page of a network, perhaps)")

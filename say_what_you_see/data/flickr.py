@@ -1,10 +1,7 @@
 """Flickr8k and Flickr30k: from the files that their authors give out to COCO's format."""
 
-from __future__ import annotations
-
 import zipfile
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -27,9 +24,6 @@ from say_what_you_see.data.resources import FLICKR30K_PAGE, FLICKR_TERMS, fetch_
 
 FLICKR8K_IMAGES, FLICKR8K_TEXT = "Flickr8k_Dataset.zip", "Flickr8k_text.zip"
 FLICKR8K_CAPTIONS = "Flickr8k.token.txt"
-OFFICIAL_SPLIT = tuple(f"Flickr_8k.{part}Images.txt" for part in ("train", "dev", "test"))
-"""The lists of Flickr8k's pictures for training, validation and test, as its authors give them out."""
-
 FLICKR30K_IMAGES = ("flickr30k-images.zip", "flickr30k_images.zip")
 FLICKR30K_CAPTIONS = "results_20130124.token"
 
@@ -37,8 +31,7 @@ FLICKR30K_CAPTIONS = "results_20130124.token"
 def get_flickr8k(folder: Path) -> DatasetFiles:
     """Download Flickr8k into a folder and convert it, with the split of its authors.
 
-    Once converted, the downloaded zips are not needed any more. What was converted before the course kept the test
-    pictures is used as it is where they are gone.
+    Then the downloaded zips are not needed any more. A data set without test pictures is used as it is without them.
     """
     source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
     files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
@@ -57,16 +50,8 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
 
 
 def read_official_split(text_zip: Path) -> list[list[str]]:
-    """The names of Flickr8k's pictures for training, validation and test."""
-    splits = [text_in_zip(text_zip, name).split() for name in OFFICIAL_SPLIT]
-    if empty := [name for name, split in zip(OFFICIAL_SPLIT, splits, strict=True) if not split]:
-        raise CourseError(f"{' and '.join(empty)} in {text_zip} is empty. Bring another copy.")
-    if twice := [name for name, count in Counter(chain(*splits)).items() if count > 1]:
-        raise CourseError(
-            f"The lists {', '.join(OFFICIAL_SPLIT)} in {text_zip} name pictures more than once: {abbreviated(twice)}. "
-            "What is scored must not have been trained with: bring another copy."
-        )
-    return splits
+    """The names of Flickr8k's pictures for training, validation and test, from the zip whose checksum is known."""
+    return [text_in_zip(text_zip, f"Flickr_8k.{part}Images.txt").split() for part in ("train", "dev", "test")]
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
@@ -75,11 +60,7 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
     Raises:
         CourseError: if they are not there; says where to ask for them, and what to put where.
     """
-    images_zip, captions_path = find_flickr30k_images(folder), _find_flickr30k_captions(folder)
-    if not (images_zip and captions_path):
-        missing = [FLICKR30K_IMAGES[0]] if not images_zip else []
-        missing += [f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] if not captions_path else []
-        raise CourseError(how_to_get_flickr30k(folder, missing))
+    images_zip, captions_path = find_flickr30k(folder)
     files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
     def build() -> None:
@@ -92,17 +73,18 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
     return files
 
 
-def find_flickr30k_images(folder: Path) -> Path | None:
-    """The zip with the images, as people receive it."""
-    return next((folder / name for name in FLICKR30K_IMAGES if (folder / name).exists()), None)
-
-
-def how_to_get_flickr30k(folder: Path, missing: Collection[str]) -> str:
-    """The message for somebody who has to ask for files of Flickr30k."""
-    return (
-        f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
-        f"{' and '.join(missing)} into {folder}."
-    )
+def find_flickr30k(folder: Path, with_captions: bool = True) -> list[Path]:
+    """The zip with the images and, if wanted, the file or zip with the captions, as people receive them."""
+    images = (folder / name for name in FLICKR30K_IMAGES if (folder / name).exists())
+    found = {FLICKR30K_IMAGES[0]: next(images, None)}
+    if with_captions:
+        found[f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] = _find_flickr30k_captions(folder)
+    if missing := [name for name, path in found.items() if path is None]:
+        raise CourseError(
+            f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
+            f"{' and '.join(missing)} into {folder}."
+        )
+    return [path for path in found.values() if path]
 
 
 def _find_flickr30k_captions(folder: Path) -> Path | None:

@@ -1,7 +1,5 @@
 """A folder of the user's own as a data set, in one of two forms; nothing is ever written into it."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

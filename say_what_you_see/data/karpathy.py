@@ -4,13 +4,10 @@ Karpathy and Fei-Fei (2015, arXiv:1412.2306) published it with their captions as
 dataset_flickr8k.json and dataset_flickr30k.json in one zip.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.coco_format import DatasetFiles, build_if_stale, read_zipped_json
-from say_what_you_see.data.flickr import FLICKR30K_IMAGES, convert, find_flickr30k_images, how_to_get_flickr30k
+from say_what_you_see.data.flickr import convert, find_flickr30k
 from say_what_you_see.data.resources import FLICKR30K_PAGE, fetch_resource, find_resource, licence_of
 
 SPLIT_ZIP = "caption_datasets.zip"
@@ -24,13 +21,11 @@ _SOURCES = {
 
 
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
-    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own, copied.
-
-    Once copied, the downloaded zips are not needed any more.
+    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own.
 
     Args:
         dataset: "coco", "flickr8k" or "flickr30k".
-        folder: where the copies go.
+        folder: where copies of the images go; then the downloaded zips are not needed any more.
         data_folder: where the split goes, and where the data sets' own folders are.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
@@ -39,40 +34,25 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
 
     def build() -> None:
         splits, captions, ids = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)
-        convert(files, _image_zips(dataset, data_folder / dataset), captions, splits, ids)
+        if dataset == "flickr30k":
+            zips = find_flickr30k(data_folder / dataset, with_captions=False)
+        else:
+            zips = [fetch_resource(name, data_folder / dataset) for name in _IMAGE_ZIPS[dataset]]
+        convert(files, zips, captions, splits, ids)
 
     build_if_stale(folder, {"dataset": dataset, SPLIT_ZIP: find_resource(SPLIT_ZIP).checksum}, files.zips, build)
     return files
 
 
 def read_split(zip_path: Path, dataset: str) -> tuple[list[list[str]], dict[str, list[str]], dict[str, int]]:
-    """What Karpathy published of one data set: the names of the images for training (COCO's "restval" among them),
-    validation and test; the captions of each image; and its id, COCO's own or Karpathy's.
+    """What Karpathy published of one data set, in a zip whose checksum is known: the names of the images for training
+    (COCO's "restval" among them), validation and test; the captions of each image; and its id, COCO's or Karpathy's.
     """
-    member = f"dataset_{dataset}.json"
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}
-    content = read_zipped_json(zip_path, member)
-    try:
-        for image in content["images"]:
-            name = image["filename"]
-            splits[_SPLIT_OF[image["split"]]].append(name)
-            captions[name] = [str(sentence["raw"]).strip() for sentence in image["sentences"]]
-            ids[name] = int(image.get("cocoid", image["imgid"]))
-    except Exception as error:  # JSON of another shape fails in many ways
-        raise CourseError(
-            f"{zip_path} holds no {member} of the form that Karpathy published ({type(error).__name__}: {error}). "
-            "Remove the zip and run this again, or bring a whole copy."
-        ) from error
-    if empty := [name for name, images in splits.items() if not images]:
-        raise CourseError(f"{member} in {zip_path} has no pictures for {' and '.join(empty)}. Bring a whole copy.")
+    for image in read_zipped_json(zip_path, f"dataset_{dataset}.json")["images"]:
+        name = image["filename"]
+        splits[_SPLIT_OF[image["split"]]].append(name)
+        captions[name] = [sentence["raw"].strip() for sentence in image["sentences"]]
+        ids[name] = image.get("cocoid", image["imgid"])
     return list(splits.values()), captions, ids
-
-
-def _image_zips(dataset: str, folder: Path) -> list[Path]:
-    """The zips with the data set's images, downloaded where that is allowed."""
-    if dataset != "flickr30k":
-        return [fetch_resource(name, folder) for name in _IMAGE_ZIPS[dataset]]
-    if images_zip := find_flickr30k_images(folder):
-        return [images_zip]
-    raise CourseError(how_to_get_flickr30k(folder, [FLICKR30K_IMAGES[0]]))

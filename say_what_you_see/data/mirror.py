@@ -1,7 +1,5 @@
 """A folder with the course's downloads, for a server in the classroom: thirty people, one download."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence

@@ -1,42 +1,30 @@
 """A file that is not whole yet, and what is known of it, so that a later process can go on with it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
+from say_what_you_see.core.files import read_note
 from say_what_you_see.core.progress import progress
 from say_what_you_see.data.checksums import hash_file
-
-
-def note_of(path: Path) -> Path:
-    """Where the version of a partial file is noted."""
-    return path.with_name(f"{path.name}.part.json")
 
 
 @dataclass(frozen=True)
 class Version:
     """What tells one state of a file on a server from the next."""
 
-    url: str  # as it was asked for, before redirects, without a password
-    size: int | None  # bytes of the whole file; None where the server does not say
-    etag: str | None  # etag, last_modified: as the server gives them
-    last_modified: str | None
+    url: str = ""  # as it was asked for, before redirects, without a password
+    size: int | None = None  # bytes of the whole file; None where the server does not say
+    etag: str | None = None  # etag, last_modified: as the server gives them
+    last_modified: str | None = None
 
     @property
     def validator(self) -> str | None:
         """What If-Range takes: a strong ETag, or else a date (RFC 9110, section 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
-
-
-_NOTHING = Version("", None, None, None)
 
 
 class PartialFile:
@@ -52,35 +40,31 @@ class PartialFile:
     """
 
     def __init__(self, path: Path, algorithm: str = "sha256"):
-        self.path, self.final, self._algorithm = path.with_name(f"{path.name}.part"), path, algorithm
-        version = self._read_note()
+        self.path, self.note = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
+        self.final, self._algorithm = path, algorithm
+        try:
+            version = Version(**read_note(self.note))
+        except TypeError:  # a note of another form
+            version = Version()
         size = self.path.stat().st_size if self.path.is_file() else 0
-        if version is None or not size or (version.size is not None and size > version.size):
+        if not version.url or not size or (version.size is not None and size > version.size):
             self.discard()
         else:
             self.version, self.n_bytes, self.is_mixed = version, size, True
             self.digest = hash_file(self.path, algorithm)
 
-    def _read_note(self) -> Version | None:
-        with suppress(CourseError, TypeError):
-            version = Version(**read_json(note_of(self.final)))
-            texts = version.url, version.etag or "", version.last_modified or ""
-            if all(isinstance(text, str) for text in texts) and isinstance(version.size, int | None):
-                return version
-        return None
-
     def discard(self) -> None:
         """Throw away what is here."""
-        for path in (self.path, note_of(self.final)):
+        for path in (self.path, self.note):
             path.unlink(missing_ok=True)
-        self.version, self.n_bytes, self.is_mixed = _NOTHING, 0, False
+        self.version, self.n_bytes, self.is_mixed = Version(), 0, False
         self.digest = hashlib.new(self._algorithm)
 
     def start(self, version: Version) -> None:
         """Begin with this version of the file."""
         self.discard()
         self.version = version
-        note_of(self.final).write_text(json.dumps(asdict(version)), encoding="utf-8")
+        self.note.write_text(json.dumps(asdict(version)), encoding="utf-8")
 
     def append(self, chunks: Iterator[bytes]) -> None:
         """Write the bytes that follow, with a progress bar."""
@@ -99,5 +83,5 @@ class PartialFile:
 
     def finish(self) -> None:
         """Give the whole file its final name."""
-        note_of(self.final).unlink()
+        self.note.unlink()
         os.replace(self.path, self.final)

@@ -1,7 +1,5 @@
 """The table of what the course can download, and how a file of it gets into the data folder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -210,15 +208,16 @@ def fetch_resource(name: str, folder: Path) -> Path:
 
 def describe_resources() -> str:
     """The table of resources, to print."""
-    blocks = []
+    lines = []
     for resource in RESOURCES:
         size = f"{resource.bytes:,} bytes" if resource.bytes else "size not published"
         proof = resource.checksum or "checksum not published; contents checked, first copy pinned"
-        lines = [
-            resource.url,
+        size_and_proof = "on request, bring it by hand" if resource.by_request else f"{size}, {proof}"
+        places = [
             *resource.mirrors,
-            "on request, bring it by hand" if resource.by_request else f"{size}, {proof}",
+            size_and_proof,
+            f"licence: {resource.licence}",
+            f"goes to: {resource.relative_path}",
         ]
-        lines += [f"licence: {resource.licence}", f"goes to: {resource.relative_path}"]
-        blocks.append("\n    ".join([f"{resource.name}: {resource.purpose}", *lines]))
-    return "\n".join(blocks)
+        lines += [f"{resource.name}: {resource.purpose}", *(f"    {line}" for line in [resource.url, *places])]
+    return "\n".join(lines)

@@ -1,8 +1,4 @@
-"""Captions and features as two files, row by row: the form in which Flickr30k is passed around.
-
-One is text, `picture.jpg#0<TAB>caption` in every line; the other is a NumPy file with one row of features for
-every caption, in the same order, so that an image with five captions stands there five times.
-"""
+"""Captions and features as two files, row by row: the form in which Flickr30k is passed around."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,10 +34,7 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
 
 
 def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
-    """Read the text file: for each line the name of its image, and its caption.
-
-    Quotation marks are letters like others here: readers of tables that give them a meaning lose captions.
-    """
+    """Read the text file: for each line the name of its image, and its caption."""
     lines = parse_token_lines(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), str(path))
     if not lines:
         raise CourseError(f"{path} holds no captions. Make it again, or bring a whole copy.")
@@ -82,11 +75,7 @@ def write_caption_table(
         embeds: (images, features), possibly memory-mapped.
     """
     feature_path = Path(feature_path)
-    if not len(fns) == len(captions) == len(embeds):
-        raise CourseError(f"There are {len(fns)} names, captions of {len(captions)} pictures, and {len(embeds)} rows.")
     lines = list(_annotation_lines(fns, captions))
-    if not lines:
-        raise CourseError(f"There are no captions to write to {annotation_path}.")
     ends = np.cumsum([0, *map(len, captions)])
     with atomic_path(annotation_path) as texts, atomic_path(feature_path) as rows:
         check_space(feature_path, len(lines) * embeds.shape[1] * embeds.dtype.itemsize + sum(map(len, lines)))

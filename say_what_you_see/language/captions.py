@@ -18,8 +18,8 @@ START = "#START#"
 END = "#END#"
 
 LONGEST_CAPTION = 200
-"""Longer captions are cut when they are packed. The matrix is as wide as the longest one: people write up to about 60
-words, and one caption of 10,000 would make the matrix of a large data set too large for the memory."""
+"""Longer captions are cut when they are packed: people write up to about 60 words, and one caption of 10,000 would make
+the matrix of a large data set too large for the memory."""
 
 
 def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: str) -> list[list[str]]:

@@ -46,7 +46,9 @@ def index_captions(
     try:
         captions = _read_captions(fns, zip_fn, member)
     except Exception:  # the lessons' functions read what is unusual, and say what is wrong with what is damaged
-        return _index_plainly(fns, zip_fn, member, vocab, min_count)
+        plain = get_captions_for_fns(fns, zip_fn, member)
+        vocab = vocab or generate_vocabulary(plain, min_count)
+        return vocab, pack_captions(caption_tokens_to_indices(plain, vocab), vocab[PAD])
     vocab = vocab or captions.vocabulary(min_count)
     return vocab, captions.pack(vocab)
 
@@ -61,14 +63,6 @@ def write_caption_arrays(captions: CaptionArrays, path: Path, vocabulary: Path) 
 def split_quickly(sentence: str) -> list[str]:
     """What `split_sentence` gives, three times as fast for ASCII."""
     return sentence.translate(_ASCII_WORDS).split() if sentence.isascii() else split_sentence(sentence)
-
-
-def _index_plainly(
-    fns: Sequence[str], zip_fn: str | Path, member: str, vocab: dict[str, int] | None, min_count: int
-) -> tuple[dict[str, int], CaptionArrays]:
-    captions = get_captions_for_fns(fns, zip_fn, member)
-    vocab = vocab or generate_vocabulary(captions, min_count)
-    return vocab, pack_captions(caption_tokens_to_indices(captions, vocab), vocab[PAD])
 
 
 @dataclass(frozen=True)
@@ -105,8 +99,7 @@ class _NumberedCaptions:
 def _read_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> _NumberedCaptions:
     """Read the captions of images from JSON in a zip; what JSON says of each is taken at once, and not kept.
 
-    Raises:
-        Exception: of any kind, if the JSON is damaged or of an unusual form, or an image has no captions.
+    Any error may come of damaged JSON, one of an unusual form, or an image without captions.
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__  # each new word gets the next number

@@ -34,7 +34,6 @@ from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import open_zip, read_member, sample_zip
 from say_what_you_see.data.coco_format import images_by_name, read_captions
 from say_what_you_see.data.folders import get_folder_dataset
-from say_what_you_see.data.karpathy import read_split
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.language import captions as language
 from say_what_you_see.language.caption_table import read_annotations
@@ -90,14 +89,9 @@ def plain_readers() -> dict[str, Reader]:
 
 def data_set_readers(folder: Path) -> dict[str, Reader]:
     names, member = [f"{letter}.png" for letter in "abcd"], "captions_train.json"
-    split = {"images": [
-        {"filename": name, "split": side, "imgid": i, "cocoid": i + 5, "sentences": [{"raw": "a ball"}]}
-        for i, (name, side) in enumerate(zip(names, ("train", "restval", "val", "test"), strict=True))
-    ]}  # fmt: skip
     pictures = dict.fromkeys(names, picture(size=(8, 6)))
     three = {path.name: path.read_bytes() for path in write_data_set(folder / "own", pictures, pictures).iterdir()}
     packed = write_zip(folder / "q.zip", {name: picture("BMP", (8, 6)) for name in names}, packed=True).read_bytes()
-    karpathy = write_zip(folder / "s.zip", {"dataset_coco.json": json.dumps(split)}).read_bytes()
 
     def read_caption_zip(path: Path) -> None:
         found = read_captions(path, member)
@@ -133,9 +127,6 @@ def data_set_readers(folder: Path) -> dict[str, Reader]:
         "a folder with a token file": Reader([tokens], read_folder("mine.token", pictures), ".token"),
         "a folder of zips": Reader([three["captions.zip"]], read_folder("captions.zip", three), ".zip", True, member),
         "a folder of zips, pictures": Reader([three["train.zip"]], read_folder("train.zip", three), ".zip"),
-        "Karpathy's split": Reader(
-            [karpathy], lambda path: read_split(path, "coco"), ".zip", True, "dataset_coco.json"
-        ),
     }
 
 

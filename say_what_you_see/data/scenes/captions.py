@@ -1,10 +1,4 @@
-"""Describes a scene in five sentences, as five people would.
-
-They use other words for the same thing, other orders, and some mention only what stands out. No
-sentence says anything that is not in the scene.
-"""
-
-from __future__ import annotations
+"""Describes a scene in five sentences, as five people would; none says anything that is not in the scene."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Reads what a caption of a scene claims: which things, in which colours and sizes, and how they are related."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field

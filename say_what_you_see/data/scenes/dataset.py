@@ -1,17 +1,14 @@
 """Writes drawn scenes as a data set in COCO's format: three zips of JPEGs and a zip of JSON."""
 
-from __future__ import annotations
-
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from say_what_you_see.core.files import atomic_path, make_folder
+from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.core.progress import progress
 from say_what_you_see.data.coco_format import DatasetFiles, build_if_stale, captions_json
 from say_what_you_see.data.scenes.captions import describe_scene
@@ -58,11 +55,13 @@ def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) 
         scenes = [invent_scene(split, index, seed) for index in range(count)]
         _write_pictures(folder / f"{split}_scenes.zip", split, scenes)
         captions = [describe_scene(scene) for scene in scenes]
-        images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
-        captions_of = {image["file_name"]: group for image, group in zip(images, captions, strict=True)}
-        in_words = captions_json(images, captions_of, ids_per_image=_IDS_PER_IMAGE)
-        members[f"annotations/captions_{split}.json"] = {"info": _INFO, **in_words}
-        members[f"annotations/instances_{split}.json"] = instances_json(split, scenes, captions)
+        shown = instances_json(split, scenes, captions)
+        captions_of = {image["file_name"]: group for image, group in zip(shown["images"], captions, strict=True)}
+        said = captions_json(shown["images"], captions_of, ids_per_image=_IDS_PER_IMAGE)
+        members |= {
+            f"annotations/captions_{split}.json": {"info": _INFO, **said},
+            f"annotations/instances_{split}.json": shown,
+        }
     with atomic_path(folder / "captions_scenes.zip") as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, _DATE), json.dumps(content), zipfile.ZIP_DEFLATED)
@@ -81,42 +80,31 @@ def _encode(scene: Scene) -> bytes:
 
 def _write_pictures(path: Path, split: str, scenes: list[Scene]) -> None:
     """Draw all scenes of a split into a zip, several at a time."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            pictures = pool.map(_encode, scenes)
-            bar = progress(pictures, total=len(scenes), description=f"draw {split}", unit="scene")
-            for index, picture in enumerate(bar):
-                archive.writestr(zipfile.ZipInfo(f"{split}/{file_name(split, index)}", _DATE), picture)
-    finally:  # an interruption must not wait until all scenes are drawn
-        pool.shutdown(cancel_futures=True)
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        pictures = progress(prefetch(_encode, scenes), total=len(scenes), description=f"draw {split}", unit="scene")
+        for index, picture in enumerate(pictures):
+            archive.writestr(zipfile.ZipInfo(f"{split}/{file_name(split, index)}", _DATE), picture)
 
 
 def instances_json(split: str, scenes: list[Scene], captions: list[list[str]]) -> dict:
     """What was drawn, in COCO's format with colours, sizes, salience and relations."""
-    images = [_image_entry(split, index, scene) for index, scene in enumerate(scenes)]
-    annotations, relations = [], []
-    for image, scene, group in zip(images, scenes, captions, strict=True):
+    images, annotations, relations = [], [], []
+    for index, (scene, group) in enumerate(zip(scenes, captions, strict=True)):
+        image_id, (width, height) = _FIRST_ID[split] + index, scene.image_size
+        identity = {"id": image_id, "file_name": file_name(split, index)}
+        images.append(identity | {"width": width, "height": height, "place": scene.place})
+        first_id = image_id * _IDS_PER_IMAGE
         mentioned = [{mention.kind for mention in read_claims(caption).mentions} for caption in group]
         for number, thing in enumerate(scene.things):
             salient = sum(thing.kind in kinds for kinds in mentioned) >= _SALIENT_MENTIONS
-            annotations.append(_thing_entry(image["id"], number, scene) | {"salient": salient})
+            annotations.append(_thing_entry(image_id, number, scene) | {"salient": salient})
         for subject, predicate, other in all_relations(scene):
-            ends = {
-                "subject_id": image["id"] * _IDS_PER_IMAGE + subject,
-                "object_id": image["id"] * _IDS_PER_IMAGE + other,
-            }
-            relations.append({"image_id": image["id"], "predicate": predicate, **ends})
+            ends = {"subject_id": first_id + subject, "object_id": first_id + other}
+            relations.append({"image_id": image_id, "predicate": predicate, **ends})
     categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
     extras = {"colours": list(COLOURS), "predicates": list(RELATIONS)}
     return {"info": _INFO, "images": images, "annotations": annotations, "categories": categories,
             "relations": relations, **extras}  # fmt: skip
-
-
-def _image_entry(split: str, index: int, scene: Scene) -> dict:
-    width, height = scene.image_size
-    identity = {"id": _FIRST_ID[split] + index, "file_name": file_name(split, index)}
-    return identity | {"width": width, "height": height, "place": scene.place}
 
 
 def _thing_entry(image_id: int, number: int, scene: Scene) -> dict:

@@ -1,7 +1,5 @@
 """Draws a scene as a picture: a place, and in it things that a child might have painted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -84,13 +82,11 @@ class Brush:
 
 
 def _mix(colour: RGB, other: RGB, fraction: float) -> RGB:
-    red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
-    return red, green, blue
+    return tuple(round(a + (b - a) * fraction) for a, b in zip(colour, other, strict=True))
 
 
 def _vary(colour: RGB, rng: np.random.Generator, amount: int) -> RGB:
-    red, green, blue = (int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
-    return red, green, blue
+    return tuple(int(np.clip(channel + rng.integers(-amount, amount + 1), 0, 255)) for channel in colour)
 
 
 def _gradient(width: int, height: int, top: RGB, bottom: RGB) -> Image.Image:

@@ -1,11 +1,8 @@
 """Scenes that are invented, not photographed: what is in each one, and where.
 
-A scene is a place with one to three things in it. Everything follows from a seed, so that the
-built-in data set is the same everywhere. `drawing` draws a scene, `captions` describes it, `claims` reads what a
-caption says about it, and `dataset` writes the files of a data set.
+A scene is a place with one to three things in it. Everything follows from a seed, so that the built-in data set is the
+same everywhere.
 """
-
-from __future__ import annotations
 
 import hashlib
 import itertools
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RGB = tuple[int, int, int]
+RGB = tuple[int, ...]
 
 CROP_SIDE = 300
 """Side of the centre crop in pixels. Every thing lies inside this square."""
@@ -114,10 +111,7 @@ class Scene:
 
 
 def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
-    """Relations that hold between two things, each with its margin as a fraction of the crop's side.
-
-    Two may hold at once: a kite can be both above and left of a tree.
-    """
+    """Relations that hold between two things, up to two at once, with their margins as fractions of the crop's side."""
     dx = other.centre[0] - subject.centre[0]
     dy = other.centre[1] - subject.centre[1]
     margins = {"left of": dx, "right of": -dx, "above": dy, "below": -dy}
@@ -137,12 +131,7 @@ def invent_scene(split: str, index: int, seed: int = 0) -> Scene:
     """Invent scene number `index` of a split ('train', 'val' or 'test'); the same arguments give the same scene.
 
     Every tenth validation or test scene holds exactly one pair from `UNSEEN_PAIRS`; no other scene holds any.
-
-    Raises:
-        ValueError: if the split is unknown.
     """
-    if split not in _SPLIT_CODE:
-        raise ValueError(f"A split is 'train', 'val' or 'test', not {split!r}.")
     rng = np.random.default_rng([seed, _SPLIT_CODE[split], index])
     n_unseen = int(split != "train" and index % 10 == 9)
     others = "train" if split == "train" else "val"

@@ -1,7 +1,5 @@
 """What each drawn scene shows, as its data set's instances JSON says."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field

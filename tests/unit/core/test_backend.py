@@ -1,7 +1,5 @@
 """Keras starts without a word, and what C++ code writes to standard error can be suppressed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

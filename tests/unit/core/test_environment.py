@@ -1,7 +1,5 @@
 """The environment check: every line is OK or FAIL, and what fails says what to do."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

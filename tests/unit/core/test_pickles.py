@@ -1,10 +1,6 @@
 """Plain data comes back from pickles; whatever wants to run something or claims too much is refused."""
 
-from __future__ import annotations
-
 import builtins
-import codecs
-import functools
 import json
 import operator
 import os
@@ -17,19 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from say_what_you_see.core import pickles
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.pickles import read_pickle, save_pickle
 from say_what_you_see.core.settings import REPOSITORY
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
-PLAIN = [
-    {"a": [1, (2, {"b": "c"})], 3: [], "n": None},
-    [1.5, "ü", True, b"\x00\xff", 10**30],
-    ["a.jpg"] * 3,
-    (),
-    "text",
-]
+PLAIN = [{"a": [1, (2, {"b": "c"})], 3: [], "n": None}, [1.5, "ü", True, b"\x00\xff", 10**30], ["a.jpg"] * 3, ()]
 ARRAYS = [
     np.arange(6, dtype="float32").reshape(2, 3),
     np.asfortranarray(np.arange(6).reshape(2, 3)),
@@ -50,18 +39,12 @@ def test_plain_values_come_back(value, protocol, tmp_path):
     assert read_pickle(tmp_path / "value.pickle") == value
 
 
-@pytest.mark.parametrize("numpy_1", [False, True])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_arrays_and_scalars_come_back(protocol, numpy_1, tmp_path):
+def test_arrays_and_scalars_come_back(protocol, tmp_path):
     scalars = [np.float32(0.5), np.int64(-3), np.bool_(True), np.str_("hé")]
     written = pickle.dumps({"arrays": ARRAYS, "twice": (ARRAYS[0], ARRAYS[0]), "scalars": scalars}, protocol)
-    if numpy_1:  # which said "numpy.core"; names have their length before them from protocol 4 on
-        for name in (b"numpy._core.multiarray", b"numpy._core.numeric"):
-            shorter = name.replace(b"_core", b"core")
-            written = written.replace(b"\x8c%c" % len(name) + name, b"\x8c%c" % len(shorter) + shorter)
-            written = written.replace(b"c" + name + b"\n", b"c" + shorter + b"\n")
-        if protocol >= 4:  # without its frames' lengths, which no longer fit
-            written = written[:2] + written[11:]
+    if protocol == 2:
+        written = written.replace(b"cnumpy._core.", b"cnumpy.core.")  # as NumPy 1 says
     (tmp_path / "arrays.pickle").write_bytes(written)
     read = read_pickle(tmp_path / "arrays.pickle")
     for array, expected in zip(read["arrays"], ARRAYS, strict=True):
@@ -99,15 +82,9 @@ def _short(text: str) -> bytes:
 
 MALICIOUS = {
     "os.system": lambda target: pickle.dumps(Calls(os.system, f'mkdir "{target}"')),
-    "subprocess, protocol 0": lambda target: pickle.dumps(Calls(subprocess.call, ["mkdir", target]), 0),
     "eval": lambda target: pickle.dumps(Calls(builtins.eval, f"__import__('os').mkdir({target!r})")),
-    "exec, protocol 2": lambda target: pickle.dumps(Calls(builtins.exec, f"import os; os.mkdir({target!r})"), 2),
-    "open": lambda target: pickle.dumps(Calls(builtins.open, target, "w")),
-    "codecs.open": lambda target: pickle.dumps(Calls(codecs.open, target, "w")),
-    "numpy.save": lambda target: pickle.dumps(Calls(np.save, target, 1)),
     "numpy.memmap": lambda target: pickle.dumps(Calls(np.memmap, target, "uint8", "w+", 0, (9,))),
     "operator.methodcaller": lambda target: pickle.dumps(Calls(operator.methodcaller("mkdir"), Path(target))),
-    "functools.partial": lambda target: pickle.dumps(Calls(functools.partial(os.mkdir, target))),
     "in containers": lambda target: pickle.dumps([{"a": (np.ones(2), Calls(os.mkdir, target))}]),
     "as a key": lambda target: pickle.dumps({Calls(os.mkdir, target): 1}),
     "in an object array": lambda target: pickle.dumps(np.array([Calls(os.mkdir, target)], dtype=object)),
@@ -136,9 +113,7 @@ def test_nothing_in_a_pickle_is_run(name, tmp_path):
     with pytest.raises(CourseError, match=r"trap\.pickle (holds|is no whole pickle)"):
         read_pickle(path)
     assert list(tmp_path.iterdir()) == [path]
-    opened = pickle.loads(MALICIOUS[name](str(tmp_path / "ran")))
-    if hasattr(opened, "close"):
-        opened.close()
+    pickle.loads(MALICIOUS[name](str(tmp_path / "ran")))
     assert [entry.stem for entry in tmp_path.iterdir() if entry != path] == ["ran"], "the trap must work elsewhere"
 
 
@@ -155,7 +130,7 @@ def _from_buffer(data: bytes, shape: bytes, dtype: str = "u1") -> bytes:
 
 _TERABYTE = struct.pack("<Q", 1 << 40)
 _MEGABYTE = b"B" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
-HUGE = {
+FOREIGN = {
     "LONG4": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
     "LONG of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
     "BINBYTES": b"\x80\x03B" + b"\xff\xff\xff\xff.",
@@ -171,18 +146,6 @@ HUGE = {
     "a scalar": b"cnumpy._core.multiarray\nscalar\n(" + _dtype("U99999999") + b"B\x02\x00\x00\x00abtR.",
     "many arrays of the same bytes": b"\x80\x03(" + _MEGABYTE + b"q\x00"
     + _from_buffer(b"h\x00", b"(I1048576\nt") * 4000 + b"l.",
-    "a deep list": b"]" * 1_000_000 + b"a" * 999_999 + b".",
-    "a list that holds itself": b"]q\x00h\x00a.",
-}  # fmt: skip
-FOREIGN = {
-    "LONG4": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.",
-    "LONG of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
-    "a shape": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I1000000\nI1000000\nt") + b".",
-    "a shape that overflows": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I4294967296\nI4294967296\nt") + b".",
-    "an item": _from_buffer(b"B\x02\x00\x00\x00ab", b"(I1\nt", "S999999999") + b".",
-    "a scalar": b"cnumpy._core.multiarray\nscalar\n(" + _dtype("U99999999") + b"B\x02\x00\x00\x00abtR.",
-    "a place in the memo": b"\x80\x02K\x01r\xfe\xff\xff\xff.",
-    "a place in the memo, as text": b"I1\np99999999999999999999\n.",
     "a deep list": b"]" * 1_000_000 + b"a" * 999_999 + b".",
     "a list that holds itself": b"]q\x00h\x00a.",
     "a future protocol": b"\x80\x7fN.",
@@ -206,17 +169,7 @@ FOREIGN = {
     "nothing": b"",
     "text": b"hello, world",
     "a long name": b"c" + b"\x1b[2J" + b"x" * 100_000 + b"\nsystem\n.",
-}
-
-
-@pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_plain_data_is_refused(name, tmp_path):
-    path = tmp_path / f"{name}.pickle"
-    path.write_bytes(FOREIGN[name])
-    with pytest.raises(CourseError, match=rf"{name}\.pickle (holds|is no whole pickle)") as caught:
-        read_pickle(path)
-    assert pickles._Unpickler.from_buffer.__defaults__ == (None,), "a pickle changed a function"
-    assert len(str(caught.value)) < 700 and "\x1b" not in str(caught.value)
+}  # fmt: skip
 
 
 def test_a_dtype_that_lies_about_memory_does_no_harm(tmp_path):
@@ -241,7 +194,7 @@ def test_a_pickle_that_is_cut_off_anywhere_is_refused(protocol, tmp_path):
 READ = """
 import json, resource, sys
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.pickles import read_pickle
+from say_what_you_see.core.pickles import _Unpickler, read_pickle
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + 2**28,) * 2)
 messages = []
@@ -250,6 +203,7 @@ for path in sys.argv[1:]:
         messages.append(f"{type(read_pickle(path))} was read")
     except CourseError as error:
         messages.append(str(error))
+assert _Unpickler.from_buffer.__defaults__ == (None,), "a pickle changed a function"
 print(json.dumps(messages))
 """
 
@@ -258,7 +212,7 @@ print(json.dumps(messages))
 def test_what_is_no_plain_data_is_refused_without_much_memory(tmp_path):
     """In a process that can have 256 MB more."""
     paths = []
-    for name, data in {**HUGE, **FOREIGN}.items():
+    for name, data in FOREIGN.items():
         paths.append(tmp_path / f"{name}.pickle")
         paths[-1].write_bytes(data)
     done = subprocess.run([sys.executable, "-c", READ, *paths], cwd=REPOSITORY, capture_output=True, text=True)

@@ -1,7 +1,5 @@
 """Threads work a little ahead, in order, and their errors arrive."""
 
-from __future__ import annotations
-
 import pytest
 
 from say_what_you_see.core.prefetch import prefetch

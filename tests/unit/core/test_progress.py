@@ -1,7 +1,5 @@
 """Progress bars: on stderr, plain, and silent when asked."""
 
-from __future__ import annotations
-
 from say_what_you_see.core.progress import progress
 
 

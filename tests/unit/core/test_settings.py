@@ -1,7 +1,5 @@
 """The settings: defaults, names, paths and what is refused."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,8 +1,5 @@
 """The table of resources: found, brought by hand, downloaded, mirrored, checked, and pinned where nobody says how."""
 
-from __future__ import annotations
-
-import dataclasses
 import hashlib
 import json
 import pickle
@@ -34,16 +31,13 @@ def md5(content: bytes) -> str:
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
+def server(monkeypatch, tmp_path, no_proxy):
     """Serves the table of this test: a file with a checksum, one without, weights, and one given out on request."""
     monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("COURSE_MIRROR", raising=False)
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     with running_server() as server:
-        save_pickle(ARRAY, tmp_path / "embeds.pickle")
-        embeds = (tmp_path / "embeds.pickle").read_bytes()
-        server.files = {"/known.zip": CONTENT, "/embeds.pickle": embeds, "/w.h5": CONTENT[::-1]}
+        server.files = {"/known.zip": CONTENT, "/embeds.pickle": pickle.dumps(ARRAY), "/w.h5": CONTENT[::-1]}
         contents = partial(check_array, shape=(3, 4), dtype="float32")
         table = (
             Resource("coco", "known.zip", f"{server.url}/known.zip", len(CONTENT), md5(CONTENT), "free", "tests"),
@@ -59,9 +53,6 @@ def server(monkeypatch, tmp_path):
 @pytest.fixture
 def data(tmp_path) -> Path:
     return tmp_path / "data"
-
-
-# The table
 
 
 # With a checksum
@@ -81,34 +72,13 @@ def test_a_file_is_checked_once_and_used_again_at_once(server, tmp_path, data, p
     assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == (place is None)
 
 
-@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"?"])
-def test_a_wrong_file_brought_by_hand_is_named_and_stays(server, data, content):
-    path = data / "coco" / "known.zip"
-    path.parent.mkdir(parents=True)
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[::-1]])
+def test_a_wrong_file_that_replaced_the_right_one_is_named_and_stays(server, data, content):
+    path = fetch_resource("known.zip", data / "coco")
     path.write_bytes(content)
     with pytest.raises(CourseError, match=r"known\.zip has"):
         fetch_resource("known.zip", data / "coco")
-    assert path.read_bytes() == content and server.requests == []
-
-
-def test_a_file_that_was_replaced_is_checked_again(server, data):
-    path = fetch_resource("known.zip", data / "coco")
-    path.write_bytes(CONTENT[::-1])
-    with pytest.raises(CourseError, match="instead of"):
-        fetch_resource("known.zip", data / "coco")
-
-
-def test_offline_the_message_leads_to_a_file_that_is_then_found(server, data):
-    with running_server() as gone:
-        url = gone.url
-    table = tuple(dataclasses.replace(entry, url=f"{url}/{entry.name}") for entry in downloads.RESOURCES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(downloads, "RESOURCES", table)
-        with pytest.raises(CourseError, match="offline") as caught:
-            fetch_resource("known.zip", data / "coco")
-        named = str(caught.value).split("put it at ")[1].split(": the same")[0]
-        Path(named).write_bytes(CONTENT)
-        assert fetch_resource("known.zip", data / "coco") == Path(named)
+    assert path.read_bytes() == content and len(server.requests) == 1
 
 
 def test_what_is_given_out_on_request_is_not_asked_of_a_server(server, data):
@@ -130,22 +100,21 @@ def test_the_first_copy_is_checked_pinned_and_said(server, data, capsys):
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_another_copy_must_equal_the_pinned_one(server, data, by_hand, tmp_path, capsys):
+def test_another_copy_must_equal_the_pinned_one(server, data, by_hand, capsys):
     path = fetch_resource("embeds.pickle", data / "field")
-    assert "Nobody has published" in capsys.readouterr().out
-    first = path.read_bytes()
-    save_pickle(ARRAY + 1, tmp_path / "other.pickle")
-    other = (tmp_path / "other.pickle").read_bytes()
-    path.unlink()
-    server.files["/embeds.pickle"] = other
-    if by_hand:
-        path.write_bytes(other)
+    first, other = path.read_bytes(), pickle.dumps(ARRAY + 1)
+    capsys.readouterr()
+
+    def bring(content: bytes) -> None:
+        path.unlink(missing_ok=True)
+        server.files["/embeds.pickle"] = content
+        if by_hand:
+            path.write_bytes(content)
+
+    bring(other)
     with pytest.raises(CourseError, match="instead of sha256:" + hashlib.sha256(first).hexdigest()):
         fetch_resource("embeds.pickle", data / "field")
-    path.unlink(missing_ok=True)
-    server.files["/embeds.pickle"] = first
-    if by_hand:
-        path.write_bytes(first)
+    bring(first)
     assert fetch_resource("embeds.pickle", data / "field").read_bytes() == first
     assert capsys.readouterr().out == "", "said once"
 
@@ -160,19 +129,11 @@ def test_a_download_that_holds_something_else_is_not_kept(server, data, wrong):
     assert not (data / "field" / "embeds.pickle").exists() and not (data / "field" / RECORD).exists()
 
 
-def test_a_pickle_that_would_run_a_program_does_not(server, data):
-    server.files["/embeds.pickle"] = b"cos\nsystem\n(S'touch " + str(data).encode() + b"/ran'\ntR."
-    with pytest.raises(CourseError, match="could run a program"):
-        fetch_resource("embeds.pickle", data / "field")
-    assert not (data / "ran").exists()
-
-
 def test_a_damaged_record_counts_as_none(server, data):
     path = fetch_resource("embeds.pickle", data / "field")
-    for damaged in ("{", "[]", '{"embeds.pickle": 3}'):
-        path.with_name(RECORD).write_text(damaged)
-        assert fetch_resource("embeds.pickle", data / "field") == path
-        assert json.loads(path.with_name(RECORD).read_text())["embeds.pickle"]["bytes"] == path.stat().st_size
+    path.with_name(RECORD).write_text("{")
+    assert fetch_resource("embeds.pickle", data / "field") == path
+    assert json.loads(path.with_name(RECORD).read_text())["embeds.pickle"]["bytes"] == path.stat().st_size
 
 
 def test_names_pictures_and_members_are_checked(tmp_path):

@@ -1,7 +1,5 @@
 """The claims of captions are read word by word, and what scenes show from the instances JSON."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 
@@ -12,7 +10,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.dataset import file_name, instances_json
-from say_what_you_see.data.scenes.truth import box_in_centre_crop, read_scene_truths, recreate_scenes
+from say_what_you_see.data.scenes.truth import read_scene_truths, recreate_scenes
 
 
 def read(caption: str) -> tuple[list[tuple[str, str | None, str | None]], list[tuple[str, str, str]]]:
@@ -90,16 +88,6 @@ def test_truths_come_back_from_the_instances_json(tmp_path):
         assert truth.boxes.keys() == expected.boxes.keys()
         for kind, box in truth.boxes.items():
             assert box == pytest.approx(expected.boxes[kind])
-
-
-@pytest.mark.parametrize(("size", "box", "expected"), [
-    ((400, 300), (50, 0, 300, 300), (0, 0, 1, 1)),
-    ((300, 400), (0, 50, 300, 300), (0, 0, 1, 1)),
-    ((300, 300), (150, 75, 30, 60), (0.5, 0.25, 0.1, 0.2)),
-    ((640, 480), (80, 240, 48, 96), (0, 0.5, 0.1, 0.2)),
-])  # fmt: skip
-def test_boxes_are_carried_to_the_centre_crop(size, box, expected):
-    assert box_in_centre_crop(box, *size) == pytest.approx(expected)
 
 
 def test_the_scenes_behind_pictures_are_found_by_name():

@@ -1,7 +1,5 @@
 """Scenes are drawn: the right size, each thing in its box and nowhere else, and visible on every ground."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -9,14 +7,7 @@ import pytest
 from scene_samples import scenes_of, thing_at
 
 from say_what_you_see.data.scenes.drawing import draw_crop, draw_scene
-from say_what_you_see.data.scenes.scene import (
-    CROP_SIDE,
-    KINDS,
-    KINDS_IN_PLACE,
-    PLACES,
-    Scene,
-    Thing,
-)
+from say_what_you_see.data.scenes.scene import CROP_SIDE, KINDS, KINDS_IN_PLACE, PLACES, Scene, Thing
 
 HARDEST = {"meadow": "green", "beach": "yellow", "sea": "blue", "night": "black", "snow": "white", "desert": "orange"}
 """The colour that differs least from the ground of a place."""

@@ -1,7 +1,5 @@
 """The two files of Flickr30k: read row by row, made from other data sets, and clear about what is wrong."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +55,7 @@ def test_files_that_are_missing_or_damaged_are_named(paths):
     paths[0].write_bytes(b"a.jpg#0\tfine\na.jpg#1\tB\xe4r\n")
     with pytest.raises(CourseError, match=r"Line 2 of .*captions\.token is not in UTF-8"):
         read_annotations(paths[0])
-    written(paths, "a.jpg#0\tfine\n", 100)
-    paths[1].write_bytes(paths[1].read_bytes()[:300])
-    with pytest.raises(CourseError, match=r"features\.npy is no whole NumPy file"):
-        get_data(*paths)
+    written(paths, "a.jpg#0\tfine\n", 1)
     np.save(paths[1], np.ones((1, 3, 4)))
     with pytest.raises(CourseError, match=r"features\.npy has the shape \(1, 3, 4\)"):
         get_data(*paths)
