@@ -87,31 +87,25 @@ def _check(embeddings: np.ndarray) -> list[float]:
     return np.linalg.norm(np.asarray(embeddings[:_CHECKED], dtype="float64"), axis=1).tolist()
 
 
-def course(work: dict) -> Repetition:
-    """The course, to the disk, with the quickest engine; it is exported beforehand."""
+def course(work: dict, engine: str) -> Repetition:
+    """The course, to the disk, with OpenVINO, for which the encoder is exported beforehand, or with Keras."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.extraction import apply_model
 
     encoder, store = _encoder(work), Path(work["folder"]) / "embeddings.npy"
-    fast.MIN_PICTURES = 0
-    model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
+    model, batch_size = encoder.model, _BATCH_SIZE
+    if engine == "openvino":
+        fast.MIN_PICTURES = 0
+        model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
+        batch_size = model.batch_size
 
     def apply() -> tuple[np.ndarray, list[str]]:
         store.unlink(missing_ok=True)
         return apply_model(
-            work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, model.batch_size, store
+            work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, batch_size, store
         )
 
     return _extraction(apply)
-
-
-def course_with_keras(work: dict) -> Repetition:
-    """The course, with Keras as engine."""
-    from say_what_you_see.vision.extraction import apply_model
-
-    encoder = _encoder(work)
-    preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
-    return _extraction(lambda: apply_model(work["pictures"], encoder.model, preprocess, shape, _BATCH_SIZE))
 
 
 def queue_threads(work: dict) -> Repetition:
@@ -185,10 +179,11 @@ def bare_openvino_bf16(work: dict) -> Repetition:
     return compared
 
 
+_COURSE = f"{__name__}:course"
 STAGES = (
     Stage("extraction", "Extraction: InceptionV3, 299 x 299, from a zip of JPEGs", "pictures/s", make_work, (
-        Contender("course", "the course: apply_model with OpenVINO", f"{__name__}:course"),
-        Contender("keras", "the course: apply_model with Keras", f"{__name__}:course_with_keras", "backend"),
+        Contender("course", "the course: apply_model with OpenVINO", _COURSE, options={"engine": "openvino"}),
+        Contender("keras", "the course: apply_model with Keras", _COURSE, "backend", {"engine": "keras"}),
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
         Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
         Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),

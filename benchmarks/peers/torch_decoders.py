@@ -1,14 +1,24 @@
-"""The transformer and attention with a GRU in PyTorch: fused attention and `nn.GRUCell`, AdamW in one operation."""
+"""The decoders in PyTorch: `nn.LSTM`, fused attention, `nn.GRUCell`, and AdamW in one operation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from benchmarks.stage import Repetition
+from benchmarks.stages.decoder_training import (
+    CLIP,
+    EPSILON,
+    LABEL_SMOOTHING,
+    LEARNING_RATE,
+    PAD,
+    batches_in_order,
+    first_losses,
+)
 
 HEADS = 8
 
@@ -30,9 +40,52 @@ class Weights(dict[str, np.ndarray]):
         """Layer normalisation, which starts as Keras' does."""
         return nn.LayerNorm(self[f"{name}/gamma"].shape[0], eps=1e-5)
 
+    def embedding(self, name: str) -> nn.Embedding:
+        """Word vectors, which are trained, too."""
+        return nn.Embedding.from_pretrained(self.tensor(f"{name}/embeddings"), freeze=False)
+
+    def recurrent(self, cell: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Kernel, recurrent kernel and bias of a cell."""
+        kernel, recurrent, bias = (self.tensor(f"{cell}/{part}") for part in ("kernel", "recurrent_kernel", "bias"))
+        return kernel, recurrent, bias
+
     def tensor(self, name: str) -> Tensor:
         """One of the weights."""
         return torch.from_numpy(self[name])
+
+
+class Decoder(nn.Module):
+    """The bottlenecked LSTM. PyTorch's second bias of the LSTM stays at 0: Keras has only one."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.mean, self.deviation = weights.tensor("standardise/mean"), weights.tensor("standardise/variance").sqrt()
+        for name in ("image_bottleneck", "initial_state", "logit_bottleneck", "logits"):
+            setattr(self, name, weights.linear(name))
+        self.word_embedding = weights.embedding("word_embedding")
+        kernel, recurrent, bias = weights.recurrent("lstm/lstm_cell")
+        self.lstm = nn.LSTM(len(kernel), len(recurrent), batch_first=True)
+        with torch.no_grad():  # the gates stand in the same order
+            self.lstm.weight_ih_l0.copy_(kernel.T)
+            self.lstm.weight_hh_l0.copy_(recurrent.T)
+            self.lstm.bias_ih_l0.copy_(bias)
+            self.lstm.bias_hh_l0.zero_()
+        self.lstm.bias_hh_l0.requires_grad_(False)
+
+    def start(self, features: Tensor) -> Tensor:
+        """The first h, which is the first c as well, (images, units)."""
+        image = functional.elu(self.image_bottleneck((features - self.mean) / self.deviation))
+        return functional.elu(self.initial_state(image))
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """From h to logits."""
+        return self.logits(functional.elu(self.logit_bottleneck(hidden)))
+
+    def forward(self, features: Tensor, words: Tensor, real: Tensor) -> Tensor:
+        """The logits where `real` holds, (real words, vocabulary); the others are never computed."""
+        state = self.start(features)[None]
+        hidden, _ = self.lstm(self.word_embedding(words), (state, state))
+        return self.predict(hidden[real])
 
 
 class Attention(nn.Module):
@@ -76,18 +129,18 @@ class Transformer(nn.Module):
     def __init__(self, weights: Weights) -> None:
         super().__init__()
         self.encoder, self.encoder_norm = weights.linear("encoder"), weights.norm("encoder_norm")
-        self.embedding = nn.Embedding.from_pretrained(weights.tensor("decoder/word_embedding/embeddings"), freeze=False)
+        self.embedding = weights.embedding("decoder/word_embedding")
         self.blocks = nn.ModuleList([Block(weights, f"decoder/block_{block}") for block in range(2)])
         self.norm = weights.norm("decoder/norm")
 
-    def forward(self, features: Tensor, words: Tensor) -> Tensor:
-        """The logits, (captions, n, vocabulary)."""
+    def forward(self, features: Tensor, words: Tensor, real: Tensor) -> Tensor:
+        """The logits where `real` holds, (real words, vocabulary)."""
         regions, units = self.encoder_norm(self.encoder(features)), self.embedding.embedding_dim
         angles = torch.arange(words.shape[1])[:, None] / 10_000 ** (torch.arange(0, units, 2) / units)
         hidden = self.embedding(words) * units**0.5 + torch.cat([angles.sin(), angles.cos()], dim=1)
         for block in self.blocks:
             hidden = block(hidden, regions)
-        return self.norm(hidden) @ self.embedding.weight.T
+        return (self.norm(hidden) @ self.embedding.weight.T)[real]
 
 
 class VisualAttention(nn.Module):
@@ -97,12 +150,10 @@ class VisualAttention(nn.Module):
         super().__init__()
         for name in ("encoder", "W1", "before_logits", "logits"):
             setattr(self, name, weights.linear(name))
-        self.embedding = nn.Embedding.from_pretrained(weights.tensor("word_embedding/embeddings"), freeze=False)
+        self.embedding = weights.embedding("word_embedding")
         self.W2, self.V = (weights.linear(f"decoder/cell/attention/{name}") for name in ("W2", "V"))
-        kernel, recurrent, bias = (
-            weights.tensor(f"decoder/cell/gru/{part}") for part in ("kernel", "recurrent_kernel", "bias")
-        )
-        self.gru = nn.GRUCell(kernel.shape[0], recurrent.shape[0])
+        kernel, recurrent, bias = weights.recurrent("decoder/cell/gru")
+        self.gru = nn.GRUCell(len(kernel), len(recurrent))
         pairs = (
             (self.gru.weight_ih, kernel.T), (self.gru.weight_hh, recurrent.T),
             (self.gru.bias_ih, bias[0]), (self.gru.bias_hh, bias[1]),
@@ -112,8 +163,8 @@ class VisualAttention(nn.Module):
                 update, reset, new = of_keras.chunk(3)
                 own.copy_(torch.cat([reset, update, new]))
 
-    def forward(self, features: Tensor, words: Tensor) -> Tensor:
-        """The logits, (captions, n, vocabulary)."""
+    def forward(self, features: Tensor, words: Tensor, real: Tensor) -> Tensor:
+        """The logits where `real` holds, (real words, vocabulary)."""
         regions = functional.relu(self.encoder(features))
         keys, hidden, states = self.W1(regions), regions.new_zeros(len(words), self.gru.hidden_size), []
         for word in self.embedding(words).unbind(1):
@@ -121,29 +172,29 @@ class VisualAttention(nn.Module):
             context = (functional.softmax(scores, dim=1) * regions).sum(dim=1)
             hidden = self.gru(torch.cat([context, word], dim=1), hidden)
             states.append(hidden)
-        return self.logits(self.before_logits(torch.stack(states, dim=1)))
+        return self.logits(self.before_logits(torch.stack(states, dim=1)))[real]
 
 
-def train(
-    work: dict, kind: str, learning_rate: float, clip: float, label_smoothing: float, pad: int
-) -> Callable[[], list[float]]:
-    """A function that trains on all batches once and returns their losses."""
-    folder = Path(work["folder"])
-    weights, batches = Weights(np.load(folder / f"{kind}.npz")), np.load(folder / f"{kind}_batches.npz")
-    model = Transformer(weights) if kind == "transformer" else VisualAttention(weights)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0, eps=1e-7, fused=True)
-    features, words, targets = (batches[name] for name in ("features", "words", "targets"))
+def train(work: dict) -> Repetition:
+    """Train with a loop over the batches."""
+    models = {"decoder": Decoder, "transformer": Transformer, "attention": VisualAttention}
+    model = models[work["kind"]](Weights(np.load(Path(work["folder"], "weights.npz"))))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0, eps=EPSILON, fused=True)
+    smoothing = 0.0 if work["kind"] == "decoder" else LABEL_SMOOTHING
+    batches = batches_in_order(work)
 
     def step(features: np.ndarray, words: np.ndarray, targets: np.ndarray) -> float:
-        logits = model(torch.from_numpy(features.astype("float32")), torch.from_numpy(words))
-        goal = torch.from_numpy(targets).long().flatten()
-        logits = logits.flatten(0, 1)
-        loss = functional.cross_entropy(logits, goal, ignore_index=pad, label_smoothing=label_smoothing)
+        goal = torch.from_numpy(targets).long()
+        real = goal != PAD
+        logits, goal = model(torch.from_numpy(features), torch.from_numpy(words), real), goal[real]
+        loss = functional.cross_entropy(logits, goal, label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()
-        for parameter in model.parameters():  # each by itself, as the course's optimizer does
-            nn.utils.clip_grad_norm_(parameter, clip)
+        for parameter in trained:  # each by itself, as the course's optimizer does
+            nn.utils.clip_grad_norm_(parameter, CLIP)
         optimizer.step()
-        return functional.cross_entropy(logits.detach(), goal, ignore_index=pad).item()  # which Keras reports, too
+        reported = functional.cross_entropy(logits.detach(), goal) if smoothing else loss  # as Keras reports it
+        return reported.item()
 
-    return lambda: [step(*batch) for batch in zip(features, words, targets, strict=True)]
+    return first_losses(work["steps"], lambda: [step(*batch) for batch in batches])
