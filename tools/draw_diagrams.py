@@ -160,11 +160,11 @@ def large_models() -> str:
     return page("The same three parts in this course and in large models", 4, 4.65, parts)
 
 
-def diagrams() -> dict[str, str]:
-    """The diagrams by the names of their files."""
+def right_files() -> dict[Path, str]:
+    """The text of every diagram's file."""
     words = {"START": "a", "a": "ball", "ball": "END"}
     picture_and_words = {"picture|as a word": "left out", **words}
-    return {
+    diagrams = {
         "encoder_decoder": encoder_decoder(),
         "lstm_picture_as_state": lstm("The LSTM starts from the picture", "picture|as h₀ and c₀", words),
         "lstm_picture_as_word": lstm("The LSTM reads the picture first", "zeros|as h₀ and c₀", picture_and_words),
@@ -173,11 +173,7 @@ def diagrams() -> dict[str, str]:
         "transformer_block": transformer_block(),
         "large_models": large_models(),
     }
-
-
-def right_files() -> dict[Path, str]:
-    """The text of every diagram's file."""
-    return {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams().items()}
+    return {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams.items()}
 
 
 if __name__ == "__main__":

@@ -51,13 +51,11 @@ def make_work(kind: str, folder: Path, small: bool) -> dict:
 
 def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
     """Padded indices of captions, (count, MAX_LEN)."""
+    from say_what_you_see.language.captions import batch_captions_to_matrix
+
     drawn, lengths = draw_captions(count, vocabulary - 3, rng)
-    place, first = np.arange(MAX_LEN), np.cumsum(lengths) - lengths
-    words = 3 + drawn[np.minimum(first[:, None] + place - 1, len(drawn) - 1)]
-    words[:, 0] = START
-    words[place == lengths[:, None] + 1] = END
-    words[place > lengths[:, None] + 1] = PAD
-    return words.astype(np.int32)
+    captions = np.split(3 + drawn, np.cumsum(lengths)[:-1])
+    return batch_captions_to_matrix([[START, *words, END] for words in captions], PAD, MAX_LEN)
 
 
 def new_model(work: dict) -> Any:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -65,7 +66,7 @@ def write_small_encoder(path: Path) -> None:
     keras.Sequential(steps).save(path)
 
 
-def _encoder(work: dict):
+def _encoder(work: dict) -> Any:
     from say_what_you_see.core.settings import read_settings
     from say_what_you_see.vision.encoders import encoder_for
 
@@ -133,11 +134,16 @@ def queue_threads(work: dict) -> Repetition:
     return _extraction(apply)
 
 
-def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Repetition:
-    """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
+def bare(work: dict, engine: str) -> Repetition:
+    """A network on a batch that was read before: no zip, no JPEG, nothing written.
+
+    `engine` is "keras", or a precision of OpenVINO, which always has enough to do.
+    """
     from say_what_you_see.data.archives import image_members
     from say_what_you_see.vision.pictures import read_pictures
 
+    encoder = _encoder(work)
+    predict = encoder.model.predict_on_batch if engine == "keras" else _openvino(work, encoder, engine)
     names = [Path(member.filename).name for member in image_members(work["pictures"])]
     pictures = read_pictures(work["pictures"], names[:_BATCH_SIZE], encoder.input_shape[0])
     batch, rounds = encoder.preprocess_for_model(np.stack(pictures).astype("float32")), len(names) // _BATCH_SIZE
@@ -149,27 +155,19 @@ def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> R
     return repetition
 
 
-def bare_keras(work: dict) -> Repetition:
-    """The Keras model alone."""
-    encoder = _encoder(work)
-    return _bare(work, encoder, encoder.model.predict_on_batch)
-
-
-def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
-    """OpenVINO alone, always with enough to do."""
+def _openvino(work: dict, encoder: Any, precision: str) -> Callable[[np.ndarray], Any]:
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.openvino import ParallelNetwork
 
-    encoder = _encoder(work)
     folder = fast.export_folder(encoder, Path(work["folder"]))
     fast.load_or_export(encoder, folder)
     network = ParallelNetwork.exported(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
+    return lambda batch: fast.FutureEmbeddings(network.submit(batch))
 
 
-def bare_openvino_bf16(work: dict) -> Repetition:
-    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
-    exact, repetition = np.array(bare_openvino(work)().known()), bare_openvino(work, "bf16")
+def bare_in_bfloat16(work: dict) -> Repetition:
+    """OpenVINO with numbers of 16 bits, where the processor has units for them; embeddings' sizes differ visibly."""
+    exact, repetition = np.array(bare(work, "f32")().known()), bare(work, "bf16")
 
     def compared() -> Sample:
         sample = repetition()
@@ -179,14 +177,14 @@ def bare_openvino_bf16(work: dict) -> Repetition:
     return compared
 
 
-_COURSE = f"{__name__}:course"
+_COURSE, _BARE = f"{__name__}:course", f"{__name__}:bare"
 STAGES = (
     Stage("extraction", "Extraction: InceptionV3, 299 x 299, from a zip of JPEGs", "pictures/s", make_work, (
         Contender("course", "the course: apply_model with OpenVINO", _COURSE, options={"engine": "openvino"}),
         Contender("keras", "the course: apply_model with Keras", _COURSE, "backend", {"engine": "keras"}),
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
-        Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
-        Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
-        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_openvino_bf16", "limit", needs=("openvino",)),
+        Contender("bare_keras", "Keras on TensorFlow, bare", _BARE, "limit", {"engine": "keras"}),
+        Contender("bare_openvino", "OpenVINO, bare", _BARE, "limit", {"engine": "f32"}, ("openvino",)),
+        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_in_bfloat16", "limit", needs=("openvino",)),
     ), agreement=1e-3),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tools.make_exercises import (
     LEARNERS,
     emptied,
     exercises_in,
+    functions_in,
     main,
     marked,
     moved_links,
@@ -24,10 +25,7 @@ from tools.notebooks import NOTEBOOKS, read_notebook
 
 FUNCTION = '''def double(number: int) -> int:
     """Twice a number."""
-    # why not
-    result = 2 * number
-
-    return result'''
+    return 2 * number'''
 
 CLASS = '''FACTOR = 2
 
@@ -52,17 +50,15 @@ def halve(number):
     return number / 2'''
 
 
-def exercise_cell(source=FUNCTION, include=("utils.numbers.double",), **facts):
+def exercise_cell(source, *names, **facts):
     given = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], **facts}
-    return code(source, include=list(include), exercise=given)
+    return code(source, include=[f"utils.numbers.{name}" for name in names], exercise=given)
 
 
 def test_of_a_class_the_named_methods_are_emptied_or_marked():
-    names = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
-    lesson = notebook(exercise_cell(CLASS, names, methods=["double"]))
-    [exercise] = exercises_in(lesson).values()
-    assert exercise.names == ["Doubler", "halve"]
-    stub, solution = (with_bodies(CLASS, exercise, change) for change in (emptied, marked))
+    cell = exercise_cell(CLASS, "FACTOR", "Doubler", "halve", methods=["double"])
+    assert list(functions_in(cell).values()) == ["Doubler", "halve"]
+    stub, solution = (with_bodies(cell, change) for change in (emptied, marked))
     assert "def __init__(self, offset=0):\n        self.offset = offset" in stub and "twice(n)" not in stub
     assert '        # Think of 2.\n        raise NotImplementedError("Write Doubler.double here' in stub
     assert stub.endswith(
@@ -95,7 +91,7 @@ def root(tmp_path):
         "# Numbers\n\nTakes 1 minute.",
         code(first_cell_source(PurePosixPath("notebooks/01_numbers.ipynb"))),
         "## First\n\n[zero](00_zero.ipynb)",
-        exercise_cell(),
+        exercise_cell(FUNCTION, "double"),
         executed("double(2)", 1, printed("4\n"), tags=("nbval-check-output", "hide-input")),
         "## Recap\n\nWe doubled.\n\n## What comes next\n\nNothing.",
     )
@@ -137,13 +133,9 @@ def test_what_differs_is_listed_and_put_right(root, capsys):
     assert changed.read_bytes() == right and not superfluous.exists()
 
 
-def exercises_by_notebook():
-    lessons = {name: exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb")) for name in MODULES}
-    return {name: found for name, found in lessons.items() if found}
-
-
-@pytest.mark.parametrize("name", exercises_by_notebook())
+@pytest.mark.parametrize("name", MODULES)
 def test_every_exercise_of_a_notebook_can_be_checked_and_the_other_way_round(name):
-    asked = [function for exercise in exercises_by_notebook()[name].values() for function in exercise.functions]
+    exercises = exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb"))
+    asked = [function for exercise in exercises for function in functions_in(exercise)]
     checked = [f"{e.reference.__module__}.{e.reference.__qualname__}" for e in exercises_of(name)]
     assert sorted(asked) == sorted(checked) and {e.notebook for e in exercises_of(name)} == {name}
