@@ -28,9 +28,8 @@ def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str])
 def record_table(path: Path = RECORD) -> str:
     """What the benchmark found, as lines of text: for each stage the course and the best of its peers."""
     record = read_json(path)
-    machine = record["machine"]
-    lines = [f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, medians", ""]
-    return "\n".join([*lines, *map(_line, record["stages"])])
+    about = "{date}, {processor}, {cores} cores, medians\n".format_map(record["machine"])
+    return "\n".join([about, *map(_line, record["stages"])])
 
 
 def _line(stage: dict[str, Any]) -> str:

@@ -49,9 +49,9 @@ def write_report(machine: dict[str, Any], stages: list[dict[str, Any]], folder: 
 
 def describe(machine: dict[str, Any]) -> str:
     """The machine in a sentence or two."""
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return (
-        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, which reach "
-        f"{machine['peak (GFLOP/s)']} GFLOP/s and {machine['memory (GB/s)']} GB/s. "
-        f"Python {machine['python']}, {packages}."
+    text = (
+        "{date}, {processor}, {cores} cores, which reach {peak (GFLOP/s)} GFLOP/s and {memory (GB/s)} GB/s. "
+        "Python {python}, "
     )
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return text.format_map(machine) + packages + "."

@@ -113,17 +113,19 @@ def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
     return repeat
 
 
-def keras_losses() -> tuple[Any, list[float]]:
-    """A callback for one epoch after another, and the list of the last one's first losses, which it fills."""
+def losses_of_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **options: Any) -> list[float]:
+    """Train with Keras for an epoch; returns the losses of the first steps."""
     from say_what_you_see.core.backend import keras
+
+    losses: list[float] = []
 
     def remember(batch: int, logs: dict) -> None:
         if batch < CHECKED_LOSSES:
             losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
 
-    losses: list[float] = []
-    clear = lambda epoch, logs: losses.clear()  # noqa: E731
-    return keras.callbacks.LambdaCallback(on_epoch_begin=clear, on_train_batch_end=remember), losses
+    remembering = keras.callbacks.LambdaCallback(on_train_batch_end=remember)
+    model.fit(*data, callbacks=[remembering, *callbacks], shuffle=False, verbose=0, **options)
+    return losses
 
 
 def course(work: dict, packed: bool = True) -> Repetition:
@@ -139,13 +141,11 @@ def course(work: dict, packed: bool = True) -> Repetition:
     packable = packed and work["kind"] == "decoder"
     model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
-    remember, losses = keras_losses()
 
     def run() -> list[float]:
         recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
         recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
-        model.fit(batches, callbacks=[remember, recorder], shuffle=False, verbose=0)
-        return losses
+        return losses_of_fit(model, batches, callbacks=[recorder])
 
     return first_losses(work["steps"], run)
 
@@ -159,14 +159,9 @@ def keras_fit(work: dict) -> Repetition:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
     model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=CLIP, epsilon=EPSILON), loss)
     batches = batches_in_order(work)
-    features, words, targets = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    remember, losses = keras_losses()
-
-    def run() -> list[float]:
-        model.fit([features, words], targets, len(batches[0][0]), shuffle=False, verbose=0, callbacks=[remember])
-        return losses
-
-    return first_losses(work["steps"], run)
+    *read, targets = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    size = len(batches[0][0])
+    return first_losses(work["steps"], lambda: losses_of_fit(model, read, targets, batch_size=size))
 
 
 _COURSE, _PEERS = f"{__name__}:course", "benchmarks.peers."

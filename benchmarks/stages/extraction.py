@@ -21,19 +21,15 @@ PICTURES = 256
 SIZE, NOISE, QUALITY = (640, 480), 26, 90
 """Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
 
-_SMALL_PICTURES, _SMALL_SIZE = 40, (64, 48)
 _BATCH_SIZE, _CHECKED = 32, 8
 
 
 def make_work(folder: Path, small: bool) -> dict:
     """Draw the zip; small work has a tiny encoder, too."""
-    path, encoder = folder / "pictures.zip", folder / "small.keras"
-    if not small:
-        write_zip(path, PICTURES, SIZE)
-        return {"folder": str(folder), "pictures": str(path), "encoder": "inception_v3"}
-    write_zip(path, _SMALL_PICTURES, _SMALL_SIZE)
-    write_small_encoder(encoder)
-    return {"folder": str(folder), "pictures": str(path), "encoder": str(encoder)}
+    path = folder / "pictures.zip"
+    write_zip(path, *((40, (64, 48)) if small else (PICTURES, SIZE)))
+    encoder = write_small_encoder(folder / "small.keras") if small else "inception_v3"
+    return {"folder": str(folder), "pictures": str(path), "encoder": encoder}
 
 
 def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
@@ -56,14 +52,15 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return np.clip(picture, 0, 255).astype("uint8")
 
 
-def write_small_encoder(path: Path) -> None:
-    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels."""
+def write_small_encoder(path: Path) -> str:
+    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels; returns where it is."""
     from say_what_you_see.core.backend import keras
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
     steps = [layers.Input((24, 24, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=3, activation="relu")]
     keras.Sequential(steps).save(path)
+    return str(path)
 
 
 def _encoder(work: dict) -> Any:
