@@ -18,8 +18,7 @@ from benchmarks.stage import Repetition, Sample
 from say_what_you_see.language.captions import END, PAD, START, UNK
 
 MAX_LEN, BEAMS = 20, 3
-ONE_BY_ONE = 8
-"""So many images are captioned one after another where the stage is about one image."""
+ONE_BY_ONE = 8  # so many images are captioned one after another where the stage is about one image
 
 FULL = {"vocab_size": 8769, "feature_size": 2048}
 SMALL = {"vocab_size": 90, "feature_size": 16, "image_bottleneck": 12, "word_size": 10, "lstm_units": 30,

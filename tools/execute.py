@@ -105,7 +105,7 @@ def _failure(name: str, begun: list[NotebookNode], message: str) -> str:
     if not begun:
         return f"{name}.ipynb failed before its first cell.\n\n{message}\n"
     lines = begun[-1].source.splitlines()
-    source = textwrap.indent("\n".join([*lines[:6], *(["..."] if len(lines) > 6 else [])]), "    ")
+    source = textwrap.indent("\n".join(lines[:6] + ["..."] * (len(lines) > 6)), "    ")
     return f"{name}.ipynb failed in cell [{len(begun)}]:\n\n{source}\n\n{_ANSI.sub('', message)}\n"
 
 

@@ -33,15 +33,10 @@ from tools.notebooks import (
     update_or_check,
 )
 
-LEARNERS = PurePosixPath("notebooks", "exercises")
-"""Where the copies for learners go, in the repository."""
+LEARNERS, INSTRUCTORS = PurePosixPath("notebooks", "exercises"), PurePosixPath("instructors", "solutions")
+"""Where the copies for learners go, in the repository, and those with solutions."""
 
-INSTRUCTORS = PurePosixPath("instructors", "solutions")
-"""Where the copies with solutions go."""
-
-POINTS = {"easy": 1, "medium": 2, "hard": 3}
-"""What nbgrader gives for an exercise of each difficulty."""
-
+POINTS = {"easy": 1, "medium": 2, "hard": 3}  # what nbgrader gives for an exercise
 _TEXTS = Path(__file__).parent
 _HEADING = re.compile(r"^(#{1,6}) ", re.MULTILINE)
 _LINK = re.compile(r"""(\]\(\s*|\b(?:src|href)=["']|^\[[^\]\n]+\]:\s*)(?![a-z+.-]+:|[#/])([^\s"')#?]+)""", re.M)

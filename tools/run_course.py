@@ -28,9 +28,7 @@ from tools.execute import CourseStopped, clock, execute_notebook
 from tools.notebooks import NOTEBOOKS, REPOSITORY, code_cells, find_notebooks, normalise, read_notebook, write_notebook
 from tools.render import write_page
 
-BUILD = REPOSITORY / "build"
-"""Where executed copies and pages go."""
-
+BUILD = REPOSITORY / "build"  # where executed copies and pages go
 _RECORD = "course.json"  # says which notebooks are finished
 _LAST_OF_CORE = "05"  # the number of the notebook that ends the core: a whole caption generator
 _TEMPORARY = ("checkpoints", ".")  # what names start with that come and go: training tidies up after itself

@@ -30,24 +30,14 @@ from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, invent_scene
 from say_what_you_see.vision.encoders import SCENE_WEIGHTS
 from tools.scene_targets import TARGET_NAMES, UNKNOWN, crop_targets, random_crop_corner, scene_targets
 
-SCENES, SCENE_SEED = 20_000, 1_000
-"""How many scenes are drawn; they have another seed than the course's own: the encoder never sees its pictures."""
-
-WITH_MAPS = 12_000
-"""How many of them the upper blocks learn from."""
-
+SCENES, SCENE_SEED = 20_000, 1_000  # another seed than the course's own: the encoder never sees its pictures
+WITH_MAPS = 12_000  # so many of them the upper blocks learn from
 IMAGE_SIDE, CROP_INPUT = 299, 139
 BATCH_SIZE, STEPS_PER_EPOCH = 32, 100
 CROP_EPOCHS, SCENE_EPOCHS, UPPER_EPOCHS = 12, 3, 8
-WARM_UP = 60
-"""Steps for which the learning rate rises before it falls."""
-
-LAST_FIXED = "mixed2"
-"""The second phase leaves alone what is up to this block: edges and colours are known, and cost the most."""
-
-LAST_FROZEN = "mixed7"
-"""The third phase trains what is above this block only."""
-
+WARM_UP = 60  # steps for which the learning rate rises before it falls
+LAST_FIXED = "mixed2"  # the second phase leaves alone what is up to here: edges and colours, which cost the most
+LAST_FROZEN = "mixed7"  # the third phase trains what is above this block only
 MANTISSA_BITS = 3
 WORK = REPOSITORY / "build" / "scene_encoder"
 

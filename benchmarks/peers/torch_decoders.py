@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,15 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.stage import Repetition
-from benchmarks.stages.decoder_training import (
-    CLIP,
-    EPSILON,
-    LABEL_SMOOTHING,
-    LEARNING_RATE,
-    PAD,
-    batches_in_order,
-    first_losses,
-)
+from benchmarks.stages import decoder_training as training
 
 HEADS = 8
 
@@ -30,11 +23,7 @@ class Weights(dict[str, np.ndarray]):
         """A layer with Keras' weights, whose matrix is the other way round."""
         kernel, bias = self.tensor(f"{name}/kernel"), self.get(f"{name}/bias")
         layer = nn.Linear(*kernel.shape, bias=bias is not None)
-        with torch.no_grad():
-            layer.weight.copy_(kernel.T)
-            if bias is not None:
-                layer.bias.copy_(torch.from_numpy(bias))
-        return layer
+        return _filled(layer, kernel.T, *([] if bias is None else [torch.from_numpy(bias)]))
 
     def norm(self, name: str) -> nn.LayerNorm:
         """Layer normalisation, which starts as Keras' does."""
@@ -54,6 +43,14 @@ class Weights(dict[str, np.ndarray]):
         return torch.from_numpy(self[name])
 
 
+def _filled(module: Any, *values: Tensor) -> Any:
+    """The module with these values in the place of its parameters, in their order."""
+    with torch.no_grad():
+        for parameter, value in zip(module.parameters(), values, strict=True):
+            parameter.copy_(value)
+    return module
+
+
 class Decoder(nn.Module):
     """The bottlenecked LSTM. PyTorch's second bias of the LSTM stays at 0: Keras has only one."""
 
@@ -64,12 +61,8 @@ class Decoder(nn.Module):
             setattr(self, name, weights.linear(name))
         self.word_embedding = weights.embedding("word_embedding")
         kernel, recurrent, bias = weights.recurrent("lstm/lstm_cell")
-        self.lstm = nn.LSTM(len(kernel), len(recurrent), batch_first=True)
-        with torch.no_grad():  # the gates stand in the same order
-            self.lstm.weight_ih_l0.copy_(kernel.T)
-            self.lstm.weight_hh_l0.copy_(recurrent.T)
-            self.lstm.bias_ih_l0.copy_(bias)
-            self.lstm.bias_hh_l0.zero_()
+        lstm = nn.LSTM(len(kernel), len(recurrent), batch_first=True)
+        self.lstm = _filled(lstm, kernel.T, recurrent.T, bias, torch.zeros_like(bias))  # gates in the same order
         self.lstm.bias_hh_l0.requires_grad_(False)
 
     def start(self, features: Tensor) -> Tensor:
@@ -153,15 +146,10 @@ class VisualAttention(nn.Module):
         self.embedding = weights.embedding("word_embedding")
         self.W2, self.V = (weights.linear(f"decoder/cell/attention/{name}") for name in ("W2", "V"))
         kernel, recurrent, bias = weights.recurrent("decoder/cell/gru")
-        self.gru = nn.GRUCell(len(kernel), len(recurrent))
-        pairs = (
-            (self.gru.weight_ih, kernel.T), (self.gru.weight_hh, recurrent.T),
-            (self.gru.bias_ih, bias[0]), (self.gru.bias_hh, bias[1]),
-        )  # fmt: skip
-        with torch.no_grad():
-            for own, of_keras in pairs:  # PyTorch has the reset gate first, Keras the update gate
-                update, reset, new = of_keras.chunk(3)
-                own.copy_(torch.cat([reset, update, new]))
+        gates = [value.chunk(3) for value in (kernel.T, recurrent.T, *bias)]
+        # PyTorch has the reset gate first, Keras the update gate
+        values = [torch.cat([reset, update, new]) for update, reset, new in gates]
+        self.gru = _filled(nn.GRUCell(len(kernel), len(recurrent)), *values)
 
     def forward(self, features: Tensor, words: Tensor, real: Tensor) -> Tensor:
         """The logits where `real` holds, (real words, vocabulary)."""
@@ -180,21 +168,21 @@ def train(work: dict) -> Repetition:
     models = {"decoder": Decoder, "transformer": Transformer, "attention": VisualAttention}
     model = models[work["kind"]](Weights(np.load(Path(work["folder"], "weights.npz"))))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0, eps=EPSILON, fused=True)
-    smoothing = 0.0 if work["kind"] == "decoder" else LABEL_SMOOTHING
-    batches = batches_in_order(work)
+    optimizer = torch.optim.AdamW(trained, lr=training.LEARNING_RATE, weight_decay=0, eps=training.EPSILON, fused=True)
+    smoothing = 0.0 if work["kind"] == "decoder" else training.LABEL_SMOOTHING
+    batches = training.batches_in_order(work)
 
     def step(features: np.ndarray, words: np.ndarray, targets: np.ndarray) -> float:
         goal = torch.from_numpy(targets).long()
-        real = goal != PAD
+        real = goal != training.PAD
         logits, goal = model(torch.from_numpy(features), torch.from_numpy(words), real), goal[real]
         loss = functional.cross_entropy(logits, goal, label_smoothing=smoothing)
         optimizer.zero_grad()
         loss.backward()
         for parameter in trained:  # each by itself, as the course's optimizer does
-            nn.utils.clip_grad_norm_(parameter, CLIP)
+            nn.utils.clip_grad_norm_(parameter, training.CLIP)
         optimizer.step()
         reported = functional.cross_entropy(logits.detach(), goal) if smoothing else loss  # as Keras reports it
         return reported.item()
 
-    return first_losses(work["steps"], lambda: [step(*batch) for batch in batches])
+    return training.first_losses(work["steps"], lambda: [step(*batch) for batch in batches])

@@ -15,9 +15,7 @@ from PIL import Image
 
 from benchmarks.stage import Contender, Repetition, Sample, Stage
 
-PICTURES = 256
-"""So many are embedded in a repetition."""
-
+PICTURES = 256  # so many are embedded in a repetition
 SIZE, NOISE, QUALITY = (640, 480), 26, 90
 """Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
 

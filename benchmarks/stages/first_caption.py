@@ -17,9 +17,7 @@ from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 
 MODEL = SHIPPED / "scene_model"
-SIDE = 299
-"""Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
-
+SIDE = 299  # the encoder's size, so that it does not matter how others crop and resize pictures
 _CAPTION = ("-m", "say_what_you_see", "caption", "--json", "--model", "scenes")
 
 
