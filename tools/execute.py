@@ -79,7 +79,6 @@ def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[Notebo
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        timeout=None,
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,

@@ -108,19 +108,18 @@ def exercise_cells(cell: NotebookNode, number: int, count: int, level: int, chan
     for path, imported in functions.items():
         stuck += f"\n# from {path.removesuffix(f'.{imported}')} import {imported}"
     check = f"from utils.check import check\n\ncheck({', '.join(names)})"
-    graded = {"grade": True, "points": POINTS[facts.difficulty], "locked": True, "solution": False}
-    written = {"grade": False, "locked": False, "solution": True}
-    common = {"schema_version": 3, "task": False}
+    written = {"grade_id": name, "grade": False, "locked": False, "solution": True, "task": False, "schema_version": 3}
+    points = {"points": POINTS[facts.difficulty]}
+    graded = written | points | {"grade_id": f"check_{name}", "grade": True, "locked": True, "solution": False}
     cell.source = with_bodies(cell, change)
     del cell.metadata["exercise"]
-    cell.metadata["nbgrader"] = {**written, "grade_id": name, **common}
+    cell.metadata["nbgrader"] = written
     folded = {"cellView": "form", "jupyter": {"source_hidden": True}}
-    nbgrader = {"nbgrader": {**graded, "grade_id": f"check_{name}", **common}}
     return [
         new_markdown_cell(task, id=f"exercise-{number}"),
         cell,
         new_code_cell(stuck, id=f"stuck-{number}", metadata=folded),
-        new_code_cell(check, id=f"check-{number}", metadata=nbgrader),
+        new_code_cell(check, id=f"check-{number}", metadata={"nbgrader": graded}),
     ]
 
 

@@ -92,14 +92,13 @@ def masked_binary_crossentropy(targets: keras.KerasTensor, logits: keras.KerasTe
     return keras.ops.sum(keras.ops.binary_crossentropy(targets, logits, from_logits=True) * known, axis=-1)
 
 
-def write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterable[np.ndarray]) -> np.ndarray:
-    """A memory-mapped file that holds these parts below one another; one that is there is used as it is."""
+def write_array(path: Path, shape: tuple[int, ...], dtype: type, rows: Iterable[np.ndarray]) -> np.ndarray:
+    """A memory-mapped file that holds these rows; one that is there is used as it is."""
     if not path.exists():
         with atomic_path(path) as partial:
-            array, first = np.lib.format.open_memmap(partial, "w+", dtype, shape), 0
-            for part in parts:
-                array[first : first + len(part)] = part
-                first += len(part)
+            array = np.lib.format.open_memmap(partial, "w+", dtype, shape)
+            for number, row in enumerate(rows):
+                array[number] = row
             array.flush()
     return np.load(path, mmap_mode="r")
 
@@ -110,8 +109,7 @@ def draw_scenes(scenes: list[Scene]) -> np.ndarray:
     def drawn() -> Iterator[np.ndarray]:
         with ProcessPoolExecutor() as pool:
             images = pool.map(draw_crop, scenes, chunksize=64)
-            for image in progress(images, total=len(scenes), description="drawing", unit="scene"):
-                yield image[None]
+            yield from progress(images, total=len(scenes), description="drawing", unit="scene")
 
     return write_array(WORK / "pictures.npy", (len(scenes), CROP_SIDE, CROP_SIDE, 3), np.uint8, drawn())
 
@@ -125,7 +123,7 @@ def compute_maps(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
         for first in progress(range(0, len(images), BATCH_SIZE), description="feature maps", unit="batch"):
             batch = images[first : first + BATCH_SIZE]
             pictures = [Image.fromarray(image).resize(side, Image.Resampling.BILINEAR) for image in batch]
-            yield lower.predict_on_batch(scaled(np.stack(pictures)))
+            yield from lower.predict_on_batch(scaled(np.stack(pictures)))
 
     return write_array(WORK / "maps.npy", (len(images), *lower.output_shape[1:]), np.float16, maps())
 

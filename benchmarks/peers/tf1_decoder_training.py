@@ -42,7 +42,7 @@ def build(weights: Mapping[str, np.ndarray]) -> tuple[tuple[tf.Tensor, ...], Any
     real = tf.cast(tf.not_equal(targets, PAD), tf.float32)
     x = (embeds - weights["standardise/mean"]) / np.sqrt(weights["standardise/variance"])
     state = tf.nn.elu(_dense(weights, "initial_state", tf.nn.elu(_dense(weights, "image_bottleneck", x))))
-    read = tf.nn.embedding_lookup(_variable("word_embedding", weights["word_embedding/embeddings"]), words)
+    read = tf.nn.embedding_lookup(tf1.Variable(weights["word_embedding/embeddings"]), words)
     units = len(weights["lstm/lstm_cell/recurrent_kernel"])
     cell = tf1.nn.rnn_cell.BasicLSTMCell(units, forget_bias=1.0)
     lengths = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
@@ -73,9 +73,5 @@ def lstm_weights(weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndar
 
 def _dense(weights: Mapping[str, np.ndarray], name: str, x: tf.Tensor) -> tf.Tensor:
     """A layer with the weights of the start."""
-    kernel, bias = (_variable(f"{name}_{part}", weights[f"{name}/{part}"]) for part in ("kernel", "bias"))
+    kernel, bias = (tf1.Variable(weights[f"{name}/{part}"]) for part in ("kernel", "bias"))
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)
-
-
-def _variable(name: str, value: np.ndarray) -> tf.Variable:
-    return tf1.get_variable(name, initializer=tf.constant(value))

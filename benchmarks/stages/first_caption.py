@@ -28,15 +28,10 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"folder": str(folder.resolve()), "picture": str(picture.resolve())}
 
 
-def with_keras(work: dict) -> Repetition:
-    """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
-    return lambda: run([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
-
-
-def exported(work: dict) -> Repetition:
-    """The same command with the quick copy, which a first call has made."""
-    command = [*_CAPTION, work["picture"]]
-    run(command, work, caption_in_json)
+def course(work: dict, engine: str) -> Repetition:
+    """`say-what-you-see caption`: "keras", as when a model captions for the first time, or "exported", with the quick
+    copy that the first call makes, which warms up."""
+    command = [*_CAPTION, *(["--with-keras"] if engine == "keras" else []), work["picture"]]
     return lambda: run(command, work, caption_in_json)
 
 
@@ -66,10 +61,12 @@ def run(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sam
     return Sample(check=read(done.stdout))
 
 
+_COURSE = f"{__name__}:course"
 STAGES = (
     Stage("first_caption", "A new process until its first caption", "s", make_work, (
-        Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
-        Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
+        Contender("keras", "the course: caption --with-keras", _COURSE, options={"engine": "keras"}),
+        Contender("exported", "the course: caption, once exported", _COURSE, options={"engine": "exported"},
+                  needs=("openvino",)),
         Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", "peer"),
     )),
 )  # fmt: skip

