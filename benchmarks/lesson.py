@@ -36,10 +36,9 @@ def _line(stage: dict[str, Any]) -> str:
     """A stage in a line or two: its figure, and the best of what people would use instead."""
     found = [contender for contender in stage["contenders"] if "median" in contender]
     best = max if stage["unit"].endswith("/s") else min  # a rate, or a duration or size
-    own = next(contender for contender in found if contender["role"] == "course")
-    peers = [contender for contender in found if contender["role"] == "peer"]
-    text = f"{stage['title']}\n    {own['median']:,.4g} {stage['unit']}"
-    if peers:
-        peer = best(peers, key=lambda contender: contender["median"])
-        text += f"; best peer {peer['median']:,.4g}, {peer['title']}; {own['median'] / peer['median']:.2f} times that"
+    own = next(contender["median"] for contender in found if contender["role"] == "course")
+    text = f"{stage['title']}\n    {own:,.4g} {stage['unit']}"
+    if peers := [(contender["median"], contender["title"]) for contender in found if contender["role"] == "peer"]:
+        figure, title = best(peers)
+        text += f"; best peer {figure:,.4g}, {title}; {own / figure:.2f} times that"
     return text
