@@ -11,8 +11,7 @@ from benchmarks.stage import Repetition
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import REPOSITORY, Settings
 
-RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
-"""What the benchmark found on the machine on which the course is developed."""
+RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"  # found where the course is developed
 
 
 def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Repetition]:

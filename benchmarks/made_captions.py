@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-PICTURES, CAPTIONS = 82_783, 414_113
-"""The training split of COCO 2014."""
-
+PICTURES, CAPTIONS = 82_783, 414_113  # the training split of COCO 2014
 DISTINCT_WORDS = 30_000
 """So many words can be drawn; some 24,000 of them are, and some 8,800 of those five times or more."""
 

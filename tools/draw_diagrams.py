@@ -19,8 +19,7 @@ SEES, WRITES = ("#cfe6f5", "#0072b2"), ("#fbe3b5", "#b37700")
 STATE, PLAIN = ("#c9ebdf", "#007a5a"), ("#eeeeee", "#555555")
 """Fill and border: what comes from the picture, what belongs to words, the decoder's state, and all else."""
 
-ACROSS, DOWN, WIDE, HIGH = 162, 112, 140, 68
-"""From one column or row to the next, and the size of a box."""
+ACROSS, DOWN, WIDE, HIGH = 162, 112, 140, 68  # from one column or row to the next, and the size of a box
 
 _PAGE = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:g} {:g}" role="img" font-family="Arial, sans-serif" \

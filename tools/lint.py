@@ -24,9 +24,7 @@ from tools.notebooks import REPOSITORY, read_notebook
 LARGEST = {".ipynb": 500_000, ".md": 60_000, ".png": 200_000, ".jpg": 200_000, ".svg": 200_000}
 """Bytes that a notebook, a text, and a picture in docs/ may have at most."""
 
-AMERICAN = Path(__file__).with_name("american_spellings.txt")
-"""Words that prose spells in the British way, in codespell's form."""
-
+AMERICAN = Path(__file__).with_name("american_spellings.txt")  # words that prose spells otherwise, for codespell
 _TEXTS = ("*.md", "docs/**/*.md", "notebooks/**/*.md", "notebooks/**/*.ipynb", "instructors/**/*.md",
           "instructors/**/*.ipynb", "docker/**/*.md", ".github/**/*.md")  # fmt: skip
 _CODE = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "conftest.py", "setup_google_colab.py",

@@ -1,8 +1,7 @@
 """What the scene encoder is asked about a picture, as a vector of yes-or-no answers.
 
-The questions are what captions need: which coloured things, where each is, which one is the
-outermost, and which one comes first (large ones before small ones, then from left to right). A
-target of `UNKNOWN` does not count in the loss.
+The questions are what captions need: which coloured things, where each is, which one is the outermost, and which one
+comes first (large ones before small ones, then from left to right). A target of `UNKNOWN` does not count in the loss.
 """
 
 from __future__ import annotations

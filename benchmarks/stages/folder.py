@@ -17,9 +17,7 @@ from benchmarks.stage import Contender, Repetition, Sample, Stage
 from benchmarks.stages.extraction import QUALITY, SIZE, draw_picture
 from benchmarks.stages.first_caption import run
 
-PICTURES = {"many": 256, "few": 16}
-"""So many photographs, and so many for those that take a second each."""
-
+PICTURES = {"many": 256, "few": 16}  # few for those that take a second each
 WORDS, BATCH_SIZE = 11, 8
 
 

@@ -9,18 +9,9 @@ import pytest
 from notebook_samples import code, executed, notebook, printed, write
 
 from say_what_you_see.exercises.exercise import MODULES, exercises_of
+from tools import make_exercises
 from tools.include_lessons import first_cell_source
-from tools.make_exercises import (
-    INSTRUCTORS,
-    LEARNERS,
-    emptied,
-    exercises_in,
-    functions_in,
-    main,
-    marked,
-    moved_links,
-    with_bodies,
-)
+from tools.make_exercises import INSTRUCTORS, LEARNERS, exercises_in, functions_in, main, moved_links
 from tools.notebooks import NOTEBOOKS, read_notebook
 
 CLASS = '''FACTOR = 2
@@ -55,7 +46,8 @@ def exercise_cell():
 def test_of_a_class_the_named_methods_are_emptied_or_marked():
     cell = exercise_cell()
     assert list(functions_in(cell).values()) == ["Doubler", "halve"]
-    stub, solution = (with_bodies(cell, change) for change in (emptied, marked))
+    changes = (make_exercises.emptied, make_exercises.marked)
+    stub, solution = (make_exercises.with_bodies(cell, change) for change in changes)
     assert "def __init__(self, offset=0):\n        self.offset = offset" in stub and "twice(n)" not in stub
     assert '        # Think of 2.\n        raise NotImplementedError("Write Doubler.double here' in stub
     assert stub.endswith('number):\n    raise NotImplementedError("Write halve here, in place of this line.")')
