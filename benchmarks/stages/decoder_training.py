@@ -41,6 +41,7 @@ def make_work(kind: str, folder: Path, small: bool) -> dict:
         from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 
         fit_standardisation(model, features)
+    model.save_weights(folder / "start.weights.h5")
     np.savez(folder / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})
     batches = course_batches(work)
     chosen = [(*read, targets) for read, targets in (batches[step] for step in range(steps))]
@@ -136,7 +137,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
     keep_freed_memory()
     decoder, batches = new_model(work), course_batches(work)
     examples, config = batches.examples, batches.config
-    decoder.set_weights(list(np.load(Path(work["folder"], "weights.npz")).values()))
+    decoder.load_weights(Path(work["folder"], "start.weights.h5"))
     compile_decoder(decoder, config, PAD, work["steps"], packed)
     packable = packed and work["kind"] == "decoder"
     model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
@@ -155,7 +156,7 @@ def keras_fit(work: dict) -> Repetition:
     from say_what_you_see.core.backend import keras
 
     model = new_model(work)
-    model.set_weights(list(np.load(Path(work["folder"], "weights.npz")).values()))
+    model.load_weights(Path(work["folder"], "start.weights.h5"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
     model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=CLIP, epsilon=EPSILON), loss)
     batches = batches_in_order(work)
