@@ -15,7 +15,7 @@ from benchmarks.stage import Stage
 from say_what_you_see.commands.options import count
 from say_what_you_see.core.files import read_json
 
-_MODULES = ("extraction", "decoder_training", "grid_training", "decoding", "preparing", "first_caption", "folder")
+_MODULES = ("extraction", "decoder_training", "decoding", "preparing", "first_caption", "folder")
 
 
 def all_stages() -> dict[str, Stage]:

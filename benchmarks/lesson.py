@@ -11,8 +11,7 @@ from benchmarks.stage import Repetition
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import REPOSITORY, Settings
 
-RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"
-"""What the benchmark found on the machine on which the course is developed."""
+RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"  # found where the course is developed
 
 
 def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Repetition]:
@@ -28,19 +27,17 @@ def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str])
 def record_table(path: Path = RECORD) -> str:
     """What the benchmark found, as lines of text: for each stage the course and the best of its peers."""
     record = read_json(path)
-    machine = record["machine"]
-    lines = [f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, medians", ""]
-    return "\n".join([*lines, *map(_line, record["stages"])])
+    about = "{date}, {processor}, {cores} cores, medians\n".format_map(record["machine"])
+    return "\n".join([about, *map(_line, record["stages"])])
 
 
 def _line(stage: dict[str, Any]) -> str:
     """A stage in a line or two: its figure, and the best of what people would use instead."""
     found = [contender for contender in stage["contenders"] if "median" in contender]
     best = max if stage["unit"].endswith("/s") else min  # a rate, or a duration or size
-    own = next(contender for contender in found if contender["role"] == "course")
-    peers = [contender for contender in found if contender["role"] == "peer"]
-    text = f"{stage['title']}\n    {own['median']:,.4g} {stage['unit']}"
-    if peers:
-        peer = best(peers, key=lambda contender: contender["median"])
-        text += f"; best peer {peer['median']:,.4g}, {peer['title']}; {own['median'] / peer['median']:.2f} times that"
+    own = next(contender["median"] for contender in found if contender["role"] == "course")
+    text = f"{stage['title']}\n    {own:,.4g} {stage['unit']}"
+    if peers := [(contender["median"], contender["title"]) for contender in found if contender["role"] == "peer"]:
+        figure, title = best(peers)
+        text += f"; best peer {figure:,.4g}, {title}; {own / figure:.2f} times that"
     return text

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-PICTURES, CAPTIONS = 82_783, 414_113
-"""The training split of COCO 2014."""
-
+PICTURES, CAPTIONS = 82_783, 414_113  # the training split of COCO 2014
 DISTINCT_WORDS = 30_000
 """So many words can be drawn; some 24,000 of them are, and some 8,800 of those five times or more."""
 
@@ -39,14 +37,12 @@ def write_captions(path: Path, pictures: int = PICTURES, captions: int = CAPTION
     """
     rng = np.random.default_rng(0)
     names = {9 + 7 * number: f"COCO_train2014_{9 + 7 * number:012d}.jpg" for number in range(pictures)}
+    always = {"license": 3, "height": 480, "width": 640, "date_captured": "2013-11-14 11:18:45"}
+    address = "http://images.example/train2014/"
     images = [
-        {
-            "license": 3, "file_name": name, "coco_url": f"http://images.example/train2014/{name}", "height": 480,
-            "width": 640, "date_captured": "2013-11-14 11:18:45",
-            "flickr_url": f"http://farm4.photos.example/3153/{number * 7919}_cbb{number % 97}_z.jpg", "id": number,
-        }
+        {"file_name": name, "coco_url": address + name, "flickr_url": address + name, **always, "id": number}
         for number, name in names.items()
-    ]  # fmt: skip
+    ]
     drawn, lengths = draw_captions(captions, DISTINCT_WORDS, rng)
     known = _words(DISTINCT_WORDS)
     words = iter([known[number] for number in drawn.tolist()])

@@ -13,11 +13,8 @@ def table(stage: dict[str, Any]) -> str:
     """A stage of a record as a table in Markdown, the contenders whose results differ below it."""
     contenders = stage["contenders"]
     facts = list({name: None for contender in contenders for name in contender.get("facts", ())})
-    rows = [
-        ["", stage["unit"], "lowest to highest", "of the course's", *facts],
-        ["---", *["---:"] * (3 + len(facts))],
-        *(_row(contender, contenders[0], facts) for contender in contenders),
-    ]
+    rows = [["", stage["unit"], "lowest to highest", "of the course's", *facts], ["---", *["---:"] * (3 + len(facts))]]
+    rows += [_row(contender, contenders[0], facts) for contender in contenders]
     lines = [f"### {stage['title']}", "", *("| " + " | ".join(row) + " |" for row in rows)]
     lines += [f"\n{title}: another result than the others'." for title in stage["disagree"]]
     return "\n".join(lines)
@@ -31,7 +28,8 @@ def _row(contender: dict[str, Any], course: dict[str, Any], facts: list[str]) ->
     share = f"{statistics.median(a / b for a, b in zip(figures, own, strict=True)):.2f}" if own else ""
     span = f"{number(min(figures))} to {number(max(figures))}"
     known = contender["facts"]
-    return [name, number(contender["median"]), span, share, *(number(known[f]) if f in known else "" for f in facts)]
+    shown = [number(known[fact]) if fact in known else "" for fact in facts]
+    return [name, number(contender["median"]), span, share, *shown]
 
 
 def number(value: float) -> str:
@@ -49,9 +47,9 @@ def write_report(machine: dict[str, Any], stages: list[dict[str, Any]], folder: 
 
 def describe(machine: dict[str, Any]) -> str:
     """The machine in a sentence or two."""
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return (
-        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, which reach "
-        f"{machine['peak (GFLOP/s)']} GFLOP/s and {machine['memory (GB/s)']} GB/s. "
-        f"Python {machine['python']}, {packages}."
+    text = (
+        "{date}, {processor}, {cores} cores, which reach {peak (GFLOP/s)} GFLOP/s and {memory (GB/s)} GB/s. "
+        "Python {python}, "
     )
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return text.format_map(machine) + packages + "."

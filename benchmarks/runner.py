@@ -85,30 +85,20 @@ def _measure() -> tuple[float, Sample]:
 
 def run_stage(stage: Stage, folder: Path, repetitions: int, small: bool) -> dict[str, Any]:
     """Have all contenders of a stage take turns; returns what was found, as JSON."""
-    from benchmarks.speed import time_in_turns  # which imports Keras: not in the contenders' processes
-
     work = stage.make_work(folder, small)
-    entrants = {contender.key: Entrant(contender, work) for contender in stage.contenders}
-    bar = progress(total=len(entrants) * (repetitions + 1), description=stage.name, unit=" runs")
-
-    def turn(entrant: Entrant) -> None:
-        entrant.take_turn()
-        bar.update()
-
+    entrants = [Entrant(contender, work) for contender in stage.contenders]
     try:
-        with bar:
-            time_in_turns({key: lambda e=entrant: turn(e) for key, entrant in entrants.items()}, repetitions)
+        for entrant in progress(entrants * (repetitions + 1), description=stage.name, unit=" runs"):
+            entrant.take_turn()
     finally:
-        for entrant in entrants.values():
+        for entrant in entrants:
             entrant.close()
-    checks = {
-        entrant.contender.title: entrant.measured[0][1].check for entrant in entrants.values() if entrant.measured
-    }
+    checks = {entrant.contender.title: entrant.measured[0][1].check for entrant in entrants if entrant.measured}
     first = next((check for check in checks.values() if check is not None), None)
     return {
         "name": stage.name,
         "title": stage.title,
         "unit": stage.unit,
-        "contenders": [entrant.record(stage.unit) for entrant in entrants.values()],
+        "contenders": [entrant.record(stage.unit) for entrant in entrants],
         "disagree": [title for title, check in checks.items() if not agree(first, check, stage.agreement)],
     }

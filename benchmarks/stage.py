@@ -16,18 +16,13 @@ Check = list[float] | str | None
 
 @dataclass(frozen=True)
 class Sample:
-    """What one repetition did.
+    """What one repetition did."""
 
-    Attributes:
-        amount: how much, in the stage's unit without "per second": captions, steps, images.
-        check: what all contenders must agree on: numbers such as a loss curve, or a text such as a caption; or a
-            function that finds it when the time has been taken.
-        extra: figures worth showing, by name with unit, as in {"peak memory (MB)": 410}.
-    """
-
-    amount: float = 1.0
+    amount: float = 1.0  # in the stage's unit without "per second": captions, steps, images
+    # what all contenders must agree on: numbers such as a loss curve, or a text such as a caption; or a function that
+    # finds it when the time has been taken
     check: Check | Callable[[], Check] = None
-    extra: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, float] = field(default_factory=dict)  # worth showing, by name with unit: "peak memory (MB)"
 
     def known(self) -> Check:
         """The check itself."""
@@ -40,25 +35,18 @@ Repetition = Callable[[], Sample]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of doing the work of a stage.
-
-    Attributes:
-        function: "module:function"; takes the work and the options, gets ready, and returns a `Repetition`. It runs in
-            a process of its own, with the variables of `environ`.
-        role: "course"; "backend", the course's code on another one; "peer", what people would use instead;
-            "limit", what the hardware allows, without the rest of the work.
-        needs: packages that it imports and the course does not need.
-        fresh: each repetition has a new process.
-    """
+    """One way of doing the work of a stage, in a process of its own with the variables of `environ`."""
 
     key: str
     title: str
-    function: str
+    function: str  # "module:function"; takes the work and the options, gets ready, and returns a `Repetition`
+    # "course"; "backend", the course's code on another one; "peer", what people would use instead; "limit", what the
+    # hardware allows, without the rest of the work
     role: str = "course"
     options: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # packages that it imports and the course does not need
     environ: Mapping[str, str] = field(default_factory=dict)
-    fresh: bool = False
+    fresh: bool = False  # each repetition has a new process
 
     def missing(self) -> list[str]:
         """The packages that are not installed here."""
@@ -79,22 +67,16 @@ def on_other_backends(function: str, **options: Any) -> tuple[Contender, ...]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A piece of work that several contenders do.
-
-    Attributes:
-        unit: of the figure: "captions/s" or the like, or "s" where a repetition's duration is the figure.
-        make_work: writes what all contenders share into a folder and returns what they need to know;
-            its second argument asks for work of a few seconds.
-        contenders: the course's own first.
-        agreement: how far apart the numbers of two contenders' checks may be, relative to the larger one.
-    """
+    """A piece of work that several contenders do."""
 
     name: str
     title: str
-    unit: str
+    unit: str  # of the figure: "captions/s" or the like, or "s" where a repetition's duration is the figure
+    # writes what all contenders share into a folder and returns what they need to know; the second argument asks for
+    # work of a few seconds
     make_work: Callable[[Path, bool], dict]
-    contenders: tuple[Contender, ...]
-    agreement: float = 0.0
+    contenders: tuple[Contender, ...]  # the course's own first
+    agreement: float = 0.0  # how far apart the numbers of two contenders' checks may be, relative to the larger one
 
 
 def agree(first: Check, second: Check, agreement: float) -> bool:

@@ -19,8 +19,7 @@ SEES, WRITES = ("#cfe6f5", "#0072b2"), ("#fbe3b5", "#b37700")
 STATE, PLAIN = ("#c9ebdf", "#007a5a"), ("#eeeeee", "#555555")
 """Fill and border: what comes from the picture, what belongs to words, the decoder's state, and all else."""
 
-ACROSS, DOWN, WIDE, HIGH = 162, 112, 140, 68
-"""From one column or row to the next, and the size of a box."""
+ACROSS, DOWN, WIDE, HIGH = 162, 112, 140, 68  # from one column or row to the next, and the size of a box
 
 _PAGE = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:g} {:g}" role="img" font-family="Arial, sans-serif" \
@@ -160,11 +159,11 @@ def large_models() -> str:
     return page("The same three parts in this course and in large models", 4, 4.65, parts)
 
 
-def diagrams() -> dict[str, str]:
-    """The diagrams by the names of their files."""
+def right_files() -> dict[Path, str]:
+    """The text of every diagram's file."""
     words = {"START": "a", "a": "ball", "ball": "END"}
     picture_and_words = {"picture|as a word": "left out", **words}
-    return {
+    diagrams = {
         "encoder_decoder": encoder_decoder(),
         "lstm_picture_as_state": lstm("The LSTM starts from the picture", "picture|as h₀ and c₀", words),
         "lstm_picture_as_word": lstm("The LSTM reads the picture first", "zeros|as h₀ and c₀", picture_and_words),
@@ -173,11 +172,7 @@ def diagrams() -> dict[str, str]:
         "transformer_block": transformer_block(),
         "large_models": large_models(),
     }
-
-
-def right_files() -> dict[Path, str]:
-    """The text of every diagram's file."""
-    return {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams().items()}
+    return {NOTEBOOKS / "images" / f"{name}.svg": text for name, text in diagrams.items()}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import re
 import signal
 import textwrap
 import time
@@ -13,13 +12,12 @@ from pathlib import Path
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert.filters import strip_ansi
 from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 
 from say_what_you_see.core.errors import CourseError
 from tools.notebooks import code_cells
-
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class CourseStopped(CourseError):
@@ -79,7 +77,6 @@ def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[Notebo
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        timeout=None,
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
@@ -105,13 +102,13 @@ def _failure(name: str, begun: list[NotebookNode], message: str) -> str:
     if not begun:
         return f"{name}.ipynb failed before its first cell.\n\n{message}\n"
     lines = begun[-1].source.splitlines()
-    source = textwrap.indent("\n".join([*lines[:6], *(["..."] if len(lines) > 6 else [])]), "    ")
-    return f"{name}.ipynb failed in cell [{len(begun)}]:\n\n{source}\n\n{_ANSI.sub('', message)}\n"
+    source = textwrap.indent("\n".join(lines[:6] + ["..."] * (len(lines) > 6)), "    ")
+    return f"{name}.ipynb failed in cell [{len(begun)}]:\n\n{source}\n\n{strip_ansi(message)}\n"
 
 
 def _last_words(log: Path) -> str:
     """The end of what the kernel's process wrote, or the usual reason for silence."""
-    lines = _ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")).splitlines()
+    lines = strip_ansi(log.read_text(encoding="utf-8", errors="replace")).splitlines()
     words = "\n".join([line for line in lines if line.strip() and not line.startswith("[IPKernelApp]")][-5:])
     return f"Its last words:\n{words}" if words else "It said nothing: often, memory has run out."
 

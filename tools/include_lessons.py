@@ -64,8 +64,8 @@ def find_definition(name: str, root: Path) -> tuple[str, bool]:
 def _names_defined_by(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
 
 
 def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
@@ -107,8 +107,7 @@ def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
             f"{path}: the first cell must be the title, as in `# Title`, and the first code cell the one that sets up "
             "Colab. Copy it from another notebook."
         )
-    line = badge(path)
-    title.source = _TITLE.sub(lambda match: f"{match[1]}\n\n{line}\n\n", without_badge(title.source)).rstrip("\n")
+    title.source = _TITLE.sub(rf"\1\n\n{badge(path)}\n\n", without_badge(title.source)).rstrip("\n")
     first.source = first_cell_source(path)
     first.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
     first.metadata["tags"] = sorted(tags_of(first) | {"hide-input"})

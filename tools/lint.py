@@ -24,9 +24,7 @@ from tools.notebooks import REPOSITORY, read_notebook
 LARGEST = {".ipynb": 500_000, ".md": 60_000, ".png": 200_000, ".jpg": 200_000, ".svg": 200_000}
 """Bytes that a notebook, a text, and a picture in docs/ may have at most."""
 
-AMERICAN = Path(__file__).with_name("american_spellings.txt")
-"""Words that prose spells in the British way, in codespell's form."""
-
+AMERICAN = Path(__file__).with_name("american_spellings.txt")  # words that prose spells otherwise, for codespell
 _TEXTS = ("*.md", "docs/**/*.md", "notebooks/**/*.md", "notebooks/**/*.ipynb", "instructors/**/*.md",
           "instructors/**/*.ipynb", "docker/**/*.md", ".github/**/*.md")  # fmt: skip
 _CODE = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "conftest.py", "setup_google_colab.py",
@@ -63,26 +61,24 @@ def check_headings(path: Path) -> Iterator[str]:
             yield f"{where}{heading!r} is of level {level} after level {above}"
 
 
-def check_links(path: Path) -> Iterator[str]:
+def check_links(path: Path, text: str) -> Iterator[str]:
     """What links within the project point to exists: the file, and the heading where one is named."""
-    for where, text in passages(path).items():
-        for address in links_in(text):
-            link = urllib.parse.urlsplit(urllib.parse.unquote(address))
-            if link.scheme or link.netloc:
-                continue
-            target = (path.parent / link.path).resolve() if link.path else path
-            if not target.exists():
-                yield f"{where}the link {address} points to a file that the project does not have"
-            elif link.fragment and target.suffix in (".md", ".ipynb") and link.fragment not in anchors_in(target):
-                yield f"{where}the link {address} points to a heading that does not exist"
+    for address in links_in(text):
+        link = urllib.parse.urlsplit(urllib.parse.unquote(address))
+        if link.scheme or link.netloc:
+            continue
+        target = (path.parent / link.path).resolve() if link.path else path
+        if not target.exists():
+            yield f"the link {address} points to a file that the project does not have"
+        elif link.fragment and target.suffix in (".md", ".ipynb") and link.fragment not in anchors_in(target):
+            yield f"the link {address} points to a heading that does not exist"
 
 
-def check_alternative_texts(path: Path) -> Iterator[str]:
+def check_alternative_texts(path: Path, text: str) -> Iterator[str]:
     """Pictures in the text have alternative texts, and they say more than one word."""
-    for where, text in passages(path).items():
-        for alt in alternative_texts_in(text):
-            if len(alt.split()) < 2:
-                yield f"{where}a picture's alternative text is {alt!r}; say what it shows"
+    for alt in alternative_texts_in(text):
+        if len(alt.split()) < 2:
+            yield f"a picture's alternative text is {alt!r}; say what it shows"
 
 
 def check_size(path: Path) -> Iterator[str]:
@@ -94,7 +90,9 @@ def check_size(path: Path) -> Iterator[str]:
 
 def lint_text(path: Path) -> list[str]:
     """What is wrong with a text or notebook, a sentence each; empty when all is well."""
-    messages = [*check_size(path), *check_links(path), *check_alternative_texts(path)]
+    messages = list(check_size(path))
+    for where, text in passages(path).items():
+        messages += [where + message for rule in (check_links, check_alternative_texts) for message in rule(path, text)]
     if ".github" not in path.parts:
         messages += check_headings(path)
     if path.suffix == ".ipynb":

@@ -59,87 +59,83 @@ def check_ending(notebook: NotebookNode) -> Iterator[str]:
         yield '"Further reading" wants 3 to 5 entries, each a link, a colon, and why it is good'
 
 
-def check_texts(notebook: NotebookNode) -> Iterator[str]:
+def check_text(cell: NotebookNode) -> Iterator[str]:
     """A cell of text is short enough not to be skipped, and what is folded in it holds no blank line: nbconvert would
     close it there, and show what follows."""
-    for position, cell in _cells(notebook, "markdown"):
-        words = sum(any(map(str.isalnum, word)) for word in prose(cell.source).split())
-        if words > LONGEST_TEXT:
-            yield f"cell {position}: {words} words of text; {LONGEST_TEXT} are the most"
-        if re.search(r"<details\b((?!</details>).)*\n\s*\n", cell.source, re.DOTALL):
-            yield f"cell {position}: there is a blank line within <details>; write paragraphs as <p>"
+    words = sum(any(map(str.isalnum, word)) for word in prose(cell.source).split())
+    if words > LONGEST_TEXT:
+        yield f"{words} words of text; {LONGEST_TEXT} are the most"
+    if re.search(r"<details\b((?!</details>).)*\n\s*\n", cell.source, re.DOTALL):
+        yield "there is a blank line within <details>; write paragraphs as <p>"
 
 
-def check_code(notebook: NotebookNode) -> Iterator[str]:
+def check_code(cell: NotebookNode) -> Iterator[str]:
     """A code cell is short, unless it includes code from a module."""
-    for position, cell in _cells(notebook, "code"):
-        lines = len(cell.source.splitlines())
-        if lines > LONGEST_CODE and not names_in(cell):
-            yield f"cell {position}: {lines} lines of code; {LONGEST_CODE} are the most"
+    lines = len(cell.source.splitlines())
+    if lines > LONGEST_CODE and not names_in(cell):
+        yield f"{lines} lines of code; {LONGEST_CODE} are the most"
 
 
 def check_included_code(notebook: NotebookNode) -> Iterator[str]:
     """Lesson code that a notebook includes is used by it: a later cell names it, or what stands beside it does."""
-    cells = list(_cells(notebook, "code"))
-    for number, (position, cell) in enumerate(cells):
-        later = "\n".join(other.source for _, other in cells[number + 1 :])
+    cells = code_cells(notebook)
+    for number, cell in enumerate(cells, start=1):
+        later = "\n".join(other.source for other in cells[number:])
         own = [name.rpartition(".")[2] for name in names_in(cell)]
         for name in own:
             used_beside = len(own) > 1 and len(re.findall(rf"\b{name}\b", cell.source)) > 1
             if not re.search(rf"\b{name}\b", later) and not used_beside:
-                yield f"cell {position}: {name} is included, and no later cell uses it"
+                yield f"{name} is included, and no later cell uses it"
 
 
 def check_execution(notebook: NotebookNode) -> Iterator[str]:
-    """All code cells were executed once, from top to bottom, without an error."""
-    counts = [cell.execution_count for cell in code_cells(notebook)]
+    """All code cells were executed once, from top to bottom, without an error, and some output is compared by tests."""
+    cells = code_cells(notebook)
+    counts = [cell.execution_count for cell in cells]
     if counts != list(range(1, len(counts) + 1)):
         yield f"the code cells were not executed once each in order: {counts}"
-    if any(output.output_type == "error" for cell in code_cells(notebook) for output in cell.outputs):
+    if any(output.output_type == "error" for cell in cells for output in cell.outputs):
         yield "an output is an error"
+    if not any(cell.outputs for cell in cells if tags_of(cell) & COMPARED.keys()):
+        yield f"tests compare no output: no cell that has one has a tag {', '.join(COMPARED)}"
 
 
-def check_outputs(notebook: NotebookNode) -> Iterator[str]:
+def check_outputs(cell: NotebookNode) -> Iterator[str]:
     """Pictures in outputs have alternative texts (`alt` in the output's metadata, or in the HTML), no output shows a
     folder of the machine that it was made on, and none is a widget, which does not show outside Jupyter."""
-    for position, output in ((i, output) for i, cell in _cells(notebook, "code") for output in cell.outputs):
+    for output in cell.outputs:
         data, metadata = output.get("data", {}), output.get("metadata", {})
         alts = [metadata.get(kind, {}).get("alt") or metadata.get("alt") for kind in data if kind.startswith("image/")]
         alts += [picture.get("alt") for picture in BeautifulSoup(data.get("text/html", ""), "html.parser")("img")]
         if not all(alts):
-            yield f"cell {position}: the output has a picture without an alternative text"
+            yield "the output has a picture without an alternative text"
         texts = [output.get("text", ""), *(data[kind] for kind in data if kind.startswith("text/"))]
         shown = re.sub(r"data:[\w/+.-]+;base64,[\w/+=]+", "", "\n".join(texts))
         if path := _MACHINE_PATH.search(shown):
             line = shown[max(0, path.start() - 10) : path.end() + 30].strip().splitlines()[0]
-            yield f"cell {position}: the output shows a path of this machine: ...{line}..."
+            yield f"the output shows a path of this machine: ...{line}..."
         if "application/vnd.jupyter.widget-view+json" in data:
-            yield f"cell {position}: the output is a widget, which does not show outside Jupyter"
+            yield "the output is a widget, which does not show outside Jupyter"
 
 
-def check_tags(notebook: NotebookNode) -> Iterator[str]:
-    """Every tag is a known one, and some output is compared by tests."""
-    for position, cell in _cells(notebook, "code"):
-        if unknown := sorted(tags_of(cell) - TAGS):
-            yield f"cell {position}: unknown tag {', '.join(unknown)}; known are {', '.join(sorted(TAGS))}"
-    if not any(cell.outputs for cell in code_cells(notebook) if tags_of(cell) & COMPARED.keys()):
-        yield f"tests compare no output: no cell that has one has a tag {', '.join(COMPARED)}"
+def check_tags(cell: NotebookNode) -> Iterator[str]:
+    """Every tag is a known one."""
+    if unknown := sorted(tags_of(cell) - TAGS):
+        yield f"unknown tag {', '.join(unknown)}; known are {', '.join(sorted(TAGS))}"
 
 
-def check_cleared(notebook: NotebookNode) -> Iterator[str]:
+def check_cleared(cell: NotebookNode) -> Iterator[str]:
     """No code cell has an output or a number: for the copies that learners begin with."""
-    for position, cell in _cells(notebook, "code"):
-        if cell.outputs or cell.execution_count is not None:
-            yield f"cell {position}: it was executed, and learners should begin with an empty one"
-
-
-def _cells(notebook: NotebookNode, kind: str) -> Iterator[tuple[int, NotebookNode]]:
-    """Position from 1 on, and cell."""
-    return ((i, cell) for i, cell in enumerate(notebook.cells, start=1) if cell.cell_type == kind)
+    if cell.outputs or cell.execution_count is not None:
+        yield "it was executed, and learners should begin with an empty one"
 
 
 def lint_notebook(notebook: NotebookNode, is_copy: bool) -> Iterator[str]:
     """What is wrong with a lesson, or with a copy for learners or instructors, a sentence each."""
-    executed = (check_included_code, check_execution, check_outputs, check_tags)
-    for rule in (check_opening, check_ending, check_texts, check_code, *((check_cleared,) if is_copy else executed)):
+    executed = () if is_copy else (check_included_code, check_execution)
+    of_code = (check_code, check_cleared) if is_copy else (check_code, check_outputs, check_tags)
+    for rule in (check_opening, check_ending, *executed):
         yield from rule(notebook)
+    for position, cell in enumerate(notebook.cells, start=1):
+        for rule in {"code": of_code, "markdown": (check_text,)}.get(cell.cell_type, ()):
+            yield from (f"cell {position}: {message}" for message in rule(cell))

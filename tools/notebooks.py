@@ -11,9 +11,7 @@ from nbformat import NotebookNode
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import atomic_path
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-"""The folder that holds the course."""
+from say_what_you_see.core.settings import REPOSITORY
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 """The folder of the numbered notebooks."""

@@ -68,8 +68,7 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
     shown = copy.deepcopy(notebook)
     shown.cells[0].source = without_badge(shown.cells[0].source)
     formulas = _take_out_formulas(shown.cells)
-    resources = {"metadata": {"name": name, "path": str(folder)}}
-    html, _ = exporter.from_notebook_node(shown, resources=resources)
+    html, _ = exporter.from_notebook_node(shown, {"metadata": {"name": name, "path": str(folder)}})
     html = re.sub(rf"{_SIGN}(\d+){_SIGN}", lambda match: formulas[int(match[1])], html)
 
     def from_page(link: re.Match) -> str:

@@ -21,16 +21,14 @@ from typing import Any
 from nbformat import NotebookNode
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.files import read_json, read_note, sha256_of, write_json
 from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.core.text import visible
 from tools.execute import CourseStopped, clock, execute_notebook
 from tools.notebooks import NOTEBOOKS, REPOSITORY, code_cells, find_notebooks, normalise, read_notebook, write_notebook
 from tools.render import write_page
 
-BUILD = REPOSITORY / "build"
-"""Where executed copies and pages go."""
-
+BUILD = REPOSITORY / "build"  # where executed copies and pages go
 _RECORD = "course.json"  # says which notebooks are finished
 _LAST_OF_CORE = "05"  # the number of the notebook that ends the core: a whole caption generator
 _TEMPORARY = ("checkpoints", ".")  # what names start with that come and go: training tidies up after itself
@@ -117,7 +115,7 @@ def select(paths: Sequence[Path], names: Sequence[str], core_only: bool) -> list
 
 def _use_again(run: Run, path: Path, notebook: NotebookNode, fingerprint: str) -> bool:
     """Use a finished notebook again, with the present text around its cells; whether that is possible."""
-    entry = _read_record(run).get(path.stem, {})
+    entry = _finished(run).get(path.stem, {})
     made = [run.settings.dataset_folder / name for name in entry.get("made", ())]
     files = [run.executed(path), run.page(path), *made]
     if run.in_place or entry.get("fingerprint") != fingerprint or not all(file.exists() for file in files):
@@ -142,8 +140,8 @@ def _execute_and_write(run: Run, path: Path, notebook: NotebookNode, fingerprint
         raise CourseStopped(f"{error}\n{note}\n{_TO_GO_ON}", error.status) from error
     _write(run, path, notebook)
     made = [name for name, status in _files_in(run.settings.dataset_folder).items() if status.st_mtime >= start]
-    record = {"notebooks": _read_record(run) | {path.stem: {"fingerprint": fingerprint, "made": made}}}
-    write_json(record, run.build / _RECORD)
+    entry = {path.stem: {"fingerprint": fingerprint, "made": made}}
+    write_json({"notebooks": _finished(run) | entry}, run.build / _RECORD)
 
 
 def _write(run: Run, path: Path, notebook: NotebookNode) -> None:
@@ -152,12 +150,9 @@ def _write(run: Run, path: Path, notebook: NotebookNode) -> None:
     write_page(notebook, path.stem, run.notebooks, run.page(path))
 
 
-def _read_record(run: Run) -> dict[str, dict[str, Any]]:
-    """Fingerprint and files of each finished notebook; a record that cannot be read is as good as nothing done."""
-    try:
-        return read_json(run.build / _RECORD)["notebooks"]
-    except CourseError:
-        return {}
+def _finished(run: Run) -> dict[str, dict[str, Any]]:
+    """Fingerprint and files of each finished notebook."""
+    return read_note(run.build / _RECORD).get("notebooks", {})
 
 
 def _fingerprint(*data: object) -> str:
@@ -167,10 +162,10 @@ def _fingerprint(*data: object) -> str:
 def _fingerprint_of_inputs(settings: Settings) -> str:
     """Of what the outputs depend on beside the notebooks: settings, our code, our weights, the user's files."""
     package = REPOSITORY / "say_what_you_see"
-    sources = {path: path.read_bytes() for path in sorted([*package.rglob("*.py"), *package.glob("shipped/*.h5")])}
+    sources = sorted([*package.rglob("*.py"), *package.glob("shipped/*.h5")])
     given = [file for name in (settings.dataset, settings.encoder) for file in _files_in(Path(name)).items()]
     files = [(name, status.st_size, status.st_mtime_ns) for name, status in given]
-    return _fingerprint(settings, files, [(path, hashlib.sha256(data).digest()) for path, data in sources.items()])
+    return _fingerprint(settings, files, [(path, sha256_of(path)) for path in sources])
 
 
 def _files_in(place: Path) -> dict[str, os.stat_result]:

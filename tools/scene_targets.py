@@ -1,8 +1,7 @@
 """What the scene encoder is asked about a picture, as a vector of yes-or-no answers.
 
-The questions are what captions need: which coloured things, where each is, which one is the
-outermost, and which one comes first (large ones before small ones, then from left to right). A
-target of `UNKNOWN` does not count in the loss.
+The questions are what captions need: which coloured things, where each is, which one is the outermost, and which one
+comes first (large ones before small ones, then from left to right). A target of `UNKNOWN` does not count in the loss.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from say_what_you_see.data.scenes.scene import COLOURS, CROP_SIDE, KINDS, PLACES
 
 UNKNOWN = -1.0
 POSITION_THRESHOLDS = (0.3, 0.45, 0.6, 0.75)
-_PAIRS = list(itertools.product(COLOURS, KINDS))
 _RANKS = ("first", "second", "third")
 _DIRECTIONS = ("left of", "right of", "above", "below")
 TARGET_NAMES: tuple[str, ...] = (
-    *(f"{colour} {kind}" for colour, kind in _PAIRS),
+    *(f"{colour} {kind}" for colour in COLOURS for kind in KINDS),
     *KINDS,
     *COLOURS,
     *(f"large {kind}" for kind in KINDS),
@@ -29,54 +27,47 @@ TARGET_NAMES: tuple[str, ...] = (
     *(f"{rank} thing is {answer}" for rank in _RANKS for answer in (*KINDS, *COLOURS, "large")),
     *(f"first thing {direction} second" for direction in _DIRECTIONS),
 )
-_INDEX = {name: index for index, name in enumerate(TARGET_NAMES)}
-N_POSITION_FREE = _INDEX[f"x of {KINDS[0]} > {POSITION_THRESHOLDS[0]}"]
+N_POSITION_FREE = TARGET_NAMES.index(f"x of {KINDS[0]} > {POSITION_THRESHOLDS[0]}")
 """Targets before this index ask what there is; those after it ask where, which a crop cannot answer."""
 
 
 def scene_targets(scene: Scene) -> np.ndarray:
     """Targets of a whole scene: float32, one of 0 and 1 for each of `TARGET_NAMES`."""
-    targets = np.zeros(len(TARGET_NAMES), np.float32)
-    targets[_INDEX[scene.place]] = 1
+    yes = {scene.place}
     for thing in scene.things:
-        _mark(targets, thing, 1.0)
+        yes |= _answers(thing)
         for axis, share in zip("xy", thing.centre, strict=True):
-            for threshold in POSITION_THRESHOLDS:
-                targets[_INDEX[f"{axis} of {thing.kind} > {threshold}"]] = share > threshold
+            yes |= {f"{axis} of {thing.kind} > {threshold}" for threshold in POSITION_THRESHOLDS if share > threshold}
     for subject, other in itertools.permutations(scene.things, 2):
-        for direction in relations_between(subject, other):
-            targets[_INDEX[f"{subject.kind} {direction} another"]] = 1
+        yes |= {f"{subject.kind} {direction} another" for direction in relations_between(subject, other)}
     for rank, thing in zip(_RANKS, scene.things, strict=False):
-        for answer in (thing.kind, thing.colour, *(["large"] if thing.size == "large" else [])):
-            targets[_INDEX[f"{rank} thing is {answer}"]] = 1
+        yes |= {f"{rank} thing is {answer}" for answer in (thing.kind, thing.colour, thing.size) if answer != "small"}
     if len(scene.things) > 1:
-        for direction in relations_between(*scene.things[:2]):
-            targets[_INDEX[f"first thing {direction} second"]] = 1
-    return targets
+        yes |= {f"first thing {direction} second" for direction in relations_between(*scene.things[:2])}
+    return _targets(yes, set())
 
 
 def crop_targets(scene: Scene, left: int, top: int, side: int) -> np.ndarray:
     """Targets of a square cut from a scene's centre crop; what is cut in two, and where things are, is unknown."""
-    targets = np.zeros(len(TARGET_NAMES), np.float32)
-    targets[N_POSITION_FREE:] = UNKNOWN
-    targets[_INDEX[scene.place]] = 1
-    shares = [_visible_share(thing, left, top, side) for thing in scene.things]
-    for thing, share in zip(scene.things, shares, strict=True):
-        if 0.05 < share < 0.6:
-            _mark(targets, thing, UNKNOWN)
-    for thing, share in zip(scene.things, shares, strict=True):
+    yes, unknown = {scene.place}, set(TARGET_NAMES[N_POSITION_FREE:])
+    for thing in scene.things:
+        share = _visible_share(thing, left, top, side)
         if share >= 0.6:
-            _mark(targets, thing, 1.0)
-    return targets
+            yes |= _answers(thing)
+        elif share > 0.05:
+            unknown |= _answers(thing)
+    return _targets(yes, unknown)
 
 
-def _mark(targets: np.ndarray, thing: Thing, value: float) -> None:
-    """Set every answer that the presence of a thing decides."""
-    names = [f"{thing.colour} {thing.kind}", thing.kind, thing.colour]
-    if thing.size == "large":
-        names.append(f"large {thing.kind}")
-    for name in names:
-        targets[_INDEX[name]] = value
+def _answers(thing: Thing) -> set[str]:
+    """Every question that the presence of a thing answers with yes."""
+    answers = {f"{thing.colour} {thing.kind}", thing.kind, thing.colour}
+    return answers | {f"large {thing.kind}"} if thing.size == "large" else answers
+
+
+def _targets(yes: set[str], unknown: set[str]) -> np.ndarray:
+    """What is neither is answered with no; what is both is known from another thing."""
+    return np.array([1 if name in yes else UNKNOWN if name in unknown else 0 for name in TARGET_NAMES], np.float32)
 
 
 def _visible_share(thing: Thing, left: int, top: int, side: int) -> float:

@@ -1,16 +1,13 @@
 """Train the InceptionV3 that ships with the course to recognise drawn things: `python -m tools.train_scene_encoder`.
 
-In three phases: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of
-299 pixels teach where things are; then the feature maps of the lower blocks are computed once and
-the upper blocks alone go on learning from them, many times over. Scenes come from the training
-split, so no colour-and-thing pair of `UNSEEN_PAIRS` and no scene specification of the validation
-split is ever shown. It needs about an hour and a half on 2 CPU cores and 11 GB of disk; after an
-interruption the same command goes on from the last hundred steps.
+In three phases: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of 299 pixels teach
+where things are; then the feature maps of the lower blocks are computed once and the upper blocks alone go on learning
+from them, many times over. Scenes come from the training split, so no colour-and-thing pair of `UNSEEN_PAIRS` and no
+scene specification of the validation split is ever shown. It needs about an hour and a half on 2 CPU cores and 11 GB of
+disk; after an interruption the same command goes on from the last hundred steps.
 
-The file that ships came from these phases with the numbers of steps below, while the script took its
-final form: its first two phases asked the questions without standardising the embedding, and its
-learning rates were set for somewhat longer phases. A new run gives weights of the same kind, not the
-same bytes.
+The file that ships was trained without standardising the embedding in the first two phases, and with learning rates for
+somewhat longer ones. A new run gives weights of the same kind, not the same bytes.
 """
 
 from __future__ import annotations
@@ -33,24 +30,14 @@ from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, invent_scene
 from say_what_you_see.vision.encoders import SCENE_WEIGHTS
 from tools.scene_targets import TARGET_NAMES, UNKNOWN, crop_targets, random_crop_corner, scene_targets
 
-SCENES, SCENE_SEED = 20_000, 1_000
-"""How many scenes are drawn; they have another seed than the course's own: the encoder never sees its pictures."""
-
-WITH_MAPS = 12_000
-"""How many of them the upper blocks learn from."""
-
+SCENES, SCENE_SEED = 20_000, 1_000  # another seed than the course's own: the encoder never sees its pictures
+WITH_MAPS = 12_000  # so many of them the upper blocks learn from
 IMAGE_SIDE, CROP_INPUT = 299, 139
 BATCH_SIZE, STEPS_PER_EPOCH = 32, 100
 CROP_EPOCHS, SCENE_EPOCHS, UPPER_EPOCHS = 12, 3, 8
-WARM_UP = 60
-"""Steps for which the learning rate rises before it falls."""
-
-LAST_FIXED = "mixed2"
-"""The second phase leaves alone what is up to this block: edges and colours are known, and cost the most."""
-
-LAST_FROZEN = "mixed7"
-"""The third phase trains what is above this block only."""
-
+WARM_UP = 60  # steps for which the learning rate rises before it falls
+LAST_FIXED = "mixed2"  # the second phase leaves alone what is up to here: edges and colours, which cost the most
+LAST_FROZEN = "mixed7"  # the third phase trains what is above this block only
 MANTISSA_BITS = 3
 WORK = REPOSITORY / "build" / "scene_encoder"
 
@@ -58,13 +45,13 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class Batches(keras.utils.PyDataset):
-    """Random batches, each a function of the seed, the epoch and the step; `draw` makes one of examples' numbers."""
+    """Random batches, each a function of the seed, the epoch and the step; `example` draws one of a row."""
 
     def __init__(
-        self, examples: int, batch_size: int, seed: int, draw: Callable[[np.ndarray, np.random.Generator], Batch]
+        self, rows: int, batch_size: int, seed: int, example: Callable[[int, np.random.Generator], Batch]
     ) -> None:
         super().__init__(max_queue_size=4)
-        self.examples, self.batch_size, self.seed, self.draw, self.epoch = examples, batch_size, seed, draw, 0
+        self.rows, self.batch_size, self.seed, self.example, self.epoch = rows, batch_size, seed, example, 0
 
     def __len__(self) -> int:
         return STEPS_PER_EPOCH
@@ -74,7 +61,9 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, self.epoch, step])
-        return self.draw(rng.integers(self.examples, size=self.batch_size), rng)
+        rows = rng.integers(self.rows, size=self.batch_size)
+        inputs, targets = zip(*(self.example(row, rng) for row in rows), strict=True)
+        return np.stack(inputs).astype(np.float32), np.stack(targets)
 
 
 def scene_batches(images: np.ndarray, scenes: list[Scene], side: int, seed: int) -> Batches:
@@ -87,13 +76,14 @@ def scene_batches(images: np.ndarray, scenes: list[Scene], side: int, seed: int)
         else:
             left, top = random_crop_corner(scenes[row], side, rng)
             targets = crop_targets(scenes[row], left, top, side)
-        return images[row, top : top + side, left : left + side], targets
+        return scaled(images[row, top : top + side, left : left + side]), targets
 
-    def draw(rows: np.ndarray, rng: np.random.Generator) -> Batch:
-        pictures, targets = zip(*(example(row, rng) for row in rows), strict=True)
-        return np.stack(pictures).astype(np.float32) / 127.5 - 1, np.stack(targets)
+    return Batches(len(scenes), BATCH_SIZE, seed, example)
 
-    return Batches(len(scenes), BATCH_SIZE, seed, draw)
+
+def scaled(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as InceptionV3 reads them, in [-1, 1]."""
+    return pixels.astype(np.float32) / 127.5 - 1
 
 
 def masked_binary_crossentropy(targets: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
@@ -102,14 +92,13 @@ def masked_binary_crossentropy(targets: keras.KerasTensor, logits: keras.KerasTe
     return keras.ops.sum(keras.ops.binary_crossentropy(targets, logits, from_logits=True) * known, axis=-1)
 
 
-def write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterable[np.ndarray]) -> np.ndarray:
-    """A memory-mapped file that holds these parts below one another; one that is there is used as it is."""
+def write_array(path: Path, shape: tuple[int, ...], dtype: type, rows: Iterable[np.ndarray]) -> np.ndarray:
+    """A memory-mapped file that holds these rows; one that is there is used as it is."""
     if not path.exists():
         with atomic_path(path) as partial:
-            array, first = np.lib.format.open_memmap(partial, "w+", dtype, shape), 0
-            for part in parts:
-                array[first : first + len(part)] = part
-                first += len(part)
+            array = np.lib.format.open_memmap(partial, "w+", dtype, shape)
+            for number, row in enumerate(rows):
+                array[number] = row
             array.flush()
     return np.load(path, mmap_mode="r")
 
@@ -120,8 +109,7 @@ def draw_scenes(scenes: list[Scene]) -> np.ndarray:
     def drawn() -> Iterator[np.ndarray]:
         with ProcessPoolExecutor() as pool:
             images = pool.map(draw_crop, scenes, chunksize=64)
-            for image in progress(images, total=len(scenes), description="drawing", unit="scene"):
-                yield image[None]
+            yield from progress(images, total=len(scenes), description="drawing", unit="scene")
 
     return write_array(WORK / "pictures.npy", (len(scenes), CROP_SIDE, CROP_SIDE, 3), np.uint8, drawn())
 
@@ -130,13 +118,12 @@ def compute_maps(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
     """Feature maps of the last frozen block for all images, float16, in a memory-mapped file."""
     lower = keras.Model(encoder.input, encoder.get_layer(LAST_FROZEN).output)
 
-    def resized(image: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(image).resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BILINEAR))
-
     def maps() -> Iterator[np.ndarray]:
+        side = (IMAGE_SIDE, IMAGE_SIDE)
         for first in progress(range(0, len(images), BATCH_SIZE), description="feature maps", unit="batch"):
-            batch = np.stack([resized(image) for image in images[first : first + BATCH_SIZE]])
-            yield lower.predict_on_batch(batch.astype(np.float32) / 127.5 - 1)
+            batch = images[first : first + BATCH_SIZE]
+            pictures = [Image.fromarray(image).resize(side, Image.Resampling.BILINEAR) for image in batch]
+            yield from lower.predict_on_batch(scaled(np.stack(pictures)))
 
     return write_array(WORK / "maps.npy", (len(images), *lower.output_shape[1:]), np.float16, maps())
 
@@ -215,16 +202,13 @@ def main() -> None:
 
     encoder = build_encoder(IMAGE_SIDE)
     encoder.set_weights(small.get_weights())
-    for layer in encoder.layers[: 1 + encoder.layers.index(encoder.get_layer(LAST_FIXED))]:
-        layer.trainable = False
+    keras.Model(encoder.input, encoder.get_layer(LAST_FIXED).output).trainable = False
     trainer = with_answers(encoder.input, encoder.output)
     train_phase(trainer, scene_batches(images, scenes, IMAGE_SIDE, 2), 1e-3, WORK / "wholes", SCENE_EPOCHS)
 
     maps = compute_maps(encoder, images[:WITH_MAPS])
     targets = np.stack([scene_targets(scene) for scene in scenes[:WITH_MAPS]])
-    map_batches = Batches(
-        WITH_MAPS, 2 * BATCH_SIZE, 3, lambda rows, rng: (maps[rows].astype(np.float32), targets[rows])
-    )
+    map_batches = Batches(WITH_MAPS, 2 * BATCH_SIZE, 3, lambda row, rng: (maps[row], targets[row]))
     upper = with_answers(encoder.get_layer(LAST_FROZEN).output, encoder.output)
     train_phase(upper, map_batches, 2e-3, WORK / "upper", UPPER_EPOCHS)
     write_small_weights(encoder, SCENE_WEIGHTS)

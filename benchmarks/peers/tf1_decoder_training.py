@@ -6,6 +6,7 @@ Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, in which the c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ tf1 = tf.compat.v1
 
 def train(work: dict) -> Repetition:
     """Train with a loop over the batches."""
-    graph = tf.Graph()
+    graph, weights = tf.Graph(), dict(np.load(Path(work["folder"], "weights.npz")))
     with graph.as_default():
-        feeds, cell, loss, step = build(work)
+        feeds, cell, loss, step = build(weights)
         session = tf1.Session()
         session.run(tf1.global_variables_initializer())
-        for variable, value in zip(cell.weights, lstm_weights(np.load(work["weights"])), strict=True):
+        for variable, value in zip(cell.weights, lstm_weights(weights), strict=True):
             variable.load(value, session)
     batches = batches_in_order(work)
 
@@ -34,20 +35,20 @@ def train(work: dict) -> Repetition:
     return first_losses(work["steps"], lambda: [take_step(batch) for batch in batches])
 
 
-def build(work: dict) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:
+def build(weights: Mapping[str, np.ndarray]) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:
     """The graph: its placeholders, its cell, whose weights are still to be set, its loss, and a step of training."""
-    weights = dict(np.load(work["weights"]))
-    embeds = tf1.placeholder(tf.float32, (None, work["features"]))
+    embeds = tf1.placeholder(tf.float32, (None, len(weights["standardise/mean"])))
     words, targets = (tf1.placeholder(tf.int32, (None, None)) for _ in range(2))
     real = tf.cast(tf.not_equal(targets, PAD), tf.float32)
-    x = (embeds - weights["standardise/0"]) / np.sqrt(weights["standardise/1"])
+    x = (embeds - weights["standardise/mean"]) / np.sqrt(weights["standardise/variance"])
     state = tf.nn.elu(_dense(weights, "initial_state", tf.nn.elu(_dense(weights, "image_bottleneck", x))))
-    read = tf.nn.embedding_lookup(_variable("word_embedding", weights["word_embedding/0"]), words)
-    cell = tf1.nn.rnn_cell.BasicLSTMCell(work["units"], forget_bias=1.0)
+    read = tf.nn.embedding_lookup(tf1.Variable(weights["word_embedding/embeddings"]), words)
+    units = len(weights["lstm/lstm_cell/recurrent_kernel"])
+    cell = tf1.nn.rnn_cell.BasicLSTMCell(units, forget_bias=1.0)
     lengths = tf.cast(tf.reduce_sum(real, axis=1), tf.int32)
     start = tf1.nn.rnn_cell.LSTMStateTuple(state, state)
     hidden, _ = tf1.nn.dynamic_rnn(cell, read, sequence_length=lengths, initial_state=start)
-    hidden = tf.reshape(hidden, (-1, work["units"]))
+    hidden = tf.reshape(hidden, (-1, units))
     logits = _dense(weights, "logits", tf.nn.elu(_dense(weights, "logit_bottleneck", hidden)))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.reshape(targets, (-1,)), logits=logits)
     loss = tf.reduce_sum(losses * tf.reshape(real, (-1,))) / tf.reduce_sum(real)
@@ -65,15 +66,12 @@ def lstm_weights(weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndar
         let_in, keep, new, let_out = np.split(matrix, 4, axis=-1)
         return np.concatenate([let_in, new, keep, let_out], axis=-1)
 
-    keep = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), len(weights["lstm/2"]) // 4)
-    return in_order(np.concatenate([weights["lstm/0"], weights["lstm/1"]])), in_order(weights["lstm/2"] - keep)
+    kernel, recurrent, bias = (weights[f"lstm/lstm_cell/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
+    keep = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), len(recurrent))
+    return in_order(np.concatenate([kernel, recurrent])), in_order(bias - keep)
 
 
-def _dense(weights: dict[str, np.ndarray], name: str, x: tf.Tensor) -> tf.Tensor:
+def _dense(weights: Mapping[str, np.ndarray], name: str, x: tf.Tensor) -> tf.Tensor:
     """A layer with the weights of the start."""
-    kernel, bias = (_variable(f"{name}_{number}", weights[f"{name}/{number}"]) for number in (0, 1))
+    kernel, bias = (tf1.Variable(weights[f"{name}/{part}"]) for part in ("kernel", "bias"))
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)
-
-
-def _variable(name: str, value: np.ndarray) -> tf.Variable:
-    return tf1.get_variable(name, initializer=tf.constant(value))

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    BlipConfig,
-    BlipForConditionalGeneration,
-    GPT2Config,
-    VisionEncoderDecoderConfig,
-    VisionEncoderDecoderModel,
-    ViTConfig,
-)
+import transformers
 
 _SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -21,16 +14,17 @@ _SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "n
 def blip(small: bool) -> tuple[Any, int]:
     """BLIP-base (Li et al. 2022, arXiv:2201.12086), and the side of its pictures in pixels."""
     text, vision = ({**_SMALL, "encoder_hidden_size": 16}, {**_SMALL, "image_size": 32}) if small else ({}, {})
-    config = BlipConfig(text_config=text, vision_config={"image_size": 384} | vision)
-    return BlipForConditionalGeneration(config).eval(), config.vision_config.image_size
+    config = transformers.BlipConfig(text_config=text, vision_config={"image_size": 384} | vision)
+    return transformers.BlipForConditionalGeneration(config).eval(), config.vision_config.image_size
 
 
 def vit_gpt2(small: bool) -> tuple[Any, int]:
     """ViT-base and GPT-2 with cross-attention, as `nlpconnect/vit-gpt2-image-captioning` has them; side of pictures."""
     vision, text = ({**_SMALL, "image_size": 32}, {"n_embd": 16, "n_layer": 1, "n_head": 2}) if small else ({}, {})
-    text = GPT2Config(is_decoder=True, add_cross_attention=True, **text)
-    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(**vision), text)
-    model = VisionEncoderDecoderModel(config=config).eval()
+    text = transformers.GPT2Config(is_decoder=True, add_cross_attention=True, **text)
+    vision = transformers.ViTConfig(**vision)
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(vision, text)
+    model = transformers.VisionEncoderDecoderModel(config=config).eval()
     model.generation_config.decoder_start_token_id = model.generation_config.pad_token_id = text.bos_token_id
     model.generation_config.eos_token_id = text.eos_token_id
     return model, config.encoder.image_size

@@ -1,6 +1,8 @@
-"""Training the decoder at COCO's size: every contender starts from the same weights and sees the same batches.
+"""Training decoders: every contender starts from the same weights and sees the same batches, without dropout.
 
-Gradients never reach the norm at which they are clipped, so that it makes no difference by what norm each clips.
+The bottlenecked LSTM is trained at COCO's size; the decoders that look at regions, a transformer and attention with a
+GRU, at the size of the photo model. Gradients of the LSTM never reach the norm at which they are clipped, so that it
+makes no difference by what norm each clips.
 
 Keras on TensorFlow puts the squares of a word vector's gradients into Adam's second moment one by one, others the
 square of their sum. At this learning rate the losses of the first steps are the same all the same.
@@ -9,62 +11,92 @@ square of their sum. At this learning rate the losses of the first steps are the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.decoder_work import FULL as DECODER
-from benchmarks.decoder_work import SMALL as SMALL_DECODER
-from benchmarks.decoder_work import course_decoder, draw_weights
+from benchmarks import decoder_work
 from benchmarks.made_captions import draw_captions
 from benchmarks.stage import Contender, Repetition, Sample, Stage, on_other_backends
 
-FULL = {**DECODER, "pictures": 3000, "batch": 64, "steps": 60}
-SMALL = {**SMALL_DECODER, "pictures": 60, "batch": 8, "steps": 12}
-MAX_LEN, LEARNING_RATE, CLIP, EPSILON = 20, 2e-4, 5.0, 1e-7
+MAX_LEN, LEARNING_RATE, CLIP, EPSILON, LABEL_SMOOTHING = 20, 1e-4, 5.0, 1e-7, 0.1
 PAD, START, END = 0, 1, 2
 CHECKED_LOSSES = 12
 CAPTIONS_EACH = 5
+BATCHES = {"decoder": (3000, 60, 64, 1), "transformer": (512, 8, 32, 5), "attention": (512, 8, 64, 1)}
+"""Pictures, steps, pictures in a batch, and captions of each, by the kind of decoder."""
 
 
-def make_work(folder: Path, small: bool) -> dict:
-    """Write the start's weights (npz, by names of Keras' layers), features, captions, and the batches in order."""
-    from say_what_you_see.training.examples import RandomBatches
+def make_work(kind: str, folder: Path, small: bool) -> dict:
+    """Write the weights of a kind of decoder by their paths, features and captions, and the batches in order."""
+    pictures, steps, *_ = (60, 12) if small else BATCHES[kind]
+    work = {"kind": kind, "small": small, "folder": str(folder), "steps": steps}
+    rng, model = np.random.default_rng(0), new_model(work)
+    features = (rng.normal(size=(pictures, *model.inputs[0].shape[1:])) * 0.3 + 0.4).astype("float16")
+    captions = draw_matrix(CAPTIONS_EACH * pictures, model.output.shape[-1], rng)
+    np.savez(folder / "data.npz", features=features, captions=captions)
+    if kind == "decoder":
+        from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 
-    sizes = SMALL if small else FULL
-    rng = np.random.default_rng(0)
-    work = {**sizes, "weights": str(folder / "weights.npz"), "data": str(folder / "data.npz")}
-    features = (rng.normal(size=(sizes["pictures"], sizes["features"])) * 0.3 + 0.4).astype("float32")
-    captions = draw_matrix(sizes["pictures"] * CAPTIONS_EACH, sizes["words"], rng)
-    weights = draw_weights(sizes, rng, word_embedding=0.3)
-    weights["lstm/2"][sizes["units"] : 2 * sizes["units"]] = 1  # the forget gate, as Keras begins
-    standardise = {"standardise/0": features.mean(axis=0), "standardise/1": features.var(axis=0)}
-    np.savez(work["weights"], **weights, **standardise)
-    batches = RandomBatches(_examples(features, captions), _config(work))
-    chosen = [batches[step] for step in range(sizes["steps"])]
-    embeds = [embeds for (embeds, _), _ in chosen]
-    sentences = [np.concatenate([words, targets[:, -1:]], axis=1) for (_, words), targets in chosen]
-    np.savez(work["data"], features=features, captions=captions, embeds=embeds, sentences=sentences)
+        fit_standardisation(model, features)
+    model.save_weights(folder / "start.weights.h5")
+    np.savez(folder / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})
+    batches = course_batches(work)
+    chosen = [(*read, targets) for read, targets in (batches[step] for step in range(steps))]
+    parts = zip(("features", "words", "targets"), zip(*chosen, strict=True), strict=True)
+    np.savez(folder / "batches.npz", **{name: np.stack(part) for name, part in parts})
     return work
 
 
 def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
     """Padded indices of captions, (count, MAX_LEN)."""
+    from say_what_you_see.language.captions import batch_captions_to_matrix
+
     drawn, lengths = draw_captions(count, vocabulary - 3, rng)
-    place, first = np.arange(MAX_LEN), np.cumsum(lengths) - lengths
-    words = 3 + drawn[np.minimum(first[:, None] + place - 1, len(drawn) - 1)]
-    words[:, 0] = START
-    words[place == lengths[:, None] + 1] = END
-    words[place > lengths[:, None] + 1] = PAD
-    return words.astype(np.int32)
+    captions = np.split(3 + drawn, np.cumsum(lengths)[:-1])
+    return batch_captions_to_matrix([[START, *words, END] for words in captions], PAD, MAX_LEN)
+
+
+def new_model(work: dict) -> Any:
+    """The course's model of a kind; the same weights every time."""
+    from say_what_you_see.core.backend import keras
+    from say_what_you_see.models.attention import build_visual_attention
+    from say_what_you_see.models.bottleneck_lstm import build_decoder
+    from say_what_you_see.models.transformer import build_transformer
+
+    keras.utils.set_random_seed(0)
+    if work["kind"] == "decoder":
+        return build_decoder(**(decoder_work.SMALL if work["small"] else decoder_work.FULL))
+    *sizes, units = (60, 4, 12, 16) if work["small"] else (2539, 81, 1280, 256)
+    if work["kind"] == "transformer":
+        return build_transformer(*sizes, units)
+    return build_visual_attention(*sizes, units, 2 * units, 2 * units)
+
+
+def course_batches(work: dict) -> Any:
+    """The batches as the course draws them; examples and configuration are theirs."""
+    from say_what_you_see.language.captions import CaptionArrays
+    from say_what_you_see.training.config import TrainingConfig
+    from say_what_you_see.training.examples import Examples, RandomBatches
+
+    data = np.load(Path(work["folder"], "data.npz"))
+    captions = CaptionArrays(data["captions"], np.arange(0, len(data["captions"]) + 1, CAPTIONS_EACH))
+    *_, images, each = BATCHES[work["kind"]]
+    config = TrainingConfig(
+        epochs=1000, batch_size=8 if work["small"] else images, captions_per_image=each, max_len=MAX_LEN,
+        label_smoothing=0.0 if work["kind"] == "decoder" else LABEL_SMOOTHING, learning_rate=LEARNING_RATE,
+        schedule="constant",
+    )  # fmt: skip
+    batches = RandomBatches(Examples(data["features"], captions), config)
+    batches.steps = work["steps"]
+    return batches
 
 
 def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The batches for those who have no generator: embeddings, words to read, words to predict."""
-    data = np.load(work["data"])
-    pairs = zip(data["embeds"], data["sentences"], strict=True)
-    return [(embeds, indices[:, :-1], indices[:, 1:]) for embeds, indices in pairs]
+    """The batches for those who have no generator: features, words to read, words to predict."""
+    return list(zip(*np.load(Path(work["folder"], "batches.npz")).values(), strict=True))
 
 
 def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
@@ -82,102 +114,77 @@ def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
     return repeat
 
 
-def keras_losses() -> tuple[Any, list[float]]:
-    """A callback for one epoch after another, and the list of the last one's first losses, which it fills."""
+def losses_of_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **options: Any) -> list[float]:
+    """Train with Keras for an epoch; returns the losses of the first steps."""
     from say_what_you_see.core.backend import keras
+
+    losses: list[float] = []
 
     def remember(batch: int, logs: dict) -> None:
         if batch < CHECKED_LOSSES:
             losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
 
-    losses: list[float] = []
-    clear = lambda epoch, logs: losses.clear()  # noqa: E731
-    return keras.callbacks.LambdaCallback(on_epoch_begin=clear, on_train_batch_end=remember), losses
+    remembering = keras.callbacks.LambdaCallback(on_train_batch_end=remember)
+    model.fit(*data, callbacks=[remembering, *callbacks], shuffle=False, verbose=0, **options)
+    return losses
 
 
 def course(work: dict, packed: bool = True) -> Repetition:
     """As `train_decoder` does it, bookkeeping included, without the validation; `packed` leaves padding out."""
-    from say_what_you_see.training.examples import RandomBatches
-    from say_what_you_see.training.loop import compile_decoder, pack_training
+    from say_what_you_see.core.memory import keep_freed_memory
+    from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
 
-    data, config = np.load(work["data"]), _config(work)
-    examples = _examples(data["features"], data["captions"])
-    decoder, batches = loaded_decoder(work), RandomBatches(examples, config)
-    batches.steps = work["steps"]
+    keep_freed_memory()
+    decoder, batches = new_model(work), course_batches(work)
+    examples, config = batches.examples, batches.config
+    decoder.load_weights(Path(work["folder"], "start.weights.h5"))
     compile_decoder(decoder, config, PAD, work["steps"], packed)
-    model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
-    return fit_epochs(model, batches, decoder, examples, config)
-
-
-def fit_epochs(model: Any, batches: Any, decoder: Any, examples: Any, config: Any) -> Repetition:
-    """Repetitions of the first epoch, with the bookkeeping of `train_decoder` but for its validation."""
-    from say_what_you_see.training.loop import EpochRecorder
-
+    packable = packed and work["kind"] == "decoder"
+    model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
-    remember, losses = keras_losses()
 
     def run() -> list[float]:
         recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
         recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
-        model.fit(batches, callbacks=[remember, recorder], shuffle=False, verbose=0)
-        return losses
+        return losses_of_fit(model, batches, callbacks=[recorder])
 
-    return first_losses(len(batches), run)
+    return first_losses(work["steps"], run)
 
 
 def keras_fit(work: dict) -> Repetition:
     """As one trains it with Keras: `compile`, `fit` on arrays; an option leaves padding out of the loss."""
     from say_what_you_see.core.backend import keras
 
-    model = loaded_decoder(work)
+    model = new_model(work)
+    model.load_weights(Path(work["folder"], "start.weights.h5"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PAD)
     model.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=CLIP, epsilon=EPSILON), loss)
-    embeds, words, targets = (np.concatenate(parts) for parts in zip(*batches_in_order(work), strict=True))
-    remember, losses = keras_losses()
-
-    def run() -> list[float]:
-        model.fit([embeds, words], targets, work["batch"], shuffle=False, verbose=0, callbacks=[remember])
-        return losses
-
-    return first_losses(work["steps"], run)
+    batches = batches_in_order(work)
+    *read, targets = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    size = len(batches[0][0])
+    return first_losses(work["steps"], lambda: losses_of_fit(model, read, targets, batch_size=size))
 
 
-def loaded_decoder(work: dict) -> Any:
-    """The course's decoder with the weights of the start."""
-    from say_what_you_see.models.bottleneck_lstm import fit_standardisation
-
-    weights = {name: array for name, array in np.load(work["weights"]).items() if not name.startswith("standardise")}
-    decoder = course_decoder(work, weights)
-    fit_standardisation(decoder, np.load(work["data"])["features"])
-    return decoder
-
-
-def _examples(features: np.ndarray, captions: np.ndarray) -> Any:
-    from say_what_you_see.language.captions import CaptionArrays
-    from say_what_you_see.training.examples import Examples
-
-    return Examples(features, CaptionArrays(captions, np.arange(0, len(captions) + 1, CAPTIONS_EACH)))
-
-
-def _config(work: dict):
-    from say_what_you_see.training.config import TrainingConfig
-
-    return TrainingConfig(
-        epochs=1000, batch_size=work["batch"], learning_rate=LEARNING_RATE, max_len=MAX_LEN,
-        schedule="exponential", half_life=1e6,
-    )  # fmt: skip
-
-
-_COURSE = f"{__name__}:course"
-_PEERS = "benchmarks.peers."
-STAGES = (
-    Stage("decoder_training", "Decoder training, vocabulary 8,769, batches of 64", "steps/s", make_work, (
-        Contender("course", "the course: train_decoder", _COURSE),
-        Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
-        Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", "peer"),
-        Contender("tf1", "TensorFlow 1 style", f"{_PEERS}tf1_decoder_training:train", "peer", needs=("tf_keras",),
-                  environ={"TF_USE_LEGACY_KERAS": "1"}),
-        Contender("torch", "PyTorch", f"{_PEERS}torch_decoder_training:train", "peer", needs=("torch",)),
-        *on_other_backends(_COURSE),
-    ), agreement=1e-3),
+_COURSE, _PEERS = f"{__name__}:course", "benchmarks.peers."
+_OF_THE_LSTM = (
+    Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
+    Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", "peer"),
+    Contender("tf1", "TensorFlow 1 style", f"{_PEERS}tf1_decoder_training:train", "peer", needs=("tf_keras",),
+              environ={"TF_USE_LEGACY_KERAS": "1"}),
 )  # fmt: skip
+
+
+def _stage(kind: str, title: str, agreement: float, *more: Contender) -> Stage:
+    return Stage(f"{kind}_training", title, "steps/s", partial(make_work, kind), (
+        Contender("course", "the course: train_decoder", _COURSE),
+        *more,
+        Contender("torch", "PyTorch", f"{_PEERS}torch_decoders:train", "peer", needs=("torch",)),
+        *on_other_backends(_COURSE),
+    ), agreement)  # fmt: skip
+
+
+STAGES = (
+    _stage("decoder", "Decoder training, vocabulary 8,769, batches of 64", 1e-3, *_OF_THE_LSTM),
+    _stage("transformer", "Training a transformer on 81 regions, 32 pictures with 5 captions each in a batch", 2e-3),
+    _stage("attention", "Training attention with a GRU on 81 regions, batches of 64 captions", 2e-3),
+)

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from benchmarks.decoder_work import (
-    BEAMS,
-    MAX_LEN,
-    course_decoder,
-    make_work,
-    numpy_decoder,
-    read_work,
-    repetition,
-    vocabulary,
-)
+from pathlib import Path
+
+from benchmarks.decoder_work import BEAMS, MAX_LEN, make_work, repetition, step_model, vocabulary
 from benchmarks.stage import Contender, Repetition, Stage, on_other_backends
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.models.saved_decoder import read_saved_decoder
 
 
 def course(work: dict, kind: str, form: str) -> Repetition:
     """The course: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", in NumPy alone."""
-    read, vocab = read_work(work), vocabulary(work["words"])
+    vocab = vocabulary(work["words"])
     sampler = BeamSearch(BEAMS, max_len=MAX_LEN) if kind == "beam" else Greedy(MAX_LEN)
-    if form == "exported":
-        model = numpy_decoder(read.weights)
-    else:
-        from say_what_you_see.models.bottleneck_lstm import decoder_step_model
-
-        model = decoder_step_model(course_decoder(work, read.weights))
+    exported = form == "exported"
+    model = read_saved_decoder(Path(work["folder"], "decoder.keras")) if exported else step_model(work)
     if form == "keras":
         model.fastest = lambda: model
-    return repetition(
-        lambda features: generate(model, features, vocab, sampler).log_probabilities[:, 0], read.features, kind
-    )
+    return repetition(lambda features: generate(model, features, vocab, sampler).log_probabilities[:, 0], work, kind)
 
 
 def contenders(kind: str) -> tuple[Contender, ...]:

@@ -8,31 +8,26 @@ import zipfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.stage import Contender, Repetition, Sample, Stage
 
-PICTURES = 256
-"""So many are embedded in a repetition."""
-
+PICTURES = 256  # so many are embedded in a repetition
 SIZE, NOISE, QUALITY = (640, 480), 26, 90
 """Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
 
-_SMALL_PICTURES, _SMALL_SIZE = 40, (64, 48)
 _BATCH_SIZE, _CHECKED = 32, 8
 
 
 def make_work(folder: Path, small: bool) -> dict:
     """Draw the zip; small work has a tiny encoder, too."""
-    path, encoder = folder / "pictures.zip", folder / "small.keras"
-    if not small:
-        write_zip(path, PICTURES, SIZE)
-        return {"folder": str(folder), "pictures": str(path), "encoder": "inception_v3"}
-    write_zip(path, _SMALL_PICTURES, _SMALL_SIZE)
-    write_small_encoder(encoder)
-    return {"folder": str(folder), "pictures": str(path), "encoder": str(encoder)}
+    path = folder / "pictures.zip"
+    write_zip(path, *((40, (64, 48)) if small else (PICTURES, SIZE)))
+    encoder = write_small_encoder(folder / "small.keras") if small else "inception_v3"
+    return {"folder": str(folder), "pictures": str(path), "encoder": encoder}
 
 
 def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
@@ -55,17 +50,18 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return np.clip(picture, 0, 255).astype("uint8")
 
 
-def write_small_encoder(path: Path) -> None:
-    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels."""
+def write_small_encoder(path: Path) -> str:
+    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels; returns where it is."""
     from say_what_you_see.core.backend import keras
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
     steps = [layers.Input((24, 24, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=3, activation="relu")]
     keras.Sequential(steps).save(path)
+    return str(path)
 
 
-def _encoder(work: dict):
+def _encoder(work: dict) -> Any:
     from say_what_you_see.core.settings import read_settings
     from say_what_you_see.vision.encoders import encoder_for
 
@@ -87,31 +83,25 @@ def _check(embeddings: np.ndarray) -> list[float]:
     return np.linalg.norm(np.asarray(embeddings[:_CHECKED], dtype="float64"), axis=1).tolist()
 
 
-def course(work: dict) -> Repetition:
-    """The course, to the disk, with the quickest engine; it is exported beforehand."""
+def course(work: dict, engine: str) -> Repetition:
+    """The course, to the disk, with OpenVINO, for which the encoder is exported beforehand, or with Keras."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.extraction import apply_model
 
     encoder, store = _encoder(work), Path(work["folder"]) / "embeddings.npy"
-    fast.MIN_PICTURES = 0
-    model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
+    model, batch_size = encoder.model, _BATCH_SIZE
+    if engine == "openvino":
+        fast.MIN_PICTURES = 0
+        model = fast.FastEncoder(encoder, Path(work["folder"]), [work["pictures"]])
+        batch_size = model.batch_size
 
     def apply() -> tuple[np.ndarray, list[str]]:
         store.unlink(missing_ok=True)
         return apply_model(
-            work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, model.batch_size, store
+            work["pictures"], model, encoder.preprocess_for_model, encoder.input_shape, batch_size, store
         )
 
     return _extraction(apply)
-
-
-def course_with_keras(work: dict) -> Repetition:
-    """The course, with Keras as engine."""
-    from say_what_you_see.vision.extraction import apply_model
-
-    encoder = _encoder(work)
-    preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
-    return _extraction(lambda: apply_model(work["pictures"], encoder.model, preprocess, shape, _BATCH_SIZE))
 
 
 def queue_threads(work: dict) -> Repetition:
@@ -139,11 +129,16 @@ def queue_threads(work: dict) -> Repetition:
     return _extraction(apply)
 
 
-def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> Repetition:
-    """Repetitions of a network on a batch that was read before: no zip, no JPEG, nothing written."""
+def bare(work: dict, engine: str) -> Repetition:
+    """A network on a batch that was read before: no zip, no JPEG, nothing written.
+
+    `engine` is "keras", or a precision of OpenVINO, which always has enough to do.
+    """
     from say_what_you_see.data.archives import image_members
     from say_what_you_see.vision.pictures import read_pictures
 
+    encoder = _encoder(work)
+    predict = encoder.model.predict_on_batch if engine == "keras" else _openvino(work, encoder, engine)
     names = [Path(member.filename).name for member in image_members(work["pictures"])]
     pictures = read_pictures(work["pictures"], names[:_BATCH_SIZE], encoder.input_shape[0])
     batch, rounds = encoder.preprocess_for_model(np.stack(pictures).astype("float32")), len(names) // _BATCH_SIZE
@@ -155,27 +150,19 @@ def _bare(work: dict, encoder, predict: Callable[[np.ndarray], np.ndarray]) -> R
     return repetition
 
 
-def bare_keras(work: dict) -> Repetition:
-    """The Keras model alone."""
-    encoder = _encoder(work)
-    return _bare(work, encoder, encoder.model.predict_on_batch)
-
-
-def bare_openvino(work: dict, precision: str = "f32") -> Repetition:
-    """OpenVINO alone, always with enough to do."""
+def _openvino(work: dict, encoder: Any, precision: str) -> Callable[[np.ndarray], Any]:
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.openvino import ParallelNetwork
 
-    encoder = _encoder(work)
     folder = fast.export_folder(encoder, Path(work["folder"]))
     fast.load_or_export(encoder, folder)
     network = ParallelNetwork.exported(folder / fast.NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    return _bare(work, encoder, lambda batch: fast.FutureEmbeddings(network.submit(batch)))
+    return lambda batch: fast.FutureEmbeddings(network.submit(batch))
 
 
-def bare_openvino_bf16(work: dict) -> Repetition:
-    """The same with numbers of 16 bits, where the processor has units for them; their sizes differ visibly."""
-    exact, repetition = np.array(bare_openvino(work)().known()), bare_openvino(work, "bf16")
+def bare_in_bfloat16(work: dict) -> Repetition:
+    """OpenVINO with numbers of 16 bits, where the processor has units for them; embeddings' sizes differ visibly."""
+    exact, repetition = np.array(bare(work, "f32")().known()), bare(work, "bf16")
 
     def compared() -> Sample:
         sample = repetition()
@@ -185,13 +172,14 @@ def bare_openvino_bf16(work: dict) -> Repetition:
     return compared
 
 
+_COURSE, _BARE = f"{__name__}:course", f"{__name__}:bare"
 STAGES = (
     Stage("extraction", "Extraction: InceptionV3, 299 x 299, from a zip of JPEGs", "pictures/s", make_work, (
-        Contender("course", "the course: apply_model with OpenVINO", f"{__name__}:course"),
-        Contender("keras", "the course: apply_model with Keras", f"{__name__}:course_with_keras", "backend"),
+        Contender("course", "the course: apply_model with OpenVINO", _COURSE, options={"engine": "openvino"}),
+        Contender("keras", "the course: apply_model with Keras", _COURSE, "backend", {"engine": "keras"}),
         Contender("queue", "a thread, a queue, Keras", f"{__name__}:queue_threads", "peer"),
-        Contender("bare_keras", "Keras on TensorFlow, bare", f"{__name__}:bare_keras", "limit"),
-        Contender("bare_openvino", "OpenVINO, bare", f"{__name__}:bare_openvino", "limit", needs=("openvino",)),
-        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_openvino_bf16", "limit", needs=("openvino",)),
+        Contender("bare_keras", "Keras on TensorFlow, bare", _BARE, "limit", {"engine": "keras"}),
+        Contender("bare_openvino", "OpenVINO, bare", _BARE, "limit", {"engine": "f32"}, ("openvino",)),
+        Contender("bf16", "OpenVINO in bfloat16, bare", f"{__name__}:bare_in_bfloat16", "limit", needs=("openvino",)),
     ), agreement=1e-3),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -17,9 +17,7 @@ from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 
 MODEL = SHIPPED / "scene_model"
-SIDE = 299
-"""Pictures have the encoder's size, so that it does not matter how others are cropped and resized."""
-
+SIDE = 299  # the encoder's size, so that it does not matter how others crop and resize pictures
 _CAPTION = ("-m", "say_what_you_see", "caption", "--json", "--model", "scenes")
 
 
@@ -30,16 +28,11 @@ def make_work(folder: Path, small: bool) -> dict:
     return {"folder": str(folder.resolve()), "picture": str(picture.resolve())}
 
 
-def with_keras(work: dict) -> Repetition:
-    """`say-what-you-see caption --with-keras`: as when a model captions for the first time."""
-    return lambda: run([*_CAPTION, "--with-keras", work["picture"]], work, caption_in_json)
-
-
-def exported(work: dict) -> Repetition:
-    """The same command with the quick copy, which a first call has made."""
-    command = [*_CAPTION, work["picture"]]
-    run(command, work, caption_in_json)
-    return lambda: run(command, work, caption_in_json)
+def course(work: dict, engine: str) -> Repetition:
+    """`say-what-you-see caption`: "keras", as when a model captions for the first time, or "exported", with the quick
+    copy that the first call makes, which warms up."""
+    command = [*_CAPTION, *(["--with-keras"] if engine == "keras" else []), work["picture"]]
+    return lambda: Sample(check=json.loads(run(command, work))["pictures"][0]["caption"])
 
 
 def plain_tensorflow(work: dict) -> Repetition:
@@ -49,29 +42,24 @@ def plain_tensorflow(work: dict) -> Repetition:
 
     encoder = Path(work["folder"]) / "encoder.keras"
     encoder_for(read_settings({})).model.save(encoder)
-    command = ["-m", "benchmarks.peers.plain_tensorflow", str(encoder), str(MODEL / "decoder.keras")]
-    return lambda: run([*command, str(MODEL / "vocabulary.json"), work["picture"]], work, str.strip)
+    files = map(str, (encoder, MODEL / "decoder.keras", MODEL / "vocabulary.json", work["picture"]))
+    command = ["-m", "benchmarks.peers.plain_tensorflow", *files]
+    return lambda: Sample(check=run(command, work).strip())
 
 
-def caption_in_json(output: str) -> str:
-    """The caption of the only picture in what `caption --json` prints."""
-    (picture,) = json.loads(output)["pictures"]
-    return picture["caption"]
-
-
-def run(arguments: Sequence[str], work: dict, read: Callable[[str], str]) -> Sample:
-    """Run Python with these arguments in a process of its own; `read` finds the caption in what it prints."""
+def run(arguments: Sequence[str], work: dict) -> str:
+    """Run Python with these arguments in a process of its own; returns what it prints."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE", "DATA", "ENCOD"))}
     environ |= {"COURSE_DATA": work["folder"], "COURSE_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, text=True, check=True)
-    return Sample(check=read(done.stdout))
+    return subprocess.check_output([sys.executable, *arguments], cwd=REPOSITORY, env=environ, text=True)
 
 
+_COURSE = f"{__name__}:course"
 STAGES = (
     Stage("first_caption", "A new process until its first caption", "s", make_work, (
-        Contender("keras", "the course: caption --with-keras", f"{__name__}:with_keras"),
-        Contender("exported", "the course: caption, once exported", f"{__name__}:exported", needs=("openvino",)),
+        Contender("keras", "the course: caption --with-keras", _COURSE, options={"engine": "keras"}),
+        Contender("exported", "the course: caption, once exported", _COURSE, options={"engine": "exported"},
+                  needs=("openvino",)),
         Contender("plain", "TensorFlow: load_model, predict", f"{__name__}:plain_tensorflow", "peer"),
     )),
 )  # fmt: skip

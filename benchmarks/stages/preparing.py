@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from benchmarks.machine import peak_mb
 from benchmarks.made_captions import CAPTIONS, MEMBER, PICTURES, write_captions
 from benchmarks.stage import Check, Contender, Repetition, Sample, Stage
-from say_what_you_see.core.pickles import save_pickle
+from say_what_you_see.core.pickles import read_pickle, save_pickle
 
 MIN_COUNT = 5
 
@@ -42,7 +43,6 @@ def _repetition(work: dict, run: Callable[[Path], object], check: Callable[[Path
 def course(work: dict) -> Repetition:
     """As the course prepares captions."""
     from say_what_you_see.core.files import read_arrays, read_json, write_json
-    from say_what_you_see.core.pickles import read_pickle
     from say_what_you_see.language.captions import PAD
     from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
 
@@ -60,23 +60,25 @@ def course(work: dict) -> Repetition:
 
 
 def list_of_lists(work: dict) -> Repetition:
-    """In lists of lists."""
-    from benchmarks.peers import list_of_lists as lists
+    """In lists of lists, pickled, as the lessons and most courses have them."""
+    from say_what_you_see.language import captions as lessons
+
+    def matrices(indexed: list[list[list[int]]], pad: int) -> Iterator[np.ndarray]:
+        flat = list(chain.from_iterable(indexed))
+        return (lessons.batch_captions_to_matrix(flat[row : row + 64], pad) for row in range(0, len(flat), 64))
 
     def run(folder: Path) -> tuple:
-        names = pickle.loads((folder / "names.pickle").read_bytes())
-        captions = lists.read_captions(names, folder / "captions.zip", MEMBER)
-        vocab = lists.generate_vocabulary(captions, MIN_COUNT)
-        indexed = lists.to_indices(captions, vocab)
-        with open(folder / "indexed.pickle", "wb") as file:
-            pickle.dump((vocab, indexed), file)
-        for _ in lists.matrices(indexed, vocab[lists.PAD]):  # what each epoch of training asks for
+        captions = lessons.get_captions_for_fns(read_pickle(folder / "names.pickle"), folder / "captions.zip", MEMBER)
+        vocab = lessons.generate_vocabulary(captions, MIN_COUNT)
+        indexed = lessons.caption_tokens_to_indices(captions, vocab)
+        (folder / "indexed.pickle").write_bytes(pickle.dumps((vocab, indexed)))
+        for _ in matrices(indexed, vocab[lessons.PAD]):  # what each epoch of training asks for
             pass
         return vocab, indexed
 
     def check(folder: Path) -> Check:
         vocab, indexed = pickle.loads((folder / "indexed.pickle").read_bytes())
-        return _check(len(vocab), lists.matrices(indexed, vocab[lists.PAD]), vocab[lists.PAD])
+        return _check(len(vocab), matrices(indexed, vocab[lessons.PAD]), vocab[lessons.PAD])
 
     return _repetition(work, run, check)
 
@@ -86,10 +88,8 @@ def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
     captions = total = 0
     for number, matrix in enumerate(matrices):
         captions += len(matrix)
-        weighted = (
-            (matrix.astype(np.int64) - pad) * np.arange(1, matrix.shape[1] + 1) * np.arange(1, len(matrix) + 1)[:, None]
-        )
-        total += int(weighted.sum()) * (number % 97 + 1)
+        rows, columns = (np.arange(1, size + 1) for size in matrix.shape)
+        total += int(rows @ (matrix.astype(np.int64) - pad) @ columns) * (number % 97 + 1)
     return [float(words), float(captions), float(total)]
 
 

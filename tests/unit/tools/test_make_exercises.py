@@ -9,25 +9,10 @@ import pytest
 from notebook_samples import code, executed, notebook, printed, write
 
 from say_what_you_see.exercises.exercise import MODULES, exercises_of
+from tools import make_exercises
 from tools.include_lessons import first_cell_source
-from tools.make_exercises import (
-    INSTRUCTORS,
-    LEARNERS,
-    emptied,
-    exercises_in,
-    main,
-    marked,
-    moved_links,
-    with_bodies,
-)
+from tools.make_exercises import INSTRUCTORS, LEARNERS, exercises_in, functions_in, main, moved_links
 from tools.notebooks import NOTEBOOKS, read_notebook
-
-FUNCTION = '''def double(number: int) -> int:
-    """Twice a number."""
-    # why not
-    result = 2 * number
-
-    return result'''
 
 CLASS = '''FACTOR = 2
 
@@ -52,22 +37,20 @@ def halve(number):
     return number / 2'''
 
 
-def exercise_cell(source=FUNCTION, include=("utils.numbers.double",), **facts):
-    given = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], **facts}
-    return code(source, include=list(include), exercise=given)
+def exercise_cell():
+    names = [f"utils.numbers.{name}" for name in ("FACTOR", "Doubler", "halve")]
+    facts = {"minutes": 5, "difficulty": "easy", "task": "Double it.", "hints": ["Think of 2."], "methods": ["double"]}
+    return code(CLASS, include=names, exercise=facts)
 
 
 def test_of_a_class_the_named_methods_are_emptied_or_marked():
-    names = ["utils.numbers.FACTOR", "utils.numbers.Doubler", "utils.numbers.halve"]
-    lesson = notebook(exercise_cell(CLASS, names, methods=["double"]))
-    [exercise] = exercises_in(lesson).values()
-    assert exercise.names == ["Doubler", "halve"]
-    stub, solution = (with_bodies(CLASS, exercise, change) for change in (emptied, marked))
+    cell = exercise_cell()
+    assert list(functions_in(cell).values()) == ["Doubler", "halve"]
+    changes = (make_exercises.emptied, make_exercises.marked)
+    stub, solution = (make_exercises.with_bodies(cell, change) for change in changes)
     assert "def __init__(self, offset=0):\n        self.offset = offset" in stub and "twice(n)" not in stub
     assert '        # Think of 2.\n        raise NotImplementedError("Write Doubler.double here' in stub
-    assert stub.endswith(
-        'def halve(number):\n    raise NotImplementedError("Write halve here, in place of this line.")'
-    )
+    assert stub.endswith('number):\n    raise NotImplementedError("Write halve here, in place of this line.")')
     lines = [line for line in solution.splitlines() if "SOLUTION" not in line and "Think" not in line]
     assert lines == CLASS.splitlines() and solution.count("### BEGIN SOLUTION") == 2
 
@@ -114,11 +97,11 @@ def test_a_copy_has_all_that_a_learner_needs(root, capsys):
     assert title.source.startswith("# Numbers: exercises\n") and "1 functions wait for you, about 5" in opening.source
     assert first.source == first_cell_source(PurePosixPath("notebooks/exercises/01_numbers.ipynb"))
     assert link.source.endswith("[zero](../../notebooks/00_zero.ipynb)")
-    assert introduction.source.startswith("### Exercise 1 of 1: `double`\n\nAbout 5 minutes, easy. Double it.")
+    assert introduction.source.startswith("### Exercise 1 of 1: `Doubler`, `halve`\n\nAbout 5 minutes, easy. ")
     assert "raise NotImplementedError" in stub.source and "exercise" not in stub.metadata
     assert stuck.metadata.jupyter.source_hidden
-    assert stuck.source.splitlines()[-1] == "# from utils.numbers import double"
-    assert check.source == "from utils.check import check\n\ncheck(double)"
+    assert stuck.source.endswith("\n# from utils.numbers import Doubler\n# from utils.numbers import halve")
+    assert check.source == "from utils.check import check\n\ncheck(Doubler, halve)"
     assert not call.outputs and call.execution_count is None and call.metadata.tags == ["hide-input"]
     assert ids[-3:] == ["exercises-progress", "exercises-progress-list", "cell-5"]
 
@@ -137,13 +120,9 @@ def test_what_differs_is_listed_and_put_right(root, capsys):
     assert changed.read_bytes() == right and not superfluous.exists()
 
 
-def exercises_by_notebook():
-    lessons = {name: exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb")) for name in MODULES}
-    return {name: found for name, found in lessons.items() if found}
-
-
-@pytest.mark.parametrize("name", exercises_by_notebook())
+@pytest.mark.parametrize("name", MODULES)
 def test_every_exercise_of_a_notebook_can_be_checked_and_the_other_way_round(name):
-    asked = [function for exercise in exercises_by_notebook()[name].values() for function in exercise.functions]
+    exercises = exercises_in(read_notebook(NOTEBOOKS / f"{name}.ipynb"))
+    asked = [function for exercise in exercises for function in functions_in(exercise)]
     checked = [f"{e.reference.__module__}.{e.reference.__qualname__}" for e in exercises_of(name)]
     assert sorted(asked) == sorted(checked) and {e.notebook for e in exercises_of(name)} == {name}

@@ -18,32 +18,28 @@ from tools.include_lessons import badge
 from tools.notebooks import REPOSITORY, read_notebook
 from tools.render import write_page
 
-SHOW = (
-    "from IPython.display import display\n"
-    f"display({{'image/png': '{PIXEL}'}}, raw=True, metadata={{'image/png': {{'alt': 'a \"grey\" pixel'}}}})"
-)
-COUNT = (  # says how often it ran
-    "import os, pathlib\n"
-    "folder = pathlib.Path(os.environ['COURSE_DATA'], 'scenes_small')\n"
-    "folder.mkdir(parents=True, exist_ok=True)\n"
-    "with open(folder / 'runs.txt', 'a') as file:\n"
-    "    file.write('x')\n"
-)
+SHOW = f"""from IPython.display import display
+display({{"image/png": "{PIXEL}"}}, raw=True, metadata={{"image/png": {{"alt": 'a "grey" pixel'}}}})"""
+COUNT = """# says how often it ran
+import os, pathlib
+folder = pathlib.Path(os.environ["COURSE_DATA"], "scenes_small")
+folder.mkdir(parents=True, exist_ok=True)
+with open(folder / "runs.txt", "a") as file:
+    file.write("x")
+"""
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """A course of two notebooks, run small, with data and build in a temporary folder."""
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("COURSE_SIZE", "small")
-    monkeypatch.setenv("COURSE_START", str(tmp_path))
+    settings = {"COURSE_DATA": str(tmp_path / "data"), "COURSE_SIZE": "small", "COURSE_START": str(tmp_path)}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     for name in ("DATASET", "ENCODER", "COURSE_SEED"):
         monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "notebooks"
-    write(
-        notebook("# One\n\n[on](01_two.ipynb)", code("import sys\nsys.executable"), code("")), folder / "00_one.ipynb"
-    )
-    write(notebook("# Two", code(COUNT), code(SHOW)), folder / "01_two.ipynb")
+    one = notebook("# One\n\n[on](01_two.ipynb)", code("import sys\nsys.executable"), code(""))
+    write(one, tmp_path / "notebooks" / "00_one.ipynb")
+    write(notebook("# Two", code(COUNT), code(SHOW)), tmp_path / "notebooks" / "01_two.ipynb")
     return tmp_path
 
 
@@ -145,11 +141,13 @@ def test_a_kernel_that_dies_is_reported(course, capsys):
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal in the way of POSIX")
 def test_ctrl_c_reaches_the_cell_and_says_how_to_go_on(course):
     os.mkfifo(course / "notebooks" / "started")
-    cell = (
-        "import pathlib, time\n"
-        "try:\n    pathlib.Path('started').write_text('yes')\n    time.sleep(600)\n"
-        "except KeyboardInterrupt:\n    pathlib.Path('tidied').touch()\n"
-    )
+    cell = """import pathlib, time
+try:
+    pathlib.Path("started").write_text("yes")
+    time.sleep(600)
+except KeyboardInterrupt:
+    pathlib.Path("tidied").touch()
+"""
     change(course, "00_one", 1, cell)
     process = subprocess.Popen(
         [sys.executable, "-m", "tools.run_course", *folders(course)], cwd=REPOSITORY, stdout=-1, stderr=-1, text=True,

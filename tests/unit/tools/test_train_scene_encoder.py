@@ -10,10 +10,8 @@ from tools.train_scene_encoder import masked_binary_crossentropy, write_small_we
 
 
 def test_the_loss_is_the_crossentropy_of_the_known_answers():
-    targets, logits = (
-        np.array([[1, 0, UNKNOWN], [UNKNOWN, 1, 1]], "float32"),
-        np.array([[2, 3, 9], [9, -1, 0]], "float32"),
-    )
+    targets = np.array([[1, 0, UNKNOWN], [UNKNOWN, 1, 1]], "float32")
+    logits = np.array([[2, 3, 9], [9, -1, 0]], "float32")
     probabilities = 1 / (1 + np.exp(-logits))
     expected = [-np.log(probabilities[0, 0] * (1 - probabilities[0, 1])), -np.log(probabilities[1, 1:].prod())]
     np.testing.assert_allclose(np.asarray(masked_binary_crossentropy(targets, logits)), expected, rtol=1e-4)
