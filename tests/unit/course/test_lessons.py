@@ -1,7 +1,5 @@
 """Notebooks 07 and 08 without the notebooks: each step leaves its files, is not done twice, and says what it lacks."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Captions are scored against what was drawn."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
