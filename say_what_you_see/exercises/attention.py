@@ -143,4 +143,3 @@ EXERCISES = (
     ),
     Exercise(with_even_attention, _loop_cases, properties_of_even_model),
 )
-"""In the order of the notebook."""

@@ -145,4 +145,3 @@ EXERCISES = (
     Exercise(caption_tokens_to_indices, _index_cases),
     Exercise(batch_captions_to_matrix, _matrix_cases),
 )
-"""In the order of the notebook."""

@@ -261,4 +261,3 @@ EXERCISES = (
     Exercise(training_step, _training_cases, trained),
     Exercise(shuffle_images, _control_cases, properties_of_control),
 )
-"""In the order of the notebook."""

@@ -179,4 +179,3 @@ EXERCISES = (
     Exercise(swap_colours, _swap_cases),
     Exercise(leave_one_out, _leaving_cases, properties_of_leaving),
 )
-"""In the order of the notebook."""

@@ -147,7 +147,7 @@ def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Cas
 
 
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:
-    """The exercises of a notebook."""
+    """The exercises of a notebook, in its order."""
     if notebook not in MODULES:
         raise CourseError(f"{notebook!r} has no exercises. Those that have are: {', '.join(MODULES)}.")
     return importlib.import_module(f"say_what_you_see.exercises.{MODULES[notebook]}").EXERCISES

@@ -171,4 +171,3 @@ EXERCISES = (
     Exercise(keep_top_p, _top_p_cases, array_of),
     Exercise(beam_search, _beam_cases, searched),
 )
-"""In the order of the notebook."""

@@ -71,4 +71,3 @@ EXERCISES = (
         policy_gradient_loss, _loss_cases, lambda function, *arguments: as_numpy(with_tensors(function, *arguments))
     ),
 )
-"""In the order of the notebook."""
