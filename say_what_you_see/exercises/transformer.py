@@ -34,11 +34,6 @@ def _look_cases(rng: np.random.Generator) -> Cases:
     return drawn_cases(rng, draw, table)
 
 
-def make_mask(function: Callable, queries: int, keys: int) -> np.ndarray:
-    """The mask as an array."""
-    return as_numpy(function(queries, keys)).astype(bool)
-
-
 def _mask_cases(rng: np.random.Generator) -> Cases:
     queries = int(rng.integers(2, 20))
     return {
@@ -66,7 +61,7 @@ def _loss_cases(rng: np.random.Generator) -> Cases:
 
 EXERCISES = (
     Exercise(scaled_dot_product_attention, _look_cases, look),
-    Exercise(causal_mask, _mask_cases, make_mask),
+    Exercise(causal_mask, _mask_cases, lambda function, *arguments: as_numpy(function(*arguments)).astype(bool)),
     Exercise(
         policy_gradient_loss, _loss_cases, lambda function, *arguments: as_numpy(with_tensors(function, *arguments))
     ),
