@@ -13,17 +13,19 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.settings import read_settings
 from say_what_you_see.exercises.compare import copy_of, first_difference, short, shorten
-from say_what_you_see.exercises.exercise import MODULES, Case, Exercise, Mistake, exercises_of
+from say_what_you_see.exercises.exercise import MODULES, Cases, Exercise, Mistake, exercises_of
 from say_what_you_see.exercises.observe import Properties
-from say_what_you_see.exercises.progress import Progress, keep_progress, read_progress
 
 
 class CheckFailed(CourseError):
@@ -80,20 +82,21 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
         return False
     cases = _cases(exercise)
     try:
-        for number, case in enumerate(cases):
+        for case in cases:
             outcome = _run(exercise, case, candidate)
-            if not _course_outcome(exercise, exercise.reference, number).equals(outcome):
-                _explain(exercise, number, outcome, candidate)
+            if not _course_outcome(exercise, exercise.reference, case).equals(outcome):
+                _explain(exercise, case, outcome, candidate)
     except KeyboardInterrupt:
         raise CheckFailed(f"{name} was stopped. Does it hold a loop that never ends?") from None
-    keep_progress(exercise.notebook, name, Progress(done=True))
-    print(f"{name}: right. {len(cases)} cases, {sum(case.random for case in cases)} of them random.")
+    _keep_progress(exercise, Progress(done=True))
+    drawn = sum(case.startswith("random") for case in cases)
+    print(f"{name}: right. {len(cases)} cases, {drawn} of them random.")
     return True
 
 
 def show_progress(notebook: str) -> None:
     """Print how many exercises of a notebook are done, and which; without exercises it is a CourseError."""
-    done = {exercise.name: read_progress(notebook, exercise.name).done for exercise in exercises_of(notebook)}
+    done = {exercise.name: _progress_of(exercise).done for exercise in exercises_of(notebook)}
     print(f"{sum(done.values())} of {len(done)} done")
     for name, is_done in done.items():
         print(f"  {'done' if is_done else 'open'}  {name}")
@@ -118,72 +121,74 @@ def find_exercise(candidate: Callable) -> Exercise:
 
 
 @cache
-def _cases(exercise: Exercise) -> list[Case]:
+def _cases(exercise: Exercise) -> Cases:
     """The random cases are the same at every try, so that a learner can follow one."""
     return exercise.cases(np.random.default_rng(0))
 
 
 @cache
-def _course_outcome(exercise: Exercise, function: Callable, number: int) -> Outcome:
+def _course_outcome(exercise: Exercise, function: Callable, case: str) -> Outcome:
     """What the course's function, or a typical mistake, does with a case: always the same."""
-    return _run(exercise, _cases(exercise)[number], function)
+    return _run(exercise, case, function)
 
 
-def _run(exercise: Exercise, case: Case, function: Callable) -> Outcome:
+def _run(exercise: Exercise, case: str, function: Callable) -> Outcome:
     """Call a function with copies of a case's arguments, and see whether it leaves them as they are."""
-    copies = copy_of(case.arguments)
+    arguments = _named_arguments(exercise, case)
+    copies = copy_of(arguments.values())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbgrader takes what is written to stderr for a failure
             value = exercise.observe(function, *copies) if exercise.observe else function(*copies)
     except (Exception, SystemExit) as error:
         return Outcome(error=error)
-    for name, before, after in zip(_argument_names(exercise, case), case.arguments, copies, strict=True):
+    for (name, before), after in zip(arguments.items(), copies, strict=True):
         if first_difference(before, after, 0.0):
             return Outcome(value=value, changed=name)
     return Outcome(value=value)
 
 
-def _argument_names(exercise: Exercise, case: Case) -> list[str]:
-    """The names of a case's arguments, as the signature has them."""
-    names = list(inspect.signature(exercise.observe or exercise.reference).parameters)
-    names = names[1:] if exercise.observe else names
-    return names[: len(case.arguments)]
+def _named_arguments(exercise: Exercise, case: str) -> dict[str, Any]:
+    """A case's arguments by the names that the signature gives them."""
+    names = list(inspect.signature(exercise.observe or exercise.reference).parameters)[bool(exercise.observe) :]
+    if names == ["arguments"]:  # what observes passes them on as they are
+        names = list(inspect.signature(exercise.reference).parameters)
+    return dict(zip(names, _cases(exercise)[case], strict=False))
 
 
-def _explain(exercise: Exercise, number: int, outcome: Outcome, candidate: Callable) -> NoReturn:
+def _explain(exercise: Exercise, case: str, outcome: Outcome, candidate: Callable) -> NoReturn:
     """Print a report on what is wrong with a case, and raise the error."""
-    name, case = exercise.name, _cases(exercise)[number]
+    name, cases = exercise.name, list(_cases(exercise))
     if isinstance(outcome.error, NotImplementedError):
         raise CheckFailed(f"{name} is not written yet. It raises NotImplementedError: {outcome.error}")
     mistake = _recognise(exercise, candidate)
-    where = f"case {number + 1} of {len(_cases(exercise))}"
-    values = zip(_argument_names(exercise, case), case.arguments, strict=True)
-    print(f"{name}: not right yet. {where.capitalize()}: {case.name}.\n")
+    where = f"case {cases.index(case) + 1} of {len(cases)}"
+    print(f"{name}: not right yet. {where.capitalize()}: {case}.\n")
+    values = _named_arguments(exercise, case).items()
     print("\n".join(f"  {argument} = {short(value)}" for argument, value in values) + "\n")
-    print("\n".join(_difference_lines(exercise, number, outcome, candidate)))
+    print("\n".join(_difference_lines(exercise, case, outcome, candidate)))
     if mistake:
         print(f"\nIt looks like this: {mistake.name}.")
     if isinstance(outcome.error, NameError):
         print("\nThat name is not known: is it defined or imported in a cell above that was run?")
     else:
         print(_next_hint(exercise, mistake))
-    raise CheckFailed(f"{name} is not right yet: {mistake.name if mistake else f'{where}, {case.name}'}.")
+    raise CheckFailed(f"{name} is not right yet: {mistake.name if mistake else f'{where}, {case}'}.")
 
 
 def _recognise(exercise: Exercise, candidate: Callable) -> Mistake | None:
     """The mistake that does the same as the candidate in every case."""
-    outcomes = [_run(exercise, case, candidate) for case in _cases(exercise)]
+    outcomes = {case: _run(exercise, case, candidate) for case in _cases(exercise)}
 
     def same(mistake: Mistake) -> bool:
-        return all(_course_outcome(exercise, mistake.wrong, i).equals(own) for i, own in enumerate(outcomes))
+        return all(_course_outcome(exercise, mistake.wrong, case).equals(own) for case, own in outcomes.items())
 
     return next(filter(same, exercise.mistakes), None)
 
 
-def _difference_lines(exercise: Exercise, number: int, outcome: Outcome, candidate: Callable) -> list[str]:
+def _difference_lines(exercise: Exercise, case: str, outcome: Outcome, candidate: Callable) -> list[str]:
     """What was expected and received, and below where they differ first, unless that is the results as a whole."""
-    wanted = _course_outcome(exercise, exercise.reference, number)
+    wanted = _course_outcome(exercise, exercise.reference, case)
     both = [f"  expected  {wanted}", f"  received  {outcome}"]
     if outcome.error is not None:
         return both[wanted.error is None :] + _learners_line(outcome.error, candidate)
@@ -216,14 +221,52 @@ def _learners_line(error: BaseException, candidate: Callable) -> list[str]:
 
 def _next_hint(exercise: Exercise, mistake: Mistake | None) -> str:
     """The hint of a mistake; the exercise's next one where there is none, or when the mistake is made again."""
-    progress = read_progress(exercise.notebook, exercise.name)
+    progress = _progress_of(exercise)
     about_mistake = f"\nHint: {mistake.hint}" if mistake else ""
     if mistake and mistake.name != progress.mistake:
-        keep_progress(exercise.notebook, exercise.name, replace(progress, mistake=mistake.name))
+        _keep_progress(exercise, replace(progress, mistake=mistake.name))
         return about_mistake
     total = len(exercise.hints)
     given = min(progress.hints + 1, total)
-    kept = replace(progress, hints=given, mistake=mistake.name if mistake else "")
-    keep_progress(exercise.notebook, exercise.name, kept)
+    _keep_progress(exercise, replace(progress, hints=given, mistake=mistake.name if mistake else ""))
     end = "\nThere are no more hints. The folded cell above has the course's own." if given == progress.hints else ""
     return f"{about_mistake}\nHint {given} of {total}: {exercise.hints[given - 1]}{end}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a learner is with one exercise."""
+
+    done: bool = False  # whether it was right once
+    hints: int = 0  # how many hints have been given since
+    mistake: str = ""  # the mistake that was recognised last
+
+
+def _progress_of(exercise: Exercise) -> Progress:
+    """How far an exercise is; what is missing or damaged counts as not begun."""
+    try:
+        return Progress(**_kept_progress()[exercise.notebook][exercise.name])
+    except (LookupError, TypeError):
+        return Progress()
+
+
+def _keep_progress(exercise: Exercise, progress: Progress) -> None:
+    """Write down how far a learner is; what was done once stays done. Where that is impossible, say so and go on."""
+    kept, done = _kept_progress(), progress.done or _progress_of(exercise).done
+    kept.setdefault(exercise.notebook, {})[exercise.name] = asdict(replace(progress, done=done))
+    try:
+        write_json(kept, _progress_path())
+    except (CourseError, OSError) as error:
+        print(f"(Your progress cannot be kept in {_progress_path().parent}: {error})")
+
+
+def _kept_progress() -> dict[str, dict[str, Any]]:
+    """The entries of each notebook; of a file that is missing or damaged, none."""
+    try:
+        return {notebook: own for notebook, own in read_json(_progress_path()).items() if isinstance(own, dict)}
+    except (AttributeError, CourseError):
+        return {}
+
+
+def _progress_path() -> Path:
+    return read_settings().data_folder / "exercises.json"

@@ -12,14 +12,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
-from say_what_you_see.course.features import (
-    SPLITS,
-    VIEWS,
-    extract_grids,
-    extract_views,
-    load_features,
-    read_required,
-)
+from say_what_you_see.course.features import SPLITS, VIEWS, extract_grids, extract_views, load_features, read_required
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
 from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.generate import generate, generate_sentences
@@ -37,6 +30,9 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import Examples, JoinedRows, add_views, shuffle_images, table_examples
 from say_what_you_see.training.loop import HistoryCallback, train_decoder
 
+Build = Callable[[Examples, dict[str, int], float], keras.Model]
+"""Makes an untrained decoder for examples, a vocabulary and a rate of dropout."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -45,8 +41,7 @@ class Lesson:
     folder_name: str  # of the folder for its files inside the settings' work folder, "" for that one itself
     features_folder: str  # the same for its features, whose encoder is noted beside them
     config: Callable[[Settings, Examples], TrainingConfig]  # how it is trained on given examples
-    # an untrained decoder for examples, a vocabulary and a rate of dropout
-    build: Callable[[Examples, dict[str, int], float], keras.Model]
+    build: Build
     # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
     prepare: Callable[[Settings], None]  # makes the features and captions that `load` reads
@@ -105,24 +100,15 @@ def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
     return replace(config, similar_lengths=False)  # which was not tried there
 
 
-def _build_bottleneck_lstm(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
-    return build_decoder(len(vocab), train.image_embeds.shape[1], dropout=dropout)
+def _builder(build: Callable[..., keras.Model]) -> Build:
+    """Builds a model that needs to know sizes only: of the vocabulary and of a picture's features."""
+    return lambda train, vocab, dropout: build(len(vocab), *train.image_embeds.shape[1:], dropout=dropout)
 
 
 def _build_show_and_tell(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
     frequencies = log_word_frequencies(train.captions.matrix, vocab)
     feature_size = train.image_embeds.shape[1]
     return build_show_and_tell(len(vocab), feature_size, dropout=dropout, word_log_probabilities=frequencies)
-
-
-def _build_attention(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
-    regions, feature_size = train.image_embeds.shape[1:]
-    return build_visual_attention(len(vocab), regions, feature_size, dropout=dropout)
-
-
-def _build_transformer(train: Examples, vocab: dict[str, int], dropout: float) -> keras.Model:
-    regions, feature_size = train.image_embeds.shape[1:]
-    return build_transformer(len(vocab), regions, feature_size, dropout=dropout)
 
 
 def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict[str, int], Examples, Examples]:
@@ -148,10 +134,6 @@ def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples
     return vocab, train, validation
 
 
-def _prepare_decoder(settings: Settings) -> None:
-    """Nothing: the commands `embed` and `prepare` do, as the notebooks 02 and 03 do."""
-
-
 def _prepare_attention(settings: Settings) -> None:
     extract_grids(settings)
     prepare_attention_captions(settings)
@@ -163,7 +145,8 @@ def _prepare_transformer(settings: Settings) -> None:
         extract_views(settings)
 
 
-DECODER = Lesson("", "", training_config, _build_bottleneck_lstm, _load_decoder_examples, _prepare_decoder)
+# The commands `embed` and `prepare` make what notebook 04 reads.
+DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, lambda settings: None)
 SHOW_AND_TELL = Lesson(
     "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
 )
@@ -171,7 +154,7 @@ ATTENTION = Lesson(
     "visual_attention",
     "visual_attention",
     _attention_config,
-    _build_attention,
+    _builder(build_visual_attention),
     lambda settings: _load_decoder_examples(settings, "grid"),
     _prepare_attention,
 )
@@ -179,7 +162,7 @@ TRANSFORMER = Lesson(
     "transformer",
     "visual_attention",
     _transformer_config,
-    _build_transformer,
+    _builder(build_transformer),
     _load_grids_and_captions,
     _prepare_transformer,
 )
@@ -194,10 +177,8 @@ def new_model(lesson: Lesson, settings: Settings, train: Examples, vocab: dict[s
 
 
 def train_lesson(lesson: Lesson, settings: Settings, callback: HistoryCallback | None = None) -> History:
-    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder.
-
-    Args:
-        callback: see `train_decoder`.
+    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder; `callback` as in
+    `train_decoder`.
     """
     lesson.prepare(settings)
     vocab, train, validation = lesson.load(settings)

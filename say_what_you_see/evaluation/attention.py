@@ -96,11 +96,6 @@ class AttentionScore:
     mass: float  # the share of attention that is in the box, mean over the mentions
     mentions: int  # how many there were
 
-    @property
-    def times_chance(self) -> float:
-        """How many times more often than by chance."""
-        return self.hits.value / self.chance if self.chance else float("nan")
-
 
 def score_attention(measured: Sequence[MentionAttention]) -> dict[str, AttentionScore]:
     """Scores over all mentions, and over those of large and of small things."""
@@ -122,6 +117,7 @@ def attention_table(scores: Mapping[str, AttentionScore]) -> Table:
     """A table of scores as text: a row for each group of things."""
     rows: list[list[object]] = [["", "looks", "peak in the box", "by chance", "times", "attention in the box"]]
     for name, score in scores.items():
+        times = score.hits.value / score.chance if score.chance else float("nan")
         chance, mass = f"{100 * score.chance:.1f}%", f"{100 * score.mass:.1f}%"
-        rows.append([name, score.mentions, score.hits.show(unit="%"), chance, f"{score.times_chance:.1f}", mass])
+        rows.append([name, score.mentions, score.hits.show(unit="%"), chance, f"{times:.1f}", mass])
     return format_table(rows, [14, 6, 22, 11, 7, 22])

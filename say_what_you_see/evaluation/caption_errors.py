@@ -7,14 +7,19 @@ from itertools import product
 
 import numpy as np
 
-from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.commonest_captions import agreed_words
 from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
 from say_what_you_see.evaluation.reference_scores import frequent_words
-from say_what_you_see.evaluation.scene_scores import judge_claims, score_captions, true_mentions, wrong_claims
+from say_what_you_see.evaluation.scene_scores import (
+    MAIN_SCORES,
+    judge_claims,
+    score_captions,
+    true_mentions,
+    wrong_claims,
+)
 from say_what_you_see.evaluation.scores import Score, Table, format_table
 from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.language.captions import split_sentence
@@ -47,9 +52,8 @@ class Confusion:
 def colour_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
     """Of the things that are there and are named with a colour: the true colour against the given one."""
     counts = Counter((true, given) for true, given, _ in _named_colours(captions, truths))
-    return Confusion(
-        np.array([[counts[true, given] for given in COLOURS] for true in COLOURS], float), COLOURS, COLOURS
-    )
+    table = np.array([[counts[true, given] for given in COLOURS] for true in COLOURS], float)
+    return Confusion(table, COLOURS, COLOURS)
 
 
 def _named_colours(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Iterator[tuple[str, str, bool]]:
@@ -121,11 +125,10 @@ def confusion_in_words(confusion: Confusion, most: int = 3) -> str:
 
 @dataclass(frozen=True)
 class GroupScores:
-    """Scores of the captions of some of the scenes."""
+    """Scores of the captions of some of the scenes: by what was drawn, and by the field's metrics."""
 
     scenes: int
-    exact: dict[str, Score]
-    metrics: dict[str, Score]
+    scores: dict[str, Score]
 
 
 def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> dict[int, GroupScores]:
@@ -133,30 +136,21 @@ def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> d
 
     CIDEr weighs words by how rare they are in the group, so that its values of two groups are not comparable.
     """
-    truths = pictures.truths
-    if truths is None:
-        raise CourseError("How many things a picture shows is known of the drawn scenes only (DATASET=scenes).")
-    counts = np.array([len(truth.colours) for truth in truths])
+    counts = np.array([len(truth.colours) for truth in pictures.truths or ()])
     groups = {}
     for count in np.unique(counts).tolist():
         chosen = np.flatnonzero(counts == count).tolist()
         said, shown = [captions[i] for i in chosen], pictures.take(chosen)
         metrics = score_against_references(said, shown.references, java=False)
-        groups[count] = GroupScores(len(chosen), score_captions(said, shown.truths or []), metrics)
+        groups[count] = GroupScores(len(chosen), score_captions(said, shown.truths or []) | metrics)
     return groups
 
 
 def thing_count_table(groups: Mapping[int, GroupScores]) -> Table:
     """A line for each number of things."""
-    columns = {
-        "things right": "things named that are there",
-        "colours right": "colours joined to the right thing",
-        "relations right": "stated relations that are true",
-        "BLEU-4": "BLEU-4",
-        "ROUGE-L": "ROUGE-L",
-    }
+    columns = {f"{short} right": MAIN_SCORES[short] for short in ("things", "colours", "relations")}
+    columns |= {"BLEU-4": "BLEU-4", "ROUGE-L": "ROUGE-L"}
     rows: list[list[object]] = [["things", "scenes", *columns]]
     for count, group in groups.items():
-        scores = {**group.exact, **group.metrics}
-        rows.append([str(count), group.scenes, *(scores[name].show() for name in columns.values())])
+        rows.append([str(count), group.scenes, *(group.scores[name].show() for name in columns.values())])
     return format_table(rows, [8, 6, *[21] * 5])

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from say_what_you_see.data.scenes.captions import COLOUR_WORDS, NOUNS, PLACE_WORDS, SIZE_WORDS
 
 COLOUR_NAMES = frozenset(word for words in COLOUR_WORDS.values() for word in words)
-_OTHER_RELATION_WORDS = {"above": "over", "over": "above", "below": "under", "under": "beneath", "beneath": "below"}
 
 
 def swap_colours(caption: str) -> str:
@@ -69,7 +68,7 @@ _OTHER_WORD = {
     for words in table.values()
     for word in words
     if len(set(words)) > 1
-} | _OTHER_RELATION_WORDS
+} | {"above": "over", "over": "above", "below": "under", "under": "beneath", "beneath": "below"}
 
 
 def fit_articles(words: Sequence[str]) -> list[str]:

@@ -1,8 +1,4 @@
-"""The "giraffe next to a tree": how often a model says one and the same thing of all pictures of a kind.
-
-The name comes from pictures of giraffes: there is nearly always a tree, so a model that has seen a giraffe can say
-"a giraffe next to a tree" without looking any further, and is mostly right.
-"""
+"""The "giraffe next to a tree": how often a model says one and the same thing of all pictures of a kind."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,8 +14,6 @@ from say_what_you_see.language.captions import split_sentence
 
 ADJECTIVES = frozenset(word for words in (*COLOUR_WORDS.values(), *SIZE_WORDS.values()) for word in words)
 """Words that give colours and sizes in captions of scenes."""
-
-_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -41,8 +35,7 @@ def commonest_captions(
 ) -> list[CommonestCaption]:
     """For each group of pictures, how often its commonest caption is given, by the model and by people.
 
-    People gave several captions to each picture and the model one. The more captions, the less often the same one,
-    so people are measured with one caption for each picture, too.
+    Of people's captions one is drawn for each picture: of several, the same one would be given less often.
 
     Args:
         groups: name of a group to the numbers of its pictures; empty groups are skipped.
@@ -55,7 +48,7 @@ def commonest_captions(
     for kind, pictures in groups.items():
         if len(pictures):
             caption, share = _commonest([patterns[i] for i in pictures])
-            draws = ([people[i][rng.integers(len(people[i]))] for i in pictures] for _ in range(_DRAWS))
+            draws = ([people[i][rng.integers(len(people[i]))] for i in pictures] for _ in range(200))
             people_share = float(np.mean([_commonest(draw)[1] for draw in draws]))
             results.append(CommonestCaption(kind, len(pictures), caption, share, people_share))
     return results

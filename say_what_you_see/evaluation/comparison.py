@@ -20,6 +20,15 @@ from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.training.examples import Examples
 
 _PICTURES_TO_TIME, _TIMES = 256, 10
+_FORMATS = {
+    "loss, nats per word": ".3f",
+    "loss, nats per caption": ".2f",
+    "validation words": ",",
+    "of them unknown (UNK)": ",",
+    "parameters": ",",
+    "seconds to train": ",.0f",
+    "captions a second (greedy)": ",.0f",
+}
 
 
 @dataclass(frozen=True)
@@ -27,19 +36,8 @@ class ModelReport:
     """What was measured of one model."""
 
     name: str  # the column's title
-    val_loss: float  # nats per real word of the validation captions, END and UNK counted, no caption cut
+    numbers: dict[str, float | None]  # by the names that the table has; None where one is not known
     scores: dict[str, Score] | None  # of greedy captions; None where nobody knows what the pictures show
-    parameters: int  # how many the model has
-    training_seconds: float | None  # None where it is not known
-    captions_per_second: float  # greedy, from features that are there already
-    words: int = 0  # how many words the loss is the mean of
-    unknown: int = 0  # how many of them are UNK to this model, which makes them easier to predict
-    captions: int = 0  # how many validation captions there are
-
-    @property
-    def loss_per_caption(self) -> float:
-        """Nats for a whole caption: does not depend on how captions are divided into words."""
-        return self.val_loss * self.words / self.captions if self.captions else float("nan")
 
 
 def measure_model(
@@ -53,25 +51,27 @@ def measure_model(
 ) -> ModelReport:
     """Measure a model of the course, whichever it is.
 
+    The loss is over all real words of the validation captions, END and UNK counted, no caption cut. That of a whole
+    caption does not depend on how captions are divided into words. An UNK is easier to predict than a word.
+
     Args:
         examples: the validation captions in the model's own vocabulary, with the features it was trained with.
         val_features: (pictures, ...), one row for each validation picture.
         truths: what each of these pictures shows, None where nobody knows.
-        training_seconds: what `training_seconds` makes of its history.
     """
-    matrix, writer = examples.captions.matrix, step_model_of(model)
+    writer, next_words = step_model_of(model), examples.captions.matrix[:, 1:]
+    words, loss = int((next_words != vocab[PAD]).sum()), score_next_words(model, examples, vocab[PAD])["loss"]
+    numbers = {
+        "loss, nats per word": loss,
+        "loss, nats per caption": loss * words / len(next_words),
+        "validation words": words,
+        "of them unknown (UNK)": int((next_words == vocab[UNK]).sum()),
+        "parameters": model.count_params(),
+        "seconds to train": training_seconds,
+        "captions a second (greedy)": captions_per_second(writer, val_features, vocab),
+    }
     scores = score_captions(generate_sentences(writer, val_features, vocab), truths) if truths is not None else None
-    return ModelReport(
-        name,
-        score_next_words(model, examples, vocab[PAD])["loss"],
-        scores,
-        model.count_params(),
-        training_seconds,
-        captions_per_second(writer, val_features, vocab),
-        words=int((matrix[:, 1:] != vocab[PAD]).sum()),
-        unknown=int((matrix[:, 1:] == vocab[UNK]).sum()),
-        captions=len(matrix),
-    )
+    return ModelReport(name, numbers, scores)
 
 
 def captions_per_second(model: KerasStepModel, features: np.ndarray, vocab: dict[str, int]) -> float:
@@ -93,23 +93,14 @@ def training_seconds(history: Iterable[Mapping[str, float]]) -> float | None:
 
 def comparison_table(reports: Sequence[ModelReport]) -> Table:
     """A table of reports: a row for each number, a column for each model; scores with 95 % intervals."""
-    shown = {
-        "": lambda report: report.name,
-        "loss, nats per word": lambda report: f"{report.val_loss:.3f}",
-        "loss, nats per caption": lambda report: f"{report.loss_per_caption:.2f}",
-        "validation words": lambda report: f"{report.words:,}",
-        "of them unknown (UNK)": lambda report: f"{report.unknown:,}",
-        "parameters": lambda report: f"{report.parameters:,}",
-        "seconds to train": lambda report: (
-            f"{report.training_seconds:,.0f}" if report.training_seconds else "not known"
-        ),
-        "captions a second (greedy)": lambda report: f"{report.captions_per_second:,.0f}",
-    }
-    rows: list[Sequence[object]] = [[label, *map(show, reports)] for label, show in shown.items()]
+    rows: list[Sequence[object]] = [["", *(report.name for report in reports)]]
+    for label, form in _FORMATS.items():
+        numbers = [report.numbers[label] for report in reports]
+        rows.append([label, *("not known" if number is None else format(number, form) for number in numbers)])
     if any(report.scores for report in reports):
         rows += score_table({report.name: report.scores or {} for report in reports}).rows[1:]
-    if len({report.words for report in reports}) > 1:
+    if len({report.numbers["validation words"] for report in reports}) > 1:
         rows.append(["The models divide captions into words differently: compare the loss a caption, not a word."])
-    if len({report.unknown for report in reports}) > 1:
+    if len({report.numbers["of them unknown (UNK)"] for report in reports}) > 1:
         rows.append(["A word that is UNK to a model is easier to predict: that flatters the model with more of them."])
     return format_table(rows, [34, *[21] * len(reports)])

@@ -1,7 +1,4 @@
-"""Measures what trained models write: by the field's metrics, by what was drawn, and how varied it is.
-
-Notebook 06 and `say-what-you-see evaluate` are two ways to call this.
-"""
+"""Measures what trained models write: by the field's metrics, by what was drawn, and how varied it is."""
 
 import itertools
 import math
@@ -19,7 +16,7 @@ from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.coco_results import write_coco_results
 from say_what_you_see.evaluation.metrics import METRICS, diversity, score_against_references
-from say_what_you_see.evaluation.scene_scores import hallucination_rates, score_captions
+from say_what_you_see.evaluation.scene_scores import MAIN_SCORES, hallucination_rates, score_captions
 from say_what_you_see.evaluation.scores import Score, Table, format_table
 from say_what_you_see.evaluation.trained import ScoredPictures, TrainedModel
 
@@ -52,11 +49,7 @@ class Evaluation:
 def evaluate_captions(
     captions: Sequence[str], pictures: ScoredPictures, java: bool = True, model: str = "", sampler: str = ""
 ) -> Evaluation:
-    """Measure captions, wherever they come from.
-
-    Args:
-        java: whether to try METEOR and SPICE.
-    """
+    """Measure captions, wherever they come from; `java` tells whether to try METEOR and SPICE."""
     truths = pictures.truths
     return Evaluation(
         model,
@@ -122,13 +115,7 @@ def _rows(evaluations: Sequence[Evaluation], cells: Sequence[Mapping[str, str]])
 def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
     cells: dict[str, str] = {}
     if evaluation.exact is not None:
-        columns = {
-            "things": "things named that are there",
-            "colours": "colours joined to the right thing",
-            "relations": "stated relations that are true",
-            "salient": "salient things that are named",
-        }
-        cells |= {column: evaluation.exact[name].show() for column, name in columns.items()}
+        cells |= {column: evaluation.exact[name].show() for column, name in MAIN_SCORES.items()}
         cells |= {name: score.show() for name, score in (evaluation.hallucinations or {}).items()}
     counts = evaluation.diversity
     distinct, words = f"{counts['distinct captions']}", f"{counts['vocabulary used']}"

@@ -11,22 +11,14 @@ from matplotlib.figure import Figure
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores, confusion_in_words
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE
+from say_what_you_see.evaluation.scene_scores import MAIN_SCORES
 from say_what_you_see.evaluation.scores import Score
 
-_MARKS = {  # the same kind of mark is never told apart by its colour alone
-    "things named that are there": (BLUE, "o"),
-    "colours joined to the right thing": (ORANGE, "s"),
-    "stated relations that are true": (GREEN, "^"),
-    "salient things that are named": (GREY, "D"),
-}
+_MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))  # never told apart by colour alone
 
 
 def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
-    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others.
-
-    Args:
-        what: "colours", "things" or "words".
-    """
+    """A matrix of "colours", "things" or "words" with its numbers, each row shaded by its shares."""
     counts, rows, columns = confusion.counts, confusion.rows, confusion.columns
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     figure, axis = plt.subplots(figsize=(0.62 * len(columns) + 1.6, 0.46 * len(rows) + 1.3))
@@ -46,8 +38,8 @@ def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
     """How much is right in scenes with one thing, two things, three things."""
     figure, axis = plt.subplots(figsize=(7, 3.4))
     places, phrases = np.arange(len(groups), dtype=float), []
-    for number, (name, (colour, marker)) in enumerate(_MARKS.items()):
-        scores = [group.exact[name] for group in groups.values()]
+    for number, (name, (colour, marker)) in enumerate(zip(MAIN_SCORES.values(), _MARKS, strict=True)):
+        scores = [group.scores[name] for group in groups.values()]
         values = np.array([[score.value, score.low, score.high] for score in scores])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
         x = places + 0.06 * (number - 1.5)
@@ -68,10 +60,7 @@ def quality_and_diversity_figure(
 ) -> tuple[Figure, str]:
     """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
-    Each model has a plot of its own, on the same axes.
-
-    Args:
-        references: CIDEr and diversity of reference captions.
+    Each model has a plot of its own, on the same axes; `references` are CIDEr and diversity of reference captions.
     """
     models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
     size = (9, 1.2 + 3.6 * len(models))

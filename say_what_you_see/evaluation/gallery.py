@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ class GalleryItem:
 
     picture: np.ndarray | None
     caption: str
-    lines: Sequence[str] = field(default_factory=tuple)
+    lines: Sequence[str] = ()
     error: bool = False
 
 

@@ -89,14 +89,14 @@ def score_human_consistency(references: Sequence[Sequence[str]], java: bool) -> 
     a round compares with four: a model that is to be compared with this should be scored with four as well, since
     more references give higher scores. A picture with fewer captions than others has some of them left out twice.
     """
-    for number, group in enumerate(references):
-        if len(group) < 2:
-            raise CourseError(f"Picture number {number} has {len(group)} captions; two are needed to compare people.")
     return _score(leave_each_out([tokenize_all(group) for group in references]), 1000, java)
 
 
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
     """Rounds in which another reference of every picture is the caption, and the other ones are its references."""
+    for number, group in enumerate(references):
+        if len(group) < 2:
+            raise CourseError(f"Picture number {number} has {len(group)} captions; two are needed to compare people.")
     rounds: list[Captions] = []
     for left_out in range(max(map(len, references))):
         chosen = [left_out % len(group) for group in references]

@@ -1,8 +1,4 @@
-"""Linear probes: what can be read off a frozen embedding with nothing but weighted sums?
-
-A decoder can only say what its embedding holds. On the scenes everything is known that was drawn, so any
-question can be put to the embedding, also one that the encoder was never trained to answer.
-"""
+"""Linear probes: what can be read off a frozen embedding with nothing but weighted sums?"""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -32,16 +28,14 @@ def probe_kinds(files: DatasetFiles, train: Embedded, val: Embedded) -> str:
     Returns:
         A line for each question: the share of validation scenes whose answer is right in every part.
     """
-    pairs, val_pairs = _pairs(files, files.train_instances, train[1]), _pairs(files, files.val_instances, val[1])
-    questions: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "which kinds of things": (pairs.max(axis=2), val_pairs.max(axis=2)),
-        "which colour each thing has": (pairs, val_pairs),
+    pairs, truth = _pairs(files, files.train_instances, train[1]), _pairs(files, files.val_instances, val[1])
+    kinds_right = (_fit_and_predict(train[0], pairs.max(axis=2), val[0]) > 0.5) == truth.max(axis=2)
+    colours_right = (_fit_and_predict(train[0], pairs, val[0]) > 0.5) == truth
+    shares = {
+        "which kinds of things": kinds_right.all(axis=1).mean(),
+        "which colour each thing has": colours_right.all(axis=(1, 2)).mean(),
     }
-    lines = []
-    for question, (targets, truth) in questions.items():
-        right = (_fit_and_predict(train[0], targets, val[0]) > 0.5) == truth
-        share = right.reshape(len(truth), -1).all(axis=1).mean()
-        lines.append(f"{question}: all right in {100 * share:.0f} % of the validation scenes")
+    lines = [f"{name}: all right in {100 * share:.0f} % of the validation scenes" for name, share in shares.items()]
     return "\n".join(lines)
 
 

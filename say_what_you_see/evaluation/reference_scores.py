@@ -1,8 +1,4 @@
-"""What can be measured of captions of photographs, of which nobody knows everything that they show.
-
-Captions are compared with those that people wrote of the same picture; `scene_scores` is for drawn scenes, where every
-claim can be checked.
-"""
+"""Scores of captions of photographs, by those that people wrote: nobody knows everything that a photograph shows."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -37,8 +33,7 @@ def word_scores(
 ) -> dict[str, Score]:
     """How far the words of captions are those of the references, articles and the like left out.
 
-    Args:
-        among: count these words only, colours for instance.
+    With `among`, these words count only, colours for instance.
     """
     counts = []
     for caption, group in zip(captions, references, strict=True):
@@ -86,11 +81,8 @@ def cider_by_word(captions: Sequence[str], references: References, most: int = 8
     groups = pictures_by_word(references, frequent_words(references, most))
     scored = [(word, len(rows), mean_score(cider[rows])) for word, rows in groups.items()]
     scored.sort(key=lambda row: -row[-1].value)
-    rows: list[list[object]] = [
-        ["most writers say", "pictures", "CIDEr"],
-        *([word, n, score.show()] for word, n, score in scored),
-    ]
-    return format_table(rows, [18, 10, 22])
+    rows = [(word, n, score.show()) for word, n, score in scored]
+    return format_table([("most writers say", "pictures", "CIDEr"), *rows], [18, 10, 22])
 
 
 def cider_by_likeness(

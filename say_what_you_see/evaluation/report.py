@@ -61,16 +61,16 @@ def _items(
 
 def _figures(captions: Sequence[str], pictures: ScoredPictures) -> list[GalleryPart]:
     """What is taken for what, and scores by number of things; nothing where nobody knows what the pictures show."""
-    if pictures.truths is None:
+    truths = pictures.truths
+    if truths is None:
         return []
     groups = errors.score_by_thing_count(captions, pictures)
-    colours, things = (
-        confuse(captions, pictures.truths) for confuse in (errors.colour_confusion, errors.thing_confusion)
-    )
+    colours = confusion_figure(errors.colour_confusion(captions, truths), "colours")
+    things = confusion_figure(errors.thing_confusion(captions, truths), "things")
     counts = _shown(*thing_count_figure(groups))
     return [
-        GalleryPart("Confusion of colours", _shown(*confusion_figure(colours, "colours"))),
-        GalleryPart("Confusion of things", _shown(*confusion_figure(things, "things"))),
+        GalleryPart("Confusion of colours", _shown(*colours)),
+        GalleryPart("Confusion of things", _shown(*things)),
         GalleryPart("Scores by number of things", counts, errors.thing_count_table(groups)),
     ]
 

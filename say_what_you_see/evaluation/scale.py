@@ -17,12 +17,7 @@ from say_what_you_see.core.text import markdown_text
 from say_what_you_see.serving.scale_inference import ScaleCaptioner
 from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.events import write_scalars
-from say_what_you_see.training.scale.folder import (
-    ScaleModel,
-    check_vocabulary,
-    existing_checkpoints,
-    find_checkpoint,
-)
+from say_what_you_see.training.scale.folder import ScaleModel, check_vocabulary, existing_checkpoints, find_checkpoint
 from say_what_you_see.training.scale.record_input import batches
 
 with suppress_stderr():

@@ -1,7 +1,4 @@
-"""Scores captions of drawn scenes against what was drawn: which things, which colours, which relations are right.
-
-For photographs nobody knows everything that is in the picture. For scenes we do, so every claim can be checked.
-"""
+"""Scores captions of drawn scenes against what was drawn: which things, which colours, which relations are right."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +20,13 @@ _RATIOS = {
     "things named per caption": ("things named", "captions"),
     "two-thing captions with a relation": ("captions with a relation", "captions with two things"),
 }
+MAIN_SCORES = {
+    "things": "things named that are there",
+    "colours": "colours joined to the right thing",
+    "relations": "stated relations that are true",
+    "salient": "salient things that are named",
+}
+"""The scores that stand in every table and figure, by short names."""
 
 
 def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mention]:
@@ -73,9 +77,8 @@ def count_claims(caption: str, truth: SceneTruth) -> Counter[str]:
         counts[f"{claim.sort} named"] += 1
         counts[f"{claim.sort} right"] += claim.right
     kinds = {mention.kind for mention in read_claims(caption).mentions}
-    counts |= Counter(
-        {"salient things": len(truth.salient), "salient named": len(truth.salient & kinds), "captions": 1}
-    )
+    counts["captions"] = 1
+    counts["salient things"], counts["salient named"] = len(truth.salient), len(truth.salient & kinds)
     counts["captions with two things"] = int(counts["things named"] >= 2)
     counts["captions with a relation"] = int(counts["relations named"] > 0)
     return counts

@@ -45,23 +45,20 @@ def interval(resampled: np.ndarray) -> np.ndarray:
     return np.percentile(resampled, [2.5, 97.5], axis=0)
 
 
-def ratio_score(total: np.ndarray, resampled: np.ndarray, note: str = "") -> Score:
-    """The ratio of two sums (2,) with the interval that resampled sums (resamples, 2) give; NaN where it is n / 0."""
-    usable = resampled[resampled[:, 1] > 0]
-    if not total[1] or not len(usable):
-        return Score(note=note)
-    low, high = interval(usable[:, 0] / usable[:, 1])
-    return Score(float(total[0] / total[1]), float(low), float(high))
-
-
 def ratio_scores(counts: np.ndarray, names: Sequence[str], resamples: int = 1000, note: str = "") -> dict[str, Score]:
     """Ratios of sums over pictures with their intervals; `note` is for scores that are n / 0.
 
     `counts`, (pictures, 2 * names), hold for each name what is counted, and beside it what that is a share of.
     """
-    sums, total = bootstrap_sums(counts, resamples), counts.sum(axis=0)
-    pairs = {name: slice(2 * i, 2 * i + 2) for i, name in enumerate(names)}
-    return {name: ratio_score(total[pair], sums[:, pair], note) for name, pair in pairs.items()}
+    totals, resampled = counts.sum(axis=0), bootstrap_sums(counts, resamples)
+    scores = dict.fromkeys(names, Score(note=note))
+    for i, name in enumerate(names):
+        part, whole = 2 * i, 2 * i + 1
+        usable = resampled[resampled[:, whole] > 0]
+        if totals[whole] and len(usable):
+            ends = interval(usable[:, part] / usable[:, whole])
+            scores[name] = Score(float(totals[part] / totals[whole]), *ends.tolist())
+    return scores
 
 
 def mean_score(values: np.ndarray) -> Score:

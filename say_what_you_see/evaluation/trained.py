@@ -104,10 +104,8 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
-    """The control of notebook 04, which learnt its captions from the wrong pictures.
-
-    Args:
-        like: the decoder of the same notebook, whose words and features the control shares.
+    """The control of notebook 04, which learnt its captions from the wrong pictures, with the decoder's words and
+    features.
     """
     control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
     caption_model = replace(like.caption_model, decoder=control)

@@ -6,7 +6,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.exercises.compare import short
-from say_what_you_see.exercises.exercise import Case, Exercise, drawn_cases, random_cases
+from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases, random_cases
 from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights, two_arrays, with_tensors
 from say_what_you_see.models.attention import (
     AttentionCell,
@@ -17,26 +17,25 @@ from say_what_you_see.models.attention import (
     with_even_attention,
 )
 
-_NOTEBOOK = "08_visual_attention"
 _WORDS = ("a", "red", "blue", "ball", "kite", "house", "below", "zebra")
 
 
-def _word_cases(rng: np.random.Generator) -> list[Case]:
+def _word_cases(rng: np.random.Generator) -> Cases:
     toy = [["A red ball.", "The red sun"], ["a kite"]]
 
     def draw(number: int) -> tuple:
         captions = [[" ".join(rng.choice(_WORDS, size=5).tolist()) for _ in range(2)] for _ in range(4)]
         return captions, int(rng.integers(2, 6))
 
-    return [
-        Case("two of the words", (toy, 2)),
-        Case("words that are equally frequent", ([["zebra kite ball house"]], 2)),
-        Case("a word that occurs often in one caption", ([["ball ball ball kite"], ["kite", "house", "a kite"]], 1)),
-        Case("fewer words than the limit", (toy, 100)),
-        Case("without a limit, which then is 5,000", (toy,)),
-        Case("no word at all", (toy, 0)),
-        *random_cases("captions", 3, draw),
-    ]
+    return {
+        "two of the words": (toy, 2),
+        "words that are equally frequent": ([["zebra kite ball house"]], 2),
+        "a word that occurs often in one caption": ([["ball ball ball kite"], ["kite", "house", "a kite"]], 1),
+        "fewer words than the limit": (toy, 100),
+        "without a limit, which then is 5,000": (toy,),
+        "no word at all": (toy, 0),
+        **random_cases("captions", 3, draw),
+    }
 
 
 def look_once(
@@ -50,7 +49,7 @@ def look_once(
     return two_arrays(with_tensors(layer, hidden, regions, keys), "context", "weights")
 
 
-def _attention_cases(rng: np.random.Generator) -> list[Case]:
+def _attention_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, batch: int, regions: int, size: int, units: int, state: int, scale: int = 1):
         shapes = ((batch, state), (batch, regions, size), (batch, regions, units))
         kernels = [draw_weights((state, units), source), 3 * draw_weights((units, 1), source)]
@@ -83,7 +82,7 @@ def take_one_step(
     return two_arrays(with_tensors(cell, word, hidden, regions, keys), "new state", "weights")
 
 
-def _cell_cases(rng: np.random.Generator) -> list[Case]:
+def _cell_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, batch: int, regions: int, size: int, units: int, state: int, word: int):
         inputs = ((batch, word), (batch, state), (batch, regions, size), (batch, regions, units))
         kernels = [(state, units), (units, 1), (size + word, 3 * state), (state, 3 * state), (2, 3 * state)]
@@ -98,12 +97,7 @@ def _cell_cases(rng: np.random.Generator) -> list[Case]:
     return drawn_cases(rng, draw, table)
 
 
-def loop_over_words(function: Callable, model: keras.Model, features: np.ndarray, words: np.ndarray) -> Properties:
-    """Logits and weights of every step."""
-    return two_arrays(function(model, features, words), "logits", "weights")
-
-
-def _loop_cases(rng: np.random.Generator) -> list[Case]:
+def _loop_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, batch: int, steps: int) -> tuple:
         words = source.integers(7, size=(batch, steps)).astype(np.int32)
         model = build_visual_attention(7, regions=3, feature_size=4, embedding_size=5, units=6, attention_units=4)
@@ -139,10 +133,13 @@ def properties_of_even_model(
 
 
 EXERCISES = (
-    Exercise(most_frequent_words, _NOTEBOOK, _word_cases),
-    Exercise(BahdanauAttention, _NOTEBOOK, _attention_cases, observe=look_once),
-    Exercise(AttentionCell, _NOTEBOOK, _cell_cases, observe=take_one_step),
-    Exercise(predict_step_by_step, _NOTEBOOK, _loop_cases, observe=loop_over_words),
-    Exercise(with_even_attention, _NOTEBOOK, _loop_cases, observe=properties_of_even_model),
+    Exercise(most_frequent_words, _word_cases),
+    Exercise(BahdanauAttention, _attention_cases, look_once),
+    Exercise(AttentionCell, _cell_cases, take_one_step),
+    Exercise(
+        predict_step_by_step,
+        _loop_cases,
+        lambda function, *arguments: two_arrays(function(*arguments), "logits", "weights"),
+    ),
+    Exercise(with_even_attention, _loop_cases, properties_of_even_model),
 )
-"""In the order of the notebook."""

@@ -1,7 +1,7 @@
 """Where two values differ first, in words for a learner: nested lists, dictionaries, texts, arrays, tensors."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f"{text[: longest - 2]} …"
 
 
-def copy_of(values: Sequence) -> list:
+def copy_of(values: Collection) -> list:
     """Deep copies of arguments; models stay themselves."""
     models = {id(value): value for value in values if hasattr(value, "get_weights")}
     return copy.deepcopy(list(values), models)

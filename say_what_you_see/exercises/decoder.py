@@ -9,7 +9,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.exercises.compare import short
-from say_what_you_see.exercises.exercise import Case, Exercise, drawn_cases
+from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases
 from say_what_you_see.exercises.observe import Properties, as_numpy, describe, draw_weights, with_tensors
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.bottleneck_lstm import build_decoder
@@ -17,8 +17,6 @@ from say_what_you_see.training.by_hand import training_step
 from say_what_you_see.training.examples import Batch, Examples, generate_batch, shuffle_images
 from say_what_you_see.training.loop import seed_dropout
 from say_what_you_see.training.losses import masked_crossentropy
-
-_NOTEBOOK = "04_train_decoder"
 
 layers = keras.layers
 
@@ -66,15 +64,15 @@ def _set_weights(model: keras.Model, features: np.ndarray) -> None:
             layer.set_weights([draw_weights(w.shape, drawn) for w in layer.get_weights()])
 
 
-def _decoder_cases(rng: np.random.Generator) -> list[Case]:
+def _decoder_cases(rng: np.random.Generator) -> Cases:
     small = {"image_bottleneck": 4, "word_size": 3, "lstm_units": 5, "logit_bottleneck": 6}
     drawn = {name: int(rng.integers(2, 8)) for name in small}
-    return [
-        Case("a small decoder", (9, 7, small)),
-        Case("a small decoder with dropout", (9, 7, small | {"dropout": 0.25})),
-        Case("without sizes, which then are the defaults", (30, 20, {})),
-        Case("random sizes", (int(rng.integers(8, 14)), int(rng.integers(4, 9)), drawn)),
-    ]
+    return {
+        "a small decoder": (9, 7, small),
+        "a small decoder with dropout": (9, 7, small | {"dropout": 0.25}),
+        "without sizes, which then are the defaults": (30, 20, {}),
+        "random sizes": (int(rng.integers(8, 14)), int(rng.integers(4, 9)), drawn),
+    }
 
 
 def loss_of(function: Callable, pad_idx: int, words: np.ndarray, logits: np.ndarray, in_training: bool = False) -> Any:
@@ -92,7 +90,7 @@ def loss_of(function: Callable, pad_idx: int, words: np.ndarray, logits: np.ndar
         raise TypeError("NumPy cannot compute with the tensors of a compiled training step") from error
 
 
-def _loss_cases(rng: np.random.Generator) -> list[Case]:
+def _loss_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, lengths: Sequence[int], pad_idx: int, spread: float = 1.0, *options: bool):
         words = source.choice([index for index in range(6) if index != pad_idx], size=(len(lengths), max(lengths)))
         words[np.arange(max(lengths)) >= np.array(lengths)[:, None]] = pad_idx
@@ -107,8 +105,8 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         "in training: compiled by Keras, the words as floats": ((3, 1), 2, 1.0, True),
         **{f"random captions, number {n}": (rng.integers(1, 6, size=4).tolist(), n, 2.0) for n in (1, 2, 3)},
     }
-    only_padding = Case("only padding", (0, np.zeros((2, 3), np.int32), np.ones((2, 3, 6), np.float32)))
-    return [only_padding, *drawn_cases(rng, draw, table)]
+    only_padding = 0, np.zeros((2, 3), np.int32), np.ones((2, 3, 6), np.float32)
+    return {"only padding": only_padding} | drawn_cases(rng, draw, table)
 
 
 def trained(function: Callable, batch: Batch, learning_rate: float, dropout: float = 0.0) -> Properties:
@@ -121,7 +119,7 @@ def trained(function: Callable, batch: Batch, learning_rate: float, dropout: flo
     return Properties({"losses of three steps": losses, "weights": decoder.get_weights()})
 
 
-def _training_cases(rng: np.random.Generator) -> list[Case]:
+def _training_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, *options: float) -> tuple:
         features = source.normal(size=(4, 3)).astype(np.float32)
         sentences = source.integers(1, 6, size=(4, 5)).astype(np.int32)
@@ -201,7 +199,7 @@ def _toy_captions(sizes: Sequence[int], columns: int = 6) -> CaptionArrays:
     return CaptionArrays(np.array(rows, dtype=np.uint8), np.cumsum([0, *sizes]))
 
 
-def _batch_cases(rng: np.random.Generator) -> list[Case]:
+def _batch_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, sizes: Sequence[int], size: int, seed: int, columns: int = 6, *max_len: int):
         embeds = source.normal(0, 2, (len(sizes), 3)).astype(np.float16)
         return embeds, _toy_captions(sizes, columns), size, seed, *max_len
@@ -245,7 +243,7 @@ def _captions_by_picture(examples: Examples) -> list[list[tuple]]:
     return [sorted(map(tuple, rows.tolist())) for rows in captions]
 
 
-def _control_cases(rng: np.random.Generator) -> list[Case]:
+def _control_cases(rng: np.random.Generator) -> Cases:
     sizes = {
         "five captions per picture": [5] * 6,
         "pictures with different numbers of captions": [1, 4, 2, 3, 1, 2],
@@ -253,14 +251,13 @@ def _control_cases(rng: np.random.Generator) -> list[Case]:
         "random numbers of captions": rng.integers(1, 5, size=9).tolist(),
     }
     embeds = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    return [Case(name, (Examples(embeds[: len(each)], _toy_captions(each)),)) for name, each in sizes.items()]
+    return {name: (Examples(embeds[: len(each)], _toy_captions(each)),) for name, each in sizes.items()}
 
 
 EXERCISES = (
-    Exercise(build_decoder, _NOTEBOOK, _decoder_cases, observe=properties_of_decoder),
-    Exercise(generate_batch, _NOTEBOOK, _batch_cases, observe=properties_of_batches),
-    Exercise(masked_crossentropy, _NOTEBOOK, _loss_cases, observe=loss_of),
-    Exercise(training_step, _NOTEBOOK, _training_cases, observe=trained),
-    Exercise(shuffle_images, _NOTEBOOK, _control_cases, observe=properties_of_control),
+    Exercise(build_decoder, _decoder_cases, properties_of_decoder),
+    Exercise(generate_batch, _batch_cases, properties_of_batches),
+    Exercise(masked_crossentropy, _loss_cases, loss_of),
+    Exercise(training_step, _training_cases, trained),
+    Exercise(shuffle_images, _control_cases, properties_of_control),
 )
-"""In the order of the notebook."""

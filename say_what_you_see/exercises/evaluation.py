@@ -13,10 +13,9 @@ from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand, brevity_penal
 from say_what_you_see.evaluation.caption_variants import fit_articles, swap_colours
 from say_what_you_see.evaluation.people import leave_one_out
 from say_what_you_see.exercises.compare import short
-from say_what_you_see.exercises.exercise import Case, Exercise, random_cases
+from say_what_you_see.exercises.exercise import Cases, Exercise, random_cases
 from say_what_you_see.exercises.observe import Properties
 
-_NOTEBOOK = "06_evaluate_captions"
 _WORDS = ("a", "red", "blue", "ball", "kite", "the", "above")
 Words = Sequence[str]
 
@@ -25,26 +24,26 @@ def _draw_sentence(rng: np.random.Generator, fewest: int = 3, most: int = 9) -> 
     return " ".join(rng.choice(_WORDS, size=rng.integers(fewest, most + 1)).tolist())
 
 
-def counts_and_type(function: Callable, words: Words, n: int) -> Properties:
+def counts_and_type(function: Callable, *arguments: Any) -> Properties:
     """What is counted, and by what: the functions after it need what only a Counter can do."""
-    counts = function(words, n)
+    counts = function(*arguments)
     return Properties(type=type(counts).__name__, counts=counts)
 
 
-def _ngram_cases(rng: np.random.Generator) -> list[Case]:
+def _ngram_cases(rng: np.random.Generator) -> Cases:
     words = ["a", "red", "ball", "above", "a", "red", "kite"]
-    return [
-        Case("single words, n = 1", (words, 1)),
-        Case("pairs, n = 2", (words, 2)),
-        Case("triples, n = 3", (words, 3)),
-        Case("as many words as n", (words[:3], 3)),
-        Case("fewer words than n", (["a", "ball"], 4)),
-        Case("no words", ([], 1)),
-        *random_cases("words", 3, lambda number: (_draw_sentence(rng, 6, 12).split(), number)),
-    ]
+    return {
+        "single words, n = 1": (words, 1),
+        "pairs, n = 2": (words, 2),
+        "triples, n = 3": (words, 3),
+        "as many words as n": (words[:3], 3),
+        "fewer words than n": (["a", "ball"], 4),
+        "no words": ([], 1),
+        **random_cases("words", 3, lambda number: (_draw_sentence(rng, 6, 12).split(), number)),
+    }
 
 
-def _match_cases(rng: np.random.Generator) -> list[Case]:
+def _match_cases(rng: np.random.Generator) -> Cases:
     caption = ["a", "red", "ball", "above", "a", "green", "house"]
     people = [
         ["a", "green", "house", "below", "a", "red", "ball"],
@@ -55,77 +54,76 @@ def _match_cases(rng: np.random.Generator) -> list[Case]:
     def draw(number: int) -> tuple:
         return _draw_sentence(rng).split(), [_draw_sentence(rng).split() for _ in range(3)], 1 + number // 3
 
-    return [
-        Case("words, one of which nobody wrote", (caption, people, 1)),
-        Case("pairs", (caption, people, 2)),
-        Case("a word that is repeated too often", (["the"] * 4, the, 1)),
-        Case("a word that stands in two references", (["the", "cat"], the, 1)),
-        Case("one reference", (["a", "a", "ball"], [["a", "ball", "and", "a", "kite"]], 1)),
-        Case("nothing matches", (["kite"], people, 1)),
-        Case("a caption that is shorter than n", (["a", "ball"], people, 3)),
-        *random_cases("captions", 3, draw),
-    ]
+    return {
+        "words, one of which nobody wrote": (caption, people, 1),
+        "pairs": (caption, people, 2),
+        "a word that is repeated too often": (["the"] * 4, the, 1),
+        "a word that stands in two references": (["the", "cat"], the, 1),
+        "one reference": (["a", "a", "ball"], [["a", "ball", "and", "a", "kite"]], 1),
+        "nothing matches": (["kite"], people, 1),
+        "a caption that is shorter than n": (["a", "ball"], people, 3),
+        **random_cases("captions", 3, draw),
+    }
 
 
-def _penalty_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        Case("as long as the only reference", (7, [7])),
-        Case("shorter than the references", (5, [8, 9])),
-        Case("longer than the references", (12, [8, 9])),
-        Case("between the references, closer to the longer", (7, [3, 8, 20])),
-        Case("between the references, closer to the shorter", (7, [20, 6, 12])),
-        Case("as close to a longer one as to a shorter one", (7, [9, 5])),
-        Case("as close to a shorter one as to a longer one", (7, [5, 9])),
-        Case("much shorter than the closest", (2, [9, 11])),
-        Case("no words", (0, [7, 8])),
-        *random_cases("lengths", 3, lambda number: (int(rng.integers(1, 9)), rng.integers(5, 14, size=4).tolist())),
-    ]
+def _penalty_cases(rng: np.random.Generator) -> Cases:
+    return {
+        "as long as the only reference": (7, [7]),
+        "shorter than the references": (5, [8, 9]),
+        "longer than the references": (12, [8, 9]),
+        "between the references, closer to the longer": (7, [3, 8, 20]),
+        "between the references, closer to the shorter": (7, [20, 6, 12]),
+        "as close to a longer one as to a shorter one": (7, [9, 5]),
+        "as close to a shorter one as to a longer one": (7, [5, 9]),
+        "much shorter than the closest": (2, [9, 11]),
+        "no words": (0, [7, 8]),
+        **random_cases("lengths", 3, lambda number: (int(rng.integers(1, 9)), rng.integers(5, 14, size=4).tolist())),
+    }
 
 
-def bleu_in_silence(function: Callable, candidate: str, references: Words, *n: int) -> Any:
+def bleu_in_silence(function: Callable, *arguments: Any) -> Any:
     """The score; what is printed on the way does not count."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return function(candidate, references, *n)
+        return function(*arguments)
 
 
-def _bleu_cases(rng: np.random.Generator) -> list[Case]:
+def _bleu_cases(rng: np.random.Generator) -> Cases:
     people = ["a green house below a red ball", "a red ball over a small green house in the snow"]
 
     def draw(number: int) -> tuple:
         return _draw_sentence(rng, 6), [_draw_sentence(rng, 6) for _ in range(4)], min(number, 2)
 
-    return [
-        Case("BLEU-1", ("a red ball above a green house", people, 1)),
-        Case("BLEU-2", ("a red ball above a green house", people, 2)),
-        Case("without n, which then is 4", ("a red ball over a small house", people)),
-        Case("word for word what somebody wrote", (people[0], people, 3)),
-        Case("a short caption, which pays for it", ("a green house", people, 2)),
-        Case("no pair matches", ("ball red a", people, 2)),
-        Case("a caption that is shorter than n", ("red ball", people, 3)),
-        Case("no words", ("", people, 2)),
-        *random_cases("captions", 3, draw),
-    ]
-
-
-def _swap_cases(rng: np.random.Generator) -> list[Case]:
-    fixed = {
-        "two colours": "a red ball above a blue kite",
-        "articles that have to change": "a red ball above an orange kite",
-        "the same colour twice, and then another": "a red ball and a red kite below a blue cloud",
-        "the first colour comes once more at the end": "a red ball, a blue kite and a red house",
-        "three colours": "a green tree between a black car and a white house",
-        "one colour": "a red ball and a kite",
-        "one colour, twice": "a red ball and a red kite",
-        "no colour": "a small ball in the snow",
+    return {
+        "BLEU-1": ("a red ball above a green house", people, 1),
+        "BLEU-2": ("a red ball above a green house", people, 2),
+        "without n, which then is 4": ("a red ball over a small house", people),
+        "word for word what somebody wrote": (people[0], people, 3),
+        "a short caption, which pays for it": ("a green house", people, 2),
+        "no pair matches": ("ball red a", people, 2),
+        "a caption that is shorter than n": ("red ball", people, 3),
+        "no words": ("", people, 2),
+        **random_cases("captions", 3, draw),
     }
 
+
+def _swap_cases(rng: np.random.Generator) -> Cases:
     def draw(number: int) -> tuple:
         colours = rng.choice(["red", "orange", "blue", "green"], size=3).tolist()
         things = rng.choice(["ball", "kite", "house"], size=3, replace=False).tolist()
         phrases = [f"a {colour} {thing}" for colour, thing in zip(colours, things, strict=True)]
         return (" ".join(fit_articles(" and ".join(phrases).split())),)
 
-    return [*(Case(name, (caption,)) for name, caption in fixed.items()), *random_cases("colours", 3, draw)]
+    return {
+        "two colours": ("a red ball above a blue kite",),
+        "articles that have to change": ("a red ball above an orange kite",),
+        "the same colour twice, and then another": ("a red ball and a red kite below a blue cloud",),
+        "the first colour comes once more at the end": ("a red ball, a blue kite and a red house",),
+        "three colours": ("a green tree between a black car and a white house",),
+        "one colour": ("a red ball and a kite",),
+        "one colour, twice": ("a red ball and a red kite",),
+        "no colour": ("a small ball in the snow",),
+        **random_cases("colours", 3, draw),
+    }
 
 
 def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Properties:
@@ -162,23 +160,22 @@ def _left_out(before: Words, after: Words) -> str | None:
     return next(iter(missing)) if missing.total() == 1 and not Counter(after) - Counter(before) else None
 
 
-def _leaving_cases(rng: np.random.Generator) -> list[Case]:
+def _leaving_cases(rng: np.random.Generator) -> Cases:
     fixed = [["a ball", "the ball", "a red ball"], ["a kite", "one kite", "kites"], ["a car", "the car", "cars"]]
     twice = [["a ball", "a red ball", "a ball", "balls"], ["a kite", "a kite", "kites"], ["a car", "cars", "a car"]]
     drawn = [[f"caption {i} of {p}" for i in range(rng.integers(2, 6))] for p in range(4)]
-    return [
-        Case("three pictures of three captions", (fixed,)),
-        Case("captions that two people wrote", (twice,)),
-        Case("random numbers of captions", (drawn,)),
-    ]
+    return {
+        "three pictures of three captions": (fixed,),
+        "captions that two people wrote": (twice,),
+        "random numbers of captions": (drawn,),
+    }
 
 
 EXERCISES = (
-    Exercise(count_ngrams, _NOTEBOOK, _ngram_cases, observe=counts_and_type),
-    Exercise(clipped_matches, _NOTEBOOK, _match_cases),
-    Exercise(brevity_penalty, _NOTEBOOK, _penalty_cases),
-    Exercise(bleu_by_hand, _NOTEBOOK, _bleu_cases, observe=bleu_in_silence),
-    Exercise(swap_colours, _NOTEBOOK, _swap_cases),
-    Exercise(leave_one_out, _NOTEBOOK, _leaving_cases, observe=properties_of_leaving),
+    Exercise(count_ngrams, _ngram_cases, counts_and_type),
+    Exercise(clipped_matches, _match_cases),
+    Exercise(brevity_penalty, _penalty_cases),
+    Exercise(bleu_by_hand, _bleu_cases, bleu_in_silence),
+    Exercise(swap_colours, _swap_cases),
+    Exercise(leave_one_out, _leaving_cases, properties_of_leaving),
 )
-"""In the order of the notebook."""

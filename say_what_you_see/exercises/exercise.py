@@ -40,17 +40,10 @@ MODULES = {
 """For each notebook the module beside this one that holds its exercises."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """One call that the learner's function is tried with."""
-
-    name: str  # what is special about it, such as "fewer words than the limit"; of random ones it begins with "random"
-    arguments: tuple = ()  # the function gets copies of them
-
-    @property
-    def random(self) -> bool:
-        """Whether it was drawn at random."""
-        return self.name.startswith("random")
+Cases = dict[str, tuple]
+"""The arguments that a function is tried with, by what is special about them, such as "fewer words than the limit"; the
+names of those that were drawn at random begin with "random".
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +98,20 @@ class Exercise:
     """A function or class of the course that learners write themselves."""
 
     reference: Callable  # the course's own, as the notebook shows it
-    notebook: str  # the name of the notebook that it belongs to, such as "03_prepare_captions"
     # makes the cases, fixed ones first, then those that it draws with the generator
-    cases: Callable[[np.random.Generator], list[Case]]
-    # `observe(function_or_class, *arguments)` gives what is compared; by default it calls the function. For classes,
-    # models, and functions with randomness.
+    cases: Callable[[np.random.Generator], Cases]
+    # `observe(function_or_class, *arguments)` gives what is compared; by default it calls the function
     observe: Callable[..., Any] | None = None
 
     @property
     def name(self) -> str:
         """The name by which learners know it."""
         return self.reference.__name__
+
+    @property
+    def notebook(self) -> str:
+        """The name of the notebook that it belongs to, such as "03_prepare_captions"."""
+        return next(name for name, module in MODULES.items() if self.cases.__module__.endswith(f".{module}"))
 
     @property
     def hints(self) -> list[str]:
@@ -139,19 +135,19 @@ def _read_texts(notebook: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads(Path(__file__).with_name(f"{notebook}.toml").read_text(encoding="utf-8"))
 
 
-def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> list[Case]:
+def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> Cases:
     """Cases whose arguments `draw(number)` draws, called "random NAME, number 1" and so on."""
-    return [Case(f"random {name}, number {number}", draw(number)) for number in range(1, count + 1)]
+    return {f"random {name}, number {number}": draw(number) for number in range(1, count + 1)}
 
 
-def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Mapping[str, tuple]) -> list[Case]:
+def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Cases) -> Cases:
     """Cases whose arguments `draw(generator, *row)` draws; `rng` is for those whose names begin with "random"."""
     fixed = np.random.default_rng(7)
-    return [Case(name, draw(rng if name.startswith("random") else fixed, *row)) for name, row in table.items()]
+    return {name: draw(rng if name.startswith("random") else fixed, *row) for name, row in table.items()}
 
 
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:
-    """The exercises of a notebook."""
+    """The exercises of a notebook, in its order."""
     if notebook not in MODULES:
         raise CourseError(f"{notebook!r} has no exercises. Those that have are: {', '.join(MODULES)}.")
     return importlib.import_module(f"say_what_you_see.exercises.{MODULES[notebook]}").EXERCISES

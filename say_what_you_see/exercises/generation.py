@@ -10,13 +10,11 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_p, log_softmax
 from say_what_you_see.decoding.samplers import SpecialTokens
-from say_what_you_see.exercises.exercise import Case, Exercise, drawn_cases, random_cases
-from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights
+from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases, random_cases
+from say_what_you_see.exercises.observe import Properties, array_of, as_numpy, draw_weights
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.step import State
-
-_NOTEBOOK = "05_generate_captions"
 
 
 def properties_of_steps(
@@ -48,7 +46,7 @@ def properties_of_steps(
     return found
 
 
-def _step_cases(rng: np.random.Generator) -> list[Case]:
+def _step_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator) -> tuple:
         decoder = build_decoder(8, 4, 3, 4, 5, 5)
         decoder.set_weights([draw_weights(w.shape, source) if w.ndim > 1 else w for w in decoder.get_weights()])
@@ -99,7 +97,7 @@ def _draw_search(
 _MIDDLING = np.linspace(-1, 5, 7)
 
 
-def _greedy_cases(rng: np.random.Generator) -> list[Case]:
+def _greedy_cases(rng: np.random.Generator) -> Cases:
     table = {
         "a caption that ends": (_MIDDLING, {"max_len": 8}),
         "END is the first word": ([9] * 7, {"max_len": 4}),
@@ -110,7 +108,7 @@ def _greedy_cases(rng: np.random.Generator) -> list[Case]:
     return drawn_cases(rng, _draw_search, table)
 
 
-def _beam_cases(rng: np.random.Generator) -> list[Case]:
+def _beam_cases(rng: np.random.Generator) -> Cases:
     table = {
         "one word, with k = 3": (_MIDDLING, {"max_len": 1, "k": 3}),
         "k = 1, which is greedy": (_MIDDLING, {"max_len": 6, "k": 1}),
@@ -119,31 +117,15 @@ def _beam_cases(rng: np.random.Generator) -> list[Case]:
         "no caption ends": ([-30] * 7, {"max_len": 4, "k": 3}),
         "END can come at first only": (np.where(np.arange(7) == 1, 5, -30), {"max_len": 6, "k": 2}),
     }
-    ranked = {
-        f"ranked by the mean over the words, k = {k}": (_MIDDLING, {"max_len": 8, "k": k, "alpha": 1.0})
-        for k in (5, 3, 2)
-    }
-    random = {
-        f"random words, number {n}": (rng.normal(2, 2, 7), {"max_len": 6, "k": 3, "alpha": n / 5}) for n in (1, 2, 3)
-    }
-    return [
-        *drawn_cases(rng, _draw_search, table),
-        *drawn_cases(rng, _draw_search, ranked),
-        *drawn_cases(rng, _draw_search, random),
-    ]
+    ranked: Cases = {}
+    for k in (5, 3, 2):
+        ranked[f"ranked by the mean over the words, k = {k}"] = _MIDDLING, {"max_len": 8, "k": k, "alpha": 1.0}
+    for n in (1, 2, 3):
+        ranked[f"random words, number {n}"] = rng.normal(2, 2, 7), {"max_len": 6, "k": 3, "alpha": n / 5}
+    return drawn_cases(rng, _draw_search, table) | drawn_cases(rng, _draw_search, ranked)
 
 
-def tempered(function: Callable, probabilities: np.ndarray, t: float) -> Any:
-    """The new probabilities, whatever library made them."""
-    return as_numpy(function(probabilities, t))
-
-
-def kept(function: Callable, probabilities: np.ndarray, p: float) -> Any:
-    """The same of words that are kept."""
-    return as_numpy(function(probabilities, p))
-
-
-def _random_distributions(rng: np.random.Generator, rows: int, low: float, high: float) -> list[Case]:
+def _random_distributions(rng: np.random.Generator, rows: int, low: float, high: float) -> Cases:
     """Distributions over seven words, with a random number between `low` and `high`."""
 
     def draw(number: int) -> tuple:
@@ -152,41 +134,40 @@ def _random_distributions(rng: np.random.Generator, rows: int, low: float, high:
     return random_cases("probabilities", 3, draw)
 
 
-def _temperature_cases(rng: np.random.Generator) -> list[Case]:
+def _temperature_cases(rng: np.random.Generator) -> Cases:
     three = np.array([0.5, 0.4, 0.1], dtype=np.float32)
     two_rows = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], dtype=np.float32)
-    return [
-        Case("t = 1, which changes nothing", (three, 1)),
-        Case("t = 0.5, which sharpens", (three, 0.5)),
-        Case("t = 2, which flattens", (three, 2.0)),
-        Case("two rows at once", (two_rows, 0.7)),
-        Case("a word that is impossible", (np.array([0.75, 0.25, 0.0], dtype=np.float32), 3.0)),
-        Case("t = 0.001, nearly greedy", (three, 0.001)),
-        Case("t = 0", (three, 0)),
-        Case("t is negative", (three, -1.0)),
-        *_random_distributions(rng, 3, 0.2, 3.0),
-    ]
+    return {
+        "t = 1, which changes nothing": (three, 1),
+        "t = 0.5, which sharpens": (three, 0.5),
+        "t = 2, which flattens": (three, 2.0),
+        "two rows at once": (two_rows, 0.7),
+        "a word that is impossible": (np.array([0.75, 0.25, 0.0], dtype=np.float32), 3.0),
+        "t = 0.001, nearly greedy": (three, 0.001),
+        "t = 0": (three, 0),
+        "t is negative": (three, -1.0),
+        **_random_distributions(rng, 3, 0.2, 3.0),
+    }
 
 
-def _top_p_cases(rng: np.random.Generator) -> list[Case]:
+def _top_p_cases(rng: np.random.Generator) -> Cases:
     four = np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32)
     rows = np.array([[0.1, 0.65, 0.25], [0.3, 0.25, 0.45]], dtype=np.float32)
     halves = np.array([0.125, 0.5, 0.25, 0.0625, 0.0625], dtype=np.float32)
-    return [
-        Case("the most probable word is enough", (four, 0.3)),
-        Case("a word that crosses p", (four, 0.6)),
-        Case("words that are not sorted, in two rows", (rows, 0.6)),
-        Case("words that have exactly p together", (halves, 0.75)),
-        Case("p = 1, which keeps all", (halves, 1.0)),
-        *_random_distributions(rng, 4, 0.2, 0.9),
-    ]
+    return {
+        "the most probable word is enough": (four, 0.3),
+        "a word that crosses p": (four, 0.6),
+        "words that are not sorted, in two rows": (rows, 0.6),
+        "words that have exactly p together": (halves, 0.75),
+        "p = 1, which keeps all": (halves, 1.0),
+        **_random_distributions(rng, 4, 0.2, 0.9),
+    }
 
 
 EXERCISES = (
-    Exercise(decoder_step_model, _NOTEBOOK, _step_cases, observe=properties_of_steps),
-    Exercise(greedy_search, _NOTEBOOK, _greedy_cases, observe=searched),
-    Exercise(apply_temperature, _NOTEBOOK, _temperature_cases, observe=tempered),
-    Exercise(keep_top_p, _NOTEBOOK, _top_p_cases, observe=kept),
-    Exercise(beam_search, _NOTEBOOK, _beam_cases, observe=searched),
+    Exercise(decoder_step_model, _step_cases, properties_of_steps),
+    Exercise(greedy_search, _greedy_cases, searched),
+    Exercise(apply_temperature, _temperature_cases, array_of),
+    Exercise(keep_top_p, _top_p_cases, array_of),
+    Exercise(beam_search, _beam_cases, searched),
 )
-"""In the order of the notebook."""

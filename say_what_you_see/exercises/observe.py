@@ -47,6 +47,11 @@ def as_numpy(value: Any) -> Any:
     return array.astype(np.float32 if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else np.int32)
 
 
+def array_of(function: Callable, *arguments: Any) -> Any:
+    """What a function returns as an array, whatever library made it."""
+    return as_numpy(function(*arguments))
+
+
 def with_tensors(function: Callable, *arrays: np.ndarray) -> Any:
     """What a function or layer makes of arrays that it gets as tensors."""
     from say_what_you_see.core.backend import keras

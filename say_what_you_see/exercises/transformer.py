@@ -5,23 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from say_what_you_see.exercises.exercise import Case, Exercise, drawn_cases
+from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases
 from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights, two_arrays, with_tensors
 from say_what_you_see.models.transformer import causal_mask, scaled_dot_product_attention
 from say_what_you_see.training.self_critical import policy_gradient_loss
 
-_NOTEBOOK = "11_attention_is_all_you_need"
 
-
-def look(
-    function: Callable, queries: np.ndarray, keys: np.ndarray, values: np.ndarray, *mask: np.ndarray
-) -> Properties:
+def look(function: Callable, *arguments: np.ndarray) -> Properties:
     """What was seen and the weights."""
-    result = with_tensors(lambda *tensors: function(*tensors, *(mask or (None,))), queries, keys, values)
+    mask = arguments[3] if len(arguments) > 3 else None
+    result = with_tensors(lambda *tensors: function(*tensors, mask), *arguments[:3])
     return two_arrays(result, "what was seen", "the weights")
 
 
-def _look_cases(rng: np.random.Generator) -> list[Case]:
+def _look_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, lead: tuple, n: int, m: int, d: int, size: int, scale: int = 1, *mask: Any):
         shapes = ((*lead, n, d), (*lead, m, d), (*lead, m, size))
         return (*(scale * draw_weights(shape, source) for shape in shapes), *mask)
@@ -37,28 +34,18 @@ def _look_cases(rng: np.random.Generator) -> list[Case]:
     return drawn_cases(rng, draw, table)
 
 
-def make_mask(function: Callable, queries: int, keys: int) -> np.ndarray:
-    """The mask as an array."""
-    return as_numpy(function(queries, keys)).astype(bool)
-
-
-def _mask_cases(rng: np.random.Generator) -> list[Case]:
+def _mask_cases(rng: np.random.Generator) -> Cases:
     queries = int(rng.integers(2, 20))
-    return [
-        Case("four words", (4, 4)),
-        Case("one word", (1, 1)),
-        Case("the last of five words", (1, 5)),
-        Case("the last two of six words", (2, 6)),
-        Case("random numbers of words", (queries, queries + int(rng.integers(1, 20)))),
-    ]
+    return {
+        "four words": (4, 4),
+        "one word": (1, 1),
+        "the last of five words": (1, 5),
+        "the last two of six words": (2, 6),
+        "random numbers of words": (queries, queries + int(rng.integers(1, 20))),
+    }
 
 
-def lose(function: Callable, log_probabilities: np.ndarray, rewards: np.ndarray) -> Any:
-    """The loss, one number."""
-    return as_numpy(with_tensors(function, log_probabilities, rewards))
-
-
-def _loss_cases(rng: np.random.Generator) -> list[Case]:
+def _loss_cases(rng: np.random.Generator) -> Cases:
     def draw(source: np.random.Generator, pictures: int, samples: int) -> tuple:
         drawn = -10 * source.random((pictures, samples)), source.random((pictures, samples)) * 3
         return tuple(array.astype("float32") for array in drawn)
@@ -68,13 +55,14 @@ def _loss_cases(rng: np.random.Generator) -> list[Case]:
         "three pictures, five captions each": (3, 5),
         "random numbers": (4, 3),
     }
-    equal = Case("all captions earn the same", (np.full((2, 3), -4, "float32"), np.full((2, 3), 1.5, "float32")))
-    return [equal, *drawn_cases(rng, draw, table)]
+    equal = np.full((2, 3), -4, "float32"), np.full((2, 3), 1.5, "float32")
+    return {"all captions earn the same": equal} | drawn_cases(rng, draw, table)
 
 
 EXERCISES = (
-    Exercise(scaled_dot_product_attention, _NOTEBOOK, _look_cases, observe=look),
-    Exercise(causal_mask, _NOTEBOOK, _mask_cases, observe=make_mask),
-    Exercise(policy_gradient_loss, _NOTEBOOK, _loss_cases, observe=lose),
+    Exercise(scaled_dot_product_attention, _look_cases, look),
+    Exercise(causal_mask, _mask_cases, lambda function, *arguments: as_numpy(function(*arguments)).astype(bool)),
+    Exercise(
+        policy_gradient_loss, _loss_cases, lambda function, *arguments: as_numpy(with_tensors(function, *arguments))
+    ),
 )
-"""In the order of the notebook."""

@@ -1,7 +1,5 @@
 """`check`: right answers pass, typical wrong ones are recognised by name, and reports help without telling all."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

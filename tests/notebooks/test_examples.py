@@ -1,15 +1,11 @@
 """Examples out of a zip: the right picture, under the right words."""
 
-from __future__ import annotations
-
-import io
-import zipfile
-
 import numpy as np
 import pytest
-from PIL import Image
+from hostile_files import write_zip
 
 from say_what_you_see.course.features import load_embeddings
+from say_what_you_see.page.demo import encode_png
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.vision.pictures import read_pictures
 from utils import pictures as examples
@@ -22,16 +18,12 @@ CAPTIONS = [["a blue sky", "nothing but sky"], ["green grass"], ["fire", "a fire
 @pytest.fixture
 def zip_fn(tmp_path):
     """Pictures of one colour each, wider than high and red at the left and the right, in folders, with other files."""
-    path = tmp_path / "pictures.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("train/notes.txt", "no picture")
-        for name, colour in COLOURS.items():
-            picture = np.full((30, 50, 3), (255, 0, 0), np.uint8)
-            picture[:, 10:40] = colour
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "PNG")
-            archive.writestr(f"train/{name}", buffer.getvalue())
-    return path
+    members = {"train/notes.txt": b"no picture"}
+    for name, colour in COLOURS.items():
+        picture = np.full((30, 50, 3), (255, 0, 0), np.uint8)
+        picture[:, 10:40] = colour
+        members[f"train/{name}"] = encode_png(picture)
+    return write_zip(tmp_path / "pictures.zip", members)
 
 
 @pytest.fixture

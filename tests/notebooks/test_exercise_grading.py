@@ -1,7 +1,5 @@
 """nbgrader's own validation of exercise notebooks; its exit status is 0 either way, so its output is read."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Every exercise: the reference is right, the cases are sound, typical mistakes are recognised."""
 
-from __future__ import annotations
-
 import inspect
 import re
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 from exercise_samples import assert_right, report_on
 
-from say_what_you_see.exercises.exercise import MODULES, Case, exercises_of
+from say_what_you_see.exercises.exercise import MODULES, exercises_of
 
 EXERCISES = [exercise for notebook in MODULES for exercise in exercises_of(notebook)]
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
@@ -29,9 +27,10 @@ def test_the_reference_is_right(exercise, capsys):
 @each_exercise
 def test_cases_are_fixed_first_and_then_drawn_with_the_seed(exercise):
     cases, others = (exercise.cases(np.random.default_rng(seed)) for seed in (0, 1))
-    drawn = [case.random for case in cases]
-    assert any(drawn) and not all(drawn) and drawn == sorted(drawn)
-    assert [text_of(one) != text_of(other) for one, other in zip(cases, others, strict=True)] == drawn
+    drawn = [case.startswith("random") for case in cases]
+    assert any(drawn) and not all(drawn) and drawn == sorted(drawn) and list(cases) == list(others)
+    with np.printoptions(threshold=100_000):
+        assert [str(cases[case]) != str(others[case]) for case in cases] == drawn
 
 
 @each_exercise
@@ -49,9 +48,3 @@ def test_a_typical_mistake_is_recognised_by_name(exercise, mistake, capsys):
     report, message = report_on(mistake.wrong, exercise.name, capsys)
     assert message == f"{exercise.name} is not right yet: {mistake.name}."
     assert f"It looks like this: {mistake.name}." in report and f"Hint: {mistake.hint}" in report
-
-
-def text_of(case: Case) -> str:
-    """All that is drawn of a case, as text; what is a model says nothing of its weights."""
-    with np.printoptions(threshold=100_000):
-        return str(case.arguments)

@@ -1,7 +1,5 @@
 """What the notebooks' texts say in numbers stands in their outputs."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 

@@ -1,7 +1,5 @@
 """Notebooks 07 and 08 without the notebooks: each step leaves its files, is not done twice, and says what it lacks."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -42,20 +40,14 @@ def settings(finished_course, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def attention(settings):
-    """The history of notebook 08's training."""
-    return train_lesson(ATTENTION, settings)
-
-
-@pytest.fixture(scope="module")
-def show_and_tell(settings):
-    """The history of notebook 07's training."""
-    return train_lesson(SHOW_AND_TELL, settings)
+def histories(settings):
+    """The notebooks 08 and 07 trained: the history of each."""
+    return {lesson: train_lesson(lesson, settings) for lesson in (ATTENTION, SHOW_AND_TELL)}
 
 
 @pytest.mark.parametrize("lesson", [ATTENTION, SHOW_AND_TELL])
-def test_training_leaves_a_model_folder_that_captions(lesson, settings, attention, show_and_tell):
-    history = {ATTENTION: attention, SHOW_AND_TELL: show_and_tell}[lesson]
+def test_training_leaves_a_model_folder_that_captions(lesson, settings, histories):
+    history = histories[lesson]
     assert len(history) == settings.epochs
     metadata = read_json(lesson.model_folder(settings) / "model.json")
     assert metadata["captions"] == 5 * metadata["pictures"] == 5 * settings.scene_counts["train"]
@@ -66,14 +58,11 @@ def test_training_leaves_a_model_folder_that_captions(lesson, settings, attentio
     assert isinstance(generate_caption(captioner, np.zeros((24, 24, 3), "uint8")), str)
 
 
-def test_nothing_is_done_twice(settings, attention, show_and_tell, monkeypatch):
-    def must_not_be_called(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(say_what_you_see.course.tables, "write_caption_table", must_not_be_called)
+def test_nothing_is_done_twice(settings, histories, monkeypatch):
+    monkeypatch.setattr(say_what_you_see.course.tables, "write_caption_table", None)
     files = [features_path(settings, "train", "grid"), *SHOW_AND_TELL.checkpoints(settings).iterdir()]
     before = {path: path.stat().st_mtime_ns for path in files}
-    for lesson, history in ((ATTENTION, attention), (SHOW_AND_TELL, show_and_tell)):
+    for lesson, history in histories.items():
         reported = []
         assert train_lesson(lesson, settings, reported.append) == history
         assert len(reported) == 1, "only the history of the training before"
@@ -83,7 +72,7 @@ def test_nothing_is_done_twice(settings, attention, show_and_tell, monkeypatch):
 # Notebook 08
 
 
-def test_the_mean_over_the_stored_regions_is_the_embedding_of_notebook_02(settings, attention):
+def test_the_mean_over_the_stored_regions_is_the_embedding_of_notebook_02(settings, histories):
     for split in ("train", "val"):
         grids, fns = load_features(settings, split, "grid")
         embeds, embed_fns = load_embeddings(settings, split)
@@ -92,7 +81,7 @@ def test_the_mean_over_the_stored_regions_is_the_embedding_of_notebook_02(settin
         assert np.asarray(grids, dtype=np.float32).mean(axis=1) == pytest.approx(embeds, abs=2e-3)
 
 
-def test_captions_are_those_of_the_pictures_padded_to_the_longest(settings, attention):
+def test_captions_are_those_of_the_pictures_padded_to_the_longest(settings, histories):
     vocab, examples = load_vocabulary(settings, "grid"), load_examples(settings, "train", "grid")
     captions = [caption for group in load_captions(settings, get_dataset(settings), "train") for caption in group]
     words = [[START, *split_sentence(caption), END] for caption in captions]
@@ -104,7 +93,7 @@ def test_captions_are_those_of_the_pictures_padded_to_the_longest(settings, atte
     assert matrix.shape[1] == max(map(len, words)) == ATTENTION.config(settings, examples).max_len
 
 
-def test_a_full_disk_is_noticed_before_the_work(settings, attention, tmp_path, monkeypatch):
+def test_a_full_disk_is_noticed_before_the_work(settings, histories, tmp_path, monkeypatch):
     files, encoder = get_dataset(settings), encoder_for(settings, "grid")
     needed = (48 + 24) * 49 * 8 * 2
     assert check_space_for_features(settings, files, encoder) == needed
@@ -120,7 +109,7 @@ def test_a_full_disk_is_noticed_before_the_work(settings, attention, tmp_path, m
 # Notebook 07
 
 
-def test_the_tables_hold_every_caption_with_its_pictures_features(settings, show_and_tell):
+def test_the_tables_hold_every_caption_with_its_pictures_features(settings, histories):
     features, captions = load_table(settings, "val")
     embeds, _ = load_embeddings(settings, "val")
     assert features.shape == (5 * len(embeds), embeds.shape[1]) == (len(captions), embeds.shape[1])
@@ -130,7 +119,7 @@ def test_the_tables_hold_every_caption_with_its_pictures_features(settings, show
 # Notebook 11
 
 
-def test_photographs_are_seen_in_four_views(settings, attention, monkeypatch):
+def test_photographs_are_seen_in_four_views(settings, histories, monkeypatch):
     monkeypatch.setattr(Settings, "pictures_kind", "photographs")
     TRANSFORMER.prepare(settings)
     _, train, validation = TRANSFORMER.load(settings)
@@ -148,7 +137,7 @@ def test_photographs_are_seen_in_four_views(settings, attention, monkeypatch):
 
 
 @pytest.mark.parametrize("lesson", [SHOW_AND_TELL, TRANSFORMER])
-def test_training_for_cider_leaves_a_model_beside_the_first(lesson, settings, attention, show_and_tell):
+def test_training_for_cider_leaves_a_model_beside_the_first(lesson, settings, histories):
     train_lesson(lesson, settings)
     first = lesson.model_folder(settings)
     before = {path.name: path.read_bytes() for path in first.iterdir()}
@@ -161,7 +150,7 @@ def test_training_for_cider_leaves_a_model_beside_the_first(lesson, settings, at
     assert isinstance(generate_caption(load_captioner(folder, settings), np.zeros((24, 24, 3), "uint8")), str)
 
 
-def test_a_model_of_another_vocabulary_is_not_trained_for_cider(settings, attention):
+def test_a_model_of_another_vocabulary_is_not_trained_for_cider(settings, histories):
     train_lesson(TRANSFORMER, settings)
     folder = TRANSFORMER.model_folder(settings)
     model = load_caption_model(folder)

@@ -1,25 +1,14 @@
 """Attention's peak is compared with the box of the thing that is named, and chance is what a random cell would give."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scene_samples import thing_at, truth_of
 
 from say_what_you_see.data.scenes.scene import Scene
-from say_what_you_see.evaluation.attention import (
-    MentionAttention,
-    cells_in_box,
-    measure_attention,
-)
+from say_what_you_see.evaluation.attention import MentionAttention, cells_in_box, measure_attention
 
-SCENE = Scene(
-    "meadow",
-    (thing_at("tree", "red", 0, 150, 150, 150), thing_at("ball", "blue", 225, 0, 75, 75, size="small")),
-    False,
-    1,
-)
-TRUTH = truth_of(SCENE, ["A tree."] * 5)
+THINGS = thing_at("tree", "red", 0, 150, 150, 150), thing_at("ball", "blue", 225, 0, 75, 75, size="small")
+TRUTH = truth_of(Scene("meadow", THINGS, False, 1), ["A tree."] * 5)
 """A picture of 300 pixels: the tree is its lower left quarter, the ball its upper right sixteenth."""
 
 
@@ -31,17 +20,16 @@ def evenly(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 CENTRES = evenly(4, 4)
 
 
-def peaked(row: int, column: int, side: int = 4, height: float = 0.7) -> np.ndarray:
-    weights = np.full((side, side), (1 - height) / (side * side - 1))
-    weights[row, column] = height
+def peaked(row: int, column: int) -> np.ndarray:
+    weights = np.full((4, 4), 0.02)
+    weights[row, column] = 0.7
     return weights
 
 
 def attention_at(*cells: tuple[int, int], sentence: str = "tree") -> list[MentionAttention]:
     """Of captions of the scene, of one word each, with the peak at each cell."""
-    return measure_attention(
-        [sentence] * len(cells), [peaked(*cell)[None] for cell in cells], [TRUTH] * len(cells), CENTRES
-    )
+    attention = [peaked(*cell)[None] for cell in cells]
+    return measure_attention([sentence] * len(cells), attention, [TRUTH] * len(cells), CENTRES)
 
 
 def test_a_cell_is_in_a_box_when_its_centre_is():

@@ -1,7 +1,5 @@
 """BLEU counted step by step is the reference implementation's BLEU."""
 
-from __future__ import annotations
-
 import pytest
 from scene_samples import scenes_of
 

@@ -1,10 +1,11 @@
 """Mistakes in captions of scenes are found, named and counted in matrices."""
 
-from __future__ import annotations
+from itertools import product
 
-from say_what_you_see.data.scenes.scene import COLOURS, KINDS
+from say_what_you_see.data.scenes.scene import COLOURS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.caption_errors import (
+    Confusion,
     best_and_worst,
     colour_confusion,
     confusion_in_words,
@@ -20,6 +21,12 @@ TRUTH = SceneTruth(
     relations=frozenset({("kite", "above", "ball"), ("ball", "below", "kite")}),
     salient=frozenset({"ball", "kite"}),
 )
+
+
+def entries(confusion: Confusion) -> dict[tuple[str, str], float]:
+    """What was counted, by what is there and what it is called."""
+    named = zip(product(confusion.rows, confusion.columns), confusion.counts.ravel(), strict=True)
+    return {names: count for names, count in named if count}
 
 
 def test_the_best_caption_has_no_wrong_claim_and_most_right_ones():
@@ -39,10 +46,8 @@ def test_photographs_are_ranked_by_cider():
 
 def test_colours_are_counted_where_thing_and_colour_are_named():
     confusion = colour_confusion(["a red kite and a red ball", "a ball and a green boat", "a white ball"], [TRUTH] * 3)
-    wanted = {("blue", "red"): 1, ("red", "red"): 1, ("red", "white"): 1}
-    for i, true in enumerate(COLOURS):
-        for j, said in enumerate(COLOURS):
-            assert confusion.counts[i, j] == wanted.get((true, said), 0)
+    assert confusion.rows == confusion.columns == COLOURS
+    assert entries(confusion) == {("blue", "red"): 1, ("red", "red"): 1, ("red", "white"): 1}
     assert confusion_in_words(confusion, most=1).startswith("33 % on the diagonal; ")
     assert confusion_in_words(colour_confusion(["in the snow"], [TRUTH])) == "empty"
 
@@ -50,14 +55,8 @@ def test_colours_are_counted_where_thing_and_colour_are_named():
 def test_words_of_photographs_are_counted_where_most_references_have_them():
     references = [["a dog runs", "the dog", "a pet"], ["a man", "a man", "an old man"], ["a dog", "one dog", "a man"]]
     confusion = word_confusion(["a dog", "a dog", "a man"], references, most=2)
-    found = {
-        (row, column): confusion.counts[i, j]
-        for i, row in enumerate(confusion.rows)
-        for j, column in enumerate(confusion.columns)
-        if confusion.counts[i, j]
-    }
     # the last caption says what one writer says, too: nothing is invented, and "dog" is passed over
-    assert found == {("dog", "dog"): 1, ("man", "dog"): 1, ("dog", "not named"): 1}
+    assert entries(confusion) == {("dog", "dog"): 1, ("man", "dog"): 1, ("dog", "not named"): 1}
 
 
 def test_a_swapped_colour_belongs_to_another_thing_of_the_picture():
@@ -66,9 +65,7 @@ def test_a_swapped_colour_belongs_to_another_thing_of_the_picture():
 
 
 def test_a_thing_that_is_missed_may_have_been_taken_for_an_invented_one():
-    counts = thing_confusion(["a ball and a boat", "a ball", "a ball, a kite and a car", "a tree"], [TRUTH] * 4).counts
-    place = {kind: number for number, kind in enumerate(KINDS)}
-    assert counts[place["kite"], place["boat"]] == 1
-    assert counts[place["kite"], -1] == 1 + 0.5
-    assert counts[-1, place["car"]] == 1
-    assert counts[place["ball"], place["tree"]] == counts[place["kite"], place["tree"]] == 0.5
+    found = entries(thing_confusion(["a ball and a boat", "a ball", "a ball, a kite and a car", "a tree"], [TRUTH] * 4))
+    assert found["kite", "boat"] == found["nothing", "car"] == 1
+    assert found["kite", "not named"] == 1 + 0.5
+    assert found["ball", "tree"] == found["kite", "tree"] == 0.5

@@ -1,7 +1,5 @@
 """Mistakes are made on purpose, and the same is said in other words."""
 
-from __future__ import annotations
-
 from scene_samples import scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import describe_scene

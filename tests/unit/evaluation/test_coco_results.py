@@ -1,7 +1,5 @@
 """Captions in COCO's results format are written as others read them, and read whoever wrote them."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,13 +1,8 @@
 """The giraffe next to a tree: counting how often one caption is given, to the model and to people alike."""
 
-from __future__ import annotations
-
 import pytest
 
-from say_what_you_see.evaluation.commonest_captions import (
-    commonest_captions,
-    pictures_by_word,
-)
+from say_what_you_see.evaluation.commonest_captions import commonest_captions, pictures_by_word
 
 
 def test_a_model_that_repeats_itself_stands_out():

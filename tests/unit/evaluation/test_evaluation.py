@@ -1,7 +1,5 @@
 """Trained models are found with their features, caption the validation pictures in every way, and are measured."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace
@@ -17,12 +15,7 @@ from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.evaluation import evaluate
-from say_what_you_see.evaluation.evaluate import (
-    evaluate_captions,
-    evaluate_samplers,
-    evaluations_as_json,
-    save_evaluations,
-)
+from say_what_you_see.evaluation.evaluate import evaluate_captions, evaluate_samplers, save_evaluations
 from say_what_you_see.evaluation.metrics import score_against_references
 from say_what_you_see.evaluation.next_word import next_word_scores, teacher_forced_captions
 from say_what_you_see.evaluation.people import compare_with_references, leave_one_out, reference_diversity
@@ -70,13 +63,10 @@ def test_the_models_of_the_advanced_notebooks_are_found_with_their_features(copi
     [decoder] = trained_models(copied_course)
     vocab, encoder = decoder.caption_model.vocab, decoder.caption_model.encoder
     tell = build_show_and_tell(len(vocab), 8, 6, 6)
-    save_caption_model(
-        CaptionModel(tell, vocab, {**encoder, "features": "mean"}), SHOW_AND_TELL.model_folder(copied_course)
-    )
     attend = build_visual_attention(len(vocab), *encoder_for(copied_course, "grid").model.output_shape[1:], 6, 6, 6)
-    save_caption_model(
-        CaptionModel(attend, vocab, {**encoder, "features": "grid"}), ATTENTION.model_folder(copied_course)
-    )
+    for lesson, model, features in ((SHOW_AND_TELL, tell, "mean"), (ATTENTION, attend, "grid")):
+        made = CaptionModel(model, vocab, {**encoder, "features": features})
+        save_caption_model(made, lesson.model_folder(copied_course))
     models = trained_models(copied_course)
     assert [model.name for model in models] == ["decoder", "show_and_tell", "visual_attention"]
     pictures = scored_pictures(copied_course, models)
@@ -136,25 +126,22 @@ def test_a_teacher_forced_model_reads_the_true_words(toy):
 
 
 def test_people_and_models_are_compared_with_as_many(course):
-    captions = [group[0] for group in course.pictures.references]
-    columns = compare_with_references(
-        {"model": captions}, course.pictures.references, leave_one_out(course.pictures.references), java=False
-    )
+    references = course.pictures.references
+    captions, fewer = [group[0] for group in references], leave_one_out(references)
+    columns = compare_with_references({"model": captions}, references, fewer, java=False)
     assert list(columns) == ["references", "model"]
     assert 0 < columns["references"]["BLEU-1"].value < 1
-    wanted = score_against_references(captions, leave_one_out(course.pictures.references), java=False)
-    assert columns["model"]["CIDEr"] == wanted["CIDEr"]
-    assert reference_diversity(course.pictures.references)["distinct captions"] > 12
+    assert columns["model"]["CIDEr"] == score_against_references(captions, fewer, java=False)["CIDEr"]
+    assert reference_diversity(references)["distinct captions"] > 12
     with pytest.raises(CourseError):
         compare_with_references({}, [["only one"]], [[]], java=False)
 
 
 def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, copied_course):
     found = evaluate_captions(["in the desert"] * 24, course.pictures, java=False, model="m", sampler="w")
-    path = save_evaluations(copied_course, [found], course.pictures, {"m": {"loss": 1.0}})
-    kept = read_json(path)
-    assert kept == json.loads(json.dumps(evaluations_as_json([found], course.pictures, {"m": {"loss": 1.0}})))
+    kept = read_json(save_evaluations(copied_course, [found], course.pictures, {"m": {"loss": 1.0}}))
     json.dumps(kept, allow_nan=False)
+    assert kept["pictures"] == len(course.pictures) and kept["next_word"] == {"m": {"loss": 1.0}}
     [one] = kept["evaluations"]
     assert one["metrics"]["METEOR"]["value"] is None and "Java" in one["metrics"]["METEOR"]["note"]
     assert one["exact"]["things named that are there"]["value"] is None

@@ -1,7 +1,5 @@
 """METEOR and SPICE: measured where Java is there; a Java that is missing, fails or hangs is reported and no more."""
 
-from __future__ import annotations
-
 import math
 import os
 import stat

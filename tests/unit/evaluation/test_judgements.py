@@ -1,7 +1,5 @@
 """The judgements of experts are read from Flickr8k's text zip, and metrics are held against them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores of captions are the reference's, with intervals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter

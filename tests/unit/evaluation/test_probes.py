@@ -1,14 +1,13 @@
 """Linear probes read what an embedding holds, and nothing that it does not hold."""
 
-from __future__ import annotations
-
 import json
 import re
-import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_files import write_zip
 from scene_samples import scenes_of
 
 from say_what_you_see.data.coco_format import DatasetFiles
@@ -17,6 +16,7 @@ from say_what_you_see.data.scenes.dataset import file_name, instances_json
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS, Scene
 from say_what_you_see.evaluation.probes import (
     PROBE_QUESTIONS,
+    Embedded,
     probe_captions,
     probe_embedding,
     probe_kinds,
@@ -31,41 +31,36 @@ COLOUR, SIZE, _, FACING = PROBE_QUESTIONS
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> DatasetFiles:
     """The instances of the scenes; nothing is drawn."""
-    path = tmp_path_factory.mktemp("probe") / "captions.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for split, scenes in SCENES.items():
-            captions = [describe_scene(scene) for scene in scenes]
-            archive.writestr(f"{split}.json", json.dumps(instances_json(split, scenes, captions)))
-    nowhere = Path("nowhere.zip")
+    captions = {split: [describe_scene(scene) for scene in scenes] for split, scenes in SCENES.items()}
+    members = {f"{split}.json": json.dumps(instances_json(split, SCENES[split], captions[split])) for split in SCENES}
+    path, nowhere = write_zip(tmp_path_factory.mktemp("probe") / "captions.zip", members), Path("nowhere.zip")
     return DatasetFiles("scenes", nowhere, nowhere, path, "", "", "", "", "train.json", "val.json")
 
 
 def pairs_shown(scenes: list[Scene]) -> np.ndarray:
     """Features that say which thing has which colour, with some noise; each is there many times over."""
-    pairs = [(colour, kind) for colour in COLOURS for kind in KINDS]
-    shown = [
-        [(colour, kind) in {(t.colour, t.kind) for t in scene.things} for colour, kind in pairs] for scene in scenes
-    ]
+    pairs = list(product(COLOURS, KINDS))
+    shown = [[pair in {(t.colour, t.kind) for t in scene.things} for pair in pairs] for scene in scenes]
     noise = np.random.default_rng(len(scenes)).normal(0, 0.05, (len(scenes), 20 * len(pairs)))
     return np.tile(np.array(shown, dtype=float), 20) + noise
 
 
-def shares(report: str) -> list[float]:
-    """The shares of the report's lines, between 0 and 1: kinds of things, colours of things."""
-    kinds, colours = report.splitlines()
-    assert "kinds" in kinds and "colour" in colours
-    return [int(re.search(r"(\d+) %", line)[1]) / 100 for line in (kinds, colours)]
+@pytest.fixture(scope="module")
+def embedded() -> list[Embedded]:
+    """Both splits, with the file names of the scenes."""
+    return [(pairs_shown(scenes), NAMES[split]) for split, scenes in SCENES.items()]
 
 
-def test_embeddings_that_hold_the_answers(files):
-    kinds, colours = shares(probe_kinds(files, *((pairs_shown(SCENES[split]), NAMES[split]) for split in SCENES)))
+def test_embeddings_that_hold_the_answers(files, embedded):
+    found = re.fullmatch(r".*kinds.* (\d+) %.*\n.*colour.* (\d+) %.*", probe_kinds(files, *embedded))
+    kinds, colours = (int(share) / 100 for share in found.groups())
     unseen = np.mean([any((t.colour, t.kind) in UNSEEN_PAIRS for t in scene.things) for scene in SCENES["val"]])
     assert kinds > 0.85
     assert 0.85 < colours <= 1 - unseen, "of a pair that no training scene has, nothing can be learned"
 
 
-def test_a_probe_captions_scenes_whose_embeddings_hold_the_answers(files):
-    captions = probe_captions(files, *((pairs_shown(SCENES[split]), NAMES[split]) for split in SCENES))
+def test_a_probe_captions_scenes_whose_embeddings_hold_the_answers(files, embedded):
+    captions = probe_captions(files, *embedded)
     right = [
         set(caption.split(" and ")) == {f"a {thing.colour} {thing.kind}" for thing in scene.things}
         for caption, scene in zip(captions, SCENES["val"], strict=True)

@@ -1,7 +1,5 @@
 """What can be measured of captions where only reference captions are known."""
 
-from __future__ import annotations
-
 import math
 import re
 

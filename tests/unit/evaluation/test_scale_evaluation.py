@@ -1,7 +1,5 @@
 """Evaluating checkpoints: perplexity over the validation captions, event files that TensorBoard reads."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import threading
@@ -60,11 +58,8 @@ def test_tensorboard_finds_curves_pictures_and_captions(evaluated):
     for tag, curve in curves.items():
         assert [step for step, _ in curve] == [3, 6]
         assert [value for _, value in curve] == pytest.approx([getattr(result, tag) for result in results], rel=1e-5)
-    assert tags_in(evaluated.folder) == {"loss", "perplexity", "examples", "captions"}
-
-
-def tags_in(folder: Path) -> set[str]:
-    return set(EventAccumulator(str(next(folder.glob("*tfevents*")))).Reload().Tags()["tensors"])
+    events = EventAccumulator(str(next(evaluated.folder.glob("*tfevents*")))).Reload()
+    assert set(events.Tags()["tensors"]) == {"loss", "perplexity", "examples", "captions"}
 
 
 def test_every_checkpoint_is_evaluated_once(config, records):
