@@ -76,7 +76,7 @@ class ExportedEncoder:
 
         path = encoder.folder / NETWORK_FILE
         files = {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
-        return cls(files, (*encoder.input_shape, 3))
+        return cls(files, (*encoder.encoder.input_shape, 3))
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Embeddings (n, ...) of preprocessed images."""

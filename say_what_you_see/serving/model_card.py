@@ -1,11 +1,15 @@
 """The README that goes with a model: what it was trained on, what it cannot do, what it needs."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from say_what_you_see.core.text import markdown_text
 from say_what_you_see.data.scenes.captions import NOUNS
+
+if TYPE_CHECKING:
+    from say_what_you_see.serving.model_folder import CaptionModel
 
 _CARD = """# A caption model
 
@@ -66,35 +70,12 @@ Beside this file as `encoder.keras`, or under its own name in the data folder, i
 `--encoder PATH`. What it was trained on, and on what terms it may be given away, its author says."""
 
 
-def model_card(
-    encoder: dict[str, Any],
-    metadata: dict[str, Any],
-    words: int,
-    parameters: int,
-    own_modules: Sequence[str],
-    tells_doubts: bool = False,
-) -> str:
-    """The README of a model folder, in Markdown.
-
-    Args:
-        encoder, metadata: as of a `CaptionModel`.
-        words: size of the vocabulary.
-        parameters: number of the decoder's parameters.
-        own_modules: modules of the course that Keras needs to load the decoder.
-        tells_doubts: whether the model knows which photographs it does not know.
-    """
+def model_card(model: CaptionModel) -> str:
+    """The README of a model folder, in Markdown."""
+    encoder, metadata = model.encoder, model.metadata
     needs = _NEEDS_NAME.format(name=_cell(encoder["name"]))
-    if encoder["encoder_setting"].endswith(".keras"):
-        checksum = _cell(encoder["weights_checksum"])
-        needs = _NEEDS_FILE.format(setting=_cell(encoder["encoder_setting"]), checksum=checksum)
-    own = f"loads after `import {', '.join(own_modules)}`" if own_modules else "loads without the course's code"
-    scores = [f"| {_cell(name)} | {value:.3f} |" for name, value in metadata.get("scores", {}).items()]
-    seconds = metadata.get("training_seconds")
-    if isinstance(seconds, int | float):
-        scores.insert(0, f"| time of training | {seconds / 60:.1f} minutes |")
-    cider = metadata.get("cider_training")
-    if isinstance(cider, dict):
-        scores.insert(0, f"| then trained for CIDEr | {_cell(cider.get('epochs', '?'))} epochs |")
+    if model.encoder_file:
+        needs = _NEEDS_FILE.format(setting=_cell(model.encoder_file), checksum=_cell(encoder["weights_checksum"]))
     return _CARD.format(
         dataset=_cell(metadata.get("dataset", "unknown")),
         terms=f", {_cell(metadata['terms'])}" if "terms" in metadata else "",
@@ -102,22 +83,38 @@ def model_card(
         captions=_cell(metadata.get("captions", "?")),
         encoder=_cell(encoder["name"]),
         weights=_cell(encoder["weights"]),
-        words=words,
-        parameters=parameters,
-        scores="\n".join(scores),
-        kind=_about_pictures(encoder, metadata, tells_doubts),
+        words=len(model.vocab),
+        parameters=model.decoder.count_params(),
+        scores="\n".join(f"| {name} | {value} |" for name, value in _scores(metadata).items()),
+        kind=_about_pictures(model),
         needs=needs,
-        loads=f"Keras, {own}",
+        loads=_about_layers(model),
     )
 
 
-def _about_pictures(encoder: dict[str, Any], metadata: dict[str, Any], tells_doubts: bool) -> str:
+def _scores(metadata: dict[str, Any]) -> dict[str, str]:
+    """What is worth knowing of the training."""
+    scores, seconds, cider = {}, metadata.get("training_seconds"), metadata.get("cider_training")
+    if isinstance(cider, dict):
+        scores["then trained for CIDEr"] = f"{_cell(cider.get('epochs', '?'))} epochs"
+    if isinstance(seconds, int | float):
+        scores["time of training"] = f"{seconds / 60:.1f} minutes"
+    return scores | {_cell(name): f"{value:.3f}" for name, value in metadata.get("scores", {}).items()}
+
+
+def _about_layers(model: CaptionModel) -> str:
+    layers = {layer.__module__ for layer in model.decoder.layers}
+    own = ", ".join(sorted(module for module in layers if module.startswith("say_what_you_see.")))
+    return f"Keras, loads after `import {own}`" if own else "Keras, loads without the course's code"
+
+
+def _about_pictures(model: CaptionModel) -> str:
     """What the model knows, how well, and what it does not know."""
-    if encoder.get("pictures_kind") == "scenes":
+    if model.encoder.get("pictures_kind") == "scenes":
         about = _SCENES.format(things=", ".join(sorted(NOUNS)))
     else:
-        about = _PHOTOGRAPHS + (_DOUBTS if tells_doubts else "")
-    metrics = metadata.get("metrics")
+        about = _PHOTOGRAPHS + (_DOUBTS if model.familiarity else "")
+    metrics = model.metadata.get("metrics")
     return about + (_metrics_table(metrics) if isinstance(metrics, dict) else "")
 
 
