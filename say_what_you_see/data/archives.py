@@ -69,7 +69,7 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
 
 def _check_sizes(archive: zipfile.ZipFile, zip_fn: str | Path) -> None:
     """Refuse a bomb: files that overlap in the zip, or that are very many times as large as it is."""
-    size = os.path.getsize(zip_fn)
+    size = archive.fp.seek(0, os.SEEK_END) if archive.fp else 0
     packed = sum(info.compress_size for info in archive.infolist())
     unpacked = sum(info.file_size for info in archive.infolist())
     if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):

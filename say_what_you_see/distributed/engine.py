@@ -70,13 +70,20 @@ def import_ray(address: str | None = None) -> ModuleType:
 
 @contextmanager
 def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
-    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address."""
+    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address. Its errors
+    become CourseErrors.
+    """
     ray = import_ray(plan.address)
     _start_local(ray) if plan.address is None else _connect(ray, plan.address)
     try:
         _configure(ray, plan)
-        with ray_errors_explained(ray):
-            yield ray
+        yield ray
+    except ray.exceptions.RayError as error:
+        if (own := _own_error(error)) is not None:
+            raise own from error
+        raise CourseError(
+            f"The cluster could not go on: {_first_line(error)}. What is written stays; the same command goes on there."
+        ) from error
     finally:
         ray.shutdown()
 
@@ -147,19 +154,6 @@ def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
         return Workers(plan.workers or most, per_worker, max(1, min(cpus)))
     count = plan.workers or sum(max(1, cpu // CPUS_PER_WORKER) for cpu in cpus)
     return Workers(count, 0.0, max(1, sum(cpus) // count))
-
-
-@contextmanager
-def ray_errors_explained(ray: ModuleType) -> Iterator[None]:
-    """Turn errors of Ray into a CourseError; the course's own come through as they are."""
-    try:
-        yield
-    except ray.exceptions.RayError as error:
-        if (own := _own_error(error)) is not None:
-            raise own from error
-        raise CourseError(
-            f"The cluster could not go on: {_first_line(error)}. What is written stays; the same command goes on there."
-        ) from error
 
 
 def _own_error(error: BaseException | None) -> CourseError | None:

@@ -84,7 +84,7 @@ def _sendable(encoder: keras.Model | FastEncoder) -> Any:
     """An encoder for the workers: a `FastEncoder` is what it has chosen to compute with."""
     if not isinstance(encoder, FastEncoder):
         return encoder
-    return ExportedEncoder.of(encoder) if encoder.engine == OPENVINO else encoder.model
+    return ExportedEncoder(encoder) if encoder.engine == OPENVINO else encoder.model
 
 
 def embed_with_ray(
