@@ -42,7 +42,7 @@ class ExamplePicture:
 
 @dataclass
 class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by their name, once they are made."""
+    """A picture as the encoders want it: pixels by input shape, and features by model, once they are made."""
 
     squares: dict[tuple[int, int], np.ndarray]
     features: dict[str, np.ndarray] = field(default_factory=dict)
@@ -110,11 +110,10 @@ class Demo:
         if model is None:
             raise CourseError("There is no such model. Load the page again.")
         sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
-        captioner = model.captioner
-        square, name = kept.squares[captioner.input_shape], captioner.features_name
-        if name not in kept.features:
-            kept.features[name] = captioner.embed(square[None])
-        caption = explain_caption(model, kept.features[name], sampler, rng)
+        square = kept.squares[model.captioner.input_shape]
+        if model.name not in kept.features:
+            kept.features[model.name] = model.captioner.embed(square[None])
+        caption = explain_caption(model, kept.features[model.name], sampler, rng)
         return {
             "captions": caption.captions,
             "finished": caption.finished,

@@ -39,11 +39,6 @@ class Captioner:
         """Height and width of the pictures."""
         return self.encoder.input_shape
 
-    @property
-    def features_name(self) -> str:
-        """The same for two captioners whose features are the same."""
-        return f"{self.encoder.weights_checksum} {self.encoder.features}"
-
     def embed(self, images: np.ndarray) -> np.ndarray:
         """The features of images, (n, ...), from RGB from 0 to 255, (n, height, width, 3)."""
         pixels = self.encoder.preprocess_for_model(images)

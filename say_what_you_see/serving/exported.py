@@ -32,7 +32,6 @@ class FastCaptioner:
     vocab: dict[str, int]
     pictures_kind: str
     familiarity: Familiarity | None
-    features_name: str  # the same for two captioners whose features are the same
 
     def compile_encoder(self) -> None:
         """Nothing: the encoder was compiled when it was read."""
@@ -53,7 +52,7 @@ def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
     known, vocab, familiarity = read_parts(model_folder)
     decoder = read_saved_decoder(model_folder / "decoder.keras") or NetworkStepModel(folder, metadata["n_states"])
     shape, kind = tuple(metadata["input_shape"]), known["encoder"]["pictures_kind"]
-    return FastCaptioner(embed, decoder, shape, vocab, kind, familiarity, metadata["encoder"])
+    return FastCaptioner(embed, decoder, shape, vocab, kind, familiarity)
 
 
 class NetworkStepModel(StepModel):

@@ -50,8 +50,7 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         return network(preprocess_input(images))
 
     side = VARIANTS[encoder["name"]].input_size
-    features_name = f"{encoder['weights_checksum']} {encoder['features']}"
-    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity, features_name)
+    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity)
 
 
 def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> ParallelNetwork | None:
