@@ -19,7 +19,7 @@ from caption_samples import (
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.language.captions import PAD, UNK
-from say_what_you_see.serving.model_choice import SCENE_MODEL, read_metadata, read_vocabulary
+from say_what_you_see.serving.model_choice import read_metadata, read_vocabulary
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.loop import TrainingConfig, compile_decoder
 
@@ -50,12 +50,6 @@ def test_a_model_comes_back(model, folder):
     assert (loaded.vocab, loaded.encoder, loaded.metadata) == (model.vocab, ENCODER, METADATA)
     assert not getattr(loaded.decoder, "compiled", False), "the loss, which needs code of ours, stays behind"
     assert model.decoder.compiled and model.decoder.optimizer is not None, "the trained decoder is as it was"
-
-
-def test_a_model_of_the_first_format_loads():
-    assert read_json(SCENE_MODEL / "model.json")["format"] == 1, "what comes with the package was saved long ago"
-    model = load_caption_model(SCENE_MODEL)
-    assert model.encoder["pictures_kind"] == "scenes" and model.metadata["scores"] and len(model.vocab) > 20
 
 
 def test_the_card_explains_the_model_and_its_encoder(model, folder, tmp_path):
