@@ -1,5 +1,6 @@
 """A model folder: everything that is needed to caption a picture, and a check that its parts belong together."""
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from say_what_you_see.core.files import (
     write_json,
 )
 from say_what_you_see.core.keras_files import load_keras_file
+from say_what_you_see.core.text import markdown_text
 from say_what_you_see.core.weight_files import store_in_half_precision
+from say_what_you_see.data.scenes.captions import NOUNS
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity
-from say_what_you_see.serving.model_card import model_card
 from say_what_you_see.serving.model_choice import FORMAT, PARTS, read_parts
 
 ENCODER_FILE = "encoder.keras"
@@ -137,3 +139,29 @@ def _check_parts_fit(model: CaptionModel, folder: Path) -> None:
     features = decoder.inputs[0].shape[-1]
     if model.familiarity and model.familiarity.centroids.shape[1] != features:
         raise CourseError(f"In {folder} the decoder reads {features} features, but {FAMILIARITY_FILE} has others.")
+
+
+def model_card(model: CaptionModel) -> str:
+    """The README of a model folder, from the template `model_card.md`, in which every text is shown as it is."""
+    import jinja2  # not before there is a card to write
+
+    metrics = model.metadata.get("metrics")
+    scores = metrics.items() if isinstance(metrics, dict) else ()
+    samplers = {name: values for name, values in scores if isinstance(values, dict)}
+    layers = {layer.__module__ for layer in model.decoder.layers}
+    environment = jinja2.Environment(finalize=_cell, trim_blocks=True, keep_trailing_newline=True)
+    template = environment.from_string(Path(__file__).with_name("model_card.md").read_text(encoding="utf-8"))
+    return template.render(
+        model=model,
+        encoder=model.encoder,
+        metadata=model.metadata,
+        things=sorted(NOUNS),
+        own_modules=sorted(module for module in layers if module.startswith("say_what_you_see.")),
+        samplers=samplers,
+        metrics=list(dict.fromkeys(name for values in samplers.values() for name in values)),
+    )
+
+
+def _cell(text: Any) -> str:
+    """A text for a cell of the card; names of the usual form stay as they are."""
+    return str(text) if re.fullmatch(r"[\w ,.:()-]*", str(text)) else markdown_text(text)
