@@ -11,7 +11,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from download_server import running_server
 from keras import layers
 
 from say_what_you_see.core.errors import CourseError
@@ -166,28 +165,24 @@ def test_a_keras_file_of_another_shape_or_that_is_none_is_refused(tmp_path):
 
 
 @pytest.fixture
-def weights_server(monkeypatch, tmp_path):
-    """Serves small files in place of ImageNet weights, under their names; Keras' own downloads are in `keras_home`."""
-    names = list(applications.DOWNLOADED_WEIGHTS.values())
+def server(publish, monkeypatch, tmp_path) -> Path:
+    """A folder from which small files are served in place of ImageNet weights; Keras' own are in `keras_home`."""
+    folder, publish_files = publish
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
-    monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
-    keras.Sequential([layers.Input((2,)), layers.Dense(1)]).save_weights(tmp_path / "any.weights.h5")
-    weights = (tmp_path / "any.weights.h5").read_bytes()
-    (tmp_path / "any.weights.h5").unlink()
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "COURSE_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-    with running_server() as server:
-        server.files = dict.fromkeys([f"/{name}" for name in names], weights)
-        checksum = "md5:" + hashlib.md5(weights).hexdigest()
-        table = tuple(
-            dataclasses.replace(entry, url=f"{server.url}/{entry.name}", bytes=None, checksum=checksum)
-            for entry in map(downloads.find_resource, names)
-        )
-        monkeypatch.setattr(downloads, "RESOURCES", table)
-        yield server
+    keras.Sequential([layers.Input((2,)), layers.Dense(1)]).save_weights(folder / "any.weights.h5")
+    weights = (folder / "any.weights.h5").read_bytes()
+    for name in applications.DOWNLOADED_WEIGHTS.values():
+        (folder / name).write_bytes(weights)
+    publish_files()
+    checksum = "md5:" + hashlib.md5(weights).hexdigest()
+    table = [
+        dataclasses.replace(each, checksum=checksum) for each in downloads.RESOURCES if (folder / each.name).exists()
+    ]
+    monkeypatch.setattr(downloads, "RESOURCES", tuple(table))
+    return folder
 
 
-def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(weights_server, tmp_path, monkeypatch):
+def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(server, tmp_path, monkeypatch):
     asked = []
 
     def build(include_top: bool, weights: str) -> keras.Model:
@@ -202,31 +197,32 @@ def test_the_last_hidden_layer_of_vgg16_needs_the_weights_of_its_classifier(weig
     (tmp_path / with_classifier.replace(".h5", "_notop.h5")).touch()
     for _ in range(2):  # downloaded, then found
         info = encoder_for(settings_for(tmp_path), "fc2")
+        (server / with_classifier).unlink(missing_ok=True)
     assert asked == [(True, tmp_path / with_classifier)] * 2
-    assert [path for path, *_ in weights_server.requests] == [f"/{with_classifier}"]
     assert info.features == "fc2" and with_classifier in info.weights
     assert info.model.predict_on_batch(np.zeros((2, 224, 224, 3))).shape == (2, 7)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "the file", "half of it"])
-def test_imagenet_weights_come_by_the_downloads_of_the_course(weights_server, tmp_path, monkeypatch, kept):
+def test_imagenet_weights_come_by_the_downloads_of_the_course(server, tmp_path, monkeypatch, kept):
     name = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    content = weights_server.files[f"/{name}"]
+    content = (server / name).read_bytes()
     folder = tmp_path / "keras_home" / "models"
     folder.mkdir(parents=True)
     if kept != "nothing":
         (folder / name).write_bytes(content if kept == "the file" else content[:9])
+    if kept == "the file":
+        (server / name).unlink()
     built = []
     monkeypatch.setattr(encoders, "get_cnn_encoder", lambda *arguments: built.append(arguments) or (None, None))
     monkeypatch.setattr(encoders, "weights_checksum", lambda model: "")
     info = encoder_for(settings_for(tmp_path, encoder="inception_v3"))
     path = (folder if kept == "the file" else tmp_path) / name
     assert built == [("inception_v3", path)] and path.read_bytes() == content and name in info.weights
-    assert len(weights_server.requests) == (0 if kept == "the file" else 1)
 
 
-def test_half_a_weights_file_brought_by_hand_is_named(weights_server, tmp_path):
+def test_half_a_weights_file_brought_by_hand_is_named(server, tmp_path):
     name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    (tmp_path / name).write_bytes(weights_server.files[f"/{name}"][:9])
-    with pytest.raises(CourseError, match="vgg16_weights.*checksum"):
+    (tmp_path / name).write_bytes((server / name).read_bytes()[:9])
+    with pytest.raises(CourseError, match="vgg16_weights.*whole copy"):
         encoder_for(settings_for(tmp_path, encoder="vgg16"))
