@@ -13,7 +13,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.drawing import draw_scene
-from say_what_you_see.data.scenes.scene import PLACES, Scene, invent_scene
+from say_what_you_see.data.scenes.scene import Scene, invent_scene
 from say_what_you_see.models.numpy_transformer import NumpyTransformer
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.steps import DemoModel
@@ -72,12 +72,10 @@ def trained_models(settings: Settings) -> list[DemoModel]:
     return [*models, load_demo_model(name, folder, settings, models)]
 
 
-def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
+def drawn_scenes() -> list[ExamplePicture]:
     """Validation scenes, drawn anew: with one thing, with two and with three in turn, each from all places."""
     chosen: dict[tuple[int, str], Scene] = {}
-    for index in itertools.count():
-        if len(chosen) >= min(count, 3 * len(PLACES)):
-            break
+    for index in itertools.takewhile(lambda _: len(chosen) < EXAMPLES, itertools.count()):
         scene = invent_scene("val", index, seed=0)  # that of the data set
         if len(scene.things) == 1 + len(chosen) % 3:
             chosen.setdefault((len(scene.things), scene.place), scene)
@@ -87,13 +85,13 @@ def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
     ]
 
 
-def validation_pictures(settings: Settings, count: int = EXAMPLES) -> list[ExamplePicture]:
+def validation_pictures(settings: Settings) -> list[ExamplePicture]:
     """Some validation pictures of the data set, where it is there already; nothing is downloaded."""
     folders = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
     zips = [path for folder in folders for path in sorted(folder.glob("val*.zip"))]
     if not zips:
         return []
     members = image_members(zips[0])
-    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, count).astype(int))]
+    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, EXAMPLES).astype(int))]
     with open_zip(zips[0]) as archive:
         return [ExamplePicture(PurePosixPath(member.filename).name, read_member(archive, member)) for member in chosen]

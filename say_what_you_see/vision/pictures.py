@@ -107,14 +107,13 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
         return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def random_crop(image: np.ndarray, smallest: float = 0.82, largest: float = 0.93) -> np.ndarray:
-    """A random square of a square image, in the size of the whole: RGB 0..255, (side, side, 3).
-
-    Its side is a share of the image's from `smallest` to `largest`; the same image gives the same square.
+def random_crop(image: np.ndarray) -> np.ndarray:
+    """A random square, of 82 to 93 % of the side, of a square image, in the size of the whole: RGB 0..255,
+    (side, side, 3). The same image gives the same square.
     """
     pixels = np.asarray(image, dtype="uint8")
     rng, side = np.random.default_rng(zlib.crc32(pixels.tobytes())), len(pixels)
-    size = max(1, int(side * rng.uniform(smallest, largest)))
+    size = max(1, int(side * rng.uniform(0.82, 0.93)))
     left, top = rng.integers(side - size + 1, size=2).tolist()
     box = (left, top, left + size, top + size)
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box), image.dtype)
