@@ -1,7 +1,5 @@
 """`say-what-you-see demo`: caption pictures on a page in the browser."""
 
-from __future__ import annotations
-
 import argparse
 import webbrowser
 

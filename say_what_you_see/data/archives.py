@@ -61,7 +61,7 @@ def open_zip(zip_fn: str | Path) -> Iterator[zipfile.ZipFile]:
     except Exception as error:  # a damaged zip can raise nearly anything
         raise CourseError(f"{zip_fn} is no zip file, or only a part of one. Bring a whole copy.") from error
     with archive:
-        size = os.path.getsize(zip_fn)
+        size = archive.fp.seek(0, os.SEEK_END) if archive.fp else 0  # which may lie at an address
         packed = sum(info.compress_size for info in archive.infolist())  # more than the zip has where files overlap
         unpacked = sum(info.file_size for info in archive.infolist())
         if packed > size or unpacked > max(MAX_RATIO * size, _HARMLESS_BYTES):

@@ -32,12 +32,9 @@ _LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[?::1\]?):\d+")
 class ClusterPlan:
     """Where the work is done, and by how many."""
 
-    # of a cluster, "auto" for the one that runs on this machine; None starts Ray here for this run only
-    address: str | None = None
-    # number of models at work; None is one for each GPU, or without GPUs one for four CPUs of each node
-    workers: int | None = None
-    # GPUs that a worker takes, 0.5 for two workers on one; None is 1 where the cluster has any
-    gpus_per_worker: float | None = None
+    address: str | None = None  # "auto" for the cluster that runs here; None starts Ray here for this run only
+    workers: int | None = None  # None is one for each GPU, or without GPUs one for four CPUs of each node
+    gpus_per_worker: float | None = None  # 0.5 for two workers on one GPU; None is 1 where the cluster has any
     retries: int = 5  # how often a block is tried again whose worker died, and a read that failed
 
 
@@ -73,13 +70,20 @@ def import_ray(address: str | None = None) -> ModuleType:
 
 @contextmanager
 def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
-    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address."""
+    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address. Its errors
+    become CourseErrors.
+    """
     ray = import_ray(plan.address)
     _start_local(ray) if plan.address is None else _connect(ray, plan.address)
     try:
         _configure(ray, plan)
-        with ray_errors_explained(ray):
-            yield ray
+        yield ray
+    except ray.exceptions.RayError as error:
+        if (own := _own_error(error)) is not None:
+            raise own from error
+        raise CourseError(
+            f"The cluster could not go on: {_first_line(error)}. What is written stays; the same command goes on there."
+        ) from error
     finally:
         ray.shutdown()
 
@@ -96,10 +100,9 @@ def _start_local(ray: ModuleType) -> None:
         except Exception as error:
             ray.shutdown()
             if attempt == _ATTEMPTS - 1:
-                reason = _first_line(error)
                 raise CourseError(
-                    f"Ray did not start on this machine ({reason}). It gives up when the machine is too busy: wait, "
-                    "and start again. Without --engine ray the course needs no Ray."
+                    f"Ray did not start on this machine ({_first_line(error)}). It gives up when the machine is too "
+                    "busy: wait, and start again. Without --engine ray the course needs no Ray."
                 ) from error
 
 
@@ -113,7 +116,8 @@ def _connect(ray: ModuleType, address: str) -> None:
         "env_vars": {"KERAS_BACKEND": keras.backend.backend(), "COURSE_PROGRESS": "off"},
     }
     try:
-        _knock(address)
+        if found := re.fullmatch(r"(?:ray://)?\[?([^\]/]+)\]?:(\d+)", address):  # Ray itself would try for minutes
+            socket.create_connection((found[1], int(found[2])), timeout=_PATIENCE).close()
         with suppress_stderr():
             ray.init(address, runtime_env=code, log_to_driver=False, logging_level="CRITICAL")
     except Exception as error:
@@ -122,12 +126,6 @@ def _connect(ray: ModuleType, address: str) -> None:
             "printed, such as 10.0.0.5:6379, start this command on one of the cluster's machines, and see that all "
             "have the same versions of Python and Ray."
         ) from error
-
-
-def _knock(address: str) -> None:
-    """See whether anybody listens there: Ray itself would try for minutes."""
-    if found := re.fullmatch(r"(?:ray://)?\[?([^\]/]+)\]?:(\d+)", address):
-        socket.create_connection((found[1], int(found[2])), timeout=_PATIENCE).close()
 
 
 def _configure(ray: ModuleType, plan: ClusterPlan) -> None:
@@ -156,23 +154,6 @@ def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
         return Workers(plan.workers or most, per_worker, max(1, min(cpus)))
     count = plan.workers or sum(max(1, cpu // CPUS_PER_WORKER) for cpu in cpus)
     return Workers(count, 0.0, max(1, sum(cpus) // count))
-
-
-@contextmanager
-def ray_errors_explained(ray: ModuleType) -> Iterator[None]:
-    """Turn errors that come from the cluster into words; the course's own come through as they are.
-
-    Raises:
-        CourseError: instead of an error of Ray.
-    """
-    try:
-        yield
-    except ray.exceptions.RayError as error:
-        if (own := _own_error(error)) is not None:
-            raise own from error
-        raise CourseError(
-            f"The cluster could not go on: {_first_line(error)}. What is written stays; the same command goes on there."
-        ) from error
 
 
 def _own_error(error: BaseException | None) -> CourseError | None:

@@ -47,7 +47,6 @@ class ShardOptions:
     size: int = SHARD_PICTURES  # pictures in a shard, at most; a tar makes one
     batch_size: int = 32  # pictures that a model gets at a time
     columns: tuple[str, str] = ("", "")  # of Parquet sources, those with bytes and names; "" looks for them
-    dtype: str = "float32"  # of embeddings
 
 
 def apply_model_with_ray(
@@ -84,7 +83,7 @@ def _sendable(encoder: keras.Model | FastEncoder) -> Any:
     """An encoder for the workers: a `FastEncoder` is what it has chosen to compute with."""
     if not isinstance(encoder, FastEncoder):
         return encoder
-    return ExportedEncoder.of(encoder) if encoder.engine == OPENVINO else encoder.model
+    return ExportedEncoder(encoder) if encoder.engine == OPENVINO else encoder.model
 
 
 def embed_with_ray(
@@ -98,7 +97,7 @@ def embed_with_ray(
     """
     made_from = {
         "weights": encoder.weights_checksum, "encoder": encoder.name, "features": encoder.features,
-        "input_shape": list(encoder.input_shape), "dtype": options.dtype,
+        "input_shape": list(encoder.input_shape), "dtype": "float32",
     }  # fmt: skip
 
     def make_model(workers: Workers, pictures: int | None) -> tuple[Model, str]:
@@ -107,7 +106,7 @@ def embed_with_ray(
             chosen = FastEncoder(encoder, data_folder, [])
             engine = chosen.choose_engine(KERAS if pictures is not None and pictures < MIN_PICTURES else OPENVINO)
         preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
-        return EmbeddingModel(_sendable(chosen), preprocess, shape, options.batch_size, options.dtype), engine
+        return EmbeddingModel(_sendable(chosen), preprocess, shape, options.batch_size, "float32"), engine
 
     return _make_shards(inputs, output, "embeddings", made_from, make_model, plan, options)
 

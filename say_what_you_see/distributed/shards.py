@@ -25,12 +25,8 @@ _FORMAT = 1
 
 
 class ShardFolder:
-    """A folder of results.
-
-    Args:
-        kind: "embeddings" or "captions".
-        form: one of `FORMATS`.
-        made_from: sources, model and options: other ones make other results.
+    """A folder of results: "embeddings" or "captions", in one of the `FORMATS`, made from sources, model and options,
+    of which other ones make other results.
     """
 
     def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any]) -> None:
@@ -110,8 +106,7 @@ def read_shards(folder: str | Path) -> Iterator[tuple[list[str], Any]]:
 
 def _write(path: Path, kind: str, form: str, results: Results) -> None:
     if form == "npy":
-        with open(path, "wb") as file:
-            np.save(file, results.values)
+        np.save(path, results.values)
         return
     if kind == "captions":
         said = [[{"caption": s, "probability": p} for s, p in json.loads(text)] for text in results.values]

@@ -61,11 +61,9 @@ class Sources:
 
 
 def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str] = ("", "")) -> Sources:
-    """Divide folders and files into parts.
+    """Divide folders, of which all but hidden files is taken, zips, tars, Parquet files and pictures into parts.
 
     Args:
-        inputs: folders, zips, tars, Parquet files and pictures. Of a folder all that is in it is taken, hidden files
-            apart.
         part_size: pictures in a part, at most; a tar is one part.
         columns: of Parquet files, those with the bytes and with the names of pictures; "" looks for them.
     """
@@ -209,8 +207,8 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
                 if member.offset_data + member.size > file.size():
                     raise tarfile.ReadError("the file ends in the middle of a picture")
                 if member.isreg() and is_picture(member.name):
-                    contents = tar.extractfile(member) if member.size <= MAX_PICTURE_BYTES else None
-                    yield member.name, _bounded(b"", member.size) if contents is None else contents.read()
+                    file.seek(member.offset_data)
+                    yield member.name, _bounded(file.read(min(member.size, MAX_PICTURE_BYTES + 1)))
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")
@@ -240,9 +238,8 @@ def _read_parquet(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
 _READERS = {"files": _read_files, "zip": _read_zip, "tar": _read_tar, "parquet": _read_parquet}
 
 
-def _bounded(data: bytes, size: int = 0) -> bytes | CourseError:
-    size = size or len(data)
-    return data if size <= MAX_PICTURE_BYTES else CourseError("the file is too large to be a picture")
+def _bounded(data: bytes) -> bytes | CourseError:
+    return data if len(data) <= MAX_PICTURE_BYTES else CourseError("the file is too large to be a picture")
 
 
 def open_filesystem(source: str) -> tuple[Any, str]:

@@ -23,7 +23,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.samplers import Sampler
-from say_what_you_see.distributed.engine import RESERVED_CPUS, ClusterPlan, Workers, ray_errors_explained
+from say_what_you_see.distributed.engine import RESERVED_CPUS, ClusterPlan, Workers
 from say_what_you_see.distributed.sources import Part, pictures_of
 from say_what_you_see.vision.pictures import crop_and_resize
 
@@ -62,21 +62,15 @@ class EmbeddingModel:
         return np.asarray(embeddings)[: len(pixels)].astype(self.dtype)
 
 
-@dataclass
 class ExportedEncoder:
-    """The encoder of a `FastEncoder` that chose OpenVINO: the files of the network by their suffixes."""
+    """The encoder of a `FastEncoder` that chose OpenVINO, with the files of its network by their suffixes, so that a
+    machine needs none of the course's.
+    """
 
-    files: dict[str, bytes]
-    input_shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, encoder: FastEncoder) -> ExportedEncoder:
-        """The encoder with its files read, so that a machine needs none of the course's."""
-        from say_what_you_see.vision.fast_encoder import NETWORK_FILE
-
-        path = encoder.folder / NETWORK_FILE
-        files = {suffix: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
-        return cls(files, (*encoder.input_shape, 3))
+    def __init__(self, encoder: FastEncoder) -> None:
+        network = encoder.folder / "encoder.xml"
+        self.files = {suffix: network.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
+        self.input_shape = (*encoder.encoder.input_shape, 3)
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Embeddings (n, ...) of preprocessed images."""
@@ -142,22 +136,17 @@ def work_on(part: Part, model: Model) -> Results:
     """What a model makes of the pictures of a part; those that cannot be read are skipped."""
 
     def decode(batch: list[tuple[str, bytes | CourseError]]) -> list[tuple[str, np.ndarray | CourseError]]:
-        return [(name, _decode(data, model.input_shape)) for name, data in batch]
+        return [(name.encode("utf-8", "replace").decode(), _decode(data, model.input_shape)) for name, data in batch]
 
-    results, values = Results(), []
-    for batch in prefetch(decode, _batches(pictures_of(part), model.batch_size)):
-        images = [(name, image) for name, image in batch if isinstance(image, np.ndarray)]
-        results.skipped.extend((_text(name), str(error)) for name, error in batch if isinstance(error, CourseError))
+    pictures, results, values = pictures_of(part), Results(), []
+    for batch in prefetch(decode, iter(lambda: list(itertools.islice(pictures, model.batch_size)), [])):
+        images = [image for _, image in batch if isinstance(image, np.ndarray)]
+        results.names.extend(name for name, image in batch if isinstance(image, np.ndarray))
+        results.skipped.extend((name, str(error)) for name, error in batch if isinstance(error, CourseError))
         if images:
-            results.names.extend(_text(name) for name, _ in images)
-            values.append(model(np.stack([image for _, image in images])))
+            values.append(model(np.stack(images)))
     made = np.concatenate(values) if values and isinstance(values[0], np.ndarray) else list(itertools.chain(*values))
     return Results(results.names, made, results.skipped)
-
-
-def _batches(pictures: Iterator, size: int) -> Iterator[list]:
-    while batch := list(itertools.islice(pictures, size)):
-        yield batch
 
 
 def _decode(data: bytes | CourseError, input_shape: tuple[int, int]) -> np.ndarray | CourseError:
@@ -169,10 +158,6 @@ def _decode(data: bytes | CourseError, input_shape: tuple[int, int]) -> np.ndarr
         return error
 
 
-def _text(name: str) -> str:
-    return name.encode("utf-8", "replace").decode()
-
-
 def work_on_all(
     ray: ModuleType, parts: Sequence[Part], model: Model, plan: ClusterPlan, workers: Workers
 ) -> Iterator[tuple[Part, Results]]:
@@ -181,7 +166,7 @@ def work_on_all(
 
     packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to start again
     rows = [{"part": pickle.dumps(part)} for part in parts]
-    with ray_errors_explained(ray), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # for restarts Ray has no other way in these versions
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,

@@ -6,7 +6,7 @@ them, and never written to the disk.
 
 import io
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, BeamSearch,
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
-from say_what_you_see.vision.pictures import crop_and_resize, thumbnail
+from say_what_you_see.vision.pictures import crop_and_resize
 
 MAX_UPLOAD_BYTES = 20_000_000
 """Larger files are refused."""
@@ -28,7 +28,7 @@ KEPT_UPLOADS = 8
 
 TEMPERATURES = (0.1, 3.0)
 BEAMS = (2, 8)
-_THUMBNAIL_SIDE = 120
+_THUMBNAIL_SHAPE = (120, 120)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ExamplePicture:
 
 @dataclass
 class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by their name, once they are made."""
+    """A picture as the encoders want it: pixels by input shape, and features by model, once they are made."""
 
     squares: dict[tuple[int, int], np.ndarray]
     features: dict[str, np.ndarray] = field(default_factory=dict)
@@ -52,7 +52,6 @@ class Demo:
     """Models and pictures to try; every answer is ready to be sent as JSON."""
 
     def __init__(self, models: Sequence[DemoModel], examples: Sequence[ExamplePicture] = ()) -> None:
-        """Keep models, by their names, and the pictures to pick from."""
         self.models = {model.name: model for model in models}
         self.examples = {f"example-{number}": example for number, example in enumerate(examples)}
         self._pictures = {number: self._keep(example.data) for number, example in self.examples.items()}
@@ -83,7 +82,7 @@ class Demo:
                 "id": number,
                 "name": example.name,
                 "people": example.people,
-                "thumbnail": data_url(thumbnail(example.data, _THUMBNAIL_SIDE)),
+                "thumbnail": data_url(crop_and_resize(example.data, _THUMBNAIL_SHAPE)),
             }
             for number, example in self.examples.items()
         ]
@@ -99,14 +98,11 @@ class Demo:
         self._uploads.append(number)
         if len(self._uploads) > KEPT_UPLOADS:
             del self._pictures[self._uploads.pop(0)]
-        return {"id": number, "thumbnail": data_url(thumbnail(data, _THUMBNAIL_SIDE))}
+        return {"id": number, "thumbnail": data_url(crop_and_resize(data, _THUMBNAIL_SHAPE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Caption a picture.
-
-        Args:
-            request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
-                them "temperature" and "seed", or "beams".
+        """Caption a "picture" (its id) by a "model" (its name) and a "method": "greedy", "beam" with "beams", or
+        "sample" with "temperature" and "seed".
         """
         kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
         if kept is None:
@@ -114,11 +110,10 @@ class Demo:
         if model is None:
             raise CourseError("There is no such model. Load the page again.")
         sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
-        captioner = model.captioner
-        square, name = kept.squares[captioner.input_shape], captioner.features_name
-        if name not in kept.features:
-            kept.features[name] = captioner.embed(square[None])
-        caption = explain_caption(model, kept.features[name], sampler, rng)
+        square = kept.squares[model.captioner.input_shape]
+        if model.name not in kept.features:
+            kept.features[model.name] = model.captioner.embed(square[None])
+        caption = explain_caption(model, kept.features[model.name], sampler, rng)
         return {
             "captions": caption.captions,
             "finished": caption.finished,
@@ -127,12 +122,6 @@ class Demo:
             "attention": None if caption.attention is None else caption.attention.round(5).tolist(),
             "square": data_url(square),
         }
-
-    def warm_up(self) -> Iterator[None]:
-        """Have everything ready that takes a second when it is first used, one thing at a time."""
-        for model in self.models.values():
-            model.captioner.compile_encoder()
-            yield
 
     def _keep(self, data: bytes) -> _KeptPicture:
         shapes = {model.captioner.input_shape for model in self.models.values()}

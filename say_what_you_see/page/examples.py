@@ -13,7 +13,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.drawing import draw_scene
-from say_what_you_see.data.scenes.scene import PLACES, Scene, invent_scene
+from say_what_you_see.data.scenes.scene import Scene, invent_scene
 from say_what_you_see.models.numpy_transformer import NumpyTransformer
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.steps import DemoModel
@@ -26,14 +26,8 @@ _ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer
 
 
 def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
-    """Load models and pictures.
-
-    Args:
-        folder: a model folder; None takes all models that have been trained with these settings, or else the
-            one that comes with the course.
-
-    Raises:
-        CourseError: if the model cannot be loaded. Of several, those that can be loaded are taken.
+    """Load pictures and the model of a folder; without one all models that were trained with these settings and can be
+    loaded, or else the one that comes with the course.
     """
     models = [load_demo_model("The model", folder, settings)] if folder else trained_models(settings)
     kinds = {model.captioner.pictures_kind for model in models}
@@ -43,10 +37,8 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
 
 
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
-    """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`.
-
-    Args:
-        others: models that are there already; those with the same weights share one encoder.
+    """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`, with the
+    encoder of one of the others if its weights are the same.
     """
     fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
     if fast and not isinstance(fast.model, NetworkStepModel):  # which could not tell where it looks
@@ -80,12 +72,10 @@ def trained_models(settings: Settings) -> list[DemoModel]:
     return [*models, load_demo_model(name, folder, settings, models)]
 
 
-def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
+def drawn_scenes() -> list[ExamplePicture]:
     """Validation scenes, drawn anew: with one thing, with two and with three in turn, each from all places."""
     chosen: dict[tuple[int, str], Scene] = {}
-    for index in itertools.count():
-        if len(chosen) >= min(count, 3 * len(PLACES)):
-            break
+    for index in itertools.takewhile(lambda _: len(chosen) < EXAMPLES, itertools.count()):
         scene = invent_scene("val", index, seed=0)  # that of the data set
         if len(scene.things) == 1 + len(chosen) % 3:
             chosen.setdefault((len(scene.things), scene.place), scene)
@@ -95,13 +85,13 @@ def drawn_scenes(count: int = EXAMPLES) -> list[ExamplePicture]:
     ]
 
 
-def validation_pictures(settings: Settings, count: int = EXAMPLES) -> list[ExamplePicture]:
+def validation_pictures(settings: Settings) -> list[ExamplePicture]:
     """Some validation pictures of the data set, where it is there already; nothing is downloaded."""
     folders = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
     zips = [path for folder in folders for path in sorted(folder.glob("val*.zip"))]
     if not zips:
         return []
     members = image_members(zips[0])
-    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, count).astype(int))]
+    chosen = [members[index] for index in np.unique(np.linspace(0, len(members) - 1, EXAMPLES).astype(int))]
     with open_zip(zips[0]) as archive:
         return [ExamplePicture(PurePosixPath(member.filename).name, read_member(archive, member)) for member in chosen]

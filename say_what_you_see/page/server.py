@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import itertools
 import json
 import secrets
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import parse_json
 from say_what_you_see.page.demo import MAX_UPLOAD_BYTES, Demo
 
 HEADER_SECONDS = 10
@@ -77,19 +76,17 @@ class _Handler(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        if self._asked_name() not in _OWN_NAMES:
+        try:
+            asked = urlsplit(f"//{self.request.host}").hostname
+        except ValueError:
+            asked = None
+        if asked not in _OWN_NAMES:
             raise HTTPError(403, reason="This page is for 127.0.0.1 only.")
         origin = self.request.headers.get("Origin")
         if origin is not None and origin != f"http://{self.request.host}":
             raise HTTPError(403, reason="Another page may not ask.")
         if self.request.method == "POST":
             self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
-
-    def _asked_name(self) -> str | None:
-        try:
-            return urlsplit(f"//{self.request.host}").hostname
-        except ValueError:
-            return None
 
     def data_received(self, chunk: bytes) -> None:
         self.body_size += len(chunk)
@@ -109,21 +106,14 @@ class _Handler(RequestHandler):
         if self.body_size > MAX_UPLOAD_BYTES:
             raise HTTPError(413, reason=f"The file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB.")
         question = path.removeprefix("api/")
-        content = bytes(self.body) if question == "add" else self._json()
+        content = bytes(self.body)
+        if question != "add":
+            content = parse_json(content or b"{}", MAX_UPLOAD_BYTES, "The question")
         self.finish(await asyncio.get_running_loop().run_in_executor(self.worker, self.demo.answer, question, content))
 
     def _check_token(self, given: str) -> None:
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             raise HTTPError(403, reason="Open the address that the program printed: it ends with a token.")
-
-    def _json(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self.body or "{}")
-        except (ValueError, RecursionError) as error:
-            raise HTTPError(400, reason="That is no JSON.") from error
-        if not isinstance(content, dict):
-            raise HTTPError(400, reason="That is no JSON object.")
-        return content
 
     def log_exception(self, *error: Any) -> None:
         """Errors of our own go to the terminal; that somebody was refused does not."""
@@ -144,17 +134,11 @@ class _Handler(RequestHandler):
 
 @dataclass
 class DemoServer:
-    """Serves a demonstration from a thread of its own.
-
-    Attributes:
-        demo: what is served.
-        port: where; 0 takes a free one.
-        token: without it no question is answered.
-    """
+    """Serves a demonstration from a thread of its own."""
 
     demo: Demo
-    port: int = 0
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    port: int = 0  # 0 takes a free one
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))  # without it no question is answered
     _stop: Callable[[], Any] | None = None
     _thread: threading.Thread | None = None
 
@@ -164,11 +148,7 @@ class DemoServer:
         return f"http://{ADDRESS}:{self.port}/?token={self.token}"
 
     def start(self) -> DemoServer:
-        """Bind the port and begin to answer.
-
-        Raises:
-            CourseError: if the port is taken.
-        """
+        """Bind the port and begin to answer; a CourseError says that the port is taken."""
         try:
             sockets = bind_sockets(self.port, ADDRESS, family=socket.AF_INET)
         except OSError as error:
@@ -184,7 +164,7 @@ class DemoServer:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
         with ThreadPoolExecutor(1) as worker:
-            worker.submit(self._warm_up, worker, self.demo.warm_up())
+            warming = loop.create_task(self._warm_up(worker))
             files = {name: (PAGE_FOLDER / name).read_bytes() for name in _CONTENT_TYPES}
             arguments = {"demo": self.demo, "token": self.token, "worker": worker, "files": files}
             application = Application([("/(.*)", _Handler, arguments)], log_function=lambda handler: None)
@@ -192,14 +172,14 @@ class DemoServer:
             server = _Server(application, **limits)
             server.add_sockets(sockets)
             await stopping.wait()
+            warming.cancel()
             server.stop()
             await server.close_all_connections()
 
-    def _warm_up(self, worker: ThreadPoolExecutor, steps: Iterator[None]) -> None:
-        """Do one step and queue the next one behind the questions that have come meanwhile."""
-        for _ in itertools.islice(steps, 1):
-            with suppress(RuntimeError):  # the server ends
-                worker.submit(self._warm_up, worker, steps)
+    async def _warm_up(self, worker: ThreadPoolExecutor) -> None:
+        """Have all encoders ready, each queued behind the questions that have come meanwhile."""
+        for model in self.demo.models.values():
+            await asyncio.get_running_loop().run_in_executor(worker, model.captioner.compile_encoder)
 
     def stop(self) -> None:
         """End it."""

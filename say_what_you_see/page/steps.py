@@ -59,11 +59,7 @@ class ExplainedCaption:
 def explain_caption(
     model: DemoModel, features: np.ndarray, sampler: Sampler, rng: np.random.Generator | None = None
 ) -> ExplainedCaption:
-    """Caption one picture, then read the caption once more to see each step.
-
-    Args:
-        features: of one picture, (1, ...).
-    """
+    """Caption one picture with features (1, ...), then read the caption once more to see each step."""
     step_model, vocab = model.captioner.model, model.captioner.vocab
     generated = generate(step_model, features, vocab, sampler, rng)
     best, finished = generated.indices[0, 0], bool(generated.finished[0, 0])
@@ -78,15 +74,9 @@ def explain_caption(
 
 
 def caption_steps(
-    model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float = 1.0
+    model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float
 ) -> list[Step]:
-    """The probabilities from which each word of a caption was chosen.
-
-    Args:
-        features: of one picture, (1, ...).
-        emitted: the caption's words, and END where it has one.
-        temperature: by which the model's probabilities were sharpened or flattened.
-    """
+    """The probabilities, at a temperature, from which each word of a caption and its END were chosen."""
     words = list(invert_vocabulary(vocab))
     words[vocab[END]] = "END"
     state, word, steps = model.start(features), vocab[START], []
@@ -95,8 +85,7 @@ def caption_steps(
         probabilities = softmax(logits)[0].astype(np.float64)
         probabilities[list(special_tokens(vocab).suppressed)] = 0  # never said
         probabilities = apply_temperature(probabilities, temperature) if temperature != 1 else probabilities
-        most_probable = [int(index) for index in probabilities.argsort()[::-1][:LIKELY_WORDS]]
-        shown = most_probable if chosen in most_probable else [*most_probable, chosen]
+        shown = dict.fromkeys([*probabilities.argsort()[::-1][:LIKELY_WORDS].tolist(), chosen])
         likely = [(words[index], float(probabilities[index])) for index in shown]
         steps.append(Step(words[chosen], float(probabilities[chosen]), likely))
         word = chosen

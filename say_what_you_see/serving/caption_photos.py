@@ -55,11 +55,8 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order; threads read and embed the next ones meanwhile.
-
-    Args:
-        rng: the source of randomness when sampling.
-        thumbnails: keep a small picture of each.
+    """Caption pictures batch by batch, in their order, with thumbnails if wanted; threads read and embed the next ones
+    meanwhile.
     """
 
     def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:
@@ -98,9 +95,7 @@ def captions_with_doubts(
     sampler: Sampler,
     rng: np.random.Generator | None,
 ) -> list[tuple[list[tuple[str, float]], list[str] | None]]:
-    """For each of some images, of which these are the features, captions with their probabilities, and the reasons not
-    to believe the best one.
-    """
+    """For the features of each image captions with their probabilities, and the reasons not to believe the best one."""
     generated = generate(captioner.model, features, captioner.vocab, sampler, rng)
     captions = sentences_with_probabilities(generated, captioner.vocab)
     return list(zip(captions, doubts_of(captioner, features, generated, sampler), strict=True))

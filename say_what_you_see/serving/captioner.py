@@ -39,11 +39,6 @@ class Captioner:
         """Height and width of the pictures."""
         return self.encoder.input_shape
 
-    @property
-    def features_name(self) -> str:
-        """The same for two captioners whose features are the same."""
-        return f"{self.encoder.weights_checksum} {self.encoder.features}"
-
     def embed(self, images: np.ndarray) -> np.ndarray:
         """The features of images, (n, ...), from RGB from 0 to 255, (n, height, width, 3)."""
         pixels = self.encoder.preprocess_for_model(images)
@@ -55,7 +50,7 @@ class Captioner:
     def compile_encoder(self) -> None:
         """Have the encoder ready for many pictures, one after the other."""
         self._batches = _UNCOMPILED_BATCHES
-        self.embed(np.zeros((1, *self.encoder.input_shape, 3), dtype="uint8"))
+        self.embed(np.zeros((1, *self.input_shape, 3), dtype="uint8"))
 
 
 def generate_caption(
@@ -86,9 +81,7 @@ def generate_caption(
 def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """Read a model folder and the encoder that its decoder was trained with.
 
-    Args:
-        settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
-            path of a `.keras` file has to be given.
+    The settings say where weights are looked for, and the path of an encoder that is a `.keras` file.
 
     Raises:
         CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
@@ -104,17 +97,12 @@ def captioner_of(model: CaptionModel, encoder: EncoderInfo) -> Captioner:
 
 
 def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:
-    """The encoder that a model was trained with; refuses one with other weights.
-
-    Args:
-        loaded: encoders that are there already: one with the model's weights is used, and not loaded again.
-    """
-    known = model.encoder
+    """The encoder that a model was trained with, one of those `loaded` if possible; refuses one with other weights."""
+    known, features = model.encoder, model.encoder.get("features", "mean")
     for encoder in loaded:
         if encoder.weights_checksum == known["weights_checksum"] and encoder.features != "fc2":
-            return with_features(encoder, known.get("features", "mean"))
+            return with_features(encoder, features)
     setting = str(find_encoder_file(model, settings)) if model.encoder_file else known["encoder_setting"]
-    features = known.get("features", "mean")
     encoder = encoder_for(replace(settings, dataset=known["pictures_kind"], encoder=setting), features)
     if encoder.weights_checksum != known["weights_checksum"]:
         raise CourseError(
@@ -127,18 +115,18 @@ def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[Encoder
 def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
     """The `.keras` file of a model's encoder: the one in the settings, or beside the model, or in the data folder.
 
-    The model knows the file's name but not where it is; its checksum tells whether it is the right one.
-
     Raises:
         CourseError: if it is nowhere; says where to put it.
     """
     if settings.encoder.endswith(".keras"):
         return Path(settings.encoder)
     name = Path(str(model.encoder_file)).name
-    beside = [model.folder / ENCODER_FILE] if model.folder else []
-    last = last_training(settings)
-    trained_with = [Path(last[1])] if last and last[0] == model.folder else []
-    for path in [*beside, settings.data_folder / name, *trained_with]:
+    places, last = [settings.data_folder / name], last_training(settings)
+    if model.folder:
+        places.insert(0, model.folder / ENCODER_FILE)
+    if last and last[0] == model.folder:
+        places.append(Path(last[1]))
+    for path in places:
         if path.is_file():
             return path
     raise CourseError(
@@ -149,9 +137,5 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
 
 
 def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
-    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
-
-    Raises:
-        CourseError: if the file is missing or is no picture.
-    """
-    return image_file(path).squares(captioner.encoder.input_shape)[0]
+    """Read a picture file in the encoder's input shape, uint8 RGB; a CourseError says what is wrong with it."""
+    return image_file(path).squares(captioner.input_shape)[0]

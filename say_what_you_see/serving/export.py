@@ -26,11 +26,8 @@ from say_what_you_see.vision.openvino import export_network
 def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path) -> str | None:
     """Export the captioner of a model folder; the export appears when it is whole and was tried.
 
-    Models with the same encoder, and extractions with it, share its export.
-
-    Returns:
-        None if it was made. Else why not, which is written down as well, so that nobody waits for it again: an
-        engine can refuse a network, or compute other numbers than Keras.
+    Models with the same encoder, and extractions with it, share its export. An engine can refuse a network, or compute
+    other numbers than Keras: the reason is returned, and written down, so that nobody waits for it again.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
     reason = None if load_or_export(captioner.encoder, encoder_folder) else "OpenVINO cannot run the encoder"
@@ -61,15 +58,9 @@ def _write(captioner: Captioner, model_folder: Path, folder: Path, metadata: dic
         export_network(model.start_model, folder / "start.xml")
         export_network(model.step_model, folder / "step.xml")
     scale, shift, reverse = affine_preprocessing(captioner.encoder.preprocess_for_model)
-    metadata = {
-        **metadata,
-        "input_shape": list(captioner.encoder.input_shape),
-        "n_states": len(model.step_model.outputs) - 1,
-        "scale": scale,
-        "shift": shift,
-        "reverse_channels": reverse,
-    }
-    write_json(metadata, folder / METADATA_FILE)
+    more = {"input_shape": list(captioner.input_shape), "n_states": len(model.step_model.outputs) - 1}
+    preprocessing = {"scale": scale, "shift": shift, "reverse_channels": reverse}
+    write_json(metadata | more | preprocessing, folder / METADATA_FILE)
 
 
 def _agrees(fast: FastCaptioner, captioner: Captioner) -> bool:

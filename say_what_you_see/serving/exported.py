@@ -15,7 +15,7 @@ from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.step import State, StepModel
 from say_what_you_see.serving.familiarity import Familiarity
 from say_what_you_see.serving.model_choice import read_parts
-from say_what_you_see.vision.openvino import Network, openvino_is_installed
+from say_what_you_see.vision.openvino import compiled_network, openvino_is_installed
 
 FORMAT = 3
 METADATA_FILE = "exported.json"
@@ -32,24 +32,18 @@ class FastCaptioner:
     vocab: dict[str, int]
     pictures_kind: str
     familiarity: Familiarity | None
-    features_name: str  # the same for two captioners whose features are the same
 
     def compile_encoder(self) -> None:
         """Nothing: the encoder was compiled when it was read."""
 
 
 def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
-    """The captioner of a model folder and what was exported of it. OpenVINO keeps what it compiles beside the networks.
-
-    Raises:
-        Exception: of nearly any kind, if something is missing or damaged.
-    """
+    """The captioner of a model folder and what was exported of it; nearly any exception if something is damaged."""
     metadata = read_json(folder / METADATA_FILE)
     if metadata["format"] != FORMAT:
         raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
     scale, shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
-    encoder_folder = folder.parent / metadata["encoder"]
-    encoder = Network.exported(encoder_folder / "encoder.xml", encoder_folder / "compiled")
+    encoder = compiled_network(folder.parent / metadata["encoder"] / "encoder.xml")
 
     def embed(images: np.ndarray) -> np.ndarray:
         pixels = images[..., ::-1] if metadata["reverse_channels"] else images
@@ -58,16 +52,14 @@ def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
     known, vocab, familiarity = read_parts(model_folder)
     decoder = read_saved_decoder(model_folder / "decoder.keras") or NetworkStepModel(folder, metadata["n_states"])
     shape, kind = tuple(metadata["input_shape"]), known["encoder"]["pictures_kind"]
-    return FastCaptioner(embed, decoder, shape, vocab, kind, familiarity, metadata["encoder"])
+    return FastCaptioner(embed, decoder, shape, vocab, kind, familiarity)
 
 
 class NetworkStepModel(StepModel):
     """A step model of two networks: one makes the first state, the other takes a step."""
 
     def __init__(self, folder: Path, memory_size: int) -> None:
-        self._start, self._step = (
-            Network.exported(folder / f"{part}.xml", folder / "compiled") for part in ("start", "step")
-        )
+        self._start, self._step = (compiled_network(folder / f"{part}.xml") for part in ("start", "step"))
         self._memory_size = memory_size
 
     def start(self, features: np.ndarray) -> State:

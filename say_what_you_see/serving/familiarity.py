@@ -38,14 +38,13 @@ class Familiarity:
             features: (photographs, ...).
             log_probabilities: of a word of each caption, from `log_probability_of_a_word`; None where words were drawn.
         """
-        strange = distances(features, self.centroids) > self.greatest_distance
-        unlikely = np.zeros(len(features), bool)
+        doubts: list[list[str]] = [[] for _ in features]
+        for number in np.flatnonzero(distances(features, self.centroids) > self.greatest_distance):
+            doubts[number].append(UNFAMILIAR)
         if log_probabilities is not None:
-            unlikely = log_probabilities < self.least_log_probability
-        return [
-            [UNFAMILIAR] * bool(is_strange) + [UNLIKELY] * bool(is_unlikely)
-            for is_strange, is_unlikely in zip(strange, unlikely, strict=True)
-        ]
+            for number in np.flatnonzero(log_probabilities < self.least_log_probability):
+                doubts[number].append(UNLIKELY)
+        return doubts
 
     def save(self, path: Path) -> None:
         """Write it in half precision, which is enough to tell what is near."""
@@ -55,11 +54,8 @@ class Familiarity:
 
 
 def learn_familiarity(train: np.ndarray, validation: np.ndarray, log_probabilities: np.ndarray) -> Familiarity:
-    """Describe training embeddings by cluster centres, and find the limits on the validation photographs.
-
-    Args:
-        train, validation: features, (photographs, ...), possibly memory-mapped.
-        log_probabilities: of a word of each greedy caption of the validation photographs.
+    """Describe training features, (photographs, ...), by cluster centres; find the limits on those of the validation
+    photographs, and on the log-probability of a word of each of their greedy captions.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -68,11 +64,8 @@ def learn_familiarity(train: np.ndarray, validation: np.ndarray, log_probabiliti
     with threadpool_limits(1):  # several threads would wait for each other at every small step
         kmeans.fit(rows)
     centroids = _directions(kmeans.cluster_centers_).astype(np.float16).astype(np.float32)  # as they are kept
-    return Familiarity(
-        centroids,
-        float(np.percentile(distances(validation, centroids), _PERCENT)),
-        float(np.percentile(log_probabilities, 100 - _PERCENT)),
-    )
+    greatest_distance = float(np.percentile(distances(validation, centroids), _PERCENT))
+    return Familiarity(centroids, greatest_distance, float(np.percentile(log_probabilities, 100 - _PERCENT)))
 
 
 def distances(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:

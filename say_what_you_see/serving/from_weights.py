@@ -50,8 +50,7 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         return network(preprocess_input(images))
 
     side = VARIANTS[encoder["name"]].input_size
-    features_name = f"{encoder['weights_checksum']} {encoder['features']}"
-    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity, features_name)
+    return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity)
 
 
 def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> ParallelNetwork | None:
@@ -74,10 +73,8 @@ def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> ParallelNetwork
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], StepModel, dict[str, int], Familiarity | None] | None:
-    """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model.
-
-    Raises:
-        Exception: of nearly any kind, if a part is damaged or does not fit the others.
+    """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model, and nearly
+    any exception if a part is damaged or does not fit the others.
     """
     metadata, vocab, familiarity = read_parts(folder)
     encoder = metadata["encoder"]

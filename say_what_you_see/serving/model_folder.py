@@ -1,5 +1,6 @@
 """A model folder: everything that is needed to caption a picture, and a check that its parts belong together."""
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from say_what_you_see.core.files import (
     write_json,
 )
 from say_what_you_see.core.keras_files import load_keras_file
+from say_what_you_see.core.text import markdown_text
 from say_what_you_see.core.weight_files import store_in_half_precision
+from say_what_you_see.data.scenes.captions import NOUNS
 from say_what_you_see.language.captions import END, PAD, START, UNK, invert_vocabulary
 from say_what_you_see.models import architectures  # noqa: F401  registers the layers that the course brings with Keras
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity
-from say_what_you_see.serving.model_card import model_card
 from say_what_you_see.serving.model_choice import FORMAT, PARTS, read_parts
 
 ENCODER_FILE = "encoder.keras"
@@ -74,10 +76,9 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
 
 
 def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
-    """Add scores to what a model folder says of its model, in place of earlier ones.
+    """Add scores to what the folder of a model says of it, in place of earlier ones.
 
     Args:
-        model: as it was read from its folder.
         metrics: what the scores are of ("scored_on"), and for each sampler metrics with their values, as text.
     """
     if model.folder:
@@ -87,7 +88,7 @@ def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
 def _describe(model: CaptionModel, folder: Path) -> None:
     """Write the card and, last, model.json."""
     with atomic_path(folder / "README.md") as partial:
-        partial.write_text(_card(model), encoding="utf-8")
+        partial.write_text(model_card(model), encoding="utf-8")
     parts = [*PARTS, FAMILIARITY_FILE] if model.familiarity else PARTS
     checksums = {name: sha256_of(folder / name) for name in parts}
     metadata = {"format": FORMAT, "encoder": model.encoder, "checksums": checksums, **model.metadata}
@@ -108,12 +109,12 @@ def load_caption_model(folder: Path) -> CaptionModel:
     metadata, vocab, familiarity = read_parts(folder)
     del metadata["format"], metadata["checksums"]
     decoder = _load_decoder(folder / "decoder.keras")
-    _check_parts_fit(decoder, vocab, familiarity, folder)
-    return CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
+    model = CaptionModel(decoder, vocab, metadata.pop("encoder"), metadata, folder, familiarity)
+    _check_parts_fit(model, folder)
+    return model
 
 
 def _load_decoder(path: Path) -> keras.Model:
-    """Read a decoder, which may consist of layers of Keras and of the course and of nothing else."""
     try:
         decoder = load_keras_file(path)
         if not all(np.isfinite(weights).all() for weights in decoder.get_weights()):
@@ -121,14 +122,11 @@ def _load_decoder(path: Path) -> keras.Model:
         return decoder
     except CourseError as error:
         raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
-    except Exception as error:  # a damaged model can raise nearly anything
-        raise CourseError(f"{path} is no model that can be loaded. Copy the folder again.") from error
 
 
-def _check_parts_fit(
-    decoder: keras.Model, vocab: dict[str, int], familiarity: Familiarity | None, folder: Path
-) -> None:
+def _check_parts_fit(model: CaptionModel, folder: Path) -> None:
     """Refuse a decoder that was trained with another vocabulary, or on other features."""
+    decoder, vocab = model.decoder, model.vocab
     missing = [token for token in (PAD, UNK, START, END) if token not in vocab]
     if missing:
         raise CourseError(f"{folder / 'vocabulary.json'} lacks {', '.join(missing)}.")
@@ -139,13 +137,31 @@ def _check_parts_fit(
     if logits != len(vocab):
         raise CourseError(f"In {folder} the decoder knows {logits} words, but vocabulary.json has {len(vocab)}.")
     features = decoder.inputs[0].shape[-1]
-    if familiarity and familiarity.centroids.shape[1] != features:
+    if model.familiarity and model.familiarity.centroids.shape[1] != features:
         raise CourseError(f"In {folder} the decoder reads {features} features, but {FAMILIARITY_FILE} has others.")
 
 
-def _card(model: CaptionModel) -> str:
-    """The README of a model folder."""
+def model_card(model: CaptionModel) -> str:
+    """The README of a model folder, from the template `model_card.md`, in which every text is shown as it is."""
+    import jinja2  # not before there is a card to write
+
+    metrics = model.metadata.get("metrics")
+    scores = metrics.items() if isinstance(metrics, dict) else ()
+    samplers = {name: values for name, values in scores if isinstance(values, dict)}
     layers = {layer.__module__ for layer in model.decoder.layers}
-    own_modules = sorted(module for module in layers if module.startswith("say_what_you_see."))
-    parameters, tells_doubts = model.decoder.count_params(), model.familiarity is not None
-    return model_card(model.encoder, model.metadata, len(model.vocab), parameters, own_modules, tells_doubts)
+    environment = jinja2.Environment(finalize=_cell, trim_blocks=True, keep_trailing_newline=True)
+    template = environment.from_string(Path(__file__).with_name("model_card.md").read_text(encoding="utf-8"))
+    return template.render(
+        model=model,
+        encoder=model.encoder,
+        metadata=model.metadata,
+        things=sorted(NOUNS),
+        own_modules=sorted(module for module in layers if module.startswith("say_what_you_see.")),
+        samplers=samplers,
+        metrics=list(dict.fromkeys(name for values in samplers.values() for name in values)),
+    )
+
+
+def _cell(text: Any) -> str:
+    """A text for a cell of the card; names of the usual form stay as they are."""
+    return str(text) if re.fullmatch(r"[\w ,.:()-]*", str(text)) else markdown_text(text)

@@ -36,9 +36,6 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
         checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
-
-    Returns:
-        The folder of the installed model.
     """
     if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
         raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")
@@ -63,10 +60,9 @@ def _bring(source: str, folder: Path, checksum: str | None) -> None:
         if source.lower().endswith(".zip"):
             known = download(source, packed, by_hand=_BY_HAND)
         else:
-            for part in _FILES:
-                download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
-            if FAMILIARITY_FILE.encode() in (folder / "model.json").read_bytes():
-                download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE, by_hand=_BY_HAND)
+            for part in (*_FILES, FAMILIARITY_FILE):
+                if part != FAMILIARITY_FILE or part.encode() in known.read_bytes():
+                    download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
     elif source and path.is_dir():
         for part in _ALL_PARTS:
             if (path / part).is_file():

@@ -35,9 +35,9 @@ _USUAL_INPUT_SIZE = 224
 
 
 class Application(NamedTuple):
-    """A model of keras.applications: its name as we spell it, and what is needed to use it."""
+    """A model of keras.applications, and what is needed to use it."""
 
-    name: str
+    name: str  # as in "inception_v3"
     build: Callable[..., keras.Model]
     preprocess_input: Preprocess
     input_shape: tuple[int, int]
@@ -114,12 +114,7 @@ def imagenet_file(name: str, folder: Path, with_classifier: bool = False) -> Pat
 
 @contextmanager
 def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
-    """Explain what goes wrong while a model is built with its weights.
-
-    Args:
-        name: of the model.
-        weights: a file; "imagenet", which Keras downloads; or None, which cannot go wrong.
-    """
+    """Explain what goes wrong while a model is built with weights: a file, "imagenet" that Keras downloads, or None."""
     if weights not in (None, "imagenet"):
         try:
             check_weights_file(str(weights))

@@ -27,17 +27,17 @@ def encoder_side_length(settings: Settings) -> int:
 
 
 def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
-    """The settings' encoder with its trained weights, for pictures from -1 to 1 of any side that it can take.
+    """The settings' encoder with its trained weights, for pictures from -1 to 1 of a side, by default its own.
 
-    Args:
-        side: height and width of the pictures; None takes the size that the encoder was trained on.
+    Raises:
+        CourseError: if it takes no pictures of this side.
     """
     encoder = encoder_for(settings)
-    side = side or encoder.input_shape[0]
+    height, width = encoder.input_shape
+    side = side or height
     try:
         return on_pictures_of(encoder, side)
     except ValueError as error:  # from Keras, where the layers do not fit each other
-        height, width = encoder.input_shape
         raise CourseError(
             f"The encoder {encoder.name} takes no pictures of {side} x {side} pixels. It was trained on {height} x "
             f"{width}: choose another side, or an encoder that takes squares of any size."

@@ -43,11 +43,11 @@ _EPSILON = 1e-3  # of batch normalisation
 
 
 class _Stage(NamedTuple):
-    """Blocks of one kind; the first of them has the stride."""
+    """Blocks of one kind."""
 
     n_blocks: int
     kernel_size: int
-    stride: int
+    stride: int  # of the first block
     expansion: int
     filters: int
 
@@ -91,10 +91,7 @@ def package_of(name: str) -> str:
 
 
 def read_blocks(name: str) -> list[Block]:
-    """A network with its ImageNet weights, from the installed package that has them.
-
-    Args:
-        name: one of `VARIANTS`.
+    """One of `VARIANTS` with its ImageNet weights, from the installed package that has them.
 
     Raises:
         CourseError: if the package is missing or holds something else; says how to install it.
@@ -139,11 +136,9 @@ def _read_blocks(variant: Variant, tensors: dict[str, np.ndarray]) -> Iterator[B
         scaled = stage._replace(filters=_multiple_of_8(stage.filters * variant.width))
         if stage not in (_STAGES[0], _STAGES[-1]):
             scaled = scaled._replace(n_blocks=math.ceil(stage.n_blocks * variant.depth))
-        for index in range(scaled.n_blocks):
-            yield _read_block(
-                tensors, f"_blocks.{count}.", channels, scaled if index == 0 else scaled._replace(stride=1)
-            )
-            count, channels = count + 1, scaled.filters
+        for _ in range(scaled.n_blocks):
+            yield _read_block(tensors, f"_blocks.{count}.", channels, scaled)
+            count, channels, scaled = count + 1, scaled.filters, scaled._replace(stride=1)
     yield Block([_convolution(tensors, "_conv_head", "_bn1", (FEATURE_SIZE, channels, 1, 1))])
 
 

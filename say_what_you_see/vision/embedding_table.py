@@ -44,17 +44,10 @@ class EmbeddingTable:
     names.
 
     Args:
-        zip_fn: the zip.
-        members: its images.
+        members: the images of the zip.
         row_shape: the shape of an embedding.
-        dtype: of the numbers.
         store: the `.npy` file to make; None keeps all in memory.
         made_from: what the embeddings depend on. Rows of an earlier run are kept if it is the same.
-
-    Attributes:
-        members_done: how many files of the zip are done with, skipped ones included.
-        skipped: the names of files that could not be read, each with the reason.
-        engine: what computes the embeddings; None before there are any.
     """
 
     def __init__(
@@ -68,9 +61,9 @@ class EmbeddingTable:
     ):
         self.zip_fn, self.members, self.made_from = Path(zip_fn), members, made_from
         self.shape, self.dtype = (len(members), *row_shape), np.dtype(dtype)
-        self.members_done = 0
-        self.skipped: dict[str, str] = {}
-        self.engine: str | None = None
+        self.members_done = 0  # skipped ones included
+        self.skipped: dict[str, str] = {}  # the names of files that could not be read, each with the reason
+        self.engine: str | None = None  # what computes the embeddings; None before there are any
         self._waiting: tuple[ImageBatch, np.ndarray] | None = None
         self.store = Path(store) if store else None
         self._rows: Any  # an array; with a store a memory map, None after it is closed
@@ -91,8 +84,8 @@ class EmbeddingTable:
     def add(self, batch: ImageBatch, embeddings: np.ndarray) -> None:
         """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped.
 
-        Embeddings that are still being computed (`say_what_you_see.vision.fast_encoder.FutureEmbeddings`) are waited
-        for when the next ones are added, so that what computes them never runs out of work.
+        Embeddings that are still being computed are waited for when the next ones are added, so that what computes them
+        never runs out of work.
         """
         self._append_waiting()
         self._waiting = batch, embeddings

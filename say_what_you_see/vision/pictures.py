@@ -1,7 +1,6 @@
 """Pictures: from bytes in a zip to the square of pixels that an encoder looks at.
 
-`decode_image_from_buf`, `image_center_crop` and `crop_and_preprocess` are the steps one by one, as
-the lessons show them. `crop_and_resize` is the same in one go, and quicker for large photographs.
+The lessons show the steps one by one; `crop_and_resize` is the same in one go, and quicker for large photographs.
 """
 
 from __future__ import annotations
@@ -21,6 +20,10 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of which start other programs
+
+_HEIC = dict.fromkeys((b"ftypheic", b"ftypheix", b"ftypmif1"), "HEIC")
+_FOREIGN = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"ftypavif": "AVIF", **_HEIC}
+"""What files begin with, some after four bytes, of formats that people do bring and the course does not read."""
 
 MAX_DECODED_BYTES = 300_000_000
 """A picture that takes more memory while it is decoded is refused: a file of a few kB can claim any size."""
@@ -104,25 +107,16 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
         return np.array(square.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def random_crop(image: np.ndarray, smallest: float = 0.82, largest: float = 0.93) -> np.ndarray:
-    """A random square of a square image, in the size of the whole: RGB 0..255, (side, side, 3).
-
-    Which square it is follows from the pixels: the same image gives the same one.
-
-    Args:
-        smallest, largest: its side, as a share of the image's.
+def random_crop(image: np.ndarray) -> np.ndarray:
+    """A random square, of 82 to 93 % of the side, of a square image, in the size of the whole: RGB 0..255,
+    (side, side, 3). The same image gives the same square.
     """
     pixels = np.asarray(image, dtype="uint8")
     rng, side = np.random.default_rng(zlib.crc32(pixels.tobytes())), len(pixels)
-    size = max(1, int(side * rng.uniform(smallest, largest)))
+    size = max(1, int(side * rng.uniform(0.82, 0.93)))
     left, top = rng.integers(side - size + 1, size=2).tolist()
     box = (left, top, left + size, top + size)
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box), image.dtype)
-
-
-def thumbnail(buf: bytes, side: int) -> np.ndarray:
-    """A small square picture to show in a figure: uint8, (side, side, 3)."""
-    return crop_and_resize(buf, (side, side))
 
 
 def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.ndarray]:
@@ -148,22 +142,19 @@ class _CountedReads(io.BytesIO):
 def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
     """Open and decode an image; whatever goes wrong with it then becomes a CourseError.
 
-    Args:
-        buf: bytes of the file.
-        enough: width and height that suffice: a JPEG or a large image is decoded at the smallest fraction of its size
-            that has them. None: at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
+    A JPEG or a large image is decoded at the smallest fraction of its size whose width and height are `enough`; with
+    None at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
     """
     file = _CountedReads(buf)
     try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
         with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
-            size = image.size
-            needed = math.prod(size) * _bytes_kept(image, buf)
-            image.draft(None, (enough, enough) if enough else _largest_draft(size))  # of a JPEG only
+            width, height = image.size
+            needed = width * height * _bytes_kept(image, buf)
+            factor = next((f for f in (1, 2, 4) if width * height / f**2 <= LARGE_PIXELS), 8)
+            image.draft(None, (enough, enough) if enough else (width // factor, height // factor))  # of a JPEG only
             needed += math.prod(image.size) * _BYTES_PER_PIXEL
-            if needed > MAX_DECODED_BYTES or math.prod(size) > MAX_JPEG_PIXELS:
-                raise CourseError(
-                    f"the picture is too large ({size[0]} x {size[1]} pixels); save it smaller, or as JPEG"
-                )
+            if needed > MAX_DECODED_BYTES or width * height > MAX_JPEG_PIXELS:
+                raise CourseError(f"the picture is too large ({width} x {height} pixels); save it smaller, or as JPEG")
             image.load()
             yield _reduced(image, enough) if math.prod(image.size) > LARGE_PIXELS else image
     except CourseError:
@@ -173,16 +164,19 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
 
 
 def _bytes_kept(image: Image.Image, buf: bytes) -> float:
-    """Bytes of memory for each pixel that a decoder keeps, beside those for the pixels that it gives.
-
-    Raises:
-        CourseError: if it comes in so many scans that they would take minutes.
+    """Bytes of memory for each pixel that a decoder keeps, beside those for the pixels that it gives; refuses a JPEG of
+    so many scans that they would take minutes.
     """
     if image.format == "WEBP":
         return _WEBP_BYTES_KEPT
-    if not isinstance(image, JpegImageFile) or image.fp is None or _can_be_read_by_rows(image, buf):
+    if not isinstance(image, JpegImageFile) or image.fp is None:
         return 0
-    first, end = image.fp.tell(), buf.find(b"\xff\xd9", image.fp.tell())
+    # Pillow has just read the header of the first scan, which begins with its length and the number of its colours.
+    first, length = image.fp.tell(), 6 + 2 * image.layers
+    has_all_colours = buf.startswith(b"\xff\xda" + length.to_bytes(2) + bytes([image.layers]), first - 2 - length)
+    if has_all_colours and not image.info.get("progressive"):
+        return 0  # libjpeg needs memory for a few rows only
+    end = buf.find(b"\xff\xd9", first)
     n_scans = 1 + buf.count(b"\xff\xda", first, end if end > 0 else len(buf))
     if n_scans * math.prod(image.size) > MAX_SCANNED_PIXELS:
         raise CourseError(f"the picture is too large for a JPEG that comes in {n_scans} parts; save it smaller")
@@ -191,11 +185,7 @@ def _bytes_kept(image: Image.Image, buf: bytes) -> float:
 
 
 def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
-    """A large image at a whole fraction of its size as RGB, strip by strip: conversions take several times its memory.
-
-    Args:
-        enough: width and height that suffice; None: as large as `LARGE_PIXELS` allows.
-    """
+    """A large image at a whole fraction of its size as RGB, by strips: conversions take several times its memory."""
     factor = max(math.ceil((math.prod(image.size) / LARGE_PIXELS) ** 0.5), min(image.size) // (enough or LARGE_PIXELS))
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
     small.info = {key: value for key, value in image.info.items() if key != "transparency"}  # with the EXIF note
@@ -206,37 +196,12 @@ def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
     return small
 
 
-def _can_be_read_by_rows(image: JpegImageFile, buf: bytes) -> bool:
-    """Whether libjpeg needs memory for a few rows only: not if colours come in several scans.
-
-    Pillow has just read the header of the first scan, which begins with its length and the number of its colours.
-    """
-    length = 6 + 2 * image.layers
-    header = b"\xff\xda" + length.to_bytes(2) + bytes([image.layers])
-    if image.info.get("progressive") or image.fp is None:
-        return False
-    return buf.startswith(header, image.fp.tell() - 2 - length)
-
-
-def _largest_draft(size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the largest of the fractions 1, 1/2, 1/4 and 1/8 that is not too large."""
-    fraction = next((f for f in (1, 2, 4) if math.prod(size) / f**2 <= LARGE_PIXELS), 8)
-    return size[0] // fraction, size[1] // fraction
-
-
-def _foreign_format(buf: bytes) -> str | None:
-    """The name of a format that people do bring and the course does not read."""
-    if buf[4:8] == b"ftyp":
-        return {"avif": "AVIF", "heic": "HEIC", "heix": "HEIC", "mif1": "HEIC"}.get(buf[8:12].decode("latin-1"))
-    return "TIFF" if buf[:4] in (b"II*\0", b"MM\0*") else None
-
-
 def _reason(buf: bytes, error: Exception) -> str:
     """Why a picture could not be read, in a few words."""
     if not buf:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        foreign = _foreign_format(buf)
+        foreign = _FOREIGN.get(buf[4:12]) or _FOREIGN.get(buf[:4])
         other = f"; it looks like {foreign}: save it as JPEG or PNG first" if foreign else ""
         return f"the file is no picture of a known format{other}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):

@@ -15,7 +15,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
 from say_what_you_see.core.text import without_password
-from say_what_you_see.data.archives import PICTURE_SUFFIXES
+from say_what_you_see.data.archives import PICTURE_SUFFIXES, picture_files
 from say_what_you_see.vision.pictures import crop_and_resize
 
 STANDARD_INPUT = "-"
@@ -28,22 +28,13 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that is not read yet.
+    """An image that is not read yet."""
 
-    Attributes:
-        name: as the user gave it: a path, or an address, without a password.
-        fetch: its bytes; may raise anything where it cannot be had.
-    """
-
-    name: str
-    fetch: Callable[[], bytes]
+    name: str  # as the user gave it: a path, or an address, without a password
+    fetch: Callable[[], bytes]  # its bytes; may raise anything where it cannot be had
 
     def read(self) -> bytes:
-        """The bytes of the image.
-
-        Raises:
-            CourseError: naming it, whatever went wrong.
-        """
+        """The bytes of the image; whatever goes wrong becomes a CourseError that names it."""
         try:
             return self.fetch()
         except CourseError:
@@ -91,25 +82,14 @@ def _sources_of(argument: str) -> list[ImageSource]:
         return [ImageSource(without_password(argument), lambda: fetch_image(argument))]
     path = Path(argument)
     if path.is_dir():
-        return _of_folder(path)
-    if not path.exists() and glob.has_magic(argument):
-        paths = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural_order)
-        missing = CourseError(f"No file fits the pattern {argument}.")
-        return [image_file(path) for path in paths] or [_failing(argument, missing)]
-    return [image_file(path)]
-
-
-def _of_folder(folder: Path) -> list[ImageSource]:
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"), key=natural_order)
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    known = ", ".join(sorted(PICTURE_SUFFIXES))
-    empty = CourseError(f"There are no pictures in {folder} ({known}).")
-    return [image_file(path) for path in paths] or [_failing(str(folder), empty)]
+        paths, argument = picture_files(path), str(path)
+        missing = f"There are no pictures in {path} ({', '.join(sorted(PICTURE_SUFFIXES))})."
+    elif not path.exists() and glob.has_magic(argument):
+        paths = [Path(found) for found in glob.glob(argument, recursive=True)]
+        missing = f"No file fits the pattern {argument}."
+    else:
+        return [image_file(path)]
+    return [image_file(path) for path in sorted(paths, key=natural_order)] or [_failing(argument, CourseError(missing))]
 
 
 def _from_standard_input() -> list[ImageSource]:
@@ -148,11 +128,7 @@ def _failing(name: str, error: Exception) -> ImageSource:
 
 
 def fetch_image(url: str) -> bytes:
-    """Download a picture into memory.
-
-    Raises:
-        CourseError: if it cannot be had, or is too large.
-    """
+    """Download a picture into memory; a CourseError says why it cannot be had."""
     import requests  # here, since few pictures come from the web and every caption would wait for it
     import urllib3
 

@@ -31,8 +31,8 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
         CourseError: if the file is missing, damaged or of another form, or names anything but tensors.
     """
     with read_errors_explained(path, "file of weights in PyTorch's old form"), open(path, "rb") as file:
-        unpicklers, parts = [_Unpickler(path, file) for _ in range(5)], []
-        for unpickler in unpicklers:
+        unpickler, parts = _Unpickler(path, file), []
+        for _ in range(5):
             check_memo(file)
             parts.append(unpickler.load())
         magic, version, _, tensors, keys = parts
@@ -40,7 +40,10 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
             raise ValueError("it is another kind of file")
         if sum(math.prod(tensor.shape) for tensor in tensors.values()) > os.fstat(file.fileno()).st_size:
             raise ValueError("it claims more than it holds")  # strides of 0 could repeat one number for ever
-        storages = {key: _read_storage(file, unpicklers[3].types[key]) for key in keys}
+        storages = {}
+        for key in keys:
+            count, kind = int.from_bytes(file.read(8), "little"), unpickler.types[key]
+            storages[key] = np.frombuffer(file.read(count * np.dtype(kind).itemsize), kind, count)
         return {name: tensor.array(storages[tensor.key]) for name, tensor in tensors.items()}
 
 
@@ -84,8 +87,3 @@ class _Unpickler(pickle.Unpickler):
         _, kind, key, *_ = pid
         self.types[key] = kind
         return key
-
-
-def _read_storage(file: BinaryIO, kind: str) -> np.ndarray:
-    count = int.from_bytes(file.read(8), "little")
-    return np.frombuffer(file.read(count * np.dtype(kind).itemsize), kind, count)

@@ -93,6 +93,8 @@ def test_a_run_that_was_stopped_goes_on_after_the_last_whole_shard(parts, tmp_pa
     assert names == expected()[0]
     np.testing.assert_allclose(np.stack(rows), expected()[1], rtol=1e-5)
     assert write(shard_folder(tmp_path / "out"), parts) == []
+    with pytest.raises(CourseError, match="of another model or other options"):
+        shard_folder(tmp_path / "out", weights="others")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other bytes", "record cut"])
@@ -110,9 +112,3 @@ def test_a_shard_that_is_not_whole_is_made_again(parts, tmp_path, damage):
         path.write_bytes(data[:-5] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
     assert write(shard_folder(folder), parts) == [1]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
-
-
-def test_results_of_something_else_are_left_alone(parts, tmp_path):
-    write(shard_folder(tmp_path / "out"), parts)
-    with pytest.raises(CourseError, match="of another model or other options"):
-        shard_folder(tmp_path / "out", weights="others")

@@ -9,10 +9,13 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="reading these sources takes requirements-ray.txt")
 
+import pyarrow as pa
 from cluster_samples import jpegs, write_folder, write_parquet, write_tar
 from hostile_files import write_zip
+from pyarrow import fs, parquet
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.distributed import sources
 from say_what_you_see.distributed.sources import find_sources, pictures_of
 
 PICTURES = jpegs(45)
@@ -31,11 +34,14 @@ def read_all(inputs: list[Path | str], part_size: int = 8, **options) -> list[tu
     return [(name, data) for part in parts for name, data in pictures_of(pickle.loads(pickle.dumps(part)))]
 
 
-def test_every_picture_comes_once_and_in_order(source):
+def test_every_picture_comes_once_and_in_order_also_from_an_address(source, monkeypatch):
     parts = find_sources([str(source)], 8).parts
     assert len(parts) > 3 or parts[0].kind == "tar"
     assert all(part.pictures is None or 0 < part.pictures <= 8 for part in parts)
     assert read_all([source]) == PICTURES
+    bucket = fs.SubTreeFileSystem(str(source.parent), fs.LocalFileSystem())
+    monkeypatch.setattr(sources, "open_filesystem", lambda address: (bucket, address.removeprefix("s3://bucket/")))
+    assert read_all([f"s3://bucket/{source.name}"]) == PICTURES
 
 
 def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp_path):
@@ -48,9 +54,6 @@ def test_of_a_folder_shards_and_pictures_below_it_are_taken_in_natural_order(tmp
 
 
 def test_columns_can_be_named(tmp_path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
     names, data = zip(*PICTURES[:3], strict=True)
     columns = {"thumb": [b"x"] * 3, "big": data, "name": ["a", "b", "c"], "code": names}
     parquet.write_table(pa.table(columns), tmp_path / "a.parquet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import shutil
@@ -11,17 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from demo_samples import drawn, example, save_random_attention_model, two_models
-from PIL import Image
+from hostile_files import picture
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
 from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, ExamplePicture, encode_png
-from say_what_you_see.page.examples import (
-    load_demo_model,
-    trained_models,
-    validation_pictures,
-)
+from say_what_you_see.page.examples import load_demo_model, trained_models, validation_pictures
 from say_what_you_see.page.steps import explain_caption
 from say_what_you_see.serving.familiarity import UNFAMILIAR, Familiarity
 from say_what_you_see.vision.pictures import crop_and_resize
@@ -66,12 +61,10 @@ def test_a_temperature_shows_the_probabilities_that_words_were_drawn_from(demo, 
 
 
 def test_an_upload_gets_the_caption_of_the_command_line(demo):
-    buffer = io.BytesIO()
-    Image.fromarray(drawn(7)).resize((400, 300)).save(buffer, "JPEG")
-    captioner = demo.models["Decoder"].captioner
-    embeds = captioner.embed(crop_and_resize(buffer.getvalue(), captioner.input_shape)[None])
+    photo, captioner = picture("JPEG", (400, 300)), demo.models["Decoder"].captioner
+    embeds = captioner.embed(crop_and_resize(photo, captioner.input_shape)[None])
     (expected,) = generate_sentences(captioner.model, embeds, captioner.vocab, Greedy(no_repeat_ngram_size=3))
-    added = demo.answer("add", buffer.getvalue())
+    added = demo.answer("add", photo)
     answer = demo.answer("caption", {"picture": added["id"], "model": "Decoder", "method": "greedy"})
     assert answer["captions"][0][0] == expected
     assert answer["square"].startswith("data:image/jpeg;base64,") and added["thumbnail"].startswith("data:image/jpeg")
@@ -135,8 +128,8 @@ def test_the_trained_models_are_offered_and_share_an_encoder(finished_course, tm
     assert weights == {id(weight) for weight in decoder.encoder.model.weights} != set()
     assert looks.encoder.features == "grid" and decoder.encoder.features == "mean"
     alone = load_demo_model("Decoder", settings.model_folder, settings).captioner
-    picture = crop_and_resize(encode_png(drawn(1)), alone.input_shape)[None]
-    np.testing.assert_allclose(decoder.embed(picture), alone.embed(picture), rtol=1e-5, atol=1e-6)
+    square = crop_and_resize(encode_png(drawn(1)), alone.input_shape)[None]
+    np.testing.assert_allclose(decoder.embed(square), alone.embed(square), rtol=1e-5, atol=1e-6)
 
 
 def test_photographs_are_validation_pictures_if_they_are_there(finished_course, tmp_path):

@@ -96,7 +96,7 @@ def test_every_answer_carries_the_headers_that_keep_others_out(server):
 
 @pytest.mark.parametrize(("path", "body", "said"), [
     ("/api/add", b"no picture", "no picture of a known format"), ("/api/add", b"", "empty"),
-    ("/api/caption", b"{", "no JSON"), ("/api/caption", b"\xff", "no JSON"), ("/api/caption", b"[]", "no JSON object"),
+    ("/api/caption", b"{", "no JSON"), ("/api/caption", b"\xff", "no JSON"), ("/api/caption", b"[]", "not understand"),
     ("/api/caption", b"[" * 9000, "no JSON"), ("/api/caption", b"{}", "no longer in memory"),
     *(("/api/add", claiming_picture(kind, 60_000, 60_000), "pixels") for kind in ("PNG", "JPEG", "GIF", "BMP")),
 ], ids=lambda value: str(value)[:20])  # fmt: skip

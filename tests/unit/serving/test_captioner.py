@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,36 +24,19 @@ def settings(finished_course):
     return finished_course.settings
 
 
-@pytest.fixture(scope="module")
-def captioner(settings):
-    return load_captioner(settings.model_folder, settings)
-
-
-@pytest.fixture(scope="module")
-def picture(settings, captioner, tmp_path_factory):
-    """A validation picture, as a file of its own, and its embedding."""
-    embeds, fns = load_embeddings(settings, "val")
-    path = tmp_path_factory.mktemp("picture") / fns[3]
+def test_a_file_is_embedded_and_captioned_as_in_the_extraction_and_only_many_pay_for_compiling(settings, tmp_path):
+    captioner, (embeds, fns) = load_captioner(settings.model_folder, settings), load_embeddings(settings, "val")
     with zipfile.ZipFile(settings.dataset_folder / "val_scenes.zip") as archive:
-        path.write_bytes(archive.read(f"val/{fns[3]}"))
-    return read_picture(path, captioner), embeds[3]
-
-
-def test_a_file_is_embedded_as_in_the_extraction_and_only_many_pay_for_compiling(settings, picture):
-    captioner, (image, expected) = load_captioner(settings.model_folder, settings), picture
+        image = read_picture(Path(archive.extract(f"val/{fns[3]}", tmp_path)), captioner)
     assert image.shape == (24, 24, 3) and image.dtype == np.uint8
     features = [captioner.embed(image[None])]
     assert captioner.encoder.model.predict_function is None
     features += [captioner.embed(image[None]), captioner.embed(image[None])]
     assert captioner.encoder.model.predict_function is not None
     for each in features:
-        np.testing.assert_allclose(each, expected[None], rtol=1e-4, atol=1e-5)
-
-
-def test_the_caption_is_that_of_the_embedding(captioner, picture):
-    image, embedding = picture
+        np.testing.assert_allclose(each, embeds[3:4], rtol=1e-4, atol=1e-5)
     caption = generate_caption(captioner, image)
-    assert [caption] == generate_sentences(captioner.model, embedding[None], captioner.vocab)
+    assert [caption] == generate_sentences(captioner.model, embeds[3:4], captioner.vocab)
     assert generate_caption(captioner, image, max_len=3) == " ".join(caption.split()[:3])
 
 

@@ -56,23 +56,14 @@ def test_the_log_probability_of_a_word_counts_the_end():
     np.testing.assert_allclose(log_probability_of_a_word(captions, VOCAB[END]), expected, rtol=1e-5)
 
 
-@pytest.fixture
-def folder(familiarity, tmp_path):
-    model = CaptionModel(opinionated_decoder(), VOCAB, ENCODER, familiarity=familiarity)
-    save_caption_model(model, tmp_path / "model")
-    return tmp_path / "model"
-
-
-def test_it_goes_with_the_model(folder, familiarity, tmp_path):
-    settings = read_settings({"COURSE_DATA": str(tmp_path / "data")})
+def test_it_goes_with_the_model_and_is_named_where_it_is_missing_or_that_of_another_encoder(familiarity, tmp_path):
+    folder, settings = tmp_path / "model", read_settings({"COURSE_DATA": str(tmp_path / "data")})
+    save_caption_model(CaptionModel(opinionated_decoder(), VOCAB, ENCODER, familiarity=familiarity), folder)
     pack_model(folder, tmp_path / "packed.zip")
     loaded = load_caption_model(install_model(str(tmp_path / "packed.zip"), settings)).familiarity
     np.testing.assert_array_equal(loaded.centroids, familiarity.centroids)
     assert loaded.greatest_distance == familiarity.greatest_distance
     assert loaded.least_log_probability == familiarity.least_log_probability
-
-
-def test_a_missing_description_and_that_of_another_encoder_are_named(folder, familiarity):
     (folder / FAMILIARITY_FILE).unlink()
     with pytest.raises(CourseError, match=FAMILIARITY_FILE):
         load_caption_model(folder)

@@ -16,14 +16,13 @@ import h5py
 import numpy as np
 import pytest
 import sklearn.datasets
-from caption_samples import FEATURES, opinionated_decoder
+from caption_samples import opinionated_decoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, read_settings
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
-from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.serving.caption_photos import doubts_of
@@ -84,12 +83,8 @@ def test_it_says_what_keras_says(kind, transformer_folder, tmp_path):
     assert (fast.vocab, fast.input_shape) == (captioner.vocab, captioner.input_shape)
 
 
-def test_decoders_of_the_course_are_read_without_keras_and_others_left_alone(tmp_path):
-    decoder, features = opinionated_decoder(), np.random.default_rng(1).normal(size=(4, FEATURES)).astype("float32")
-    decoder.save(tmp_path / "decoder.keras")
-    found, expected, words = read_saved_decoder(tmp_path / "decoder.keras"), step_model_of(decoder), np.arange(1, 5)
-    logits = found.step(words, found.start(features))[0]
-    np.testing.assert_allclose(logits, expected.step(words, expected.start(features))[0], atol=1e-4)
+def test_a_decoder_with_another_layer_is_left_to_keras(tmp_path):
+    decoder = opinionated_decoder()
     longer = keras.Model(decoder.inputs, keras.layers.Softmax()(decoder.outputs[0]), name="decoder")
     longer.save(tmp_path / "longer.keras")
     assert read_saved_decoder(tmp_path / "longer.keras") is None

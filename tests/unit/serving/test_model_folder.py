@@ -19,7 +19,7 @@ from caption_samples import (
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.language.captions import PAD, UNK
-from say_what_you_see.serving.model_choice import SCENE_MODEL, read_metadata, read_vocabulary
+from say_what_you_see.serving.model_choice import read_metadata, read_vocabulary
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.loop import TrainingConfig, compile_decoder
 
@@ -52,12 +52,6 @@ def test_a_model_comes_back(model, folder):
     assert model.decoder.compiled and model.decoder.optimizer is not None, "the trained decoder is as it was"
 
 
-def test_a_model_of_the_first_format_loads():
-    assert read_json(SCENE_MODEL / "model.json")["format"] == 1, "what comes with the package was saved long ago"
-    model = load_caption_model(SCENE_MODEL)
-    assert model.encoder["pictures_kind"] == "scenes" and model.metadata["scores"] and len(model.vocab) > 20
-
-
 def test_the_card_explains_the_model_and_its_encoder(model, folder, tmp_path):
     assert {path.name for path in folder.iterdir()} == {"decoder.keras", "vocabulary.json", "model.json", "README.md"}
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -78,14 +72,8 @@ def test_a_new_model_replaces_the_old_one_or_nothing_is_left(model, folder, monk
     monkeypatch.setattr("say_what_you_see.serving.model_folder.model_card", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_caption_model(model, folder)
-    with pytest.raises(CourseError, match="no finished caption model"):
+    with pytest.raises(CourseError, match="no finished caption model in .*--model"):
         load_caption_model(folder)
-
-
-@pytest.mark.parametrize("name", ["nowhere", "model.json"])
-def test_what_is_no_model_folder_is_refused(name, folder):
-    with pytest.raises(CourseError, match=rf"no finished caption model in .*{name}.*--model"):
-        load_caption_model(folder / name)
 
 
 @pytest.mark.parametrize("name", ["decoder.keras", "vocabulary.json"])
@@ -116,44 +104,33 @@ def test_a_vocabulary_of_another_model_or_of_no_words_is_refused(change, message
         load_caption_model(folder)
 
 
-def test_a_model_that_is_no_decoder_is_refused(folder, tmp_path):
+def test_a_model_that_is_no_decoder_is_refused(folder):
     write_tiny_encoder(folder / "decoder.keras")
     fit_checksums(folder)
     with pytest.raises(CourseError, match=r"decoder\.keras is no decoder"):
         load_caption_model(folder)
 
 
-def without(metadata: dict, key: str) -> dict:
-    return {name: value for name, value in metadata.items() if name != key}
-
-
 @pytest.mark.parametrize("change", [
-    lambda metadata: metadata | {"format": 2},
-    lambda metadata: without(metadata, "format"),
-    lambda metadata: metadata | {"checksums": []},
-    lambda metadata: metadata | {"encoder": without(ENCODER, "pictures_kind")},
-    lambda metadata: metadata | {"encoder": ENCODER | {"encoder_setting": 5}},
-    lambda metadata: metadata | {"scores": {"loss": "low"}},
-    lambda metadata: [metadata],
-], ids=range(7))  # fmt: skip
+    {"format": 2}, {"format": None}, {"checksums": []}, {"encoder": {"name": "tiny"}},
+    {"encoder": ENCODER | {"encoder_setting": 5}}, {"scores": {"loss": "low"}}, None,
+], ids=str)  # fmt: skip
 def test_metadata_of_another_format_is_refused(change, folder):
-    write_json(change(read_json(folder / "model.json")), folder / "model.json")
+    metadata = read_json(folder / "model.json")
+    write_json([metadata] if change is None else metadata | change, folder / "model.json")
     with pytest.raises(CourseError, match=r"model\.json is of a format"):
         load_caption_model(folder)
 
 
-def test_metadata_without_checksums_or_that_is_no_json_is_refused(folder):
+def test_metadata_without_checksums_is_refused(folder):
     write_json(read_json(folder / "model.json") | {"checksums": {}}, folder / "model.json")
     with pytest.raises(CourseError, match=r"decoder\.keras is missing or does not belong"):
         load_caption_model(folder)
-    (folder / "model.json").write_text("{")
-    with pytest.raises(CourseError, match=r"model\.json holds no JSON"):
-        load_caption_model(folder)
 
 
-@pytest.mark.parametrize("name", ["model.json", "vocabulary.json"])
-def test_a_description_or_vocabulary_of_many_megabytes_is_refused(name, folder, monkeypatch):
-    sizes = {path.name: path.stat().st_size for path in folder.glob("*.json")}
-    monkeypatch.setattr("say_what_you_see.serving.model_choice.MAX_MODEL_JSON", sizes[name] - 1)
-    with pytest.raises(CourseError, match=f"{name} is too large"):
-        read_metadata(folder) if name == "model.json" else read_vocabulary(folder / name)
+def test_a_description_or_vocabulary_of_many_megabytes_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.serving.model_choice.MAX_MODEL_JSON", 9)
+    with pytest.raises(CourseError, match="model.json is too large"):
+        read_metadata(folder)
+    with pytest.raises(CourseError, match="vocabulary.json is too large"):
+        read_vocabulary(folder / "vocabulary.json")

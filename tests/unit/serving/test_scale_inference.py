@@ -9,7 +9,7 @@ from pathlib import Path
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
-from PIL import Image
+from hostile_files import picture
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.language.captions import END, START
@@ -29,8 +29,8 @@ def trained(records, tmp_path_factory) -> Path:
 
 def test_captions_are_printed_for_every_good_picture_and_the_bad_ones_are_named(trained, tmp_path, capsys):
     good, bad = ([tmp_path / name for name in names] for names in (("a.jpg", "b.png"), ("text.jpg", "missing.jpg")))
-    for path, shape in zip(good, ((40, 60, 3), (80, 50, 3)), strict=True):
-        Image.fromarray(np.random.default_rng(0).integers(256, size=shape).astype("uint8")).save(path)
+    for path, kind in zip(good, ("JPEG", "PNG"), strict=True):
+        path.write_bytes(picture(kind, (60, 40)))
     bad[0].write_text("no picture")
     assert run_inference(trained, [bad[0], good[0], bad[1], good[1]]) == 1
     output = capsys.readouterr()
@@ -50,11 +50,11 @@ def test_p_is_the_probability_of_all_words_and_the_end(trained):
     """Computed once more from the model as it was trained, with all words at once."""
     loaded = load_scale_model(trained)
     pictures = np.random.default_rng(2).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("float32")
-    for picture, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
+    for pixels, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
         assert len(found) == 3 and len({sentence for sentence, _ in found}) == 3
         for sentence, probability in found:
             ids = [loaded.vocab[word] for word in (START, *sentence.split(), END)]
-            logits = np.array(loaded.model([picture[None], np.array([ids[:-1]])]), dtype="float64")[0]
+            logits = np.array(loaded.model([pixels[None], np.array([ids[:-1]])]), dtype="float64")[0]
             logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
             expected = math.exp(sum(logs[step, word] for step, word in enumerate(ids[1:])))
             assert probability == pytest.approx(expected, rel=1e-3)

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from caption_samples import write_tiny_encoder
-from PIL import Image
+from hostile_files import picture, write_zip
 
+from say_what_you_see.core.settings import Settings, read_settings
 from say_what_you_see.course import features as course
 from say_what_you_see.vision import fast_encoder as fast
-from say_what_you_see.vision.encoders import EncoderInfo, load_encoder_file, weights_checksum
+from say_what_you_see.vision.encoders import EncoderInfo, encoder_for
 from say_what_you_see.vision.extraction import apply_model
-from say_what_you_see.vision.fast_encoder import (
-    METADATA_FILE,
-    FastEncoder,
-    export_folder,
-    load_or_export,
-)
+from say_what_you_see.vision.fast_encoder import METADATA_FILE, FastEncoder, export_folder, load_or_export
 from say_what_you_see.vision.openvino import ParallelNetwork, openvino_is_installed
 
 ENGINE = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 BATCH_SIZE, PICTURES = 4, 22
 
 
-def _as_float(pictures: np.ndarray) -> np.ndarray:
-    return np.array(pictures, dtype="float32")
-
-
-def make_encoder(folder: Path, seed: int = 0) -> EncoderInfo:
-    model, shape = load_encoder_file(write_tiny_encoder(folder / f"tiny_{seed}.keras", seed))
-    return EncoderInfo(model, _as_float, shape, "tiny", "random", weights_checksum(model))
+def make_encoder(folder: Path) -> EncoderInfo:
+    path = write_tiny_encoder(folder / "tiny.keras")
+    return encoder_for(Settings("scenes", str(path), "small", 0, folder))
 
 
 @pytest.fixture(scope="module")
 def zip_fn(tmp_path_factory) -> Path:
     """Pictures, two of which cannot be read."""
-    path, rng = tmp_path_factory.mktemp("zip") / "pictures.zip", np.random.default_rng(0)
-    with zipfile.ZipFile(path, "w") as archive:
-        for number in range(PICTURES):
-            buffer = io.BytesIO()
-            Image.fromarray(rng.integers(256, size=(30, 40, 3), dtype="uint8")).save(buffer, "PNG")
-            archive.writestr(f"{number}.png", b"" if number in (5, 9) else buffer.getvalue())
-    return path
+    pictures = {f"{number}.png": picture("PNG", (40, 30), number=number) for number in range(PICTURES)}
+    return write_zip(tmp_path_factory.mktemp("zip") / "pictures.zip", pictures | {"5.png": b"", "9.png": b""})
 
 
 @pytest.fixture
@@ -64,10 +49,8 @@ def always_worth_it(monkeypatch) -> None:
     monkeypatch.setattr(fast, "count_accelerators", lambda: 0)
 
 
-def extract(zip_fn, encoder: EncoderInfo, model, store: Path | None = None, **options):
-    return apply_model(
-        zip_fn, model, encoder.preprocess_for_model, encoder.input_shape, BATCH_SIZE, store, **options
-    )  # fmt: skip
+def extract(zip_fn, encoder: EncoderInfo, model, store: Path | None = None):
+    return apply_model(zip_fn, model, encoder.preprocess_for_model, encoder.input_shape, BATCH_SIZE, store)
 
 
 def fast_encoder(encoder: EncoderInfo, tmp_path: Path, zip_fn: Path) -> FastEncoder:
@@ -91,25 +74,19 @@ def noted_engine(store: Path) -> str:
 
 
 @ENGINE
-@pytest.mark.parametrize("stored", [False, True])
-def test_openvino_gives_what_keras_gives(always_worth_it, zip_fn, encoder, tmp_path, stored, capsys):
+def test_openvino_gives_what_keras_gives_and_the_export_is_made_once(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys
+):
     expected, names = extract(zip_fn, encoder, encoder.model)
-    model, store = fast_encoder(encoder, tmp_path, zip_fn), tmp_path / "a.npy" if stored else None
-    embeddings, file_names = extract(zip_fn, encoder, model, store)
+    embeddings, file_names = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
     assert model.engine == "openvino" and file_names == names and len(embeddings) == PICTURES - 2
     np.testing.assert_allclose(embeddings, expected, atol=1e-3 * np.abs(expected).max())
-    assert "Exporting tiny to OpenVINO" in capsys.readouterr().err
-    assert not stored or noted_engine(store) == "openvino"
-
-
-@ENGINE
-def test_the_export_is_made_once(always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys):
-    first, _ = extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn))
+    assert "Exporting tiny" in capsys.readouterr().err
     monkeypatch.setattr(fast, "export_network", None)  # nobody calls it
     again = make_encoder(tmp_path)
-    capsys.readouterr()
-    second, _ = extract(zip_fn, again, model := fast_encoder(again, tmp_path, zip_fn))
-    assert model.engine == "openvino" and (first == second).all() and capsys.readouterr().err == ""
+    second, _ = extract(zip_fn, again, model := fast_encoder(again, tmp_path, zip_fn), tmp_path / "a.npy")
+    assert model.engine == noted_engine(tmp_path / "a.npy") == "openvino"
+    assert (embeddings == second).all() and capsys.readouterr().err == ""
 
 
 @ENGINE
@@ -199,8 +176,6 @@ def test_a_damaged_export_is_made_anew(always_worth_it, encoder, tmp_path, name,
 
 @ENGINE
 def test_the_course_uses_it_and_keras_resumes_from_its_files(always_worth_it, finished_course, tmp_path, monkeypatch):
-    from say_what_you_see.core.settings import read_settings
-
     settings = finished_course.settings
     files = course.get_dataset(settings)
     monkeypatch.setattr(course, "get_dataset", lambda _: files)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,31 +36,17 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
-def claiming_png(width: int, height: int) -> bytes:
-    """A small PNG file that says it has so many pixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = b"IDAT" + zlib.compress(bytes(100))
-    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
 @pytest.mark.parametrize(("mode", "kind"), [
     ("RGB", "PNG"), ("RGB", "BMP"), ("RGB", "WEBP"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("CMYK", "JPEG"),
-    ("P", "PNG"), ("P", "GIF"),
+    ("P", "PNG"), ("P", "GIF"), ("L", "PNG"), ("LA", "PNG"), ("1", "PNG"),
 ])  # fmt: skip
-def test_colour_pictures_of_every_mode_decode_to_nearly_the_same_pixels(mode, kind):
+def test_pictures_of_every_mode_decode_to_nearly_the_same_pixels(mode, kind):
     picture = gradient(64, 48)
     pixels = decode_image_from_buf(encoded(picture.convert(mode), kind))
     assert pixels.shape == (48, 64, 3) and pixels.dtype == np.uint8
-    tolerance = 25 if mode == "P" else 6  # a palette has few colours
-    assert np.abs(pixels.astype(int) - np.asarray(picture)).mean() < tolerance
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "1"])
-def test_greyscale_pictures_have_three_equal_channels(mode):
-    pixels = decode_image_from_buf(encoded(gradient(64, 48).convert(mode)))
-    assert pixels.shape == (48, 64, 3)
-    assert (pixels == pixels[..., :1]).all() and pixels.std() > 0
+    expected = picture.convert("L").convert("RGB") if mode in ("L", "LA", "1") else picture
+    tolerance = {"P": 25, "1": 128}.get(mode, 6)  # a palette has few colours, a bitmap two
+    assert np.abs(pixels.astype(int) - np.asarray(expected)).mean() < tolerance
 
 
 def test_sixteen_bits_are_scaled_not_cut():
@@ -120,26 +107,14 @@ def test_a_truncated_picture_is_refused_wherever_it_was_cut(kind):
         assert len(str(caught.value)) < 120 and "0x" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_damaged_bytes_give_a_picture_or_a_course_error(kind):
-    rng = np.random.default_rng(0)
-    buf = encoded(gradient(64, 48), kind)
-    for _ in range(60):
-        damaged = np.frombuffer(buf, "uint8").copy()
-        damaged[rng.integers(len(buf), size=8)] = rng.integers(256, size=8)
-        try:
-            assert decode_image_from_buf(damaged.tobytes()).ndim == 3
-        except CourseError as error:
-            assert str(error)
-
-
 @pytest.mark.parametrize(("buf", "reason"), [
-    (b"", "empty"), (b"this is no picture", "no picture"), (b"\0\0\0\x18ftypisom" + bytes(100), "known format$"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
-    (claiming_png(60_000, 60_000), "pixels"), (claiming_png(10_000, 7_501), "pixels"),
-], ids=["empty", "text", "a film", "a PostScript program", "a bomb", "a small bomb"])  # fmt: skip
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_what_is_no_sensible_picture_is_refused_with_a_reason(buf, reason):
+    (b"", "empty"), (b"this is no picture", "known format$"), (b"\0\0\0\x18ftypisom" + bytes(100), "known format$"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "known format$"),
+    *((start + bytes(100), f"known format; it looks like {name}: save it as JPEG or PNG first") for start, name in (
+        (b"\0\0\0\x18ftypheic", "HEIC"), (b"\0\0\0\x18ftypavif", "AVIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+    )),
+], ids=["empty", "text", "film", "PostScript", "HEIC", "AVIF", "TIFF", "big-endian TIFF"])  # fmt: skip
+def test_what_is_no_picture_is_refused_with_a_reason(buf, reason):
     for decode in (decode_image_from_buf, lambda b: crop_and_resize(b, (9, 9))):
         with pytest.raises(CourseError, match=reason):
             decode(buf)
@@ -156,14 +131,9 @@ def test_the_centre_crop_is_the_largest_square_in_the_middle(shape):
 
 
 def test_preprocessing_gets_floats_and_leaves_the_picture_alone():
-    def overwrite(images: np.ndarray) -> np.ndarray:
-        images /= 127.5
-        images -= 1
-        return images
-
     picture = np.asarray(gradient(40, 30)).copy()
     before = picture.copy()
-    result = crop_and_preprocess(picture, (16, 12), overwrite)
+    result = crop_and_preprocess(picture, (16, 12), keras.applications.inception_v3.preprocess_input)
     assert result.shape == (16, 12, 3) and result.dtype == np.float32
     assert -1 <= result.min() < -0.5 and 0.5 < result.max() <= 1
     assert (picture == before).all()
@@ -176,9 +146,7 @@ def both_ways(buf: bytes, input_shape: tuple[int, int]) -> tuple[np.ndarray, np.
 
 
 @pytest.mark.parametrize("size", [(20, 31), (64, 64), (90, 127), (127, 240), (255, 300)])
-@pytest.mark.parametrize(
-    ("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "RGBA"), ("GIF", "P")]
-)
+@pytest.mark.parametrize(("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("GIF", "P")])
 def test_the_quick_way_gives_the_same_pixels(size, kind, mode):
     quick, slow = both_ways(encoded(gradient(*size).convert(mode), kind), (64, 64))
     assert (quick == slow).all()
@@ -192,30 +160,16 @@ def test_the_quick_way_gives_close_pixels_for_large_photographs(size):
     assert np.abs(quick - slow).mean() < 2
 
 
-@pytest.mark.parametrize("start, name", [
-    (b"\0\0\0\x18ftypheic", "HEIC"), (b"\0\0\0\x18ftypavif", "AVIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-])  # fmt: skip
-def test_a_format_that_people_bring_is_named(start, name):
-    with pytest.raises(CourseError, match=f"known format; it looks like {name}: save it as JPEG or PNG first"):
-        decode_image_from_buf(start + bytes(100))
-
-
 # Photographs of phones
 
 
-def grey_jpeg(width: int, height: int, one_pass: bool = True) -> bytes:
-    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes.
-
-    Args:
-        one_pass: whether the header of the scan says that all colours come in it; else it says that one does.
-    """
+def grey_jpeg(width: int, height: int) -> bytes:
+    """A grey JPEG of any size, made without its pixels: all its squares of 16 x 16 are the same four bytes."""
     small = encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG")
     frame, scan = small.index(b"\xff\xc0"), small.index(b"\xff\xda")
     body = scan + 2 + int.from_bytes(small[scan + 2 : scan + 4])
     header = bytearray(small[:body])
     header[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
-    header[scan + 4] = 3 if one_pass else 1
-    assert len(small[body:-2]) == 4
     return bytes(header) + small[body:-2] * (-(-width // 16) * -(-height // 16)) + small[-2:]
 
 
@@ -242,27 +196,17 @@ def test_photographs_of_108_and_200_megapixels_take_little_memory(size, tmp_path
 
 
 @pytest.mark.parametrize("input_shape", [(16, 16), (64, 48), (299, 299)])
-def test_a_large_jpeg_becomes_the_same_square_as_if_it_were_not(input_shape, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("BMP", "L"), ("WEBP", "RGB")]
+)
+def test_a_large_picture_of_any_kind_is_nearly_the_same_square(kind, mode, input_shape, monkeypatch):
     exif = Image.Exif()
     exif[0x0112] = 6
-    buf = encoded(gradient(640, 500), "JPEG", exif=exif)
+    buf = encoded(gradient(640, 500).convert(mode), kind, **({} if kind == "BMP" else {"exif": exif}))
     expected = crop_and_resize(buf, input_shape).astype(int)
     monkeypatch.setattr(pictures, "LARGE_PIXELS", 100_000)
-    assert decode_image_from_buf(buf).shape == (320, 250, 3), "at half its size, upright"
-    assert np.abs(crop_and_resize(buf, input_shape) - expected).mean() < 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("BMP", "L"), ("WEBP", "RGB")]
-)
-def test_a_large_picture_of_any_kind_is_nearly_the_same_square(kind, mode, monkeypatch):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    buf = encoded(gradient(641, 500).convert(mode), kind, **({} if kind == "BMP" else {"exif": exif}))
-    expected = crop_and_resize(buf, (64, 48)).astype(int)
-    monkeypatch.setattr(pictures, "LARGE_PIXELS", 100_000)
-    assert np.abs(crop_and_resize(buf, (64, 48)) - expected).mean() < 2
-    assert decode_image_from_buf(buf).shape == ((250, 321, 3) if kind == "BMP" else (321, 250, 3))
+    assert np.abs(crop_and_resize(buf, input_shape) - expected).mean() < (1 if kind == "JPEG" else 3)
+    assert decode_image_from_buf(buf).shape == ((250, 320, 3) if kind == "BMP" else (320, 250, 3)), "half, and upright"
 
 
 @pytest.mark.parametrize(("kind", "options", "bytes_per_pixel"), [
@@ -271,15 +215,12 @@ def test_a_large_picture_of_any_kind_is_nearly_the_same_square(kind, mode, monke
 ])  # fmt: skip
 def test_a_picture_is_refused_before_it_takes_more_memory_than_stated(kind, options, bytes_per_pixel, monkeypatch):
     buf = encoded(gradient(640, 500), kind, **options)
-    for needed, allowed in ((bytes_per_pixel * 640 * 500, 0), (bytes_per_pixel * 640 * 500, 1)):
-        monkeypatch.setattr(pictures, "MAX_DECODED_BYTES", needed - 1 + allowed)
-        if allowed:
-            assert decode_image_from_buf(buf).shape == (500, 640, 3)
-        else:
-            monkeypatch.setattr(Image.Image, "load", pytest.fail)
-            with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
-                decode_image_from_buf(buf)
-            monkeypatch.undo()
+    monkeypatch.setattr(pictures, "MAX_DECODED_BYTES", bytes_per_pixel * 640 * 500)
+    assert decode_image_from_buf(buf).shape == (500, 640, 3)
+    monkeypatch.setattr(pictures, "MAX_DECODED_BYTES", bytes_per_pixel * 640 * 500 - 1)
+    monkeypatch.setattr(Image.Image, "load", pytest.fail)
+    with pytest.raises(CourseError, match=r"too large \(640 x 500 pixels\)"):
+        decode_image_from_buf(buf)
 
 
 def test_a_jpeg_of_many_scans_or_a_picture_of_many_small_parts_is_refused(monkeypatch):
@@ -296,11 +237,12 @@ def test_a_jpeg_of_many_scans_or_a_picture_of_many_small_parts_is_refused(monkey
             decode_image_from_buf(bad)
 
 
-@pytest.mark.parametrize("damage", [lambda buf: buf[:-2000], lambda buf: buf[:700], lambda buf: buf[:150]])
-def test_a_damaged_large_jpeg_is_refused(damage):
-    for decode in (decode_image_from_buf, lambda buf: crop_and_resize(buf, (299, 299))):
-        with pytest.raises(CourseError):
-            decode(damage(grey_jpeg(12_000, 9_000)))
+def test_a_damaged_large_jpeg_is_refused():
+    whole = grey_jpeg(12_000, 9_000)
+    for damaged in (whole[:-2000], whole[:700]):
+        for decode in (decode_image_from_buf, lambda buf: crop_and_resize(buf, (299, 299))):
+            with pytest.raises(CourseError):
+                decode(damaged)
 
 
 def test_a_random_crop_is_a_part_of_the_image_and_follows_from_it():
