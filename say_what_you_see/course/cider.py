@@ -42,7 +42,10 @@ def train_lesson_for_cider(
 ) -> History:
     """Go on training a lesson's model for CIDEr, up to so many epochs in all; the model itself stays where it is.
 
-    `Lesson` says with `for_cider` where checkpoints and the new model folder go. `callback` is as in `train_decoder`.
+    `Lesson` says with `for_cider` where checkpoints and the new model folder go.
+
+    Args:
+        callback: see `train_decoder`.
 
     Raises:
         CourseError: if there is no trained model, or none for these features and captions.

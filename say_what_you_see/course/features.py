@@ -37,7 +37,11 @@ _MAKERS = {
 
 
 def features_path(settings: Settings, split: str, kind: str = "mean", view: str = "") -> Path:
-    """Where the features of a split are kept, of one of the kinds in `vision.encoders.FEATURES` and one of `VIEWS`."""
+    """Where the features of a split are kept, of one of the kinds in `say_what_you_see.vision.encoders.FEATURES`.
+
+    Args:
+        view: one of `VIEWS`.
+    """
     path = settings.work_folder / (f"test_{kind}.npy" if split == "test" else _FILES[kind].format(split))
     return path.with_stem(f"{path.stem}_{view}") if view else path
 

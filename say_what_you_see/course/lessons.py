@@ -177,8 +177,10 @@ def new_model(lesson: Lesson, settings: Settings, train: Examples, vocab: dict[s
 
 
 def train_lesson(lesson: Lesson, settings: Settings, callback: HistoryCallback | None = None) -> History:
-    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder; `callback` as in
-    `train_decoder`.
+    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder.
+
+    Args:
+        callback: see `train_decoder`.
     """
     lesson.prepare(settings)
     vocab, train, validation = lesson.load(settings)

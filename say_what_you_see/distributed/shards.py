@@ -25,8 +25,12 @@ _FORMAT = 1
 
 
 class ShardFolder:
-    """A folder of results: "embeddings" or "captions", in one of the `FORMATS`, made from sources, model and options,
-    of which other ones make other results.
+    """A folder of results.
+
+    Args:
+        kind: "embeddings" or "captions".
+        form: one of `FORMATS`.
+        made_from: sources, model and options: other ones make other results.
     """
 
     def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any]) -> None:

@@ -10,7 +10,11 @@ from say_what_you_see.core.files import read_json, write_json
 
 
 def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Sequence[str]) -> None:
-    """Write a caption for each picture in COCO's results format, `[{"image_id": 42, "caption": "..."}]`.
+    """Write captions in COCO's results format, `[{"image_id": 42, "caption": "..."}]`, which other evaluators read.
+
+    Args:
+        image_ids: the picture of each caption, each picture once.
+        captions: one for each picture.
 
     Raises:
         CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
@@ -26,7 +30,8 @@ def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Seq
 def read_coco_results(path: str | Path, known_ids: Collection[int] | None = None) -> dict[int, str]:
     """Read a file in COCO's results format: id of the picture to its caption, in the order of the file.
 
-    Other pictures than those in `known_ids`, if given, are refused.
+    Args:
+        known_ids: the pictures of the data set; None accepts any.
     """
     results = read_json(path)
     return _captions_by_id(results if isinstance(results, list) else [results], known_ids, f"{path} cannot be used")

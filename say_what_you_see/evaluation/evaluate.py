@@ -49,7 +49,11 @@ class Evaluation:
 def evaluate_captions(
     captions: Sequence[str], pictures: ScoredPictures, java: bool = True, model: str = "", sampler: str = ""
 ) -> Evaluation:
-    """Measure captions, wherever they come from; `java` tells whether to try METEOR and SPICE."""
+    """Measure captions, wherever they come from.
+
+    Args:
+        java: whether to try METEOR and SPICE.
+    """
     truths = pictures.truths
     return Evaluation(
         model,

@@ -18,7 +18,11 @@ _MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))  # never told a
 
 
 def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
-    """A matrix of "colours", "things" or "words" with its numbers, each row shaded by its shares."""
+    """A matrix with its numbers; each row is shaded by its shares, so that rare rows show as clearly as others.
+
+    Args:
+        what: "colours", "things" or "words".
+    """
     counts, rows, columns = confusion.counts, confusion.rows, confusion.columns
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     figure, axis = plt.subplots(figsize=(0.62 * len(columns) + 1.6, 0.46 * len(rows) + 1.3))
@@ -60,7 +64,10 @@ def quality_and_diversity_figure(
 ) -> tuple[Figure, str]:
     """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
-    Each model has a plot of its own, on the same axes; `references` are CIDEr and diversity of reference captions.
+    Each model has a plot of its own, on the same axes.
+
+    Args:
+        references: CIDEr and diversity of reference captions.
     """
     models, phrases = list(dict.fromkeys(evaluation.model for evaluation in evaluations)), []
     size = (9, 1.2 + 3.6 * len(models))

@@ -23,8 +23,11 @@ def compare_with_references(
 ) -> dict[str, dict[str, Score]]:
     """Score each reference against the other ones (human consistency, where people wrote them), and models likewise.
 
-    More references give higher scores. So that nobody has an advantage, the models are compared with `fewer`, the same
-    references with one of each picture left out.
+    More references give higher scores. So that nobody has an advantage, the models are compared with as many
+    references as a reference is.
+
+    Args:
+        fewer: the same, one of each left out.
     """
     columns = {"references": score_human_consistency(references, java=java)}
     return columns | {name: score_against_references(own, fewer, java=java) for name, own in captions.items()}

@@ -33,7 +33,8 @@ def word_scores(
 ) -> dict[str, Score]:
     """How far the words of captions are those of the references, articles and the like left out.
 
-    With `among`, these words count only, colours for instance.
+    Args:
+        among: count these words only, colours for instance.
     """
     counts = []
     for caption, group in zip(captions, references, strict=True):

@@ -104,8 +104,10 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
-    """The control of notebook 04, which learnt its captions from the wrong pictures, with the decoder's words and
-    features.
+    """The control of notebook 04, which learnt its captions from the wrong pictures.
+
+    Args:
+        like: the decoder of the same notebook, whose words and features the control shares.
     """
     control = load_control(settings, len(like.caption_model.vocab), like.features.shape[1])
     caption_model = replace(like.caption_model, decoder=control)

@@ -101,8 +101,11 @@ class Demo:
         return {"id": number, "thumbnail": data_url(crop_and_resize(data, _THUMBNAIL_SHAPE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Caption a "picture" (its id) by a "model" (its name) and a "method": "greedy", "beam" with "beams", or
-        "sample" with "temperature" and "seed".
+        """Caption a picture.
+
+        Args:
+            request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
+                them "temperature" and "seed", or "beams".
         """
         kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
         if kept is None:

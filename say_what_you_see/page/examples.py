@@ -26,8 +26,14 @@ _ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer
 
 
 def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
-    """Load pictures and the model of a folder; without one all models that were trained with these settings and can be
-    loaded, or else the one that comes with the course.
+    """Load models and pictures.
+
+    Args:
+        folder: a model folder; None takes all models that have been trained with these settings, or else the
+            one that comes with the course.
+
+    Raises:
+        CourseError: if the model cannot be loaded. Of several, those that can be loaded are taken.
     """
     models = [load_demo_model("The model", folder, settings)] if folder else trained_models(settings)
     kinds = {model.captioner.pictures_kind for model in models}
@@ -37,8 +43,10 @@ def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
 
 
 def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequence[DemoModel] = ()) -> DemoModel:
-    """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`, with the
-    encoder of one of the others if its weights are the same.
+    """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`.
+
+    Args:
+        others: models that are there already; those with the same weights share one encoder.
     """
     fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
     if fast and not isinstance(fast.model, NetworkStepModel):  # which could not tell where it looks

@@ -148,7 +148,11 @@ class DemoServer:
         return f"http://{ADDRESS}:{self.port}/?token={self.token}"
 
     def start(self) -> DemoServer:
-        """Bind the port and begin to answer; a CourseError says that the port is taken."""
+        """Bind the port and begin to answer.
+
+        Raises:
+            CourseError: if the port is taken.
+        """
         try:
             sockets = bind_sockets(self.port, ADDRESS, family=socket.AF_INET)
         except OSError as error:

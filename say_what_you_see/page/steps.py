@@ -59,7 +59,11 @@ class ExplainedCaption:
 def explain_caption(
     model: DemoModel, features: np.ndarray, sampler: Sampler, rng: np.random.Generator | None = None
 ) -> ExplainedCaption:
-    """Caption one picture with features (1, ...), then read the caption once more to see each step."""
+    """Caption one picture, then read the caption once more to see each step.
+
+    Args:
+        features: of one picture, (1, ...).
+    """
     step_model, vocab = model.captioner.model, model.captioner.vocab
     generated = generate(step_model, features, vocab, sampler, rng)
     best, finished = generated.indices[0, 0], bool(generated.finished[0, 0])
@@ -76,7 +80,13 @@ def explain_caption(
 def caption_steps(
     model: StepModel, features: np.ndarray, emitted: Sequence[int], vocab: dict[str, int], temperature: float
 ) -> list[Step]:
-    """The probabilities, at a temperature, from which each word of a caption and its END were chosen."""
+    """The probabilities from which each word of a caption was chosen.
+
+    Args:
+        features: of one picture, (1, ...).
+        emitted: the caption's words, and END where it has one.
+        temperature: by which the model's probabilities were sharpened or flattened.
+    """
     words = list(invert_vocabulary(vocab))
     words[vocab[END]] = "END"
     state, word, steps = model.start(features), vocab[START], []

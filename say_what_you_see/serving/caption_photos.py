@@ -55,8 +55,11 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order, with thumbnails if wanted; threads read and embed the next ones
-    meanwhile.
+    """Caption pictures batch by batch, in their order; threads read and embed the next ones meanwhile.
+
+    Args:
+        rng: the source of randomness when sampling.
+        thumbnails: keep a small picture of each.
     """
 
     def read(batch: Sequence[ImageSource]) -> list[tuple[PictureCaptions, np.ndarray | None]]:

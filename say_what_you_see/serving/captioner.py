@@ -81,7 +81,9 @@ def generate_caption(
 def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """Read a model folder and the encoder that its decoder was trained with.
 
-    The settings say where weights are looked for, and the path of an encoder that is a `.keras` file.
+    Args:
+        settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
+            path of a `.keras` file has to be given.
 
     Raises:
         CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
@@ -97,7 +99,11 @@ def captioner_of(model: CaptionModel, encoder: EncoderInfo) -> Captioner:
 
 
 def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[EncoderInfo] = ()) -> EncoderInfo:
-    """The encoder that a model was trained with, one of those `loaded` if possible; refuses one with other weights."""
+    """The encoder that a model was trained with; refuses one with other weights.
+
+    Args:
+        loaded: encoders that are there already: one with the model's weights is used, and not loaded again.
+    """
     known, features = model.encoder, model.encoder.get("features", "mean")
     for encoder in loaded:
         if encoder.weights_checksum == known["weights_checksum"] and encoder.features != "fc2":
@@ -137,5 +143,9 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
 
 
 def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
-    """Read a picture file in the encoder's input shape, uint8 RGB; a CourseError says what is wrong with it."""
+    """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
+
+    Raises:
+        CourseError: if the file is missing or is no picture.
+    """
     return image_file(path).squares(captioner.input_shape)[0]

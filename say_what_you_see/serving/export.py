@@ -26,8 +26,11 @@ from say_what_you_see.vision.openvino import export_network
 def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path) -> str | None:
     """Export the captioner of a model folder; the export appears when it is whole and was tried.
 
-    Models with the same encoder, and extractions with it, share its export. An engine can refuse a network, or compute
-    other numbers than Keras: the reason is returned, and written down, so that nobody waits for it again.
+    Models with the same encoder, and extractions with it, share its export.
+
+    Returns:
+        None if it was made. Else why not, which is written down as well, so that nobody waits for it again: an
+        engine can refuse a network, or compute other numbers than Keras.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
     reason = None if load_or_export(captioner.encoder, encoder_folder) else "OpenVINO cannot run the encoder"

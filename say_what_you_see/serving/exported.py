@@ -38,7 +38,11 @@ class FastCaptioner:
 
 
 def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
-    """The captioner of a model folder and what was exported of it; nearly any exception if something is damaged."""
+    """The captioner of a model folder and what was exported of it. OpenVINO keeps what it compiles beside the networks.
+
+    Raises:
+        Exception: of nearly any kind, if something is missing or damaged.
+    """
     metadata = read_json(folder / METADATA_FILE)
     if metadata["format"] != FORMAT:
         raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")

@@ -54,8 +54,11 @@ class Familiarity:
 
 
 def learn_familiarity(train: np.ndarray, validation: np.ndarray, log_probabilities: np.ndarray) -> Familiarity:
-    """Describe training features, (photographs, ...), by cluster centres; find the limits on those of the validation
-    photographs, and on the log-probability of a word of each of their greedy captions.
+    """Describe training embeddings by cluster centres, and find the limits on the validation photographs.
+
+    Args:
+        train, validation: features, (photographs, ...), possibly memory-mapped.
+        log_probabilities: of a word of each greedy caption of the validation photographs.
     """
     from sklearn.cluster import MiniBatchKMeans
 

@@ -125,7 +125,11 @@ def read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, int], Familiarit
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """The model.json of a model folder; a CourseError if it lacks what this version of the course reads in it."""
+    """The model.json of a model folder, which has everything that this version of the course reads in it.
+
+    Raises:
+        CourseError: if it has not.
+    """
     metadata = read_json(folder / "model.json", MAX_MODEL_JSON)
     if not _is_known(metadata):
         raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")

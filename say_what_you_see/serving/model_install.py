@@ -36,6 +36,9 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
         checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
+
+    Returns:
+        The folder of the installed model.
     """
     if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
         raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")

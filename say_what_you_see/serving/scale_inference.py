@@ -24,16 +24,29 @@ class ScaleCaptioner:
         self.step_model = show_and_tell_step_model(trained.model, "picture_embedding")
 
     def caption(self, images: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[tuple[str, float]]]:
-        """The k most probable captions of each image, (images, side, side, 3) from -1 to 1, the best first."""
+        """The k most probable captions of each image, the best first.
+
+        Args:
+            images: (images, side, side, 3), from -1 to 1.
+            k: how many captions the search follows, and returns.
+            max_len: captions end after so many words.
+        """
         vocab = self.trained.vocab
         generated = generate(self.step_model, images, vocab, BeamSearch(k, max_len=max_len), batch_size=32)
         return sentences_with_probabilities(generated, vocab)
 
 
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:
-    """Caption image files by a checkpoint, or by the latest of a folder, and print the captions.
+    """Caption image files and print the captions; a bad image is reported on stderr and the rest goes on.
 
-    A bad image is reported on stderr and the rest goes on; then the exit status that is returned is 1, else 0.
+    Args:
+        checkpoint: a checkpoint, or a folder of them: then the latest.
+
+    Returns:
+        The exit status: 1 if an image could not be read, else 0.
+
+    Raises:
+        CourseError: if there is no such checkpoint, or if it is damaged.
     """
     captioner, status = ScaleCaptioner(load_scale_model(checkpoint)), 0
     side = captioner.trained.config.side

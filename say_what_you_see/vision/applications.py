@@ -114,7 +114,12 @@ def imagenet_file(name: str, folder: Path, with_classifier: bool = False) -> Pat
 
 @contextmanager
 def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
-    """Explain what goes wrong while a model is built with weights: a file, "imagenet" that Keras downloads, or None."""
+    """Explain what goes wrong while a model is built with its weights.
+
+    Args:
+        name: of the model.
+        weights: a file; "imagenet", which Keras downloads; or None, which cannot go wrong.
+    """
     if weights not in (None, "imagenet"):
         try:
             check_weights_file(str(weights))

@@ -27,10 +27,10 @@ def encoder_side_length(settings: Settings) -> int:
 
 
 def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
-    """The settings' encoder with its trained weights, for pictures from -1 to 1 of a side, by default its own.
+    """The settings' encoder with its trained weights, for pictures from -1 to 1 of any side that it can take.
 
-    Raises:
-        CourseError: if it takes no pictures of this side.
+    Args:
+        side: height and width of the pictures; None takes the size that the encoder was trained on.
     """
     encoder = encoder_for(settings)
     height, width = encoder.input_shape

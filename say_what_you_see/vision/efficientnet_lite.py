@@ -91,7 +91,10 @@ def package_of(name: str) -> str:
 
 
 def read_blocks(name: str) -> list[Block]:
-    """One of `VARIANTS` with its ImageNet weights, from the installed package that has them.
+    """A network with its ImageNet weights, from the installed package that has them.
+
+    Args:
+        name: one of `VARIANTS`.
 
     Raises:
         CourseError: if the package is missing or holds something else; says how to install it.

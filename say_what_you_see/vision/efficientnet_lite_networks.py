@@ -35,8 +35,15 @@ def keras_encoder(name: str, blocks: list[Block]) -> keras.Model:
 
 
 def openvino_encoder(name: str, blocks: list[Block], features: str = "mean") -> openvino.Model:
-    """A network as OpenVINO runs it, without Keras: from preprocessed images, float32 (n, side, side, 3), to features
-    "mean", (n, 1280), or "grid", (n, regions, 1280).
+    """A network as OpenVINO runs it; gives what the Keras model gives, and needs neither Keras nor TensorFlow.
+
+    Args:
+        name: one of `VARIANTS`.
+        blocks: from `read_blocks`.
+        features: "mean", (n, 1280), or "grid", (n, regions, 1280).
+
+    Returns:
+        From preprocessed images, float32 (n, side, side, 3), to their features.
     """
     openvino, side = import_openvino(), VARIANTS[name].input_size
     from openvino import opset13 as ops

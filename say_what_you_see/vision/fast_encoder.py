@@ -77,7 +77,11 @@ class FastEncoder:
         return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide what computes from now on: what an interrupted extraction was started with, if there is one."""
+        """Decide what computes from now on, and return its name.
+
+        Args:
+            started_with: what computed the rows that an interrupted extraction already has; None without any.
+        """
         is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
         self._network = load_or_export(self.encoder, self.folder) if is_wanted and openvino_is_quicker() else None
         return self.engine
@@ -108,8 +112,9 @@ def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
 def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None:
     """The encoder as OpenVINO runs it; exported if that has not been done yet.
 
-    None where OpenVINO cannot run it or gives other numbers than Keras; the folder remembers that, so that nobody waits
-    for it again.
+    Returns:
+        None where OpenVINO cannot run it or gives other numbers than Keras. That is remembered in the folder, so that
+        nobody waits for it again.
     """
     metadata = read_note(folder / METADATA_FILE)
     if network := _load_export(encoder, folder, metadata):

@@ -84,7 +84,12 @@ class ParallelNetwork:
 
     @classmethod
     def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> ParallelNetwork:
-        """One from an .xml file, for images of a shape (height, width, 3); benchmarks measure the precision "bf16"."""
+        """One from an .xml file.
+
+        Args:
+            input_shape: of one image, (height, width, 3).
+            precision: benchmarks measure what "bf16" would gain.
+        """
         core = import_openvino().Core()
         model = core.read_model(path)
         model.reshape([1, *input_shape])
@@ -92,8 +97,11 @@ class ParallelNetwork:
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> ParallelNetwork:
-        """One that is described, for one image, and compiled once, and then kept in files of a name; its folder may be
-        one that cannot be written.
+        """One that is described and compiled once, and then kept without what it was described from.
+
+        Args:
+            describe: gives a network for one image.
+            kept: the file, whose folder may be one that cannot be written.
         """
         openvino = import_openvino()
         core, path = openvino.Core(), kept.with_name(f"{kept.name}_parallel_{slug(openvino.__version__)}.blob")

@@ -34,7 +34,11 @@ class ImageSource:
     fetch: Callable[[], bytes]  # its bytes; may raise anything where it cannot be had
 
     def read(self) -> bytes:
-        """The bytes of the image; whatever goes wrong becomes a CourseError that names it."""
+        """The bytes of the image.
+
+        Raises:
+            CourseError: naming it, whatever went wrong.
+        """
         try:
             return self.fetch()
         except CourseError:
@@ -128,7 +132,11 @@ def _failing(name: str, error: Exception) -> ImageSource:
 
 
 def fetch_image(url: str) -> bytes:
-    """Download a picture into memory; a CourseError says why it cannot be had."""
+    """Download a picture into memory.
+
+    Raises:
+        CourseError: if it cannot be had, or is too large.
+    """
     import requests  # here, since few pictures come from the web and every caption would wait for it
     import urllib3
 
