@@ -10,21 +10,12 @@ from attention_samples import REGIONS
 from caption_samples import FEATURES, VOCAB
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.models.transformer import (
-    MultiHeadAttention,
-    build_transformer,
-    scaled_dot_product_attention,
-)
+from say_what_you_see.models.transformer import MultiHeadAttention, build_transformer, scaled_dot_product_attention
 
 pytestmark = pytest.mark.backends
 
 ops = keras.ops
 RNG = np.random.default_rng(0)
-
-
-def tiny_transformer(seed: int = 0, dropout: float = 0.0, blocks: int = 2) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    return build_transformer(len(VOCAB), REGIONS, FEATURES, 8, blocks, heads=2, dropout=dropout)
 
 
 def test_attention_is_the_mean_of_the_values_by_their_weights():
@@ -50,10 +41,8 @@ def test_a_head_sees_its_part_of_the_numbers():
 
 
 def test_captions_of_a_picture_share_its_encoding():
-    model, rng = tiny_transformer(), np.random.default_rng(1)
-    features = rng.normal(size=(3, REGIONS, FEATURES)).astype("f")
-    words = rng.integers(len(VOCAB), size=(6, 5)).astype("int32")
-    shared = ops.convert_to_numpy(model([features, words]))
-    np.testing.assert_allclose(
-        shared, ops.convert_to_numpy(model([np.repeat(features, 2, axis=0), words])), rtol=1e-3, atol=1e-4
-    )
+    model = build_transformer(len(VOCAB), REGIONS, FEATURES, 8, blocks=2, heads=2)
+    features = RNG.normal(size=(3, REGIONS, FEATURES)).astype("f")
+    words = RNG.integers(len(VOCAB), size=(6, 5)).astype("int32")
+    shared, own = model([features, words]), model([np.repeat(features, 2, axis=0), words])
+    np.testing.assert_allclose(ops.convert_to_numpy(shared), ops.convert_to_numpy(own), rtol=1e-3, atol=1e-4)

@@ -34,19 +34,6 @@ def test_loss_and_accuracy_are_what_numpy_computes(words_and_logits):
     assert float(masked_accuracy(PAD_IDX)(words, logits)) == pytest.approx(right.mean())
 
 
-@pytest.mark.parametrize("measure", [masked_crossentropy, masked_accuracy])
-def test_padding_does_not_count(measure, words_and_logits):
-    words, logits = words_and_logits
-    before = float(measure(PAD_IDX)(words, logits))
-    padding = logits.copy()
-    padding[words == PAD_IDX] = -logits[words == PAD_IDX] * 7
-    assert float(measure(PAD_IDX)(words, padding)) == before
-    wider = np.pad(words, ((0, 0), (0, 3)), constant_values=PAD_IDX), np.pad(logits, ((0, 0), (0, 3), (0, 0)))
-    assert float(measure(PAD_IDX)(*wider)) == pytest.approx(before)
-    certain = 50 * (words[..., None] == np.arange(7)).astype(np.float32)
-    assert float(measure(PAD_IDX)(words, certain)) == pytest.approx(float(measure is masked_accuracy), abs=1e-5)
-
-
 def test_smoothed_labels_are_what_keras_makes_of_dense_ones(words_and_logits):
     words, logits = words_and_logits
     real = words != PAD_IDX

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
@@ -101,20 +102,11 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path):
 
 
 def test_ctrl_c_leaves_a_checkpoint(folder, records, monkeypatch):
-    make_step, done = scale_training.make_train_step, []
+    def stop(_writer, step, _scalars):
+        if step == 9:
+            raise KeyboardInterrupt
 
-    def make_step_that_is_stopped(*arguments):
-        step = make_step(*arguments)
-
-        def stopped(iterator):
-            if len(done) == 3:
-                raise KeyboardInterrupt
-            done.append(step(iterator))
-            return done[-1]
-
-        return stopped
-
-    monkeypatch.setattr(scale_training, "make_train_step", make_step_that_is_stopped)
+    monkeypatch.setattr(scale_training, "write_scalars", stop)
     with pytest.raises(KeyboardInterrupt):
         train_on_records(tiny_training(records, folder, 20), tiny_config(records), never)
     assert load_scale_model(folder).step == 9
@@ -239,11 +231,9 @@ def test_precision_follows_the_hardware(monkeypatch, capabilities, expected):
 
 
 def test_a_batch_has_to_be_divisible(records, tmp_path):
-    class TwoDevices:
-        num_replicas_in_sync = 2
-
+    two_devices = SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(CourseError, match="batch of 7.*2 devices"):
-        scale_training.distribute_batches(tiny_training(records, tmp_path, 1, batch_size=7), 24, 0, TwoDevices())
+        scale_training.distribute_batches(tiny_training(records, tmp_path, 1, batch_size=7), 24, 0, two_devices)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": 3}}', '{"cluster": [1]}'])

@@ -19,19 +19,12 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.self_critical import (
     PolicyGradient,
-    advantages,
     lengths_and_words,
     policy_gradient_loss,
     train_for_cider,
 )
 
 pytestmark = pytest.mark.backends
-
-
-def test_an_advantage_is_what_a_caption_earned_beyond_the_mean_of_the_others():
-    rewards = np.array([[1.0, 2.0, 6.0], [3.0, 3.0, 3.0]])
-    expected = [[1 - 4.0, 2 - 3.5, 6 - 1.5], [0, 0, 0]]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(advantages(rewards)), expected)
 
 
 def test_the_loss_is_minus_the_mean_of_advantages_times_log_probabilities():
