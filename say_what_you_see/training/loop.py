@@ -171,14 +171,14 @@ def train_decoder(
     batches = RandomBatches(train, config, pad_idx=pad_idx)
     compile_decoder(decoder, config, pad_idx, len(batches), quick)
     history = start_or_resume(decoder, train, config, folder)
-    batches.epoch = start = len(history)
+    batches.epoch = done = len(history)
     if callback and history:
         callback(history)
-    if start < config.epochs:
+    if done < config.epochs:
         packable = quick and not config.label_smoothing and config.captions_per_image == 1
         model, batches = pack_training(decoder, batches, pad_idx) if packable else (decoder, batches)
         with closing(EpochRecorder(decoder, validation, config, pad_idx, folder, history, callback)) as recorder:
-            model.fit(batches, initial_epoch=start, epochs=config.epochs, callbacks=[recorder], shuffle=False, verbose=0)
+            model.fit(batches, initial_epoch=done, epochs=config.epochs, callbacks=[recorder], shuffle=False, verbose=0)
     return history
 
 

@@ -92,7 +92,7 @@ def lengths_and_words(captions: np.ndarray, end: int) -> tuple[np.ndarray, np.nd
 
 
 def measure_captions(examples: Examples, vocab: dict[str, int], describe: Describe) -> Callable[[], dict[str, float]]:
-    """A function that has pictures described, and says what the captions earn, their mean length and number of words."""
+    """A function that has pictures described, and measures what captions earn, their length and number of words."""
     first, features = examples.captions.first[: MAX_PICTURES + 1], examples.image_embeds[:MAX_PICTURES]
     reward = CiderReward(CaptionArrays(examples.captions.matrix[: first[-1]], first), vocab)
 

@@ -76,9 +76,13 @@ class PackedDecoder(keras.Model):
     def compute_loss(
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
-        """The loss of `masked_crossentropy`, from the result of `call`."""
-        loss = masked_crossentropy(self.pad_idx)(y, self.decoder.get_layer("logits")(y_pred))
+        """The loss of a batch, from the result of `call`."""
+        loss = self.mean_loss(y, y_pred)
         return loss if sample_weight is None else loss * sample_weight[0]
+
+    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
+        """The loss of `masked_crossentropy` of words (real,), from what the layer "logits" reads, (real, size)."""
+        return masked_crossentropy(self.pad_idx)(targets, self.decoder.get_layer("logits")(hidden))
 
 
 class PackedBatches(keras.utils.PyDataset):

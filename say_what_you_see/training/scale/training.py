@@ -23,7 +23,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief, set_precision
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, set_precision
 from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import (
     CHECKPOINT_NAME,
@@ -141,7 +141,7 @@ def start_or_resume(
     with strategy.scope():
         keras.utils.set_random_seed(training.seed)
         network = read_cnn(training.folder) if prefix else cnn()
-        if not prefix and is_chief(strategy):
+        if not prefix and strategy.extended.should_checkpoint:
             prepare_training_folder(training.folder, config, network, training.records)
         set_precision(network, precision)
         model = build_scale_model(config, network)
@@ -264,7 +264,7 @@ def train_on_records(
     if start >= training.steps:
         return state
     with ExitStack() as stack:
-        recorder = _Recorder(training, state, is_chief(strategy), after_checkpoint, stack)
+        recorder = _Recorder(training, state, strategy.extended.should_checkpoint, after_checkpoint, stack)
         iterator = iter(distribute_batches(training, config.side, start, strategy))
         train_step = make_train_step(state, strategy, training.seed, replica_step)
         with _explained_errors(training):
