@@ -35,18 +35,6 @@ def packed(examples, step: int = 0):
     return pack_batch(embeds, words, targets, PAD_IDX)
 
 
-def test_a_batch_is_sorted_and_its_padding_left_out():
-    embeds = np.array([[1.0], [2.0], [3.0]])
-    words = np.array([[0, 5, 1, 9], [0, 6, 7, 1], [0, 8, 1, 9]])
-    targets = np.array([[5, 1, 9, 9], [6, 7, 1, 9], [8, 1, 9, 9]])
-    batch = pack_batch(embeds, words, targets, 9)
-    assert batch.embeds.ravel().tolist() == [2, 1, 3]
-    assert batch.words.tolist() == words[[1, 0, 2]].tolist()
-    assert batch.words.ravel()[batch.positions].tolist() == [0, 0, 0, 6, 5, 8, 7]
-    assert batch.targets.tolist() == [6, 5, 8, 7, 1, 1, 1]
-    assert batch.counts.tolist() == [[3, 3, 1, 0]]
-
-
 @pytest.mark.backends
 @pytest.mark.parametrize(("build", "similar_lengths"), [
     (tiny_decoder, False), (tiny_show_and_tell, False), (tiny_show_and_tell, True), (tiny_attention, False),
