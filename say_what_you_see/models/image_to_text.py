@@ -28,10 +28,14 @@ class ScaleModelConfig:
 class PictureEncoder(layers.Layer):
     """A CNN that always runs in inference mode, also while it is trained.
 
-    So its BatchNorm normalises with the mean and variance that it learned in its first training: those of a batch of
-    a few dozen pictures would be noise, and at inference there is no batch. Scale and shift are trained in phase 2.
-    In a functional model Keras would override `cnn(pictures, training=False)` when the whole is called with
+    So its BatchNorm normalises with the mean and variance that it learned in its first training. Those of a batch of
+    a few dozen pictures would be noise, on several devices different noise, and at inference there is no batch. Scale
+    and shift, which follow the normalisation, are ordinary parameters and are trained in phase 2. `cnn(pictures,
+    training=False)` in a functional model would not do: Keras overrides it when the whole model is called with
     `training=True`.
+
+    Args:
+        cnn: from pictures (batch, side, side, 3) to features (batch, features).
     """
 
     def __init__(self, cnn: keras.Model, **options) -> None:
@@ -44,8 +48,13 @@ class PictureEncoder(layers.Layer):
 
 def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model:
     """Build the model: [pictures (batch, side, side, 3) from -1 to 1, words (batch, steps)] to the logits of each
-    next word (batch, steps, vocabulary_size). The CNN makes features (batch, features) of such pictures, as that of
-    `cnn_for` does. They are normalised picture by picture: how large they are depends on the CNN and on the side.
+    next word (batch, steps, vocabulary_size).
+
+    The features are normalised, picture by picture: how large they are depends on the CNN and on the side of the
+    pictures, and the LSTM should not have to adapt to that.
+
+    Args:
+        cnn: from pictures from -1 to 1 to features (batch, features), as `cnn_for` makes it.
     """
     pictures = layers.Input((config.side, config.side, 3), name="pictures")
     words = layers.Input((None,), dtype="int32", name="words")

@@ -39,8 +39,7 @@ def compile_decoder(
 ) -> None:
     """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results.
 
-    Args:
-        objective: a loss to train for in the place of cross-entropy, which is then measured only.
+    Where there is an objective to train for, cross-entropy is measured only.
     """
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
@@ -66,8 +65,7 @@ def evaluate_decoder(
 ) -> dict[str, float]:
     """Loss in nats per real word and next-word accuracy of a compiled decoder, each real word with the same weight.
 
-    Args:
-        limit: at most so many captions are read, evenly spread.
+    About `limit` captions are read at most, evenly spread.
     """
     matrix, image = examples.captions.matrix, examples.captions.image_of_caption()
     captions = np.arange(0, len(matrix), max(1, len(matrix) // limit))
