@@ -86,20 +86,17 @@ def test_a_batch_pairs_pictures_with_their_captions():
 
 def test_in_a_mirror_left_is_right():
     vocab = {word: index for index, word in enumerate(("left", "a", "right", "dog"))}
-    examples = Examples(np.arange(6).reshape(3, 2), pack_captions([[[1, 3]], [[1, 0], [1, 2]], [[3]]], 1))
-    both = add_views(examples, {"mirrored": 10 + np.arange(6).reshape(3, 2)}, vocab)
-    assert both.captions.matrix.dtype == examples.captions.matrix.dtype
-    assert both.captions.matrix.tolist() == [[1, 3], [1, 0], [1, 2], [3, 1], [1, 3], [1, 2], [1, 0], [3, 1]]
-    assert both.captions.first.tolist() == [0, 1, 3, 4, 5, 7, 8]
-    rows = both.image_embeds
-    assert rows.shape == (6, 2) and len(rows) == 6
-    assert rows[np.array([5, 0, 3])].tolist() == [[14, 15], [0, 1], [10, 11]]
-    assert rows[1:6:3].tolist() == [[2, 3], [12, 13]]
-    views = {"mirrored": both.image_embeds[3:], "cropped": 20 + both.image_embeds[:3]}
-    three = add_views(examples, views, vocab)
-    assert three.captions.matrix.tolist() == both.captions.matrix.tolist() + examples.captions.matrix.tolist()
+    features, captions = np.arange(6).reshape(3, 2), pack_captions([[[1, 3]], [[1, 0], [1, 2]], [[3]]], 1)
+    views = {"mirrored": 10 + features, "cropped": 20 + features}
+    three = add_views(Examples(features, captions), views, vocab)
+    plain, mirrored = [[1, 3], [1, 0], [1, 2], [3, 1]], [[1, 3], [1, 2], [1, 0], [3, 1]]
+    assert three.captions.matrix.tolist() == plain + mirrored + plain
+    assert three.captions.matrix.dtype == captions.matrix.dtype
     assert three.captions.first.tolist() == [0, 1, 3, 4, 5, 7, 8, 9, 11, 12]
-    assert three.image_embeds[np.array([8, 4])].tolist() == [[24, 25], [12, 13]]
+    rows = three.image_embeds
+    assert rows.shape == (9, 2) and len(rows) == 9
+    assert rows[np.array([5, 0, 8])].tolist() == [[14, 15], [0, 1], [24, 25]]
+    assert rows[1:6:3].tolist() == [[2, 3], [12, 13]]
 
 
 def test_batches_follow_from_the_seed_and_their_number():
@@ -135,20 +132,19 @@ def test_captions_of_similar_length_go_into_the_same_batch(of_each):
     config = TrainingConfig(2, batch_size=8, similar_lengths=True, captions_per_image=of_each)
     batches = RandomBatches(examples, config, pad_idx=2)
     assert len(batches) == 128 * 4 // (8 * of_each)
-    padding, widths, images, weights, words = [], [], [], [], []
-    for step in range(len(batches)):
-        (embeds, before), after, weight = batches[step]
+    drawn = [batches[step] for step in range(len(batches))]
+    for step, ((embeds, before), after, _) in enumerate(drawn):
         np.testing.assert_array_equal(before[:, 1:], after[:, :-1])
         np.testing.assert_array_equal(after[:, 0], np.repeat(embeds[:, 0], of_each) + 10)
         assert embeds.shape == (8, 3) and (after[:, -1] != 2).any() == bool(step), "as wide as the longest"
-        padding.append((after == 2).mean())
-        widths.append(after.shape[1])
-        images.extend(embeds[:, 0])
-        weights.append(weight[0])
-        words.append((after != 2).sum())
-    np.testing.assert_allclose(weights[:16], np.array(words[:16]) / np.mean(words[:16]), rtol=1e-5)
-    assert np.mean(padding) < {1: 0.08, 3: 0.35}[of_each] and len({*widths}) > 6 and len({*images}) > 90
-    assert widths[:16] != sorted(widths[:16]) and sorted(widths[:16])[-1] > 18
+    images = {image for (embeds, _), _, _ in drawn for image in embeds[:, 0]}
+    widths = [after.shape[1] for _, after, _ in drawn]
+    real = [after != 2 for _, after, _ in drawn]
+    words = np.array([each.sum() for each in real[:16]])
+    np.testing.assert_allclose([weight for _, _, [weight] in drawn[:16]], words / words.mean(), rtol=1e-5)
+    assert np.mean([each.mean() for each in real]) > {1: 0.92, 3: 0.65}[of_each], "little padding"
+    assert len({*widths}) > 6 and len(images) > 90
+    assert widths[:16] != sorted(widths[:16]) and max(widths[:16]) > 18
     again = RandomBatches(examples, config, first_epoch=1, pad_idx=2)
     batches.on_epoch_end()
     np.testing.assert_array_equal(batches[17][1], again[17][1])
@@ -276,7 +272,7 @@ def test_where_all_checkpoints_are_damaged_training_starts_with_the_weights_that
     compile_decoder(decoder, CONFIG, PAD_IDX, 3)
     before = [weight.copy() for weight in decoder.get_weights()]
     assert restore_checkpoint(decoder, checkpoints) == []
-    assert all(np.array_equal(a, b) for a, b in zip(decoder.get_weights(), before, strict=True))
+    np.testing.assert_equal(decoder.get_weights(), before)
     assert int(decoder.optimizer.iterations) == 0
 
 
