@@ -10,7 +10,9 @@ from attention_samples import grid_examples, tiny_attention
 from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.language.captions import PAD
+from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.training.config import TrainingConfig
@@ -29,8 +31,8 @@ def tiny_show_and_tell() -> keras.Model:
     return build_show_and_tell(len(VOCAB), FEATURES, 12, 16)
 
 
-def packed(examples, step: int = 0):
-    (embeds, words), targets = RandomBatches(examples, CONFIG)[step]
+def packed(examples):
+    (embeds, words), targets = RandomBatches(examples, CONFIG)[0]
     return pack_batch(embeds, words, targets, PAD_IDX)
 
 
@@ -50,6 +52,19 @@ def test_quick_training_ends_where_the_plain_one_ends(build, similar_lengths):
         assert record | {"seconds": 0} == pytest.approx(right | {"seconds": 0}, rel=1e-4)
     for weight, right in zip(quick.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(weight, right, rtol=1e-3, atol=1e-4)
+
+
+def test_it_learns_what_pictures_show():
+    train, val = toy_examples(120, seed=1), toy_examples(20, seed=2)
+    model = build_show_and_tell(len(VOCAB), FEATURES, 24, 24)
+    config = TrainingConfig(8, 16, 2e-2, schedule="exponential")
+    history = train_decoder(model, train, val, config, PAD_IDX)
+    assert history[-1]["val_loss"] < 0.35 < history[0]["val_loss"]
+    sentences = generate_sentences(step_model_of(model), val.image_embeds, VOCAB)
+    truths = val.captions.matrix[val.captions.first[:-1]]
+    words = [{word for word, index in VOCAB.items() if index in truth} for truth in truths.tolist()]
+    right = [set(said.split()[-2:]) <= known for said, known in zip(sentences, words, strict=True)]
+    assert np.mean(right) > 0.9
 
 
 def rebuilt(**changes) -> keras.Model:
