@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         risen = keras.ops.minimum((step + 1) / max(1, self.warm_up), 1)
         since = keras.ops.maximum(step - self.warm_up, 0)
         return self.start * risen * self.decay ** (since / self.decay_steps)
-
-    def get_config(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 PHASE_1 = LearningRate(1e-3)
