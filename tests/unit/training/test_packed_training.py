@@ -43,7 +43,7 @@ def packed(examples):
 ])  # fmt: skip
 def test_quick_training_ends_where_the_plain_one_ends(build, similar_lengths):
     config = replace(CONFIG, similar_lengths=similar_lengths)
-    examples = grid_examples(40)[0] if build is tiny_attention else toy_examples(40)
+    examples = grid_examples(40) if build is tiny_attention else toy_examples(40)
     plain, quick = build(), build()
     assert choose_packed_decoder(quick, PAD_IDX, packed(examples)) is not None
     expected = train_decoder(plain, examples, examples, config, PAD_IDX, quick=False)
