@@ -109,7 +109,8 @@ class NumpyTransformer(StepModel):
             kept = [np.concatenate([before, new[:, None]], axis=1) for before, new in past]
             hidden += back.output_projection(self._look_back(self._queries(back, normed), *kept))
             queries = self._queries(at_regions, norms[1](hidden))
-            seen, weights = self._look_at_regions(queries, *state.context[both], state.image)
+            keys, values = state.context[both]
+            seen, weights = self._look_at_regions(queries, keys, values, state.image)
             hidden += at_regions.output_projection(seen)
             expanded = expand(norms[2](hidden))
             hidden += contract(np.maximum(expanded, 0, out=expanded))
