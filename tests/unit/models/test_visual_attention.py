@@ -90,9 +90,6 @@ def test_the_vocabulary_keeps_the_most_frequent_words():
     assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
 
 
-# The transformer
-
-
 def test_attention_is_the_mean_of_the_values_by_their_weights():
     rng = np.random.default_rng(0)
     queries, keys, values = (rng.normal(size=shape).astype("f") for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 6)))

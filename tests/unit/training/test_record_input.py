@@ -46,9 +46,6 @@ def training(folder: Path, batch_size: int = 16, **options) -> tf.data.Dataset:
     return batches(folder, "train", batch_size, SIDE, training=True, **{"seed": 3, **options})
 
 
-# Finding and checking shards
-
-
 def test_missing_shards_are_named(copy):
     (copy / "train-00000-of-00003").unlink()
     (copy / "train-00002-of-00003").unlink()
@@ -75,9 +72,6 @@ def test_a_truncated_shard_is_named(copy, noted):
             training(copy)
 
 
-# Pictures
-
-
 @pytest.mark.parametrize("size", [(300, 400), (48, 24), (25, 24), (20, 16), (97, 300), (131, 99)])
 def test_pictures_are_what_the_other_lessons_make_of_them(size):
     """Sizes at which Pillow decodes at 1/4 and 1/2 are among them, and ones that must grow."""
@@ -99,9 +93,6 @@ def test_augmentation_depends_on_its_seed_alone_and_is_mild():
     for one in changed:
         assert one.min() >= -1 and one.max() <= 1
         assert 1e-3 < np.abs(one - plain).mean() < 0.25
-
-
-# The stream
 
 
 def test_evaluation_is_one_pass_in_order(records):

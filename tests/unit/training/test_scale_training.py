@@ -48,9 +48,6 @@ def variables(state: TrainState) -> list[np.ndarray]:
     return [np.array(v) for v in (*state.model.trainable_variables, *state.optimizer.variables)]
 
 
-# Learning
-
-
 def test_what_a_training_leaves(phase_1, records):
     names = {path.name for path in phase_1.iterdir() if "tfevents" not in path.name}
     parts = {f"ckpt-{step}.{end}" for step in (4, 6) for end in ("index", "data-00000-of-00001")}
@@ -80,9 +77,6 @@ def test_phase_1_leaves_the_cnn_and_phase_2_trains_it_with_a_new_optimizer(folde
         assert np.array_equal(before, now) != trained, "all but the mean and variance that BatchNorm has learned"
 
 
-# Stopping and going on
-
-
 def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path):
     config, options = tiny_config(records), {"train_inception": True, "seed": 3}
     whole = train_on_records(tiny_training(records, tmp_path / "whole", 7, **options), config, tiny_cnn)
@@ -109,9 +103,6 @@ def test_a_loss_that_is_no_number_ends_training_before_the_checkpoint(folder, re
     with pytest.raises(CourseError, match="loss is (nan|inf).*learning rate"):
         train_on_records(training, tiny_config(records), never)
     assert load_scale_model(folder).step == 6
-
-
-# What is refused
 
 
 def test_a_vocabulary_that_does_not_fit_is_refused(folder, records, tmp_path):
@@ -194,9 +185,6 @@ def test_a_checkpoint_can_be_named(folder, tmp_path):
     for path, message in ((tmp_path, "no checkpoint in .* yet"), (tmp_path / "ckpt-7", "no checkpoint .*ckpt-7")):
         with pytest.raises(CourseError, match=message):
             load_scale_model(path)
-
-
-# Learning rate, devices
 
 
 def test_half_precision_learns_the_same(records, tmp_path):

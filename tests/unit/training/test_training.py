@@ -53,9 +53,6 @@ def losses(history: list[dict]) -> list[tuple]:
     return [tuple(record[key] for key in ("epoch", "loss", "val_loss", "val_accuracy")) for record in history]
 
 
-# Examples and batches
-
-
 @pytest.mark.parametrize("count", [1, 3])
 def test_embeddings_and_captions_must_be_of_as_many_pictures(count):
     with pytest.raises(CourseError, match=rf"of {count} pictures.*of 2\b.*02 and 03"):
@@ -157,9 +154,6 @@ def test_the_control_gives_every_picture_the_captions_of_another(count):
     assert len(seen) == {2: 1, 3: 2}.get(count, 10)
 
 
-# Optimizer and evaluation
-
-
 @pytest.mark.parametrize("max_len", [20, 5])
 def test_evaluation_counts_every_real_word_once(max_len):
     """Over more captions than go into one batch, of different lengths."""
@@ -177,9 +171,6 @@ def test_evaluation_counts_every_real_word_once(max_len):
     whole = evaluate_decoder(decoder, examples, PAD_IDX, max_len)
     for key in ("loss", "accuracy"):
         assert whole[key] == pytest.approx(np.average([score[key] for score in scores], weights=words), rel=1e-4)
-
-
-# Training
 
 
 @pytest.fixture(scope="module")
