@@ -4,7 +4,6 @@ import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -19,6 +18,8 @@ CAPTIONS_IN_CACHE = 128
 
 CAPTIONS_FOR_THREADS = 32
 """Fewer captions are not divided among threads."""
+
+_BLAS = ThreadpoolController()  # divided among all cores, small products took fifty times as long beside other programs
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def generate(
 
     results = [(np.zeros((0, sampler.k, sampler.max_len), "int32"), np.zeros((0, sampler.k), "float32"))]
     threads = os.cpu_count() or 1
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with _BLAS.limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(features), batch_size):
             images = slice(first, first + batch_size)
             state = model.start(np.asarray(features[images], dtype=np.float32))
@@ -92,12 +93,3 @@ def _parts(images: int, k: int, threads: int) -> list[slice]:
     count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k >= CAPTIONS_FOR_THREADS else 1
     ends = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
     return [slice(*both) for both in itertools.pairwise(ends)]
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    """NumPy's linear algebra library, to have it compute each product in one thread.
-
-    Divided among all cores, small products took more than fifty times as long beside other programs.
-    """
-    return ThreadpoolController()

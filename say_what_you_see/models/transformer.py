@@ -12,14 +12,14 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.models.attention import PACKAGE
-from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.models.keras_step import KerasStepModel, read_weight
 from say_what_you_see.models.numpy_transformer import NumpyTransformer
-from say_what_you_see.models.read_weights import read_weight
 from say_what_you_see.models.step import StepModel
 
 layers: Any = keras.layers
 ops = keras.ops
 Tensor = Any
+KeysAndValues = list[tuple[Tensor, Tensor]]  # of each block
 
 
 def scaled_dot_product_attention(
@@ -125,10 +125,9 @@ class DecoderBlock(layers.Layer):
     def call(
         self, hidden: Tensor, past: tuple[Tensor, Tensor], regions: tuple[Tensor, Tensor], training: bool | None = None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Read words.
+        """Read words, (captions, n, units).
 
         Args:
-            hidden: the words, (captions, n, units).
             past: keys and values of the words before them, each (captions, words before, units).
             regions: keys and values of the pictures, each (pictures, regions, units). Captions of the same picture
                 stand one after another, equally many of each.
@@ -183,11 +182,9 @@ class TransformerDecoder(layers.Layer):
             layer.build((None, None, self.units))
 
     def call(self, words: Tensor, regions: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Read all words of the true captions at once: teacher forcing.
+        """Read all words of the true captions at once, (captions, steps): teacher forcing.
 
-        Args:
-            words: indices, (captions, steps).
-            regions: (pictures, regions, units); captions of the same picture share them, see `DecoderBlock`.
+        Captions of the same picture share its regions, (pictures, regions, units), see `DecoderBlock`.
 
         Returns:
             The logits after each word, (captions, steps, vocabulary); the last block's weights of the regions,
@@ -198,17 +195,13 @@ class TransformerDecoder(layers.Layer):
         logits, weights, _ = self.read(words, past, self.project(regions), training)
         return logits, weights
 
-    def project(self, regions: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def project(self, regions: Tensor) -> KeysAndValues:
         """The regions' keys and values in each block."""
         return [block.cross_attention.project(regions) for block in self.blocks]
 
     def read(
-        self,
-        words: Tensor,
-        past: list[tuple[Tensor, Tensor]],
-        regions: list[tuple[Tensor, Tensor]],
-        training: bool | None = None,
-    ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        self, words: Tensor, past: KeysAndValues, regions: KeysAndValues, training: bool | None = None
+    ) -> tuple[Tensor, Tensor, KeysAndValues]:
         """Read further words, given keys and values of those before and of the regions in each block; returns logits,
         weights and the keys and values of all words so far.
         """

@@ -9,14 +9,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import (
-    atomic_path,
-    check_is_no_folder,
-    make_folder,
-    read_json,
-    write_errors_explained,
-    write_json,
-)
+from say_what_you_see.core.files import atomic_path, make_folder, read_json, write_errors_explained, write_json
 from say_what_you_see.core.keras_files import check_weights_file
 
 History = list[dict[str, Any]]
@@ -50,13 +43,10 @@ def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
 
 
 def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
-    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether the file is there and whole.
-
-    If it is not, the decoder stays as it was.
-    """
+    """Load weights and the optimizer's state; returns whether the file is there and whole, else nothing is changed."""
     if not path.exists():
         return False
-    variables = [*decoder.weights, *getattr(getattr(decoder, "optimizer", None), "variables", [])]
+    variables = [*decoder.weights, *decoder.optimizer.variables]
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     try:
         check_weights_file(path)
@@ -92,7 +82,6 @@ def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
         if marker.exists() and read_json(marker).get("fingerprint") == fingerprint:
             return
     for path in [*folder.glob("epoch_*.weights.h5"), folder / "history.json"]:
-        check_is_no_folder(path)
         with write_errors_explained(path):
             path.unlink(missing_ok=True)
     write_json({"fingerprint": fingerprint}, marker)

@@ -14,19 +14,12 @@ from say_what_you_see.training.config import TrainingConfig
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 """Features and words, and the words to predict."""
 
-WeightedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
-"""The same with the weight of its loss, (1,)."""
-
 POOL = 16
 """So many batches are drawn together where captions of similar length go into the same one."""
 
 
 class JoinedRows:
-    """The rows of several arrays as those of one, each array where it is, perhaps on the disk.
-
-    Args:
-        parts: (rows, ...) each, all of one shape.
-    """
+    """The rows of arrays of one shape, (rows, ...), as those of one; each stays where it is, perhaps on the disk."""
 
     def __init__(self, *parts: np.ndarray) -> None:
         self.parts, self.dtype = parts, parts[0].dtype
@@ -62,8 +55,7 @@ class Examples:
 def add_views(examples: Examples, views: Mapping[str, np.ndarray], vocab: dict[str, int]) -> Examples:
     """Examples, and the same ones in other views; in captions of mirrored images left is right, and right is left.
 
-    Args:
-        views: by name, features of the images in the order of the examples, (images, ...).
+    The views are, by name, features of the images in the order of the examples, (images, ...).
     """
     other_side = np.arange(len(vocab))
     if {"left", "right"} <= vocab.keys():
@@ -95,15 +87,11 @@ def generate_batch(
     return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
 
-def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Captions of images, (images x count, longest): `count` of each, different ones if it has so many."""
-    available = np.diff(captions.first)[images]
-    numbers = (rng.integers(available)[:, None] + np.arange(count)) % available[:, None]
-    return captions.matrix[(captions.first[images][:, None] + numbers).ravel()]
-
-
 class RandomBatches(keras.utils.PyDataset):
-    """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
+    """An epoch of random batches, each a `Batch`, with the weight of its loss, (1,), where lengths are similar.
+
+    Each follows from the seed, the epoch and its number, so training can be resumed.
+    """
 
     def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0, pad_idx: int = -1) -> None:
         super().__init__()
@@ -114,7 +102,7 @@ class RandomBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Batch | WeightedBatch:
+    def __getitem__(self, step: int) -> tuple:
         examples, config = self.examples, self.config
         if config.similar_lengths:
             return self._of_similar_length(step)
@@ -128,13 +116,15 @@ class RandomBatches(keras.utils.PyDataset):
         return (features, sentences[:, :-1]), sentences[:, 1:]
 
     def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """So many random images, and captions of each: (images x captions of each, longest) indices."""
+        """Random images, and captions of each, different ones if it has enough, (images x captions, longest)."""
         captions, config = self.examples.captions, self.config
         images = rng.integers(captions.n_images, size=count)
-        sentences = captions_of_each(captions, images, config.captions_per_image, rng)
-        return images, sentences[:, : config.max_len].astype(np.int32)
+        available = np.diff(captions.first)[images, None]
+        numbers = (rng.integers(available) + np.arange(config.captions_per_image)) % available
+        rows = (captions.first[images, None] + numbers).ravel()
+        return images, captions.matrix[rows, : config.max_len].astype(np.int32)
 
-    def _of_similar_length(self, step: int) -> WeightedBatch:
+    def _of_similar_length(self, step: int) -> tuple:
         """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.
 
         Its weight is its share of the words: else those of short captions would count for more.
@@ -182,8 +172,7 @@ def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
 def table_examples(features: np.ndarray, captions: Sequence[str] | np.ndarray, vocab: dict[str, int]) -> Examples:
     """The two files of a `caption_table` as examples: every caption is a row of its own, with its own features.
 
-    Args:
-        features: (captions, features), possibly memory-mapped; stays where it is.
+    These are (captions, features), possibly memory-mapped, and stay where they are.
     """
     indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
     return Examples(features, pack_captions(indexed, vocab[PAD]))

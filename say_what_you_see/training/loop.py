@@ -24,8 +24,7 @@ from say_what_you_see.training.checkpoints import (
 from say_what_you_see.training.config import TrainingConfig, learning_rate_schedule
 from say_what_you_see.training.examples import Examples, RandomBatches
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, smoothed_crossentropy
-from say_what_you_see.training.packed.choice import PackedBatches, choose_packed_decoder
-from say_what_you_see.training.packed.decoder import pack_batch
+from say_what_you_see.training.packed.decoder import PackedBatches, choose_packed_decoder, pack_batch
 
 HistoryCallback = Callable[[History], None]
 
@@ -40,8 +39,7 @@ def compile_decoder(
 ) -> None:
     """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results.
 
-    Args:
-        objective: a loss to train for in the place of cross-entropy, which is then measured only.
+    Where there is an objective to train for, cross-entropy is measured only.
     """
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
@@ -67,8 +65,7 @@ def evaluate_decoder(
 ) -> dict[str, float]:
     """Loss in nats per real word and next-word accuracy of a compiled decoder, each real word with the same weight.
 
-    Args:
-        limit: at most so many captions are read, evenly spread.
+    About `limit` captions are read at most, evenly spread.
     """
     matrix, image = examples.captions.matrix, examples.captions.image_of_caption()
     captions = np.arange(0, len(matrix), max(1, len(matrix) // limit))
@@ -86,11 +83,7 @@ def evaluate_decoder(
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress; after every epoch it validates, writes a line of history and saves a checkpoint.
-
-    Args:
-        measure: called after an epoch for what else its line of history is to hold.
-    """
+    """Shows progress; after every epoch it validates, measures, writes a line of history and saves a checkpoint."""
 
     def __init__(
         self,
@@ -176,21 +169,14 @@ def train_decoder(
     batches = RandomBatches(train, config, pad_idx=pad_idx)
     compile_decoder(decoder, config, pad_idx, len(batches), quick)
     history = start_or_resume(decoder, train, config, folder)
-    batches.epoch = len(history)
+    batches.epoch = done = len(history)
     if callback and history:
         callback(history)
-    if len(history) < config.epochs:
+    if done < config.epochs:
         packable = quick and not config.label_smoothing and config.captions_per_image == 1
         model, batches = pack_training(decoder, batches, pad_idx) if packable else (decoder, batches)
         with closing(EpochRecorder(decoder, validation, config, pad_idx, folder, history, callback)) as recorder:
-            model.fit(
-                batches,
-                initial_epoch=len(history),
-                epochs=config.epochs,
-                callbacks=[recorder],
-                shuffle=False,
-                verbose=0,
-            )
+            model.fit(batches, initial_epoch=done, epochs=config.epochs, callbacks=[recorder], shuffle=False, verbose=0)
     return history
 
 
@@ -198,7 +184,7 @@ def pack_training(
     decoder: keras.Model, batches: RandomBatches, pad_idx: int
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
     """The fastest model and batches that give a compiled decoder the same weights; if need be, those given."""
-    (embeds, words), targets = batches[0][:2]
+    (embeds, words), targets, *_ = batches[0]
     packed = choose_packed_decoder(decoder, pad_idx, pack_batch(embeds, words, targets, pad_idx))
     if packed is None:
         return decoder, batches

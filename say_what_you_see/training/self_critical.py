@@ -60,9 +60,8 @@ def policy_gradient_loss(log_probabilities: Tensor, rewards: Tensor) -> Tensor:
 class PolicyGradient(keras.losses.Loss):
     """The loss of a batch, from sampled words and logits; the rewards of the captions are Keras' sample weights.
 
-    Args:
-        samples: so many captions of each picture stand one after another.
-        vocab: word to index; special tokens are never sampled, so they have no part in the probabilities.
+    `samples` captions of each picture stand one after another. Special tokens are never sampled, so they have no part
+    in the probabilities.
     """
 
     def __init__(self, samples: int, vocab: dict[str, int]) -> None:
@@ -93,9 +92,7 @@ def lengths_and_words(captions: np.ndarray, end: int) -> tuple[np.ndarray, np.nd
 
 
 def measure_captions(examples: Examples, vocab: dict[str, int], describe: Describe) -> Callable[[], dict[str, float]]:
-    """A function that has pictures described, and says what the captions earn, how long they are and how many words
-    they use; CIDEr is worked out among these pictures.
-    """
+    """A function that has pictures described, and measures what captions earn, their length and number of words."""
     first, features = examples.captions.first[: MAX_PICTURES + 1], examples.image_embeds[:MAX_PICTURES]
     reward = CiderReward(CaptionArrays(examples.captions.matrix[: first[-1]], first), vocab)
 
@@ -177,15 +174,10 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
 def train_on_samples(
     decoder: keras.Model, features: np.ndarray, captions: np.ndarray, rewards: np.ndarray, vocab: dict[str, int]
 ) -> float:
-    """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
+    """One step: sampled captions are read like true ones, and weighed by their rewards (captions,).
 
-    Args:
-        features: (pictures, ...).
-        captions: (captions, words) indices, equally many of each picture, END after the last word.
-        rewards: (captions,).
-
-    Returns:
-        The mean loss of the epoch so far.
+    From features (pictures, ...) and indices (captions, words), equally many captions of each picture, to the mean loss
+    of the epoch so far.
     """
     if decoder.name != "transformer":  # which shares features among captions of a picture
         features = np.repeat(features, len(captions) // len(features), axis=0)

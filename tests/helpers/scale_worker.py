@@ -20,7 +20,7 @@ def main(devices: str, records: Path, folder: Path, weights: Path) -> None:
     if devices == "mirrored":
         halves = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
-    from say_what_you_see.training.scale.devices import choose_strategy, is_chief
+    from say_what_you_see.training.scale.devices import choose_strategy
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if devices == "mirrored" else choose_strategy()
 
@@ -34,7 +34,8 @@ def main(devices: str, records: Path, folder: Path, weights: Path) -> None:
     )
     index = json.loads(os.environ.get("TF_CONFIG", '{"task": {"index": 0}}'))["task"]["index"]
     np.savez(f"{weights}-{index}.npz", *state.model.get_weights())
-    print(f"{strategy.num_replicas_in_sync} replicas, chief {is_chief(strategy)}, step {state.steps_done}")
+    chief = strategy.extended.should_checkpoint
+    print(f"{strategy.num_replicas_in_sync} replicas, chief {chief}, step {state.steps_done}")
 
 
 if __name__ == "__main__":

@@ -17,21 +17,17 @@ TOKENS = special_tokens(VOCAB)
 class TableModel(StepModel):
     """Logits of the next word are a row of a table, by the last word, plus the image's features, which move on by one
     place with each word.
-
-    Attributes:
-        asked: how many captions each step was about.
     """
 
     is_thread_safe = True
 
     def __init__(self, table: np.ndarray) -> None:
-        self.table, self.asked = table.astype(np.float32), []
+        self.table = table.astype(np.float32)
 
     def start(self, features: np.ndarray) -> State:
         return State([features])
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        self.asked.append(len(words))
         return self.table[words] + state.memory[0], State([np.roll(state.memory[0], 1, axis=1)])
 
 

@@ -1,4 +1,6 @@
-"""Batches without padding, and a decoder whose logits are computed for real words only, on every backend."""
+"""Batches without padding, and a decoder whose logits are computed for real words only, on every backend; the choice of
+the fastest decoder for a machine.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.training.examples import RandomBatches
 from say_what_you_see.training.losses import masked_crossentropy
 
 ops = keras.ops
@@ -28,13 +31,8 @@ class PackedBatch:
 
 
 def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
-    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions.
-
-    Args:
-        embeds: (batch, features).
-        words: (batch, steps), all but the last.
-        targets: (batch, steps), all but the first: from each word the next is to be predicted.
-        pad_idx: PAD, which stands at the ends of captions only.
+    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions; PAD
+    stands at the ends of captions only.
     """
     lengths = (targets != pad_idx).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
@@ -78,6 +76,54 @@ class PackedDecoder(keras.Model):
     def compute_loss(
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
-        """The loss of `masked_crossentropy`, from the result of `call`."""
-        loss = masked_crossentropy(self.pad_idx)(y, self.decoder.get_layer("logits")(y_pred))
+        """The loss of a batch, from the result of `call`."""
+        loss = self.mean_loss(y, y_pred)
         return loss if sample_weight is None else loss * sample_weight[0]
+
+    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
+        """The loss of `masked_crossentropy` of words (real,), from what the layer "logits" reads, (real, size)."""
+        return masked_crossentropy(self.pad_idx)(targets, self.decoder.get_layer("logits")(hidden))
+
+
+class PackedBatches(keras.utils.PyDataset):
+    """Random batches, as a packed decoder reads them."""
+
+    def __init__(self, batches: RandomBatches, decoder: PackedDecoder) -> None:
+        super().__init__()
+        self.batches, self.decoder = batches, decoder
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> tuple:
+        (embeds, words), targets, *weight = self.batches[step]
+        return *self.decoder.prepare(pack_batch(embeds, words, targets, self.decoder.pad_idx)), *weight
+
+    def on_epoch_end(self) -> None:
+        self.batches.on_epoch_end()
+
+
+def choose_packed_decoder(decoder: keras.Model, pad_idx: int, batch: PackedBatch) -> PackedDecoder | None:
+    """The fastest packed decoder with the same logits of a batch; None where only the decoder itself will do."""
+    if not any(layer.name == "logits" and isinstance(layer, keras.layers.Dense) for layer in decoder.layers):
+        return None
+    if decoder.losses:  # such as regularisation, which packed decoders leave out
+        return None
+    kinds = [PackedDecoder]
+    if keras.backend.backend() == "tensorflow":
+        from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder, is_supported
+
+        if is_supported(decoder):
+            kinds.insert(0, TensorFlowPackedDecoder)
+    candidates = (kind(decoder, pad_idx) for kind in kinds)
+    return next((candidate for candidate in candidates if has_same_logits(candidate, batch)), None)
+
+
+def has_same_logits(packed: PackedDecoder, batch: PackedBatch) -> bool:
+    """Whether the logits of a batch's real words are those of the decoder itself."""
+    inputs, _ = packed.prepare(batch)
+    logits = packed.decoder.get_layer("logits")(packed(tuple(map(ops.convert_to_tensor, inputs))))
+    logits = ops.convert_to_numpy(logits)[: len(batch.positions)]
+    expected = ops.convert_to_numpy(packed.decoder([batch.embeds, batch.words]))
+    expected = expected.reshape(-1, expected.shape[-1])[batch.positions]
+    return bool(np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max())

@@ -15,11 +15,6 @@ from say_what_you_see.training.packed.decoder import PackedBatch, PackedDecoder
 
 Tensor = Any
 
-_LSTM = {
-    "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "dropout": 0.0,
-    "recurrent_dropout": 0.0, "return_sequences": True, "go_backwards": False, "stateful": False,
-}  # fmt: skip
-
 
 def is_supported(decoder: keras.Model) -> bool:
     """Whether a decoder looks like one of `build_decoder`, in float32, and there is no GPU: cuDNN is faster there."""
@@ -28,8 +23,7 @@ def is_supported(decoder: keras.Model) -> bool:
     lstm = decoder.get_layer("lstm")
     if not isinstance(lstm, keras.layers.LSTM) or any(layer.compute_dtype != "float32" for layer in decoder.layers[2:]):
         return False
-    options = lstm.get_config()
-    return all(options[name] == value for name, value in _LSTM.items())
+    return lstm.use_bias and lstm.return_sequences and not (lstm.dropout or lstm.recurrent_dropout or lstm.stateful)
 
 
 class TensorFlowPackedDecoder(PackedDecoder):
@@ -53,13 +47,10 @@ class TensorFlowPackedDecoder(PackedDecoder):
         hidden = packed_lstm(layer("word_embedding")(words), state, *weights, counts[0])
         return layer("logit_bottleneck")(layer("hidden_dropout")(hidden, training=training))
 
-    def compute_loss(
-        self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
-    ) -> Tensor:
+    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
         """As of `PackedDecoder`."""
         kernel, bias = map(tf.convert_to_tensor, self.decoder.get_layer("logits").weights)
-        loss = dense_crossentropy(y_pred, kernel, bias, y)
-        return loss if sample_weight is None else loss * sample_weight[0]
+        return dense_crossentropy(hidden, kernel, bias, targets)
 
 
 @tf.custom_gradient
@@ -70,9 +61,7 @@ def dense_crossentropy(hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Te
     that is always 1. The log of the softmax's denominator comes from its largest probability, which cannot underflow.
 
     Args:
-        hidden: the layer's input, (real, size).
-        kernel: (size, vocabulary).
-        bias: (vocabulary,).
+        hidden: the layer's input, (real, size); its kernel is (size, vocabulary), its bias (vocabulary,).
         targets: the true words, (real,).
     """
     real = tf.shape(targets)[0]
@@ -195,11 +184,7 @@ class FusedAdamW(keras.optimizers.AdamW):
         Word embeddings are left to Keras: of a word that occurs several times in a batch, it puts the sum of the
         squared gradients into the second moment, not the square of their sum.
         """
-        if isinstance(gradient, tf.IndexedSlices):
-            clipped = tf.IndexedSlices(self._clip(gradient.values), gradient.indices, gradient.dense_shape)
-            super().update_step(clipped, variable, learning_rate)
-            return
-        if variable.dtype != tf.float32:
+        if isinstance(gradient, tf.IndexedSlices) or variable.dtype != tf.float32:
             super().update_step(self._clip(gradient), variable, learning_rate)
             return
         index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, tf.float32)
@@ -210,5 +195,7 @@ class FusedAdamW(keras.optimizers.AdamW):
         )  # fmt: skip
 
     def _clip(self, gradient: Tensor) -> Tensor:
+        if isinstance(gradient, tf.IndexedSlices):
+            return tf.IndexedSlices(self._clip(gradient.values), gradient.indices, gradient.dense_shape)
         norm = tf.sqrt(2 * tf.nn.l2_loss(gradient))
         return tf.cond(norm > self.clip, lambda: gradient * (self.clip / norm), lambda: gradient)

@@ -47,12 +47,3 @@ def set_precision(cnn: keras.Model, policy: str) -> None:
             set_precision(layer, policy)
         elif not isinstance(layer, keras.layers.InputLayer):
             layer.dtype_policy = keras.dtype_policies.get(policy)
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes checkpoints and scalars: one of several does."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type in (None, "", "chief"):
-        return True
-    has_chief = "chief" in resolver.cluster_spec().as_dict()
-    return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief

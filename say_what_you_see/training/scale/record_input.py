@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
+from say_what_you_see.core.files import read_errors_explained, read_json
 from say_what_you_see.training.scale.records import SUMMARY_FILE
 
 PARALLEL_SHARDS = 8
@@ -30,18 +30,18 @@ _WRITE_AGAIN = "Delete that file and run `say-what-you-see records` again: it wr
 
 def find_shards(folder: Path, split: str) -> list[Path]:
     """The shards of a split, `train-00000-of-00256` and so on, in order."""
-    paths = sorted(Path(folder).glob(f"{split}-?????-of-?????"))
+    paths = sorted(Path(folder).glob(f"{split}-?????-of-[0-9][0-9][0-9][0-9][0-9]"))
     if not paths:
         raise CourseError(
             f"There are no {split} shards in {folder}. `say-what-you-see records` writes them"
             + ("; for the drawn scenes it makes no test shards." if split == "test" else ".")
         )
-    totals = {path.name[-5:] for path in paths}
-    if len(totals) > 1 or not totals.copy().pop().isdigit():
+    total = paths[0].name[-5:]
+    if any(path.name[-5:] != total for path in paths):
         raise CourseError(
             f"{folder} holds {split} shards of several sets, {paths[0].name} and {paths[-1].name}. Keep one set there."
         )
-    expected = {f"{split}-{number:05d}-of-{paths[0].name[-5:]}" for number in range(int(paths[0].name[-5:]))}
+    expected = {f"{split}-{number:05d}-of-{total}" for number in range(int(total))}
     if missing := sorted(expected - {path.name for path in paths}):
         named = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
         raise CourseError(
@@ -58,15 +58,12 @@ def count_examples(path: Path) -> int:
     """
     expected_size = _noted_size(path)
     count = position = 0
-    try:
+    with read_errors_explained(path), open(path, "rb", buffering=0) as file:
         size = path.stat().st_size
-        with open(path, "rb", buffering=0) as file:
-            while position < size and len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
-                position += _FRAME_HEADER + struct.unpack("<Q", header[:8])[0] + _FRAME_FOOTER
-                count += position <= size
-                file.seek(min(position, size))
-    except OSError as error:
-        raise CourseError(f"Cannot read the shard {path}: {error.strerror}.") from error
+        while position < size and len(header := file.read(_FRAME_HEADER)) == _FRAME_HEADER:
+            position += _FRAME_HEADER + struct.unpack("<Q", header[:8])[0] + _FRAME_FOOTER
+            count += position <= size
+            file.seek(min(position, size))
     if position != size or (size == 0 if expected_size is None else size != expected_size):
         whole = "" if expected_size is None else f" of {expected_size:,}"
         raise CourseError(
@@ -88,7 +85,7 @@ def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
     """The first damaged of some shards, None if all are well: a `tf.errors.DataLossError` does not say which it was."""
     for path in paths:
         try:
-            for _ in tf.data.TFRecordDataset(str(path), buffer_size=_READ_BYTES):
+            for _ in _records([str(path)]):
                 pass
         except tf.errors.OpError:
             return path
@@ -106,19 +103,14 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
-    """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
+    """Decode a JPEG as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
     and Keras' preprocessing.
 
-    With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
-    change a little. im2txt also flips images and shifts their hue. Here that would make captions wrong: what was to
-    the left of a thing would be to its right, and a red ball would be orange.
-
-    Args:
-        jpeg: the bytes of a JPEG, ().
-        side: height and width of the result.
-        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
+    With a seed of two whole numbers, (2,), a square of 90 to 100 % of the centre square is taken, anywhere in it, and
+    brightness and contrast change a little. im2txt also flips images and shifts their hue. Here that would make
+    captions wrong: what was to the left of a thing would be to its right, and a red ball would be orange.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
@@ -185,11 +177,8 @@ def batches(
     masked loss while the other rows stay where they are.
 
     Args:
-        folder: where the shards are.
         split: "train", "val" or "test".
         batch_size: examples in a batch of one worker.
-        side: height and width of the images.
-        seed: decides order and augmentation in training.
         start_step: how many batches to skip. Their images are not decoded, and whole epochs are not read.
         shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
             batches that a single worker would get with number times the batch size.
@@ -216,26 +205,21 @@ def batches(
 
 
 def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
-
-    Args:
-        start: how many of them to skip.
-        shuffle_seed: decides the order; None does not shuffle.
+    """The records of a split as strings, without the first `start`: once and in order, or, with a seed, without end and
+    shuffled anew in every epoch.
     """
     paths = find_shards(folder, split)
-    total = sum(count_examples(path) for path in paths)
+    names, total = list(map(str, paths)), sum(map(count_examples, paths))
     _check_format(paths, total)
-    return _records(paths).skip(start) if shuffle_seed is None else _shuffled_records(paths, total, shuffle_seed, start)
+    return _records(names).skip(start) if shuffle_seed is None else _shuffled_records(names, total, shuffle_seed, start)
 
 
-def _records(paths: Sequence[Path] | tf.Tensor) -> tf.data.Dataset:
-    names = paths if tf.is_tensor(paths) else [str(path) for path in paths]
+def _records(names: Sequence[str] | tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES)
 
 
-def _shuffled_records(paths: Sequence[Path], total: int, seed: int, start: int) -> tf.data.Dataset:
+def _shuffled_records(names: Sequence[str], total: int, seed: int, start: int) -> tf.data.Dataset:
     """The endless stream of records, from position `start` on: epoch after epoch, each in its own random order."""
-    names = [str(path) for path in paths]
     first_epoch, offset = divmod(start, total)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -274,7 +258,7 @@ def _check_format(paths: Sequence[Path], total: int) -> None:
     if not total:
         raise CourseError(f"There are no examples in {paths[0].parent}. Run `say-what-you-see records` again.")
     try:
-        for record in _records(paths).take(1):
+        for record in _records(list(map(str, paths))).take(1):
             parse_example(record)
     except tf.errors.OpError as error:
         raise CourseError(

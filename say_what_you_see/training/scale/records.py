@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -91,8 +91,8 @@ def write_records(
 
     The training split of the data set is train. Of its validation images a tenth, chosen by the seed, is test, and
     the rest val. Of the drawn scenes all are val, so that results compare with those of the other lessons; so it is
-    wherever the number of test shards is 0. Which example is in which shard, and every byte of a shard, follows from
-    the data set, the seed and the numbers of shards.
+    wherever the number of test shards is 0. Every byte of a shard follows from the data set, the seed and the numbers
+    of shards.
 
     An interrupted run goes on with the shards that are missing, and a finished one is not done again.
 
@@ -137,9 +137,8 @@ def read_records(folder: Path) -> Records:
     try:
         counts = [summary["examples"], summary["pictures"], summary["made_from"]["shards"]]
         examples, pictures, shards = ({split: int(count[split]) for split in RECORD_SPLITS} for count in counts)
-        skipped = {str(name): str(reason) for name, reason in summary["skipped"].items()}
-        checksum = summary["word_counts_sha256"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        skipped, checksum = dict(summary["skipped"]), summary["word_counts_sha256"]
+    except (KeyError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path} is not what `say-what-you-see records` writes. Delete {folder} and run it again."
         ) from error
@@ -158,8 +157,7 @@ def _checksum(path: Path) -> str | None:
 # What goes where
 
 
-@dataclass(frozen=True)
-class _Picture:
+class _Picture(NamedTuple):
     image_id: int
     member: zipfile.ZipInfo
     captions: list[str]
@@ -217,9 +215,8 @@ def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list
 def _put_aside(pictures: list[_Picture], seed: int) -> tuple[list[_Picture], list[_Picture]]:
     """Divide validation images into val and test; at least one is in each, or test is empty."""
     count = min(max(1, round(TEST_FRACTION * len(pictures))), len(pictures) - 1)
-    test = set(np.random.default_rng(seed).permutation(len(pictures))[:count].tolist())
-    kept = [picture for index, picture in enumerate(pictures) if index not in test]
-    return kept, [picture for index, picture in enumerate(pictures) if index in test]
+    test, val = np.split(np.random.default_rng(seed).permutation(len(pictures)), [count])
+    return [pictures[index] for index in sorted(val)], [pictures[index] for index in sorted(test)]
 
 
 def _size(pictures: Sequence[_Picture]) -> int:

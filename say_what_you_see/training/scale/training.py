@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
 from say_what_you_see.training.losses import masked_sums
-from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, is_chief, set_precision
+from say_what_you_see.training.scale.devices import choose_precision, choose_strategy, set_precision
 from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import (
     CHECKPOINT_NAME,
@@ -53,9 +53,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         risen = keras.ops.minimum((step + 1) / max(1, self.warm_up), 1)
         since = keras.ops.maximum(step - self.warm_up, 0)
         return self.start * risen * self.decay ** (since / self.decay_steps)
-
-    def get_config(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 PHASE_1 = LearningRate(1e-3)
@@ -132,8 +129,7 @@ def start_or_resume(
 ) -> TrainState:
     """Build the model, and bring it to where its training stopped, or to the start.
 
-    With a checkpoint in the folder `cnn` is not called. When the phase changes, weights and step stay and the
-    optimizer starts anew.
+    When the phase changes, weights and step stay and the optimizer starts anew.
     """
     prefix = latest_checkpoint(training.folder)
     precision = training.precision or choose_precision()
@@ -142,7 +138,7 @@ def start_or_resume(
     with strategy.scope():
         keras.utils.set_random_seed(training.seed)
         network = read_cnn(training.folder) if prefix else cnn()
-        if not prefix and is_chief(strategy):
+        if not prefix and strategy.extended.should_checkpoint:
             prepare_training_folder(training.folder, config, network, training.records)
         set_precision(network, precision)
         model = build_scale_model(config, network)
@@ -248,14 +244,10 @@ def train_on_records(
     after_checkpoint: Callable[[str], None] | None = None,
     replica_step: Callable = replica_step,
 ) -> TrainState:
-    """Train up to a step, from the latest checkpoint of the training folder or from the start.
+    """Train up to a step, from the latest checkpoint of the training folder or from the start, where `cnn` is called.
 
     Args:
-        cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
-
-    Returns:
-        The model, its optimizer and the step that was reached.
 
     Raises:
         CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
@@ -269,7 +261,7 @@ def train_on_records(
     if start >= training.steps:
         return state
     with ExitStack() as stack:
-        recorder = _Recorder(training, state, is_chief(strategy), after_checkpoint, stack)
+        recorder = _Recorder(training, state, strategy.extended.should_checkpoint, after_checkpoint, stack)
         iterator = iter(distribute_batches(training, config.side, start, strategy))
         train_step = make_train_step(state, strategy, training.seed, replica_step)
         with _explained_errors(training):
@@ -296,8 +288,9 @@ class _Recorder:
         self.manager = tf.train.CheckpointManager(
             state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
-        self.losses: list[tf.Tensor] = []
-        self.timed_steps, self.started = -1, time.perf_counter()  # the first step compiles: its time says nothing
+        self.losses: list[tf.Tensor] = []  # since the last time that scalars were written
+        self.compiled = 1  # of these steps: the first one of all, whose time says nothing
+        self.started = time.perf_counter()
         stack.push(self.end)
 
     def end(self, kind: type[BaseException] | None, *_: Any) -> None:
@@ -306,8 +299,7 @@ class _Recorder:
 
     def after_step(self, step: int, loss: tf.Tensor) -> None:
         self.losses.append(loss)
-        self.timed_steps += 1
-        if self.timed_steps == 0:
+        if len(self.losses) == self.compiled:
             self.started = time.perf_counter()
         if step % self.training.log_every == 0 or step == self.training.steps:
             self.log(step)
@@ -318,8 +310,7 @@ class _Recorder:
 
     def log(self, step: int) -> None:
         """Write the scalars since the last time; the loss is the mean over these steps."""
-        loss = float(np.mean([float(loss) for loss in self.losses]))
-        seconds = time.perf_counter() - self.started
+        loss, seconds = float(np.mean(list(map(float, self.losses)))), time.perf_counter() - self.started
         if not math.isfinite(loss):
             raise CourseError(
                 f"The loss is {loss} at step {step}, so training has failed. The checkpoints before are still good. "
@@ -327,13 +318,13 @@ class _Recorder:
             )
         if self.chief:
             scalars = {"loss": loss, "learning_rate": float(self.state.optimizer.learning_rate)}
-            if self.timed_steps > 0:
-                scalars["images_per_second"] = self.timed_steps * self.training.batch_size / seconds
+            if timed := len(self.losses) - self.compiled:
+                scalars["images_per_second"] = timed * self.training.batch_size / seconds
             with _full_disk_explained(f"The curves in {self.training.folder}"):
                 write_scalars(self.writer, step, scalars)
             self.bar.set_postfix_str(f"loss {loss:.3f}")
         self.losses.clear()
-        self.timed_steps, self.started = 0, time.perf_counter()
+        self.compiled, self.started = 0, time.perf_counter()
 
     def save(self, step: int) -> None:
         """Write a checkpoint of this step, unless there is one."""

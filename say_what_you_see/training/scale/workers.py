@@ -19,15 +19,14 @@ def run_workers(
     """Run the same command as several workers that know of each other by TF_CONFIG, and wait until all are done.
 
     Args:
-        timeout: seconds after which they are stopped.
         environ: their environment, without TF_CONFIG.
 
     Returns:
         What each of them wrote to standard output.
 
     Raises:
-        CourseError: if one of them fails or if time is up; the others are stopped, and the message has the last
-            lines of each.
+        CourseError: if one of them fails or after `timeout` seconds; the others are stopped, and the message has the
+            last lines of each.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     with tempfile.TemporaryDirectory(prefix="workers_") as folder, ExitStack() as stack:

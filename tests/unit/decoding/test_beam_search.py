@@ -23,6 +23,7 @@ from step_samples import (
     scripted,
 )
 
+from say_what_you_see.decoding.beam_tree import best_path, grow_beam_tree
 from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import BeamSearch, Greedy
@@ -136,3 +137,16 @@ def test_what_has_ended_is_kept_when_nothing_else_ever_ends():
     found = generate(model, ONE_IMAGE, VOCAB, BeamSearch(2, max_len=10))
     assert found.sentences(VOCAB) == [""] and found.finished[0].tolist() == [True, False]
     assert np.exp(found.log_probabilities[0, 0]) == pytest.approx(0.3, abs=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_the_tree_that_is_drawn_is_the_search_that_is_done(k):
+    model = random_model()
+    for image in random_features(6):
+        tree = grow_beam_tree(model, image[None], VOCAB, k, max_len=6)
+        found = generate(model, image[None], VOCAB, BeamSearch(k, max_len=6))
+        path = best_path(tree)
+        assert path[0] == 0 and [tree[number].step for number in path] == list(range(len(path)))
+        words = [tree[number].word for number in path[1:] if tree[number].word != END]
+        assert [" ".join(words)] == found.sentences(VOCAB)
+        assert tree[path[-1]].log_probability == pytest.approx(found.log_probabilities[0, 0], abs=1e-3)

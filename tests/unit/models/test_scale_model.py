@@ -40,9 +40,6 @@ def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(
     assert (np.abs(np.array(model([pictures[::-1], words]))[0] - logits[0]).max(axis=-1) > 1e-5).all()
 
 
-# The settings' encoder
-
-
 @pytest.mark.parametrize("side", [None, 36])
 def test_the_settings_encoder_at_its_own_and_another_size(side, tmp_path):
     settings = read_settings({"ENCODER": str(write_tiny_encoder(tmp_path / "tiny.keras"))})

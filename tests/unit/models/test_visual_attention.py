@@ -1,4 +1,6 @@
-"""The model looks before each word, what is trained is what writes captions, and training goes on exactly."""
+"""The models that attend: attention by its formulas, and where they look. What they have in common with the other
+decoders is in test_step_models.py.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,17 @@ from say_what_you_see.models.attention import (
     predict_step_by_step,
     with_even_attention,
 )
+from say_what_you_see.models.transformer import MultiHeadAttention, build_transformer, scaled_dot_product_attention
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import compile_decoder
 
 pytestmark = pytest.mark.backends
 
-PLAN = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-2, weight_decay=0.01, dropout=0.2, max_len=7)
 
-
-def some_input(batch: int = 3, steps: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
+def some_input(batch: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
     features = rng.normal(size=(batch, REGIONS, FEATURES)).astype(np.float32)
-    return features, rng.integers(len(VOCAB), size=(batch, steps)).astype(np.int32)
+    return features, rng.integers(len(VOCAB), size=(batch, 5)).astype(np.int32)
 
 
 def test_attention_is_that_of_the_formula():
@@ -72,7 +73,7 @@ def test_a_caption_comes_with_the_weights_of_the_step_that_emitted_each_word():
 
 def test_even_attention_looks_at_everything_and_leaves_the_model_as_it_was():
     model = opinionated_attention(2)
-    compile_decoder(model, PLAN, VOCAB[PAD], 1)  # as it is after training
+    compile_decoder(model, TrainingConfig(epochs=2), VOCAB[PAD], 1)  # as it is after training
     features, words = some_input()
     before = model.predict_on_batch([features, words])
     even = with_even_attention(model)
@@ -87,3 +88,33 @@ def test_the_vocabulary_keeps_the_most_frequent_words():
     everything = most_frequent_words(captions)
     assert set(everything) == {*"abcde", PAD, UNK, START, END}
     assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
+
+
+def test_attention_is_the_mean_of_the_values_by_their_weights():
+    rng = np.random.default_rng(0)
+    queries, keys, values = (rng.normal(size=shape).astype("f") for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 6)))
+    mask = np.arange(5) < 4
+    seen, weights = map(keras.ops.convert_to_numpy, scaled_dot_product_attention(queries, keys, values, mask))
+    scores = np.exp(np.einsum("bnd,bmd->bnm", queries, keys) / 2) * mask
+    expected = scores / scores.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_allclose(seen, np.einsum("bnm,bmv->bnv", expected, values), atol=1e-5)
+
+
+def test_a_head_sees_its_part_of_the_numbers():
+    layer, hidden = MultiHeadAttention(6, 2), np.random.default_rng(0).normal(size=(1, 4, 6)).astype("f")
+    layer.build(hidden.shape)
+    for dense in (layer.query, layer.key, layer.value, layer.output_projection):
+        dense.kernel.assign(np.eye(6))
+    seen, weights = map(keras.ops.convert_to_numpy, layer(hidden, *layer.project(hidden)))
+    for head, part in enumerate((slice(0, 3), slice(3, 6))):
+        expected, of_head = scaled_dot_product_attention(*[hidden[..., part]] * 3)
+        np.testing.assert_allclose(seen[..., part], keras.ops.convert_to_numpy(expected), atol=1e-5)
+        np.testing.assert_allclose(weights[:, head], keras.ops.convert_to_numpy(of_head), atol=1e-6)
+
+
+def test_captions_of_a_picture_share_its_encoding():
+    model = build_transformer(len(VOCAB), REGIONS, FEATURES, 8, blocks=2, heads=2)
+    features, words = some_input(3)[0], some_input(6)[1]
+    answers = model([features, words]), model([np.repeat(features, 2, axis=0), words])
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, answers), rtol=1e-3, atol=1e-4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -38,29 +37,17 @@ def settings(tmp_path):
     return settings_for(write_data_set(tmp_path / "own", TRAIN, VAL), tmp_path / "data")
 
 
-def read_as_im2txt(path: Path) -> list[SimpleNamespace]:
-    """What a reader knows that has never heard of this course."""
-    rows = []
-    for serialized in tf.data.TFRecordDataset(str(path)):
-        context, lists = tf.io.parse_single_sequence_example(
-            serialized,
-            context_features={
-                "image/image_id": tf.io.FixedLenFeature([], tf.int64),
-                "image/data": tf.io.FixedLenFeature([], tf.string),
-            },
-            sequence_features={
-                "image/caption": tf.io.FixedLenSequenceFeature([], tf.string),
-                "image/caption_ids": tf.io.FixedLenSequenceFeature([], tf.int64),
-            },
-        )
-        words = [word.decode() for word in lists["image/caption"].numpy()]
-        row = {"words": words, "ids": lists["image/caption_ids"].numpy().tolist()}
-        rows.append(SimpleNamespace(id=int(context["image/image_id"]), jpeg=context["image/data"].numpy(), **row))
-    return rows
-
-
 def rows_of(folder: Path, split: str) -> list[SimpleNamespace]:
-    return [row for path in sorted(folder.glob(f"{split}-*")) for row in read_as_im2txt(path)]
+    """What a reader of a split knows that has never heard of this course."""
+    rows = []
+    for record in tf.data.TFRecordDataset([str(path) for path in sorted(folder.glob(f"{split}-*"))]):
+        example = tf.train.SequenceExample.FromString(record.numpy())
+        context, lists = example.context.feature, example.feature_lists.feature_list
+        words = [part.bytes_list.value[0].decode() for part in lists["image/caption"].feature]
+        ids = [part.int64_list.value[0] for part in lists["image/caption_ids"].feature]
+        [number], [jpeg] = context["image/image_id"].int64_list.value, context["image/data"].bytes_list.value
+        rows.append(SimpleNamespace(id=number, jpeg=jpeg, words=words, ids=ids))
+    return rows
 
 
 def shard_bytes(folder: Path) -> dict[str, bytes]:
@@ -161,44 +148,19 @@ def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
     assert read_records(made.folder) == made
 
 
-def test_a_picture_that_two_threads_find_broken_at_once_is_skipped_by_both(tmp_path, monkeypatch):
-    captions = {"text.png": [f"a picture number {number}" for number in range(20)]}
-    own = write_data_set(tmp_path / "own", TRAIN | {"text.png": b"no picture at all"}, VAL, captions)
-    noted, readers, read = threading.Event(), [], scale_records.read_member
-
-    def reading(archive, member):
-        if member.filename.endswith("text.png"):
-            readers.append(threading.get_ident())
-            assert len(readers) > 1 or noted.wait(60), "the first one goes on when the second has found it out"
-        elif readers[1:] == [threading.get_ident()]:
-            noted.set()
-        return read(archive, member)
-
-    monkeypatch.setattr(scale_records, "read_member", reading)
-    made = write_records(settings_for(own, tmp_path / "data"), shards={"train": 2}, workers=2)
-    assert set(made.skipped) == {"train.zip/train/text.png"} and made.examples["train"] == 18 and len(readers) == 2
-
-
-def fail_after(monkeypatch, count: int, error: BaseException) -> None:
-    """Have the writing of examples fail after so many."""
-    real, calls = scale_records.sequence_example, []
-
-    def failing(*args):
-        calls.append(args)
-        if len(calls) > count:
-            raise error
-        return real(*args)
-
-    monkeypatch.setattr(scale_records, "sequence_example", failing)
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("broken disk")])
 def test_an_interrupted_run_leaves_whole_shards_only_and_goes_on(settings, tmp_path, monkeypatch, error):
     shards = {"train": 4, "val": 1, "test": 1}
     whole = shard_bytes(write_records(settings, tmp_path / "whole", shards).folder)
-    folder = tmp_path / "records"
+    folder, good = tmp_path / "records", iter([scale_records.sequence_example] * 12)
+
+    def failing(*arguments):
+        for write in good:
+            return write(*arguments)
+        raise error
+
     with monkeypatch.context() as patch:
-        fail_after(patch, 12, error)
+        patch.setattr(scale_records, "sequence_example", failing)
         with pytest.raises(type(error)):
             write_records(settings, folder, shards, workers=1)
     left = shard_bytes(folder)

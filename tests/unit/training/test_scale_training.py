@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
@@ -47,17 +48,6 @@ def variables(state: TrainState) -> list[np.ndarray]:
     return [np.array(v) for v in (*state.model.trainable_variables, *state.optimizer.variables)]
 
 
-def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def losses(folder: Path) -> list[tuple[int, float]]:
-    return read_scalars(folder)["loss"]
-
-
-# Learning
-
-
 def test_what_a_training_leaves(phase_1, records):
     names = {path.name for path in phase_1.iterdir() if "tfevents" not in path.name}
     parts = {f"ckpt-{step}.{end}" for step in (4, 6) for end in ("index", "data-00000-of-00001")}
@@ -73,21 +63,18 @@ def test_what_a_training_leaves(phase_1, records):
 def test_phase_1_leaves_the_cnn_and_phase_2_trains_it_with_a_new_optimizer(folder, records):
     keras.utils.set_random_seed(0)
     begun, first = tiny_cnn(), load_scale_model(folder)
-    assert same(first.model.get_layer("picture_encoder").get_weights(), begun.get_weights())
+    np.testing.assert_equal(first.model.get_layer("picture_encoder").get_weights(), begun.get_weights())
     training = tiny_training(records, folder, 6, train_inception=True)
     state = train_on_records(training, tiny_config(records), never)
     assert (state.steps_done, int(state.optimizer.iterations)) == (6, 0)
-    assert same([np.array(v) for v in state.model.weights], [np.array(v) for v in first.model.weights])
+    np.testing.assert_equal(state.model.get_weights(), first.model.get_weights())
     after = train_on_records(replace(training, steps=8), tiny_config(records), never)
     assert (after.steps_done, int(after.optimizer.iterations), int(after.phase.numpy())) == (8, 2, 2)
     again = train_on_records(replace(training, steps=8), tiny_config(records), never)
-    assert same(variables(again), variables(after)), "the same phase goes on with its optimizer"
+    np.testing.assert_equal(variables(again), variables(after), "the same phase goes on with its optimizer")
     for before, now in zip(begun.weights, after.model.get_layer("picture_encoder").cnn.weights, strict=True):
         trained = before.name in ("kernel", "gamma", "beta")
         assert np.array_equal(before, now) != trained, "all but the mean and variance that BatchNorm has learned"
-
-
-# Stopping and going on
 
 
 def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path):
@@ -96,25 +83,16 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(records, tmp_path):
     train_on_records(tiny_training(records, tmp_path / "parts", 3, **options), config, tiny_cnn)
     keras.utils.set_random_seed(99)
     parts = train_on_records(tiny_training(records, tmp_path / "parts", 7, **options), config, never)
-    assert same(variables(parts), variables(whole))
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    np.testing.assert_equal(variables(parts), variables(whole))
+    assert read_scalars(tmp_path / "parts")["loss"] == read_scalars(tmp_path / "whole")["loss"]
 
 
 def test_ctrl_c_leaves_a_checkpoint(folder, records, monkeypatch):
-    make_step, done = scale_training.make_train_step, []
+    def stop(_writer, step, _scalars):
+        if step == 9:
+            raise KeyboardInterrupt
 
-    def make_step_that_is_stopped(*arguments):
-        step = make_step(*arguments)
-
-        def stopped(iterator):
-            if len(done) == 3:
-                raise KeyboardInterrupt
-            done.append(step(iterator))
-            return done[-1]
-
-        return stopped
-
-    monkeypatch.setattr(scale_training, "make_train_step", make_step_that_is_stopped)
+    monkeypatch.setattr(scale_training, "write_scalars", stop)
     with pytest.raises(KeyboardInterrupt):
         train_on_records(tiny_training(records, folder, 20), tiny_config(records), never)
     assert load_scale_model(folder).step == 9
@@ -125,9 +103,6 @@ def test_a_loss_that_is_no_number_ends_training_before_the_checkpoint(folder, re
     with pytest.raises(CourseError, match="loss is (nan|inf).*learning rate"):
         train_on_records(training, tiny_config(records), never)
     assert load_scale_model(folder).step == 6
-
-
-# What is refused
 
 
 def test_a_vocabulary_that_does_not_fit_is_refused(folder, records, tmp_path):
@@ -202,8 +177,7 @@ def test_a_folder_is_copied_once_and_whole(folder, tmp_path):
 
 
 def test_a_checkpoint_can_be_named(folder, tmp_path):
-    for path in folder.glob("ckpt-6.index"):
-        path.rename(tmp_path / "lost")
+    (folder / "ckpt-6.index").rename(tmp_path / "lost")
     assert find_checkpoint(folder) == str(folder / "ckpt-4"), "one that was lost is passed over"
     (tmp_path / "lost").rename(folder / "ckpt-6.index")
     for name, step in (("ckpt-4", 4), ("ckpt-4.index", 4), ("", 6)):
@@ -213,15 +187,12 @@ def test_a_checkpoint_can_be_named(folder, tmp_path):
             load_scale_model(path)
 
 
-# Learning rate, devices
-
-
 def test_half_precision_learns_the_same(records, tmp_path):
     precision, options = "mixed_bfloat16", {"train_inception": True, "clip_norm": 0.5}
     for name in ("float32", precision):
         training = tiny_training(records, tmp_path / name, 4, precision=name, **options)
         train_on_records(training, tiny_config(records, dropout=0.0), tiny_cnn)
-    exact, half = (np.array(losses(tmp_path / name)) for name in ("float32", precision))
+    exact, half = (np.array(read_scalars(tmp_path / name)["loss"]) for name in ("float32", precision))
     assert exact[-1, 1] < exact[0, 1] - 0.05
     np.testing.assert_allclose(half, exact, atol=0.02)
 
@@ -239,11 +210,9 @@ def test_precision_follows_the_hardware(monkeypatch, capabilities, expected):
 
 
 def test_a_batch_has_to_be_divisible(records, tmp_path):
-    class TwoDevices:
-        num_replicas_in_sync = 2
-
+    two_devices = SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(CourseError, match="batch of 7.*2 devices"):
-        scale_training.distribute_batches(tiny_training(records, tmp_path, 1, batch_size=7), 24, 0, TwoDevices())
+        scale_training.distribute_batches(tiny_training(records, tmp_path, 1, batch_size=7), 24, 0, two_devices)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": 3}}', '{"cluster": [1]}'])

@@ -19,19 +19,12 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.self_critical import (
     PolicyGradient,
-    advantages,
     lengths_and_words,
     policy_gradient_loss,
     train_for_cider,
 )
 
 pytestmark = pytest.mark.backends
-
-
-def test_an_advantage_is_what_a_caption_earned_beyond_the_mean_of_the_others():
-    rewards = np.array([[1.0, 2.0, 6.0], [3.0, 3.0, 3.0]])
-    expected = [[1 - 4.0, 2 - 3.5, 6 - 1.5], [0, 0, 0]]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(advantages(rewards)), expected)
 
 
 def test_the_loss_is_minus_the_mean_of_advantages_times_log_probabilities():
@@ -110,8 +103,7 @@ def test_a_stopped_training_for_cider_goes_on_as_if_it_had_not(trained, tmp_path
     decoder, history = go_on_for_cider(trained, tmp_path)
     whole, expected = go_on_for_cider(trained)
     assert [{**epoch, "seconds": 0} for epoch in history] == [{**epoch, "seconds": 0} for epoch in expected]
-    for mine, theirs in zip(decoder.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_equal(decoder.get_weights(), whole.get_weights())
 
 
 def test_one_that_began_elsewhere_is_another_training(trained, tmp_path):
