@@ -71,8 +71,11 @@ def get_captions(
 
 
 def attention_grids(weights_model: keras.Model, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
-    """Where a model of `attention_model` looked when it emitted words, (captions, words), from features (captions,
-    regions, feature size): (captions, words, rows, columns).
+    """Where a model looked when it emitted words, (captions, words): (captions, words, rows, columns).
+
+    Args:
+        weights_model: from `attention_model`.
+        features: (captions, regions, feature size).
     """
     read = np.insert(emitted[:, :-1], 0, start, axis=1).astype(np.int32)  # each step reads one word and emits the next
     return as_grid(weights_model.predict_on_batch([np.asarray(features, dtype=np.float32), read]))

@@ -48,8 +48,12 @@ def first_beams(images: int, sampler: BeamSearch, tokens: SpecialTokens) -> Beam
 def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Among all captions one word longer, find the k best of each image.
 
-    From the score of each caption followed by each word, (images, beams, words), of which those of the best are lost,
-    to the beam that each of the best continues, its new word, and whether it is possible at all, each (images, k).
+    Args:
+        scores: (images, beams, words), the score of each caption followed by each word; those of the best are lost.
+
+    Returns:
+        For each of the k best, the best first: the beam that it continues, its new word, and whether it is possible at
+        all, each (images, k).
     """
     flat, image = scores.reshape(len(scores), -1), np.arange(len(scores))
     best: np.ndarray = np.empty((len(flat), k), dtype=np.int32)
@@ -64,10 +68,15 @@ def best_continuations(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
 def extend_beams(
     beams: Beams, log_probs: np.ndarray, position: int, sampler: BeamSearch, tokens: SpecialTokens
 ) -> tuple[Beams, np.ndarray]:
-    """Follow the k best captions one word further, by log p of each next word, (images, k, vocabulary).
+    """Follow the k best captions one word further.
 
-    A finished caption competes with the others as it is, and keeps its place as long as it is among the best. Returns
-    the new beams, and for each the beam that it continues, (images, k).
+    A finished caption competes with the others as it is, and keeps its place as long as it is among the best.
+
+    Args:
+        log_probs: of each next word, (images, k, vocabulary).
+
+    Returns:
+        The new beams, and for each the beam that it continues, (images, k).
     """
     forbid_repeated_ngrams(log_probs, beams.captions[..., :position], sampler.no_repeat_ngram_size)
     totals = beams.total[..., None] + log_probs

@@ -68,8 +68,10 @@ def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
 def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) -> None:
     """Make each word impossible with which the last n words of a caption would stand there for the second time.
 
-    Changes the log-probabilities of the next words, (..., vocabulary), in place, after captions (..., words so far);
-    an n of 0 forbids nothing.
+    Args:
+        log_probs: (..., vocabulary), of the next words; changed in place.
+        captions: (..., words so far).
+        n: 0 forbids nothing.
     """
     if 0 < n <= captions.shape[-1]:
         runs = np.lib.stride_tricks.sliding_window_view(captions, n, axis=-1)
@@ -79,8 +81,10 @@ def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) 
 
 
 def sample_rows(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One index per row (rows,), drawn by the row's probabilities (rows, words), which need not sum to 1, with a random
-    number from 0 to 1 for each, (rows,).
+    """One index per row (rows,), drawn by the row's probabilities (rows, words), which need not sum to 1.
+
+    Args:
+        uniform: a random number from 0 to 1 for each row, (rows,).
     """
     thresholds = np.cumsum(probabilities, axis=-1)
     drawn = np.minimum(uniform, 1 - 1e-6)[:, None] * thresholds[:, -1:]

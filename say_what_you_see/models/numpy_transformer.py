@@ -79,10 +79,15 @@ class NumpyTransformer(StepModel):
         return self._norm(hidden) @ self._embedding.T, state
 
     def attention_grids(self, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
-        """Where the last block looked, the mean over its heads, when words were emitted, (captions, words): (captions,
-        words, rows, columns).
+        """Where the last block looked, the mean over its heads, when words were emitted.
 
-        The features, (captions, regions, features), are of a square grid of regions; START is read first.
+        Args:
+            features: of a square grid of regions, (captions, regions, features).
+            emitted: (captions, words).
+            start: the index of START, which is read first.
+
+        Returns:
+            (captions, words, rows, columns).
         """
         state, looked = self.start(features), []
         for words in np.insert(emitted[:, :-1], 0, start, axis=1).T:

@@ -182,9 +182,11 @@ class TransformerDecoder(layers.Layer):
             layer.build((None, None, self.units))
 
     def call(self, words: Tensor, regions: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Read all words of the true captions at once, (captions, steps): teacher forcing.
+        """Read all words of the true captions at once: teacher forcing.
 
-        Captions of the same picture share its regions, (pictures, regions, units), see `DecoderBlock`.
+        Args:
+            words: indices, (captions, steps).
+            regions: (pictures, regions, units); captions of the same picture share them, see `DecoderBlock`.
 
         Returns:
             The logits after each word, (captions, steps, vocabulary); the last block's weights of the regions,

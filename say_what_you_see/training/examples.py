@@ -19,7 +19,11 @@ POOL = 16
 
 
 class JoinedRows:
-    """The rows of arrays of one shape, (rows, ...), as those of one; each stays where it is, perhaps on the disk."""
+    """The rows of several arrays as those of one, each array where it is, perhaps on the disk.
+
+    Args:
+        parts: (rows, ...) each, all of one shape.
+    """
 
     def __init__(self, *parts: np.ndarray) -> None:
         self.parts, self.dtype = parts, parts[0].dtype
@@ -55,7 +59,8 @@ class Examples:
 def add_views(examples: Examples, views: Mapping[str, np.ndarray], vocab: dict[str, int]) -> Examples:
     """Examples, and the same ones in other views; in captions of mirrored images left is right, and right is left.
 
-    The views are, by name, features of the images in the order of the examples, (images, ...).
+    Args:
+        views: by name, features of the images in the order of the examples, (images, ...).
     """
     other_side = np.arange(len(vocab))
     if {"left", "right"} <= vocab.keys():
@@ -172,7 +177,8 @@ def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
 def table_examples(features: np.ndarray, captions: Sequence[str] | np.ndarray, vocab: dict[str, int]) -> Examples:
     """The two files of a `caption_table` as examples: every caption is a row of its own, with its own features.
 
-    These are (captions, features), possibly memory-mapped, and stay where they are.
+    Args:
+        features: (captions, features), possibly memory-mapped; stays where it is.
     """
     indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
     return Examples(features, pack_captions(indexed, vocab[PAD]))

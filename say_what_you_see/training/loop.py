@@ -39,7 +39,8 @@ def compile_decoder(
 ) -> None:
     """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results.
 
-    Where there is an objective to train for, cross-entropy is measured only.
+    Args:
+        objective: a loss to train for in the place of cross-entropy, which is then measured only.
     """
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
@@ -65,7 +66,8 @@ def evaluate_decoder(
 ) -> dict[str, float]:
     """Loss in nats per real word and next-word accuracy of a compiled decoder, each real word with the same weight.
 
-    About `limit` captions are read at most, evenly spread.
+    Args:
+        limit: at most so many captions are read, evenly spread.
     """
     matrix, image = examples.captions.matrix, examples.captions.image_of_caption()
     captions = np.arange(0, len(matrix), max(1, len(matrix) // limit))
@@ -83,7 +85,11 @@ def evaluate_decoder(
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress; after every epoch it validates, measures, writes a line of history and saves a checkpoint."""
+    """Shows progress; after every epoch it validates, writes a line of history and saves a checkpoint.
+
+    Args:
+        measure: called after an epoch for what else its line of history is to hold.
+    """
 
     def __init__(
         self,

@@ -49,10 +49,14 @@ def masked_accuracy(pad_idx: int) -> Callable:
 
 
 def masked_sums(targets: Tensor, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropies in nats of the real words added up, and their number: sums over parts of a batch add up.
+    """The cross-entropies in nats of the real words added up, and the number of real words.
 
-    The words to predict and the mask, 1 for real words and 0 for padding, are (batch, steps), the logits (batch, steps,
-    vocabulary).
+    Unlike means, sums over parts of a batch can be added up.
+
+    Args:
+        targets: (batch, steps) indices of the words to predict.
+        logits: (batch, steps, vocabulary).
+        mask: (batch, steps), 1 for real words and 0 for padding.
     """
     crossentropy = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
     return ops.sum(crossentropy * mask), ops.sum(mask)

@@ -60,8 +60,9 @@ def policy_gradient_loss(log_probabilities: Tensor, rewards: Tensor) -> Tensor:
 class PolicyGradient(keras.losses.Loss):
     """The loss of a batch, from sampled words and logits; the rewards of the captions are Keras' sample weights.
 
-    `samples` captions of each picture stand one after another. Special tokens are never sampled, so they have no part
-    in the probabilities.
+    Args:
+        samples: so many captions of each picture stand one after another.
+        vocab: word to index; special tokens are never sampled, so they have no part in the probabilities.
     """
 
     def __init__(self, samples: int, vocab: dict[str, int]) -> None:
@@ -174,10 +175,15 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
 def train_on_samples(
     decoder: keras.Model, features: np.ndarray, captions: np.ndarray, rewards: np.ndarray, vocab: dict[str, int]
 ) -> float:
-    """One step: sampled captions are read like true ones, and weighed by their rewards (captions,).
+    """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
 
-    From features (pictures, ...) and indices (captions, words), equally many captions of each picture, to the mean loss
-    of the epoch so far.
+    Args:
+        features: (pictures, ...).
+        captions: (captions, words) indices, equally many of each picture, END after the last word.
+        rewards: (captions,).
+
+    Returns:
+        The mean loss of the epoch so far.
     """
     if decoder.name != "transformer":  # which shares features among captions of a picture
         features = np.repeat(features, len(captions) // len(features), axis=0)

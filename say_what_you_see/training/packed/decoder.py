@@ -31,8 +31,13 @@ class PackedBatch:
 
 
 def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
-    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions; PAD
-    stands at the ends of captions only.
+    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions.
+
+    Args:
+        embeds: (batch, features).
+        words: (batch, steps), all but the last.
+        targets: (batch, steps), all but the first: from each word the next is to be predicted.
+        pad_idx: PAD, which stands at the ends of captions only.
     """
     lengths = (targets != pad_idx).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
@@ -104,7 +109,11 @@ class PackedBatches(keras.utils.PyDataset):
 
 
 def choose_packed_decoder(decoder: keras.Model, pad_idx: int, batch: PackedBatch) -> PackedDecoder | None:
-    """The fastest packed decoder with the same logits of a batch; None where only the decoder itself will do."""
+    """The fastest packed decoder with the same logits; None where only the decoder itself will do.
+
+    Args:
+        batch: any batch; on it the logits are compared.
+    """
     if not any(layer.name == "logits" and isinstance(layer, keras.layers.Dense) for layer in decoder.layers):
         return None
     if decoder.losses:  # such as regularisation, which packed decoders leave out

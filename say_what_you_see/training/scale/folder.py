@@ -138,8 +138,10 @@ def copy_folder(folder: Path, copy: Path) -> None:
 
 
 def find_checkpoint(path: Path) -> str:
-    """The checkpoint that a path stands for: itself, as `train/ckpt-200` (with or without `.index`), or of a folder the
-    latest.
+    """The checkpoint that a path stands for: itself, or of a folder the latest.
+
+    Args:
+        path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
     """
     path = Path(path)
     if path.is_dir():

@@ -103,14 +103,19 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
-    """Decode a JPEG as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
+    """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
     and Keras' preprocessing.
 
-    With a seed of two whole numbers, (2,), a square of 90 to 100 % of the centre square is taken, anywhere in it, and
-    brightness and contrast change a little. im2txt also flips images and shifts their hue. Here that would make
-    captions wrong: what was to the left of a thing would be to its right, and a red ball would be orange.
+    With a seed, a square of 90 to 100 % of the centre square is taken, anywhere in it, and brightness and contrast
+    change a little. im2txt also flips images and shifts their hue. Here that would make captions wrong: what was to
+    the left of a thing would be to its right, and a red ball would be orange.
+
+    Args:
+        jpeg: the bytes of a JPEG, ().
+        side: height and width of the result.
+        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
@@ -205,8 +210,11 @@ def batches(
 
 
 def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """The records of a split as strings, without the first `start`: once and in order, or, with a seed, without end and
-    shuffled anew in every epoch.
+    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
+
+    Args:
+        start: how many of them to skip.
+        shuffle_seed: decides the order; None does not shuffle.
     """
     paths = find_shards(folder, split)
     names, total = list(map(str, paths)), sum(map(count_examples, paths))

@@ -244,10 +244,14 @@ def train_on_records(
     after_checkpoint: Callable[[str], None] | None = None,
     replica_step: Callable = replica_step,
 ) -> TrainState:
-    """Train up to a step, from the latest checkpoint of the training folder or from the start, where `cnn` is called.
+    """Train up to a step, from the latest checkpoint of the training folder or from the start.
 
     Args:
+        cnn: called only when there is no checkpoint.
         strategy: how the work is divided; None lets `choose_strategy` decide.
+
+    Returns:
+        The model, its optimizer and the step that was reached.
 
     Raises:
         CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
