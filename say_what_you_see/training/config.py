@@ -25,6 +25,8 @@ class TrainingConfig:
     # put captions of similar length together, so that little of a batch is padding (not for the bottlenecked LSTM: it
     # packs its captions anyway)
     similar_lengths: bool = False
+    # in training for CIDEr: how much the cross-entropy of true captions of the same pictures counts beside the rewards
+    crossentropy_weight: float = 0.0
 
 
 def learning_rate_schedule(

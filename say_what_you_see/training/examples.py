@@ -92,6 +92,13 @@ def generate_batch(
     return (np.asarray(image_embeds[pictures], dtype=np.float32), sentences[:, :-1]), sentences[:, 1:]
 
 
+def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Captions of images, (images x count, longest): `count` of each, different ones if it has so many."""
+    available = np.diff(captions.first)[images, None]
+    numbers = (rng.integers(available) + np.arange(count)) % available
+    return captions.matrix[(captions.first[images, None] + numbers).ravel()]
+
+
 class RandomBatches(keras.utils.PyDataset):
     """An epoch of random batches, each a `Batch`, with the weight of its loss, (1,), where lengths are similar.
 
@@ -121,13 +128,11 @@ class RandomBatches(keras.utils.PyDataset):
         return (features, sentences[:, :-1]), sentences[:, 1:]
 
     def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Random images, and captions of each, different ones if it has enough, (images x captions, longest)."""
+        """So many random images, and captions of each: (images x captions of each, longest) indices."""
         captions, config = self.examples.captions, self.config
         images = rng.integers(captions.n_images, size=count)
-        available = np.diff(captions.first)[images, None]
-        numbers = (rng.integers(available) + np.arange(config.captions_per_image)) % available
-        rows = (captions.first[images, None] + numbers).ravel()
-        return images, captions.matrix[rows, : config.max_len].astype(np.int32)
+        sentences = captions_of_each(captions, images, config.captions_per_image, rng)
+        return images, sentences[:, : config.max_len].astype(np.int32)
 
     def _of_similar_length(self, step: int) -> tuple:
         """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.

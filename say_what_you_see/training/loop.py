@@ -216,7 +216,7 @@ def start_or_resume(decoder: keras.Model, train: Examples, config: TrainingConfi
 def fingerprint(decoder: keras.Model, train: Examples, config: TrainingConfig) -> str:
     """What has to be equal for a training to be resumed: configuration, shapes, captions and some of the features."""
     # checkpoints of before know nothing of these
-    later = {"label_smoothing": 0.0, "captions_per_image": 1, "similar_lengths": False}
+    later = {"label_smoothing": 0.0, "captions_per_image": 1, "similar_lengths": False, "crossentropy_weight": 0.0}
     numbers = {key: value for key, value in asdict(config).items() if later.get(key, ...) != value}
     digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())
     digest.update(json.dumps([list(weight.shape) for weight in decoder.weights]).encode())

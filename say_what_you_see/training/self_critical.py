@@ -19,8 +19,9 @@ from say_what_you_see.language.captions import END, PAD, START, UNK, CaptionArra
 from say_what_you_see.training.checkpoints import History, prepare_checkpoint_folder, restore_checkpoint
 from say_what_you_see.training.cider_reward import CiderReward
 from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.examples import Examples
+from say_what_you_see.training.examples import Examples, captions_of_each
 from say_what_you_see.training.loop import EpochRecorder, HistoryCallback, compile_decoder, fingerprint
+from say_what_you_see.training.losses import smoothed_crossentropy
 
 ops = keras.ops
 Tensor = Any
@@ -86,6 +87,32 @@ class PolicyGradient(keras.losses.Loss):
         return policy_gradient_loss(ops.reshape(of_captions, shape), ops.reshape(sample_weight, shape))
 
 
+class PolicyGradientAndCrossEntropy(keras.losses.Loss):
+    """The loss of a batch in which as many true captions of each picture follow its sampled ones.
+
+    Rewards alone make captions short and alike; the true captions keep the language what it was (Paulus et al. 2018,
+    arXiv:1705.04304).
+    """
+
+    def __init__(self, policy_gradient: PolicyGradient, crossentropy: Callable, weight: float) -> None:
+        super().__init__(name="policy_gradient_and_crossentropy")
+        self.policy_gradient, self.crossentropy, self.weight = policy_gradient, crossentropy, weight
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """As `PolicyGradient`; the sample weights of true captions are not looked at."""
+        if sample_weight is None:
+            return self.policy_gradient(y_true, y_pred)
+        (words, true_words), (logits, true_logits), (rewards, _) = map(self._divide, (y_true, y_pred, sample_weight))
+        crossentropy = self.crossentropy(true_words, true_logits)
+        return self.policy_gradient(words, logits, rewards) + self.weight * crossentropy
+
+    def _divide(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of sampled captions, and those of true ones."""
+        of_pictures = ops.reshape(rows, (-1, 2, self.policy_gradient.samples, *rows.shape[1:]))
+        sampled, true = (ops.reshape(of_pictures[:, part], (-1, *rows.shape[1:])) for part in (0, 1))
+        return sampled, true
+
+
 def lengths_and_words(captions: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
     """The number of words of each caption, (captions,), and the different words of all; END is none of them."""
     said = np.cumsum(captions == end, axis=1) == 0
@@ -133,7 +160,10 @@ def train_for_cider(
     keep_freed_memory()
     reward, end = CiderReward(train.captions, vocab), vocab[END]
     images, size = train.captions.n_images, min(config.batch_size, train.captions.n_images)
-    objective = PolicyGradient(config.captions_per_image, vocab)
+    objective: keras.losses.Loss = PolicyGradient(config.captions_per_image, vocab)
+    if config.crossentropy_weight:
+        crossentropy = smoothed_crossentropy(vocab[PAD], config.label_smoothing)
+        objective = PolicyGradientAndCrossEntropy(objective, crossentropy, config.crossentropy_weight)
     compile_decoder(decoder, config, vocab[PAD], images // size, objective=objective)
     history = _resume(decoder, train, config, folder)
     if callback and history:
@@ -156,7 +186,8 @@ def train_for_cider(
                 features = np.asarray(train.image_embeds[pictures], dtype=np.float32)
                 captions = np.concatenate(sample(features, np.random.default_rng([config.seed, epoch, step])))
                 rewards = reward(captions, np.repeat(pictures, config.captions_per_image))
-                loss = train_on_samples(decoder, features, captions, rewards, vocab)
+                true = _true_captions(train, pictures, config, epoch, step) if config.crossentropy_weight else None
+                loss = train_on_samples(decoder, features, captions, rewards, vocab, true)
                 measured.append((rewards.mean(), lengths_and_words(captions, end)[0].mean()))
                 recorder.on_train_batch_end(step)
             recorder.on_epoch_end(epoch, {"loss": loss})
@@ -172,8 +203,18 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
     return restore_checkpoint(decoder, folder)
 
 
+def _true_captions(train: Examples, pictures: np.ndarray, config: TrainingConfig, epoch: int, step: int) -> np.ndarray:
+    rng = np.random.default_rng([config.seed, epoch, step, 1])
+    return captions_of_each(train.captions, pictures, config.captions_per_image, rng)[:, : config.max_len]
+
+
 def train_on_samples(
-    decoder: keras.Model, features: np.ndarray, captions: np.ndarray, rewards: np.ndarray, vocab: dict[str, int]
+    decoder: keras.Model,
+    features: np.ndarray,
+    captions: np.ndarray,
+    rewards: np.ndarray,
+    vocab: dict[str, int],
+    true: np.ndarray | None = None,
 ) -> float:
     """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
 
@@ -181,13 +222,25 @@ def train_on_samples(
         features: (pictures, ...).
         captions: (captions, words) indices, equally many of each picture, END after the last word.
         rewards: (captions,).
+        true: as many true captions, from START on, for `PolicyGradientAndCrossEntropy`.
 
     Returns:
         The mean loss of the epoch so far.
     """
-    if decoder.name != "transformer":  # which shares features among captions of a picture
-        features = np.repeat(features, len(captions) // len(features), axis=0)
     read = np.insert(captions[:, :-1], 0, vocab[START], axis=1).astype(np.int32)
     past_end = np.cumsum(captions == vocab[END], axis=1) > (captions == vocab[END])
-    targets = np.where(past_end, vocab[PAD], captions).astype(np.int32)
-    return float(decoder.train_on_batch([features, read], targets, sample_weight=rewards.astype(np.float32))[0])
+    targets, weights = np.where(past_end, vocab[PAD], captions).astype(np.int32), rewards.astype(np.float32)
+    if true is not None:
+        longer = max(0, captions.shape[1] + 1 - true.shape[1])
+        true = np.pad(true[:, : captions.shape[1] + 1], ((0, 0), (0, longer)), constant_values=vocab[PAD])
+        pairs = ((read, true[:, :-1]), (targets, true[:, 1:]), (weights, np.zeros_like(weights)))
+        read, targets, weights = (_side_by_side(*pair, len(features)) for pair in pairs)
+    if decoder.name != "transformer":  # which shares features among captions of a picture
+        features = np.repeat(features, len(read) // len(features), axis=0)
+    return float(decoder.train_on_batch([features, read], targets, sample_weight=weights)[0])
+
+
+def _side_by_side(sampled: np.ndarray, true: np.ndarray, pictures: int) -> np.ndarray:
+    """The rows of each picture's sampled captions and then those of its true ones."""
+    parts = [rows.reshape(pictures, -1, *rows.shape[1:]) for rows in (sampled, true)]
+    return np.concatenate(parts, axis=1).reshape(-1, *sampled.shape[1:]).astype(sampled.dtype)

@@ -17,13 +17,16 @@ from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.training.checkpoints import History
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import train_decoder
+from say_what_you_see.training.losses import masked_crossentropy
 from say_what_you_see.training.self_critical import (
     PolicyGradient,
+    PolicyGradientAndCrossEntropy,
     lengths_and_words,
     policy_gradient_loss,
     train_for_cider,
 )
 
+ops = keras.ops
 pytestmark = pytest.mark.backends
 
 
@@ -48,6 +51,17 @@ def test_the_loss_of_a_batch_counts_real_words_among_those_that_can_be_said():
     assert float(PolicyGradient(3, VOCAB)(words, logits, rewards)) == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_true_captions_beside_sampled_ones_add_their_crossentropy():
+    rng = np.random.default_rng(0)
+    words, logits = rng.integers(4, len(VOCAB), (8, 5)), rng.normal(size=(8, 5, len(VOCAB))).astype("float32")
+    rewards, true = rng.random(8).astype("float32"), np.tile([False, False, True, True], 2)  # two pictures
+    policy_gradient, crossentropy = PolicyGradient(2, VOCAB), masked_crossentropy(VOCAB[PAD])
+    expected = float(policy_gradient(words[~true], logits[~true], rewards[~true]))
+    expected += 3 * float(crossentropy(words[true], ops.convert_to_tensor(logits[true])))
+    loss = PolicyGradientAndCrossEntropy(policy_gradient, crossentropy, 3.0)
+    assert float(loss(words, logits, rewards)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_lengths_and_words_do_not_count_the_end():
     lengths, words = lengths_and_words(np.array([[7, 8, 3, 9], [3, 5, 5, 5], [7, 7, 7, 7]]), end=3)
     assert lengths.tolist() == [2, 0, 4] and words.tolist() == [7, 8]
@@ -68,7 +82,7 @@ def trained(tmp_path_factory) -> Path:
     return path
 
 
-def go_on_for_cider(trained, folder=None, callback=None, epochs=CONFIG.epochs) -> tuple[keras.Model, History]:
+def go_on_for_cider(trained, folder=None, callback=None, **changes) -> tuple[keras.Model, History]:
     """Train a decoder with these weights for CIDEr."""
     decoder = tiny_decoder()
     decoder.load_weights(trained)
@@ -80,7 +94,7 @@ def go_on_for_cider(trained, folder=None, callback=None, epochs=CONFIG.epochs) -
     def describe(features):
         return generate(writer, features, VOCAB, Greedy(7)).indices[:, 0]
 
-    examples, config = (toy_examples(48, seed=1), toy_examples(16, seed=2)), replace(CONFIG, epochs=epochs)
+    examples, config = (toy_examples(48, seed=1), toy_examples(16, seed=2)), replace(CONFIG, **changes)
     history = train_for_cider(decoder, *examples, config, VOCAB, sample, describe, folder, callback)
     return decoder, history
 
@@ -93,15 +107,21 @@ def test_sampled_captions_earn_more_and_more(trained):
     assert all(1 <= epoch["val_words"] < len(VOCAB) and 1 <= epoch["val_length"] <= 7 for epoch in history)
 
 
-def test_a_stopped_training_for_cider_goes_on_as_if_it_had_not(trained, tmp_path):
+def test_true_captions_keep_the_language(trained):
+    losses = [go_on_for_cider(trained, crossentropy_weight=weight)[1][-1]["val_loss"] for weight in (0.0, 5.0)]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_a_stopped_training_for_cider_goes_on_as_if_it_had_not(trained, tmp_path, weight):
     def stop(history):
         if len(history) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go_on_for_cider(trained, tmp_path, stop)
-    decoder, history = go_on_for_cider(trained, tmp_path)
-    whole, expected = go_on_for_cider(trained)
+        go_on_for_cider(trained, tmp_path, stop, crossentropy_weight=weight)
+    decoder, history = go_on_for_cider(trained, tmp_path, crossentropy_weight=weight)
+    whole, expected = go_on_for_cider(trained, crossentropy_weight=weight)
     assert [{**epoch, "seconds": 0} for epoch in history] == [{**epoch, "seconds": 0} for epoch in expected]
     np.testing.assert_equal(decoder.get_weights(), whole.get_weights())
 
