@@ -42,7 +42,6 @@ def load_keras_file(path: str | Path) -> keras.Model:
 
     Raises:
         CourseError: with the reason, in a few words to follow the file's name.
-        Exception: of nearly any kind, if Keras cannot read it.
     """
     with _damage_explained("Keras model"):
         check_keras_file(path)

@@ -63,9 +63,10 @@ def _bring(source: str, folder: Path, checksum: str | None) -> None:
         if source.lower().endswith(".zip"):
             known = download(source, packed, by_hand=_BY_HAND)
         else:
-            for part in (*_FILES, FAMILIARITY_FILE):
-                if part != FAMILIARITY_FILE or part.encode() in known.read_bytes():
-                    download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
+            for part in _FILES:
+                download(f"{source.rstrip('/')}/{part}", folder / part, by_hand=_BY_HAND)
+            if FAMILIARITY_FILE.encode() in known.read_bytes():
+                download(f"{source.rstrip('/')}/{FAMILIARITY_FILE}", folder / FAMILIARITY_FILE, by_hand=_BY_HAND)
     elif source and path.is_dir():
         for part in _ALL_PARTS:
             if (path / part).is_file():
