@@ -4,8 +4,6 @@ They run in order on a few dozen pictures, and hand their files on to each other
 folder. Outputs are compared in cells tagged `nbval-check-output`.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs the benchmark: `python -m benchmarks [STAGE ...]`."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

@@ -6,8 +6,6 @@ and differ in length. Words are as peaked as a trained decoder's, so that beams 
 difference to the work.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Stages of the benchmark inside a notebook: the same contenders on the same work, in the notebook's own process."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the machine is, what it can do at most, and how much memory a process holds, in MB (10**6 bytes)."""
 
-from __future__ import annotations
-
 import os
 import platform
 import resource

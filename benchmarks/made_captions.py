@@ -1,7 +1,5 @@
 """Captions in COCO's numbers and COCO's format: nobody's sentences, but as many, as long, and as repetitive."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from itertools import islice, product

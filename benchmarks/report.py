@@ -1,7 +1,5 @@
 """What a benchmark found: tables in Markdown for people, JSON for the record."""
 
-from __future__ import annotations
-
 import statistics
 from pathlib import Path
 from typing import Any

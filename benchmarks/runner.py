@@ -1,7 +1,5 @@
 """Runs the contenders of a stage in turn, each in a process of its own, so that the machine's moods meet all alike."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import timeit

@@ -1,7 +1,5 @@
 """How fast, and how fast it could be: fair timing, the limits of a machine, the operations that a network needs."""
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

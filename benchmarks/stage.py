@@ -1,7 +1,5 @@
 """What a benchmark is made of: stages, the contenders of a stage, and what one repetition did."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """A course that ran once, on a few dozen pictures and with a tiny encoder, for every test that needs one."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -4,8 +4,6 @@ Vector graphics in plain SVG, written to `notebooks/images/`. Colours are those 
 colour-blind people can tell apart; every box says in words what it is.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Executes a notebook in a fresh kernel, with one line of progress, and says in words why one stopped."""
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import contextlib

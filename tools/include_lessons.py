@@ -6,8 +6,6 @@ title opens the notebook in Google Colab, and the first code cell sets it up the
 `setup_google_colab.py`. With `--check` nothing is written: notebooks that differ are listed, and the exit status is 1.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

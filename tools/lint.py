@@ -4,8 +4,6 @@ All texts: links within the project, headings, alternative texts, spelling, size
 `tools.lint_notebooks`, too. What a rule wants stands in the docstring of its function.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

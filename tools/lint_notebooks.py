@@ -1,7 +1,5 @@
 """The rules for notebooks: what learners are told and asked, lengths, lesson code that is used, outputs in order."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

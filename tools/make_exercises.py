@@ -7,8 +7,6 @@ get the function without its body (`notebooks/exercises/`), instructors get it w
 listed, and the exit status is 1.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 import posixpath

@@ -1,7 +1,5 @@
 """What a Markdown text holds: headings, links, alternative texts of pictures, and prose without code."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Notebooks as files: found, read, and written in one form; and tools that bring files up to date, or check them."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path

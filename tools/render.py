@@ -1,7 +1,5 @@
 """Turn an executed notebook into a page that needs no other file."""
 
-from __future__ import annotations
-
 import copy
 import os
 import re

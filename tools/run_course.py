@@ -6,8 +6,6 @@ Executed copies and pages go to `build/`; the notebooks themselves stay as they 
 `--in-place` is given. What has been finished with the same code and settings is not done again.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os

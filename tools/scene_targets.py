@@ -4,8 +4,6 @@ The questions are what captions need: which coloured things, where each is, whic
 comes first (large ones before small ones, then from left to right). A target of `UNKNOWN` does not count in the loss.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

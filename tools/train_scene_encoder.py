@@ -10,8 +10,6 @@ The file that ships was trained without standardising the embedding in the first
 somewhat longer ones. A new run gives weights of the same kind, not the same bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path

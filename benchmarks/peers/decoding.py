@@ -3,8 +3,6 @@
 Each framework computes the next words and their log-probabilities; the loop around them is the same NumPy for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@
 models are the course's, saved with Keras; nothing of the course is imported.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 

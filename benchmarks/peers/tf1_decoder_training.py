@@ -3,8 +3,6 @@
 Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, in which the cells live on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

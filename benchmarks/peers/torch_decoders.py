@@ -1,7 +1,5 @@
 """The decoders in PyTorch: `nn.LSTM`, fused attention, `nn.GRUCell`, and AdamW in one operation."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

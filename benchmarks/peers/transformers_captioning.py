@@ -1,7 +1,5 @@
 """Captioning models of the package `transformers`, of the sizes that people download, with random weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

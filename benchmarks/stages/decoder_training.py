@@ -8,8 +8,6 @@ Keras on TensorFlow puts the squares of a word vector's gradients into Adam's se
 square of their sum. At this learning rate the losses of the first steps are the same all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path

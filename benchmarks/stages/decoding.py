@@ -1,7 +1,5 @@
 """Decoding, decoder only: features in, captions out; greedy one image after another and many together, beam search."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from benchmarks.decoder_work import BEAMS, MAX_LEN, make_work, repetition, step_model, vocabulary

@@ -1,7 +1,5 @@
 """Extraction: a zip of JPEGs of COCO's size in, the embeddings of InceptionV3 out; and bare networks, as the limit."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import zipfile

@@ -1,7 +1,5 @@
 """A new process until its first caption, as someone in a terminal waits for it; the file cache is warm."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -4,8 +4,6 @@ BLIP and ViT-GPT2 have random weights here: that takes the same time, and says n
 theirs has eleven words, about as many as the course's have.
 """
 
-from __future__ import annotations
-
 import json
 import resource
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Captions from their zip to a vocabulary and padded matrices: how fast, and in how much memory."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain

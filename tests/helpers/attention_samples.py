@@ -1,7 +1,5 @@
 """Pictures of four regions, one of which shows a coloured thing, and tiny models that look at them, for tests."""
 
-from __future__ import annotations
-
 import numpy as np
 from caption_samples import FEATURES, VOCAB, opinionated, toy_examples
 

@@ -3,8 +3,6 @@
 KERAS_BACKEND=jax python tests/helpers/backend_worker.py FOLDER [MODEL.keras ...]
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

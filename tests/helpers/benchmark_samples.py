@@ -1,7 +1,5 @@
 """Contenders of a stage for tests: they count to a number, and take a nap over it."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

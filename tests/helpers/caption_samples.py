@@ -1,7 +1,5 @@
 """A tiny language, pictures whose features decide their captions, and tiny decoders, for tests."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small pictures in every kind of source, a tiny encoder, and a cluster of two nodes on this machine, for tests."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A stand-in for a machine of Google Colab; nothing leaves this computer."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

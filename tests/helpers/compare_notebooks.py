@@ -1,7 +1,5 @@
 """Compare the outputs of a run with those that are committed, as far as the tags of the cells ask for it."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator

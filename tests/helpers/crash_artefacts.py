@@ -1,7 +1,5 @@
 """What the course's steps leave in a folder, compared with what they left in another one, by content."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -9,8 +9,6 @@ The processes are forks of this one, which has imported TensorFlow and has not u
 each stage.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import json

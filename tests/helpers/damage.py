@@ -1,7 +1,5 @@
 """Damage to files, by chance: to bytes, to values in JSON, and to one member of a zip that stays sound around it."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

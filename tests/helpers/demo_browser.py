@@ -1,7 +1,5 @@
 """A Chromium without a window for tests, led by its debugging protocol, with packages that Jupyter brings."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

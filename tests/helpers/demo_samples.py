@@ -1,7 +1,5 @@
 """Models and pictures for the tests of the demonstration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

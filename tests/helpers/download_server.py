@@ -1,7 +1,5 @@
 """Web servers on this machine for tests, one of which can be told to misbehave."""
 
-from __future__ import annotations
-
 import gzip
 import re
 import socketserver

@@ -1,7 +1,5 @@
 """What the tests of the exercises have in common: answers under the right name, and what the check says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """Pictures, captions and zips, some of them broken or made to do harm."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zipfile

@@ -1,7 +1,5 @@
 """Imported by test modules that run on TensorFlow only: where Keras computes with something else, they are skipped."""
 
-from __future__ import annotations
-
 import pytest
 
 from say_what_you_see.core.backend import keras

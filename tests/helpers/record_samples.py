@@ -1,7 +1,5 @@
 """A small data set of the user's own, as zips in COCO's format, for tests of records."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

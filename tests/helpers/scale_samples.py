@@ -1,7 +1,5 @@
 """A tiny model of im2txt's kind and tiny records to train it on, for tests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from say_what_you_see.core.backend import keras

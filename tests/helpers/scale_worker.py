@@ -4,8 +4,6 @@ DEVICES is "workers" (TF_CONFIG says with whom) or "mirrored" (two virtual devic
 The weights that this process ends with go to WEIGHTS-(its index).npz.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

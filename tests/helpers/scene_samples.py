@@ -1,7 +1,5 @@
 """Scenes with their captions and truths, invented but not drawn, for tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from say_what_you_see.data.scenes.captions import describe_scene

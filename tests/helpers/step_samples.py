@@ -1,7 +1,5 @@
 """A step model of a table of logits, for tests of decoding: no framework, no layers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from say_what_you_see.decoding.probabilities import log_softmax

@@ -1,7 +1,5 @@
 """Writes `.pth` files as PyTorch did until version 1.5, without PyTorch."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Waiting for programs that a test has started."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """On TensorFlow, JAX and PyTorch the same batches make the same decoder; each captions with the files of the others."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

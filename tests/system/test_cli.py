@@ -1,7 +1,5 @@
 """The course without notebooks: `say-what-you-see COMMAND`, from pictures to captions."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

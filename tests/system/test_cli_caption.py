@@ -1,7 +1,5 @@
 """`say-what-you-see caption`: where pictures come from, ways of choosing words, and the forms of the answer."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

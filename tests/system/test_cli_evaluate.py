@@ -1,7 +1,5 @@
 """`say-what-you-see evaluate`: what it prints, which files it leaves, and captions that others wrote."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

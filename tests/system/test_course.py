@@ -1,7 +1,5 @@
 """The files that the steps of the course hand on to each other."""
 
-from __future__ import annotations
-
 import dataclasses
 import zipfile
 

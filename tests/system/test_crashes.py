@@ -3,8 +3,6 @@
 In the end there is what an undisturbed run leaves.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

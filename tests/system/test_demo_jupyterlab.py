@@ -1,7 +1,5 @@
 """The widget of the demonstration in JupyterLab itself, in a real browser."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """The page in a real browser, end to end: drop, caption, temperature, beam search, a broken file, the keyboard."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

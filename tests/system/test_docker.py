@@ -1,7 +1,5 @@
 """The folder docker/: what can be said of it without Docker, and the test of the image where there is one."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The notebooks at full size, against what is committed: `make test-full`. Takes as long as the course."""
 
-from __future__ import annotations
-
 import os
 
 import nbformat

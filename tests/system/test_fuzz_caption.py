@@ -3,8 +3,6 @@
 `FUZZ_ITEMS=100000 python -m pytest tests/system/test_fuzz_caption.py` tries more of them; `FUZZ_SEED` others.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -3,8 +3,6 @@
 `FUZZ_ROUNDS=1000 python -m pytest tests/system/test_fuzz_readers.py` tries more of them; `FUZZ_SEED` others.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

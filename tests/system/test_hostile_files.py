@@ -1,7 +1,5 @@
 """Zips, pictures, arrays and JSON from elsewhere: what is sound is read, the rest is refused at once and by name."""
 
-from __future__ import annotations
-
 import copy
 import json
 import os

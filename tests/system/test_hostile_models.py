@@ -1,7 +1,5 @@
 """Model files from elsewhere: what carries code, points elsewhere or claims too much is refused, and nothing runs."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

@@ -1,7 +1,5 @@
 """Captions and names from elsewhere are shown as text everywhere: terminal, pages, widget, TensorBoard, model card."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """The project as a newcomer finds it: make's targets, the installation, the shipped model, and what its texts name."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

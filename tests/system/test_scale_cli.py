@@ -1,7 +1,5 @@
 """The commands of training at scale, one after another, as a user would give them."""
 
-from __future__ import annotations
-
 import re
 
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)

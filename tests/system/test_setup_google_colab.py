@@ -1,7 +1,5 @@
 """The set-up in Colab, tried on a stand-in: downloads, versions, packages, GPU, Drive, and what comes before."""
 
-from __future__ import annotations
-
 import io
 import os
 import random

@@ -1,7 +1,5 @@
 """A long run holds no more memory and no more open files as it goes on."""
 
-from __future__ import annotations
-
 import os
 import tracemalloc
 import zipfile

@@ -1,7 +1,5 @@
 """The package as a wheel: installed elsewhere and started from an empty folder, it captions a photograph."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

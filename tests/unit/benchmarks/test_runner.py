@@ -1,7 +1,5 @@
 """The benchmark's own machinery: contenders in processes of their own, medians, reports."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fair timing, the limits of a machine, and counted operations."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks import speed

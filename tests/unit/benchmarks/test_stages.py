@@ -1,7 +1,5 @@
 """The stages: all that can run here finds the same, on work of the right kind."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -3,8 +3,6 @@
 The search with lists is the lesson's.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Captions word by word: greedy and drawn at random, for one image and for many."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from step_samples import ONE_IMAGE, SUPPRESSED, VOCAB, log_probabilities, random_features, random_model, scripted

@@ -1,7 +1,5 @@
 """From logits to a word: softmax, temperature, top-k, top-p, and the draw itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

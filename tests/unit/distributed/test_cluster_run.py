@@ -1,7 +1,5 @@
 """The stream on Ray: the same as one machine alone, in order, whoever is killed meanwhile."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

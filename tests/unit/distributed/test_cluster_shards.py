@@ -1,7 +1,5 @@
 """Work on parts, and shards: whole or made again, with a manifest. Nothing here starts Ray."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import NamedTuple

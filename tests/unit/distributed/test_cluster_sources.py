@@ -1,7 +1,5 @@
 """Parts of folders, zips, tars and Parquet files: all pictures, once, in order."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The decoder's shape, its loss over real words only, and a file that needs no code of ours."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 

@@ -1,7 +1,5 @@
 """The decoder in NumPy: the captions of Keras, by the weights of now; and which models have to do without it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from attention_samples import REGIONS, opinionated_attention

@@ -1,7 +1,5 @@
 """im2txt's model: its shapes, what is trained in which phase, the CNN on pictures of another size or range."""
 
-from __future__ import annotations
-
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """What every decoder has in common: whole captions and single words lead to the same predictions, in all samplers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from attention_samples import opinionated_attention

@@ -2,8 +2,6 @@
 decoders is in test_step_models.py.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from attention_samples import REGIONS, opinionated_attention

@@ -1,7 +1,5 @@
 """What answers page and widget: captions with their steps, pictures in memory, requests that make no sense."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

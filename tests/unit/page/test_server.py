@@ -1,7 +1,5 @@
 """The server behind the page: who may ask, how much, and what is never given."""
 
-from __future__ import annotations
-
 import builtins
 import http.client
 import io

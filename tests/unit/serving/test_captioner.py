@@ -1,7 +1,5 @@
 """An encoder and a decoder that belong together caption a picture; others are refused."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Exported captioners: the same captions without Keras, and a plain way on where they cannot be had."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

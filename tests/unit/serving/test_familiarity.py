@@ -1,7 +1,5 @@
 """Captions that are not to be believed are told from others, and the description of what a model knows is whole."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from caption_samples import ENCODER, FEATURES, VOCAB, opinionated_decoder

@@ -1,7 +1,5 @@
 """The model of photographs captions without Keras, straight from its weights, on an installation that is new."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """A model folder comes back as it was saved, and is refused when its parts do not belong together."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Models are brought in whole or not at all, from folders, zips and addresses."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import zipfile

@@ -1,7 +1,5 @@
 """Captions from a checkpoint, printed in im2txt's form."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What counts as the same output."""
 
-from __future__ import annotations
-
 import pytest
 from compare_notebooks import differences
 from notebook_samples import executed, notebook, picture, printed

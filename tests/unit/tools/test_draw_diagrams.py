@@ -1,7 +1,5 @@
 """The diagrams of the notebooks: drawn, shown, and held by the pages."""
 
-from __future__ import annotations
-
 from notebook_samples import notebook
 
 from tools.draw_diagrams import right_files

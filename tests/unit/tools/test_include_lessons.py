@@ -1,7 +1,5 @@
 """Lesson code, badges and first cells of the notebooks: what stands in the modules, to the letter."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 
 import nbformat

@@ -1,7 +1,5 @@
 """The linter: the project passes, and each rule finds what it is there for."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 from nbformat.v4 import new_output

@@ -1,7 +1,5 @@
 """Exercise notebooks are made from the lessons: emptied where learners write, and the same bytes every time."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 
 import nbformat

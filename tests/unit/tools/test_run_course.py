@@ -1,7 +1,5 @@
 """Running the course: fresh kernels, work used again, failures and interruptions that say how to go on."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

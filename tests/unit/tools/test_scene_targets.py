@@ -1,7 +1,5 @@
 """What the scene encoder is asked in its training: the right answers, and none where a crop cannot tell."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scene_samples import thing_at

@@ -1,7 +1,5 @@
 """How the encoder of the course is trained and kept: its loss, and weights that are small and still the same."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from say_what_you_see.core.backend import keras

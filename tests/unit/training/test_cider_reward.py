@@ -1,7 +1,5 @@
 """The reward equals the field's CIDEr-D, with END as a word, and says what it lacks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from pycocoevalcap.cider.cider import Cider

@@ -1,7 +1,5 @@
 """Losses and accuracy count real words only, and the lesson's formula is the loss that the course trains with."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

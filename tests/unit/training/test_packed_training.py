@@ -1,7 +1,5 @@
 """Quick training, and the step of the lesson: the losses and weights of the plain training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The stream of batches: pictures as the rest of the course sees them, and the same batches whoever asks."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records hold every caption with its picture, in im2txt's layout, and are whole or not there."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """Training by two processes, and on two devices of one process: the same as training by one."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

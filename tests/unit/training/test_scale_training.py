@@ -1,7 +1,5 @@
 """Training on TFRecords: two phases, an exact resume, checkpoints, and what is refused."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Self-critical training: what earns more becomes more probable, and a stopped training goes on as if it had not."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Training: honest batches, a loss that falls where pictures tell something, checkpoints that can be continued."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """EfficientNet-Lite gives what its authors' weights give; packages that are missing or foreign are named."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Encoders are found, built, loaded and refused as they should be."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import urllib.error

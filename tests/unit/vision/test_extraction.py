@@ -1,7 +1,5 @@
 """Embeddings are those of the pictures, in order, whatever is wrong with the zip and whenever one was interrupted."""
 
-from __future__ import annotations
-
 import json
 from contextlib import nullcontext
 from pathlib import Path

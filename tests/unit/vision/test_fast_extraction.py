@@ -1,7 +1,5 @@
 """Extraction with OpenVINO: the same embeddings, interrupted or not, and Keras where it cannot be had."""
 
-from __future__ import annotations
-
 import json
 import threading
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pictures of every kind become the same upright RGB square, and bad ones become a clear message."""
 
-from __future__ import annotations
-
 import io
 import struct
 import subprocess

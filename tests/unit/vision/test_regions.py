@@ -1,7 +1,5 @@
 """Where an encoder's regions lie is worked out from its layers; the network itself says whether that is right."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

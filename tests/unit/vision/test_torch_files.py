@@ -1,7 +1,5 @@
 """Old `.pth` files are read without PyTorch; those that are damaged or carry code are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
