@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import math
 import os
 import re
 import secrets
@@ -278,26 +277,21 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         return join_chunks(iter(lambda: file.read(_CHUNK), b""), limit, path)
 
 
-def join_chunks(chunks: Iterable[bytes], limit: int, name: object, seconds: float = math.inf) -> bytes:
-    """Put together bytes that come from anywhere, unless they are too many or too slow.
+def join_chunks(chunks: Iterable[bytes], limit: int, name: object) -> bytes:
+    """Put together bytes that come from anywhere, unless they are too many.
 
     Args:
         limit: bytes in all.
         name: of where they come from, for messages.
-        seconds: in all; looked at whenever a chunk has come.
 
     Raises:
-        CourseError: as soon as there are more bytes, or the time is over.
+        CourseError: as soon as there are more bytes.
     """
-    buffer, end = io.BytesIO(), time.monotonic() + seconds  # it gives its bytes away without a copy
+    buffer = io.BytesIO()  # it gives its bytes away without a copy
     for chunk in chunks:
         if buffer.tell() + len(chunk) > limit:
             raise CourseError(f"{name} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
         buffer.write(chunk)
-        if time.monotonic() > end:
-            raise CourseError(
-                f"{name} has not come whole within {seconds:.0f} seconds. Try again, or bring it by hand."
-            )
     return buffer.getvalue()
 
 

@@ -6,7 +6,9 @@ import codecs
 import glob
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from say_what_you_see.vision.pictures import crop_and_resize
 
 STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
-_SECONDS = 120  # for a whole picture
+MAX_SECONDS = 120  # for a whole picture
 _CHUNK = 1 << 16
 _OF_PICTURES = re.compile(rb"[\x01-\x08\x0e-\x1f]|GIF8|WEBP|ftyp")  # beside a 0, in their first bytes; of no name
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in it
@@ -135,8 +137,25 @@ def fetch_image(url: str) -> bytes:
     """Download a picture into memory.
 
     Raises:
-        CourseError: if it cannot be had, or is too large.
+        CourseError: if it cannot be had, is too large, or takes too long.
     """
+    picture: Future[bytes] = Future()
+
+    def fetch() -> None:
+        try:
+            picture.set_result(_fetch(url))
+        except Exception as error:
+            picture.set_exception(error)
+
+    # a thread can be left alone when the time is over: a server may send even its header a byte at a time
+    threading.Thread(target=fetch, daemon=True).start()
+    try:
+        return picture.result(MAX_SECONDS)
+    except TimeoutError:
+        raise CourseError(f"{url} has not come whole within {MAX_SECONDS} seconds. Bring it by hand.") from None
+
+
+def _fetch(url: str) -> bytes:
     import requests  # here, since few pictures come from the web and every caption would wait for it
     import urllib3
 
@@ -144,7 +163,6 @@ def fetch_image(url: str) -> bytes:
         with requests.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:
                 raise CourseError(f"{url} answers {answer.status_code} {answer.reason}.")
-            chunks = iter(lambda: answer.raw.read1(_CHUNK), b"")  # what is there; `read` waits for all of a chunk
-            return join_chunks(chunks, MAX_PICTURE_BYTES, url, _SECONDS)
+            return join_chunks(answer.raw.stream(_CHUNK, decode_content=False), MAX_PICTURE_BYTES, url)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise CourseError(f"Cannot fetch {url}: no connection, or it broke off. Check the address.") from error
