@@ -43,10 +43,13 @@ def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
 
 
 def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
-    """Load weights and the optimizer's state; returns whether the file is there and whole, else nothing is changed."""
+    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether the file is there and whole.
+
+    If it is not, the decoder stays as it was.
+    """
     if not path.exists():
         return False
-    variables = [*decoder.weights, *decoder.optimizer.variables]
+    variables = [*decoder.weights, *getattr(getattr(decoder, "optimizer", None), "variables", [])]
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     try:
         check_weights_file(path)

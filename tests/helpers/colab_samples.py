@@ -91,7 +91,7 @@ class Colab:
         files = {
             "google/colab/__init__.py": "", "google/colab/drive.py": _DRIVE, "sitecustomize.py": _SITECUSTOMIZE,
             "pip/__init__.py": "", "pip/__main__.py": _PIP,
-            "numpy/__init__.py": f"__version__ = {versions['numpy']!r}\n",
+            "numpy/__init__.py": f"__version__ = {versions['numpy']!r}\nndarray = object\n",
         }  # fmt: skip
         for name, version in versions.items():
             metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"

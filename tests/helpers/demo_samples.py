@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from caption_samples import opinionated
 
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.features import encoder_metadata
@@ -30,7 +29,9 @@ def save_random_attention_model(settings: Settings, folder: Path) -> None:
     """Leave the folder of a model that looks, with random weights so large that it looks somewhere in particular."""
     encoder = encoder_for(settings, "grid")
     vocab = load_caption_model(settings.model_folder).vocab
-    model = opinionated(build_visual_attention(len(vocab), *encoder.model.output_shape[1:], 12, 16, 12), spread=0.8)
+    model = build_visual_attention(len(vocab), *encoder.model.output_shape[1:], 12, 16, 12)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.8, weights.shape).astype(np.float32) for weights in model.get_weights()])
     save_caption_model(CaptionModel(model, vocab, encoder_metadata(encoder, settings)), folder)
 
 
