@@ -61,7 +61,7 @@ class Sources:
 
 
 def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str] = ("", "")) -> Sources:
-    """Divide folders, of which all but hidden files is taken, zips, tars, Parquet files and pictures into parts.
+    """Divide folders, zips, tars, Parquet files and pictures into parts; hidden files in a folder are left out.
 
     Args:
         part_size: pictures in a part, at most; a tar is one part.

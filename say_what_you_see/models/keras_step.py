@@ -74,7 +74,7 @@ class KerasStepModel(StepModel):
 
 
 def _read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
-    """The model in NumPy; None where it has layers that NumPy does not know, or weights on a GPU."""
+    """The model in NumPy; None if it has other layers than NumPy can compute here, or weights on a GPU."""
     match _layers_with_work(model.step_model):
         case [layers.Embedding() as embedding, layers.LSTMCell() as cell, *output] if output:
             pass
@@ -94,7 +94,7 @@ def _read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
 
 
 def _agrees_with_keras(decoder: NumpyDecoder, model: KerasStepModel) -> bool:
-    """Whether NumPy and Keras make the same numbers of noise: a model may do more than its layers tell."""
+    """Whether NumPy and Keras give the same numbers for random input: a model may do more than its layers tell."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, *model.start_model.inputs[0].shape[1:])).astype(np.float32)
     words = rng.integers(model.step_model.layers[1].input_dim, size=3)

@@ -88,7 +88,7 @@ class PolicyGradient(keras.losses.Loss):
 
 
 class PolicyGradientAndCrossEntropy(keras.losses.Loss):
-    """The loss of a batch in which as many true captions of each picture follow its sampled ones.
+    """The loss of a batch in which the sampled captions of each picture are followed by as many true ones.
 
     Rewards alone make captions short and alike; the true captions keep the language what it was (Paulus et al. 2018,
     arXiv:1705.04304).
@@ -99,7 +99,7 @@ class PolicyGradientAndCrossEntropy(keras.losses.Loss):
         self.policy_gradient, self.crossentropy, self.weight = policy_gradient, crossentropy, weight
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """As `PolicyGradient`; the sample weights of true captions are not looked at."""
+        """As `PolicyGradient`; the sample weights of true captions are ignored."""
         if sample_weight is None:
             return self.policy_gradient(y_true, y_pred)
         (words, true_words), (logits, true_logits), (rewards, _) = map(self._divide, (y_true, y_pred, sample_weight))
