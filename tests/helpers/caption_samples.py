@@ -37,11 +37,11 @@ def tiny_decoder(seed: int = 0, dropout: float = 0.0, vocab_size: int = len(VOCA
     return build_decoder(vocab_size, FEATURES, 12, 8, 16, 12, dropout)
 
 
-def opinionated(model: keras.Model, seed: int = 0) -> keras.Model:
+def opinionated(model: keras.Model, seed: int = 0, spread: float = 1.2) -> keras.Model:
     """A model with random weights, so large that its predictions differ clearly."""
     rng = np.random.default_rng(seed)
     model.set_weights(
-        [w if w.ndim < 2 else rng.normal(0, 1.2, w.shape).astype(np.float32) for w in model.get_weights()]
+        [w if w.ndim < 2 else rng.normal(0, spread, w.shape).astype(np.float32) for w in model.get_weights()]
     )
     return model
 
