@@ -233,8 +233,9 @@ def train_on_samples(
     if true is not None:
         longer = max(0, captions.shape[1] + 1 - true.shape[1])
         true = np.pad(true[:, : captions.shape[1] + 1], ((0, 0), (0, longer)), constant_values=vocab[PAD])
-        pairs = ((read, true[:, :-1]), (targets, true[:, 1:]), (weights, np.zeros_like(weights)))
-        read, targets, weights = (_side_by_side(*pair, len(features)) for pair in pairs)
+        read = _side_by_side(read, true[:, :-1], len(features))
+        targets = _side_by_side(targets, true[:, 1:], len(features))
+        weights = _side_by_side(weights, np.zeros_like(weights), len(features))
     if decoder.name != "transformer":  # which shares features among captions of a picture
         features = np.repeat(features, len(read) // len(features), axis=0)
     return float(decoder.train_on_batch([features, read], targets, sample_weight=weights)[0])
