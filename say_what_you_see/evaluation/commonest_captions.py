@@ -1,4 +1,7 @@
-"""The "giraffe next to a tree": how often a model says one and the same thing of all pictures of a kind."""
+"""The "giraffe next to a tree": how often a model says one and the same thing of all pictures of a kind.
+
+In pictures of giraffes there is nearly always a tree: a model that has seen a giraffe can say so without looking.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -36,6 +36,16 @@ class Attention(NamedTuple):
     output_projection: Dense
 
 
+class Block(NamedTuple):
+    """What a word goes through, one part after another."""
+
+    norms: list[Normalise]  # before each part
+    self_attention: Attention
+    cross_attention: Attention
+    expand: Dense
+    contract: Dense
+
+
 class NumpyTransformer(StepModel):
     """The step function of `say_what_you_see.models.transformer`.
 
@@ -57,7 +67,7 @@ class NumpyTransformer(StepModel):
         self._encoder, self._encoder_norm = dense("encoder"), Normalise(*weights_of("encoder_norm"))
         [self._embedding], self._norm = weights_of("decoder/embedding"), Normalise(*weights_of("decoder/norm"))
         self._blocks = [
-            (
+            Block(
                 [Normalise(*weights_of(f"{place}/norms/{part}")) for part in range(3)],
                 attention(f"{place}/self_attention"),
                 attention(f"{place}/cross_attention"),
@@ -70,7 +80,11 @@ class NumpyTransformer(StepModel):
     def start(self, features: np.ndarray) -> State:
         """No words yet, and the regions' keys and values in each block, from features (images, regions, features)."""
         regions = self._encoder_norm(self._encoder(features))
-        context = tuple(layer(regions) for _, _, at, _, _ in self._blocks for layer in (at.key, at.value))
+        context = tuple(
+            layer(regions)
+            for block in self._blocks
+            for layer in (block.cross_attention.key, block.cross_attention.value)
+        )
         return State([part[:, :0] for part in context], context, np.arange(len(features)))
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
@@ -107,18 +121,20 @@ class NumpyTransformer(StepModel):
         assert state.image is not None  # `start` has set it
         memory: list[np.ndarray] = []
         weights = np.empty(0)
-        for number, (norms, back, at_regions, expand, contract) in enumerate(self._blocks):
+        for number, block in enumerate(self._blocks):
             both = slice(2 * number, 2 * number + 2)
-            normed = norms[0](hidden)
-            past = zip(state.memory[both], (back.key(normed), back.value(normed)), strict=True)
+            normed = block.norms[0](hidden)
+            looking = block.self_attention
+            past = zip(state.memory[both], (looking.key(normed), looking.value(normed)), strict=True)
             kept = [np.concatenate([before, new[:, None]], axis=1) for before, new in past]
-            hidden += back.output_projection(self._look_back(self._queries(back, normed), *kept))
-            queries = self._queries(at_regions, norms[1](hidden))
+            hidden += looking.output_projection(self._look_back(self._queries(looking, normed), *kept))
+            looking = block.cross_attention
+            queries = self._queries(looking, block.norms[1](hidden))
             keys, values = state.context[both]
             seen, weights = self._look_at_regions(queries, keys, values, state.image)
-            hidden += at_regions.output_projection(seen)
-            expanded = expand(norms[2](hidden))
-            hidden += contract(np.maximum(expanded, 0, out=expanded))
+            hidden += looking.output_projection(seen)
+            expanded = block.expand(block.norms[2](hidden))
+            hidden += block.contract(np.maximum(expanded, 0, out=expanded))
             memory += kept
         return hidden, weights, State(memory, state.context, state.image)
 

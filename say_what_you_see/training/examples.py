@@ -14,6 +14,9 @@ from say_what_you_see.training.config import TrainingConfig
 Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 """Features and words, and the words to predict."""
 
+WeightedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
+"""The same with the weight of its loss, (1,)."""
+
 POOL = 16
 """So many batches are drawn together where captions of similar length go into the same one."""
 
@@ -100,10 +103,7 @@ def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rn
 
 
 class RandomBatches(keras.utils.PyDataset):
-    """An epoch of random batches, each a `Batch`, with the weight of its loss, (1,), where lengths are similar.
-
-    Each follows from the seed, the epoch and its number, so training can be resumed.
-    """
+    """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
 
     def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0, pad_idx: int = -1) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class RandomBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> tuple:
+    def __getitem__(self, step: int) -> Batch | WeightedBatch:
         examples, config = self.examples, self.config
         if config.similar_lengths:
             return self._of_similar_length(step)
@@ -134,7 +134,7 @@ class RandomBatches(keras.utils.PyDataset):
         sentences = captions_of_each(captions, images, config.captions_per_image, rng)
         return images, sentences[:, : config.max_len].astype(np.int32)
 
-    def _of_similar_length(self, step: int) -> tuple:
+    def _of_similar_length(self, step: int) -> WeightedBatch:
         """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.
 
         Its weight is its share of the words: else those of short captions would count for more.

@@ -149,7 +149,8 @@ def train_for_cider(
     An epoch is once through the training pictures. More epochs in `config` than before lengthen the same training.
 
     Args:
-        config: `batch_size` counts pictures, `captions_per_image` are the captions sampled for each.
+        config: `batch_size` counts pictures, `captions_per_image` are the captions sampled for each; with a
+            `crossentropy_weight` as many true ones count, too.
         sample, describe: write captions with this decoder's weights; these functions know the samplers.
         folder, callback: as in `train_decoder`.
 
@@ -160,11 +161,7 @@ def train_for_cider(
     keep_freed_memory()
     reward, end = CiderReward(train.captions, vocab), vocab[END]
     images, size = train.captions.n_images, min(config.batch_size, train.captions.n_images)
-    objective: keras.losses.Loss = PolicyGradient(config.captions_per_image, vocab)
-    if config.crossentropy_weight:
-        crossentropy = smoothed_crossentropy(vocab[PAD], config.label_smoothing)
-        objective = PolicyGradientAndCrossEntropy(objective, crossentropy, config.crossentropy_weight)
-    compile_decoder(decoder, config, vocab[PAD], images // size, objective=objective)
+    compile_decoder(decoder, config, vocab[PAD], images // size, objective=_objective(config, vocab))
     history = _resume(decoder, train, config, folder)
     if callback and history:
         callback(history)
@@ -192,6 +189,14 @@ def train_for_cider(
                 recorder.on_train_batch_end(step)
             recorder.on_epoch_end(epoch, {"loss": loss})
     return history
+
+
+def _objective(config: TrainingConfig, vocab: dict[str, int]) -> keras.losses.Loss:
+    policy_gradient = PolicyGradient(config.captions_per_image, vocab)
+    if not config.crossentropy_weight:
+        return policy_gradient
+    crossentropy = smoothed_crossentropy(vocab[PAD], config.label_smoothing)
+    return PolicyGradientAndCrossEntropy(policy_gradient, crossentropy, config.crossentropy_weight)
 
 
 def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folder: Path | None) -> History:

@@ -184,6 +184,8 @@ def batches(
     Args:
         split: "train", "val" or "test".
         batch_size: examples in a batch of one worker.
+        side: height and width of the images.
+        seed: decides order and augmentation in training.
         start_step: how many batches to skip. Their images are not decoded, and whole epochs are not read.
         shard: index of this worker and number of workers. It gets the rows index, index + number, ... of the
             batches that a single worker would get with number times the batch size.
