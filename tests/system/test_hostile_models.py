@@ -115,13 +115,15 @@ def test_a_description_of_more_weights_than_the_file_has_is_refused(last, sound,
         load_encoder_file(path)
 
 
-def test_a_real_model_with_a_class_of_somebody_else_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["Lambda", "registered"])
+def test_real_models_with_code_are_refused(kind, tmp_path):
     @keras.saving.register_keras_serializable("of_somebody_else")
     class Harmless(layers.Layer):
         pass
 
-    keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3), Harmless()]).save(tmp_path / "code.keras")
-    with pytest.raises(CourseError, match="does not know"):
+    extra = layers.Lambda(lambda x: x * 2) if kind == "Lambda" else Harmless()
+    keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(2, 3), extra]).save(tmp_path / "code.keras")
+    with pytest.raises(CourseError, match="Python code" if kind == "Lambda" else "does not know"):
         load_encoder_file(tmp_path / "code.keras")
 
 

@@ -285,6 +285,12 @@ def test_pictures_and_captions_of_different_data_sets(course, zips_folder):
         get_dataset(course(zips_folder))
 
 
+def test_pictures_of_the_same_name_are_named(course, zips_folder):
+    picture_zip(zips_folder / "val.zip", ["a/v0.jpg", "b/v0.jpg"])
+    with pytest.raises(CourseError, match=r"two pictures called v0\.jpg"):
+        get_dataset(course(zips_folder))
+
+
 def test_pictures_without_captions_are_left_out_of_a_copy(course, zips_folder, capsys):
     picture_zip(zips_folder / "train.zip", [*TRAIN[1:], "extra.jpg"])
     before = contents(zips_folder)

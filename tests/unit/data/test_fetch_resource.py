@@ -129,6 +129,13 @@ def test_a_download_that_holds_something_else_is_not_kept(server, data, wrong):
     assert not (data / "field" / "embeds.pickle").exists() and not (data / "field" / RECORD).exists()
 
 
+def test_a_pickle_that_would_run_a_program_does_not(server, data):
+    server.files["/embeds.pickle"] = b"cos\nsystem\n(S'touch " + str(data).encode() + b"/ran'\ntR."
+    with pytest.raises(CourseError, match="could run a program"):
+        fetch_resource("embeds.pickle", data / "field")
+    assert not (data / "ran").exists()
+
+
 def test_a_damaged_record_counts_as_none(server, data):
     path = fetch_resource("embeds.pickle", data / "field")
     path.with_name(RECORD).write_text("{")

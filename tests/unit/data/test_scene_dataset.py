@@ -11,6 +11,7 @@ from PIL import Image
 from scene_samples import scenes_of
 
 from say_what_you_see.data.coco_format import read_captions
+from say_what_you_see.data.scenes import dataset
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.dataset import file_name, write_scene_dataset
 from say_what_you_see.data.scenes.drawing import draw_scene
@@ -65,3 +66,19 @@ def test_captions_are_in_the_format_of_coco_and_no_id_occurs_twice(folder):
         for part in ("images", "annotations"):
             ids = [entry["id"] for split in COUNT for entry in load(folder, f"{kind}_{split}")[part]]
             assert len(set(ids)) == len(ids)
+
+
+def test_an_interruption_ends_drawing_and_leaves_nothing(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(scene):
+        drawn.append(scene)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return draw_scene(scene)
+
+    monkeypatch.setattr(dataset, "draw_scene", draw)
+    with pytest.raises(KeyboardInterrupt):
+        write_scene_dataset(tmp_path, {"train": 300, "val": 1, "test": 1})
+    assert list(tmp_path.iterdir()) == []
+    assert len(drawn) < 150, "the scenes that were not begun yet are not drawn"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -203,3 +204,21 @@ def test_shards_of_someone_else_are_left_alone(settings, tmp_path):
     with pytest.raises(CourseError, match="not written"):
         write_records(settings, folder)
     assert shard_bytes(folder) == {"train-00000-of-00256": b"precious"}
+
+
+def test_a_picture_that_two_threads_find_broken_at_once_is_skipped_by_both(tmp_path, monkeypatch):
+    captions = {"text.png": [f"a picture number {number}" for number in range(20)]}
+    own = write_data_set(tmp_path / "own", TRAIN | {"text.png": b"no picture at all"}, VAL, captions)
+    noted, readers, read = threading.Event(), [], scale_records.read_member
+
+    def reading(archive, member):
+        if member.filename.endswith("text.png"):
+            readers.append(threading.get_ident())
+            assert len(readers) > 1 or noted.wait(60), "the first one goes on when the second has found it out"
+        elif readers[1:] == [threading.get_ident()]:
+            noted.set()
+        return read(archive, member)
+
+    monkeypatch.setattr(scale_records, "read_member", reading)
+    made = write_records(settings_for(own, tmp_path / "data"), shards={"train": 2}, workers=2)
+    assert set(made.skipped) == {"train.zip/train/text.png"} and made.examples["train"] == 18 and len(readers) == 2
