@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # Relative paths in DATASET, ENCODER and COURSE_DATA count from here; notebooks run in a folder of their own.
 COURSE_START := $(CURDIR)
-export PHOTO COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_DATA COURSE_MIRROR
+export PHOTO COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_PRECISION COURSE_DATA COURSE_MIRROR
 
 # An installation holds for the folder that it was made in: one that was moved or copied is made again.
 FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)

@@ -34,6 +34,8 @@ ENCODERS = (
 COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
+PRECISIONS = ("float32", "bfloat16")
+"""What an encoder computes in where a data set is embedded on CPUs; bfloat16 is quicker on processors that have it."""
 _LARGEST_SEED = 2**32 - 1  # that NumPy and Keras take
 _SPLIT_BY_KARPATHY = DATASETS[1:]
 
@@ -48,6 +50,7 @@ class Settings:
     seed: int  # decides the drawn scenes, random splits and initial weights
     data_folder: Path  # where everything that the course makes goes
     split_by: str = "usual"  # one of `COURSE_SPLITS`
+    precision: str = "float32"  # one of `PRECISIONS`
 
     @property
     def small(self) -> bool:
@@ -126,6 +129,7 @@ class Settings:
             "data set": self.dataset,
             **({} if self.split_by == "usual" else {"split": self.split_by}),
             "encoder": self.encoder,
+            **({} if self.precision == "float32" else {"precision": self.precision}),
             "size": self.size,
             "seed": self.seed,
             "epochs": self.epochs,
@@ -136,7 +140,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read DATASET, ENCODER, COURSE_SIZE, COURSE_SEED, COURSE_SPLIT and COURSE_DATA; unset or empty is the default.
+    """Read DATASET, ENCODER and COURSE_SIZE, _SEED, _SPLIT, _PRECISION and _DATA; unset or empty is the default.
 
     Relative paths start from COURSE_START where that is set (notebooks run in a folder of their own), else from the
     current folder, else from the repository.
@@ -144,9 +148,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         CourseError: if a value is unknown; the message lists what is possible.
     """
-    size = environ.get("COURSE_SIZE") or "full"
-    if size not in COURSE_SIZES:
-        raise CourseError(f"COURSE_SIZE is {size!r}. Possible are: {', '.join(COURSE_SIZES)}.")
     read_mirror(environ)  # so that a mistake in it shows before anything is downloaded
     seed = environ.get("COURSE_SEED") or "0"
     if not re.fullmatch("[0-9]{1,10}", seed) or int(seed) > _LARGEST_SEED:
@@ -157,10 +158,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         dataset=dataset,
         encoder=_read_encoder(environ.get("ENCODER") or DEFAULT_ENCODER, starts),
-        size=size,
+        size=_read_choice(environ, "COURSE_SIZE", COURSE_SIZES),
         seed=int(seed),
         data_folder=_absolute(environ.get("COURSE_DATA") or str(default_data_folder()), starts[0]),
-        split_by=_read_split(environ.get("COURSE_SPLIT") or "usual", dataset),
+        split_by=_read_split(environ, dataset),
+        precision=_read_choice(environ, "COURSE_PRECISION", PRECISIONS),
     )
 
 
@@ -213,9 +215,16 @@ def _read_dataset(text: str, starts: list[Path]) -> str:
     )
 
 
-def _read_split(text: str, dataset: str) -> str:
-    if text not in COURSE_SPLITS:
-        raise CourseError(f"COURSE_SPLIT is {text!r}. Possible are: {', '.join(COURSE_SPLITS)}.")
+def _read_choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """One of several words, of which the first is the default."""
+    text = environ.get(name) or choices[0]
+    if text not in choices:
+        raise CourseError(f"{name} is {text!r}. Possible are: {', '.join(choices)}.")
+    return text
+
+
+def _read_split(environ: Mapping[str, str], dataset: str) -> str:
+    text = _read_choice(environ, "COURSE_SPLIT", COURSE_SPLITS)
     if text == "karpathy" and dataset not in _SPLIT_BY_KARPATHY:
         raise CourseError(
             f"COURSE_SPLIT is 'karpathy', which exists for {', '.join(_SPLIT_BY_KARPATHY)} only, but DATASET is "

@@ -142,7 +142,7 @@ def encoder_path(settings: Settings, kind: str) -> Path:
 def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
     """What a model folder remembers of an encoder; of a `.keras` file only the name, since folders get moved."""
     metadata = asdict(encoder)
-    del metadata["model"], metadata["preprocess_for_model"]
+    del metadata["model"], metadata["preprocess_for_model"], metadata["precision"]
     setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
     setting = "vgg16" if encoder.features == "fc2" else setting  # whatever the settings' encoder is
     return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}

@@ -28,7 +28,7 @@ from say_what_you_see.serving.model_folder import CaptionModel
 from say_what_you_see.vision.embedding_table import ImageBatch
 from say_what_you_see.vision.encoders import EncoderInfo, Preprocess, weights_checksum
 from say_what_you_see.vision.extraction import open_table
-from say_what_you_see.vision.fast_encoder import KERAS, MIN_PICTURES, OPENVINO, FastEncoder
+from say_what_you_see.vision.fast_encoder import KERAS, FastEncoder, engine_for
 
 PART_PICTURES = 1024
 """Pictures of the course's zips that are worked on together."""
@@ -83,7 +83,7 @@ def _sendable(encoder: keras.Model | FastEncoder) -> Any:
     """An encoder for the workers: a `FastEncoder` is what it has chosen to compute with."""
     if not isinstance(encoder, FastEncoder):
         return encoder
-    return ExportedEncoder(encoder) if encoder.engine == OPENVINO else encoder.model
+    return encoder.model if encoder.engine == KERAS else ExportedEncoder(encoder)
 
 
 def embed_with_ray(
@@ -97,14 +97,14 @@ def embed_with_ray(
     """
     made_from = {
         "weights": encoder.weights_checksum, "encoder": encoder.name, "features": encoder.features,
-        "input_shape": list(encoder.input_shape), "dtype": "float32",
+        "input_shape": list(encoder.input_shape), "dtype": encoder.precision,
     }  # fmt: skip
 
     def make_model(workers: Workers, pictures: int | None) -> tuple[Model, str]:
         chosen, engine = encoder.model, KERAS
         if not workers.gpus:
             chosen = FastEncoder(encoder, data_folder, [])
-            engine = chosen.choose_engine(KERAS if pictures is not None and pictures < MIN_PICTURES else OPENVINO)
+            engine = chosen.choose_engine(engine_for(encoder, pictures))
         preprocess, shape = encoder.preprocess_for_model, encoder.input_shape
         return EmbeddingModel(_sendable(chosen), preprocess, shape, options.batch_size, "float32"), engine
 

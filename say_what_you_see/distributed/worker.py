@@ -68,9 +68,11 @@ class ExportedEncoder:
     """
 
     def __init__(self, encoder: FastEncoder) -> None:
+        from say_what_you_see.vision.fast_encoder import precision_of
+
         network = encoder.folder / "encoder.xml"
         self.files = {suffix: network.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
-        self.input_shape = (*encoder.encoder.input_shape, 3)
+        self.input_shape, self.precision = (*encoder.encoder.input_shape, 3), precision_of(encoder.engine)
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Embeddings (n, ...) of preprocessed images."""
@@ -83,7 +85,7 @@ class ExportedEncoder:
         with tempfile.TemporaryDirectory() as folder:
             for suffix, data in self.files.items():
                 Path(folder, f"encoder{suffix}").write_bytes(data)
-            return ParallelNetwork.exported(Path(folder, "encoder.xml"), self.input_shape)
+            return ParallelNetwork.exported(Path(folder, "encoder.xml"), self.input_shape, self.precision)
 
 
 @dataclass

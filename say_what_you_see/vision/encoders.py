@@ -49,6 +49,7 @@ class EncoderInfo:
     weights: str  # where the weights come from, in words
     weights_checksum: str  # SHA-256 of all weights, to tell whether embeddings were made with the same ones
     features: str = "mean"  # what it gives of an image, one of `FEATURES`
+    precision: str = "float32"  # what `FastEncoder` computes in, one of `say_what_you_see.core.settings.PRECISIONS`
 
 
 def get_cnn_encoder(
@@ -88,6 +89,10 @@ def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
         CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
             or if it cannot give these features.
     """
+    return replace(_encoder_for(settings, features), precision=settings.precision)
+
+
+def _encoder_for(settings: Settings, features: str) -> EncoderInfo:
     if features == "fc2":
         return _vgg16_fc2(settings)
     if settings.encoder.endswith(".keras"):

@@ -21,9 +21,15 @@ from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import EncoderInfo
-from say_what_you_see.vision.openvino import ParallelNetwork, export_network, import_openvino, openvino_is_installed
+from say_what_you_see.vision.openvino import (
+    ParallelNetwork,
+    export_network,
+    has_bfloat16,
+    import_openvino,
+    openvino_is_installed,
+)
 
-KERAS, OPENVINO = "keras", "openvino"
+KERAS, OPENVINO, OPENVINO_BFLOAT16 = "keras", "openvino", "openvino_bfloat16"
 """The engines that compute embeddings, as records of extractions name them."""
 
 MIN_PICTURES = 5000
@@ -45,13 +51,13 @@ class FastEncoder:
     """Stands in for an encoder's Keras model in `apply_model`, and gives the same, sooner.
 
     Which engine computes is decided when an extraction starts: the one that it was started with, or else OpenVINO for
-    large data sets; Keras where OpenVINO is missing or gives other numbers, or where Keras has a GPU. A rule decides,
-    since a measurement goes wrong when the machine is busy.
+    large data sets and where bfloat16 is wanted; Keras where OpenVINO is missing or gives other numbers, or where Keras
+    has a GPU. A rule decides, since a measurement goes wrong when the machine is busy.
 
     Args:
         data_folder: the export is kept in `exported/` in there.
-        zips: the images of the data set. If they are few, it is Keras, whether there is an export or not: the same
-            data set gets the same numbers.
+        zips: the images of the data set. If they are few, it is Keras in float32, whether there is an export or not:
+            the same data set gets the same numbers.
     """
 
     def __init__(self, encoder: EncoderInfo, data_folder: Path, zips: Sequence[str | Path]) -> None:
@@ -59,16 +65,12 @@ class FastEncoder:
         self.folder = export_folder(encoder, data_folder)
         self._zips = zips
         self._network: ParallelNetwork | None = None
-
-    @property
-    def engine(self) -> str:
-        """What computes, `KERAS` or `OPENVINO`."""
-        return OPENVINO if self._network else KERAS
+        self.engine = KERAS  # what computes
 
     @property
     def batch_size(self) -> int:
         """The batch size for the engine that a new extraction would have."""
-        return BATCH_SIZE if self._is_worth_it and openvino_is_quicker() else 32
+        return BATCH_SIZE if self._wanted != KERAS else 32
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
         """The embeddings of preprocessed images, (n, height, width, 3); those of OpenVINO may come later."""
@@ -82,13 +84,17 @@ class FastEncoder:
         Args:
             started_with: what computed the rows that an interrupted extraction already has; None without any.
         """
-        is_wanted = self._is_worth_it if started_with is None else started_with == OPENVINO
-        self._network = load_or_export(self.encoder, self.folder) if is_wanted and openvino_is_quicker() else None
+        wanted = started_with or self._wanted
+        if wanted != KERAS and openvino_is_quicker():
+            self._network = load_or_export(self.encoder, self.folder, precision_of(wanted))
+        self.engine = wanted if self._network else KERAS
+        if self.encoder.precision != precision_of(self.engine):
+            print(f"The embeddings are computed in {precision_of(self.engine)}.", file=sys.stderr)
         return self.engine
 
     @functools.cached_property
-    def _is_worth_it(self) -> bool:
-        return sum(len(image_members(zip_fn)) for zip_fn in self._zips) >= MIN_PICTURES
+    def _wanted(self) -> str:
+        return engine_for(self.encoder, sum(len(image_members(zip_fn)) for zip_fn in self._zips))
 
 
 class FutureEmbeddings:
@@ -101,6 +107,20 @@ class FutureEmbeddings:
         return np.stack([future.result() for future in self._futures]).astype(dtype or "float32", copy=False)
 
 
+def engine_for(encoder: EncoderInfo, pictures: int | None) -> str:
+    """The engine for so many images, or for nobody knows how many; where it cannot be had, it is Keras after all."""
+    if not openvino_is_quicker():
+        return KERAS
+    if encoder.precision == "bfloat16" and has_bfloat16():
+        return OPENVINO_BFLOAT16
+    return KERAS if pictures is not None and pictures < MIN_PICTURES else OPENVINO
+
+
+def precision_of(engine: str) -> str:
+    """What an engine computes in, one of `say_what_you_see.core.settings.PRECISIONS`."""
+    return "bfloat16" if engine == OPENVINO_BFLOAT16 else "float32"
+
+
 def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
     """Where the export of an encoder is kept: a name for its layers, its weights, and the shapes that it works on."""
     layers = [{**layer.get_config(), "name": type(layer).__name__} for layer in encoder.model.layers]
@@ -109,7 +129,7 @@ def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
     return data_folder / "exported" / f"encoder_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None:
+def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32") -> ParallelNetwork | None:
     """The encoder as OpenVINO runs it; exported if that has not been done yet.
 
     Returns:
@@ -117,7 +137,7 @@ def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None
         nobody waits for it again.
     """
     metadata = read_note(folder / METADATA_FILE)
-    if network := _load_export(encoder, folder, metadata):
+    if network := _load_export(encoder, folder, metadata, precision):
         return network
     if "failed" in metadata and metadata.get("made_with") == _made_with():
         return None
@@ -129,13 +149,15 @@ def load_or_export(encoder: EncoderInfo, folder: Path) -> ParallelNetwork | None
     if reason:
         print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
         return None
-    return _load_export(encoder, folder, read_note(folder / METADATA_FILE))
+    return _load_export(encoder, folder, read_note(folder / METADATA_FILE), precision)
 
 
-def _load_export(encoder: EncoderInfo, folder: Path, metadata: dict[str, Any]) -> ParallelNetwork | None:
+def _load_export(
+    encoder: EncoderInfo, folder: Path, metadata: dict[str, Any], precision: str
+) -> ParallelNetwork | None:
     try:
         if all(sha256_of(folder / name) == checksum for name, checksum in metadata["files"].items()):
-            return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3))
+            return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
     except Exception:  # there is none, or it is damaged, or another version's
         pass
     return None

@@ -50,6 +50,11 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor has units for numbers of 16 bits with the exponents of 32, which are much quicker."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def export_network(model: keras.Model, path: Path) -> None:
     """Write a Keras model in OpenVINO's format: `path`, which ends with .xml, and its weights beside it."""
     from say_what_you_see.core.backend import suppress_stderr
@@ -62,6 +67,7 @@ def export_network(model: keras.Model, path: Path) -> None:
         model.export(str(path), format="openvino", verbose=False)
 
 
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 _IN_PARALLEL = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
 
@@ -83,17 +89,18 @@ class ParallelNetwork:
     """
 
     @classmethod
-    def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "f32") -> ParallelNetwork:
+    def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "float32") -> ParallelNetwork:
         """One from an .xml file.
 
         Args:
             input_shape: of one image, (height, width, 3).
-            precision: benchmarks measure what "bf16" would gain.
+            precision: that it computes in, "float32" or "bfloat16".
         """
         core = import_openvino().Core()
         model = core.read_model(path)
         model.reshape([1, *input_shape])
-        return cls(core.compile_model(model, "CPU", {**_IN_PARALLEL, "INFERENCE_PRECISION_HINT": precision}))
+        options = {**_IN_PARALLEL, "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+        return cls(core.compile_model(model, "CPU", options))
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> ParallelNetwork:

@@ -55,6 +55,7 @@ def test_encoder_names_in_several_spellings(written, read):
         ("DATASET", "~no_such_user/photos", "no path"),
         ("COURSE_DATA", "~no_such_user", "no path"),
         ("COURSE_SIZE", "tiny", "full, small"),
+        ("COURSE_PRECISION", "float16", "float32, bfloat16"),
         ("COURSE_SEED", "-1", "whole number"),
         ("COURSE_SEED", "one", "whole number"),
         ("COURSE_SEED", "4294967296", "whole number"),

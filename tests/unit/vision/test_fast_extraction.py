@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +132,29 @@ def test_nothing_is_exported_where_keras_does_better(
     embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
     assert model.engine == "keras" and not (tmp_path / "data").exists() and capsys.readouterr().err == ""
     assert (embeddings == extract(zip_fn, encoder, encoder.model)[0]).all()
+
+
+@ENGINE
+def test_bfloat16_is_used_where_it_is_wanted_and_an_extraction_goes_on_in_the_precision_it_was_started_with(
+    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(fast, "MIN_PICTURES", PICTURES + 1)
+    monkeypatch.setattr(fast, "has_bfloat16", lambda: True)
+    expected, _ = extract(zip_fn, encoder, encoder.model)
+    quicker, store = replace(encoder, precision="bfloat16"), tmp_path / "a.npy"
+    model = fast_encoder(quicker, tmp_path, zip_fn)
+    interrupt(model, 2)
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, quicker, model, store)
+    embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn), store)
+    assert model.engine == noted_engine(store) == "openvino_bfloat16"
+    assert "computed in bfloat16" in capsys.readouterr().err
+    np.testing.assert_allclose(embeddings, expected, atol=2e-2 * np.abs(expected).max())
+    whole = extract(zip_fn, quicker, fast_encoder(quicker, tmp_path, zip_fn))[0]
+    assert (embeddings == whole).all() and capsys.readouterr().err == ""
+    monkeypatch.setattr(fast, "has_bfloat16", lambda: False)
+    assert (extract(zip_fn, quicker, fast_encoder(quicker, tmp_path, zip_fn))[0] == expected).all()
+    assert "computed in float32" in capsys.readouterr().err
 
 
 def _fail(network, path):
