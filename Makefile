@@ -31,6 +31,7 @@ help: ## list what there is to make
 	@echo "Choices for course and lab: DATASET=scenes|coco|flickr8k|flickr30k|FOLDER"
 	@echo "  ENCODER=inception_v3|vgg16|mobilenet|...|FILE.keras  COURSE_SIZE=full|small"
 	@echo "  COURSE_SPLIT=karpathy (with coco, flickr8k, flickr30k): the split of published comparisons"
+	@echo "  COURSE_PRECISION=bfloat16: embed faster, where the processor has it (docs/data_sets.md)"
 	@echo "Another Python (3.11 to 3.13): PYTHON=python3.12"
 
 install: $(INSTALLED) ## make .venv and install what the course needs

@@ -97,7 +97,8 @@ def embed_with_ray(
     """
     made_from = {
         "weights": encoder.weights_checksum, "encoder": encoder.name, "features": encoder.features,
-        "input_shape": list(encoder.input_shape), "dtype": encoder.precision,
+        "input_shape": list(encoder.input_shape), "dtype": "float32",
+        **({} if encoder.precision == "float32" else {"precision": encoder.precision}),
     }  # fmt: skip
 
     def make_model(workers: Workers, pictures: int | None) -> tuple[Model, str]:
