@@ -85,8 +85,8 @@ class FastEncoder:
             started_with: what computed the rows that an interrupted extraction already has; None without any.
         """
         wanted = started_with or self._wanted
-        if wanted != KERAS and openvino_is_quicker():
-            self._network = load_or_export(self.encoder, self.folder, precision_of(wanted))
+        usable = wanted != KERAS and openvino_is_quicker()
+        self._network = load_or_export(self.encoder, self.folder, precision_of(wanted)) if usable else None
         self.engine = wanted if self._network else KERAS
         if self.encoder.precision != precision_of(self.engine):
             print(f"The embeddings are computed in {precision_of(self.engine)}.", file=sys.stderr)
@@ -108,7 +108,7 @@ class FutureEmbeddings:
 
 
 def engine_for(encoder: EncoderInfo, pictures: int | None) -> str:
-    """The engine for so many images, or for nobody knows how many; where it cannot be had, it is Keras after all."""
+    """The engine to try for so many images; None stands for an unknown number, probably a large one."""
     if not openvino_is_quicker():
         return KERAS
     if encoder.precision == "bfloat16" and has_bfloat16():

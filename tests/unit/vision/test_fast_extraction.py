@@ -116,7 +116,10 @@ def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
         with pytest.raises(KeyboardInterrupt):
             extract(zip_fn, encoder, model, store)
     assert noted_engine(store) == "keras"
-    embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn), store)
+    model = fast_encoder(encoder, tmp_path, zip_fn)
+    extract(zip_fn, encoder, model, tmp_path / "b.npy")
+    assert noted_engine(tmp_path / "b.npy") == "openvino"
+    embeddings, _ = extract(zip_fn, encoder, model, store)
     assert model.engine == noted_engine(store) == "keras" and (embeddings == expected).all()
 
 
