@@ -165,7 +165,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 def _add_mirror(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=kind.path, metavar="FOLDER", help="the folder to fill")
-    what = "coco, flickr8k, karpathy, field_course, weights (default: all of them, about 23 GB)"
+    what = "coco, flickr8k, karpathy, weights (default: all of them, about 23 GB)"
     command.add_argument("what", nargs="*", metavar="WHAT", help=what)
 
 

@@ -1,7 +1,6 @@
-"""Checks files, and remembers which, so that 20 GB are not read again and again, and what they were at first use."""
+"""Checks files, and remembers which, so that 20 GB are not read again and again."""
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,6 @@ def hash_file(path: Path, algorithm: str = "sha256") -> Any:
     return digest
 
 
-def recorded_checksum(path: Path) -> str | None:
-    """The checksum that a file had when it was last checked, or first used; None if it never was."""
-    return read_note(path.with_name(RECORD)).get(path.name, {}).get("checksum")
-
-
 def record_checksum(path: Path, checksum: str) -> None:
     """Note that a file, as it is now, has this checksum. A folder that cannot be written to stays as it is."""
     record = path.with_name(RECORD)
@@ -39,34 +33,22 @@ def record_checksum(path: Path, checksum: str) -> None:
         write_json({**read_note(record), path.name: {**_stamp(path), "checksum": checksum}}, record)
 
 
-def verify(path: Path, checksum: str | None, check_contents: Callable[[Path], str] | None = None) -> None:
+def verify(path: Path, checksum: str) -> None:
     """Check a file, unless by its size and time it is the one that was checked before.
-
-    Where nobody has published a checksum, what the file holds is checked, and the checksum of the first copy that
-    passes becomes the one that later copies must have.
 
     Raises:
         CourseError: if it is not the file that it should be; nothing is removed.
     """
-    entry = read_note(path.with_name(RECORD)).get(path.name, {})
-    recorded = entry.get("checksum")
-    if entry == {**_stamp(path), "checksum": recorded} and checksum in (None, recorded):
+    if read_note(path.with_name(RECORD)).get(path.name) == {**_stamp(path), "checksum": checksum}:
         return
-    expected = checksum or recorded
-    algorithm = expected.partition(":")[0] if expected else "sha256"
+    algorithm = checksum.partition(":")[0]
     actual = f"{algorithm}:{hash_file(path, algorithm).hexdigest()}"
-    if expected and actual != expected.lower():
-        whose = "" if checksum else f", which the first copy here had. If you want this one, remove {RECORD} beside it"
+    if actual != checksum:
         raise CourseError(
-            f"{path} has the checksum {actual} instead of {expected}{whose}. It may be cut off or of another version: "
+            f"{path} has the checksum {actual} instead of {checksum}. It may be cut off or of another version: "
             "remove it and run this again, or bring a whole copy."
         )
-    if check_contents and not expected:
-        print(
-            f"Nobody has published a checksum of {path.name}. It holds {check_contents(path)}, as it should; its "
-            f"checksum {actual} is noted in {path.with_name(RECORD)}, and other copies will be compared with it."
-        )
-    record_checksum(path, actual)
+    record_checksum(path, checksum)
 
 
 def _stamp(path: Path) -> dict[str, int]:

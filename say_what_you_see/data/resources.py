@@ -1,15 +1,12 @@
 """The table of what the course can download, and how a file of it gets into the data folder."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_mirror
-from say_what_you_see.data.checksums import record_checksum, recorded_checksum, verify
-from say_what_you_see.data.contents import check_array, check_members, check_names, check_pictures
+from say_what_you_see.data.checksums import record_checksum, verify
 from say_what_you_see.data.download import download
 
 _SHARED = ("karpathy", "weights")  # of use to several data sets: they lie in the data folder itself
@@ -23,14 +20,10 @@ class Resource:
     name: str  # of the file
     url: str  # its first source; of a file that is given out on request, the page where to ask
     bytes: int | None  # its size; None where it is not published
-    # 'sha256:…' or 'md5:…'; None where it is not published: then the contents are checked, and the first copy is
-    # pinned: its checksum is noted, and later copies must have the same
-    checksum: str | None
+    checksum: str | None  # 'sha256:…' or 'md5:…'; None of files that are given out on request
     licence: str  # on what terms it may be used
     purpose: str  # what it is for
     mirrors: tuple[str, ...] = ()  # other sources of the very same file
-    # checks what the file holds, and describes it; raises CourseError
-    check_contents: Callable[[Path], str] | None = None
     by_request: bool = False  # it has to be asked for, and brought by hand
 
     @property
@@ -45,34 +38,10 @@ _COCO_PICTURES = "pictures of Flickr under the licences of their owners, see htt
 _FLICKR8K_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
 FLICKR_TERMS = "for research and teaching that is not commercial; the pictures belong to their owners on Flickr"
 FLICKR30K_PAGE = "http://shannon.cs.illinois.edu/DenotationGraph/"
-_FIELD_COURSE_URL = "https://github.com/hse-aml/intro-to-dl/releases/download/v0.1"
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 _KERAS_MIRROR = "https://github.com/fchollet/deep-learning-models/releases/download"
 _KERAS_TERMS = "MIT, as Keras; trained on ImageNet, whose pictures are for research only"
 _VGG_TERMS = "Creative Commons Attribution, by the VGG group at Oxford; trained on ImageNet"
-
-
-def _field_course_files(split: str, count: int) -> tuple[Resource, ...]:
-    """Embeddings, file names and a sample of the photographs of one of COCO's splits, without sizes and checksums."""
-    pattern = rf"COCO_{split}2014_\d{{12}}\.jpg"
-    of_split = f"COCO's {split}2014"
-    files: dict[str, tuple[str, Callable[[Path], str]]] = {
-        f"{split}_img_embeds.pickle": (
-            f"InceptionV3's embeddings of {of_split}",
-            partial(check_array, shape=(count, 2048), dtype="float32"),
-        ),
-        f"{split}_img_fns.pickle": (
-            f"file names of these embeddings, {of_split}", partial(check_names, count=count, pattern=pattern)
-        ),
-        f"{split}2014_sample.zip": (
-            f"about one in a hundred photographs of {of_split}", partial(check_pictures, pattern=pattern)
-        ),
-    }  # fmt: skip
-    licence = f"none is stated; made from COCO, {_COCO_PICTURES}"
-    return tuple(
-        Resource("field_course", name, f"{_FIELD_COURSE_URL}/{name}", None, None, licence, purpose, (), check)
-        for name, (purpose, check) in files.items()
-    )
 
 
 RESOURCES = (
@@ -116,14 +85,6 @@ RESOURCES = (
     Resource(
         "flickr30k", "results_20130124.token", FLICKR30K_PAGE, None, None,
         FLICKR_TERMS, "five captions per photograph, given out on request only", by_request=True,
-    ),
-    *_field_course_files("train", 82_783), *_field_course_files("val", 40_504),
-    Resource(
-        "field_course", "captions_train-val2014.zip", f"{_FIELD_COURSE_URL}/captions_train-val2014.zip", None, None,
-        "Creative Commons Attribution 4.0", "the captions of COCO 2014 alone",
-        check_contents=partial(
-            check_members, members=("annotations/captions_train2014.json", "annotations/captions_val2014.json")
-        ),
     ),
     Resource(
         "weights", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -187,22 +148,15 @@ def fetch_resource(name: str, folder: Path) -> Path:
     is_new = not path.exists()
     if is_new and resource.by_request:
         raise CourseError(f"{name} is given out on request only. Ask for it at {resource.url} and put it at {path}.")
-    checksum = resource.checksum or recorded_checksum(path)
     mirror = read_mirror()
     sources = [f"{mirror}/{quote(resource.relative_path)}"] if mirror else []
     sources += [resource.url, *resource.mirrors]
+    checksum = resource.checksum
     download(sources[0], path, bytes=resource.bytes, checksum=checksum if is_new else None, mirrors=sources[1:])
     if is_new and checksum:  # it was checked while it came
         record_checksum(path, checksum)
-    try:
-        verify(path, resource.checksum, resource.check_contents)
-    except CourseError as error:
-        if not is_new:
-            raise
-        path.unlink()
-        raise CourseError(
-            f"{error} The download was removed. Bring it by other means, from {resource.url}, and put it at {path}."
-        ) from error
+    elif checksum:
+        verify(path, checksum)
     return path
 
 
@@ -211,8 +165,7 @@ def describe_resources() -> str:
     lines = []
     for resource in RESOURCES:
         size = f"{resource.bytes:,} bytes" if resource.bytes else "size not published"
-        proof = resource.checksum or "checksum not published; contents checked, first copy pinned"
-        size_and_proof = "on request, bring it by hand" if resource.by_request else f"{size}, {proof}"
+        size_and_proof = "on request, bring it by hand" if resource.by_request else f"{size}, {resource.checksum}"
         places = [
             *resource.mirrors,
             size_and_proof,
