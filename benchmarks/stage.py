@@ -21,6 +21,7 @@ class Sample:
     # finds it when the time has been taken
     check: Check | Callable[[], Check] = None
     extra: Mapping[str, float] = field(default_factory=dict)  # worth showing, by name with unit: "peak memory (MB)"
+    seconds: float | None = None  # how long the work took, where the call goes on after it
 
     def known(self) -> Check:
         """The check itself."""

@@ -30,7 +30,7 @@ def train(work: dict) -> Repetition:
     def take_step(batch: tuple[np.ndarray, ...]) -> float:
         return session.run([loss, step], dict(zip(feeds, batch, strict=True)))[0]
 
-    return first_losses(work["steps"], lambda: [take_step(batch) for batch in batches])
+    return first_losses(work["steps"], lambda: ([take_step(batch) for batch in batches], None))
 
 
 def build(weights: Mapping[str, np.ndarray]) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:

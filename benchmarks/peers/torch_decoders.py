@@ -185,4 +185,4 @@ def train(work: dict) -> Repetition:
         reported = functional.cross_entropy(logits.detach(), goal) if smoothing else loss  # as Keras reports it
         return reported.item()
 
-    return training.first_losses(work["steps"], lambda: [step(*batch) for batch in batches])
+    return training.first_losses(work["steps"], lambda: ([step(*batch) for batch in batches], None))

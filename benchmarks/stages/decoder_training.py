@@ -8,6 +8,7 @@ Keras on TensorFlow puts the squares of a word vector's gradients into Adam's se
 square of their sum. At this learning rate the losses of the first steps are the same all the same.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -97,34 +98,44 @@ def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
     return list(zip(*np.load(Path(work["folder"], "batches.npz")).values(), strict=True))
 
 
-def first_losses(steps: int, run: Callable[[], Sequence[float]]) -> Repetition:
-    """A repetition out of a function that trains on all batches once and returns losses, at least of the first steps.
+def first_losses(steps: int, run: Callable[[], tuple[Sequence[float], float | None]]) -> Repetition:
+    """A repetition out of a function that trains on all batches once.
 
-    Compared are the first ones of all, of the repetition that warms up.
+    Compared are the first losses of all, of the repetition that warms up.
+
+    Args:
+        run: returns losses, at least those of the first steps, and how long they took if it did something else as well.
     """
     first: list[float] = []
 
     def repeat() -> Sample:
-        losses = run()
+        losses, seconds = run()
         first.extend(map(float, losses[: CHECKED_LOSSES - len(first)]))
-        return Sample(steps, list(first))
+        return Sample(steps, list(first), seconds=seconds)
 
     return repeat
 
 
-def losses_of_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **options: Any) -> list[float]:
-    """Train with Keras for an epoch; returns the losses of the first steps."""
+def train_with_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **options: Any) -> tuple[list[float], float]:
+    """Train with Keras for an epoch; returns the losses of the first steps, and how long all of them took.
+
+    After the last one `fit` may wait for a thread of tf.data's autotuning, which sleeps for five seconds at a time:
+    nothing in a training of minutes, but half of such a short one.
+    """
     from say_what_you_see.core.backend import keras
 
-    losses: list[float] = []
+    losses, ended = [], []
 
     def remember(batch: int, logs: dict) -> None:
         if batch < CHECKED_LOSSES:
             losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
 
-    remembering = keras.callbacks.LambdaCallback(on_train_batch_end=remember)
-    model.fit(*data, callbacks=[remembering, *callbacks], shuffle=False, verbose=0, **options)
-    return losses
+    last = keras.callbacks.LambdaCallback(
+        on_train_batch_end=remember, on_train_end=lambda logs: ended.append(time.perf_counter())
+    )
+    started = time.perf_counter()
+    model.fit(*data, callbacks=[*callbacks, last], shuffle=False, verbose=0, **options)
+    return losses, ended[0] - started
 
 
 def course(work: dict, packed: bool = True) -> Repetition:
@@ -141,10 +152,10 @@ def course(work: dict, packed: bool = True) -> Repetition:
     model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
 
-    def run() -> list[float]:
+    def run() -> tuple[list[float], float]:
         recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
         recorder.on_epoch_end = lambda epoch, logs=None: recorder.close()
-        return losses_of_fit(model, batches, callbacks=[recorder])
+        return train_with_fit(model, batches, callbacks=[recorder])
 
     return first_losses(work["steps"], run)
 
@@ -160,7 +171,7 @@ def keras_fit(work: dict) -> Repetition:
     batches = batches_in_order(work)
     *read, targets = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     size = len(batches[0][0])
-    return first_losses(work["steps"], lambda: losses_of_fit(model, read, targets, batch_size=size))
+    return first_losses(work["steps"], lambda: train_with_fit(model, read, targets, batch_size=size))
 
 
 _COURSE, _PEERS = f"{__name__}:course", "benchmarks.peers."

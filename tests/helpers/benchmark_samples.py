@@ -31,6 +31,10 @@ def ends_early(work: dict):
     return lambda: os._exit(3)
 
 
+def goes_on(work: dict):
+    return lambda: Sample(3.0, seconds=0.5)
+
+
 def environment(work: dict):
     return lambda: Sample(extra={"found": float(os.environ["BENCHMARK_SAMPLE"])})
 

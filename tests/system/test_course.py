@@ -10,11 +10,9 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.pickles import save_pickle
 from say_what_you_see.core.settings import REPOSITORY, Settings
-from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary, prepare_captions
+from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_captions
 from say_what_you_see.course.features import encoder_metadata, load_embeddings
 from say_what_you_see.course.lessons import training_config
-from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.captions import PAD, caption_tokens_to_indices, get_captions_for_fns
 from say_what_you_see.vision.encoders import encoder_for
 
 pytestmark = pytest.mark.backends
@@ -23,23 +21,6 @@ pytestmark = pytest.mark.backends
 @pytest.fixture(scope="module")
 def settings(finished_course):
     return finished_course.settings
-
-
-@pytest.fixture(scope="module")
-def files(settings):
-    return get_dataset(settings)
-
-
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_examples_belong_together(split, settings, files):
-    examples, vocab = load_examples(settings, split), load_vocabulary(settings)
-    captions = load_captions(settings, files, split)
-    _, fns = load_embeddings(settings, split)
-    member = files.train_json if split == "train" else files.val_json
-    assert captions == get_captions_for_fns(fns, files.captions_zip, member)
-    for picture, indexed in enumerate(caption_tokens_to_indices(captions, vocab)):
-        rows = examples.captions.matrix[examples.captions.first[picture] : examples.captions.first[picture + 1]]
-        assert [[index for index in row if index != vocab[PAD]] for row in rows.tolist()] == indexed
 
 
 def test_the_model_folder_knows_what_it_was_made_from(settings):

@@ -23,6 +23,7 @@ def found(tmp_path_factory) -> dict[str, Any]:
         contender("broken", "broken", role="peer"),
         contender("ends_early", "ends_early", role="peer"),
         contender("missing", "counting", needs=("no_such_package",)),
+        contender("goes_on", "goes_on"),
         contender("environment", "environment", environ={"BENCHMARK_SAMPLE": "7"}, role="backend"),
     )
     return run_stage(stage(*contenders), tmp_path_factory.mktemp("work"), repetitions=2, small=True)
@@ -34,6 +35,11 @@ def test_each_contender_works_in_a_process_and_an_environment_of_its_own(found):
     assert environment["facts"]["found"] == 7
     assert steady["facts"]["process"] != slow["facts"]["process"] and 5 < steady["facts"]["peak memory (MB)"] < 2_000
     assert found["disagree"] == ["astray"]
+
+
+def test_what_a_repetition_does_after_its_work_is_not_counted(found):
+    *_, goes_on, _ = found["contenders"]
+    assert goes_on["figures"] == [6, 6]
 
 
 def test_contenders_that_fail_or_are_not_installed_are_told_and_the_rest_goes_on(found):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,7 +33,6 @@ from cluster_samples import (
 from hostile_files import write_zip
 from waiting import wait_until
 
-from say_what_you_see.core.pickles import read_pickle
 from say_what_you_see.core.settings import REPOSITORY
 from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
 from say_what_you_see.vision.encoders import load_encoder_file
@@ -51,32 +49,6 @@ def embeddings(folder: Path) -> tuple[list[str], np.ndarray]:
 def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
     model, input_shape = load_encoder_file(encoder)
     return apply_model(zip_fn, model, lambda images: np.array(images, dtype="float32"), input_shape)
-
-
-@pytest.mark.full
-def test_ray_on_this_machine_leaves_the_files_of_the_course(finished_course, tmp_path):
-    shutil.copytree(finished_course.environ["COURSE_DATA"], tmp_path / "data")
-    settings = finished_course.settings
-    work = tmp_path / "data" / settings.work_folder.relative_to(settings.data_folder)
-    for path in work.glob("*_img_*"):
-        path.unlink()
-    environ = {key: finished_course.environ[key] for key in finished_course.environ if key != "COURSE_DATA"}
-    done = subprocess.run(
-        [sys.executable, "-m", "say_what_you_see", "embed", "--engine", "ray"], cwd=REPOSITORY, capture_output=True,
-        text=True, env={**os.environ, **environ, "COURSE_DATA": str(tmp_path / "data")}, timeout=PATIENCE,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == finished_course.outputs["embed"].splitlines()[-1]
-    assert "ray" not in done.stderr.lower(), "a learner should not have to read Ray's messages"
-    made = sorted(path.name for path in work.glob("*_img_*"))
-    assert made == sorted(path.name for path in settings.work_folder.glob("*_img_*"))
-    for split in ("train", "val"):
-        alone = np.load(settings.work_folder / f"{split}_img_embeds.npy")
-        np.testing.assert_allclose(np.load(work / f"{split}_img_embeds.npy"), alone, rtol=1e-5, atol=1e-5)
-        names = read_pickle(settings.work_folder / f"{split}_img_fns.pickle")
-        assert read_pickle(work / f"{split}_img_fns.pickle") == names
-        record = f"{split}_img_embeds.json"
-        assert json.loads((work / record).read_text()) == json.loads((settings.work_folder / record).read_text())
 
 
 def test_ray_on_this_machine_listens_for_nobody_else_and_leaves_nothing_behind(tmp_path):
@@ -136,7 +108,6 @@ def command(cluster: str, many: tuple, encoders: dict[str, Path], output: Path) 
     ]  # fmt: skip
 
 
-@pytest.mark.full
 def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster, encoders, tmp_path):
     pictures = jpegs(60)
     paths = [
@@ -155,7 +126,6 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
     np.testing.assert_allclose(rows, np.concatenate([alone] * 4), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("killed", ["worker", "driver"])
 def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed, cluster, encoders, many, tmp_path):
     output = tmp_path / "out"
@@ -178,7 +148,6 @@ def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed,
     assert not list(output.glob(".part-*")), "what a killed run left behind is still there"
 
 
-@pytest.mark.full
 def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_path):
     data = finished_course.environ["COURSE_DATA"]
     with pytest.MonkeyPatch.context() as patch:

@@ -83,7 +83,6 @@ def test_meteor_scores_the_whole_set_and_resamples_its_statistics(java_stand_in)
     assert java_metrics.Meteor.current is running  # started once
 
 
-@pytest.mark.full
 def test_meteor_itself_gives_what_the_reference_gives_and_an_interval_that_holds_it():
     groups = [list(describe_scene(scene)) for scene in scenes_of("val", 20)]
     candidates, references = [group[0] for group in groups], [group[1:] for group in groups]

@@ -72,20 +72,6 @@ def test_the_converter_repeats_features_and_keeps_the_order(paths, monkeypatch):
     ]  # fmt: skip
 
 
-def test_an_interruption_leaves_the_old_files(paths, monkeypatch):
-    write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
-    before = [path.read_bytes() for path in paths]
-
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(caption_table, "progress", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_caption_table(FNS[:1], CAPTIONS[:1], EMBEDS[:1], *paths)
-    assert [path.read_bytes() for path in paths] == before
-    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["captions.token", "features.npy"]
-
-
 def test_examples_pair_each_caption_with_its_own_row(paths):
     write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
     features, captions = get_data(*paths)
