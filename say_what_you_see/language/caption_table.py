@@ -25,7 +25,7 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
         The features, memory-mapped, and the captions, an array of as many texts.
 
     Raises:
-        CourseError: if a file is missing or of another form, or if the two do not belong together.
+        CourseError: if a file is missing or of another form, or if one has more rows than the other.
     """
     images, captions = read_annotations(annotation_path)
     features = read_array(feature_path)
