@@ -76,7 +76,8 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 test-more: $(MORE_INSTALLED) ## test what is optional: the models on JAX and PyTorch, extraction with Ray
 	status=0; \
 	for backend in jax torch; do KERAS_BACKEND=$$backend $(BIN)/python -m pytest -m backends || status=$$?; done; \
-	$(BIN)/python -m pytest tests/system/test_backends.py tests/unit/distributed tests/unit/benchmarks || status=$$?; \
+	$(BIN)/python -m pytest tests/system/test_backends.py tests/unit/distributed tests/unit/benchmarks \
+		tests/unit/vision/test_efficientnet_lite.py || status=$$?; \
 	exit $$status
 
 test-full: $(TEST_INSTALLED) ## the long tests: notebooks at full size against the committed outputs, many kills, long runs
