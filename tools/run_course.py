@@ -160,7 +160,7 @@ def _fingerprint(*data: object) -> str:
 def _fingerprint_of_inputs(settings: Settings) -> str:
     """Of what the outputs depend on beside the notebooks: settings, our code, our weights, the user's files."""
     package = REPOSITORY / "say_what_you_see"
-    sources = sorted([*package.rglob("*.py"), *package.glob("shipped/*.h5")])
+    sources = sorted([*package.rglob("*.py"), *filter(Path.is_file, package.glob("shipped/**/*"))])
     given = [file for name in (settings.dataset, settings.encoder) for file in _files_in(Path(name)).items()]
     files = [(name, status.st_size, status.st_mtime_ns) for name, status in given]
     return _fingerprint(settings, files, [(path, sha256_of(path)) for path in sources])

@@ -30,6 +30,7 @@ ENCODERS = (
     "efficientnet_lite1",
     "efficientnet_lite2",
     "efficientnet_lite2_299",
+    "efficientnet_lite2_photos",
 )
 COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")

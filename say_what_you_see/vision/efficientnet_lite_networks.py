@@ -22,16 +22,23 @@ def keras_encoder(name: str, blocks: list[Block]) -> keras.Model:
     from say_what_you_see.core.backend import keras
 
     side = VARIANTS[name].input_size
-    x = images = keras.Input((side, side, 3))
+    images = keras.Input((side, side, 3))
+    grid = apply_blocks(images, blocks)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(grid), name=f"{name}_encoder")
+
+
+def apply_blocks(x: keras.KerasTensor, blocks: list[Block]) -> keras.KerasTensor:
+    """What blocks of a network make of a feature map, (n, height, width, channels), each convolution a Keras layer."""
+    from say_what_you_see.core.backend import keras
+
     for block in blocks:
         start = x
         for convolution in block.convolutions:
-            x = _keras_layer(convolution)(x)
+            layer = _keras_layer(convolution)
+            x = layer(x)
+            layer.set_weights([convolution.kernel, convolution.bias])
         x = keras.layers.Add()([start, x]) if block.is_residual else x
-    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name=f"{name}_encoder")
-    for convolution in (each for block in blocks for each in block.convolutions):
-        model.get_layer(convolution.name).set_weights([convolution.kernel, convolution.bias])
-    return model
+    return x
 
 
 def openvino_encoder(name: str, blocks: list[Block], features: str = "mean") -> openvino.Model:

@@ -107,9 +107,11 @@ def _encoder_for(settings: Settings, features: str) -> EncoderInfo:
 
 
 def _efficientnet_lite(name: str) -> EncoderInfo:
-    blocks, side = efficientnet_lite.read_blocks(name), efficientnet_lite.VARIANTS[name].input_size
+    blocks, variant = efficientnet_lite.read_blocks(name), efficientnet_lite.VARIANTS[name]
+    side = variant.input_size
     model, checksum = keras_encoder(name, blocks), efficientnet_lite.checksum_of(blocks)
     in_words = f"ImageNet (package {efficientnet_lite.package_of(name)})"
+    in_words += ", the last layers trained on captions of Flickr8k" if variant.fine_tuned else ""
     return EncoderInfo(model, efficientnet_lite.preprocess_input, (side, side), name, in_words, checksum)
 
 
