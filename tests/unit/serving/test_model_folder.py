@@ -53,7 +53,9 @@ def test_a_model_comes_back(model, folder):
 def test_the_card_explains_the_model_and_its_encoder(model, folder, tmp_path):
     assert {path.name for path in folder.iterdir()} == {"decoder.keras", "vocabulary.json", "model.json", "README.md"}
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert all(text in card for text in ("random ones", f"{len(VOCAB) - 4} words and four marks", "1.235", "comes by itself"))
+    assert all(
+        text in card for text in ("random ones", f"{len(VOCAB) - 4} words and four marks", "1.235", "comes by itself")
+    )
     encoder = {**ENCODER, "encoder_setting": "mine.keras"}
     save_caption_model(CaptionModel(model.decoder, VOCAB, encoder, {"training_seconds": 90.0}), tmp_path / "own")
     card = (tmp_path / "own" / "README.md").read_text(encoding="utf-8")
