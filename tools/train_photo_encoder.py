@@ -6,7 +6,8 @@ normalisation is folded into the convolutions, so its statistics stay as they ar
 anew, and the decoder is left as the model of the encoder `efficientnet_lite2_photos`, which
 `say-what-you-see train --model transformer --cider 1` with that encoder trains further.
 
-It takes about three quarters of an hour on 2 CPU cores and 8 GB of disk; after an interruption the same command goes on.
+It takes about three quarters of an hour on 2 CPU cores and 8 GB of disk; after an interruption the same command goes
+on.
 """
 
 from dataclasses import replace
