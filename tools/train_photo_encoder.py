@@ -7,7 +7,8 @@ anew, and the decoder is left as the model of the encoder `efficientnet_lite2_ph
 `say-what-you-see train --model transformer --cider 1` with that encoder trains further.
 
 It takes about three quarters of an hour on 2 CPU cores and 8 GB of disk; after an interruption the same command goes
-on.
+on. The trained layers take the place of those that ship, which the model that ships needs: `git checkout` brings them
+back.
 """
 
 from dataclasses import replace
@@ -17,16 +18,14 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.files import atomic_path
 from say_what_you_see.core.settings import Settings, read_settings
-from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_captions
-from say_what_you_see.course.features import SPLITS, VIEWS, extract_embeddings, extract_features, load_features
-from say_what_you_see.course.lessons import TRANSFORMER, save_model
+from say_what_you_see.course.captions import prepare_captions
+from say_what_you_see.course.features import SPLITS, VIEWS, extract_embeddings, extract_features
+from say_what_you_see.course.lessons import TRANSFORMER, load_grids_and_captions, save_model
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.serving.model_folder import load_caption_model
-from say_what_you_see.training.config import TrainingConfig
-from say_what_you_see.training.examples import Examples, add_views
 from say_what_you_see.training.loop import train_decoder
-from say_what_you_see.vision.efficientnet_lite import FEATURE_SIZE, FINE_TUNED, N_FINE_TUNED, read_blocks
+from say_what_you_see.vision.efficientnet_lite import FEATURE_SIZE, FINE_TUNED, FINE_TUNED_BLOCKS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import apply_blocks
 from say_what_you_see.vision.encoders import encoder_for
 
@@ -38,23 +37,13 @@ def extract_lower_features(settings: Settings, lower_settings: Settings) -> None
     """What the layers below the trained ones give of both splits, the training split in all views."""
     encoder, files = encoder_for(settings), get_dataset(settings)
     images = encoder.model.inputs[0]
-    grid = apply_blocks(images, read_blocks(ENCODER)[:-N_FINE_TUNED])
+    grid = apply_blocks(images, read_blocks(ENCODER)[:-FINE_TUNED_BLOCKS])
     model = keras.Model(images, keras.layers.Reshape((-1, grid.shape[-1]))(grid))
     checksum = f"{encoder.weights_checksum} without its last blocks"
     lower = replace(encoder, model=model, name=lower_settings.encoder, weights_checksum=checksum, features="grid")
     for split, views in zip(SPLITS, (VIEWS, [""]), strict=True):
         for view in views:
             extract_features(lower_settings, files, lower, split, view=view)
-
-
-def load_lower_examples(settings: Settings, lower_settings: Settings) -> tuple[Examples, Examples]:
-    """These features with the captions of their photographs, for training and for validation."""
-    train, validation = (
-        Examples(load_features(lower_settings, split, "grid")[0], load_examples(settings, split).captions)
-        for split in SPLITS
-    )
-    views = {view: load_features(lower_settings, "train", "grid", view)[0] for view in VIEWS[1:]}
-    return add_views(train, views, load_vocabulary(settings)), validation
 
 
 def build_joint_model(decoder: keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -65,14 +54,16 @@ def build_joint_model(decoder: keras.Model, shape: tuple[int, ...]) -> keras.Mod
     """
     features, words = keras.Input(shape, name="features"), keras.Input((None,), dtype="int32", name="words")
     side = round(shape[0] ** 0.5)
-    grid = apply_blocks(keras.layers.Reshape((side, side, shape[1]))(features), read_blocks(ENCODER)[-N_FINE_TUNED:])
+    grid = apply_blocks(
+        keras.layers.Reshape((side, side, shape[1]))(features), read_blocks(ENCODER)[-FINE_TUNED_BLOCKS:]
+    )
     return keras.Model([features, words], decoder([keras.layers.Reshape((-1, FEATURE_SIZE))(grid), words]))
 
 
 def save_last_layers(model: keras.Model) -> None:
     """Write the encoder's layers of a joint model in half precision."""
     weights = {}
-    for convolution in (each for block in read_blocks(ENCODER)[-N_FINE_TUNED:] for each in block.convolutions):
+    for convolution in (each for block in read_blocks(ENCODER)[-FINE_TUNED_BLOCKS:] for each in block.convolutions):
         kernel, bias = model.get_layer(convolution.name).get_weights()
         weights[f"{convolution.name}/kernel"] = kernel.astype(np.float16)
         weights[f"{convolution.name}/bias"] = bias.astype(np.float16)
@@ -85,12 +76,10 @@ def main() -> None:
     settings = replace(read_settings(), encoder=ENCODER)
     lower_settings = replace(settings, encoder=f"{ENCODER}_lower")  # which names a folder only
     extract_lower_features(settings, lower_settings)
-    train, validation = load_lower_examples(settings, lower_settings)
-    vocab, decoder = load_vocabulary(settings), load_caption_model(TRANSFORMER.model_folder(settings)).decoder
+    vocab, train, validation = load_grids_and_captions(settings, lower_settings)
+    decoder = load_caption_model(TRANSFORMER.model_folder(settings)).decoder
     model = build_joint_model(decoder, train.image_embeds.shape[1:])
-    config = TrainingConfig(
-        EPOCHS, 32, LEARNING_RATE, weight_decay=0.05, dropout=0.3, max_len=22, label_smoothing=0.1, captions_per_image=5
-    )
+    config = replace(TRANSFORMER.config(settings, train), epochs=EPOCHS, learning_rate=LEARNING_RATE)
     checkpoints = lower_settings.work_folder / "checkpoints"
     history = train_decoder(model, train, validation, config, vocab[PAD], checkpoints)
     save_last_layers(model)

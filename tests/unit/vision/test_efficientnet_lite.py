@@ -11,7 +11,7 @@ from torch_file_writer import write_torch_file
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, Settings
-from say_what_you_see.vision.efficientnet_lite import N_FINE_TUNED, checksum_of, package_of, read_blocks
+from say_what_you_see.vision.efficientnet_lite import FINE_TUNED_BLOCKS, checksum_of, package_of, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import affine_preprocessing, encoder_for, weights_checksum
 from say_what_you_see.vision.fast_encoder import load_or_export
@@ -93,8 +93,10 @@ def test_an_encoder_says_what_it_is():
 def test_the_last_layers_of_the_fine_tuned_encoder_are_its_own():
     settings_for("efficientnet_lite2")
     before, after = read_blocks("efficientnet_lite2_299"), read_blocks("efficientnet_lite2_photos")
-    assert checksum_of(before[:-N_FINE_TUNED]) == checksum_of(after[:-N_FINE_TUNED]) and len(before) == len(after)
-    pairs = zip(before[-N_FINE_TUNED:], after[-N_FINE_TUNED:], strict=True)
+    assert checksum_of(before[:-FINE_TUNED_BLOCKS]) == checksum_of(after[:-FINE_TUNED_BLOCKS]) and len(before) == len(
+        after
+    )
+    pairs = zip(before[-FINE_TUNED_BLOCKS:], after[-FINE_TUNED_BLOCKS:], strict=True)
     for old, new in [pair for blocks in pairs for pair in zip(*(block.convolutions for block in blocks), strict=True)]:
         assert new.kernel.dtype == old.kernel.dtype and new.kernel.shape == old.kernel.shape
         correlation = np.corrcoef(old.kernel.ravel(), new.kernel.ravel())[0, 1]
