@@ -13,8 +13,9 @@ from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.keras_files import check_keras_file
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.attention import attention_step_model
 from say_what_you_see.models.bottleneck_lstm import decoder_step_model

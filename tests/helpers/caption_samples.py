@@ -73,7 +73,6 @@ def write_tiny_encoder(path: Path, seed: int = 0, side: int = 24, filters: int =
     """An encoder of a few random filters for small pictures."""
     layers = keras.layers
     keras.utils.set_random_seed(seed)
-    steps = [layers.Input((side, side, 3)), layers.Rescaling(1 / 255)]
-    steps.append(layers.Conv2D(filters, 5, strides=3, activation="relu"))
-    keras.Sequential(steps).save(path)
+    convolution = layers.Conv2D(filters, 5, strides=3, activation="relu")
+    keras.Sequential([layers.Input((side, side, 3)), layers.Rescaling(1 / 255), convolution]).save(path)
     return path

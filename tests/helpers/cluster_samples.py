@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def write_tar(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
     return path
 
 
-def write_folder(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
+def write_folder(path: Path, pictures: Iterable[tuple[str, bytes]]) -> Path:
     path.mkdir(parents=True)
     for name, data in pictures:
         (path / name).write_bytes(data)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -78,14 +78,15 @@ class Colab:
 
     Attributes:
         start: the folder that notebooks start in; Colab calls it /content.
+        programs: the folder in which programs are looked for.
     """
 
     def __init__(self, folder: Path, host: str, packages: Mapping[str, str | None] | None = None):
         versions = {**COLAB_PACKAGES, **(packages or {})}
         venv.create(folder / "venv", with_pip=False, symlinks=True)
-        self.start, self._programs, self._host = folder / "content", folder / "programs", host
+        self.start, self.programs, self._host = folder / "content", folder / "programs", host
         self.start.mkdir()
-        self._programs.mkdir()
+        self.programs.mkdir()
         self._python = folder / "venv" / "bin" / "python3"
         [self.site] = (folder / "venv").glob("lib/python*/site-packages")
         files = {
@@ -103,22 +104,11 @@ class Colab:
     def run(self, source: str, **environ: str) -> subprocess.CompletedProcess:
         """Run source text in a new runtime that sees the same disk."""
         inherited = {key: os.environ[key] for key in ("TMPDIR", "LANG") if key in os.environ}
-        values = {"PATH": str(self._programs), "STAND_IN_HOST": self._host, "HOME": str(self.start.parent), **environ}
+        values = {"PATH": str(self.programs), "STAND_IN_HOST": self._host, "HOME": str(self.start.parent), **environ}
         command = [str(self._python), "-c", f"import google.colab\n{source}"]
         return subprocess.run(
             command, cwd=self.start, env={**inherited, **values}, capture_output=True, text=True, timeout=60
         )
-
-    def add_gpu(self) -> None:
-        """Put a stand-in for the driver's program where programs are looked for."""
-        program = self._programs / "nvidia-smi"
-        program.write_text("#!/bin/sh\necho Tesla T4\n")
-        program.chmod(0o755)
-
-    def lose_the_runtime(self) -> None:
-        """Take away all files, as happens some minutes after the last click."""
-        for path in self.start.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @property
     def pip_calls(self) -> list[dict]:
@@ -145,9 +135,9 @@ def project_files() -> list[str]:
     return [name for name in result.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
 
 
-def copy_project(folder: Path) -> Path:
-    """A fresh clone of the present state."""
-    for name in project_files():
+def copy_project(folder: Path, names: Iterable[str] | None = None) -> Path:
+    """A fresh clone of the present state, or of some of its files."""
+    for name in project_files() if names is None else names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
     return folder

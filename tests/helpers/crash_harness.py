@@ -5,13 +5,11 @@ until it comes to its end. Then what it has left is compared with what an undist
 runs on a full disk and in a folder that nobody may write to, too, and has to say what is wrong, naming a file, before
 it runs again without the trouble; that takes mounts, in a namespace of their own (`unshare --mount`).
 
-The processes are forks of this one, which has imported TensorFlow and has not used it yet. Prints a line of JSON for
-each stage.
+The processes are forks of this one, which has imported TensorFlow and has not used it yet. Prints the name of each
+stage that comes through, and ends with an error at the first fault.
 """
 
 import argparse
-import functools
-import json
 import multiprocessing
 import os
 import random
@@ -22,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 os.environ["COURSE_PROGRESS"] = "off"
@@ -44,12 +42,9 @@ CLOCK_CHANGED = 0.3  # the probability that then all files are from the past or 
 PAST, FUTURE = 86_400, 4_000_000_000  # seconds since 1970
 KILLS_OF_A_DOWNLOAD = 20  # for each of another stage: these are quick
 DISK, ROOM = 64 * 1024**2, 0.3  # a full disk's size, and the share of what a stage writes for which there is room
+SEED = os.environ.get("KILL_SEED", "0")  # decides when it kills
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FORK = multiprocessing.get_context("fork")
-
-
-def _command(text: str) -> Callable[[], int]:
-    return lambda: command(text.split())
 
 
 def _download() -> None:
@@ -66,31 +61,16 @@ def _download() -> None:
     downloads.download(os.environ["URL"], data / "file.zip", checksum=os.environ["CHECKSUM"])
 
 
+_RECORDS = "records --train-shards 3 --val-shards 2 --workers 2"
+_TRAIN_RECORDS = "train-records --steps 12 --save-every 3 --keep 2 --batch-size 4 --units 12 --log-every 1"
 STAGES: dict[str, Callable[[], object]] = {
     "download": _download,
-    "resources": _command("resources"),
-    "embed": _command("embed"),
-    "prepare": _command("prepare"),
-    "train": _command("train"),
-    "records": _command("records --train-shards 3 --val-shards 2 --workers 2"),
-    "train-records": _command(
-        "train-records --steps 12 --save-every 3 --keep 2 --batch-size 4 --units 12 --log-every 1"
-    ),
-    "show-and-tell": _command("train --model show-and-tell"),
-    "attention": _command("train --model attention"),
+    **{name: partial(command, [name]) for name in ("resources", "embed", "prepare", "train")},
+    "records": partial(command, _RECORDS.split()),
+    "train-records": partial(command, _TRAIN_RECORDS.split()),
+    **{name: partial(command, ["train", "--model", name]) for name in ("show-and-tell", "attention")},
 }
 """The stages in their order: each builds on those before."""
-
-
-@dataclass
-class Findings:
-    """What was found out about a stage: how often it was killed and ended all the same, and what it said in trouble."""
-
-    stage: str
-    kills: int = 0
-    ends: int = 0
-    said: dict[str, str] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
 
 
 def run(stage: Callable[[], object], data: Path, log: Path, operation: int = 0) -> tuple[int, int]:
@@ -114,16 +94,13 @@ def _be_the_stage(stage: Callable[[], object], data: Path, log: Path, operation:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.environ["COURSE_DATA"] = str(data)
-    features.apply_model = functools.partial(_in_small_batches, features.apply_model)
-    sys.addaudithook(functools.partial(_count, str(data), operation, count))
+    apply = features.apply_model
+    features.apply_model = lambda *arguments, **options: apply(*arguments, **options | {"batch_size": SMALL_BATCH})
+    sys.addaudithook(partial(_count, str(data), operation, count))
     try:
         sys.exit(stage())
     except CourseError as error:
         sys.exit(f"Error: {error}")
-
-
-def _in_small_batches(apply_model: Callable, *arguments: object, **options: object) -> object:
-    return apply_model(*arguments, **{**options, "batch_size": SMALL_BATCH})
 
 
 def _count(folder: str, operation: int, count, event: str, arguments: tuple) -> None:
@@ -139,17 +116,11 @@ def _count(folder: str, operation: int, count, event: str, arguments: tuple) -> 
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def compare(expected: Path, data: Path) -> list[str]:
-    """What differs between two folders; in a fork, since it uses TensorFlow, which this process itself must not."""
-    with ProcessPoolExecutor(1, _FORK) as pool:
-        return pool.submit(differences, expected, data).result()
-
-
 class Harness:
     """The folders and settings of a series of stages."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.seed, self.log = folder, seed, folder / "log.txt"
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "log.txt"
         self.base = folder / "base"  # what all stages so far have left
         self.base.mkdir()
         encoder = folder / "tiny.keras"
@@ -159,57 +130,54 @@ class Harness:
         status, _ = run(lambda: write_tiny_encoder(encoder) and 0, self.base, self.log)
         assert status == 0, self.tail()
 
-    def go_through(self, stage: str, kills: int, troubles: bool) -> Findings:
+    def go_through(self, stage: str, kills: int, troubles: bool) -> None:
         """Run a stage undisturbed, and disturb other runs; what the first one left is there for the next stage."""
-        before, findings = self.base, Findings(stage)
-        self.base = self.copy(before, f"after_{stage}")
+        before, self.base = self.base, self.copy(self.base, f"after_{stage}")
         status, operations = run(STAGES[stage], self.base, self.log)
-        if status:
-            findings.faults.append(f"undisturbed, status {status}: {self.tail()}")
-        else:
-            self._kill(findings, operations, before, random.Random(f"{self.seed} {stage}"), kills)
-            for trouble in (full_disk, read_only) if troubles else ():
-                self._trouble(findings, before, trouble)
-        return findings
+        assert status == 0, f"{stage}, undisturbed, status {status}: {self.tail()}"
+        self._kill(stage, operations, before, kills)
+        for trouble in (full_disk, read_only) if troubles else ():
+            self._trouble(stage, before, trouble)
 
-    def _kill(self, findings: Findings, operations: int, before: Path, rng: random.Random, kills: int) -> None:
-        stage = STAGES[findings.stage]
-        while findings.kills < kills and not findings.faults:
+    def _kill(self, stage: str, operations: int, before: Path, kills: int) -> None:
+        rng, killed = random.Random(f"{SEED} {stage}"), 0
+        while killed < kills:
             data = self.copy(before, "killed")
-            status, _ = run(stage, data, self.log, rng.randint(1, operations))
+            status, _ = run(STAGES[stage], data, self.log, rng.randint(1, operations))
             while status == -signal.SIGKILL:
-                findings.kills += 1
+                killed += 1
                 if rng.random() < CLOCK_CHANGED:
                     for path in sorted(data.rglob("*")):
                         os.utime(path, (time := rng.choice((PAST, FUTURE)), time))
-                again = findings.kills < kills and rng.random() < KILLED_AGAIN
+                again = killed < kills and rng.random() < KILLED_AGAIN
                 # A run that goes on where another was killed has fewer operations, and may come to its end.
-                status, _ = run(stage, data, self.log, rng.randint(1, operations) if again else 0)
-            findings.ends += 1
-            findings.faults += [f"after {findings.kills} kills, {fault}" for fault in self._faults(status, data)]
+                status, _ = run(STAGES[stage], data, self.log, rng.randint(1, operations) if again else 0)
+            self._check_end(status, data, f"{stage}, after {killed} kills")
 
-    def _trouble(self, findings: Findings, before: Path, trouble: Callable[[Path, int], Callable[[], object]]) -> None:
+    def _trouble(self, stage: str, before: Path, trouble: Callable[[Path, int], Callable[[], object]]) -> None:
         """Run in trouble, look at the message, end the trouble, run again."""
         data, start = self.copy(before, "troubled"), self.log.stat().st_size
-        end = trouble(data, size_of(self.base) - size_of(before))
+        sizes = [sum(path.stat().st_size for path in each.rglob("*") if path.is_file()) for each in (before, self.base)]
+        end = trouble(data, sizes[1] - sizes[0])
         try:
-            status, _ = run(STAGES[findings.stage], data, self.log)
+            status, _ = run(STAGES[stage], data, self.log)
             said = self.log.read_bytes()[start:].decode(errors="replace")
             errors = [line for line in said.splitlines() if line.startswith("Error: ")]
             ignored = said.count("Exception ignored")  # h5py says so itself, once or twice, of a file on a full disk
             explained = len(errors) == 1 and str(data) in errors[0] and said.count("Traceback") <= 2 * ignored
-            faults = [] if status == 1 and explained else [f"status {status}, and it said: {said[-1500:]}"]
+            assert status == 1 and explained, f"{stage}, {trouble.__name__}, status {status}: {said[-1500:]}"
             end()
-            status, _ = run(STAGES[findings.stage], data, self.log)
-            faults += self._faults(status, data)
-            findings.said[trouble.__name__] = "".join(errors)
-            findings.faults += [f"{trouble.__name__}: {fault}" for fault in faults]
+            status, _ = run(STAGES[stage], data, self.log)
+            self._check_end(status, data, f"{stage}, after {trouble.__name__}")
         finally:
             subprocess.run(["umount", str(data)], capture_output=True, check=False)
 
-    def _faults(self, status: int, data: Path) -> list[str]:
-        """What is wrong with a run that should have come to its end."""
-        return [f"status {status}: {self.tail()}"] if status else compare(self.base, data)
+    def _check_end(self, status: int, data: Path, when: str) -> None:
+        """A run that should have come to its end has left what an undisturbed one leaves."""
+        assert status == 0, f"{when}, status {status}: {self.tail()}"
+        with ProcessPoolExecutor(1, _FORK) as pool:  # it uses TensorFlow, which this process itself must not
+            faults = pool.submit(differences, self.base, data).result()
+        assert not faults, f"{when}: {faults}"
 
     def copy(self, source: Path, name: str) -> Path:
         """A copy with the times of the files, by which the course recognises them."""
@@ -222,10 +190,6 @@ class Harness:
 
 
 # Troubles of a folder; each gives a function that ends it
-
-
-def size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def full_disk(data: Path, needed: int) -> Callable[[], object]:
@@ -254,13 +218,13 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="the first, in their order")
     parser.add_argument("--kills", type=int, default=20, help="of each stage")
     parser.add_argument("--troubles", action="store_true", help="a full disk and a read-only folder, too")
-    parser.add_argument("--seed", type=int, default=0, help="decides when")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crashes_") as folder:
-        harness = Harness(Path(folder).resolve(), options.seed)
+        harness = Harness(Path(folder).resolve())
         for stage in options.stages:
             kills = options.kills * (KILLS_OF_A_DOWNLOAD if stage == "download" else 1)
-            print(json.dumps(asdict(harness.go_through(stage, kills, options.troubles))), flush=True)
+            harness.go_through(stage, kills, options.troubles)
+            print(stage, flush=True)
 
 
 if __name__ == "__main__":

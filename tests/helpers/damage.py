@@ -41,7 +41,7 @@ def _damage(data: bytes, other: bytes, is_json: bool, rng: Random) -> bytes:
         with contextlib.suppress(ValueError, RecursionError):
             return _other_values(json.loads(data), rng)
     for _ in range(rng.randint(1, 4)):
-        data = rng.choice(_MUTATIONS)(bytearray(data), other, rng)
+        data = _mutated(bytearray(data), other, rng)
     return bytes(data)
 
 
@@ -64,33 +64,22 @@ def _places(data: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(value)
 
 
-def _flip_bit(data: bytearray, _: bytes, rng: Random) -> bytearray:
-    if data:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+def _mutated(data: bytearray, other: bytes, rng: Random) -> bytearray:
+    """The bytes with one change."""
+    match rng.choice(("a bit", "a bit", "a number", "a number", "cut", "repeated", "spliced")):
+        case "a bit" if data:
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case "a number":  # where a length may be
+            size = rng.choice([1, 2, 4, 8])
+            start = rng.randrange(max(1, len(data) - size + 1))
+            number = rng.choice(_ODD_NUMBERS) % 256**size
+            data[start : start + size] = number.to_bytes(size, rng.choice(["little", "big"]))
+        case "cut":
+            return data[: rng.randint(0, len(data))]
+        case "repeated":  # or left out
+            start = rng.randint(0, len(data))
+            end = start + rng.randint(1, 64)
+            return data[:start] + data[start:end] * rng.choice([0, 2, 20]) + data[end:]
+        case "spliced":
+            return data[: rng.randint(0, len(data))] + other[rng.randint(0, len(other)) :]
     return data
-
-
-def _set_number(data: bytearray, _: bytes, rng: Random) -> bytearray:
-    """Write a number where a length may be."""
-    size = rng.choice([1, 2, 4, 8])
-    start = rng.randrange(max(1, len(data) - size + 1))
-    data[start : start + size] = (rng.choice(_ODD_NUMBERS) % 256**size).to_bytes(size, rng.choice(["little", "big"]))
-    return data
-
-
-def _cut(data: bytearray, _: bytes, rng: Random) -> bytearray:
-    return data[: rng.randint(0, len(data))]
-
-
-def _replace(data: bytearray, _: bytes, rng: Random) -> bytearray:
-    """Leave a part out, or have it many times."""
-    start = rng.randint(0, len(data))
-    end = start + rng.randint(1, 64)
-    return data[:start] + data[start:end] * rng.choice([0, 2, 20]) + data[end:]
-
-
-def _splice(data: bytearray, other: bytes, rng: Random) -> bytearray:
-    return data[: rng.randint(0, len(data))] + other[rng.randint(0, len(other)) :]
-
-
-_MUTATIONS = (_flip_bit, _flip_bit, _set_number, _set_number, _cut, _replace, _splice)

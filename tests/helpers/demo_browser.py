@@ -70,6 +70,14 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"After {seconds} s still not: {script}\n{self.run('document.body.innerText')[:2000]}")
 
+    @contextmanager
+    def changing(self, selector: str) -> Iterator[None]:
+        """Wait in the end until the text of an element is another one than before."""
+        text = f"document.querySelector({json.dumps(selector)}).textContent"
+        before = self.run(text)
+        yield
+        self.wait_for(f"{text} !== {json.dumps(before)}")
+
     def text(self, selector: str) -> str:
         """The visible text of an element."""
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
@@ -90,8 +98,8 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
 
-    def press(self, key: str, times: int = 1) -> None:
-        details = {"key": key, "windowsVirtualKeyCode": _KEYS[key]}
+    def press(self, key: str, times: int = 1, shift: bool = False) -> None:
+        details = {"key": key, "windowsVirtualKeyCode": _KEYS[key], "modifiers": 8 * shift}
         text = {"text": "\r"} if key == "Enter" else {}
         for _ in range(times):
             self.send("Input.dispatchKeyEvent", type="keyDown", **details, **text)

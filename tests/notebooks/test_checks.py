@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 from exercise_samples import named, report_on
 
@@ -17,22 +18,6 @@ from utils.check import CheckFailed, check, find_exercise, show_progress
 NOTEBOOK = "03_prepare_captions"
 
 pytestmark = pytest.mark.usefixtures("data_folder")
-
-
-def test_the_report_shows_arguments_both_results_and_the_first_difference(capsys):
-    def count_more(train_captions, min_count=5):
-        counts = Counter(word for group in train_captions for text in group for word in references.split_sentence(text))
-        words = {word for word, count in counts.items() if count > min_count}
-        return {word: index for index, word in enumerate(sorted(words | {PAD, UNK, START, END}))}
-
-    report, _ = report_on(count_more, "generate_vocabulary", capsys)
-    lines = report.splitlines()
-    assert lines[0].endswith("a word that occurs exactly min_count times.")
-    assert "  train_captions = [['a b', 'b c'], ['d']]" in lines and "  min_count = 2" in lines
-    assert "  expected  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3, 'b': 4}" in lines
-    assert "  received  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3}" in lines
-    assert "  The first difference is at result['b']: expected 4, received nothing." in lines
-    assert "words that occur exactly min_count times are left out" in report
 
 
 def test_what_is_not_written_yet(capsys):
@@ -71,46 +56,69 @@ def test_a_name_that_is_not_known_costs_no_hint_and_colours_of_terminals_go(caps
     assert "the error ValueError: bold" in report and "Hint 1 of 3" in report and "\x1b" not in report
 
 
-def test_a_bare_word_where_an_array_is_wanted_is_refused(capsys):
-    def greedy_search(next_word, state, tokens, max_len=20):
+class Wrong:
+    """Answers in which the report has something in particular to say."""
+
+    def count_more(train_captions, min_count=5):
+        counts = Counter(word for group in train_captions for text in group for word in references.split_sentence(text))
+        words = {word for word, count in counts.items() if count > min_count}
+        return {word: index for index, word in enumerate(sorted(words | {PAD, UNK, START, END}))}
+
+    def other_error(fns, zip_fn, zip_json_path):
+        try:
+            return references.get_captions_for_fns(fns, zip_fn, zip_json_path)
+        except CourseError as error:
+            raise RuntimeError("no captions") from error
+
+    def stopped(sentence):
+        raise KeyboardInterrupt  # what Jupyter's stop button raises within a loop
+
+    def no_pair(image_embeds, captions, batch_size, rng, max_len=20):
+        return np.zeros((batch_size, 3), np.float32), np.zeros((batch_size, 5), np.int32)
+
+    def endless(next_word, state, tokens, max_len=20):
+        while True:
+            _, state = next_word(np.array([tokens.start]), state)
+
+    def without_arrays(next_word, state, tokens, max_len=20):
         words = [tokens.start]
         while words[-1] != tokens.end and len(words) <= max_len:
             log_p, state = next_word(words[-1], state)
             words.append(int(log_p[0].argmax()))
         return words[1:]
 
-    report, _ = report_on(greedy_search, "greedy_search", capsys)
-    assert "next_word takes an array" in report
+    def naive(probabilities, t):
+        powers = probabilities ** (1 / t)
+        return powers / powers.sum(axis=-1, keepdims=True)
 
-
-def test_a_decoder_that_masks_zeros_is_refused(capsys):
-    def build_decoder(*sizes, **options):
+    def masking(*sizes, **options):
         decoder = bottleneck_lstm.build_decoder(*sizes, **options)
         decoder.get_layer("word_embedding").mask_zero = True
         return decoder
 
-    report, _ = report_on(build_decoder, "build_decoder", capsys)
-    assert "mask_zero" in report
 
-
-def test_an_error_where_one_is_due_is_compared_by_its_type(capsys):
-    def no_course_error(fns, zip_fn, zip_json_path):
-        try:
-            return references.get_captions_for_fns(fns, zip_fn, zip_json_path)
-        except CourseError as error:
-            raise RuntimeError("no captions") from error
-
-    report, message = report_on(no_course_error, "get_captions_for_fns", capsys)
-    assert "expected  the error CourseError" in report and "received  the error RuntimeError: no captions" in report
-    assert message.endswith("a picture that has no caption.")
-
-
-def test_a_loop_without_end_can_be_stopped():
-    def endless(sentence):
-        raise KeyboardInterrupt  # what Jupyter's stop button raises within the loop
-
-    with pytest.raises(CheckFailed, match="stopped.*loop"):
-        check(named(endless, "split_sentence"))
+@pytest.mark.parametrize(("answer", "exercise", "texts"), [
+    (Wrong.count_more, "generate_vocabulary", [
+        ": a word that occurs exactly min_count times.\n",
+        "\n  train_captions = [['a b', 'b c'], ['d']]\n", "\n  min_count = 2\n",
+        "\n  expected  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3, 'b': 4}\n",
+        "\n  received  {'#END#': 0, '#PAD#': 1, '#START#': 2, '#UNK#': 3}\n",
+        "\n  The first difference is at result['b']: expected 4, received nothing.\n",
+        "words that occur exactly min_count times are left out",
+    ]),
+    (Wrong.other_error, "get_captions_for_fns", [
+        "expected  the error CourseError", "received  the error RuntimeError: no captions", "that has no caption.",
+    ]),
+    (Wrong.stopped, "split_sentence", ["stopped", "loop"]),
+    (Wrong.no_pair, "generate_batch", ["expected  form: '((embeddings, words), next words)'", "received  form: '(an"]),
+    (Wrong.endless, "greedy_search", ["not right yet"]),
+    (Wrong.without_arrays, "greedy_search", ["next_word takes an array"]),
+    (Wrong.naive, "apply_temperature", ["too small for a float", "t = 0 is not refused"]),
+    (Wrong.masking, "build_decoder", ["mask_zero"]),
+])  # fmt: skip
+def test_a_report_says_what_is_wrong(answer, exercise, texts, capsys):
+    said = "".join(report_on(answer, exercise, capsys))
+    assert all(text in said for text in texts)
 
 
 def test_the_courses_own_function_gives_no_points(capsys, data_folder):
@@ -129,7 +137,7 @@ def test_one_hint_more_with_each_try(capsys):
     assert "no more hints" in reports[3] and "no more hints" not in reports[2]
 
 
-def test_progress_survives_the_kernel(capsys, data_folder):
+def test_progress_survives_the_kernel(capsys):
     check(named(references.split_sentence, "split_sentence"))
     capsys.readouterr()
     program = f"from utils.check import show_progress\nshow_progress({NOTEBOOK!r})"

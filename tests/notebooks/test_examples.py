@@ -16,17 +16,6 @@ CAPTIONS = [["a blue sky", "nothing but sky"], ["green grass"], ["fire", "a fire
 
 
 @pytest.fixture
-def zip_fn(tmp_path):
-    """Pictures of one colour each, wider than high and red at the left and the right, in folders, with other files."""
-    members = {"train/notes.txt": b"no picture"}
-    for name, colour in COLOURS.items():
-        picture = np.full((30, 50, 3), (255, 0, 0), np.uint8)
-        picture[:, 10:40] = colour
-        members[f"train/{name}"] = encode_png(picture)
-    return write_zip(tmp_path / "pictures.zip", members)
-
-
-@pytest.fixture
 def shown(monkeypatch) -> list[tuple]:
     """What would be shown: pictures, titles and the alternative text."""
     calls = []
@@ -37,8 +26,14 @@ def shown(monkeypatch) -> list[tuple]:
 
 
 @pytest.mark.parametrize("example_idx", range(3))
-def test_a_training_example_stands_under_its_captions(example_idx, zip_fn, shown):
+def test_a_training_example_stands_under_its_captions(example_idx, tmp_path, shown):
     """Names and captions may come in another order than the pictures of the zip."""
+    members = {"train/notes.txt": b"no picture"}
+    for name, colour in COLOURS.items():
+        picture = np.full((30, 50, 3), (255, 0, 0), np.uint8)
+        picture[:, 10:40] = colour  # the middle, which is shown
+        members[f"train/{name}"] = encode_png(picture)
+    zip_fn = write_zip(tmp_path / "pictures.zip", members)
     show_training_example(zip_fn, list(COLOURS)[::-1], CAPTIONS[::-1], example_idx)
     [([picture], [title], alt)] = shown
     assert picture.shape == (30, 30, 3) and (picture == list(COLOURS.values())[example_idx]).all()

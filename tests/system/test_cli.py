@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -28,57 +29,44 @@ def test_every_step_says_what_it_made(finished_course):
 
 
 @pytest.mark.parametrize(("arguments", "named"), [
+    # options that do not go
     (["resources", "--dataset", "cocoa"], ["cocoa", "scenes", "coco", "flickr8k", "flickr30k", "folder"]),
     (["embed", "--encoder", "nowhere.keras"], ["nowhere.keras"]),
     (["embed", "--encoder", "inception-v3"], ["inception-v3", "inception_v3", ".keras"]),
     (["embed", "--encoder", "inception_v33"], ["inception_v33", "inception_v3", "vgg16"]),
     (["embed", "--output", "folder"], ["--output is for --engine ray"]),
-    (["embed", "--engine", "ray", "--shard-size", "9"], ["--shard-size goes with --input"]),
+    (["embed", "--engine", "ray", "--shard-size", "9"], ["--shard-size is only for --input"]),
     (["caption", "photo.jpg", "--engine", "ray"], ["--engine ray needs --output FOLDER"]),
+    # steps that come too early name the one before
+    (["prepare"], ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
+    (["train"], ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
+    (["caption", "photo.jpg", "--dataset", "coco"], ["no finished caption model", "say-what-you-see train", "--model"]),
+    (["run-inference", "photo.jpg"], [str(Path("im2txt") / "train")]),
+    (["train-records", "--steps", "1"], ["say-what-you-see records"]),
 ])  # fmt: skip
-def test_options_that_do_not_go_are_explained(arguments, named, course_environ, capsys):
-    assert main(arguments) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("Error: ") and "Traceback" not in error
-    for text in named:
-        assert text in error
-
-
-@pytest.mark.parametrize(("command", "named"), [
-    ("prepare", ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
-    ("train", ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
-    ("caption", ["no finished caption model", "say-what-you-see train", "--model"]),
-    ("run-inference", [str(Path("im2txt") / "train")]),
-    ("train-records", ["say-what-you-see records"]),
-])  # fmt: skip
-def test_steps_that_come_too_early_name_the_one_before(command, named, course_environ, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_done_is_explained(arguments, named, command, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    options = {"caption": ["photo.jpg", "--dataset", "coco"], "run-inference": ["photo.jpg"],
-               "train-records": ["--steps", "1"]}  # fmt: skip
-    assert main([command, *options.get(command, [])]) == 1
-    error = capsys.readouterr().err
+    _, error = command(*arguments, status=1)
+    assert re.search("^Error: ", error, re.MULTILINE) and "Traceback" not in error
     for text in named:
         assert text in error
 
 
-def test_options_come_before_the_environment(course_environ, monkeypatch):
+def test_options_come_before_the_environment(command, course_environ, monkeypatch):
     seen = []
     monkeypatch.setattr(train, "train", lambda settings, options: seen.append(settings) or 0)
-    assert main(["train", "--size", "full", "--seed", "7", "--encoder", "vgg16", "--dataset", "coco"]) == 0
-    assert main(["train"]) == 0
+    command("train", "--size", "full", "--seed", "7", "--encoder", "vgg16", "--dataset", "coco")
+    command("train")
     given, from_environment = seen
     assert (given.size, given.seed, given.encoder, given.dataset) == ("full", 7, "vgg16", "coco")
     assert given.data_folder == course_environ.settings.data_folder
     assert from_environment == course_environ.settings
 
 
-def test_an_interruption_says_how_to_go_on(course_environ, monkeypatch, capsys):
-    def interrupt(settings, options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(embed, "prepare", interrupt)
-    assert main(["prepare"]) == 130
-    assert "goes on where it was" in capsys.readouterr().err
+def test_an_interruption_says_how_to_go_on(command, monkeypatch):
+    monkeypatch.setattr(embed, "prepare", Mock(side_effect=KeyboardInterrupt))
+    _, error = command("prepare", status=130)
+    assert "Run the same command again to continue" in error
 
 
 @pytest.mark.parametrize("arguments", [
@@ -99,7 +87,10 @@ def test_a_wrong_command_line_ends_with_the_usage(arguments, capsys):
     assert error.startswith("usage: say-what-you-see") and len(error.splitlines()[-1]) < 400
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+
+
+@needs_full
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 def test_a_stream_that_is_closed_costs_nothing_else(closed, tmp_path):
     command = [sys.executable, "-m", "say_what_you_see", "caption", str(tmp_path / "missing.jpg"), "--json"]
@@ -109,6 +100,7 @@ def test_a_stream_that_is_closed_costs_nothing_else(closed, tmp_path):
     assert closed == "stdout" or "missing.jpg" in json.loads(done.stdout)["pictures"][0]["error"]
 
 
+@needs_full
 @pytest.mark.parametrize("output", ["closed", "full"])
 def test_output_that_cannot_be_written_ends_without_a_traceback(output):
     reader, writer = os.pipe()
@@ -143,11 +135,11 @@ def test_help_waits_for_nothing_that_is_slow_to_import():
     assert ran.stdout == "set()\n"
 
 
-def test_environment_prints_the_checks_and_fails_with_them(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    monkeypatch.setattr(environment, "check_environment", lambda settings: [Check("memory", True, "8 GB")])
-    assert main(["environment"]) == 0
-    assert "[OK]   memory: 8 GB" in capsys.readouterr().out
-    monkeypatch.setattr(environment, "check_environment", lambda settings: [Check("memory", False, "1 GB", "Buy.")])
-    assert main(["environment"]) == 1
-    assert "[FAIL] memory: 1 GB\n       -> Buy." in capsys.readouterr().out
+@pytest.mark.parametrize(("check", "status", "line"), [
+    (Check("memory", True, "8 GB"), 0, "[OK]   memory: 8 GB"),
+    (Check("memory", False, "1 GB", "Buy."), 1, "[FAIL] memory: 1 GB\n       -> Buy."),
+])  # fmt: skip
+def test_environment_prints_the_checks_and_fails_with_them(check, status, line, command, monkeypatch):
+    monkeypatch.setattr(environment, "check_environment", lambda settings: [check])
+    output, _ = command("environment", status=status)
+    assert line in output

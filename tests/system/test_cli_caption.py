@@ -7,12 +7,13 @@ import re
 import shutil
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from download_server import serve_folder
+from sklearn.datasets import load_sample_images
 
-from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
 from say_what_you_see.course.captions import load_vocabulary
@@ -44,11 +45,6 @@ def photos(finished_course, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def captioner(finished_course):
-    return load_captioner(finished_course.settings.model_folder, finished_course.settings)
-
-
 @pytest.fixture
 def server(photos, no_proxy):
     """The address of a server for the folder."""
@@ -75,7 +71,7 @@ def test_a_folder_stands_for_its_pictures_in_the_order_people_count(photos):
 def test_a_pattern_stands_for_what_fits_and_a_file_with_a_bracket_in_its_name_for_itself(photos, tmp_path):
     assert names_of(find_images([str(photos / "photo1*.jpg")]), photos) == ["photo1.jpg", "photo10.jpg"]
     assert names_of(find_images([str(photos / "**" / "photo[12]*.jpg")]), photos)[0].startswith("deeper/")
-    with pytest.raises(CourseError, match=r"No file fits the pattern .*\*\.gif"):
+    with pytest.raises(CourseError, match=r"No file matches the pattern .*\*\.gif"):
         find_images([str(photos / "*.gif")])[0].read()
     path = Path(shutil.copy(photos / "photo1.jpg", tmp_path / "trip [2].jpg"))
     assert find_images([str(path)])[0].read() == path.read_bytes()
@@ -113,7 +109,8 @@ def test_what_is_too_large_to_be_a_picture_is_not_read(photos, server, monkeypat
 # Captions
 
 
-def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
+def test_batches_do_not_change_captions_nor_their_order(finished_course, photos):
+    captioner = load_captioner(finished_course.settings.model_folder, finished_course.settings)
     sources = find_images([str(photos)])
     alone = [generate_caption(captioner, read_picture(Path(source.name), captioner)) for source in sources]
     for batch_size in (1, 5, 100):
@@ -122,23 +119,12 @@ def test_batches_do_not_change_captions_nor_their_order(captioner, photos):
         assert [picture.caption for picture in found] == alone
 
 
-@pytest.fixture
-def caption(course_environ, capsys):
-    """Runs the command; returns the exit status, what it printed, and its errors."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = main(["caption", *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return run
-
-
-def test_the_command_takes_everything_at_once(caption, course_environ, photos, server, monkeypatch):
+def test_the_command_takes_everything_at_once(command, course_environ, photos, server, monkeypatch):
     standard_input(monkeypatch, (photos / "photo3.jpg").read_bytes())
     bad = [photos / "notes.txt", photos / "half.jpg", photos / "missing.jpg"]
     bad[1].write_bytes((photos / "photo1.jpg").read_bytes()[:2000])
     arguments = [bad[0], photos / "deeper", photos / "photo[12].jpg", "-", *bad[1:], f"{server}/photo4.jpg"]
-    status, output, errors = caption(*arguments)
+    output, errors = command("caption", *arguments, status=1)
     bad[1].unlink()
     lines = [line.partition(": ") for line in output.splitlines()]
     assert [name.rpartition("/")[2] for name, _, _ in lines] == [
@@ -146,56 +132,62 @@ def test_the_command_takes_everything_at_once(caption, course_environ, photos, s
     ]  # fmt: skip
     words = {word for _, _, sentence in lines for word in sentence.split()}
     assert words and words <= set(load_vocabulary(course_environ.settings))
-    assert status == 1 and "Note: this model knows the course's drawn scenes and nothing else." in errors
+    assert "Note: this model knows only the course's drawn scenes." in errors
     named = [line for line in errors.splitlines() if line.startswith("Error: ")]
     assert all(str(path) in error for path, error in zip(bad, named, strict=True))
 
 
-def test_captions_are_as_short_as_asked_for_and_of_the_model_that_is_named(caption, course_environ, photos):
-    _, whole, _ = caption(photos / "photo1.jpg")
-    short = caption("--max-len", "2", "--model", course_environ.settings.model_folder, photos / "photo1.jpg")[1]
+def test_captions_are_as_short_as_asked_for_and_of_the_model_that_is_named(command, course_environ, photos):
+    named = ["--model", course_environ.settings.model_folder, photos / "photo1.jpg"]
+    whole, short = command("caption", photos / "photo1.jpg")[0], command("caption", "--max-len", "2", *named)[0]
     assert whole.startswith(short.rstrip()) and len(short.partition(": ")[2].split()) == 2
 
 
-def test_json_is_for_machines(caption, photos):
-    status, output, errors = caption("--json", "--beam", "3", photos / "photo1.jpg", photos / "notes.txt")
+def test_json_is_for_machines(command, photos):
+    pictures = [photos / "photo1.jpg", photos / "notes.txt"]
+    output, errors = command("caption", "--json", "--beam", "3", *pictures, status=1)
     answer = json.loads(output)
     good, bad = answer["pictures"]
-    assert status == 1 and answer["knows_drawings_only"] is True
+    assert answer["knows_drawings_only"] is True
     assert "Note: " not in errors and "Error: " not in errors, "all is in the answer"
     assert good["picture"].endswith("photo1.jpg") and len(good["captions"]) == 3
     assert good["captions"][0] == {"caption": good["caption"], "probability": good["probability"]}
     assert 1 >= good["probability"] >= good["captions"][1]["probability"] >= good["captions"][2]["probability"] > 0
-    assert bad["picture"].endswith("notes.txt") and "no picture" in bad["error"]
+    assert bad["picture"].endswith("notes.txt") and "not a picture" in bad["error"]
 
 
-def test_a_page_shows_the_pictures(caption, photos, tmp_path):
+def test_a_page_shows_the_pictures(command, photos, tmp_path):
     page = tmp_path / "page.html"
-    assert caption("--html", page, photos / "photo1.jpg", photos / "notes.txt")[0] == 1
+    command("caption", "--html", page, photos / "photo1.jpg", photos / "notes.txt", status=1)
     text = page.read_text()
-    assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "no picture" in text
-    assert "knows the course&#39;s drawn scenes and nothing else" in text
+    assert text.count("<img ") == 1 and "data:image/jpeg;base64," in text and "not a picture" in text
+    assert "knows only the course&#39;s drawn scenes" in text
     assert "http" not in re.sub(r"base64,[^\"]*", "", text), "nothing is loaded from elsewhere"
 
 
-def test_sampling_follows_the_seed(caption, photos, monkeypatch):
-    def sampled(*options: str) -> str:
-        return caption("--sample", *options, photos)[1]
+@pytest.mark.parametrize(("model", "penalty", "other"), [(["--model", "photos"], "0.7", "0"), ([], "0", "0.7")])
+def test_the_length_penalty_follows_from_what_the_model_knows(model, penalty, other, command, course_environ, photos):
+    def captioned(*options: str) -> str:
+        return command("caption", "--beam", "3", *options, *model, *load_sample_images().filenames, photos)[0]
 
+    assert captioned() == captioned("--length-penalty", penalty) != captioned("--length-penalty", other)
+
+
+def test_sampling_follows_the_seed(command, photos, monkeypatch):
+    def captions(*options: str) -> str:
+        return command("caption", *options, photos)[0]
+
+    sampled = partial(captions, "--sample")
     assert sampled("--seed", "1") == sampled("--seed", "1") != sampled("--seed", "2")
     assert sampled("--seed", "0") == sampled(), "which is the default of COURSE_SEED"
     monkeypatch.setenv("COURSE_SEED", "2")
     assert sampled() == sampled("--seed", "2")
-    assert (
-        sampled("--top-k", "1")
-        == sampled("--temperature", "0.0001")
-        == caption("--no-repeat-ngram-size", "0", photos)[1]
-    )
+    assert sampled("--top-k", "1") == sampled("--temperature", "0.0001") == captions("--no-repeat-ngram-size", "0")
 
 
-def test_nothing_is_said_twice_unless_it_is_allowed(caption, photos):
+def test_nothing_is_said_twice_unless_it_is_allowed(command, photos):
     def twice(*options: str) -> int:
-        words = [one.split() for one in re.findall(r": (.+)", caption(*options, photos)[1])]
+        words = [one.split() for one in re.findall(r": (.+)", command("caption", *options, photos)[0])]
         return sum(len({*pairs}) < len(pairs) for pairs in (list(itertools.pairwise(said)) for said in words))
 
     assert twice("--no-repeat-ngram-size", "2") == 0 < twice("--no-repeat-ngram-size", "0")
@@ -225,7 +217,7 @@ def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finis
     assert default_model(usual) == usual.model_folder
 
 
-def test_a_packed_model_is_to_be_installed_first(caption, photos, tmp_path):
+def test_a_packed_model_is_to_be_installed_first(command, photos, tmp_path):
     (tmp_path / "photo_model.zip").write_bytes(b"PK")
-    _, _, error = caption("--model", tmp_path / "photo_model.zip", photos / "photo1.jpg")
+    _, error = command("caption", "--model", tmp_path / "photo_model.zip", photos / "photo1.jpg", status=1)
     assert f"say-what-you-see model install {tmp_path / 'photo_model.zip'}" in error

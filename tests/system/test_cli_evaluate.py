@@ -4,22 +4,10 @@ import json
 
 import pytest
 
-from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
 from say_what_you_see.evaluation.trained import scored_pictures, trained_models
 from say_what_you_see.serving.model_folder import load_caption_model
-
-
-@pytest.fixture
-def evaluate(course_environ, capsys):
-    """Run the command; returns the exit status, what it printed, and its errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = main(["evaluate", "--no-java", *arguments])
-        return status, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -28,10 +16,9 @@ def pictures(finished_course):
     return scored_pictures(settings, trained_models(settings))
 
 
-def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finished_course, pictures):
-    status, output, _ = evaluate("--greedy")
+def test_it_prints_scores_and_leaves_captions_scores_and_a_page(command, finished_course, pictures):
+    output, _ = command("evaluate", "--no-java", "--greedy")
     folder = finished_course.settings.work_folder / "evaluation"
-    assert status == 0
     for text in ("24 test pictures", "decoder: loss", "perplexity", "BLEU-4", "CHAIRi", str(folder)):
         assert text in output
     captions = read_coco_results(folder / "results_decoder_greedy.json", pictures.image_ids)
@@ -44,27 +31,28 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(evaluate, finish
     for text in ("drawn by this course", "24 drawn scenes of the test split", "| metric | greedy |", "| CIDEr | "):
         assert text in card
     before = dict(model.metadata)
-    evaluate("--greedy", "--pictures", "6")
+    command("evaluate", "--no-java", "--greedy", "--pictures", "6")
     assert load_caption_model(model.folder).metadata == before, "a few pictures are no scores for a card"
 
 
-def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(evaluate, tmp_path):
-    _, output, _ = evaluate("--greedy", "--json", "--pictures", "6", "--html", str(tmp_path / "errors.html"))
+def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(command, tmp_path):
+    page = tmp_path / "errors.html"
+    output, _ = command("evaluate", "--no-java", "--greedy", "--json", "--pictures", "6", "--html", page)
     answer = json.loads(output)
     assert answer["pictures"] == 6 and set(answer["next_word"]["decoder"]) == {"loss", "perplexity", "accuracy"}
-    assert (tmp_path / "errors.html").exists()
+    assert page.exists()
 
 
-def test_captions_that_others_wrote_are_scored_beside_the_models(evaluate, pictures, tmp_path):
+def test_captions_that_others_wrote_are_scored_beside_the_models(command, pictures, tmp_path):
     people = [group[0] for group in pictures.references]
     write_coco_results(tmp_path / "people.json", [*pictures.image_ids[::-1], 77], [*people[::-1], "another picture"])
-    _, output, _ = evaluate("--greedy", "--json", "--results", str(tmp_path / "people.json"))
+    output, _ = command("evaluate", "--no-java", "--greedy", "--json", "--results", tmp_path / "people.json")
     _, brought = json.loads(output)["evaluations"]
     assert brought["model"] == "people.json" and brought["metrics"]["BLEU-4"]["value"] == pytest.approx(1)
     assert brought["exact"]["things named that are there"]["value"] == 1
 
 
-def test_a_file_that_leaves_pictures_out_is_refused(evaluate, pictures, tmp_path):
+def test_a_file_that_leaves_pictures_out_is_refused(command, pictures, tmp_path):
     write_coco_results(tmp_path / "few.json", pictures.image_ids[:20], ["a ball"] * 20)
-    status, _, error = evaluate("--results", str(tmp_path / "few.json"))
-    assert status == 1 and "few.json has no caption for 4 of 24" in error
+    _, error = command("evaluate", "--no-java", "--results", tmp_path / "few.json", status=1)
+    assert "few.json has no caption for 4 of 24" in error

@@ -18,12 +18,8 @@ from say_what_you_see.vision.encoders import encoder_for
 pytestmark = pytest.mark.backends
 
 
-@pytest.fixture(scope="module")
-def settings(finished_course):
-    return finished_course.settings
-
-
-def test_the_model_folder_knows_what_it_was_made_from(settings):
+def test_the_model_folder_knows_what_it_was_made_from(finished_course):
+    settings = finished_course.settings
     facts = read_json(settings.model_folder / "model.json")
     assert (facts["dataset"], facts["pictures"], facts["captions"]) == ("scenes", 48, 240)
     assert facts["plan"] == dataclasses.asdict(training_config(settings))
@@ -34,8 +30,9 @@ def test_the_model_folder_knows_what_it_was_made_from(settings):
     assert len(facts["encoder"]["weights_checksum"]) == 64
 
 
-def test_the_model_folder_can_be_given_away(settings):
+def test_the_model_folder_can_be_given_away(finished_course):
     """It knows the encoder's file by its name, and holds no path of this computer."""
+    settings = finished_course.settings
     assert read_json(settings.model_folder / "model.json")["encoder"]["encoder_setting"] == "tiny.keras"
     for path in settings.model_folder.iterdir():
         content = path.read_bytes()
@@ -58,7 +55,7 @@ def test_arrays_beside_another_vocabulary_are_refused(copied_course, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             prepare_captions(copied_course)
     for split in ("train", "val"):
-        with pytest.raises(CourseError, match=rf"{split}_captions\.npz.*another vocabulary.*03_prepare_captions"):
+        with pytest.raises(CourseError, match=rf"{split}_captions\.npz was not made with.*03_prepare_captions"):
             load_examples(copied_course, split)
     prepare_captions(copied_course)
     assert load_examples(copied_course, "train").captions.matrix.max() < len(load_vocabulary(copied_course))

@@ -4,7 +4,6 @@ In the end there is what an undisturbed run leaves.
 """
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -34,13 +33,8 @@ def may_mount() -> bool:
 def test_a_disturbed_stage_leaves_what_it_leaves_undisturbed(kills, stages, no_proxy):
     start, troubles = (NAMESPACE, ["--troubles"]) if may_mount() else ([], [])
     command = [*start, sys.executable, str(HARNESS), *troubles, "--kills", str(kills), "--stages", *stages]
-    command += ["--seed", os.environ.get("KILL_SEED", "0")]
     with running_server() as server:
         server.files, server.etags = {"/file": FILE}, {"/file": '"one"'}
         own = {"URL": f"{server.url}/file", "CHECKSUM": f"sha256:{hashlib.sha256(FILE).hexdigest()}"}
         done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
-    findings = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["stage"] for each in findings] == list(stages), done.stderr
-    for each in findings:
-        assert each["faults"] == [] and each["kills"] >= kills and each["ends"] >= 1, each
-        assert len(each["said"]) == 2 * bool(troubles)
+    assert done.returncode == 0 and done.stdout.split() == list(stages), done.stderr

@@ -1,17 +1,14 @@
 """The widget of the demonstration in JupyterLab itself, in a real browser."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
-import nbformat
 import pytest
 from demo_browser import Browser, chromium
 from demo_samples import drawn
+from notebook_samples import code, notebook, write
 from PIL import Image
 from waiting import wait_until
 
@@ -35,40 +32,26 @@ show_caption_widget(captioner, [np.full((40, 40, 3), shade, "uint8") for shade i
 """
 
 
-@contextmanager
-def jupyterlab(folder: Path, environ: dict[str, str]) -> Iterator[str]:
-    """Start JupyterLab on a folder, for somebody who has never used it; gives the address without the file's name."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+@pytest.fixture
+def lab(finished_course, tmp_path) -> Iterator[str]:
+    """JupyterLab, for somebody who has never used it, with a notebook that shows the widget; the notebook's address."""
+    folder = write(notebook(code(WIDGET.strip())), tmp_path / "lab" / "widget.ipynb").parent
+    from say_what_you_see.training.scale.workers import free_ports  # which needs TensorFlow
+
+    [port] = free_ports(1)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JPY_", "JUPYTER"))}
     own = {"HOME": str(folder), "JUPYTER_TOKEN": "secret", "PYTHONPATH": str(REPOSITORY)}
+    environ = kept | finished_course.environ | own
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
                f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"]  # fmt: skip
-
-    def answers() -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-            return True
-        return False
-
     with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env={**kept, **environ, **own}, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
     try:
-        wait_until(answers, process, 120)
-        yield f"http://127.0.0.1:{port}/lab/tree/%s?token=secret"
+        wait_until(lambda: f":{port}/lab" in (folder / "server.log").read_text(), process, 120)
+        yield f"http://127.0.0.1:{port}/lab/tree/widget.ipynb?token=secret"
     finally:
         process.terminate()
         process.wait(timeout=60)
-
-
-@pytest.fixture
-def lab(finished_course, tmp_path) -> Iterator[str]:
-    """JupyterLab with a notebook that shows the widget."""
-    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
-    cells = [nbformat.v4.new_code_cell(WIDGET.strip())]
-    (tmp_path / "lab").mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "lab" / "widget.ipynb")
-    with jupyterlab(tmp_path / "lab", finished_course.environ) as server:
-        yield server
 
 
 @pytest.fixture
@@ -78,26 +61,13 @@ def browser(tmp_path) -> Iterator[Browser]:
         yield started
 
 
-def open_and_run_all(browser: Browser, lab: str, name: str) -> None:
-    """Open a notebook as a reader does, and run it by the menu."""
-    browser.open(lab % name)
-    browser.wait_for("document.querySelector('.jp-Notebook .jp-CodeCell')", 120)
+def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, finished_course, tmp_path):
+    browser.open(lab)
     browser.wait_for("/^Python 3/.test(document.querySelector('.jp-KernelName')?.innerText)", 120)
     browser.wait_for("document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')", 120)
-    click_text(browser, ".lm-MenuBar-itemLabel", "Run")
-    click_text(browser, ".lm-Menu-itemLabel", "Run All Cells")
-
-
-def click_text(browser: Browser, selector: str, text: str) -> None:
-    """Click the element that has exactly this text."""
-    found = f"[...document.querySelectorAll('{selector}')].find((one) => one.innerText.trim() === '{text}')"
-    browser.wait_for(found)
-    browser.run(f"{found}.setAttribute('data-wanted', '{text}')")
-    browser.click(f"[data-wanted='{text}']")
-
-
-def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, finished_course, tmp_path):
-    open_and_run_all(browser, lab, "widget.ipynb")
+    browser.wait_for("document.querySelector('.jp-CodeCell .jp-InputArea-editor')")
+    browser.click(".jp-CodeCell .jp-InputArea-editor")
+    browser.press("Enter", shift=True)
     browser.wait_for("document.querySelectorAll('.caption-demo .steps > li').length", 180)
     photo = tmp_path / "large.png"
     Image.fromarray(drawn(3)).resize((1500, 1500)).effect_spread(3).save(photo, compress_level=0)

@@ -2,17 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
+import tensorflow as tf
 from bs4 import BeautifulSoup
-from caption_samples import VOCAB, tiny_decoder
+from caption_samples import ENCODER, VOCAB, tiny_decoder
 from demo_browser import chromium
 from hostile_files import CAPTIONS, picture, write_zip
 
-from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import markdown_text, message, terminal_json, visible
 from say_what_you_see.data.archives import image_members
@@ -74,24 +75,22 @@ def test_a_message_is_short_and_keeps_its_end():
 # The terminal
 
 
-def test_names_of_pictures_and_errors_do_not_reach_the_terminal_raw(course_environ, tmp_path, capsys):
-    model = str(course_environ.settings.model_folder)
+def test_names_of_pictures_and_errors_do_not_reach_the_terminal_raw(command, tmp_path):
     sound, broken = tmp_path / f"sound{ESCAPE}.png", tmp_path / f"broken{ESCAPE}.png"
     sound.write_bytes(picture(size=(40, 40)))
     broken.write_bytes(b"no picture")
-    missing = tmp_path / f"missing{ESCAPE}.png"
-    for options in ([], ["--beam", "2"], ["--json"], ["--html", str(tmp_path / "page.html")]):
-        main(["caption", "--model", model, *options, *map(str, (sound, broken, missing))])
-        shown = capsys.readouterr()
-        assert not OBEYED.search(shown.out + shown.err), options
+    pictures = [sound, broken, tmp_path / f"missing{ESCAPE}.png"]
+    for options in ([], ["--beam", "2"], ["--json"], ["--html", tmp_path / "page.html"]):
+        output, errors = command("caption", *options, *pictures, status=1)
+        assert not OBEYED.search(output + errors), options
         if "--json" in options:
-            names = [entry["picture"] for entry in json.loads(shown.out)["pictures"]]
-            assert names == [str(sound), str(broken), str(missing)], "for machines they are what they are"
+            names = [entry["picture"] for entry in json.loads(output)["pictures"]]
+            assert names == list(map(str, pictures)), "for machines they are what they are"
         elif "--html" not in options:
-            assert r"sound\x1b]0;title" in shown.out
-            assert r"broken\x1b]0;title" in shown.err and r"missing\x1b]0;title" in shown.err
-    assert main(["caption", "--model", f"{tmp_path}/{ESCAPE}", str(sound)]) == 1
-    assert not OBEYED.search(capsys.readouterr().err)
+            assert r"sound\x1b]0;title" in output
+            assert r"broken\x1b]0;title" in errors and r"missing\x1b]0;title" in errors
+    _, errors = command("caption", "--model", f"{tmp_path}/{ESCAPE}", sound, status=1)
+    assert not OBEYED.search(errors)
 
 
 def test_pictures_that_are_skipped_are_named_in_letters(tmp_path, capsys):
@@ -103,25 +102,49 @@ def test_pictures_that_are_skipped_are_named_in_letters(tmp_path, capsys):
     assert r"\x1b[2J" in shown and not OBEYED.search(shown)
 
 
-# Pages
+# Pages, and Markdown: TensorBoard and the card of a model
 
 
-def test_the_page_of_an_evaluation_shows_captions_as_text(tmp_path):
-    texts = list(CAPTIONS.values())
-    names = [f"{number}.png" for number in range(len(texts))]
-    pictures_zip = write_zip(tmp_path / "p.zip", dict.fromkeys(names, picture()))
+def evaluation_page(captions: list[str], folder: Path) -> BeautifulSoup:
+    names = [f"{number}.png" for number in range(len(captions))]
+    pictures_zip = write_zip(folder / "p.zip", dict.fromkeys(names, picture()))
+    known = ScoredPictures(names, list(range(len(names))), [[text, "a red ball"] for text in captions])
+    found = evaluate_captions(captions, known, False, " ".join(captions), " ".join(captions))
+    write_report(folder / "page.html", pictures_zip, [found], known)
+    return BeautifulSoup((folder / "page.html").read_text(encoding="utf-8"), "html.parser")
 
-    def page(captions: list[str], model: str) -> BeautifulSoup:
-        captions = [text[:500] for text in captions]
-        people = [[text, "a red ball"] for text in captions]
-        known = ScoredPictures(names, list(range(len(names))), people)
-        found = evaluate_captions(captions, known, False, model, model)
-        write_report(tmp_path / "page.html", pictures_zip, [found], known)
-        return BeautifulSoup((tmp_path / "page.html").read_text(encoding="utf-8"), "html.parser")
 
-    hostile = page(texts, CAPTIONS["markup"])
-    assert tags(hostile) == tags(page([f"ball {number}" for number in range(len(texts))], "model"))
-    assert one_line(CAPTIONS["markup"]) in words(hostile) and not OBEYED.search(words(hostile))
+def markdown_page(markdown: str) -> BeautifulSoup:
+    plugin_util = pytest.importorskip("tensorboard.plugin_util")
+    return BeautifulSoup(plugin_util.markdown_to_safe_html(markdown), "html.parser")
+
+
+def tensorboard_page(captions: list[str], folder: Path) -> BeautifulSoup:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    writer = tf.summary.create_file_writer(str(folder))
+    write_examples(writer, 1, np.zeros((len(captions), 4, 4, 3), np.float32), captions)
+    writer.close()
+    [path] = folder.glob("events.*")
+    [event] = accumulator.EventAccumulator(str(path)).Reload().Tensors("captions")
+    return markdown_page(event.tensor_proto.string_val[0].decode())
+
+
+def model_card(captions: list[str], folder: Path) -> BeautifulSoup:
+    scores, text = dict.fromkeys(captions, 1.5), " ".join(captions)
+    encoder = {**ENCODER, "name": text, "weights": text}
+    facts = {"dataset": text, "pictures": text, "captions": 5, "scores": scores}
+    save_caption_model(CaptionModel(tiny_decoder(), VOCAB, encoder, facts), folder)
+    return markdown_page((folder / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("page_of", "most"), [(evaluation_page, 20), (tensorboard_page, 99), (model_card, 99)])
+def test_pages_show_captions_as_text(page_of, most, tmp_path):
+    captions = [text[:500] for text in CAPTIONS.values()][-most:]
+    harmless = page_of([f"ball {number}" for number in range(len(captions))], tmp_path / "harmless")
+    hostile = page_of(captions, tmp_path / "hostile")
+    assert tags(hostile) == tags(harmless)
+    assert [text for text in captions if one_line(text) not in words(hostile)] == []
+    assert not OBEYED.search(words(hostile))
 
 
 # The page of the demonstration, and the widget, which has the same code
@@ -168,44 +191,6 @@ def test_the_page_in_the_browser_shows_captions_as_text(tmp_path):
             assert browser.problems == []
     finally:
         server.stop()
-
-
-# Markdown: TensorBoard and the card of a model
-
-
-def rendered(markdown: str) -> BeautifulSoup:
-    plugin_util = pytest.importorskip("tensorboard.plugin_util")
-    return BeautifulSoup(plugin_util.markdown_to_safe_html(markdown), "html.parser")
-
-
-def test_tensorboard_shows_captions_as_text(tmp_path):
-    tf = pytest.importorskip("tensorflow")
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    pages = []
-    for name, captions in {"hostile": list(CAPTIONS.values()), "harmless": ["a ball"] * len(CAPTIONS)}.items():
-        writer = tf.summary.create_file_writer(str(tmp_path / name))
-        write_examples(writer, 1, np.zeros((len(captions), 4, 4, 3), np.float32), captions)
-        writer.close()
-        [path] = (tmp_path / name).glob("events.*")
-        [event] = accumulator.EventAccumulator(str(path)).Reload().Tensors("captions")
-        pages.append(rendered(event.tensor_proto.string_val[0].decode()))
-    assert tags(pages[0]) == tags(pages[1])
-    assert all(one_line(text) in words(pages[0]) for text in CAPTIONS.values())
-
-
-@pytest.mark.parametrize("name", ["markup", "Markdown", "an escape sequence", "letters turned around"])
-def test_the_card_of_a_model_shows_names_as_text(name, tmp_path):
-    def card(text: str) -> str:
-        encoder = {"name": text, "weights": text, "weights_checksum": "0", "pictures_kind": "photographs",
-                   "encoder_setting": "x"}  # fmt: skip
-        facts = {"dataset": text, "pictures": text, "captions": 5, "scores": {text: 1.5}}
-        save_caption_model(CaptionModel(tiny_decoder(), VOCAB, encoder, facts), tmp_path)
-        return (tmp_path / "README.md").read_text(encoding="utf-8")
-
-    text = CAPTIONS[name]
-    hostile, harmless = rendered(card(text)), rendered(card("word"))
-    assert tags(hostile) == tags(harmless)
-    assert one_line(text) in words(hostile) and not OBEYED.search(card(text))
 
 
 # Figures

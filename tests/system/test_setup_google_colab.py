@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path, PurePosixPath
 
 import pytest
-from colab_samples import ARCHIVE, SETUP_FILE, Colab, course_archive, project_files
+from colab_samples import ARCHIVE, SETUP_FILE, Colab, copy_project, course_archive, project_files
 from download_server import Server, running_server
 
 import setup_google_colab as setup
@@ -90,7 +90,7 @@ def test_the_first_cell_sets_up_the_course(path, tmp_path, whole_host):
     look += "print(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
     lines = said(colab.run(f"{source}\n{look}")).splitlines()
     folder = colab.start / HERE
-    waits = f"The course is set up. {path.stem} has to wait for those files."
+    waits = f"The course is set up, but {path.stem} needs those files first."
     assert lines[-4] == (waits if path.stem in setup.STEPS_BEFORE else f"{path.stem} is ready: run the cells below.")
     assert lines[-3:] == [
         str(folder / "notebooks"),
@@ -131,15 +131,12 @@ def test_calling_it_again_asks_nobody_and_a_new_session_for_the_setup_only(machi
     assert host.paths == [SETUP_FILE, ARCHIVE, SETUP_FILE] and (colab.start / HERE / "mine").exists()
 
 
-def test_a_clone_is_used_as_it_is(machine, host, tmp_path):
+def test_a_clone_is_used_as_it_is(machine, host):
     colab = machine()
-    for name in [*SMALL, "setup_google_colab.py"]:
-        (colab.start / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(REPOSITORY / name, colab.start / "clone" / name)
-    asks = (
-        f"import os, sys; sys.path.insert(0, 'clone'); from setup_google_colab import *; setup_notebook('{NOTEBOOK}')\n"
-    )
-    lines = said(colab.run(asks + "print(os.getcwd(), os.environ['COURSE_START'], sep='\\n')")).splitlines()
+    copy_project(colab.start / "clone", [*SMALL, "setup_google_colab.py"])
+    source = "import os, sys; sys.path.insert(0, 'clone'); from setup_google_colab import *\n"
+    source += f"setup_notebook('{NOTEBOOK}'); print(os.getcwd(), os.environ['COURSE_START'], sep='\\n')"
+    lines = said(colab.run(source)).splitlines()
     assert lines[-2:] == [str(colab.start / "clone" / "notebooks"), str(colab.start)]
     assert host.paths == []
 
@@ -163,6 +160,7 @@ def test_offline_the_first_cell_says_so(tmp_path):
 ])  # fmt: skip
 def test_a_failed_download_says_why_and_starts_over(fault, answers, text, machine, host):
     colab = machine()
+    (colab.start / ".part-course-abc" / "unpacked").mkdir(parents=True)  # which a killed download has left
     setattr(host.faults, fault, [None, *answers])  # the file that sets up comes first
     message = complaint(colab.run(cell()))
     assert message.startswith("setup_google_colab.SetupError") and setup.ARCHIVE_URL in message and text in message
@@ -179,20 +177,15 @@ def test_an_archive_of_another_release_is_refused(machine, host):
 
 
 @pytest.fixture
-def answered(tmp_path, monkeypatch):
-    """Has the setup download this in place of the course, into an empty folder."""
+def served(tmp_path, monkeypatch, host, no_proxy) -> dict[str, bytes]:
+    """What the host has for a setup in this process, which goes into an empty folder."""
     monkeypatch.setattr(setup, "course_folder", lambda: tmp_path / "course")
     monkeypatch.setattr(setup, "PAUSES", ())
-
-    def answer(content: bytes) -> None:
-        response = io.BytesIO(content)
-        response.length = 0
-        monkeypatch.setattr(setup.urllib.request, "urlopen", lambda *_, **__: response)
-
-    return answer
+    monkeypatch.setattr(setup, "ARCHIVE_URL", host.url + ARCHIVE)
+    return host.files
 
 
-def test_a_damaged_archive_is_whole_or_refused(answered, tmp_path):
+def test_a_damaged_archive_is_whole_or_refused(served, tmp_path):
     needed = ["requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb"]
     sound, rng = course_archive(needed), random.Random(0)
     for _ in range(150):
@@ -200,48 +193,48 @@ def test_a_damaged_archive_is_whole_or_refused(answered, tmp_path):
         for _ in range(4):
             place = rng.choice([rng.randrange(len(sound)), -1 - rng.randrange(300)])  # the directory is at the end
             damaged[place] = rng.randrange(256)
-        answered(bytes(damaged))
+        served[ARCHIVE] = bytes(damaged)
         with suppress(setup.SetupError):
             assert setup.is_whole(setup.download_github_code())
         assert not [path for path in tmp_path.iterdir() if path.name != "course"]
         shutil.rmtree(tmp_path / "course", ignore_errors=True)
 
 
-def test_an_endless_archive_or_one_of_very_much_is_given_up(answered, monkeypatch):
+def test_an_endless_archive_or_one_of_very_much_is_given_up(served, monkeypatch):
     monkeypatch.setattr(setup, "MAX_BYTES", 10_000)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(10_001))
     for content, reason in ((bytes(10_001), "has more than 10,000"), (packed.getvalue(), "claims to hold more than")):
-        answered(content)
+        served[ARCHIVE] = content
         with pytest.raises(setup.SetupError, match=reason):
             setup.download_github_code()
-
-
-def test_what_a_killed_download_left_is_removed(machine):
-    colab = machine()
-    (colab.start / ".part-course-abc" / "unpacked").mkdir(parents=True)
-    said(colab.run(cell()))
-    assert not (colab.start / ".part-course-abc").exists()
 
 
 # Versions
 
 
-@pytest.mark.parametrize(("version", "text"), [
-    ("2.15.0", "TensorFlow 2.15.0 is too old: the course needs >=2.18,<2.22"), (None, "This runtime has no TensorFlow"),
+@pytest.mark.parametrize(("packages", "pip", "texts"), [
+    ({"tensorflow": "2.15.0"}, "", ["2.15.0 is too old: the course needs >=2.18,<2.22", "> Change runtime type"]),
+    ({"tensorflow": None}, "", ["This runtime has no TensorFlow", "Runtime > Change runtime type"]),
+    ({}, "fails", ["Cannot add pycocoevalcap>=1.2,<2", "ResolutionImpossible"]),
+    ({}, "replaces NumPy", ["pip replaced numpy 2.0.2", "delete runtime"]),
 ])  # fmt: skip
-def test_older_versions_stop_and_say_what_to_do(version, text, machine):
-    colab = machine(tensorflow=version)
-    message = complaint(colab.run(cell()))
-    assert text in message and "Runtime > Change runtime type" in message
-    assert colab.pip_calls == []
+def test_packages_that_do_not_fit_stop_it_and_it_says_what_to_do(packages, pip, texts, machine):
+    colab = machine(**packages)
+    message = complaint(colab.run(cell("06_evaluate_captions"), STAND_IN_PIP=pip))
+    assert all(text in message for text in texts)
+    assert len(colab.pip_calls) == bool(pip)
 
 
-def test_newer_versions_are_tried_and_said(machine):
-    output = said(machine(tensorflow="2.22.0").run(cell()))
-    assert "2.22.0 is newer than what the course was tried with" in output
+def test_a_newer_version_is_tried_and_said_and_a_gpu_is_named(machine):
+    colab = machine(tensorflow="2.22.0")
+    (colab.programs / "nvidia-smi").write_text("#!/bin/sh\necho Tesla T4\n")
+    (colab.programs / "nvidia-smi").chmod(0o755)
+    output = said(colab.run(cell()))
+    assert "2.22.0 is newer than what the course was tested with" in output
     assert "choose an earlier runtime version" in output and f"{NOTEBOOK} is ready" in output
+    assert "[OK]   GPU: Tesla T4" in output and "No GPU" not in output
 
 
 @pytest.mark.parametrize(("version", "wanted", "expected"), [
@@ -274,26 +267,6 @@ def test_only_what_is_missing_is_installed_and_everything_else_is_held(machine):
     assert len(colab.pip_calls) == 1
 
 
-def test_a_package_that_does_not_fit_stops_and_changes_nothing(machine):
-    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="fails"))
-    assert "Cannot add pycocoevalcap>=1.2,<2" in message and "ResolutionImpossible" in message
-
-
-def test_a_pip_that_replaces_numpy_all_the_same_is_found_out(machine):
-    message = complaint(machine().run(cell("06_evaluate_captions"), STAND_IN_PIP="replaces NumPy"))
-    assert "pip replaced numpy 2.0.2" in message and "delete runtime" in message
-
-
-# The GPU
-
-
-def test_a_gpu_is_named(machine):
-    colab = machine()
-    colab.add_gpu()
-    output = said(colab.run(cell()))
-    assert "[OK]   GPU: Tesla T4" in output and "No GPU" not in output
-
-
 # Google Drive
 
 
@@ -304,9 +277,9 @@ def test_what_is_in_drive_outlives_the_runtime(machine, tmp_path):
     source = cell(arguments=", drive=True")
     output = said(colab.run(source + leave + "\n" + source, STAND_IN_DRIVE=str(drive)))
     place = colab.start / "drive" / "MyDrive" / "say-what-you-see"
-    assert output.count(f"What the notebooks make goes to {place}") == 2
-    (colab.start / "drive" / "MyDrive").unlink()
-    colab.lose_the_runtime()
+    assert output.count(f"The notebooks' files go to {place}") == 2
+    shutil.rmtree(colab.start)  # as happens some minutes after the last click
+    colab.start.mkdir()
     read = "\nimport os, pathlib\nprint(pathlib.Path(os.environ['COURSE_DATA'], 'checkpoint').read_text())"
     assert said(colab.run(source + read, STAND_IN_DRIVE=str(drive))).endswith("epoch 7\n")
 

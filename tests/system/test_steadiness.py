@@ -2,11 +2,11 @@
 
 import os
 import tracemalloc
-import zipfile
 from pathlib import Path
 
 import pytest
 from caption_samples import write_tiny_encoder
+from hostile_files import write_zip
 from record_samples import picture
 
 from say_what_you_see.vision.encoders import load_encoder_file
@@ -19,9 +19,8 @@ ONE_BATCH = BATCH * SIDE * SIDE * 3 * 4  # bytes
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not show what is open")
 def test_an_extraction_keeps_no_batches_and_no_files(tmp_path):
     kinds = [picture(number, (SIDE, SIDE)) for number in range(50)]
-    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
-        for number in range(BATCHES * BATCH):
-            archive.writestr(f"{number:06d}.jpg", kinds[number % len(kinds)])
+    pictures = {f"{number:06d}.jpg": kinds[number % len(kinds)] for number in range(BATCHES * BATCH)}
+    pictures_zip = write_zip(tmp_path / "pictures.zip", pictures)
     encoder, shape = load_encoder_file(write_tiny_encoder(tmp_path / "tiny.keras"))
     predict, memory, files = encoder.predict_on_batch, [], []
 
@@ -33,7 +32,7 @@ def test_an_extraction_keeps_no_batches_and_no_files(tmp_path):
     encoder.predict_on_batch = watched
     tracemalloc.start()
     try:
-        embeds, _ = apply_model(tmp_path / "pictures.zip", encoder, lambda x: x, shape, store=tmp_path / "rows.npy")
+        embeds, _ = apply_model(pictures_zip, encoder, lambda x: x, shape, store=tmp_path / "rows.npy")
     finally:
         tracemalloc.stop()
     assert len(embeds) == BATCHES * BATCH and len(memory) == BATCHES

@@ -22,26 +22,6 @@ def installed(tmp_path_factory) -> Path:
     return target
 
 
-@pytest.fixture
-def start(installed, tmp_path):
-    """Runs the installed program from an empty folder, for a user who has never used it."""
-    home = tmp_path / "home"
-    settings = {"HOME": str(home), "XDG_DATA_HOME": str(home), "APPDATA": str(home), "LOCALAPPDATA": str(home)}
-    own = ("COURSE_", "DATASET", "ENCODER")
-    known = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    (tmp_path / "empty").mkdir()
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "say_what_you_see", *arguments]
-        environ = {**known, **settings, "PYTHONPATH": str(installed)}
-        ran = subprocess.run(command, cwd=tmp_path / "empty", env=environ, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
-        assert not list((tmp_path / "empty").iterdir()), "nothing is left where it was started"
-        return ran.stdout
-
-    return run
-
-
 def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(installed):
     others = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} - {"say_what_you_see", "bin"}
     assert not others
@@ -53,9 +33,19 @@ def test_the_wheel_holds_the_package_with_its_files_and_nothing_else(installed):
     assert photo_model <= expected and not missing
 
 
-def test_a_photograph_is_captioned(start, tmp_path):
+def test_a_photograph_is_captioned(installed, tmp_path):
+    """In an empty folder, for a user who has never used it."""
+    home, empty = tmp_path / "home", tmp_path / "empty"
+    empty.mkdir()
+    own = ("COURSE_", "DATASET", "ENCODER")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    environ |= dict.fromkeys(["HOME", "XDG_DATA_HOME", "APPDATA", "LOCALAPPDATA"], str(home))
+    environ["PYTHONPATH"] = str(installed)
     photo = Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
-    said = start("caption", str(photo))
-    assert re.fullmatch(rf"{re.escape(str(photo))}: \w+( \w+)+( \(doubtful: [^()]+\))?\n", said)
-    left = [path for path in (tmp_path / "home").rglob("exported")]
+    command = [sys.executable, "-m", "say_what_you_see", "caption", str(photo)]
+    ran = subprocess.run(command, cwd=empty, env=environ, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(rf"{re.escape(str(photo))}: \w+( \w+)+( \(doubtful: [^()]+\))?\n", ran.stdout)
+    assert not list(empty.iterdir()), "nothing is left where it was started"
+    left = list(home.rglob("exported"))
     assert left and all("say-what-you-see" in path.parts for path in left), "the data folder is the user's own"

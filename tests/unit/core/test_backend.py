@@ -1,17 +1,10 @@
 """Keras starts without a word, and what C++ code writes to standard error can be suppressed."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from say_what_you_see.core.backend import suppress_stderr
-from say_what_you_see.core.settings import REPOSITORY
-
-
-def run_python(program: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, **options)
 
 
 def test_standard_error_is_suppressed_inside_only(capfd):
@@ -24,24 +17,24 @@ def test_standard_error_is_suppressed_inside_only(capfd):
     assert capfd.readouterr() == ("heard", "before after")
 
 
-def test_keras_comes_without_a_word_and_without_what_the_course_does_not_use():
+def test_keras_comes_without_a_word_and_without_what_the_course_does_not_use(run_python, monkeypatch):
     program = (
         "import sys\nfrom say_what_you_see.core.backend import keras\nkeras.ops.ones(2)\n"
         "print([name for name in ('sklearn', 'scipy.stats', 'matplotlib') if name in sys.modules])\n"
         "import matplotlib.pyplot, sklearn.linear_model\nprint(sklearn.linear_model.Ridge.__name__)"
     )
-    environ = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    result = run_python(program, env=environ)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    result = run_python(program)
     assert (result.stdout.split(), result.stderr) == (["[]", "Ridge"], "")
 
 
 @pytest.mark.parametrize("backend", ["jax", "a_mistake"])
-def test_a_backend_that_is_not_there_is_explained(backend):
+def test_a_backend_that_is_not_there_is_explained(backend, run_python):
     program = (
         f"import os, sys\nos.environ['KERAS_BACKEND'] = {backend!r}\nsys.modules[{backend!r}] = None\n"
         "from say_what_you_see.commands.main import main\nsys.exit(main(['environment']))"
     )
-    result = run_python(program)
+    result = run_python(program, check=False)
     assert result.returncode == 1 and result.stderr.count("\n") == 1
-    assert result.stderr.startswith(f"Error: KERAS_BACKEND is {backend}")
+    assert result.stderr.startswith(f"Error: Keras cannot start here with KERAS_BACKEND={backend}")
     assert "requirements-backends.txt" in result.stderr

@@ -3,8 +3,8 @@
 import re
 import shutil
 import sys
-from collections import namedtuple
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,20 +17,6 @@ from say_what_you_see.core.settings import read_settings
 @pytest.fixture
 def settings(tmp_path):
     return read_settings({"COURSE_DATA": str(tmp_path / "data")})
-
-
-@pytest.fixture
-def installed(monkeypatch):
-    """Versions of packages that count as installed, beside which there is nothing."""
-    versions: dict[str, str] = {}
-
-    def version(name: str) -> str:
-        if name not in versions:
-            raise metadata.PackageNotFoundError(name)
-        return versions[name]
-
-    monkeypatch.setattr(metadata, "version", version)
-    return versions
 
 
 def check_named(name: str, settings) -> Check:
@@ -71,9 +57,13 @@ def test_an_installed_package_checks_what_its_metadata_requires(settings, monkey
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 @pytest.mark.parametrize("version", ["0.1", "99.0", None])
-def test_another_backend_must_be_of_a_version_that_the_course_knows(backend, version, installed, monkeypatch, settings):
-    if version:
-        installed[backend] = version
+def test_another_backend_must_be_of_a_version_that_the_course_knows(backend, version, monkeypatch, settings):
+    def installed_version(name: str) -> str:
+        if name == backend and version:
+            return version
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", installed_version)
     monkeypatch.setattr(keras.config, "backend", lambda: backend)
     monkeypatch.setattr(environment, "_check_keras", lambda: Check("Keras computes", True, ""))
     check = check_named("Keras' backend", settings)
@@ -83,10 +73,9 @@ def test_another_backend_must_be_of_a_version_that_the_course_knows(backend, ver
 
 
 def test_what_is_missing_on_this_computer_is_said(settings, monkeypatch, tmp_path):
-    usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "version_info", (3, 10, 0))
-        patch.setattr(shutil, "disk_usage", lambda folder: usage(10**12, 10**12, 10**6))
+        patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**6))
         patch.setattr(environment, "SHIPPED", tmp_path)
         patch.setattr(environment, "_MEMORY_NEEDED", 1e18)
         patch.setattr(keras.ops, "ones", lambda shape: 1 / 0)

@@ -1,8 +1,6 @@
 """Files are whole or absent, and what goes wrong is explained."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -18,7 +16,6 @@ from say_what_you_see.core.files import (
     slug,
     write_json,
 )
-from say_what_you_see.core.settings import REPOSITORY
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
@@ -78,7 +75,7 @@ def test_an_endless_source_is_left_after_the_limit():
 def test_devices_and_silent_pipes_are_refused_and_pipes_with_something_in_them_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "PIPE_SECONDS", 0)
     os.mkfifo(tmp_path / "pipe.jpg")
-    for path, reason in ((tmp_path / "pipe.jpg", "a pipe that nothing comes from"), ("/dev/zero", "a device")):
+    for path, reason in ((tmp_path / "pipe.jpg", "a pipe that delivered nothing"), ("/dev/zero", "a device")):
         with pytest.raises(CourseError, match=reason):
             read_bytes(path, 100)
     monkeypatch.setattr(files, "PIPE_SECONDS", 60)
@@ -104,11 +101,11 @@ with atomic_folder(sys.argv[1]) as temporary:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills by a signal")
-def test_what_a_killed_process_left_goes_when_the_next_one_writes(tmp_path):
+def test_what_a_killed_process_left_goes_when_the_next_one_writes(tmp_path, run_python):
     (tmp_path / ".part-0123abcd-data.json").write_text("half")
     (tmp_path / ".part-of-mine.json").write_text("whole")
     (tmp_path / ".part-89abcdef-link").symlink_to(tmp_path / ".part-of-mine.json")
-    killed = subprocess.run([sys.executable, "-c", KILLED_WITHIN, tmp_path / "made"], cwd=REPOSITORY, check=False)
+    killed = run_python(KILLED_WITHIN, tmp_path / "made", check=False)
     assert killed.returncode == -9 and len(list(tmp_path.iterdir())) == 3
     with atomic_folder(tmp_path / "made") as temporary:
         assert list(temporary.iterdir()) == []

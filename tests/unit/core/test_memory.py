@@ -1,8 +1,6 @@
 """Memory that was freed is used again."""
 
 import platform
-import subprocess
-import sys
 
 import pytest
 
@@ -25,7 +23,6 @@ print(before, new_pages())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives freed memory back at once")
-def test_arrays_of_the_same_size_take_the_memory_of_those_before():
-    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    before, kept = map(int, run.stdout.split())
+def test_arrays_of_the_same_size_take_the_memory_of_those_before(run_python):
+    before, kept = map(int, run_python(PROGRAM).stdout.split())
     assert before > 50 and kept < before / 10

@@ -37,31 +37,20 @@ def test_a_known_name_wins_over_a_folder(tmp_path, monkeypatch):
     assert read_settings({"DATASET": "./coco"}).dataset == str(tmp_path / "coco")
 
 
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [("InceptionV3", "inception_v3"), ("VGG16", "vgg16"), ("mobilenet", "mobilenet"), ("ResNet50", "resnet50")],
-)
+@pytest.mark.parametrize(("written", "read"), [
+    ("InceptionV3", "inception_v3"), ("VGG16", "vgg16"), ("mobilenet", "mobilenet"), ("ResNet50", "resnet50"),
+])  # fmt: skip
 def test_encoder_names_in_several_spellings(written, read):
     assert read_settings({"ENCODER": written}).encoder_name == read
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "named"),
-    [
-        ("DATASET", "cocoa", "flickr8k"),
-        ("DATASET", "say_what_you_see/core/settings.py", "is a file"),
-        ("ENCODER", "not/a/name", "inception_v3"),
-        ("ENCODER", "missing.keras", "no such file"),
-        ("DATASET", "~no_such_user/photos", "no path"),
-        ("COURSE_DATA", "~no_such_user", "no path"),
-        ("COURSE_SIZE", "tiny", "full, small"),
-        ("COURSE_PRECISION", "float16", "float32, bfloat16"),
-        ("COURSE_SEED", "-1", "whole number"),
-        ("COURSE_SEED", "one", "whole number"),
-        ("COURSE_SEED", "4294967296", "whole number"),
-        ("COURSE_SEED", "9" * 5000, "whole number"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value", "named"), [
+    ("DATASET", "cocoa", "flickr8k"), ("DATASET", "say_what_you_see/core/settings.py", "is a file"),
+    ("ENCODER", "not/a/name", "inception_v3"), ("ENCODER", "missing.keras", "no such file"),
+    ("DATASET", "~no_such_user/photos", "not a possible path"), ("COURSE_DATA", "~no_such_user", "not a possible path"),
+    ("COURSE_SIZE", "tiny", "full, small"), ("COURSE_PRECISION", "float16", "float32, bfloat16"),
+    *(("COURSE_SEED", seed, "whole number") for seed in ("-1", "one", "4294967296", "9" * 5000)),
+])  # fmt: skip
 def test_unknown_values_are_named(name, value, named, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(CourseError, match=named) as caught:

@@ -157,7 +157,7 @@ def test_a_model_of_another_vocabulary_is_not_trained_for_cider(settings, histor
     one, other, *_ = (word for word in model.vocab if not word.startswith("#"))
     swapped = model.vocab | {one: model.vocab[other], other: model.vocab[one]}
     save_caption_model(replace(model, vocab=swapped), folder)
-    with pytest.raises(CourseError, match="another vocabulary.*Train it anew first"):
+    with pytest.raises(CourseError, match="another vocabulary.*Train it from the start first"):
         train_lesson_for_cider(TRANSFORMER, settings, 1)
     save_caption_model(model, folder)
 

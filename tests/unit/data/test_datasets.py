@@ -26,10 +26,6 @@ def picture_zip(path: Path, names: list[str]) -> Path:
     return write_zip(path, {name: picture(number) for number, name in enumerate(names)})
 
 
-def captions_of(names: list[str]) -> str:
-    return json.dumps(captions_json({name: [f"This is {name}."] for name in names}))
-
-
 TRAIN = [f"t{number}.jpg" for number in range(5)]
 VAL = ["v0.jpg", "v1.jpg"]
 
@@ -45,8 +41,8 @@ def course(tmp_path):
 
 
 @pytest.mark.parametrize(("dataset", "terms"), [
-    ("scenes", "CC BY 4.0"), ("coco", "cocodataset.org"), ("flickr8k", "not commercial"),
-    ("{}/flickr8k", "not commercial"), ("{}/scenes", "your own"), ("{}/mine", "your own"),
+    ("scenes", "CC BY 4.0"), ("coco", "cocodataset.org"), ("flickr8k", "non-commercial"),
+    ("{}/flickr8k", "non-commercial"), ("{}/scenes", "your own"), ("{}/mine", "your own"),
 ])  # fmt: skip
 def test_the_terms_are_known_without_the_files(dataset, terms, course, tmp_path):
     for name in ("flickr8k", "scenes", "mine"):
@@ -199,15 +195,10 @@ def test_tables_in_their_usual_forms(header, encoding, tmp_path):
     assert read_caption_file(path) == {"a.jpg": ['A dog, a "big" one.', "A dog."], "b.jpg": ["Ein Bär"]}
 
 
-@pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        (b"a.jpg,A dog, running.\n", "Row 1 .*3 columns"),
-        (b"file,caption\na.jpg,A dog.\nb.jpg\n", "Row 3 .*1 columns"),
-        (b'a.jpg,"A dog.\n', "Row . "),
-        ("a.jpg,Ein Bär".encode("latin-1"), "UTF-8"),
-    ],
-)
+@pytest.mark.parametrize(("content", "named"), [
+    (b"a.jpg,A dog, running.\n", "Row 1 .*3 columns"), (b"file,caption\na.jpg,A dog.\nb.jpg\n", "Row 3 .*1 columns"),
+    (b'a.jpg,"A dog.\n', "Row . "), ("a.jpg,Ein Bär".encode("latin-1"), "UTF-8"),
+])  # fmt: skip
 def test_tables_that_cannot_be_read(content, named, tmp_path):
     (tmp_path / "captions.csv").write_bytes(content)
     with pytest.raises(CourseError, match=named) as caught:
@@ -218,7 +209,7 @@ def test_tables_that_cannot_be_read(content, named, tmp_path):
 @pytest.mark.parametrize(("table", "named"), [
     ("lost.jpg,A picture.\np1.jpg,A picture.\np2.jpg,Another.\n", r"not in the folder: 1 \(lost\.jpg\)"),
     ("../secret.jpg,A secret.\np1.jpg,A picture.\np2.jpg,Another.\n", r"secret\.jpg"),
-    ("p1.jpg,A picture.\np1.jpg,The same.\n", "two pictures at least"),
+    ("p1.jpg,A picture.\np1.jpg,The same.\n", "At least two are needed"),
 ])  # fmt: skip
 def test_tables_that_do_not_fit_the_folder_are_refused(course, pictures_folder, table, named):
     (pictures_folder.parent / "secret.jpg").touch()
@@ -279,15 +270,13 @@ def test_missing_pieces_are_named_with_both_forms(course, zips_folder, names, mi
         get_dataset(course(zips_folder))
 
 
-def test_pictures_and_captions_of_different_data_sets(course, zips_folder):
-    picture_zip(zips_folder / "val.zip", ["other.jpg"])
-    with pytest.raises(CourseError, match=r"no caption for any picture.*val\.zip.*other\.jpg"):
-        get_dataset(course(zips_folder))
-
-
-def test_pictures_of_the_same_name_are_named(course, zips_folder):
-    picture_zip(zips_folder / "val.zip", ["a/v0.jpg", "b/v0.jpg"])
-    with pytest.raises(CourseError, match=r"two pictures called v0\.jpg"):
+@pytest.mark.parametrize(("names", "wrong"), [
+    (["other.jpg"], r"no caption for any picture.*val\.zip.*other\.jpg"),
+    (["a/v0.jpg", "b/v0.jpg"], r"two pictures called v0\.jpg"),
+])  # fmt: skip
+def test_pictures_of_another_data_set_or_of_the_same_name_are_named(course, zips_folder, names, wrong):
+    picture_zip(zips_folder / "val.zip", names)
+    with pytest.raises(CourseError, match=wrong):
         get_dataset(course(zips_folder))
 
 
@@ -351,7 +340,8 @@ def test_coco_is_downloaded(course, publish):
     picture_zip(folder / "train2014.zip", [f"train2014/{name}" for name in TRAIN])
     picture_zip(folder / "val2014.zip", [f"val2014/{name}" for name in VAL])
     names = {"train": TRAIN, "val": VAL}
-    members = {f"annotations/captions_{split}2014.json": captions_of(names[split]) for split in names}
+    described = {split: captions_json(dict.fromkeys(names[split], ["A picture."])) for split in names}
+    members = {f"annotations/captions_{split}2014.json": json.dumps(described[split]) for split in names}
     write_zip(folder / "annotations_trainval2014.zip", members)
     publish_files()
     files = get_dataset(course("coco"))
@@ -381,24 +371,22 @@ def flickr8k(publish, course):
 
 
 def test_flickr8k_is_converted_with_its_official_split(flickr8k):
-    settings = flickr8k
-    files = get_dataset(settings)
+    files = get_dataset(flickr8k)
     assert all_splits(files) == list(map(set, FLICKR8K_SPLIT.values()))
-    assert files.scored == (settings.dataset_folder / "test_flickr8k.zip", "annotations/captions_test.json")
+    assert files.scored == (flickr8k.dataset_folder / "test_flickr8k.zip", "annotations/captions_test.json")
     assert all(len(group) == 5 for group in read_captions(files.captions_zip, files.train_json).values())
-    (settings.dataset_folder / "Flickr8k_Dataset.zip").unlink()
-    assert get_dataset(settings) == files, "once converted, the download is not needed"
-    assert not (settings.dataset_folder / "Flickr8k_Dataset.zip").exists()
+    (flickr8k.dataset_folder / "Flickr8k_Dataset.zip").unlink()
+    assert get_dataset(flickr8k) == files, "once converted, the download is not needed"
+    assert not (flickr8k.dataset_folder / "Flickr8k_Dataset.zip").exists()
 
 
 def test_flickr8k_that_was_converted_without_its_test_pictures_is_used_as_it_is(flickr8k):
-    settings = flickr8k
-    files = get_dataset(settings)
+    files = get_dataset(flickr8k)
     files.test_zip.unlink()
-    (settings.dataset_folder / "Flickr8k_Dataset.zip").rename(settings.data_folder / "elsewhere.zip")
-    assert get_dataset(settings).zips == (files.train_zip, files.val_zip, files.captions_zip)
-    (settings.data_folder / "elsewhere.zip").rename(settings.data_folder / "Flickr8k_Dataset.zip")
-    assert get_dataset(settings) == files and files.test_zip.exists(), "with the download at hand it is made whole"
+    (flickr8k.dataset_folder / "Flickr8k_Dataset.zip").rename(flickr8k.data_folder / "elsewhere.zip")
+    assert get_dataset(flickr8k).zips == (files.train_zip, files.val_zip, files.captions_zip)
+    (flickr8k.data_folder / "elsewhere.zip").rename(flickr8k.data_folder / "Flickr8k_Dataset.zip")
+    assert get_dataset(flickr8k) == files and files.test_zip.exists(), "with the download at hand it is made whole"
 
 
 @pytest.mark.skipif(not FLICKR8K.exists(), reason="Flickr8k is not in ../shared/flickr8k")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 from download_server import running_server, serve_folder
@@ -24,11 +23,10 @@ def md5(content: bytes) -> str:
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path, no_proxy):
+def server(monkeypatch, data_folder, no_proxy):
     """Serves the table of this test: files of two data sets, weights, and one given out on request."""
     monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
     monkeypatch.delenv("COURSE_MIRROR", raising=False)
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     with running_server() as server:
         server.files = {"/known.zip": CONTENT, "/text.zip": CONTENT[1:], "/w.h5": CONTENT[::-1]}
         table = (
@@ -41,44 +39,39 @@ def server(monkeypatch, tmp_path, no_proxy):
         yield server
 
 
-@pytest.fixture
-def data(tmp_path) -> Path:
-    return tmp_path / "data"
-
-
 @pytest.mark.parametrize("place", [None, "data/coco/known.zip", "data/known.zip"])
-def test_a_file_is_checked_once_and_used_again_at_once(server, tmp_path, data, place, monkeypatch):
+def test_a_file_is_checked_once_and_used_again_at_once(server, tmp_path, data_folder, place, monkeypatch):
     """Whether it was downloaded or brought by hand."""
     if place:
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_bytes(CONTENT)
-    path = fetch_resource("known.zip", data / "coco")
+    path = fetch_resource("known.zip", data_folder / "coco")
     assert path == tmp_path / (place or "data/coco/known.zip") and path.read_bytes() == CONTENT
     entry = json.loads(path.with_name(RECORD).read_text())["known.zip"]
     assert entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
     monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
-    assert fetch_resource("known.zip", data / "coco") == path and len(server.requests) == (place is None)
+    assert fetch_resource("known.zip", data_folder / "coco") == path and len(server.requests) == (place is None)
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[::-1]])
-def test_a_wrong_file_that_replaced_the_right_one_is_named_and_stays(server, data, content):
-    path = fetch_resource("known.zip", data / "coco")
+def test_a_wrong_file_that_replaced_the_right_one_is_named_and_stays(server, data_folder, content):
+    path = fetch_resource("known.zip", data_folder / "coco")
     path.write_bytes(content)
     with pytest.raises(CourseError, match=r"known\.zip has"):
-        fetch_resource("known.zip", data / "coco")
+        fetch_resource("known.zip", data_folder / "coco")
     assert path.read_bytes() == content and len(server.requests) == 1
 
 
-def test_what_is_given_out_on_request_is_not_asked_of_a_server(server, data):
+def test_what_is_given_out_on_request_is_not_asked_of_a_server(server, data_folder):
     with pytest.raises(CourseError, match=r"on request only.*/page.*asked\.zip"):
-        fetch_resource("asked.zip", data / "asked")
+        fetch_resource("asked.zip", data_folder / "asked")
     assert server.requests == []
 
 
-def test_a_damaged_record_counts_as_none(server, data):
-    path = fetch_resource("text.zip", data / "flickr8k")
+def test_a_damaged_record_counts_as_none(server, data_folder):
+    path = fetch_resource("text.zip", data_folder / "flickr8k")
     path.with_name(RECORD).write_text("{")
-    assert fetch_resource("text.zip", data / "flickr8k") == path
+    assert fetch_resource("text.zip", data_folder / "flickr8k") == path
     assert json.loads(path.with_name(RECORD).read_text())["text.zip"]["bytes"] == path.stat().st_size
 
 
@@ -93,7 +86,7 @@ def classroom(tmp_path):
         yield tmp_path / "mirror", url
 
 
-def test_a_mirror_is_made_served_and_downloaded_from(server, classroom, data, monkeypatch, capsys):
+def test_a_mirror_is_made_served_and_downloaded_from(server, classroom, data_folder, monkeypatch, capsys):
     folder, url = classroom
     assert main(["mirror", str(folder)]) == 0
     assert "COURSE_MIRROR=" in capsys.readouterr().out
@@ -104,28 +97,28 @@ def test_a_mirror_is_made_served_and_downloaded_from(server, classroom, data, mo
     monkeypatch.setenv("COURSE_MIRROR", f"{url}/")
     for name, place in zip(("known.zip", "text.zip", "w.h5"), places, strict=True):
         assert main(["resources", name]) == 0
-        assert (data / place).read_bytes() == (folder / place).read_bytes()
+        assert (data_folder / place).read_bytes() == (folder / place).read_bytes()
     assert server.requests == [], "the publisher is left in peace"
 
 
-def test_a_mirror_takes_what_the_data_folder_has_and_keeps_what_it_has(server, data, tmp_path):
-    settings = read_settings({"COURSE_DATA": str(data)})
-    fetch_resource("known.zip", data / "coco")
+def test_a_mirror_takes_what_the_data_folder_has_and_keeps_what_it_has(server, data_folder, tmp_path):
+    settings = read_settings({"COURSE_DATA": str(data_folder)})
+    fetch_resource("known.zip", data_folder / "coco")
     server.requests.clear()
     paths = make_mirror(tmp_path / "mirror", settings, ["coco"])
     assert [path.read_bytes() for path in paths] == [CONTENT] and server.requests == []
-    (data / "coco" / "known.zip").unlink()
+    (data_folder / "coco" / "known.zip").unlink()
     assert make_mirror(tmp_path / "mirror", settings, ["coco"]) == paths and server.requests == []
     with pytest.raises(CourseError, match="called cocoa.*coco, flickr8k, weights"):
         make_mirror(tmp_path / "mirror", settings, ["cocoa"])
 
 
 @pytest.mark.parametrize("wrong", ["missing", "other bytes"])
-def test_a_mirror_without_the_right_file_gives_way_to_the_publisher(server, classroom, data, monkeypatch, wrong):
+def test_a_mirror_without_the_right_file_gives_way_to_the_publisher(server, classroom, data_folder, monkeypatch, wrong):
     folder, url = classroom
     if wrong == "other bytes":
         (folder / "coco").mkdir()
         (folder / "coco" / "known.zip").write_bytes(CONTENT[::-1])
     monkeypatch.setenv("COURSE_MIRROR", url)
-    assert fetch_resource("known.zip", data / "coco").read_bytes() == CONTENT
-    assert [path for path, *_ in server.requests] == ["/known.zip"]
+    assert fetch_resource("known.zip", data_folder / "coco").read_bytes() == CONTENT
+    assert server.paths == ["/known.zip"]

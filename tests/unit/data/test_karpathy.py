@@ -104,7 +104,7 @@ def test_a_damaged_or_missing_split_is_named(coco, environ):
         get_dataset(read_settings(environ))
 
 
-def test_the_commands_train_on_one_split_and_score_another(coco, environ, tmp_path, monkeypatch, capsys):
+def test_the_commands_train_on_one_split_and_score_another(coco, environ, monkeypatch, capsys):
     for name, value in (environ | {"COURSE_SIZE": "small"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("COURSE_SPLIT")

@@ -95,7 +95,7 @@ def test_the_scenes_behind_pictures_are_found_by_name():
     fns = [file_name("val", index) for index in (3, 0)]
     scenes = recreate_scenes(fns, "val", 0, [truth_of(val[3]), truth_of(val[0])])
     assert scenes == [val[3], val[0]]
-    with pytest.raises(CourseError, match=r"scene_val_000003\.jpg shows another scene"):
+    with pytest.raises(CourseError, match=r"scene_val_000003\.jpg does not show the scene"):
         recreate_scenes(fns, "val", 0, [truth_of(val[1]), truth_of(val[0])])
     with pytest.raises(CourseError, match="dog.jpg is not the name"):
         recreate_scenes([fns[0], "dog.jpg"], "val", 0)

@@ -3,7 +3,9 @@
 import io
 import json
 import zipfile
+from itertools import chain, repeat
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import numpy as np
 import pytest
@@ -69,16 +71,10 @@ def test_captions_are_in_the_format_of_coco_and_no_id_occurs_twice(folder):
 
 
 def test_an_interruption_ends_drawing_and_leaves_nothing(tmp_path, monkeypatch):
-    drawn = []
-
-    def draw(scene):
-        drawn.append(scene)
-        if len(drawn) == 3:
-            raise KeyboardInterrupt
-        return draw_scene(scene)
-
+    effects = chain([DEFAULT, DEFAULT, KeyboardInterrupt], repeat(DEFAULT))  # other threads draw on for a moment
+    draw = Mock(wraps=draw_scene, side_effect=effects)
     monkeypatch.setattr(dataset, "draw_scene", draw)
     with pytest.raises(KeyboardInterrupt):
         write_scene_dataset(tmp_path, {"train": 300, "val": 1, "test": 1})
     assert list(tmp_path.iterdir()) == []
-    assert len(drawn) < 150, "the scenes that were not begun yet are not drawn"
+    assert draw.call_count < 150, "the scenes that were not begun yet are not drawn"

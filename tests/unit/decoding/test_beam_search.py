@@ -21,10 +21,11 @@ from step_samples import (
     scripted,
 )
 
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.beam_tree import best_path, grow_beam_tree
 from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.language.captions import END, START
 
 WORDS = [index for index in VOCAB.values() if index not in SUPPRESSED]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from step_samples import ONE_IMAGE, SUPPRESSED, VOCAB, log_probabilities, random_features, random_model, scripted
 
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import CAPTIONS_IN_CACHE, generate, generate_sentences
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import START
 
 STEPS = 8

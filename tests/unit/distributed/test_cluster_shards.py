@@ -91,7 +91,7 @@ def test_a_run_that_was_stopped_goes_on_after_the_last_whole_shard(parts, tmp_pa
     assert names == expected()[0]
     np.testing.assert_allclose(np.stack(rows), expected()[1], rtol=1e-5)
     assert write(shard_folder(tmp_path / "out"), parts) == []
-    with pytest.raises(CourseError, match="of another model or other options"):
+    with pytest.raises(CourseError, match="another model or other options"):
         shard_folder(tmp_path / "out", weights="others")
 
 

@@ -79,7 +79,7 @@ def test_a_tar_that_is_cut_off_or_damaged_says_so_in_place_of_the_next_picture(t
 def test_a_source_that_a_node_does_not_see_is_an_error_of_the_run(source):
     part = find_sources([str(source)], 8).parts[0]
     source.rename(source.with_name("elsewhere"))
-    with pytest.raises(CourseError, match="All machines of the cluster have to see the pictures"):
+    with pytest.raises(CourseError, match="All machines of the cluster must see the pictures"):
         list(pictures_of(part))
 
 
@@ -94,8 +94,8 @@ def test_what_changed_shows(source):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("a.tar.gz", "packed tar"), ("a.txt", "neither a folder nor"), ("a.zip", "no zip file"),
-    ("a.parquet", "no whole Parquet file"), ("missing/a.zip", "nothing at"),
+    ("a.tar.gz", "compressed tar"), ("a.txt", "neither a folder nor"), ("a.zip", "not a zip file"),
+    ("a.parquet", "not a complete Parquet file"), ("missing/a.zip", "nothing at"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_explained(tmp_path, name, message):
     if "/" not in name:

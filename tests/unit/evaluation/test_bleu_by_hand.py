@@ -10,7 +10,7 @@ from say_what_you_see.evaluation.tokenizer import tokenize_all
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
-def test_it_is_the_score_of_the_reference_wherever_anything_matches(n, capsys):
+def test_it_is_the_score_of_the_reference_wherever_anything_matches(n):
     compared = 0
     for scene in scenes_of("val", 40):
         candidate, *references = tokenize_all(describe_scene(scene))

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from caption_samples import VOCAB, opinionated_decoder, toy_examples
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.evaluation import evaluate
 from say_what_you_see.evaluation.evaluate import evaluate_captions, evaluate_samplers, save_evaluations
 from say_what_you_see.evaluation.metrics import score_against_references
@@ -26,7 +28,7 @@ from say_what_you_see.evaluation.trained import (
     scored_pictures,
     trained_models,
 )
-from say_what_you_see.language.captions import START, invert_vocabulary
+from say_what_you_see.language.captions import START, indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.show_and_tell import build_show_and_tell
@@ -49,10 +51,8 @@ def toy():
     """A decoder with large random weights, and pictures whose captions are known."""
     examples, decoder = toy_examples(12), opinionated_decoder(1)
     words = invert_vocabulary(VOCAB)
-    groups = [
-        [" ".join(words[i] for i in row if words[i][0] != "#") for row in examples.captions.matrix[first:last]]
-        for first, last in zip(examples.captions.first, examples.captions.first[1:], strict=False)
-    ]
+    rows_of_pictures = np.split(examples.captions.matrix, examples.captions.first[1:-1])
+    groups = [[indices_to_sentence(row, words) for row in rows] for rows in rows_of_pictures]
     fns = [f"{number}.jpg" for number in range(12)]
     model = CaptionModel(decoder, VOCAB, {}, {})
     trained = TrainedModel("decoder", model, step_model_of(decoder), examples.image_embeds, fns)
@@ -100,10 +100,9 @@ def test_the_control_of_notebook_04_is_found_or_asked_for(copied_course):
 
 
 def test_every_sampler_is_measured_and_equal_captions_once(toy, monkeypatch):
-    measured = []
-    monkeypatch.setattr(evaluate, "evaluate_captions", lambda *args: measured.append(1) or evaluate_captions(*args))
+    monkeypatch.setattr(evaluate, "evaluate_captions", measured := Mock(wraps=evaluate_captions))
     greedy, beam, sampled = evaluate_samplers([toy.model], toy.pictures, SAMPLERS, java=False, seed=3)
-    assert greedy.captions == beam.captions != sampled.captions and len(measured) == 2
+    assert greedy.captions == beam.captions != sampled.captions and measured.call_count == 2
     assert (greedy.sampler, beam.sampler, sampled.sampler) == tuple(SAMPLERS) and greedy.metrics == beam.metrics
     assert greedy.captions == generate_sentences(toy.model.writer, toy.model.features, VOCAB, Greedy(6))
     again = evaluate_samplers([toy.model], toy.pictures, {"sampling": SAMPLERS["sampling"]}, java=False, seed=3)

@@ -44,7 +44,7 @@ def test_a_zip_without_judgements_is_named(tmp_path):
     path = write_zip(tmp_path / "Flickr8k_text.zip", {"Flickr8k.token.txt": "a.jpg#0\tA dog ."})
     with pytest.raises(CourseError, match=r"no ExpertAnnotations\.txt in .*Flickr8k_text\.zip"):
         read_judgements(path)
-    with pytest.raises(CourseError, match="holds no judgement"):
+    with pytest.raises(CourseError, match="contains no judgements"):
         read_judgements(text_zip(tmp_path, JUDGED[2:]))
 
 

@@ -72,7 +72,7 @@ def test_every_checkpoint_is_evaluated_once(config, records):
     assert [result.step for result in read_evaluations(config.folder)] == [3, 6, 9]
 
 
-def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, records, tmp_path):
+def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, tmp_path):
     """As two processes would, with the training folder not there yet when the evaluation starts."""
     kept = config.train_folder.rename(tmp_path / "kept")
     results: list[int] = []

@@ -7,8 +7,9 @@ from caption_samples import FEATURES, VOCAB, opinionated, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.attended_captions import attention_grids
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import GeneratedCaptions, generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import START
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import attention_model

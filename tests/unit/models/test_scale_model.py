@@ -15,20 +15,12 @@ from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 CONFIG = ScaleModelConfig(11, "0" * 64, "tiny", SIDE, 12, 16, 0.5)
 
 
-@pytest.fixture
-def model() -> keras.Model:
+def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one():
     keras.utils.set_random_seed(0)
-    return build_scale_model(CONFIG, tiny_cnn())
-
-
-def some_batch(rows: int = 3, steps: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    model = build_scale_model(CONFIG, tiny_cnn())
     rng = np.random.default_rng(1)
-    pictures = rng.uniform(-1, 1, (rows, SIDE, SIDE, 3)).astype("float32")
-    return pictures, rng.integers(11, size=(rows, steps)).astype("int32")
-
-
-def test_a_word_depends_on_the_picture_and_the_words_before_and_on_no_later_one(model):
-    pictures, words = some_batch()
+    pictures = rng.uniform(-1, 1, (3, SIDE, SIDE, 3)).astype("float32")
+    words = rng.integers(11, size=(3, 5)).astype("int32")
     logits = np.array(model([pictures, words]))
     later = words.copy()
     later[:, 3] = (later[:, 3] + 1) % 11

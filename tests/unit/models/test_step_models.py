@@ -6,9 +6,10 @@ from attention_samples import opinionated_attention
 from caption_samples import FEATURES, VOCAB, opinionated, opinionated_decoder
 
 from say_what_you_see.core.backend import keras
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.probabilities import softmax
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.show_and_tell import build_show_and_tell

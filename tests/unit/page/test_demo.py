@@ -11,8 +11,9 @@ from demo_samples import drawn, example, save_random_attention_model, two_models
 from hostile_files import picture
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.page.demo import KEPT_UPLOADS, MAX_UPLOAD_BYTES, Demo, ExamplePicture, encode_png
 from say_what_you_see.page.examples import load_demo_model, trained_models, validation_pictures
 from say_what_you_see.page.steps import explain_caption
@@ -81,7 +82,7 @@ def test_a_caption_that_is_not_to_be_believed_comes_with_the_reason(demo, featur
 def test_the_overview_says_what_there_is(demo):
     overview = json.loads(json.dumps(demo.answer("overview", {})))
     assert [(model["name"], model["looks"]) for model in overview["models"]] == [("Looks", True), ("Decoder", False)]
-    assert all("knows the course's drawn scenes" in model["note"] for model in overview["models"])
+    assert all("knows only the course's drawn scenes" in model["note"] for model in overview["models"])
     assert [one["people"] for one in overview["examples"]] == [[f"A drawing, number {i}."] for i in range(3)]
     assert overview["limits"]["bytes"] == MAX_UPLOAD_BYTES
 

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import webbrowser
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -93,9 +94,10 @@ def test_every_answer_carries_the_headers_that_keep_others_out(server):
 
 
 @pytest.mark.parametrize(("path", "body", "said"), [
-    ("/api/add", b"no picture", "no picture of a known format"), ("/api/add", b"", "empty"),
-    ("/api/caption", b"{", "no JSON"), ("/api/caption", b"\xff", "no JSON"), ("/api/caption", b"[]", "not understand"),
-    ("/api/caption", b"[" * 9000, "no JSON"), ("/api/caption", b"{}", "no longer in memory"),
+    ("/api/add", b"no picture", "not a picture in a known format"), ("/api/add", b"", "empty"),
+    ("/api/caption", b"{", "not valid JSON"), ("/api/caption", b"\xff", "not valid JSON"),
+    ("/api/caption", b"[]", "not understand"), ("/api/caption", b"[" * 9000, "not valid JSON"),
+    ("/api/caption", b"{}", "no longer in memory"),
     *(("/api/add", claiming_picture(kind, 60_000, 60_000), "pixels") for kind in ("PNG", "JPEG", "GIF", "BMP")),
 ], ids=lambda value: str(value)[:20])  # fmt: skip
 def test_what_makes_no_sense_gets_a_message(server, path, body, said):
@@ -105,10 +107,7 @@ def test_what_makes_no_sense_gets_a_message(server, path, body, said):
 
 
 def test_errors_of_our_own_show_no_details(server, monkeypatch, capfd):
-    def fail(*_):
-        raise RuntimeError("a secret of the house")
-
-    monkeypatch.setattr(server.demo, "answer", fail)
+    monkeypatch.setattr(server.demo, "answer", Mock(side_effect=RuntimeError("a secret of the house")))
     status, _, body = ask(server, "/api/overview")
     assert status == 500 and b"secret" not in body and b"Traceback" not in body
     assert "a secret of the house" in capfd.readouterr().err
@@ -128,7 +127,7 @@ def test_a_body_of_which_nobody_knows_the_end_is_not_read(server):
 
 
 def test_who_connects_and_does_not_ask_is_disconnected(server, monkeypatch):
-    monkeypatch.setattr("say_what_you_see.page.server.HEADER_SECONDS", 0.1)
+    monkeypatch.setattr("say_what_you_see.page.server.HEADER_SECONDS", 1)
     monkeypatch.setattr("say_what_you_see.page.server.MOST_CONNECTIONS", 5)
     impatient, silent = DemoServer(server.demo).start(), []
     try:
@@ -166,8 +165,7 @@ def test_only_one_loopback_address_is_bound(server):
 
 
 def test_the_command_says_where_the_page_is_and_ends_with_control_c(course_environ, monkeypatch, capsys):
-    opened = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", opened := Mock())
 
     def interrupted(server):
         status, _, body = ask(server, f"/?token={server.token}", "GET")
@@ -178,12 +176,13 @@ def test_the_command_says_where_the_page_is_and_ends_with_control_c(course_envir
     model = str(course_environ.settings.model_folder)
     assert main(["demo", "--model", model]) == 0
     [url] = re.findall(r"http://\S+", capsys.readouterr().out)
-    assert opened == [url]
+    opened.assert_called_once_with(url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(re.search(r":(\d+)/", url)[1])), timeout=5)
-    assert main(["demo", "--model", model, "--no-browser"]) == 0 and len(opened) == 1
+    assert main(["demo", "--model", model, "--no-browser"]) == 0
+    opened.assert_called_once()
 
 
 def test_a_port_that_is_taken_is_named(server):
-    with pytest.raises(CourseError, match=f"Port {server.port} cannot be had.*--port"):
+    with pytest.raises(CourseError, match=f"Port {server.port} cannot be used.*--port"):
         DemoServer(server.demo, server.port).start()

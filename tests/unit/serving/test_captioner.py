@@ -4,6 +4,7 @@ import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -44,12 +45,10 @@ def test_an_encoder_of_keras_is_that_of_the_models_pictures(dataset, settings, m
     trained = replace(settings, dataset=dataset, encoder="inception_v3")
     tiny = encoder_for(settings)
     model = replace(load_caption_model(settings.model_folder), encoder=encoder_metadata(tiny, trained))
-    asked = []
-    monkeypatch.setattr(
-        "say_what_you_see.serving.captioner.encoder_for", lambda settings, features: asked.append(settings) or tiny
-    )
+    monkeypatch.setattr("say_what_you_see.serving.captioner.encoder_for", find := Mock(return_value=tiny))
     for chosen in ("scenes", "flickr8k"):
         encoder_of(model, replace(settings, dataset=chosen, encoder="vgg16"))
+    asked = [call.args[0] for call in find.call_args_list]
     assert {(asking.pictures_kind, asking.encoder) for asking in asked} == {(trained.pictures_kind, "inception_v3")}
 
 
@@ -57,7 +56,7 @@ def test_an_encoder_of_ones_own_is_known_by_its_weights(settings, tmp_path):
     """Wherever the model and its encoder are brought."""
     folder = shutil.copytree(settings.model_folder, tmp_path / "model")
     for dataset in ("scenes", "coco"):
-        with pytest.raises(CourseError, match=r"trained with the encoder tiny\.keras, a file of your own.*--encoder "):
+        with pytest.raises(CourseError, match=r"trained with the encoder tiny\.keras, which is a file.*--encoder "):
             load_captioner(folder, replace(settings, dataset=dataset, encoder="inception_v3"))
     moved = shutil.copy(settings.encoder, tmp_path / "moved.keras")
     assert load_captioner(folder, replace(settings, encoder=str(moved))).vocab

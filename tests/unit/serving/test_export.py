@@ -1,10 +1,10 @@
 """Exported captioners: the same captions without Keras, and a plain way on where they cannot be had."""
 
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from hostile_files import picture
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.files import read_json, write_json
-from say_what_you_see.core.settings import REPOSITORY
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving import export
 from say_what_you_see.serving.captioner import load_captioner
@@ -31,10 +31,9 @@ from say_what_you_see.serving.exported import (
 from say_what_you_see.vision.openvino import export_network, openvino_is_installed
 
 SAMPLERS = [Greedy(), Sampling(0.8), BeamSearch(3)]
-NEEDS_OPENVINO = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
+pytestmark = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
 
 
-@NEEDS_OPENVINO
 def test_networks_write_what_their_keras_model_writes(tmp_path):
     model = step_model_of(opinionated_attention(seed=3))
     features = np.random.default_rng(5).normal(size=(9, REGIONS, FEATURES)).astype("float32")
@@ -58,19 +57,16 @@ def exported(finished_course, tmp_path_factory):
     return captioner, settings.model_folder, data
 
 
-@NEEDS_OPENVINO
 @pytest.mark.parametrize("before", ["", "import openvino; "])
-def test_the_converter_sends_no_statistics(before):
+def test_the_converter_sends_no_statistics(before, run_python):
     program = (
         f"{before}import sys; from say_what_you_see.vision.openvino import import_openvino; import_openvino(); "
         "import openvino.tools.ovc; print(sys.modules['openvino_telemetry']); "
         "print(sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    assert ran.stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
+    assert run_python(program).stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
 
 
-@NEEDS_OPENVINO
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_an_exported_captioner_says_the_same(exported, sampler):
     captioner, folder, data = exported
@@ -86,23 +82,20 @@ def test_an_exported_captioner_says_the_same(exported, sampler):
     assert sys.modules.get("openvino_telemetry") is None, "an export sends no statistics"
 
 
-@NEEDS_OPENVINO
-def test_an_exported_captioner_needs_no_keras(exported):
+def test_an_exported_captioner_needs_no_keras(exported, run_python):
     _, folder, data = exported
-    code = (
+    program = (
         "import sys, numpy as np; from pathlib import Path\n"
         "from say_what_you_see.decoding.generate import generate\n"
         "from say_what_you_see.serving.exported import load_exported\n"
-        f"fast = load_exported(Path({str(folder)!r}), Path({str(data)!r}))\n"
+        "fast = load_exported(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "features = fast.embed(np.zeros((1, *fast.input_shape, 3), 'uint8'))\n"
         "captions = generate(fast.model, features, fast.vocab)\n"
         "print(captions.indices.shape, 'keras' in sys.modules, 'tensorflow' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "(1, 1, 20) False False\n"
+    assert run_python(program, folder, data).stdout == "(1, 1, 20) False False\n"
 
 
-@NEEDS_OPENVINO
 def test_another_training_in_the_same_folder_takes_the_place_of_the_older_and_shares_the_encoder(exported, tmp_path):
     captioner, folder, data = exported
     model, copy = Path(shutil.copytree(folder, tmp_path / "model")), Path(shutil.copytree(data, tmp_path / "data"))
@@ -121,7 +114,6 @@ def test_another_training_in_the_same_folder_takes_the_place_of_the_older_and_sh
     assert (encoder_folder / "encoder.xml").stat().st_mtime_ns == made
 
 
-@NEEDS_OPENVINO
 @pytest.mark.parametrize("part", [METADATA_FILE, "encoder.xml", "encoder.bin"])
 def test_a_damaged_export_counts_as_none_and_is_made_again(exported, tmp_path, part):
     captioner, folder, data = exported
@@ -132,7 +124,6 @@ def test_a_damaged_export_counts_as_none_and_is_made_again(exported, tmp_path, p
     assert export_captioner(captioner, folder, copy) is None and load_exported(folder, copy) is not None
 
 
-@NEEDS_OPENVINO
 def test_a_decoder_that_was_changed_is_not_used_and_nothing_without_openvino(exported, tmp_path, monkeypatch):
     _, folder, data = exported
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
@@ -144,7 +135,6 @@ def test_a_decoder_that_was_changed_is_not_used_and_nothing_without_openvino(exp
     assert load_exported(folder, data) is None
 
 
-@NEEDS_OPENVINO
 @pytest.mark.parametrize("failure", ["disagrees", "raises"])
 def test_a_failed_export_is_thrown_away_and_not_tried_again(exported, tmp_path, failure):
     captioner, folder, _ = exported
@@ -174,7 +164,6 @@ def own_data(course_environ, copied_course, monkeypatch) -> Path:
     return copied_course.data_folder
 
 
-@NEEDS_OPENVINO
 def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo, capsys, monkeypatch):
     assert main(["caption", str(photo), "--with-keras"]) == 0
     assert "quick copy" not in capsys.readouterr().err and not (own_data / "exported").exists()
@@ -187,12 +176,8 @@ def test_the_first_call_makes_the_copy_and_the_next_one_uses_it(own_data, photo,
     assert second.out == first.out and "quick copy" not in second.err
 
 
-@NEEDS_OPENVINO
 def test_stopping_the_copy_costs_nothing(own_data, photo, capsys, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export, "load_or_export", stop)
+    monkeypatch.setattr(export, "load_or_export", Mock(side_effect=KeyboardInterrupt))
     assert main(["caption", str(photo)]) == 0
     said = capsys.readouterr()
     assert said.out.startswith(str(photo)) and "No quick copy was made (stopped)" in said.err

@@ -16,6 +16,7 @@ from say_what_you_see.serving.familiarity import (
     Familiarity,
     learn_familiarity,
     log_probability_of_a_word,
+    read_familiarity,
 )
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.serving.model_install import install_model, pack_model
@@ -69,3 +70,10 @@ def test_it_goes_with_the_model_and_is_named_where_it_is_missing_or_that_of_anot
     save_caption_model(CaptionModel(opinionated_decoder(), VOCAB, ENCODER, familiarity=other), folder)
     with pytest.raises(CourseError, match=FAMILIARITY_FILE):
         load_caption_model(folder)
+
+
+def test_a_file_of_earlier_versions_counts_features_as_they_are(familiarity, tmp_path):
+    np.savez(tmp_path / "old.npz", centroids=familiarity.centroids, limits=np.array([0.5, -2.0]))
+    assert read_familiarity(tmp_path / "old.npz").exponent == 1
+    familiarity.save(tmp_path / "new.npz")
+    assert read_familiarity(tmp_path / "new.npz").exponent == familiarity.exponent == 0.5

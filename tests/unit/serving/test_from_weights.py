@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +15,10 @@ from caption_samples import opinionated_decoder
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.settings import REPOSITORY, read_settings
+from say_what_you_see.core.settings import read_settings
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.serving.caption_photos import doubts_of
@@ -47,7 +45,7 @@ def transformer_folder(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_path):
+def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_path, run_python):
     program = (
         "import sys; from say_what_you_see.commands.main import main\n"
         "assert main(['caption', '--json', '--model', 'photos', sys.argv[1]]) == 0\n"
@@ -59,9 +57,7 @@ def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_pat
         "assert len(demo.answer('caption', request)['captions']) == 3\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
-    command = [sys.executable, "-c", program, str(PHOTOGRAPHS / "china.jpg")]
-    environ = {**os.environ, "COURSE_DATA": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    ran = run_python(program, PHOTOGRAPHS / "flower.jpg", COURSE_DATA=str(tmp_path))
     [picture] = json.loads(ran.stdout)["pictures"]
     assert len(picture["caption"].split()) > 2 and UNFAMILIAR in picture["doubts"]
     assert not list(tmp_path.rglob("exported.json"))

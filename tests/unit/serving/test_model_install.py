@@ -115,7 +115,7 @@ def test_what_is_there_stays_and_is_listed(settings, folder):
         find_model("yours", settings)
     write_json({}, models_folder(settings) / "empty" / "model.json")
     *shipped, empty, mine = describe_models(settings).splitlines()
-    assert shipped and empty.startswith("empty ") and "of a format" in empty and "validation loss" in mine
+    assert shipped and empty.startswith("empty ") and "has a format" in empty and "validation loss" in mine
 
 
 @pytest.mark.parametrize("source", ["nowhere", "~nosuchuser/x", "a\0b", "http://127.0.0.1:1/model.zip", "http://a..b/"])
@@ -130,7 +130,7 @@ def test_a_source_that_is_not_there_is_named(source, settings, monkeypatch):
 
 
 @pytest.fixture
-def receiver(finished_course, course_environ, tmp_path, monkeypatch, capsys):
+def receiver(course_environ, tmp_path, monkeypatch, capsys):
     """Runs commands as somebody with a data folder of their own, without the encoder; returns output and errors."""
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ENCODER", "")
@@ -148,7 +148,8 @@ def test_who_gets_a_model_learns_which_encoder_is_missing_and_where_it_goes(
 ):
     assert receiver("model", "list").splitlines()[1].startswith("scenes"), "with what comes with the course"
     packed = tmp_path / "trip.zip"
-    assert "needs the encoder tiny.keras, too" in receiver("model", "pack", "--model", str(folder), str(packed))
+    said = receiver("model", "pack", "--model", str(folder), str(packed))
+    assert "also needs the encoder tiny.keras. Share that file too" in said
     said = receiver("model", "install", str(packed))
     assert f"put it into {tmp_path / 'data'}" in said and "--encoder FOLDER/tiny.keras" in said
     caption = ["caption", "--with-keras", "--model", "trip", str(tmp_path / "photo.png")]

@@ -85,14 +85,15 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_a_copy_has_all_that_a_learner_needs(root, capsys):
+def test_a_copy_has_all_that_a_learner_needs(root):
     assert main([], root) == 0
     made = nbformat.read(root / LEARNERS / "01_numbers.ipynb", as_version=4)
     nbformat.validate(made)
     ids = [cell.id for cell in made.cells]
     assert ids[1:8] == ["exercises-opening", "cell-1", "cell-2", "exercise-1", "cell-3", "stuck-1", "check-1"]
     title, opening, first, link, introduction, stub, stuck, check, call, *_ = made.cells
-    assert title.source.startswith("# Numbers: exercises\n") and "1 functions wait for you, about 5" in opening.source
+    assert title.source.startswith("# Numbers: exercises\n")
+    assert "1 functions are left for you to write, about 5" in opening.source
     assert first.source == first_cell_source(PurePosixPath("notebooks/exercises/01_numbers.ipynb"))
     assert link.source.endswith("[zero](../../notebooks/00_zero.ipynb)")
     assert introduction.source.startswith("### Exercise 1 of 1: `Doubler`, `halve`\n\nAbout 5 minutes, easy. ")

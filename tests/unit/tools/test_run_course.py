@@ -170,11 +170,15 @@ def page_of(tmp_path, text):
 
 def test_what_a_page_shows(tmp_path):
     text = f"{badge('notebooks/00_one.ipynb')}\n\nText. {QUESTIONS}\n\ncosts 5 $"
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "diagram.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    text += "\n\n![boxes and arrows](diagram.svg)"
     page = page_of(tmp_path, f"{text}\n\n[a](../docs/words.md#a), [b](01_two.ipynb), [c](../gone.md)")
     assert "Text." in page and "colab" not in page.lower()
     assert re.search(r"<details><summary>One and one\?</summary>\s*<p>Two\.</p>\s*</details>", page)
     assert all(f'href="{link}"' in page for link in ("../../docs/words.md#a", "01_two.html", "../gone.md"))
     assert "costs 5 $" in page and "<script" not in page
+    assert 'src="data:image/svg+xml;base64,' in page and 'alt="boxes and arrows"' in page
 
 
 def test_formulas_are_set_without_a_script(tmp_path):

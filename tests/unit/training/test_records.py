@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import DEFAULT, Mock
 
 import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
@@ -151,13 +152,8 @@ def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path):
 def test_an_interrupted_run_leaves_whole_shards_only_and_goes_on(settings, tmp_path, monkeypatch, error):
     shards = {"train": 4, "val": 1, "test": 1}
     whole = shard_bytes(write_records(settings, tmp_path / "whole", shards).folder)
-    folder, good = tmp_path / "records", iter([scale_records.sequence_example] * 12)
-
-    def failing(*arguments):
-        for write in good:
-            return write(*arguments)
-        raise error
-
+    folder = tmp_path / "records"
+    failing = Mock(wraps=scale_records.sequence_example, side_effect=[DEFAULT] * 12 + [error])
     with monkeypatch.context() as patch:
         patch.setattr(scale_records, "sequence_example", failing)
         with pytest.raises(type(error)):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -112,12 +113,8 @@ def test_true_captions_keep_the_language(trained):
 
 @pytest.mark.parametrize("weight", [0.0, 5.0])
 def test_a_stopped_training_for_cider_goes_on_as_if_it_had_not(trained, tmp_path, weight):
-    def stop(history):
-        if len(history) == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        go_on_for_cider(trained, tmp_path, stop, crossentropy_weight=weight)
+        go_on_for_cider(trained, tmp_path, Mock(side_effect=[None, KeyboardInterrupt]), crossentropy_weight=weight)
     decoder, history = go_on_for_cider(trained, tmp_path, crossentropy_weight=weight)
     whole, expected = go_on_for_cider(trained, crossentropy_weight=weight)
     assert [{**epoch, "seconds": 0} for epoch in history] == [{**epoch, "seconds": 0} for epoch in expected]

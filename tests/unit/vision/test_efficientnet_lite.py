@@ -1,6 +1,5 @@
 """EfficientNet-Lite gives what its authors' weights give; packages that are missing or foreign are named."""
 
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch_file_writer import write_torch_file
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import REPOSITORY, Settings
 from say_what_you_see.vision.efficientnet_lite import FINE_TUNED_BLOCKS, checksum_of, package_of, read_blocks
-from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import affine_preprocessing, encoder_for, weights_checksum
 from say_what_you_see.vision.fast_encoder import load_or_export
 
@@ -60,22 +58,13 @@ def test_features_are_those_of_pytorch(name):
 
 @pytest.mark.parametrize("features", ["mean", "grid"])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2_photos"])
-def test_openvino_gives_what_keras_gives(name, features):
-    openvino = pytest.importorskip("openvino")
-    encoder = encoder_for(settings_for(name), features)
-    network = openvino_encoder(name, read_blocks(name), features)
-    compiled = openvino.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
-    images = encoder.preprocess_for_model(noise)
-    np.testing.assert_allclose(compiled(images)[0], encoder.model.predict_on_batch(images), rtol=1e-3, atol=1e-3)
-
-
-def test_extractions_use_that_network(monkeypatch, tmp_path):
+def test_extractions_use_a_network_of_openvino_that_gives_what_keras_gives(name, features, monkeypatch, tmp_path):
     pytest.importorskip("openvino")
-    encoder = encoder_for(settings_for("efficientnet_lite0"), "grid")
+    encoder = encoder_for(settings_for(name), features)
     monkeypatch.setattr("keras.Model.export", None)  # an export by Keras would fail
     network = load_or_export(encoder, tmp_path / "exported")
-    images = encoder.preprocess_for_model(np.full((1, 224, 224, 3), 90, "uint8"))
+    noise = np.random.default_rng(0).integers(256, size=(2, *encoder.input_shape, 3), dtype="uint8")
+    images = encoder.preprocess_for_model(noise)
     np.testing.assert_allclose(network(images), encoder.model.predict_on_batch(images), rtol=1e-3, atol=1e-3)
 
 
@@ -100,10 +89,10 @@ def test_the_last_layers_of_the_fine_tuned_encoder_are_its_own():
     for old, new in [pair for blocks in pairs for pair in zip(*(block.convolutions for block in blocks), strict=True)]:
         assert new.kernel.dtype == old.kernel.dtype and new.kernel.shape == old.kernel.shape
         correlation = np.corrcoef(old.kernel.ravel(), new.kernel.ravel())[0, 1]
-        assert 0.9 < correlation < 1 and not np.array_equal(old.bias, new.bias)
+        assert 0.3 < correlation < 1 and not np.array_equal(old.bias, new.bias)
 
 
-def test_weights_and_the_network_of_openvino_need_no_keras():
+def test_weights_and_the_network_of_openvino_need_no_keras(run_python):
     settings_for("efficientnet_lite0")
     pytest.importorskip("openvino")
     program = (
@@ -113,8 +102,7 @@ def test_weights_and_the_network_of_openvino_need_no_keras():
         "print(checksum_of(blocks)); openvino_encoder(name, blocks)\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    assert done.stdout.strip() == checksum_of(read_blocks("efficientnet_lite0"))
+    assert run_python(program).stdout.strip() == checksum_of(read_blocks("efficientnet_lite0"))
 
 
 def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch, tmp_path):
@@ -123,15 +111,14 @@ def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch, tmp_path
         read_blocks("efficientnet_lite1")
 
 
-@pytest.mark.parametrize("damage", ["no weights", "other tensors", "another shape", "half a file", "code"])
+@pytest.mark.parametrize("damage", ["no weights", "other tensors", "another shape", "half a file"])
 def test_a_foreign_or_damaged_package_is_named_with_how_to_install_it(damage, monkeypatch, tmp_path):
     folder = tmp_path / module_of("efficientnet_lite1")
     folder.mkdir()
     (folder / "__init__.py").write_text("raise SystemExit('the package was run')")
     name, side = "a" if damage == "other tensors" else "_conv_stem.weight", 5 if damage == "another shape" else 3
     if damage != "no weights":
-        code = b"cos\nmkdir\n(X\x01\0\0\x001tR" if damage == "code" else b""
-        path = write_torch_file(folder / "models" / "weights.pth", {name: np.zeros((32, 3, side, side), "f4")}, code)
+        path = write_torch_file(folder / "models" / "weights.pth", {name: np.zeros((32, 3, side, side), "f4")})
         if damage == "half a file":
             path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(sys, "path", [str(tmp_path)])

@@ -2,8 +2,10 @@
 
 import json
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import DEFAULT, Mock
 
 import keras
 import numpy as np
@@ -56,18 +58,11 @@ def one_by_one(encoder, contents: dict[str, bytes]) -> np.ndarray:
     return np.concatenate([encoder.predict_on_batch(image[None]) for image in images])
 
 
-def watch(encoder: keras.Model, fail_at: int | None = None) -> SimpleNamespace:
-    """Note the shapes of the batches that an encoder gets from now on; interrupt it at one of them."""
-    watched, forward = SimpleNamespace(shapes=[]), keras.Model.predict_on_batch
-
-    def predict_on_batch(batch):
-        if len(watched.shapes) == fail_at:
-            raise KeyboardInterrupt
-        watched.shapes.append(batch.shape)
-        return forward(encoder, batch)
-
-    encoder.predict_on_batch = predict_on_batch
-    return watched
+def watch(encoder: keras.Model, fail_at: int | None = None) -> Mock:
+    """Note the batches that an encoder gets from now on; interrupt it at one of them."""
+    effects = None if fail_at is None else [DEFAULT] * fail_at + [KeyboardInterrupt]
+    encoder.predict_on_batch = Mock(wraps=partial(keras.Model.predict_on_batch, encoder), side_effect=effects)
+    return encoder.predict_on_batch
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -78,7 +73,8 @@ def test_rows_are_the_embeddings_of_the_pictures_in_order_without_bad_ones(tmp_p
     embeddings, names = extract(path, encoder, tmp_path / "val.npy" if stored else None)
     assert names == [f"{i}.png" for i in range(10)] and embeddings.dtype == np.float32
     assert embeddings == pytest.approx(expected, abs=1e-5) and len(np.unique(embeddings, axis=0)) == 10
-    assert watched.shapes == [(BATCH_SIZE, *INPUT_SHAPE, 3)] * 4, "so that the model is compiled once"
+    shapes = [call.args[0].shape for call in watched.call_args_list]
+    assert shapes == [(BATCH_SIZE, *INPUT_SHAPE, 3)] * 4, "so that the model is compiled once"
     output = capsys.readouterr().out
     assert "3 of 13" in output and all(name in output for name in bad) and "truncated" in output
 
@@ -96,7 +92,7 @@ def test_a_store_holds_the_same_and_is_not_made_again(zip_fn, encoder, tmp_path)
     for embeddings, file_names in (first, extract(zip_fn, encoder, store)):
         assert isinstance(embeddings, np.memmap) and embeddings.dtype == np.float32
         assert (embeddings == expected).all() and file_names == names
-    assert not watched.shapes
+    watched.assert_not_called()
     assert (np.load(store) == expected).all()
     assert json.loads(store.with_suffix(".json").read_text())["file_names"] == names
     assert {path.name for path in store.parent.iterdir()} == {"train.npy", "train.json"}
@@ -114,7 +110,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, encoder, batch
     assert not store.exists()
     watched = watch(encoder)
     embeddings, file_names = extract(path, encoder, store, dtype=dtype)
-    assert len(watched.shapes) == 3 - batches_before
+    assert watched.call_count == 3 - batches_before
     assert (embeddings == expected).all() and file_names == names
     assert capsys.readouterr().out == report
 

@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import DEFAULT, Mock
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def encoder(tmp_path) -> EncoderInfo:
     return make_encoder(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def always_worth_it(monkeypatch) -> None:
     """An export even for a few pictures, on any processor."""
     monkeypatch.setattr(fast, "MIN_PICTURES", 0)
@@ -58,14 +59,7 @@ def fast_encoder(encoder: EncoderInfo, tmp_path: Path, zip_fn: Path) -> FastEnco
 
 def interrupt(model: FastEncoder, at: int) -> None:
     """Interrupt an encoder at one of its batches."""
-    predict, calls = model.predict_on_batch, iter(range(1000))
-
-    def predict_on_batch(batch):
-        if next(calls) == at:
-            raise KeyboardInterrupt
-        return predict(batch)
-
-    model.predict_on_batch = predict_on_batch
+    model.predict_on_batch = Mock(wraps=model.predict_on_batch, side_effect=[DEFAULT] * at + [KeyboardInterrupt])
 
 
 def noted_engine(store: Path) -> str:
@@ -73,9 +67,7 @@ def noted_engine(store: Path) -> str:
 
 
 @ENGINE
-def test_openvino_gives_what_keras_gives_and_the_export_is_made_once(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys
-):
+def test_openvino_gives_what_keras_gives_and_the_export_is_made_once(zip_fn, encoder, tmp_path, monkeypatch, capsys):
     expected, names = extract(zip_fn, encoder, encoder.model)
     embeddings, file_names = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
     assert model.engine == "openvino" and file_names == names and len(embeddings) == PICTURES - 2
@@ -90,7 +82,7 @@ def test_openvino_gives_what_keras_gives_and_the_export_is_made_once(
 
 @ENGINE
 @pytest.mark.parametrize("batches", [0, 2, 4])
-def test_an_interrupted_extraction_leaves_the_same_bytes(always_worth_it, zip_fn, encoder, tmp_path, batches):
+def test_an_interrupted_extraction_leaves_the_same_bytes(zip_fn, encoder, tmp_path, batches):
     undisturbed, store = tmp_path / "a.npy", tmp_path / "b.npy"
     extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), undisturbed)
     model = fast_encoder(encoder, tmp_path, zip_fn)
@@ -104,9 +96,7 @@ def test_an_interrupted_extraction_leaves_the_same_bytes(always_worth_it, zip_fn
 
 
 @ENGINE
-def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch
-):
+def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(zip_fn, encoder, tmp_path, monkeypatch):
     store = tmp_path / "a.npy"
     expected, _ = extract(zip_fn, encoder, encoder.model)
     with monkeypatch.context() as patch:
@@ -124,9 +114,7 @@ def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(
 
 
 @pytest.mark.parametrize("why", ["missing", "GPU", "few pictures", "another processor"])
-def test_nothing_is_exported_where_keras_does_better(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, why, capsys
-):
+def test_nothing_is_exported_where_keras_does_better(zip_fn, encoder, tmp_path, monkeypatch, why, capsys):
     change = {
         "missing": ("openvino_is_installed", lambda: False), "GPU": ("count_accelerators", lambda: 1),
         "few pictures": ("MIN_PICTURES", PICTURES + 1), "another processor": ("QUICKER_ON", ("abacus",)),
@@ -138,9 +126,7 @@ def test_nothing_is_exported_where_keras_does_better(
 
 
 @ENGINE
-def test_bfloat16_is_used_where_it_is_wanted_and_an_extraction_goes_on_in_the_precision_it_was_started_with(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys
-):
+def test_bfloat16_is_used_where_wanted_and_kept_to(zip_fn, encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fast, "MIN_PICTURES", PICTURES + 1)
     monkeypatch.setattr(fast, "has_bfloat16", lambda: True)
     expected, _ = extract(zip_fn, encoder, encoder.model)
@@ -160,16 +146,11 @@ def test_bfloat16_is_used_where_it_is_wanted_and_an_extraction_goes_on_in_the_pr
     assert "computed in float32" in capsys.readouterr().err
 
 
-def _fail(network, path):
-    raise ArithmeticError("this operation is not known")
-
-
 @ENGINE
 @pytest.mark.parametrize("problem", ["fails", "other numbers"])
-def test_an_export_that_fails_or_gives_other_numbers_is_not_used_or_tried_again(
-    always_worth_it, zip_fn, encoder, tmp_path, monkeypatch, capsys, problem
-):
-    change = {"fails": ("export_network", _fail), "other numbers": ("TOLERANCE", -1)}
+def test_an_export_that_fails_or_disagrees_is_not_tried_again(zip_fn, encoder, tmp_path, monkeypatch, capsys, problem):
+    failing = Mock(side_effect=ArithmeticError("this operation is not known"))
+    change = {"fails": ("export_network", failing), "other numbers": ("TOLERANCE", -1)}
     monkeypatch.setattr(fast, *change[problem])
     embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn))
     assert model.engine == "keras" and (embeddings == extract(zip_fn, encoder, encoder.model)[0]).all()
@@ -184,7 +165,7 @@ def test_an_export_that_fails_or_gives_other_numbers_is_not_used_or_tried_again(
 
 @ENGINE
 @pytest.mark.parametrize("name", [METADATA_FILE, "encoder.xml", "encoder.bin"])
-def test_a_damaged_export_is_made_anew(always_worth_it, encoder, tmp_path, name, capsys):
+def test_a_damaged_export_is_made_anew(encoder, tmp_path, name, capsys):
     images = np.random.default_rng(0).random((2, *encoder.input_shape, 3), dtype="float32")
     expected = load_or_export(encoder, tmp_path)(images)
     whole = (tmp_path / name).read_bytes()
@@ -200,7 +181,7 @@ def test_a_damaged_export_is_made_anew(always_worth_it, encoder, tmp_path, name,
 
 
 @ENGINE
-def test_the_course_uses_it_and_keras_resumes_from_its_files(always_worth_it, finished_course, tmp_path, monkeypatch):
+def test_the_course_uses_it_and_keras_resumes_from_its_files(finished_course, tmp_path, monkeypatch):
     settings = finished_course.settings
     files = course.get_dataset(settings)
     monkeypatch.setattr(course, "get_dataset", lambda _: files)
