@@ -1,6 +1,6 @@
 """`say-what-you-see caption`: describe any pictures with a trained model.
 
-The quick copy of a model starts in a moment, TensorFlow in several seconds: Keras is imported only where it is needed.
+A model's quick copy starts in a moment, TensorFlow takes several seconds: Keras is imported only where it is needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from say_what_you_see.serving.captioner import Captioner
 
 _PROGRESS_FROM = 8
-"""So many pictures get a progress bar."""
+"""From this many pictures on, a progress bar is shown."""
 
 
 def caption(settings: Settings, options: argparse.Namespace) -> int:
-    """Caption pictures; the exit status is 1 when one of them could not be read."""
+    """Caption pictures; the exit status is 1 if one of them could not be read."""
     folder = find_model(options.model, settings) if options.model else default_model(settings)
     if options.engine is not None:
         return _caption_with_ray(folder, settings, options)
@@ -56,19 +57,20 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:
-    """Caption any number of pictures, into shards; those that cannot be read are named and do not count as an error."""
+    """Caption any number of pictures, into shards; those that cannot be read are reported, but are not errors."""
     if options.output is None:
         raise CourseError("--engine ray needs --output FOLDER, where the captions go.")
     if options.json or options.html:
-        raise CourseError("--json and --html are for a few pictures. With --engine ray captions go to --output.")
+        raise CourseError("--json and --html are for a few pictures. With --engine ray, captions go to --output.")
     from say_what_you_see.distributed.run import caption_with_ray
     from say_what_you_see.serving.captioner import encoder_of
     from say_what_you_see.serving.model_folder import load_caption_model
 
     model = load_caption_model(folder)
-    if model.encoder["pictures_kind"] == "scenes":
+    kind = model.encoder["pictures_kind"]
+    if kind == "scenes":
         print(DRAWINGS_ONLY, file=sys.stderr)
-    encoder, sampler, plan = encoder_of(model, settings), _sampler(options), cluster_plan(options)
+    encoder, sampler, plan = encoder_of(model, settings), _sampler(options, kind), cluster_plan(options)
     manifest = caption_with_ray(
         options.photos, options.output, model, encoder, sampler, settings.seed, plan, shard_options(options)
     )
@@ -77,12 +79,12 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
 
 
 def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
-    """Make the quick copy of a model, once; whatever happens, the captions are there already."""
+    """Make the quick copy of a model, once; the captions have been printed already, so nothing here is an error."""
     if not openvino_is_installed() or cannot_be_exported(folder, settings.data_folder):
         return
     from say_what_you_see.serving.export import export_captioner
 
-    print("Making a quick copy of this model for the next time (once; Ctrl-C skips it) ...", file=sys.stderr)
+    print("Making a quick copy of this model for next time (only once; Ctrl-C skips it) ...", file=sys.stderr)
     try:
         reason = export_captioner(captioner, folder, settings.data_folder)
     except KeyboardInterrupt:
@@ -90,7 +92,7 @@ def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
     except (CourseError, OSError) as error:
         reason = str(error)
     if reason:
-        print(f"No quick copy was made ({reason}). The model works as it is.", file=sys.stderr)
+        print(f"No quick copy was made ({reason}). The model works without one.", file=sys.stderr)
 
 
 def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: argparse.Namespace) -> int:
@@ -101,7 +103,7 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     sources, rng = find_images(options.photos), np.random.default_rng(settings.seed)
     thumbnails = options.html is not None
     captioned: Iterable[PictureCaptions] = caption_pictures(
-        captioner, sources, _sampler(options), rng, thumbnails=thumbnails
+        captioner, sources, _sampler(options, captioner.pictures_kind), rng, thumbnails=thumbnails
     )
     if len(sources) >= _PROGRESS_FROM:
         captioned = progress(captioned, total=len(sources), description="Captioning", unit=" pictures")
@@ -122,9 +124,10 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     return int(any(picture.error is not None for picture in pictures))
 
 
-def _sampler(options: argparse.Namespace) -> Sampler:
+def _sampler(options: argparse.Namespace, pictures_kind: str) -> Sampler:
     if options.beam:
-        return BeamSearch(options.beam, options.length_penalty, options.max_len, options.no_repeat_ngram_size)
+        penalty = LENGTH_PENALTY[pictures_kind] if options.length_penalty is None else options.length_penalty
+        return BeamSearch(options.beam, penalty, options.max_len, options.no_repeat_ngram_size)
     if options.sample:
         return Sampling(options.temperature, options.top_k, options.top_p, max_len=options.max_len)
     return Greedy(options.max_len, options.no_repeat_ngram_size)
@@ -138,7 +141,7 @@ def _as_text(picture: PictureCaptions) -> str:
 
 
 def _doubts(picture: PictureCaptions) -> str:
-    """A warning to follow a caption that is not to be believed."""
+    """A warning to follow a caption that should not be trusted."""
     return f" (doubtful: {', '.join(picture.doubts)})" if picture.doubts else ""
 
 

@@ -1,4 +1,4 @@
-"""Captions of the models that attend, and where they looked for each word."""
+"""Captions of models with attention, and where they looked for each word."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ def get_caption(
     rng: np.random.Generator | None = None,
     trace_shapes: bool = False,
 ) -> AttendedCaption:
-    """Caption one picture, and tell where the model looked for each word.
+    """Caption one picture, and return where the model looked for each word.
 
     Args:
         features: of the regions of one picture, (regions, feature size).

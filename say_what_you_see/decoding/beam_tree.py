@@ -1,4 +1,4 @@
-"""Beam search of one picture with all that it considered on the way, for who wants to see it."""
+"""Beam search of one picture, with everything that it considered on the way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class TreeNode:
 def grow_beam_tree(
     model: StepModel, features: np.ndarray, vocab: dict[str, int], k: int = 2, max_len: int = 20
 ) -> list[TreeNode]:
-    """Search for a caption of one picture, (1, ...), and write down the 2 k best candidates of each step.
+    """Search for a caption of one picture, (1, ...), and record the 2 k best candidates of each step.
 
-    It finds what `BeamSearch(k)` finds without a length penalty.
+    It finds what `BeamSearch(k)` finds.
     """
     words, tokens = invert_vocabulary(vocab), special_tokens(vocab)
     tree = [TreeNode(START, 0, 0, None, 0.0, True)]
@@ -56,7 +56,7 @@ def grow_beam_tree(
 
 
 def best_path(tree: Sequence[TreeNode]) -> list[int]:
-    """The numbers of the nodes of the caption that the search returns: the best that ended, or got to the last step."""
+    """The indices of the nodes of the caption that the search returns: the best that ended or reached the last step."""
     last = max(node.step for node in tree)
     candidates = [i for i, node in enumerate(tree) if node.kept and (node.word == END or node.step == last)]
     path = [max(candidates, key=lambda i: (tree[i].log_probability, tree[i].step))]

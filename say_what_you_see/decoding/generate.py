@@ -1,4 +1,4 @@
-"""Captions images with a model that predicts one word at a time: in batches, divided among threads."""
+"""Caption images with a model that predicts one word at a time: in batches, divided among threads."""
 
 import itertools
 import os
@@ -14,12 +14,12 @@ from say_what_you_see.language.captions import indices_to_sentence, invert_vocab
 from say_what_you_see.models.step import State, StepModel
 
 CAPTIONS_IN_CACHE = 128
-"""So many captions are written together in a thread: their scores of all words stay in the processor's cache."""
+"""Captions that are written together in a thread: their logits stay in the processor's cache."""
 
 CAPTIONS_FOR_THREADS = 32
-"""Fewer captions are not divided among threads."""
+"""Fewer captions than this are not divided among threads."""
 
-_BLAS = ThreadpoolController()  # divided among all cores, small products took fifty times as long beside other programs
+_BLAS = ThreadpoolController()  # beside other programs, small products on all cores took fifty times as long
 
 
 @dataclass(frozen=True)

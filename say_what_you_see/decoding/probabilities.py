@@ -41,7 +41,7 @@ def apply_temperature(probabilities: np.ndarray, t: float) -> np.ndarray:
     """
     if not t > 0:
         raise ValueError(f"The temperature must be greater than 0, not {t}. The most probable word needs no sampling.")
-    t = min(max(t, 1e-30), 1e30)  # beyond, 32 bits end; nothing changes there any more
+    t = min(max(t, 1e-30), 1e30)  # beyond that, 32-bit floats end and nothing changes any more
     with np.errstate(divide="ignore", over="ignore"):  # the logarithm of 0 is -inf, and exp makes it 0 again
         logs = np.log(probabilities)  # p ** (1 / t) itself may be too small for a float
         powers = np.exp((logs - logs.max(axis=-1, keepdims=True)) / t)
@@ -49,7 +49,7 @@ def apply_temperature(probabilities: np.ndarray, t: float) -> np.ndarray:
 
 
 def keep_top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
-    """Set all but the k largest probabilities of each row to 0; what is as large as the last of them stays, too."""
+    """Set all but the k largest probabilities of each row to 0; ties with the last of them stay as well."""
     smallest_kept = np.sort(probabilities, axis=-1)[..., [-min(k, probabilities.shape[-1])]]
     return np.where(probabilities >= smallest_kept, probabilities, 0)
 
@@ -57,7 +57,7 @@ def keep_top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
 def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
     """Keep the fewest most probable words of each row whose probabilities sum to p or more; the others become 0.
 
-    Words that are as probable as the last of those stay as well.
+    Ties with the last of those stay as well.
     """
     falling = np.flip(np.sort(probabilities, axis=-1), axis=-1)
     before = np.cumsum(falling, axis=-1) - falling

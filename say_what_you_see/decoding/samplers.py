@@ -1,6 +1,7 @@
-"""Samplers, which write captions word by word: greedy, drawing at random, and the settings of beam search.
+"""Samplers, which write captions word by word: greedy and drawing at random. `beam_search` has the third.
 
-A sampler knows no model. It gets a function from words to the log-probabilities of the next words.
+A sampler does not know the model. It gets a function from words to the log-probabilities of the next words, which
+`generate.generate` makes: log-softmax of the logits, -inf for words that are never said.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from say_what_you_see.decoding.beam_search import search_beams
 from say_what_you_see.decoding.probabilities import (
     apply_temperature,
     forbid_repeated_ngrams,
@@ -21,7 +21,7 @@ from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State
 
 NO_REPEAT_NGRAM_SIZE = 3
-"""So many words in a row are not said twice in a caption that people asked for; the lessons let the model say all."""
+"""In captions that people ask for, no run of this many words is said twice; lessons let the model say anything."""
 
 NextWord = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
 """From words (rows,) and the state before them to the log-probabilities of the next words (rows, vocabulary), and
@@ -48,12 +48,12 @@ def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
 class Sampler:
     """A way of writing captions."""
 
-    max_len: int  # captions have at most so many words
-    k: int = 1  # how many captions each image gets
-    no_repeat_ngram_size: int = 0  # so many words in a row are not said twice in a caption; 0 forbids nothing
+    max_len: int  # words in a caption, at most
+    k: int = 1  # captions of each image
+    no_repeat_ngram_size: int = 0  # no run of this many words is said twice in a caption; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
-        """The random numbers that captions of images need, (images, ...): each image's are its own in any batch."""
+        """The random numbers for the captions of images, (images, ...): those of an image are the same in any batch."""
         return np.empty((images, 0))
 
     def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
@@ -61,7 +61,7 @@ class Sampler:
 
         Returns:
             Captions (images, k, max_len), END after the last word; their log-probabilities by the model itself,
-            whatever has chosen the words, (images, k).
+            however the words were chosen, (images, k).
         """
         shape = len(state), self.k
         state = state.take(np.repeat(np.arange(len(state)), self.k)) if self.k > 1 else state
@@ -76,9 +76,9 @@ class Sampler:
             words = self.choose(log_probs, random[running, position : position + 1])
             captions[running, position] = words
             total[running] += log_probs[np.arange(len(words)), words]
-            goes_on = words != tokens.end
-            if not goes_on.all():
-                running, words, state = running[goes_on], words[goes_on], state.take(goes_on)
+            unfinished = words != tokens.end
+            if not unfinished.all():
+                running, words, state = running[unfinished], words[unfinished], state.take(unfinished)
             if len(running) == 0:
                 break
         return captions.reshape(*shape, -1), total.reshape(shape)
@@ -105,11 +105,11 @@ class Sampling(Sampler):
     """Draw each word by its probability."""
 
     temperature: float = 1.0  # below 1 the choice is more cautious, above 1 more daring
-    top_k: int | None = None  # draw among so many most probable words only (Fan et al. 2018, arXiv:1805.04833).
+    top_k: int | None = None  # draw among this many most probable words only (Fan et al. 2018, arXiv:1805.04833).
     # draw among the fewest words that have this probability together (Holtzman et al. 2020, arXiv:1904.09751).
     top_p: float | None = None
-    max_len: int = 20  # stop after so many words
-    k: int = 1  # how many captions are drawn for each image, each by itself
+    max_len: int = 20  # words in a caption, at most
+    k: int = 1  # captions drawn for each image, independently
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -135,25 +135,3 @@ class Sampling(Sampler):
         if self.top_p is not None:
             probabilities = keep_top_p(probabilities, self.top_p)
         return sample_rows(probabilities, random[:, 0])
-
-
-@dataclass(frozen=True)
-class BeamSearch(Sampler):
-    """Follow the k best captions at once."""
-
-    k: int = 3  # how many captions are followed, and found, for each image
-    # captions are ranked by log-probability / words ** length_penalty. 0 ranks by probability, which favours short
-    # captions; 1 by the mean over the words.
-    length_penalty: float = 0.0
-    max_len: int = 20  # stop after so many words
-    no_repeat_ngram_size: int = 0
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"Beam search follows 1 caption or more, not {self.k}.")
-        if not -10 <= self.length_penalty <= 10:
-            raise ValueError(f"The length penalty must be from -10 to 10, not {self.length_penalty}.")
-
-    def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
-        """The k best captions of each image, the best first."""
-        return search_beams(next_word, state, self, tokens)

@@ -1,7 +1,7 @@
-"""What answers the page in the browser and the widget in notebooks.
+"""Answers the page in the browser and the widget in notebooks.
 
-Both send the same three questions (`Demo.answer`) and draw the same answers. Pictures are kept in memory, a few of
-them, and never written to the disk.
+Both send the same three questions (`Demo.answer`) and draw the same answers. Only a few pictures are kept, in memory,
+and they are never written to disk.
 """
 
 import io
@@ -14,17 +14,18 @@ import numpy as np
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY
 from say_what_you_see.vision.pictures import crop_and_resize
 
 MAX_UPLOAD_BYTES = 20_000_000
-"""Larger files are refused."""
+"""Files larger than this are refused."""
 
 KEPT_UPLOADS = 8
-"""So many pictures of the user's own are remembered; then the oldest one goes."""
+"""The number of the user's own pictures that are remembered; the oldest ones are dropped."""
 
 TEMPERATURES = (0.1, 3.0)
 BEAMS = (2, 8)
@@ -33,16 +34,16 @@ _THUMBNAIL_SHAPE = (120, 120)
 
 @dataclass(frozen=True)
 class ExamplePicture:
-    """A picture to pick."""
+    """A picture to choose."""
 
     name: str  # a short name
     data: bytes  # the bytes of the file
-    people: list[str] = field(default_factory=list)  # what people say of it, where that is known
+    people: list[str] = field(default_factory=list)  # what people say about it, where that is known
 
 
 @dataclass
 class _KeptPicture:
-    """A picture as the encoders want it: pixels by input shape, and features by model, once they are made."""
+    """A picture as the encoders need it: pixels by input shape, and features by model, once they are computed."""
 
     squares: dict[tuple[int, int], np.ndarray]
     features: dict[str, np.ndarray] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class Demo:
             return self.caption(content)
         if question == "overview":
             return self.overview()
-        raise CourseError("The program does not understand the page. Load the page again.")
+        raise CourseError("The program does not understand the page. Reload the page.")
 
     def overview(self) -> dict[str, Any]:
         """The models and pictures to choose from, and the limits of what can be asked for."""
@@ -105,14 +106,15 @@ class Demo:
 
         Args:
             request: "picture" (its id), "model" (its name), "method" ("greedy", "sample" or "beam"), and with
-                them "temperature" and "seed", or "beams".
+                "sample" also "temperature" and "seed", with "beam" "beams".
         """
         kept, model = self._pictures.get(str(request.get("picture"))), self.models.get(str(request.get("model")))
         if kept is None:
             raise CourseError("This picture is no longer in memory. Choose it again.")
         if model is None:
-            raise CourseError("There is no such model. Load the page again.")
-        sampler, rng = sampler_of(request), np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
+            raise CourseError("There is no such model. Reload the page.")
+        sampler = sampler_of(request, model.captioner.pictures_kind)
+        rng = np.random.default_rng(int(_number(request, "seed", 0, 0, 2**31)))
         square = kept.squares[model.captioner.input_shape]
         if model.name not in kept.features:
             kept.features[model.name] = model.captioner.embed(square[None])
@@ -131,16 +133,17 @@ class Demo:
         return _KeptPicture({shape: crop_and_resize(data, shape) for shape in shapes})
 
 
-def sampler_of(request: Mapping[str, Any]) -> Sampler:
-    """The sampler that a request asks for."""
+def sampler_of(request: Mapping[str, Any], pictures_kind: str) -> Sampler:
+    """The sampler that a request asks for, of a model for photographs or for scenes."""
     method = request.get("method")
     if method == "greedy":
         return Greedy(no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
     if method == "sample":
         return Sampling(_number(request, "temperature", 1.0, *TEMPERATURES))
     if method == "beam":
-        return BeamSearch(int(_number(request, "beams", 3, *BEAMS)), no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
-    raise CourseError("There is no such way of choosing words. Load the page again.")
+        beams = int(_number(request, "beams", 3, *BEAMS))
+        return BeamSearch(beams, LENGTH_PENALTY[pictures_kind], no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
+    raise CourseError("There is no such way of choosing words. Reload the page.")
 
 
 def _number(request: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
