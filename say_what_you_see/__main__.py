@@ -1,4 +1,4 @@
-"""Entry point of `say-what-you-see` and of `python -m say_what_you_see`."""
+"""Entry point of `say-what-you-see` and `python -m say_what_you_see`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from say_what_you_see.commands.main import main
 
 
 def run() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line and exit with its status."""
     sys.exit(main())
 
 

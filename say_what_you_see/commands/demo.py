@@ -16,13 +16,13 @@ def demo(settings: Settings, options: argparse.Namespace) -> int:
     server = DemoServer(
         make_demo(settings, find_model(options.model, settings) if options.model else None), options.port
     ).start()
-    print(f"The page is at {server.url}\nOnly this computer can open it. Ctrl-C ends it.", flush=True)
+    print(f"The page is at {server.url}\nOnly this computer can open it. Press Ctrl-C to stop.", flush=True)
     try:
         if not options.no_browser:
             webbrowser.open(server.url)
         server.wait()
     except KeyboardInterrupt:
-        print("\nEnded.")
+        print("\nStopped.")
     finally:
         server.stop()
     return 0

@@ -38,14 +38,14 @@ def _embed_pictures_with_ray(settings: Settings, options: argparse.Namespace) ->
 
 
 def _embed_dataset_with_ray(settings: Settings, options: argparse.Namespace) -> None:
-    """The data set's embeddings by a cluster: the files are those that this machine would have made alone."""
-    only_with_input = "goes with --input; the data set's files have their places."
+    """Embed the data set on a cluster: the files are the same as this machine alone would make."""
+    only_with_input = "is only for --input; the data set's own files have fixed places. Leave it out."
     ray_options.refuse_options(options, ("output", "format", "shard_size"), only_with_input)
     from say_what_you_see.data.datasets import get_dataset
     from say_what_you_see.distributed.engine import running_ray
     from say_what_you_see.distributed.run import apply_model_with_ray
 
-    get_dataset(settings)  # downloads need no cluster that waits
+    get_dataset(settings)  # before the cluster starts, which would only wait for downloads
     plan = ray_options.cluster_plan(options)
     with running_ray(plan) as ray:
 

@@ -1,4 +1,4 @@
-"""`say-what-you-see environment`: what to paste into a report about something that does not work."""
+"""`say-what-you-see environment`: what to paste into a bug report."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from say_what_you_see.core.settings import Settings
 
 
 def environment(settings: Settings, options: argparse.Namespace) -> int:
-    """Print the checks of notebook 00; the exit status is 1 when one of them failed."""
+    """Print the checks of notebook 00; the exit status is 1 if one of them failed."""
     checks = check_environment(settings)
     print(f"Say What You See {__version__}; data set {settings.dataset}, encoder {settings.encoder}")
     print(*checks, sep="\n")

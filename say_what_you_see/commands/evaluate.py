@@ -1,4 +1,4 @@
-"""`say-what-you-see evaluate`: how good are the captions of the models that were trained?"""
+"""`say-what-you-see evaluate`: how good are the captions of the trained models?"""
 
 import argparse
 import math
@@ -32,8 +32,8 @@ _ON_CARDS = ("greedy", "beam, k = 3")
 
 
 def evaluate(settings: Settings, options: argparse.Namespace) -> int:
-    """Evaluate models; leaves their captions in COCO's results format, all scores as JSON, and a page of errors. Where
-    all pictures count, the models' cards get their scores.
+    """Evaluate models; write their captions in COCO's results format, all scores as JSON, and a page of errors. If all
+    pictures are used, the scores are also added to the models' cards.
     """
     models = [trained.load_trained_model(settings, folder) for folder in options.model or []]
     models = _tell_apart(models or trained.trained_models(settings))
@@ -64,7 +64,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
 def _note_on_cards(
     settings: Settings, models: Sequence[trained.TrainedModel], evaluations: Sequence[Evaluation], pictures: int
 ) -> None:
-    """Add the scores to the model folders that trainings with these settings left; others are not ours to change."""
+    """Add the scores to the model folders from training with these settings; others are not ours to change."""
     own = [lesson.model_folder(settings) for lesson in LESSONS.values()]
     kind = "drawn scenes" if settings.pictures_kind == "scenes" else "photographs"
     scored_on = f"{pictures:,} {kind} of the {_split(settings)} split"
@@ -91,12 +91,12 @@ def _tell_apart(models: Sequence[trained.TrainedModel]) -> list[trained.TrainedM
 
 
 def _captions_in(path: Path, pictures: trained.ScoredPictures) -> list[str]:
-    """The captions of a file in COCO's results format, in the order of the pictures; others in it are passed over."""
+    """The captions of a file in COCO's results format, in the order of the pictures; others in it are ignored."""
     captions = read_coco_results(path)
     missing = [image_id for image_id in pictures.image_ids if image_id not in captions]
     if missing:
         raise CourseError(
-            f"{path} has no caption for {len(missing)} of {len(pictures)} pictures, {missing[0]} for one. "
-            "Every picture needs one: what is left out would count for nothing."
+            f"{path} has no caption for {len(missing)} of {len(pictures)} pictures, such as {missing[0]}. "
+            "Every picture needs one, or the scores would ignore it."
         )
     return [captions[image_id] for image_id in pictures.image_ids]

@@ -18,7 +18,7 @@ _ENVIRONMENT = {
     "seed": "COURSE_SEED",
     "split": "COURSE_SPLIT",
 }
-"""Options that come before environment variables."""
+"""Options that take precedence over environment variables."""
 
 _MODULES = {
     "prepare": "embed",
@@ -27,18 +27,18 @@ _MODULES = {
     "evaluate-records": "records",
     "run-inference": "records",
 }
-"""The modules of commands that share one; others have one of their own name."""
+"""The modules of commands that share one; every other command has a module of its own name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 for what went wrong, 130 after Ctrl-C."""
+    """Run one command and return the exit status: 0, 1 after an error, 130 after Ctrl-C."""
     try:
         with _output():
             return _run(build_parser().parse_args(arguments))
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has seen enough
         return 1
     except (CourseError, OSError) as error:
         print(f"Error: {error if isinstance(error, CourseError) else _explained(error)}", file=sys.stderr)
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Let people have any text in the letters of their terminal, and all of it be written in the end.
+    """Escape characters that the terminal cannot show, and make sure that all output is written in the end.
 
     Raises:
         OSError: if it cannot be written.
@@ -69,7 +69,7 @@ def _output() -> Iterator[None]:
 
 
 def _explained(error: OSError) -> CourseError:
-    """What the system did not let us do, where nobody has found better words."""
+    """An error of the system, for the user, where no other code has explained it."""
     name = error.filename or ("the output" if error.errno == errno.ENOSPC else "")
     return CourseError(f"{error.strerror or error}" + (f" ({os.fsdecode(name)})." if name else "."))
 

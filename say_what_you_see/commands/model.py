@@ -9,7 +9,7 @@ from say_what_you_see.serving.model_choice import default_model, describe_models
 
 
 def model(settings: Settings, options: argparse.Namespace) -> int:
-    """Do what the action says."""
+    """Install, pack or list models."""
     if options.action == "install":
         _install(settings, options)
     elif options.action == "pack":
@@ -20,7 +20,7 @@ def model(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _install(settings: Settings, options: argparse.Namespace) -> None:
-    """Install a model; say how to use it, and which file is still missing for it."""
+    """Install a model; say how to use it, and which file it still needs."""
     from say_what_you_see.serving.model_install import install_model, missing_encoder
 
     folder = install_model(options.source, settings, options.name, options.checksum)
@@ -31,13 +31,13 @@ def _install(settings: Settings, options: argparse.Namespace) -> None:
         return
     missing = visible(missing)
     print(
-        f"It needs the encoder {missing} as well, which did not come with it. Ask for it where the model is from and "
+        f"It also needs the encoder {missing}, which did not come with it. Get that where the model came from and "
         f"put it into {settings.data_folder}, or name it each time.\nUse it: {use} --encoder FOLDER/{missing} PHOTO"
     )
 
 
 def _pack(settings: Settings, options: argparse.Namespace) -> None:
-    """Pack a model, and say what its receiver needs besides."""
+    """Pack a model, and say what else its recipient needs."""
     from say_what_you_see.serving.model_folder import load_caption_model
     from say_what_you_see.serving.model_install import pack_model
 
@@ -46,9 +46,9 @@ def _pack(settings: Settings, options: argparse.Namespace) -> None:
     print(f"Packed: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     encoder_file = load_caption_model(folder).encoder_file
     if encoder_file and options.with_encoder:
-        print(f"It holds the encoder {visible(encoder_file)}. See that its licence lets you give it away.")
+        print(f"It contains the encoder {visible(encoder_file)}. Make sure that its licence lets you share it.")
     elif encoder_file:
         print(
-            f"Who gets it needs the encoder {visible(encoder_file)}, too. Give that file along, or pack it in by "
+            f"Anyone who gets it also needs the encoder {visible(encoder_file)}. Share that file too, or pack it with "
             "--with-encoder, if its licence allows it."
         )

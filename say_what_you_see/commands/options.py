@@ -11,7 +11,7 @@ def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(largest))
         if not is_number or not smallest <= int(text) <= largest:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {smallest} to {largest}")
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from {smallest} to {largest}")
         return int(text)
 
     return read
@@ -26,14 +26,14 @@ def number(smallest: float, largest: float) -> Callable[[str], float]:
         except ValueError:
             value = float("nan")
         if not smallest <= value <= largest:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number from {smallest:g} to {largest:g}")
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from {smallest:g} to {largest:g}")
         return value
 
     return read
 
 
 def path(text: str) -> Path:
-    """A reader of paths; nothing at all would be the current folder."""
+    """A reader of paths; an empty text would mean the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("it must not be empty")
     return Path(text)

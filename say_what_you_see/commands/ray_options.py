@@ -1,4 +1,4 @@
-"""What `embed` and `caption` make of the options of `--engine ray`."""
+"""How `embed` and `caption` read the options that go with `--engine ray`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
 
-if TYPE_CHECKING:  # these rooms take seconds to import, and are needed with Ray only
+if TYPE_CHECKING:  # these modules take seconds to import, and are needed only with Ray
     from say_what_you_see.distributed.engine import ClusterPlan
     from say_what_you_see.distributed.run import ShardOptions
 
@@ -20,8 +20,8 @@ _FOR_RAY = (
 
 
 def refuse_without_ray(options: argparse.Namespace) -> None:
-    """Complain about options that only Ray understands."""
-    refuse_options(options, _FOR_RAY, "is for --engine ray. Add that, or leave it out.")
+    """Refuse options that are only for Ray."""
+    refuse_options(options, _FOR_RAY, "is for --engine ray. Add --engine ray, or leave it out.")
 
 
 def refuse_options(options: argparse.Namespace, names: tuple[str, ...], message: str) -> None:
@@ -32,7 +32,7 @@ def refuse_options(options: argparse.Namespace, names: tuple[str, ...], message:
 
 
 def cluster_plan(options: argparse.Namespace) -> ClusterPlan:
-    """Where to work."""
+    """Where to work, according to the options."""
     from say_what_you_see.distributed.engine import ClusterPlan
 
     names = ("address", "workers", "gpus_per_worker", "retries")
@@ -40,7 +40,7 @@ def cluster_plan(options: argparse.Namespace) -> ClusterPlan:
 
 
 def shard_options(options: argparse.Namespace) -> ShardOptions:
-    """How to make shards."""
+    """How to make shards, according to the options."""
     from say_what_you_see.distributed.run import ShardOptions
 
     numbers = {"size": options.shard_size, "batch_size": options.batch_size, "form": options.format}
@@ -49,7 +49,7 @@ def shard_options(options: argparse.Namespace) -> ShardOptions:
 
 
 def print_manifest(manifest: dict, folder: Path) -> None:
-    """Say what was made."""
+    """Print what was made."""
     from say_what_you_see.distributed.shards import MANIFEST_FILE
 
     shards = sum("file" in shard for shard in manifest["shards"])

@@ -37,7 +37,7 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
     strategy = choose_strategy()  # several machines have to find each other before TensorFlow is asked anything else
     shards, folders = _folders(settings, options)
     folder = folders.train
-    kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given are as before
+    kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given stay as they were
     side = options.side or (kept.side if kept else encoder_side_length(settings))
     sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
     sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
@@ -62,7 +62,7 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
-    """Print the perplexity of each checkpoint as it appears, or of those that are there."""
+    """Print the perplexity of each checkpoint as it appears, or of those that exist already."""
     shards, folders = _folders(settings, options)
     config = EvaluationConfig(shards, folders.train, folders.evaluation, options.shards, options.batch_size)
 
@@ -76,7 +76,7 @@ def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def run_inference(settings: Settings, options: argparse.Namespace) -> int:
-    """Caption picture files by a checkpoint; the exit status is 1 if one of them could not be read."""
+    """Caption picture files with a checkpoint; the exit status is 1 if one of them could not be read."""
     checkpoint = options.checkpoint or scale_folders(settings).train
     return caption_files(checkpoint, options.photos, options.beam, options.max_len)
 
@@ -88,5 +88,5 @@ def _folders(settings: Settings, options: argparse.Namespace) -> tuple[Path, Sca
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Those that are not None."""
+    """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}

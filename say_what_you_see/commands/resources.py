@@ -9,11 +9,11 @@ from say_what_you_see.data.resources import describe_resources, fetch_resource, 
 
 
 def resources(settings: Settings, options: argparse.Namespace) -> int:
-    """Draw, download or find, and show what there is."""
+    """Draw, download or find the data, and show what there is."""
     if options.list:
         print(describe_resources())
     elif options.files:
-        for resource in [find_resource(name) for name in options.files]:  # all first, to notice a wrong name at once
+        for resource in [find_resource(name) for name in options.files]:  # all first, to catch a wrong name at once
             path = fetch_resource(resource.name, (settings.data_folder / resource.relative_path).parent)
             print(f"{path}\n    {path.stat().st_size:,} bytes, licence: {resource.licence}")
     else:
@@ -31,7 +31,5 @@ def mirror(settings: Settings, options: argparse.Namespace) -> int:
     print(f"{len(paths)} files, {size / 1e9:.1f} GB, in {options.folder}; their checksums are in {SUMS}.")
     print(f"To serve them: python -m http.server --directory {options.folder} 8000")
     print("Learners then start with COURSE_MIRROR=http://ADDRESS:8000, the address of this computer.")
-    print(
-        "That server sends whole files only; with one that knows ranges (nginx, Caddy) downloads go on after a break."
-    )
+    print("That server cannot resume a broken download; servers that support range requests (nginx, Caddy) can.")
     return 0

@@ -1,4 +1,4 @@
-"""`say-what-you-see train`: a decoder, the control of notebook 04, or a trained decoder further for CIDEr."""
+"""`say-what-you-see train`: train a decoder, or the control of notebook 04, or a trained decoder further for CIDEr."""
 
 import argparse
 
@@ -27,7 +27,7 @@ def _show_language(history: History) -> None:
     """What the last epoch of CIDEr training did to the captions: they get shorter, and use fewer words."""
     last = history[-1]
     print(
-        f"epoch {last['epoch']}: samples earn {last['reward']:.3f} and have {last['length']:.1f} words; greedy "
+        f"epoch {last['epoch']}: samples have reward {last['reward']:.3f} and {last['length']:.1f} words; greedy "
         f"captions of validation pictures: CIDEr {last['val_cider']:.3f}, {last['val_length']:.1f} words, "
         f"{last['val_words']} different ones",
         flush=True,

@@ -1,4 +1,4 @@
-"""What every package needs: errors for people, files that are whole or absent, settings, Keras that starts quietly.
+"""What every other package needs: errors written for users, files that are complete or absent, settings, quiet Keras.
 
 Nothing here knows about pictures, captions or models.
 """

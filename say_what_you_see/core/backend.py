@@ -1,4 +1,4 @@
-"""Keras without the messages that TensorFlow's C++ code writes when it starts; errors are Python's and still show.
+"""Keras without the messages that TensorFlow's C++ code writes when it starts; Python's errors still show.
 
 Modules of the course say `from say_what_you_see.core.backend import keras`. Keras also imports less than usual here,
 which saves more than a third of the time.
@@ -30,10 +30,10 @@ def suppress_stderr() -> Iterator[None]:
 
 @contextmanager
 def block_imports(*names: str) -> Iterator[None]:
-    """Make packages count as not installed for a while, unless they are imported already."""
+    """Make packages look uninstalled for a while, unless they are already imported."""
     blocked = [name for name in names if name not in sys.modules]
     for name in blocked:
-        sys.modules[name] = None  # type: ignore[assignment]  # which makes an import fail, as Python documents
+        sys.modules[name] = None  # type: ignore[assignment]  # this makes an import fail, as Python documents
     try:
         yield
     finally:
@@ -50,27 +50,27 @@ except (ImportError, ValueError) as error:
     if backend == "tensorflow":
         raise
     raise CourseError(
-        f"KERAS_BACKEND is {backend}, with which Keras cannot start here ({error}). Unset it to compute with "
-        "TensorFlow, or set it to jax or torch after `python -m pip install -r requirements-backends.txt`."
+        f"Keras cannot start here with KERAS_BACKEND={backend} ({error}). Unset it to compute with TensorFlow, or set "
+        "it to jax or torch after `python -m pip install -r requirements-backends.txt`."
     ) from error
 
-if keras.config.backend() != "tensorflow":  # or reading a model would import TensorFlow just to compare types
-    with suppress(ImportError, AttributeError):  # not public; without it a few seconds are lost
+if keras.config.backend() != "tensorflow":  # otherwise reading a model would import TensorFlow just to compare types
+    with suppress(ImportError, AttributeError):  # not public; without it only a few seconds are lost
         from keras.src.utils.module_utils import tensorflow as _tensorflow
 
         _tensorflow._available = False
 
-if "tensorflow" in sys.modules:  # its logger warns of every new model in a loop
+if "tensorflow" in sys.modules:  # its logger warns about every new model in a loop
     sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
 
 
 def count_accelerators() -> int:
     """How many GPUs or other accelerators Keras can compute on."""
-    if keras.config.backend() == "tensorflow":  # which Keras would have take hold of them
+    if keras.config.backend() == "tensorflow":  # listing them with Keras would occupy them
         import tensorflow as tf
 
         return len(tf.config.list_physical_devices("GPU"))
-    if keras.config.backend() == "torch":  # of which Keras cannot list the devices
+    if keras.config.backend() == "torch":  # Keras cannot list its devices
         import torch
 
         return torch.cuda.device_count()

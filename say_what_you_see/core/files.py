@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and words for what goes wrong when files are read and written."""
+"""Files that are either complete or absent, and clear messages when a file cannot be read or written."""
 
 import errno
 import hashlib
@@ -28,22 +28,22 @@ except ImportError:  # Windows: leftovers stay until somebody deletes them
     fcntl = None  # type: ignore[assignment]
 
 MAX_PICTURE_BYTES = 128_000_000
-"""Larger files are no pictures that are read."""
+"""Picture files larger than this are refused."""
 
 MAX_JSON_BYTES = 64_000_000
-"""Larger JSON files of the course's own are refused."""
+"""JSON files of the course's own that are larger than this are refused."""
 
 MAX_MODEL_JSON = 4_000_000
-"""Larger descriptions and vocabularies of models are refused: 100,000 words have 1.5 MB."""
+"""Descriptions and vocabularies of models larger than this are refused: 100,000 words take 1.5 MB."""
 
 BYTES_PER_VALUE = 12
-"""JSON may have a value for so many bytes of its limit: a value takes up to 100 bytes in memory, and 3 in the file."""
+"""JSON may have one value per this many bytes of its limit: a value can take 100 bytes in memory and 3 in the file."""
 
 PIPE_SECONDS = 30
-"""A pipe is waited for and read for so long."""
+"""How long to wait for a pipe and read from it."""
 
 NUMBERS = "biuf"
-"""The kinds of NumPy types that array files may hold: truth values, integers and floating-point numbers."""
+"""The kinds of NumPy types that array files may hold: booleans, integers and floating-point numbers."""
 
 LEFTOVER = re.compile(r"\.(part-[0-9a-f]{8}-|installing_).+")
 """Names of files and folders that are being written, or that a killed process has left behind."""
@@ -58,10 +58,10 @@ _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder that becomes `path` when the block ends well.
+    """Yield a temporary path in the same folder that becomes `path` when the block succeeds.
 
     When the block fails or is interrupted, the temporary file is removed and an older file under the final name
-    stays as it was. Missing folders are made. The temporary name keeps the suffix, since some writers (NumPy, Keras)
+    stays as it was. Missing folders are created. The temporary name keeps the suffix, since some writers (NumPy, Keras)
     insist on theirs.
 
     Raises:
@@ -75,7 +75,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that replaces it when the block ends well, and is removed otherwise.
+    """Yield an empty folder beside `folder` that replaces it when the block succeeds, and is removed otherwise.
 
     Raises:
         CourseError: if the folder cannot be written: the disk is full, say.
@@ -89,7 +89,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _replacement(path: Path) -> Iterator[Path]:
-    """Yield the name of a file or folder that replaces `path` when the block ends well, and is removed otherwise."""
+    """Yield the name of a file or folder that replaces `path` when the block succeeds, and is removed otherwise."""
     temporary = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
     with write_errors_explained(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +103,10 @@ def _replacement(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_in_use(folder: Path) -> Iterator[None]:
-    """Hold a shared lock on a folder; whoever is alone there first removes what killed processes left behind.
+    """Hold a shared lock on a folder; a process that is alone there first removes what killed ones left behind.
 
-    Age and process numbers do not tell what is left behind, since clocks jump and containers share folders. A lock
-    does: the system releases it however a process ends.
+    A file's age or a process number cannot tell what is left behind, since clocks jump and containers share folders. A
+    lock can: the system releases it however a process ends.
     """
     handle = None
     with suppress(OSError):
@@ -116,7 +116,7 @@ def folder_in_use(folder: Path) -> Iterator[None]:
         return
     try:
         with suppress(OSError):  # some network disks have no locks
-            with suppress(BlockingIOError):  # somebody else is writing there
+            with suppress(BlockingIOError):  # another process is writing there
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for path in folder.iterdir():
                     if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
@@ -128,7 +128,7 @@ def folder_in_use(folder: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # another error says more
+    with suppress(OSError):  # the original error says more
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
@@ -138,7 +138,7 @@ def write_errors_explained(path: Path, temporary: Path | None = None) -> Iterato
 
     Args:
         path: the name that the user knows it by.
-        temporary: the name that it is written under, if that is another one.
+        temporary: the name that it is written under, if different.
 
     Raises:
         CourseError: instead of an OSError about one of these names, or about the disk.
@@ -166,7 +166,7 @@ def _why_not_written(path: Path, error: OSError) -> str:
         )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         in_the_way = next((place for place in (path, *path.parents) if place.is_file()), path.parent)
-        return f"{path} could not be written, since {in_the_way} is no folder. Move away what is there."
+        return f"{path} could not be written, since {in_the_way} is not a folder. Move it away."
     return f"{path} could not be written ({error.strerror or error}). Put that right and start again."
 
 
@@ -187,9 +187,9 @@ def check_is_no_folder(path: Path) -> None:
         CourseError: if there is one.
     """
     if path.is_dir():
-        raise CourseError(f"{path} is a folder, but a file of this name is to be written. Move the folder away.")
+        raise CourseError(f"{path} is a folder, but a file of that name must be written. Move the folder away.")
     if path.exists() and not path.is_file():
-        raise CourseError(f"{path} is no file but a device, which would be replaced by one. Give another name.")
+        raise CourseError(f"{path} is a device, which a file would replace. Give another name.")
 
 
 def check_space(path: Path, needed: int) -> None:
@@ -230,8 +230,8 @@ def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
 
     Args:
         path: the file.
-        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise nearly anything. By
-            default only errors of the system are explained, and others pass.
+        kind: what the file should be, as in "NumPy file of numbers": a damaged one can raise almost anything. By
+            default only system errors are explained, and others pass through.
 
     Raises:
         CourseError: instead of the error.
@@ -247,7 +247,7 @@ def read_errors_explained(path: str | Path, kind: str = "") -> Iterator[None]:
             raise
         reason = f"{type(error).__name__}: {error}"[:200]
         raise CourseError(
-            f"{path} is no whole {kind} ({reason}). Delete it and make it again, or bring a whole copy."
+            f"{path} is not a complete {kind} ({reason}). Delete it and make it again, or get a complete copy."
         ) from error
 
 
@@ -255,14 +255,14 @@ def write_json(data: Any, path: str | Path) -> None:
     """Write data as readable UTF-8 JSON."""
     with atomic_path(path) as temporary:
         text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no Unicode
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are not Unicode
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """The bytes of a file, or of a pipe that something writes into.
 
     Raises:
-        CourseError: if it is missing or larger than `limit` bytes, a device, or a pipe that nothing comes from.
+        CourseError: if it is missing, larger than `limit` bytes, a device, or a pipe that delivers nothing.
     """
 
     def open_without_waiting(path: str, flags: int) -> int:  # until something writes into a pipe
@@ -273,24 +273,24 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         if stat.S_ISFIFO(kind):
             return join_chunks(_pipe_chunks(file, path), limit, path)
         if not stat.S_ISREG(kind):
-            raise CourseError(f"{path} is no file, but a device. Name a file.")
+            raise CourseError(f"{path} is a device, not a file. Name a file.")
         return join_chunks(iter(lambda: file.read(_CHUNK), b""), limit, path)
 
 
 def join_chunks(chunks: Iterable[bytes], limit: int, name: object) -> bytes:
-    """Put together bytes that come from anywhere, unless they are too many.
+    """Join bytes from any source, unless there are too many of them.
 
     Args:
-        limit: bytes in all.
-        name: of where they come from, for messages.
+        limit: the most bytes in all.
+        name: where they come from, for messages.
 
     Raises:
         CourseError: as soon as there are more bytes.
     """
-    buffer = io.BytesIO()  # it gives its bytes away without a copy
+    buffer = io.BytesIO()  # it hands over its bytes without a copy
     for chunk in chunks:
         if buffer.tell() + len(chunk) > limit:
-            raise CourseError(f"{name} is too large: {limit / 1e6:,.0f} MB are read at most. Bring a smaller file.")
+            raise CourseError(f"{name} is too large: the limit is {limit / 1e6:,.0f} MB. Use a smaller file.")
         buffer.write(chunk)
     return buffer.getvalue()
 
@@ -301,28 +301,28 @@ def _pipe_chunks(file: io.FileIO, path: str | Path) -> Iterator[bytes]:
         is_silent = False
         yield chunk
     if is_silent or time.monotonic() > end:
-        raise CourseError(f"{path} is a pipe that nothing comes from, or not all within {PIPE_SECONDS} seconds.")
+        raise CourseError(f"{path} is a pipe that delivered nothing, or not all, in {PIPE_SECONDS} seconds.")
 
 
 def parse_json(data: bytes, limit: int, source: object) -> Any:
-    """The value of JSON in UTF-8.
+    """Parse JSON in UTF-8.
 
     Args:
-        limit: bytes that JSON of this kind may have; how many values it may have follows from that.
-        source: of the bytes, for messages.
+        limit: the most bytes that JSON of this kind may have; the limit on its values follows from that.
+        source: where the bytes come from, for messages.
 
     Raises:
-        CourseError: if it is no JSON, or more than that.
+        CourseError: if it is not JSON, or exceeds a limit.
     """
     if len(data) > limit or sum(map(data.count, (b",", b"[", b"{"))) > limit / BYTES_PER_VALUE:
         raise CourseError(
-            f"{source} holds more JSON than {limit / 1e6:,.0f} MB or {limit / BYTES_PER_VALUE / 1e6:,.1f} million "
-            "values. Bring a smaller file."
+            f"{source} is too large: the limits are {limit / 1e6:,.0f} MB and {limit / BYTES_PER_VALUE / 1e6:,.1f} "
+            "million values. Use a smaller file."
         )
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise CourseError(f"{source} holds no JSON ({error}). Make it again, or bring a whole copy.") from error
+        raise CourseError(f"{source} is not valid JSON ({error}). Make it again, or get a complete copy.") from error
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
@@ -335,7 +335,7 @@ def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
 
 
 def read_note(path: str | Path) -> dict[str, Any]:
-    """What an earlier run has noted in a JSON file; nothing where there is none, or a damaged one."""
+    """What an earlier run noted in a JSON file; an empty dictionary if that is missing or damaged."""
     try:
         note = read_json(path)
     except CourseError:
@@ -347,12 +347,12 @@ def read_array(path: str | Path) -> np.ndarray:
     """Map a `.npy` file of numbers into memory: only what is used is read.
 
     Raises:
-        CourseError: if the file is missing, no whole NumPy file, or holds anything but numbers.
+        CourseError: if the file is missing, not a complete NumPy file, or holds anything but numbers.
     """
     with read_errors_explained(path, "NumPy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap) or array.dtype.kind not in NUMBERS:
-            raise ValueError("it holds other things than numbers")
+            raise ValueError("it holds something other than numbers")
         return array
 
 
@@ -360,15 +360,15 @@ def read_arrays(path: str | Path, names: Sequence[str]) -> list[np.ndarray]:
     """Read the arrays of these names from a `.npz` file.
 
     Raises:
-        CourseError: if the file is missing, no whole NumPy file, lacks one of them, or holds anything but numbers.
+        CourseError: if the file is missing, incomplete, lacks one of them, or holds anything but numbers.
     """
     with read_errors_explained(path, f"NumPy file with {', '.join(names)}"), np.load(path, allow_pickle=False) as npz:
-        for info in npz.zip.infolist():  # zeros compress by a thousand, and the course compresses no arrays
+        for info in npz.zip.infolist():  # zeros compress a thousandfold, and the course never compresses arrays
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > os.path.getsize(path):
                 raise ValueError("it is compressed")
         arrays = [npz[name] for name in names]
         if any(array.dtype.kind not in NUMBERS for array in arrays):
-            raise ValueError("it holds other things than numbers")
+            raise ValueError("it holds something other than numbers")
         return arrays
 
 
@@ -379,6 +379,6 @@ def sha256_of(path: str | Path) -> str:
 
 
 def slug(text: str) -> str:
-    """Turn any text into a file name: small letters a to z, digits and underscores, not too many for a file system."""
+    """Turn any text into a file name: lower-case a to z, digits and underscores, short enough for a file system."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:200] or "unnamed"

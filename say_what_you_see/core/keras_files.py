@@ -1,9 +1,8 @@
-"""Looks through model files before Keras reads them: no code, no pointers elsewhere, no more weights than the file has.
+"""Checks model files before Keras reads them: no code, no links to other files, no more weights than the file has.
 
 Keras' `safe_mode` refuses Python code, but what else a model file may name has changed from version to version. Here
-it may name layers of Keras and of this course, and what layers consist of. HDF5 can also point to other files and
-claim any size; that is refused too. Every function raises a `CourseError` with the reason, in a few words to follow the
-name of the file.
+it may name layers of Keras and of this course, and what layers consist of. HDF5 can also link to other files and claim
+any size; that is refused too. Every function raises a `CourseError` with the reason, worded to follow the file's name.
 """
 
 import io
@@ -41,7 +40,7 @@ def load_keras_file(path: str | Path) -> keras.Model:
     """Read a `.keras` file with layers of Keras and of this course only.
 
     Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
+        CourseError: with the reason, worded to follow the file's name.
     """
     with _damage_explained("Keras model"):
         check_keras_file(path)
@@ -49,15 +48,15 @@ def load_keras_file(path: str | Path) -> keras.Model:
 
 
 def check_keras_file(path: str | Path) -> None:
-    """Refuse a `.keras` file that is none, names anything but layers, or describes more weights than it has.
+    """Refuse a file that is not a `.keras` file, names anything but layers, or describes more weights than it has.
 
     Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
+        CourseError: with the reason, worded to follow the file's name.
     """
     with _damage_explained("Keras model"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if strange := sorted(set(names) - set(MEMBERS)):
-            raise CourseError(f"it holds {strange[0][:80]!r}, which is no part of a model")
+            raise CourseError(f"it holds {strange[0][:80]!r}, which is not part of a model")
         if len(names) != len(set(names)):
             raise CourseError("it has a part twice")
         config = json.loads(read_part(archive, CONFIG))
@@ -67,21 +66,21 @@ def check_keras_file(path: str | Path) -> None:
         check_config(config)
         described = count_weights(config)
         if described > count + SMALL:
-            raise CourseError(f"it describes {described:,} weights and has {count:,} numbers in all")
+            raise CourseError(f"it describes {described:,} weights but holds only {count:,} numbers")
 
 
 def check_weights_file(path: str | Path) -> None:
-    """Refuse a `.h5` file that is none, or that holds anything but weights.
+    """Refuse a file that is not a `.h5` file, or that holds anything but weights.
 
     Raises:
-        CourseError: with the reason, in a few words to follow the file's name.
+        CourseError: with the reason, worded to follow the file's name.
     """
     with _damage_explained("weights file"), h5py.File(path, "r") as root:
         count_numbers(root, Path(path).stat().st_size)
 
 
 def check_config(config: Any) -> None:
-    """Refuse the config of a model that names anything but layers and what layers consist of.
+    """Refuse a model's config that names anything but layers and what layers consist of.
 
     Args:
         config: as Keras writes it.
@@ -90,7 +89,7 @@ def check_config(config: Any) -> None:
         CourseError: with the reason.
     """
     if not isinstance(config, dict):
-        raise CourseError("it is no whole Keras model")
+        raise CourseError("it is not a complete Keras model")
     try:
         for part in _dictionaries({key: value for key, value in config.items() if key != "compile_config"}):
             if "class_name" in part:
@@ -100,13 +99,13 @@ def check_config(config: Any) -> None:
 
 
 def count_weights(config: dict[str, Any]) -> int:
-    """How many weights a model has by its config, which has passed `check_config`; no memory is taken for them.
+    """Count the weights that a model has by its config, which has passed `check_config`, without allocating them.
 
-    In a stateless scope Keras notes the shapes of weights and puts off making them. It keeps a list of those for the
-    thread, so this takes place in a thread of its own, with which the list ends.
+    In a stateless scope Keras notes the shapes of weights and defers creating them. It keeps a list of those per
+    thread, so this runs in a thread of its own, and the list ends with it.
 
     Raises:
-        Exception: of nearly any kind, if Keras cannot build the model.
+        Exception: of almost any kind, if Keras cannot build the model.
     """
 
     def count() -> int:
@@ -124,9 +123,9 @@ def _damage_explained(kind: str) -> Iterator[None]:
         yield
     except CourseError:
         raise
-    except Exception as error:  # a damaged file can raise nearly anything
+    except Exception as error:  # a damaged file can raise almost anything
         is_missing = isinstance(error, FileNotFoundError)
-        raise CourseError("there is no such file" if is_missing else f"it is no whole {kind}") from error
+        raise CourseError("there is no such file" if is_missing else f"it is not a complete {kind}") from error
 
 
 def _dictionaries(part: Any) -> Iterator[dict]:
@@ -138,10 +137,10 @@ def _dictionaries(part: Any) -> Iterator[dict]:
 
 
 def _check_class(part: dict) -> None:
-    """Check which class an object of a config belongs to, and that Keras or this course has it."""
+    """Check that an object in a config is of a class that Keras or this course provides."""
     name, module, registered = part["class_name"], part.get("module"), part.get("registered_name")
     if not isinstance(name, str) or not isinstance(module, str | None):
-        raise CourseError("it is no whole Keras model")
+        raise CourseError("it is not a complete Keras model")
     bare = name.rpartition(">")[2]
     if bare in _WITH_CODE:
         raise CourseError(f"it carries Python code (a {bare} layer), which is not run")
@@ -152,8 +151,8 @@ def _check_class(part: dict) -> None:
         return
     if name == "function":
         if not isinstance(part.get("config"), str) or part["config"] not in dir(keras.activations):
-            raise CourseError(f"it names a function that is no activation ({str(part.get('config'))[:60]})")
+            raise CourseError(f"it names a function that is not an activation ({str(part.get('config'))[:60]})")
         return
     kind = getattr(sys.modules.get(module), name, None) if module and _MODULES.fullmatch(module) else None
     if not (isinstance(kind, type) and issubclass(kind, _KINDS) and registered in (None, name)):
-        raise CourseError(f"it has a layer that Keras does not know ({module}.{name}); code of others is not loaded")
+        raise CourseError(f"it has a layer that Keras does not know ({module}.{name}); other code is not loaded")

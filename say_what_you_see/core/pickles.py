@@ -1,8 +1,8 @@
-"""Pickles of NumPy arrays, numbers, texts and plain containers. Those of anything else are refused.
+"""Pickles of NumPy arrays, numbers, strings and plain containers. Pickles of anything else are refused.
 
 An ordinary unpickler runs whatever a file tells it to, and people download pickles. As Python's documentation advises,
-`find_class` resolves the few names that NumPy writes and no other; to functions of this module, since NumPy's own would
-believe what a file says about the memory of a type.
+`find_class` resolves only the few names that NumPy writes, and to functions of this module, since NumPy's own would
+believe what a file says about a type's memory layout.
 """
 
 import mmap
@@ -22,16 +22,16 @@ _PLAIN = (str, bytes, bytearray, int, float, type(None), np.ndarray, np.generic)
 
 
 def save_pickle(obj: Any, path: str | Path) -> None:
-    """Pickle NumPy arrays, numbers, texts and plain containers of them, for `read_pickle` to read."""
+    """Pickle NumPy arrays, numbers, strings and plain containers of them, for `read_pickle` to read."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(obj, file, protocol=5)
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle of NumPy arrays, numbers, texts, lists, tuples and dictionaries.
+    """Read a pickle of NumPy arrays, numbers, strings, lists, tuples and dictionaries.
 
     Raises:
-        CourseError: if the file is missing, damaged or no pickle, or holds anything else.
+        CourseError: if the file is missing, damaged or not a pickle, or holds anything else.
     """
     with read_errors_explained(path, "pickle"), open(path, "rb") as file:
         check_memo(file)
@@ -39,16 +39,16 @@ def read_pickle(path: str | Path) -> Any:
 
 
 def check_memo(file: BinaryIO) -> None:
-    """Refuse the pickle that begins here if it has a length or an index, for which memory is taken, beyond its size."""
+    """Refuse the pickle that begins here if a length or index in it, for which memory is taken, exceeds its size."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         content.seek(file.tell())
-        for opcode, argument, _ in pickletools.genops(content):  # type: ignore[arg-type]  # it can be read and is enough
+        for opcode, argument, _ in pickletools.genops(content):  # type: ignore[arg-type]  # it has read and readline
             if opcode.name in ("FRAME", "PUT", "LONG_BINPUT") and (argument or 0) > len(content):
                 raise ValueError("it has an index beyond its size")
 
 
 class _Dtype:
-    """Stands in for a NumPy dtype, of which a file may choose the name and the byte order."""
+    """Stands in for a NumPy dtype; a file may choose only its name and byte order."""
 
     def __init__(self, dtype: np.dtype):
         self.dtype = dtype
@@ -71,7 +71,7 @@ class _Array:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves the names that NumPy writes, and makes no more of the bytes of a file than it has."""
+    """Resolves the names that NumPy writes, and makes no more bytes of arrays than a file of this size can hold."""
 
     def __init__(self, file: BinaryIO, path: str | Path):
         super().__init__(file)
@@ -79,8 +79,8 @@ class _Unpickler(pickle.Unpickler):
         self.budget = 4 * os.fstat(file.fileno()).st_size  # bytes to copy: the oldest protocols write arrays as text
 
     def find_class(self, module: str, name: str) -> Any:
-        """The function that makes what a name stands for."""
-        known = {  # functions of this call only, since a pickle can change the attributes of what it gets
+        """The function that builds what a name stands for."""
+        known = {  # made anew in each call, since a pickle can change the attributes of what it gets
             "numpy.ndarray": None,  # an argument of _reconstruct only
             "numpy.dtype": lambda *arguments: _make_dtype(*arguments),
             "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
@@ -93,14 +93,14 @@ class _Unpickler(pickle.Unpickler):
         if full_name not in known:
             raise CourseError(
                 f"{self.path} holds a {full_name[:120]}. Only arrays and plain containers are read from pickles, since "
-                "others could run a program. Make the file again, or bring another copy."
+                "anything else could run a program. Make the file again, or get another copy."
             )
         return known[full_name]
 
     def from_buffer(
         self, data: bytes, dtype: _Dtype, shape: tuple, order: Any, axes: tuple | None = None
     ) -> np.ndarray:
-        """A writable array of these bytes, which a file can name any number of times."""
+        """A writable array of these bytes, which a file can refer to any number of times."""
         array = np.frombuffer(data, dtype.dtype)
         self.budget -= array.nbytes
         if self.budget < 0:
@@ -113,14 +113,14 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _make_dtype(name: str, *_: Any) -> _Dtype:
-    """A type of numbers or of texts, from a name such as "f4"."""
+    """A type of numbers or strings, from a name such as "f4"."""
     if not re.fullmatch(r"[biufcSU][0-9]{1,9}", name):
         raise ValueError(f"it holds an array of type {name!r}")
     return _Dtype(np.dtype(name))
 
 
 def _with_arrays(obj: Any, done: dict[int, Any]) -> Any:
-    """The same with arrays in the place of their stand-ins; what occurs many times is done once, by its id."""
+    """The same with arrays instead of their stand-ins; what occurs many times is converted once, by its id."""
     if id(obj) in done:
         return done[id(obj)]
     if isinstance(obj, _Array):

@@ -1,4 +1,4 @@
-"""A `map` whose threads work a little ahead of whoever uses the results."""
+"""A `map` whose threads work a little ahead of the code that uses the results."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def prefetch(function: Callable[[Item], Result], items: Iterable[Item], ahead: int | None = None) -> Iterator[Result]:
-    """Like `map`, but threads compute the next results (`ahead` of them) while the caller uses this one."""
+    """Like `map`, but threads compute the next `ahead` results while the caller uses this one."""
     ahead = ahead or min(8, os.cpu_count() or 1)
     items = iter(items)
     pool = ThreadPoolExecutor(ahead)

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from say_what_you_see.core.text import visible
 
-if TYPE_CHECKING:  # whoever captions one picture need not wait for it
+if TYPE_CHECKING:  # captioning one picture should not wait for it
     from tqdm import tqdm
 
 
 def progress(
     iterable: Iterable[Any] | None = None, *, total: float | None = None, description: str = "", unit: str = "it"
 ) -> "tqdm":
-    """Wrap an iterable in a progress bar, or make one that is moved by hand (`with progress(total=9) as bar`).
+    """Wrap an iterable in a progress bar, or make one that is updated by hand (`with progress(total=9) as bar`).
 
     The bar is plain text on standard error; COURSE_PROGRESS=off in the environment silences it.
 
     Args:
-        iterable: what to iterate over; None for a bar that is moved with `update`.
-        total: the number of steps, where the iterable has no length.
+        iterable: what to iterate over; None for a bar that is advanced with `update`.
+        total: the number of steps, if the iterable has no length.
         description: a few words in front of the bar.
         unit: what a step is; "B" counts bytes and shows them as kB, MB, GB.
     """

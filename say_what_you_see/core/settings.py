@@ -1,4 +1,4 @@
-"""What the course runs on: the data set, the encoder, the size, read from the environment."""
+"""The settings of the course, read from the environment: the data set, the encoder, the size and so on."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ REPOSITORY = PACKAGE.parent
 """The folder that holds the course: notebooks/, utils/, data/; where the package is installed, site-packages."""
 
 IN_CHECKOUT = (REPOSITORY / "notebooks").is_dir() and (REPOSITORY / "pyproject.toml").is_file()
-"""Whether this is the whole course, and not the installed package alone."""
+"""Whether this is the whole course rather than the installed package alone."""
 
 DATASETS = ("scenes", "coco", "flickr8k", "flickr30k")
 DEFAULT_ENCODER = "inception_v3"
@@ -36,8 +36,8 @@ COURSE_SIZES = ("full", "small")
 COURSE_SPLITS = ("usual", "karpathy")
 """Who decided which pictures are held out: the authors of the data set, or Andrej Karpathy, as in most papers."""
 PRECISIONS = ("float32", "bfloat16")
-"""What an encoder computes in where a data set is embedded on CPUs; bfloat16 is quicker on processors that have it."""
-_LARGEST_SEED = 2**32 - 1  # that NumPy and Keras take
+"""What an encoder computes in when a data set is embedded on CPUs; bfloat16 is faster on processors that have it."""
+_LARGEST_SEED = 2**32 - 1  # that NumPy and Keras accept
 _SPLIT_BY_KARPATHY = DATASETS[1:]
 
 
@@ -48,7 +48,7 @@ class Settings:
     dataset: str  # one of `DATASETS`, or the absolute path of a folder of the user's own
     encoder: str  # one of `ENCODERS`, another model in keras.applications, or the absolute path of a `.keras` file
     size: str  # "full", or "small" for a few dozen pictures and a first look
-    seed: int  # decides the drawn scenes, random splits and initial weights
+    seed: int  # determines the drawn scenes, random splits and initial weights
     data_folder: Path  # where everything that the course makes goes
     split_by: str = "usual"  # one of `COURSE_SPLITS`
     precision: str = "float32"  # one of `PRECISIONS`
@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def dataset_name(self) -> str:
-        """A short name for files; folders of the same name in different places get different ones."""
+        """A short name for files; folders with the same name in different places get different ones."""
         name = self.dataset if self.dataset in DATASETS else _name_of(Path(self.dataset))
         return name if self.split_by == "usual" else f"{name}_{self.split_by}"
 
@@ -76,17 +76,17 @@ class Settings:
 
     @property
     def dataset_folder(self) -> Path:
-        """Pictures and captions, as zips."""
+        """Where pictures and captions are, as zips."""
         return self.data_folder / (self.dataset_name + ("_small" if self.small else ""))
 
     @property
     def work_folder(self) -> Path:
-        """What is made of this data set with this encoder: embeddings, checkpoints."""
+        """Where everything made from this data set with this encoder goes: embeddings, checkpoints."""
         return self.dataset_folder / self.encoder_name
 
     @property
     def model_folder(self) -> Path:
-        """The trained model, and all that it needs to caption."""
+        """Where the trained model goes, with all that it needs to caption."""
         return self.work_folder / "model"
 
     @property
@@ -101,7 +101,7 @@ class Settings:
 
     @property
     def control_epochs(self) -> int:
-        """Epochs of the control with shuffled captions, which levels off in a few."""
+        """Epochs of the control with shuffled captions, which levels off after a few."""
         if self.small:
             return 1
         return 5 if self.dataset == "scenes" else 3
@@ -113,7 +113,7 @@ class Settings:
 
     @property
     def batch_size(self) -> int:
-        """Captions per training step: few for the scenes, where binding colours to things takes many steps."""
+        """Captions per training step: fewer for the scenes, where binding colours to things takes many steps."""
         if self.small:
             return 16
         return 32 if self.dataset == "scenes" else 64
@@ -141,13 +141,13 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read DATASET, ENCODER and COURSE_SIZE, _SEED, _SPLIT, _PRECISION and _DATA; unset or empty is the default.
+    """Read DATASET, ENCODER and COURSE_SIZE, _SEED, _SPLIT, _PRECISION and _DATA; unset or empty means the default.
 
-    Relative paths start from COURSE_START where that is set (notebooks run in a folder of their own), else from the
+    Relative paths start from COURSE_START if that is set (notebooks run in a folder of their own), else from the
     current folder, else from the repository.
 
     Raises:
-        CourseError: if a value is unknown; the message lists what is possible.
+        CourseError: if a value is unknown; the message lists the possible ones.
     """
     read_mirror(environ)  # so that a mistake in it shows before anything is downloaded
     seed = environ.get("COURSE_SEED") or "0"
@@ -171,18 +171,18 @@ def default_data_folder() -> Path:
     """Where the course keeps its files: data/ in a checkout, a folder in the user's home for the installed package."""
     if IN_CHECKOUT:
         return REPOSITORY / "data"
-    from platformdirs import user_data_path  # the course in Colab does without it
+    from platformdirs import user_data_path  # which the course in Colab does not need
 
     return user_data_path("say-what-you-see", appauthor=False)
 
 
 def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is asked first; None if unset.
+    """Read COURSE_MIRROR, the address of a server with the course's downloads, which is tried first; None if unset.
 
     `say-what-you-see mirror FOLDER` makes the files for such a server.
 
     Raises:
-        CourseError: if it is no address.
+        CourseError: if it is not an address.
     """
     mirror = (environ.get("COURSE_MIRROR") or "").strip().rstrip("/")
     if mirror and not re.match(r"https?://[^/\s]+", mirror, re.IGNORECASE):
@@ -196,9 +196,9 @@ def read_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
 def _absolute(text: str, start: Path) -> Path:
     try:
         path = (start / Path(text).expanduser()).resolve()
-        path.exists()  # complains of names that no system can have
+        path.exists()  # fails for names that no system can have
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: there is no such user
-        raise CourseError(f"{text!r} is no path of this computer ({error}). Check it for mistakes.") from error
+        raise CourseError(f"{text!r} is not a possible path ({error}). Check it for mistakes.") from error
     return path
 
 
@@ -209,18 +209,18 @@ def _read_dataset(text: str, starts: list[Path]) -> str:
     for folder in candidates:
         if folder.is_dir():
             return str(folder)
-    wrong = "is a file, not a folder" if any(path.exists() for path in candidates) else "is no folder that exists"
+    wrong = "is a file, not a folder" if any(path.exists() for path in candidates) else "does not exist"
     raise CourseError(
-        f"DATASET is {text!r}, which {wrong}. Possible are: {', '.join(DATASETS)}, or a folder of your own, with "
+        f"DATASET is {text!r}, which {wrong}. Choose one of {', '.join(DATASETS)}, or a folder of your own, with "
         "pictures and their captions (docs/data_sets.md)."
     )
 
 
 def _read_choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    """One of several words, of which the first is the default."""
+    """One of several words; the first is the default."""
     text = environ.get(name) or choices[0]
     if text not in choices:
-        raise CourseError(f"{name} is {text!r}. Possible are: {', '.join(choices)}.")
+        raise CourseError(f"{name} is {text!r}. Choose one of: {', '.join(choices)}.")
     return text
 
 
@@ -243,7 +243,7 @@ def _read_encoder(text: str, starts: list[Path]) -> str:
         raise CourseError(f"ENCODER is {text!r}, but there is no such file. Check the path.")
     if not re.fullmatch(r"[A-Za-z0-9_]+", text):
         raise CourseError(
-            f"ENCODER is {text!r}. Possible are: {', '.join(ENCODERS)}, the name of any other "
+            f"ENCODER is {text!r}. Choose one of {', '.join(ENCODERS)}, the name of any other "
             "model in keras.applications, or the path of a .keras file."
         )
     name = text.lower()

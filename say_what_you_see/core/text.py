@@ -1,4 +1,4 @@
-"""Texts from elsewhere, made safe for where they are shown: a terminal, a Markdown table, JSON."""
+"""Makes text from elsewhere safe to show: in a terminal, a Markdown table or JSON."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """A text without the names and passwords of its addresses.
+    """A text without the user names and passwords in its addresses.
 
     >>> without_password("http://me:secret@127.0.0.1/a.jpg")
     'http://127.0.0.1/a.jpg'
@@ -43,7 +43,7 @@ def message(text: str) -> str:
 def markdown_text(text: Any) -> str:
     """A text as Markdown that shows it literally, on one line: for the cell of a table.
 
-    Marks become character references, which every dialect understands; a backslash helps in some only.
+    Special characters become character references, which every dialect understands; backslashes work only in some.
 
     >>> markdown_text("a <b>dog")
     'a &#60;b&#62;dog'

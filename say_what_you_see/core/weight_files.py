@@ -1,6 +1,6 @@
-"""The weights of a model file without Keras.
+"""Checks the weights of a model file, and stores them in half precision, without Keras.
 
-They are looked through, for no pointers elsewhere and no more numbers than there are, and stored in half precision.
+Nothing in them may link to other files, or claim more numbers than the file holds.
 """
 
 import io
@@ -20,13 +20,13 @@ MEMBERS = {CONFIG: 4_000_000, WEIGHTS: 4_000_000_000, "metadata.json": 4_000_000
 """The parts of a `.keras` file, and how many bytes each may have."""
 
 SMALL = 1 << 16
-"""What is no larger need not be in the file: a table of zeros, say."""
+"""Up to this many bytes or weights need not be stored in the file: a table of zeros, say."""
 
 _MAX_RATIO = 100  # of compression; weights hardly compress
 
 
 def read_part(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A part of a `.keras` file, of the size that it may have."""
+    """Read a part of a `.keras` file, unless it is too large."""
     info = archive.getinfo(name)
     if info.file_size > min(MEMBERS[name], _MAX_RATIO * max(info.compress_size, SMALL)):
         raise CourseError(f"its {name} is unreasonably large")
@@ -34,25 +34,25 @@ def read_part(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def count_numbers(root: h5py.File, size: int) -> int:
-    """How many numbers all tables of an HDF5 file of so many bytes have; complains about whatever is not weights."""
+    """Count the numbers in all tables of an HDF5 file of `size` bytes; refuse anything that is not weights."""
     count = 0
 
     def check_link(name: str, link: Any) -> None:
         if not isinstance(link, h5py.HardLink):
-            raise CourseError(f"its {name[:60]!r} points to another file or place")
+            raise CourseError(f"its {name[:60]!r} links to another file or place")
 
     def check_table(name: str, table: Any) -> None:
         nonlocal count
         if isinstance(table, h5py.Group):
             return
         if not isinstance(table, h5py.Dataset) or table.dtype.kind not in NUMBERS + "V":
-            raise CourseError(f"its {name[:60]!r} is no table of numbers")
+            raise CourseError(f"its {name[:60]!r} is not a table of numbers")
         if table.external or table.is_virtual:
-            raise CourseError(f"its {name[:60]!r} points to another file or place")
+            raise CourseError(f"its {name[:60]!r} links to another file or place")
         numbers = math.prod(map(int, table.shape or ()))
         stored = min(table.id.get_storage_size(), size)
         if numbers * table.dtype.itemsize > max(_MAX_RATIO * stored, SMALL):
-            raise CourseError(f"its {name[:60]!r} claims {table.shape}, which is not in the file")
+            raise CourseError(f"its {name[:60]!r} claims the shape {table.shape}, more than the file holds")
         count += numbers
 
     root.visititems_links(check_link)
@@ -61,7 +61,7 @@ def count_numbers(root: h5py.File, size: int) -> int:
 
 
 def store_in_half_precision(path: Path) -> None:
-    """Rewrite a `.keras` file with its matrices as float16, which Keras reads as well; the rest is small and stays."""
+    """Rewrite a `.keras` file with its matrices as float16, which Keras also reads; the rest is small and stays."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     halved = io.BytesIO()

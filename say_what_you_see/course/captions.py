@@ -38,7 +38,7 @@ def prepare_captions(settings: Settings, kind: str = "mean", vocab: dict[str, in
     """The step of notebook 03, with the same results: vocabulary, and captions of both splits as arrays of indices.
 
     Args:
-        kind: of the features whose images the captions belong to.
+        kind: the kind of features whose images the captions belong to.
         vocab: word to index; None takes the words that occur often enough in the training captions.
     """
     files = get_dataset(settings)
@@ -52,7 +52,7 @@ def prepare_captions(settings: Settings, kind: str = "mean", vocab: dict[str, in
 
 
 def prepare_attention_captions(settings: Settings) -> None:
-    """The step of notebook 08: as `prepare_captions`, with the most frequent words as the vocabulary."""
+    """The step of notebook 08: as `prepare_captions`, with the most frequent words as vocabulary."""
     captions = load_captions(settings, get_dataset(settings), "train", "grid")
     prepare_captions(settings, "grid", most_frequent_words(captions))
 
@@ -77,15 +77,15 @@ def load_examples(settings: Settings, split: str, kind: str = "mean") -> Example
 
 
 def _check_vocabulary(path: Path, vocabulary: Path) -> None:
-    """Refuse captions in indices of another vocabulary, as after a preparation that was interrupted."""
+    """Refuse captions with the indices of another vocabulary, as after an interrupted preparation."""
     with zipfile.ZipFile(path) as archive:
         if "vocabulary.npy" not in archive.namelist() or not vocabulary.exists():
-            return  # captions of earlier versions do not tell
+            return  # captions of earlier versions do not say
     (checksum,) = read_arrays(path, ("vocabulary",))
     if checksum.tobytes().hex() != sha256_of(vocabulary):
         raise CourseError(
-            f"{path.name} was made with another vocabulary than {vocabulary.name} beside it, perhaps since the "
-            f"preparation was stopped. Run the notebook 03_prepare_captions again, or `say-what-you-see prepare` "
+            f"{path.name} was not made with the {vocabulary.name} beside it, perhaps because the "
+            f"preparation was interrupted. Run the notebook 03_prepare_captions again, or `say-what-you-see prepare` "
             f"(looked in {path.parent})."
         )
 
@@ -93,7 +93,7 @@ def _check_vocabulary(path: Path, vocabulary: Path) -> None:
 def save_example_captions(
     settings: Settings, files: DatasetFiles, fns: Sequence[str], sentences: Sequence[str]
 ) -> Path:
-    """Write five validation images with their captions, by model and by people, for a look in the terminal."""
+    """Write five validation images with their captions, by the model and by people, to look at in the terminal."""
     references = load_captions(settings, files, "val")
     images = np.random.default_rng(settings.seed).choice(len(fns), size=min(5, len(fns)), replace=False)
     path = settings.work_folder / "example_captions.json"

@@ -1,4 +1,4 @@
-"""CIDEr training of a lesson's trained model: another model folder beside the first."""
+"""Trains a lesson's trained model for CIDEr, into another model folder beside the first."""
 
 from dataclasses import asdict, replace
 
@@ -21,14 +21,14 @@ from say_what_you_see.training.loop import HistoryCallback
 from say_what_you_see.training.self_critical import train_for_cider
 
 WORDS = 20
-"""Sampled captions have at most so many words, END included."""
+"""The greatest number of words in sampled captions, END included."""
 
 
 def cider_config(settings: Settings, epochs: int) -> TrainingConfig:
-    """Batches of 32 pictures, five captions sampled for each, at a low rate; of photographs true captions as well.
+    """Batches of 32 pictures, five captions sampled for each, at a low rate; for photographs also true captions.
 
-    Their cross-entropy counts five times, which makes its gradient as large as that of the rewards (measured on the
-    photo model: norms of 0.65 and 3.4).
+    Their cross-entropy has weight 5, which makes its gradient about as large as that of the rewards (norms measured
+    on the photo model: 0.65 and 3.4).
     """
     config = TrainingConfig(
         epochs,
@@ -46,15 +46,15 @@ def cider_config(settings: Settings, epochs: int) -> TrainingConfig:
 def train_lesson_for_cider(
     lesson: Lesson, settings: Settings, epochs: int, callback: HistoryCallback | None = None
 ) -> History:
-    """Go on training a lesson's model for CIDEr, up to so many epochs in all; the model itself stays where it is.
+    """Train a lesson's trained model further, for CIDEr, up to `epochs` in all; its own folder stays as it is.
 
-    `Lesson` says with `for_cider` where checkpoints and the new model folder go.
+    The methods of `Lesson` say, with `for_cider`, where checkpoints and the new model folder go.
 
     Args:
         callback: see `train_decoder`.
 
     Raises:
-        CourseError: if there is no trained model, or none for these features and captions.
+        CourseError: if there is no trained model, or it does not fit these features and captions.
     """
     lesson.prepare(settings)
     vocab, *examples = lesson.load(settings)
@@ -76,7 +76,7 @@ def train_lesson_for_cider(
     history = train_for_cider(model.decoder, train, validation, config, vocab, sample, describe, folder, callback)
     seconds = model.metadata.get("training_seconds", 0) + sum(epoch["seconds"] for epoch in history)
     metadata = {
-        **{key: value for key, value in model.metadata.items() if key != "metrics"},  # which are of the model before
+        **{key: value for key, value in model.metadata.items() if key != "metrics"},  # those of the earlier model
         "cider_training": asdict(replace(config, epochs=len(history))),
         "scores": {key: history[-1][key] for key in ("val_loss", "val_accuracy", "val_cider", "reward")},
         "training_seconds": round(seconds, 1),
@@ -92,17 +92,17 @@ def by_picture(examples: Examples) -> Examples:
     of neighbouring rows with equal features.
     """
     features, matrix = examples.image_embeds, examples.captions.matrix
-    begins = np.any(features[1:, :64] != features[:-1, :64], axis=1)  # so many tell pictures apart
+    begins = np.any(features[1:, :64] != features[:-1, :64], axis=1)  # 64 features tell pictures apart
     first = np.array([0, *(np.flatnonzero(begins) + 1), len(matrix)])
     return Examples(features[first[:-1]], CaptionArrays(matrix, first))
 
 
 def _check_fits(model: CaptionModel, vocab: dict[str, int], train: Examples, weights_checksum: str) -> None:
-    """Refuse a model of another vocabulary, another encoder or another grid than those that it would go on with."""
+    """Refuse a model whose vocabulary, encoder or grid differs from those that it would be trained further with."""
     own = model.vocab, model.encoder["weights_checksum"], tuple(model.decoder.inputs[0].shape[1:])
     if own != (vocab, weights_checksum, tuple(train.image_embeds.shape[1:])):
         raise CourseError(
-            f"The model in {model.folder} was trained on other features or with another vocabulary than the data set "
-            "and the encoder have now, so it cannot be trained further. Train it anew first: the same command without "
-            "--cider."
+            f"The model in {model.folder} does not fit the features that the data set and the encoder have now, or was "
+            "trained with another vocabulary, so it cannot be trained further. Train it from the start first: use the "
+            "same command without --cider."
         )

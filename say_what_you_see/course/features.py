@@ -22,7 +22,7 @@ from say_what_you_see.vision.pictures import random_crop
 SPLITS = ("train", "val")
 
 VIEWS = ("", "mirrored", "cropped", "cropped_mirrored")
-"""How photographs are seen in training: as they are, with left and right exchanged, and a random part in both ways."""
+"""How photographs are seen in training: as they are, mirrored, and a random part of them in both ways."""
 
 FEATURE_TYPES = {"mean": "float32", "fc2": "float32", "grid": "float16"}
 """The type of stored features. A grid of InceptionV3 takes 0.26 MB per picture at 2 bytes per number."""
@@ -82,7 +82,7 @@ def extract_features(
 
 
 def extract_embeddings(settings: Settings, apply: Callable | None = None) -> None:
-    """The step of notebook 02: embed the images of both splits, also into the pickles that the notebook writes."""
+    """The step of notebook 02: embed the images of both splits, and write the same pickles as the notebook."""
     files, encoder = get_dataset(settings), encoder_for(settings)
     for split in SPLITS:
         save_embeddings(settings, split, *extract_features(settings, files, encoder, split, apply))
@@ -105,19 +105,19 @@ def extract_views(settings: Settings) -> None:
 
 
 def _seen(images: np.ndarray, view: str) -> np.ndarray:
-    """Square images in a view: RGB 0..255, (images, side, side, 3)."""
+    """Square images as a view shows them: RGB 0..255, (images, side, side, 3)."""
     images = images[:, :, ::-1] if view.endswith("mirrored") else images
     return np.stack([random_crop(image) for image in images]) if view.startswith("cropped") else images
 
 
 def check_space_for_features(settings: Settings, files: DatasetFiles, encoder: EncoderInfo) -> int:
-    """How many bytes the features of both splits take."""
+    """Check that the disk has room for the features of both splits; returns how many bytes they take."""
     kind = encoder.features
     size = np.dtype(FEATURE_TYPES[kind]).itemsize * int(np.prod(encoder.model.output_shape[1:]))
     paths = {split: features_path(settings, split, kind) for split in SPLITS}
     sizes = {split: size * len(image_members(split_files(files, split)[0])) for split in SPLITS}
     make_folder(paths["train"].parent)
-    # An extraction that was begun checks its room itself when it is resumed: a part of it is there already.
+    # An extraction that was begun checks for room itself when it is resumed: part of its file is there already.
     begun = [split for split in SPLITS if paths[split].exists() or paths[split].with_suffix(".partial.npy").exists()]
     check_space(paths["train"], sum(sizes[split] for split in SPLITS if split not in begun))
     return sum(sizes.values())
@@ -130,7 +130,7 @@ def save_embeddings(settings: Settings, split: str, embeds: np.ndarray, fns: lis
 
 
 def save_encoder(settings: Settings, encoder: EncoderInfo) -> None:
-    """Write, beside the features, what a model folder has to remember of their encoder."""
+    """Write, beside the features, what a model folder needs to know of their encoder."""
     write_json(encoder_metadata(encoder, settings), encoder_path(settings, encoder.features))
 
 
@@ -140,11 +140,11 @@ def encoder_path(settings: Settings, kind: str) -> Path:
 
 
 def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
-    """What a model folder remembers of an encoder; of a `.keras` file only the name, since folders get moved."""
+    """What a model folder keeps of an encoder; of a `.keras` file only the name, since folders get moved."""
     metadata = asdict(encoder)
     del metadata["model"], metadata["preprocess_for_model"], metadata["precision"]
     setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
-    setting = "vgg16" if encoder.features == "fc2" else setting  # whatever the settings' encoder is
+    setting = "vgg16" if encoder.features == "fc2" else setting  # regardless of the settings' encoder
     return {**metadata, "pictures_kind": settings.pictures_kind, "encoder_setting": setting}
 
 
@@ -170,10 +170,10 @@ def load_embeddings(settings: Settings, split: str) -> tuple[np.ndarray, list[st
 
 
 def read_required(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Read a file that an earlier step leaves.
+    """Read a file that an earlier step writes.
 
     Raises:
-        CourseError: if it is not there; the message says which step makes it.
+        CourseError: if it is missing; the message says which step makes it.
     """
     if not path.exists():
         contents = "captions" if path.stem in ("vocabulary", "train_captions", "val_captions") else "features"

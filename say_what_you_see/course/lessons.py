@@ -1,4 +1,4 @@
-"""What the notebooks 04, 07, 08 and 11 train, each in one entry of a table, and the steps that they have in common."""
+"""What notebooks 04, 07, 08 and 11 train, each as one entry of a table, and the steps that they have in common."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -38,9 +38,9 @@ Build = Callable[[Examples, dict[str, int], float], keras.Model]
 class Lesson:
     """How a notebook trains its decoder."""
 
-    folder_name: str  # of the folder for its files inside the settings' work folder, "" for that one itself
-    features_folder: str  # the same for its features, whose encoder is noted beside them
-    config: Callable[[Settings, Examples], TrainingConfig]  # how it is trained on given examples
+    folder_name: str  # of its folder inside the settings' work folder, "" for the work folder itself
+    features_folder: str  # the same for its features; a note beside them names their encoder
+    config: Callable[[Settings, Examples], TrainingConfig]  # how to train on given examples
     build: Build
     # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
@@ -78,8 +78,8 @@ def _show_and_tell_config(settings: Settings, train: Examples) -> TrainingConfig
 
 
 def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
-    """As notebook 04, but with whole captions, those of similar length together, and on the scenes in half the epochs:
-    no more are needed there.
+    """As notebook 04, but with uncut captions, batched by similar length, and with half the epochs on the scenes, where
+    no more are needed.
     """
     config = training_config(settings)
     halved = settings.dataset == "scenes" and not settings.small
@@ -88,20 +88,19 @@ def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
 
 
 def _transformer_config(settings: Settings, train: Examples) -> TrainingConfig:
-    """Five captions of each picture in a batch. Photographs need smoothed labels and much dropout, since the model
-    overfits soon, and there are four views of each; scenes need as many epochs as in notebook 08, of more and
-    smaller steps.
+    """Five captions of each picture in a batch. Photographs, with four views of each, need label smoothing and much
+    dropout, since the model soon overfits; scenes need as many epochs as in notebook 08, with more but smaller steps.
     """
     config = replace(_attention_config(settings, train), learning_rate=8e-4, weight_decay=0.05, captions_per_image=5)
     if settings.dataset == "scenes":
         return replace(config, batch_size=8)
     epochs = settings.epochs if settings.small else 6
     config = replace(config, epochs=epochs, batch_size=32, dropout=0.3, max_len=22, label_smoothing=0.1)
-    return replace(config, similar_lengths=False)  # which was not tried there
+    return replace(config, similar_lengths=False)  # not tried there
 
 
 def _builder(build: Callable[..., keras.Model]) -> Build:
-    """Builds a model that needs to know sizes only: of the vocabulary and of a picture's features."""
+    """Builds a model that only needs to know sizes: of the vocabulary and of a picture's features."""
     return lambda train, vocab, dropout: build(len(vocab), *train.image_embeds.shape[1:], dropout=dropout)
 
 
@@ -117,20 +116,20 @@ def _load_decoder_examples(settings: Settings, kind: str = "mean") -> tuple[dict
 
 
 def load_grids_and_captions(
-    settings: Settings, seen_by: Settings | None = None
+    settings: Settings, captions_kind: str = "mean"
 ) -> tuple[dict[str, int], Examples, Examples]:
     """The grids of notebook 08 with the vocabulary and the captions of notebook 03; photographs in several views.
 
     Args:
-        seen_by: settings of another encoder, whose grids are to be taken.
+        captions_kind: the kind of features that the captions were prepared for.
     """
-    grids = seen_by or settings
     train, validation = (
-        Examples(load_features(grids, split, "grid")[0], load_examples(settings, split).captions) for split in SPLITS
+        Examples(load_features(settings, split, "grid")[0], load_examples(settings, split, captions_kind).captions)
+        for split in SPLITS
     )
-    vocab = load_vocabulary(settings)
+    vocab = load_vocabulary(settings, captions_kind)
     if settings.pictures_kind == "photographs":
-        views = {view: load_features(grids, "train", "grid", view)[0] for view in VIEWS[1:]}
+        views = {view: load_features(settings, "train", "grid", view)[0] for view in VIEWS[1:]}
         train = add_views(train, views, vocab)
     return vocab, train, validation
 
@@ -152,7 +151,7 @@ def _prepare_transformer(settings: Settings) -> None:
         extract_views(settings)
 
 
-# The commands `embed` and `prepare` make what notebook 04 reads.
+# What notebook 04 reads is made by the commands `embed` and `prepare`.
 DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, lambda settings: None)
 SHOW_AND_TELL = Lesson(
     "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
@@ -184,7 +183,7 @@ def new_model(lesson: Lesson, settings: Settings, train: Examples, vocab: dict[s
 
 
 def train_lesson(lesson: Lesson, settings: Settings, callback: HistoryCallback | None = None) -> History:
-    """Train a lesson's model with a checkpoint after every epoch, and leave a model folder.
+    """Train a lesson's model, with a checkpoint after every epoch, and write its model folder.
 
     Args:
         callback: see `train_decoder`.
@@ -205,7 +204,7 @@ def save_model(
     config: TrainingConfig,
     history: History,
 ) -> None:
-    """Write the model folder of a lesson, with what it has to remember of the encoder and the training."""
+    """Write the model folder of a lesson, with what it needs to know of the encoder and the training."""
     encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
     train = lesson.load(settings)[1]
     views = len(train.image_embeds.parts) if isinstance(train.image_embeds, JoinedRows) else 1  # each has all captions
@@ -220,14 +219,14 @@ def save_model(
     }
     familiarity, folder = familiarity_of(settings, model, vocab, encoder), lesson.model_folder(settings)
     save_caption_model(CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), folder)
-    if lesson is DECODER or settings.pictures_kind == "photographs":  # the scenes' others are lessons, not for use
+    if lesson is DECODER or settings.pictures_kind == "photographs":  # others of the scenes are for the lessons only
         remember_training(settings, folder)
 
 
 def familiarity_of(
     settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]
 ) -> Familiarity | None:
-    """What tells photographs that a model does not know, from the features of both splits and greedy captions; None for
+    """What recognises photographs unknown to a model, from the features of both splits and greedy captions; None for
     drawn scenes.
     """
     if settings.pictures_kind == "scenes":
@@ -238,7 +237,7 @@ def familiarity_of(
 
 
 def train_control(settings: Settings) -> None:
-    """Train the control of notebook 04, whose images have the captions of others, and leave its checkpoints."""
+    """Train the control of notebook 04, whose images have the captions of others, and save its checkpoints."""
     vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
     config = replace(training_config(settings), epochs=settings.control_epochs)
     control = new_model(DECODER, settings, examples["train"], vocab)

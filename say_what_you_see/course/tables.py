@@ -31,16 +31,16 @@ def table_paths(settings: Settings, split: str) -> tuple[Path, Path]:
 
 
 def features_to_use(settings: Settings) -> str:
-    """The features of notebook 07: "fc2" of VGG-16 for photographs where its weights are at hand, or else "mean"."""
+    """The features of notebook 07: "fc2" of VGG-16 for photographs if its weights are on this machine, else "mean"."""
     if settings.pictures_kind == "scenes":
-        return "mean"  # an encoder that has only seen photographs makes little of drawings
+        return "mean"  # an encoder that has only seen photographs is poor at drawings
     folders = (settings.data_folder, keras_downloads())
     at_hand = any(imagenet_file("vgg16", folder, with_classifier=True) for folder in folders)
     return "fc2" if at_hand else "mean"
 
 
 def make_tables(settings: Settings) -> None:
-    """Make the two files of both splits, unless they are there and what they are made from has not changed."""
+    """Make the two files of both splits, unless they exist and what they are made from has not changed."""
     files, kind, folder = get_dataset(settings), features_to_use(settings), settings.work_folder / "show_and_tell"
     if kind == "fc2":
         encoder = encoder_for(settings, "fc2")

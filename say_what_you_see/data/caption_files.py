@@ -1,4 +1,7 @@
-"""Files of captions with a line for each: a table `captions.csv`, and the .token file of Flickr8k and Flickr30k."""
+"""Files of captions, one per line: a table `captions.csv`, and the .token file of Flickr8k and Flickr30k.
+
+To add a format, write a function that parses it and add a line to `CAPTION_FILES`, at the end.
+"""
 
 import csv
 import io
@@ -10,29 +13,29 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_bytes
 
 MAX_CAPTION_BYTES = 128_000_000
-"""Larger tables of captions are refused: all of COCO's captions have 50 MB."""
+"""Larger caption files are refused: all of COCO's captions take 50 MB."""
 
 
 def is_caption_file(path: Path) -> bool:
-    """Whether a file has, by its name, one of the formats in `CAPTION_FILES`."""
+    """Whether a file's name belongs to one of the formats in `CAPTION_FILES`."""
     return any(fnmatch(path.name.lower(), pattern) for pattern in CAPTION_FILES)
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
-    """Captions by the name of their image, from a file of these formats; empty captions are left out."""
+    """Read the captions of each image, by its name, from a file in one of these formats, without empty ones."""
     parse = next(parse for pattern, parse in CAPTION_FILES.items() if fnmatch(path.name.lower(), pattern))
     return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
 
 
 def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
-    """Captions by the name of their image from the text of a .token file, without empty ones."""
+    """The captions of each image, by its name, from the text of a .token file, without empty ones."""
     return _group(parse_token_lines(text, source))
 
 
 def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
-    """Image and caption of each line such as `dog.jpg#0<TAB>A dog runs .`; blank lines do not count.
+    """The image and caption of each line such as `dog.jpg#0<TAB>A dog runs .`; blank lines are skipped.
 
-    Quotation marks are characters like any other here: a reader of tables that gives them a meaning loses captions.
+    Quotation marks are ordinary characters here: a CSV reader would give them a meaning, and lose captions.
     """
     pairs = []
     for number, line in enumerate(io.StringIO(text.lstrip("\ufeff"), newline=""), 1):
@@ -43,14 +46,14 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
         if not (tab and image and index.isdecimal()):
             raise CourseError(
                 f"Line {number} of {source} is not of the form picture.jpg#0<TAB>caption: {line[:60].rstrip()!r}. "
-                "Correct it, or bring another copy."
+                "Correct it, or get another copy."
             )
         pairs.append((image, caption.strip()))
     return pairs
 
 
 def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """Captions by the name of their image, without empty ones."""
+    """The captions of each image, by its name, without empty ones."""
     captions: dict[str, list[str]] = {}
     for image, caption in pairs:
         if caption:
@@ -59,7 +62,7 @@ def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
-    """Captions by image from a table of two columns, file and caption, with or without a header."""
+    """The captions of each image from a table of two columns, file and caption, with or without a header."""
     pairs, row_number = [], 0
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
@@ -67,18 +70,18 @@ def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
             if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
                 continue
             if len(row) != 2:
-                raise csv.Error(f"{len(row)} columns where two belong")
+                raise csv.Error(f"{len(row)} columns instead of two")
             pairs.append((row[0], row[1].strip()))
     except csv.Error as error:
         raise CourseError(
             f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
-            'in it stands in double quotes: dog.jpg,"A dog, running."'
+            'in it needs double quotes: dog.jpg,"A dog, running."'
         ) from error
     return _group(pairs)
 
 
 def decode_text(data: bytes, source: object) -> str:
-    """Bytes in UTF-8 as text."""
+    """Decode bytes in UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,5 +94,5 @@ CAPTION_FILES: dict[str, Callable[[str, Path], dict[str, list[str]]]] = {
     "*.token": parse_token_file,
     "*.token.txt": parse_token_file,
 }
-"""For each pattern of a file's name the function that gets captions by image from its text and its path; a folder may
-hold one such file."""
+"""For each file name pattern, the function that gets the captions of each image from the file's text and path; a folder
+may hold only one such file."""

@@ -1,4 +1,4 @@
-"""Checks files, and remembers which, so that 20 GB are not read again and again."""
+"""Checks files and remembers which ones, so that 20 GB are not read again and again."""
 
 import hashlib
 from contextlib import suppress
@@ -10,13 +10,13 @@ from say_what_you_see.core.files import read_note, write_json
 from say_what_you_see.core.progress import progress
 
 RECORD = "downloads.json"
-"""In each folder of downloads: by file name its size, the time of its last change, and its checksum."""
+"""Lists each file in a folder of downloads with its size, the time of its last change, and its checksum."""
 
 _CHUNK = 1 << 22
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> Any:
-    """Read a whole file, with a bar for a large one; returns hashlib's object, which has seen all of it."""
+    """Hash a whole file, with a progress bar for a large one; returns hashlib's object."""
     digest = hashlib.new(algorithm)
     size = path.stat().st_size
     with open(path, "rb") as file, progress(total=size, description=f"Checking {path.name}", unit="B") as bar:
@@ -27,17 +27,17 @@ def hash_file(path: Path, algorithm: str = "sha256") -> Any:
 
 
 def record_checksum(path: Path, checksum: str) -> None:
-    """Note that a file, as it is now, has this checksum. A folder that cannot be written to stays as it is."""
+    """Note that a file, as it is now, has this checksum; does nothing in a folder that cannot be written to."""
     record = path.with_name(RECORD)
     with suppress(CourseError):
         write_json({**read_note(record), path.name: {**_stamp(path), "checksum": checksum}}, record)
 
 
 def verify(path: Path, checksum: str) -> None:
-    """Check a file, unless by its size and time it is the one that was checked before.
+    """Check a file, unless its size and time say that it was checked before.
 
     Raises:
-        CourseError: if it is not the file that it should be; nothing is removed.
+        CourseError: if it is not the right file; nothing is removed.
     """
     if read_note(path.with_name(RECORD)).get(path.name) == {**_stamp(path), "checksum": checksum}:
         return
@@ -45,8 +45,8 @@ def verify(path: Path, checksum: str) -> None:
     actual = f"{algorithm}:{hash_file(path, algorithm).hexdigest()}"
     if actual != checksum:
         raise CourseError(
-            f"{path} has the checksum {actual} instead of {checksum}. It may be cut off or of another version: "
-            "remove it and run this again, or bring a whole copy."
+            f"{path} has the checksum {actual} instead of {checksum}. It may be incomplete or another version: "
+            "remove it and run this again, or get a complete copy."
         )
     record_checksum(path, checksum)
 

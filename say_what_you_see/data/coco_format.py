@@ -1,4 +1,4 @@
-"""The files of a data set, in COCO's format: two zips of images and a zip with their captions as JSON."""
+"""The files of a data set, in COCO's format: a zip of images for each split, and one with their captions as JSON."""
 
 import json
 import zipfile
@@ -16,10 +16,10 @@ from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import image_members, open_zip, read_member
 
 VALIDATION_FRACTION = 1 / 6
-"""The fraction of the images that is kept for validation, where a data set brings no split of its own."""
+"""The fraction of the images that is kept for validation if a data set has no split of its own."""
 
 MAX_ZIPPED_JSON = 192_000_000
-"""Larger JSON in a zip is refused; that of Karpathy's split of COCO has 144 MB."""
+"""Larger JSON files in a zip are refused; that of Karpathy's split of COCO has 144 MB."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DatasetFiles:
     train_instances: str | None = None
     val_instances: str | None = None
     test_instances: str | None = None
-    # test_zip, test_json: images and captions that are kept for the very end; None where there are none
+    # test_zip, test_json: images and captions that are kept for the final scores; None if there are none
     test_zip: Path | None = None
     test_json: str | None = None
 
@@ -67,18 +67,18 @@ class DatasetFiles:
 
     @property
     def splits(self) -> tuple[tuple[Path, str], ...]:
-        """Zip of images and member with their captions, for training, for validation and, if there is one, for test."""
+        """The zip of images and the member with their captions, for training, validation and, if there is one, test."""
         splits = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
         return (*splits, self.scored) if self.test_zip else splits
 
     @property
     def scored(self) -> tuple[Path, str]:
-        """The split whose captions are scored: test where there is one, else validation."""
+        """The split on which captions are scored: test if there is one, else validation."""
         return (self.test_zip, self.test_json) if self.test_zip and self.test_json else (self.val_zip, self.val_json)
 
 
 def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:
-    """Call `build`, unless all outputs are there from the same inputs, which JSON can hold (`made_from.json`)."""
+    """Call `build`, unless all outputs were made from the same inputs, which `made_from.json` in the folder records."""
     record = folder / "made_from.json"
     if all(output.exists() for output in outputs) and read_note(record) == inputs:
         return
@@ -89,12 +89,12 @@ def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path]
 
 
 def stamp(paths: Iterable[Path]) -> dict[str, list[int]]:
-    """Name, size in bytes and time of the last change of files: enough to notice that one was replaced."""
+    """The size in bytes and time of the last change of each file, by name: enough to notice that one was replaced."""
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
 
 
 def images_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The images of a zip under their bare names, in the order of the zip."""
+    """The images of a zip by their names without folders, in the order of the zip."""
     images: dict[str, zipfile.ZipInfo] = {}
     for member in image_members(zip_path):
         name = PurePosixPath(member.filename).name
@@ -107,7 +107,7 @@ def images_by_name(zip_path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
-    """Captions by the name of their image."""
+    """Read the captions of each image, by its name."""
     captions: dict[str, list[str]] = {}
     data = read_zipped_json(zip_path, member)
     try:
@@ -119,7 +119,7 @@ def read_captions(zip_path: Path, member: str) -> dict[str, list[str]]:
             captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
         for name, group in captions.items():
             for written in (name, *group):
-                written.encode()  # fails where it is no text, or has halves of characters in it
+                written.encode()  # fails if it is not text, or has half a character in it
     except Exception as error:  # JSON of another shape fails in many ways
         raise CourseError(
             f"{member} in {zip_path} holds no captions in COCO's format ({type(error).__name__}: {error}). It needs "
@@ -134,10 +134,10 @@ def read_image_ids(zip_path: Path, member: str) -> dict[str, Any]:
 
 
 def read_zipped_json(zip_path: Path, member: str) -> Any:
-    """The value of a JSON file in a zip."""
+    """Read a JSON file in a zip."""
     with open_zip(zip_path) as archive:
         if member not in archive.namelist():
-            raise CourseError(f"There is no {member} in {zip_path}. Bring a whole copy.")
+            raise CourseError(f"There is no {member} in {zip_path}. Get a complete copy.")
         data = read_member(archive, archive.getinfo(member), MAX_ZIPPED_JSON)
     return parse_json(data, MAX_ZIPPED_JSON, f"{member} in {zip_path}")
 
@@ -148,7 +148,7 @@ def captions_json(images: Sequence[dict], captions: Mapping[str, Sequence[str]],
     Args:
         images: entries with at least id and file_name.
         captions: captions by file name.
-        ids_per_image: the ids of an image's captions count from its own id times this.
+        ids_per_image: an image's captions are numbered from its own id times this.
     """
     annotations = [
         {"id": image["id"] * ids_per_image + number, "image_id": image["id"], "caption": caption}
@@ -170,8 +170,8 @@ def write_dataset(
     Args:
         splits: names of the images for training, for validation and, where the data set has that split, for test.
         captions: by the name of their image.
-        read_image: gives the bytes of an image; one that it cannot read is left out, and named.
-        ids: of each image; None counts them.
+        read_image: returns the bytes of an image; one that it cannot read is left out and reported.
+        ids: the id of each image; None numbers them.
     """
     ids = ids or {name: number for number, name in enumerate((name for names in splits for name in names), 1)}
     members = {}
@@ -185,7 +185,7 @@ def write_dataset(
 
 
 def write_images(zip_path: Path, names: Sequence[str], read_image: Callable[[str], bytes]) -> None:
-    """Write images into a zip as they are: JPEG does not get smaller, and reading stays quick."""
+    """Write images into a zip uncompressed: JPEGs would not get smaller, and reading stays fast."""
     unreadable = []
     with atomic_path(zip_path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in progress(names, description=zip_path.name, unit="picture"):
@@ -200,7 +200,7 @@ def write_images(zip_path: Path, names: Sequence[str], read_image: Callable[[str
 
 
 def copy_images(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
-    """Copy the images of these names from one zip to another, in the order of the first."""
+    """Copy the images with these names from one zip to another, in the order of the first."""
     members = images_by_name(zip_in)
     with open_zip(zip_in) as archive:
         chosen = [name for name in members if name in names]
@@ -208,7 +208,7 @@ def copy_images(zip_in: Path, zip_out: Path, names: Collection[str]) -> None:
 
 
 def split_by_seed(names: Iterable[str], seed: int) -> tuple[list[str], list[str]]:
-    """Split names at random into training and validation, at least one each; the same seed splits alike."""
+    """Split names at random into training and validation, at least one each; the same seed gives the same split."""
     names = sorted(names)
     n_val = max(1, round(len(names) * VALIDATION_FRACTION))
     val = set(np.random.default_rng(seed).permutation(len(names))[:n_val].tolist())

@@ -22,11 +22,11 @@ from say_what_you_see.data.resources import fetch_resource, licence_of, resource
 from say_what_you_see.data.scenes.dataset import LICENCE, get_scenes
 
 SAMPLE_SIZE = (48, 24)
-"""Numbers of pictures for training and for validation in a small run."""
+"""The numbers of pictures for training and for each other split in a small run."""
 
 
 def get_dataset(settings: Settings) -> DatasetFiles:
-    """Have the data set ready, in a small run fewer scenes or a sample; what is there and whole is used again."""
+    """Get the data set ready: in a small run, fewer scenes or a sample. What was made before is used again."""
     if settings.dataset == "scenes":
         return get_scenes(settings.dataset_folder, settings.scene_counts, settings.seed)
     folder = settings.data_folder / settings.dataset_name
@@ -44,7 +44,7 @@ def get_dataset(settings: Settings) -> DatasetFiles:
 
 
 def terms_of(settings: Settings) -> str:
-    """On what terms the data set may be used; a folder by the name of one that can be downloaded is taken for it."""
+    """The terms on which the data set may be used; a folder named like a downloadable one is taken to be that one."""
     if settings.dataset == "scenes":
         return LICENCE
     name = Path(settings.dataset).name
@@ -73,7 +73,7 @@ def _fetch_coco(folder: Path) -> DatasetFiles:
 
 
 def _sample(files: DatasetFiles, settings: Settings) -> DatasetFiles:
-    """A few dozen images of a data set, chosen by the seed; the captions stay in their own zip."""
+    """Copy a few dozen images of a data set, chosen by the seed; the captions stay in their own zip."""
     folder = settings.dataset_folder
     test_zip = files.test_zip and folder / "test_sample.zip"
     sampled = replace(

@@ -1,4 +1,4 @@
-"""Flickr8k and Flickr30k: from the files that their authors give out to COCO's format."""
+"""Flickr8k and Flickr30k: converts the files that their authors distribute to COCO's format."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ FLICKR30K_CAPTIONS = "results_20130124.token"
 
 
 def get_flickr8k(folder: Path) -> DatasetFiles:
-    """Download Flickr8k into a folder and convert it, with the split of its authors.
+    """Download Flickr8k into a folder and convert it, with its authors' split.
 
-    Then the downloaded zips are not needed any more. A data set without test pictures is used as it is without them.
+    The downloaded zips are not needed after that. If they are gone, a data set made without a test split is used as is.
     """
     source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
     files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
@@ -50,15 +50,15 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
 
 
 def read_official_split(text_zip: Path) -> list[list[str]]:
-    """The names of Flickr8k's pictures for training, validation and test, from the zip whose checksum is known."""
+    """The names of Flickr8k's pictures for training, validation and test, from a zip of known checksum."""
     return [text_in_zip(text_zip, f"Flickr_8k.{part}Images.txt").split() for part in ("train", "dev", "test")]
 
 
 def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
-    """Convert Flickr30k, whose images are given out on request only, from the files in a folder.
+    """Convert Flickr30k, whose images are distributed on request only, from the files in a folder.
 
     Raises:
-        CourseError: if they are not there; says where to ask for them, and what to put where.
+        CourseError: if they are not there; says where to ask for them and where to put them.
     """
     images_zip, captions_path = find_flickr30k(folder)
     files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
@@ -81,7 +81,7 @@ def find_flickr30k(folder: Path, with_captions: bool = True) -> list[Path]:
         found[f"{FLICKR30K_CAPTIONS} (or a .zip of it)"] = _find_flickr30k_captions(folder)
     if missing := [name for name, path in found.items() if path is None]:
         raise CourseError(
-            f"The pictures of Flickr30k are given out on request only. Ask for them at {FLICKR30K_PAGE} and put "
+            f"The pictures of Flickr30k are distributed on request only. Ask for them at {FLICKR30K_PAGE} and put "
             f"{' and '.join(missing)} into {folder}."
         )
     return [path for path in found.values() if path]
@@ -106,16 +106,16 @@ def convert(
     splits: Sequence[Sequence[str]],
     ids: Mapping[str, int] | None = None,
 ) -> None:
-    """Write the data set. Not one image of a split may be missing: scores from fewer could not be compared."""
+    """Write the data set. No image of a split may be missing: scores on fewer images could not be compared."""
     members = {name: (zip_path, member) for zip_path in image_zips for name, member in images_by_name(zip_path).items()}
     zips = " or ".join(map(str, image_zips))
     if not all(splits):
-        raise CourseError(f"{zips} holds no picture that the captions are about. Bring a whole copy of both.")
+        raise CourseError(f"{zips} holds no picture that the captions describe. Get complete copies of both.")
     needed = list(chain(*splits))
     if missing := {name for name in needed if name not in members or name not in captions}:
         raise CourseError(
             f"The split names pictures that are not in {zips}, or have no captions: {abbreviated(missing)}. "
-            "Bring whole copies; without these pictures no score could be compared with a published one."
+            "Get complete copies; without these pictures no score could be compared with a published one."
         )
     make_folder(files.train_zip.parent)
     check_space(files.train_zip, sum(members[name][1].file_size for name in needed))
@@ -130,16 +130,16 @@ def convert(
 
 
 def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
-    """The captions of a .token file in a zip, by the name of their image."""
+    """The captions of each image, by its name, from a .token file in a zip."""
     return parse_token_file(text_in_zip(zip_path, name), f"{name} in {zip_path}")
 
 
 def text_in_zip(zip_path: Path, name: str) -> str:
-    """The text of the member of this name, in whatever folder of the zip."""
+    """The text of the member with this name, in any folder of the zip."""
     with open_zip(zip_path) as archive:
         member = _find_member(archive, name)
         if member is None:
-            raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and bring another copy.")
+            raise CourseError(f"There is no {name} in {zip_path}. Remove the zip and get another copy.")
         return decode_text(read_member(archive, member), f"{name} in {zip_path}")
 
 

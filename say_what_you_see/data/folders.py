@@ -1,4 +1,4 @@
-"""A folder of the user's own as a data set, in one of two forms; nothing is ever written into it."""
+"""The user's own folder as a data set, in one of two forms; nothing is ever written into it."""
 
 import re
 import unicodedata
@@ -25,18 +25,18 @@ from say_what_you_see.data.coco_format import (
 )
 
 BOTH_FORMS = (
-    "A folder of your own holds either pictures with a captions.csv (two columns: file, caption; one line a caption) "
+    "A folder of your own holds either pictures with a captions.csv (two columns: file, caption; one line per caption) "
     "or a Flickr .token file, or one train*.zip, one val*.zip and one captions*.zip or annotations*.zip with "
     "captions_train*.json and captions_val*.json in COCO's format inside."
 )
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 LICENCE_OF_FOLDERS = "your own"
-_SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes: on Linux the name of a file can be any
+_SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are not text, as file names on Linux may have
 _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
 
 
 def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
-    """Find the data set in the user's folder `source`; what has to be made goes into `folder`."""
+    """Find the data set in the user's folder `source`; files made from it go into `folder`."""
     paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
     caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
     zips = {}
@@ -47,8 +47,8 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
             zips[part] = path
     if caption_file and len(zips) == len(_PREFIXES):
         raise CourseError(
-            f"{source} holds two data sets, {caption_file.name} with pictures and {zips['train'].name} with others. "
-            "Leave one of them there."
+            f"{source} holds two data sets: {caption_file.name} with pictures, and {zips['train'].name} with other "
+            "zips. Keep only one of them there."
         )
     if caption_file:
         return _from_images(source, caption_file, folder, name, seed)
@@ -63,10 +63,10 @@ def _pattern(part: str) -> str:
 
 
 def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | None:
-    """The only candidate for a part of the data set, None where there is none."""
+    """The only candidate for a part of the data set, or None."""
     if len(candidates) > 1:
         names = " and ".join(candidate.name for candidate in candidates)
-        raise CourseError(f"{where} holds more than one candidate for {part}: {names}. Leave one of them there.")
+        raise CourseError(f"{where} holds more than one candidate for {part}: {names}. Keep only one of them there.")
     return candidates[0] if candidates else None
 
 
@@ -89,20 +89,18 @@ def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed
 
 
 def _find_images(source: Path) -> dict[str, Path]:
-    """The images of a folder and the folders in it by the name that each gets in the data set's zips.
+    """The images of a folder and its subfolders, by the name that each gets in the data set's zips.
 
-    That is the bare name, or the whole path where names occur twice, made different from others where it is not.
+    That is the file name or, if any file name occurs twice, the path with `_` for `/`; `_` in front makes it unique.
     """
     paths = [path.relative_to(source) for path in picture_files(source)]
     if unnameable := [path.as_posix() for path in paths if _SURROGATES.search(path.as_posix())]:
-        print(
-            f"Pictures left out, since their names are no text in any encoding known here: {abbreviated(unnameable)}."
-        )
+        print(f"Pictures left out, since their names are not valid text: {abbreviated(unnameable)}.")
     paths = [path for path in paths if path.as_posix() not in unnameable]
     names_repeat = len({path.name for path in paths}) < len(paths)
     images: dict[str, Path] = {}
     for path in paths:
-        name = re.sub(r"[\\:]", "_", "_".join(path.parts) if names_repeat else path.name)  # elsewhere part of a path
+        name = re.sub(r"[\\:]", "_", "_".join(path.parts) if names_repeat else path.name)  # path characters elsewhere
         while name in images:
             name = f"_{name}"
         images[name] = source / path
@@ -110,7 +108,7 @@ def _find_images(source: Path) -> dict[str, Path]:
 
 
 def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path]) -> dict[str, list[str]]:
-    """Captions by the name that an image will have in the data set."""
+    """The captions, by the name that each image will have in the data set."""
     name_of = _names_by_spelling(source, images)
     captions: dict[str, list[str]] = {}
     missing = []
@@ -125,12 +123,12 @@ def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path
     if missing:
         raise CourseError(
             f"{caption_file} names pictures that are not in the folder: {abbreviated(missing)}. "
-            "Bring the pictures, or remove the lines."
+            "Add the pictures, or remove the lines."
         )
     if len(captions) < 2:
         raise CourseError(
-            f"{caption_file} has captions for {abbreviated(captions)}; it takes two pictures at least, one to learn "
-            "from and one to check."
+            f"{caption_file} has captions for too few pictures: {abbreviated(captions)}. At least two are needed, one "
+            "for training and one for validation."
         )
     if without := set(images) - set(captions):
         print(f"Pictures left out, since {visible(caption_file.name)} has no caption for them: {abbreviated(without)}.")
@@ -138,9 +136,9 @@ def _captions_of_images(source: Path, caption_file: Path, images: dict[str, Path
 
 
 def _names_by_spelling(source: Path, images: dict[str, Path]) -> dict[str, str]:
-    """The name of an image in the data set by its path, its bare name where that tells it apart, and that name itself.
+    """The name of each image in the data set, by its path, by its file name if that is unique, and by that name itself.
 
-    What is spelled alike counts first, then what Unicode holds to be the same: macOS writes an accent as a character.
+    An exact match comes first, then one that Unicode treats as equal: macOS writes accents as extra characters.
     """
     count = Counter(path.name for path in images.values())
     names = {path.relative_to(source).as_posix(): name for name, path in images.items()}
@@ -149,7 +147,7 @@ def _names_by_spelling(source: Path, images: dict[str, Path]) -> dict[str, str]:
     return {unicodedata.normalize("NFC", text): name for text, name in reversed(names.items())} | names
 
 
-# Form 2: zips as COCO has them, used where they are
+# Form 2: zips like COCO's, used where they are
 
 
 def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> DatasetFiles:
@@ -187,16 +185,16 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
 
 
 def _copy_captioned(zip_path: Path, captions_zip: Path, member: str, copy: Path) -> None:
-    """Check that images and captions belong together; write a copy if some images have no captions."""
+    """Check that images and captions match; write a copy without the images that have no captions, if there are any."""
     images, captions = images_by_name(zip_path), read_captions(captions_zip, member)
     captioned = images.keys() & captions.keys()
     if not captioned:
         raise CourseError(
-            f"{member} in {captions_zip} has no caption for any picture in {zip_path}: it is about "
-            f"{abbreviated(captions)}, the pictures are called {abbreviated(images)}."
+            f"{member} in {captions_zip} has no caption for any picture in {zip_path}: its pictures are called "
+            f"{abbreviated(captions)}, those in the zip {abbreviated(images)}."
         )
     if missing := captions.keys() - captioned:
-        print(visible(f"Pictures that {member} names and {zip_path.name} does not hold: {abbreviated(missing)}."))
+        print(visible(f"Pictures that {member} names but {zip_path.name} does not hold: {abbreviated(missing)}."))
     if without := images.keys() - captioned:
         print(visible(f"Pictures of {zip_path.name} left out, since they have no caption: {abbreviated(without)}."))
         copy_images(zip_path, copy, captioned)

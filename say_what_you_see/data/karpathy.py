@@ -1,6 +1,6 @@
 """Karpathy's split of COCO, Flickr8k and Flickr30k: the images that most papers train, validate and test on.
 
-Karpathy and Fei-Fei (2015, arXiv:1412.2306) published it with their captions as dataset_coco.json,
+Karpathy and Fei-Fei (2015, arXiv:1412.2306) published it, with the captions, as dataset_coco.json,
 dataset_flickr8k.json and dataset_flickr30k.json in one zip.
 """
 
@@ -21,12 +21,12 @@ _SOURCES = {
 
 
 def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> DatasetFiles:
-    """Have a data set ready with Karpathy's split: the images of each split in a zip of its own.
+    """Get a data set ready in Karpathy's split, with a zip of images for each part.
 
     Args:
         dataset: "coco", "flickr8k" or "flickr30k".
-        folder: where copies of the images go; then the downloaded zips are not needed any more.
-        data_folder: where the split goes, and where the data sets' own folders are.
+        folder: where copies of the images go; the downloaded zips are not needed after that.
+        data_folder: where the file with the split goes, and where the data sets' own folders are.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
     name, licence = f"{dataset}_karpathy", licence_of(dataset)
@@ -45,8 +45,8 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
 
 
 def read_split(zip_path: Path, dataset: str) -> tuple[list[list[str]], dict[str, list[str]], dict[str, int]]:
-    """What Karpathy published of one data set, in a zip whose checksum is known: the names of the images for training
-    (COCO's "restval" among them), validation and test; the captions of each image; and its id, COCO's or Karpathy's.
+    """Read what Karpathy published for one data set, in a zip of known checksum: the names of the images for training
+    (including COCO's "restval"), validation and test; the captions of each image; and its id, COCO's or Karpathy's.
     """
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     captions, ids = {}, {}

@@ -13,20 +13,20 @@ SUMS = "SHA256SUMS"
 
 
 def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) -> list[Path]:
-    """Fill a folder for a web server to serve: files of the data folder, or downloads, and SHA256SUMS.
+    """Fill a folder for a web server: with files from the data folder, or downloaded, and SHA256SUMS.
 
-    What has to be asked for is left out: nobody but its owners may hand it on.
+    Files distributed on request are left out: only their owners may pass them on.
 
     Args:
-        folder: the mirror; what is whole in it stays.
-        settings: whose data folder may have the files already.
-        groups: which of the downloads; all without any.
+        folder: the mirror; files that are already in it are checked and kept.
+        settings: their data folder may have the files already.
+        groups: which downloads, such as "coco"; none means all.
 
     Returns:
         The files of the mirror.
 
     Raises:
-        CourseError: if there is no room, or if a file cannot be had.
+        CourseError: if there is not enough space, or a file is unavailable.
     """
     resources = [resource for resource in resources_of(*groups) if not resource.by_request]
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
 
 
 def _provide(resource: Resource, folder: Path, data_folder: Path) -> Path:
-    """One file of the mirror, checked; linked where the disk is the same, so that 20 GB do not become 40."""
+    """One file of the mirror, checked; hard-linked on the same disk, so that 20 GB do not become 40."""
     available, target = data_folder / resource.relative_path, folder / resource.relative_path
     if available.is_file() and not target.exists():
         source = fetch_resource(resource.name, available.parent)

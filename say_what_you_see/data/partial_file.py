@@ -1,4 +1,4 @@
-"""A file that is not whole yet, and what is known of it, so that a later process can go on with it."""
+"""An incomplete file and what is known about it, so that a later process can resume the download."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ from say_what_you_see.data.checksums import hash_file
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one state of a file on a server from the next."""
+    """What distinguishes one version of a file on a server from the next."""
 
-    url: str = ""  # as it was asked for, before redirects, without a password
-    size: int | None = None  # bytes of the whole file; None where the server does not say
+    url: str = ""  # as requested, before redirects, without a password
+    size: int | None = None  # bytes of the whole file; None if the server does not say
     etag: str | None = None  # etag, last_modified: as the server gives them
     last_modified: str | None = None
 
@@ -28,15 +28,15 @@ class Version:
 
 
 class PartialFile:
-    """`NAME.part`, the beginning of a file, and `NAME.part.json`, a note of its version.
+    """`NAME.part`, the first bytes of a file, and `NAME.part.json`, a note of its version.
 
-    A beginning without a sound note is thrown away.
+    Without a valid note the bytes are discarded.
 
     Attributes:
-        version: where the bytes come from.
+        version: the version of the file that the bytes come from.
         n_bytes: how many are here.
-        digest: hashlib's object, which has seen all of them.
-        is_mixed: they come from several sources, or partly from an earlier process.
+        digest: hashlib's object, which has hashed all of them.
+        is_mixed: whether they come from several sources, or partly from an earlier process.
     """
 
     def __init__(self, path: Path, algorithm: str = "sha256"):
@@ -44,7 +44,7 @@ class PartialFile:
         self.final, self._algorithm = path, algorithm
         try:
             version = Version(**read_note(self.note))
-        except TypeError:  # a note of another form
+        except TypeError:  # a note in another format
             version = Version()
         size = self.path.stat().st_size if self.path.is_file() else 0
         if not version.url or not size or (version.size is not None and size > version.size):
@@ -54,20 +54,20 @@ class PartialFile:
             self.digest = hash_file(self.path, algorithm)
 
     def discard(self) -> None:
-        """Throw away what is here."""
+        """Discard the bytes and the note."""
         for path in (self.path, self.note):
             path.unlink(missing_ok=True)
         self.version, self.n_bytes, self.is_mixed = Version(), 0, False
         self.digest = hashlib.new(self._algorithm)
 
     def start(self, version: Version) -> None:
-        """Begin with this version of the file."""
+        """Start over with this version of the file."""
         self.discard()
         self.version = version
         self.note.write_text(json.dumps(asdict(version)), encoding="utf-8")
 
     def append(self, chunks: Iterator[bytes]) -> None:
-        """Write the bytes that follow, with a progress bar."""
+        """Append the bytes that follow, with a progress bar."""
         with (
             open(self.path, "ab") as file,
             progress(total=self.version.size, description=self.final.name, unit="B") as bar,
@@ -82,6 +82,6 @@ class PartialFile:
             os.fsync(file.fileno())
 
     def finish(self) -> None:
-        """Give the whole file its final name."""
+        """Give the complete file its final name."""
         self.note.unlink()
         os.replace(self.path, self.final)

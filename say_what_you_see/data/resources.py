@@ -1,4 +1,4 @@
-"""The table of what the course can download, and how a file of it gets into the data folder."""
+"""The table of files that the course can download, and how they get into the data folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,38 +9,38 @@ from say_what_you_see.core.settings import read_mirror
 from say_what_you_see.data.checksums import record_checksum, verify
 from say_what_you_see.data.download import download
 
-_SHARED = ("karpathy", "weights")  # of use to several data sets: they lie in the data folder itself
+_SHARED = ("karpathy", "weights")  # used by several data sets, so kept in the data folder itself
 
 
 @dataclass(frozen=True)
 class Resource:
     """A file on the internet."""
 
-    dataset: str  # what it belongs to
-    name: str  # of the file
-    url: str  # its first source; of a file that is given out on request, the page where to ask
-    bytes: int | None  # its size; None where it is not published
-    checksum: str | None  # 'sha256:…' or 'md5:…'; None of files that are given out on request
+    dataset: str  # the data set or group that it belongs to
+    name: str  # its file name
+    url: str  # its first source; for a file distributed on request, the page where to ask for it
+    bytes: int | None  # its size; None if it is not published
+    checksum: str | None  # 'sha256:…' or 'md5:…'; None for files distributed on request
     licence: str  # on what terms it may be used
     purpose: str  # what it is for
-    mirrors: tuple[str, ...] = ()  # other sources of the very same file
-    by_request: bool = False  # it has to be asked for, and brought by hand
+    mirrors: tuple[str, ...] = ()  # other sources of the same file
+    by_request: bool = False  # whether people must ask for it and put it in place themselves
 
     @property
     def relative_path(self) -> str:
-        """Where it belongs in the data folder, and in a mirror."""
+        """Its path in the data folder and in a mirror."""
         return self.name if self.dataset in _SHARED else f"{self.dataset}/{self.name}"
 
 
 _COCO_URL = "http://images.cocodataset.org"
-_COCO_MIRROR = "https://s3.amazonaws.com/images.cocodataset.org"  # the same files, by https
-_COCO_PICTURES = "pictures of Flickr under the licences of their owners, see https://cocodataset.org/#termsofuse"
+_COCO_MIRROR = "https://s3.amazonaws.com/images.cocodataset.org"  # the same files, over https
+_COCO_PICTURES = "pictures from Flickr under the licences of their owners, see https://cocodataset.org/#termsofuse"
 _FLICKR8K_URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k"
-FLICKR_TERMS = "for research and teaching that is not commercial; the pictures belong to their owners on Flickr"
+FLICKR_TERMS = "for non-commercial research and teaching; the pictures belong to their owners on Flickr"
 FLICKR30K_PAGE = "http://shannon.cs.illinois.edu/DenotationGraph/"
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 _KERAS_MIRROR = "https://github.com/fchollet/deep-learning-models/releases/download"
-_KERAS_TERMS = "MIT, as Keras; trained on ImageNet, whose pictures are for research only"
+_KERAS_TERMS = "MIT, like Keras; trained on ImageNet, whose pictures are for research only"
 _VGG_TERMS = "Creative Commons Attribution, by the VGG group at Oxford; trained on ImageNet"
 
 
@@ -58,7 +58,7 @@ RESOURCES = (
     Resource(
         "coco", "annotations_trainval2014.zip", f"{_COCO_URL}/annotations/annotations_trainval2014.zip", 252_872_794,
         "sha256:031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
-        "Creative Commons Attribution 4.0", "five captions per photograph, and what stands where",
+        "Creative Commons Attribution 4.0", "five captions per photograph, and what is where",
         (f"{_COCO_MIRROR}/annotations/annotations_trainval2014.zip",),
     ),
     Resource(
@@ -69,7 +69,7 @@ RESOURCES = (
     Resource(
         "flickr8k", "Flickr8k_text.zip", f"{_FLICKR8K_URL}/Flickr8k_text.zip", None,
         "md5:bf6c1abcb8e4a833b7f922104de18627",
-        FLICKR_TERMS, "five captions per photograph, the official split, and judgements of experts; about 2 MB",
+        FLICKR_TERMS, "five captions per photograph, the official split, and expert judgements; about 2 MB",
     ),
     Resource(
         "karpathy", "caption_datasets.zip",
@@ -80,11 +80,11 @@ RESOURCES = (
     ),
     Resource(
         "flickr30k", "flickr30k-images.zip", FLICKR30K_PAGE, None, None,
-        FLICKR_TERMS, "31,783 photographs, given out on request only", by_request=True,
+        FLICKR_TERMS, "31,783 photographs, distributed on request only", by_request=True,
     ),
     Resource(
         "flickr30k", "results_20130124.token", FLICKR30K_PAGE, None, None,
-        FLICKR_TERMS, "five captions per photograph, given out on request only", by_request=True,
+        FLICKR_TERMS, "five captions per photograph, distributed on request only", by_request=True,
     ),
     Resource(
         "weights", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -108,8 +108,8 @@ RESOURCES = (
         (f"{_KERAS_MIRROR}/v0.1/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",),
     ),
 )  # fmt: skip
-"""What can be downloaded, each file with its source, size, checksum and terms. Keras' own table of weights has the same
-checksums for them."""
+"""The files that can be downloaded, each with its source, size, checksum and terms. The weights' checksums are those in
+Keras' own table."""
 
 
 def find_resource(name: str) -> Resource:
@@ -117,43 +117,41 @@ def find_resource(name: str) -> Resource:
     for resource in RESOURCES:
         if resource.name == name:
             return resource
-    raise CourseError(
-        f"The course knows no download {name!r}. `say-what-you-see resources --list` shows those it knows."
-    )
+    raise CourseError(f"There is no download called {name!r}. `say-what-you-see resources --list` shows them all.")
 
 
 def resources_of(*datasets: str) -> list[Resource]:
-    """The entries of `RESOURCES` that belong to these data sets, such as "coco" and "weights"; all without any."""
+    """The entries of `RESOURCES` that belong to these data sets, such as "coco" and "weights"; by default all."""
     known = sorted({resource.dataset for resource in RESOURCES})
     if unknown := sorted(set(datasets) - set(known)):
-        raise CourseError(f"There are no downloads called {', '.join(unknown)}. Possible are: {', '.join(known)}.")
+        raise CourseError(f"There are no downloads called {', '.join(unknown)}. There are: {', '.join(known)}.")
     return [resource for resource in RESOURCES if not datasets or resource.dataset in datasets]
 
 
 def licence_of(dataset: str) -> str:
-    """On what terms the files of a data set may be used."""
+    """The terms on which the files of a data set may be used."""
     return "; ".join(dict.fromkeys(resource.licence for resource in resources_of(dataset)))
 
 
 def fetch_resource(name: str, folder: Path) -> Path:
-    """Have a file of `RESOURCES` in a folder: found there, or in the folder above, or downloaded.
+    """Get a file of `RESOURCES`: found in a folder or in the one above it, or downloaded into it.
 
-    A file that was brought by hand is checked once; one that was checked before is used again at once.
+    A file that was put there by hand is checked once; after that it is used without another check.
 
     Raises:
-        CourseError: if it cannot be had, or is not what it should be; says how to bring it by hand.
+        CourseError: if the file is unavailable or not the right one; says how to get it by hand.
     """
     resource = find_resource(name)
     path = next((path for path in (folder / name, folder.parent / name) if path.is_file()), folder / name)
     is_new = not path.exists()
     if is_new and resource.by_request:
-        raise CourseError(f"{name} is given out on request only. Ask for it at {resource.url} and put it at {path}.")
+        raise CourseError(f"{name} is distributed on request only. Ask for it at {resource.url} and save it as {path}.")
     mirror = read_mirror()
     sources = [f"{mirror}/{quote(resource.relative_path)}"] if mirror else []
     sources += [resource.url, *resource.mirrors]
     checksum = resource.checksum
     download(sources[0], path, bytes=resource.bytes, checksum=checksum if is_new else None, mirrors=sources[1:])
-    if is_new and checksum:  # it was checked while it came
+    if is_new and checksum:  # it was checked during the download
         record_checksum(path, checksum)
     elif checksum:
         verify(path, checksum)
@@ -161,11 +159,11 @@ def fetch_resource(name: str, folder: Path) -> Path:
 
 
 def describe_resources() -> str:
-    """The table of resources, to print."""
+    """The table of resources, ready to print."""
     lines = []
     for resource in RESOURCES:
         size = f"{resource.bytes:,} bytes" if resource.bytes else "size not published"
-        size_and_proof = "on request, bring it by hand" if resource.by_request else f"{size}, {resource.checksum}"
+        size_and_proof = "on request, put it there by hand" if resource.by_request else f"{size}, {resource.checksum}"
         places = [
             *resource.mirrors,
             size_and_proof,

@@ -1,4 +1,4 @@
-"""Ray, started on this machine or found in a cluster, and what goes wrong with it in words."""
+"""Starts Ray on this machine or joins a cluster, and explains what goes wrong."""
 
 import logging
 import os
@@ -15,13 +15,13 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import PACKAGE
 
 OBJECT_STORE_BYTES = 512 * 1024**2
-"""Shared memory that Ray on this machine may use; blocks of pictures wait there for a worker."""
+"""The shared memory that Ray on this machine may use; it holds the packed model, parts and results."""
 
 CPUS_PER_WORKER = 4
-"""A model on CPUs gains less from every further core; from so many on, a node gets one worker more."""
+"""A node gets a worker for this many cores: a model on CPUs gains less and less from further ones."""
 
 RESERVED_CPUS = 0.01
-"""What a worker reserves of a node's CPUs, hardly anything: when one node is lost, its workers move to the others."""
+"""The CPUs that a worker reserves, hardly any, so that when a node is lost, its workers can move to the others."""
 
 _ATTEMPTS = 3
 _PATIENCE = 10  # seconds
@@ -30,36 +30,36 @@ _LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[?::1\]?):\d+")
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """Where the work is done, and by how many."""
+    """Where the work is done, and by how many workers."""
 
     address: str | None = None  # "auto" for the cluster that runs here; None starts Ray here for this run only
-    workers: int | None = None  # None is one for each GPU, or without GPUs one for four CPUs of each node
-    gpus_per_worker: float | None = None  # 0.5 for two workers on one GPU; None is 1 where the cluster has any
-    retries: int = 5  # how often a block is tried again whose worker died, and a read that failed
+    workers: int | None = None  # None is one for each GPU, or without GPUs one for every four CPUs of a node
+    gpus_per_worker: float | None = None  # 0.5 for two workers on one GPU; None is 1 if the cluster has any
+    retries: int = 5  # how often to retry a block whose worker died, or a read that failed
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How the models are spread."""
+    """How many workers there are, and what each may use."""
 
-    count: int  # number of workers
-    gpus: float  # that each of them takes
-    threads: int  # that each of them may use on CPUs
+    count: int  # the number of workers
+    gpus: float  # GPUs for each of them
+    threads: int  # threads for each of them on CPUs
 
 
 def import_ray(address: str | None = None) -> ModuleType:
-    """Ray with Ray Data, without the usage statistics that it would send."""
+    """Import Ray with Ray Data, without the usage statistics that it would send."""
     missing = [name for name in ("ray", "pandas", "pyarrow") if find_spec(name) is None]
     if missing:
         raise CourseError(
-            f"--engine ray needs {', '.join(missing)}, not installed here. Install it with "
-            "`pip install -r requirements-ray.txt`, or leave --engine ray out."
+            f"--engine ray needs packages that are not installed: {', '.join(missing)}. Run "
+            "`pip install -r requirements-ray.txt`, or leave out --engine ray."
         )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # spares a warning in every worker
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters comes as an exception as well
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters is raised as an exception, too
     if address is None or _LOOPBACK.fullmatch(address):
-        # Ray's switch for Windows and macOS, which works everywhere: all of it listens on 127.0.0.1 only
+        # Ray's switch for Windows and macOS works everywhere: Ray then listens on 127.0.0.1 only
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
     import ray.data
@@ -70,9 +70,7 @@ def import_ray(address: str | None = None) -> ModuleType:
 
 @contextmanager
 def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
-    """Ray for a block: on this machine, reachable from it alone, or in the cluster of the plan's address. Its errors
-    become CourseErrors.
-    """
+    """Run Ray during a block: on this machine alone, or in the plan's cluster; its errors become CourseErrors."""
     ray = import_ray(plan.address)
     _start_local(ray) if plan.address is None else _connect(ray, plan.address)
     try:
@@ -82,14 +80,14 @@ def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
         if (own := _own_error(error)) is not None:
             raise own from error
         raise CourseError(
-            f"The cluster could not go on: {_first_line(error)}. What is written stays; the same command goes on there."
+            f"The cluster failed: {_first_line(error)}. What was written is kept; run the same command to continue."
         ) from error
     finally:
         ray.shutdown()
 
 
 def _start_local(ray: ModuleType) -> None:
-    from say_what_you_see.core.backend import suppress_stderr  # brings Keras, which readers have no use for
+    from say_what_you_see.core.backend import suppress_stderr  # imports Keras, which reading shards does not need
 
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "CRITICAL"}
     for attempt in range(_ATTEMPTS):  # on a busy machine Ray gives up waiting for its own processes
@@ -102,7 +100,7 @@ def _start_local(ray: ModuleType) -> None:
             if attempt == _ATTEMPTS - 1:
                 raise CourseError(
                     f"Ray did not start on this machine ({_first_line(error)}). It gives up when the machine is too "
-                    "busy: wait, and start again. Without --engine ray the course needs no Ray."
+                    "busy: wait and try again, or leave out --engine ray."
                 ) from error
 
 
@@ -123,7 +121,7 @@ def _connect(ray: ModuleType, address: str) -> None:
     except Exception as error:
         raise CourseError(
             f"No Ray cluster answers at {address!r} ({_first_line(error)}). Give the address that `ray start --head` "
-            "printed, such as 10.0.0.5:6379, start this command on one of the cluster's machines, and see that all "
+            "printed, such as 10.0.0.5:6379, run this command on one of the cluster's machines, and make sure that all "
             "have the same versions of Python and Ray."
         ) from error
 
@@ -131,15 +129,15 @@ def _connect(ray: ModuleType, address: str) -> None:
 def _configure(ray: ModuleType, plan: ClusterPlan) -> None:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
-    context.enable_progress_bars = False  # the course's own counts pictures
+    context.enable_progress_bars = False  # the course has its own, which counts pictures
     context.print_on_execution_start = False
-    context.retried_map_errors = True  # a network disk that did not answer answers a little later
+    context.retried_map_errors = True  # a network disk that does not answer may do so a little later
     context.max_map_retries = plan.retries
     context.max_consecutive_actor_init_deaths = plan.retries
 
 
 def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
-    """Spread workers over the nodes that are there."""
+    """Spread workers over the nodes that are alive."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
     per_worker = plan.gpus_per_worker if plan.gpus_per_worker is not None else float(gpus > 0)
@@ -148,8 +146,8 @@ def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
         most = sum(int(node.get("GPU", 0) / per_worker) for node in nodes)
         if (plan.workers or 1) > most:
             raise CourseError(
-                f"{plan.workers or 1} workers of {per_worker:g} GPUs each do not fit: there are {gpus:g} GPUs on "
-                f"{len(nodes)} nodes. Ask for fewer, or for 0 GPUs a worker to use the CPUs."
+                f"{plan.workers or 1} workers with {per_worker:g} GPUs each do not fit: there are {gpus:g} GPUs on "
+                f"{len(nodes)} nodes. Ask for fewer workers, or for 0 GPUs per worker to use the CPUs."
             )
         return Workers(plan.workers or most, per_worker, max(1, min(cpus)))
     count = plan.workers or sum(max(1, cpu // CPUS_PER_WORKER) for cpu in cpus)
@@ -157,7 +155,7 @@ def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
 
 
 def _own_error(error: BaseException | None) -> CourseError | None:
-    """The course's error that made a task fail, if it was one."""
+    """The CourseError that made a task fail, if it was one."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

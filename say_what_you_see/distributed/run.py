@@ -1,4 +1,4 @@
-"""Has Ray work on parts: of a zip into the table that `apply_model` fills, or of any sources into shards."""
+"""Has Ray process parts: of a zip into the table that `apply_model` fills, or of any sources into shards."""
 
 import hashlib
 import itertools
@@ -31,22 +31,22 @@ from say_what_you_see.vision.extraction import open_table
 from say_what_you_see.vision.fast_encoder import KERAS, FastEncoder, engine_for
 
 PART_PICTURES = 1024
-"""Pictures of the course's zips that are worked on together."""
+"""The number of pictures in a part of one of the course's zips."""
 
 SHARD_PICTURES = 2048
-"""Pictures of a shard: 16 MB of embeddings with InceptionV3."""
+"""The number of pictures in a shard: 16 MB of embeddings with InceptionV3."""
 
-_NAMED = 20  # pictures that could not be read are named up to here; the records name all
+_NAMED = 20  # at most this many pictures that could not be read are named; the records name all
 
 
 @dataclass(frozen=True)
 class ShardOptions:
     """How shards are made."""
 
-    form: str | None = None  # of the shards, one of `FORMATS`; None is the usual one
-    size: int = SHARD_PICTURES  # pictures in a shard, at most; a tar makes one
+    form: str | None = None  # of the shards, one of `FORMATS`; None is the default
+    size: int = SHARD_PICTURES  # the most pictures in a shard; a tar makes one
     batch_size: int = 32  # pictures that a model gets at a time
-    columns: tuple[str, str] = ("", "")  # of Parquet sources, those with bytes and names; "" looks for them
+    columns: tuple[str, str] = ("", "")  # Parquet columns with bytes and names; "" looks for them
 
 
 def apply_model_with_ray(
@@ -60,10 +60,10 @@ def apply_model_with_ray(
     store: Path | None = None,
     dtype: str = "float32",
 ) -> tuple[np.ndarray, list[str]]:
-    """`apply_model` on a cluster: the same results, files and record, so that either one resumes the other."""
+    """`apply_model` on a cluster: the same results, files and record, so that each can resume the other."""
     workers = plan_workers(ray, plan)
     if workers.gpus and isinstance(encoder, FastEncoder):
-        encoder = encoder.model  # which has the GPUs to itself
+        encoder = encoder.model  # the Keras model, which runs on GPUs
     members = image_members(zip_fn)
     table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store, dtype)
     parts = zip_parts(str(Path(zip_fn).absolute()), table.members_done, len(members), PART_PICTURES)
@@ -80,7 +80,7 @@ def apply_model_with_ray(
 
 
 def _sendable(encoder: keras.Model | FastEncoder) -> Any:
-    """An encoder for the workers: a `FastEncoder` is what it has chosen to compute with."""
+    """The encoder to send to the workers: for a `FastEncoder`, what it has chosen to compute with."""
     if not isinstance(encoder, FastEncoder):
         return encoder
     return encoder.model if encoder.engine == KERAS else ExportedEncoder(encoder)
@@ -93,7 +93,7 @@ def embed_with_ray(
     """Embed the pictures of folders, zips, tars and Parquet files; returns the manifest.
 
     Args:
-        data_folder: keeps the export of the encoder for the engine that is fastest on CPUs.
+        data_folder: where the encoder's export for the fastest engine on CPUs is kept.
     """
     made_from = {
         "weights": encoder.weights_checksum, "encoder": encoder.name, "features": encoder.features,
@@ -136,7 +136,7 @@ def _make_shards(
     make_model: Callable[[Workers, int | None], tuple[Model, str]], plan: ClusterPlan, options: ShardOptions,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the shards that are missing, then the manifest."""
-    import_ray(plan.address)  # what is missing shows before anything is done
+    import_ray(plan.address)  # missing packages are reported before anything is done
     with _only_one_run(output):
         sources = find_sources(inputs, options.size, options.columns)
         made_from = {"sources": sources.made_from, "batch_size": options.batch_size, "size": options.size, **made_from}
@@ -159,20 +159,20 @@ def _make_shards(
 
 
 def _count(parts: Sequence[Part]) -> int | None:
-    """The pictures in parts, as far as that is known before they are read."""
+    """The number of pictures in parts; None if it is not known before they are read."""
     counts = [part.pictures for part in parts]
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
 @contextmanager
 def _only_one_run(folder: Path) -> Iterator[None]:
-    """Keep others from writing into the same folder; the system takes the lock back however a process ends."""
+    """Keep others from writing into the same folder; the system frees the lock however a process ends."""
     make_folder(folder)
     try:
         with FileLock(Path(folder) / ".lock", timeout=0):
             yield
     except Timeout as error:
-        raise CourseError(f"Another run writes into {folder}. Wait for it, or give another --output folder.") from error
+        raise CourseError(f"Another run is using {folder}. Wait for it, or give another --output folder.") from error
 
 
 def _name_skipped(skipped: Iterator[tuple[str, str]], manifest: dict[str, Any]) -> None:
@@ -184,4 +184,4 @@ def _name_skipped(skipped: Iterator[tuple[str, str]], manifest: dict[str, Any]) 
     for name, reason in itertools.islice(skipped, _NAMED):
         print(visible(f"  {name}: {reason}"))
     if count > _NAMED:
-        print(f"  and {count - _NAMED} more, which the records of the shards name.")
+        print(f"  and {count - _NAMED} more, named in the records of the shards.")

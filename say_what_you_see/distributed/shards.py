@@ -1,7 +1,7 @@
 """Results on disk: a shard for each part of the sources, with a record beside it, and a manifest when all are there.
 
-The record says what the shard was made from and which pictures could not be read, and has its checksum: where both fit,
-the shard is whole and not made again.
+The record says what the shard was made from and which pictures could not be read, and has the shard's checksum: if both
+match, the shard is complete and is not made again.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from say_what_you_see.distributed.worker import Results
 
 MANIFEST_FILE = "manifest.json"
 FORMATS = {"embeddings": ("npy", "parquet"), "captions": ("jsonl", "parquet")}
-"""The forms that shards can have, the usual one first."""
+"""The formats that shards can have, the default first."""
 
 _FORMAT = 1
 
@@ -30,7 +30,7 @@ class ShardFolder:
     Args:
         kind: "embeddings" or "captions".
         form: one of `FORMATS`.
-        made_from: sources, model and options: other ones make other results.
+        made_from: sources, model and options, which determine the results.
     """
 
     def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any]) -> None:
@@ -41,16 +41,16 @@ class ShardFolder:
         for path in sorted(self.folder.glob("??????*.json"))[:1]:
             if read_note(path).get("made_from") not in (None, self.digest):
                 raise CourseError(
-                    f"{self.folder} holds results of other pictures, of another model or other options, or the "
-                    "pictures were changed since. Give another --output folder, or remove this one."
+                    f"{self.folder} holds results from other pictures, another model or other options, or the pictures "
+                    "have changed since. Give another --output folder, or remove this one."
                 )
 
     def missing(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts without a whole shard."""
+        """The parts without a complete shard."""
         return [part for part in parts if not self._is_whole(part)]
 
     def write(self, part: Part, results: Results, engine: str) -> None:
-        """Write a shard, and its record when the shard is whole."""
+        """Write a shard, and its record once the shard is complete."""
         record = {
             "made_from": self.digest, "part": part.index, "engine": engine, "rows": len(results.names),
             "skipped": [list(pair) for pair in results.skipped],

@@ -1,8 +1,7 @@
 """Where pictures come from: folders, zips, tars, Parquet files, divided into parts that are read independently.
 
-A part says where its pictures are. Which parts there are, and the order of the pictures in them, follows from the files
-alone, so that an interrupted run finds the same parts again. Paths are of this machine or, as in `s3://bucket/folder`,
-of what PyArrow knows to read.
+A part says where its pictures are. The parts and the order of the pictures in them follow from the files alone, so that
+an interrupted run finds the same parts again. Paths are local or, like `s3://bucket/folder`, what PyArrow can read.
 """
 
 import hashlib
@@ -24,22 +23,22 @@ from say_what_you_see.vision.sources import natural_order
 CONTAINERS = (".zip", ".tar", ".parquet")
 
 NAME_COLUMNS = ("name", "file_name", "filename", "key", "__key__", "path", "url", "id")
-"""Columns of a Parquet file that are taken as names of pictures, the first that is there."""
+"""The columns of a Parquet file that may hold the names of pictures; the first one found is used."""
 
 _PACKED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 Picture = tuple[str, bytes | CourseError]
-"""The name of a picture, and its bytes or why they cannot be had."""
+"""The name of a picture, and its bytes or why they cannot be read."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some pictures that lie side by side."""
+    """Some pictures next to each other in a source."""
 
     index: int  # its place among all parts
     kind: str  # "files", "zip", "tar" or "parquet"
     source: str  # folder or file, as the user named it
-    start: int = 0  # start, stop: which of its pictures: numbers of members of a zip, or rows of a row group
+    start: int = 0  # start, stop: which of its pictures, by number in a zip or by row in a row group
     stop: int = 0
     names: tuple[str, ...] = ()  # of files in the folder
     group: int = 0  # the row group of a Parquet file
@@ -47,15 +46,15 @@ class Part:
 
     @property
     def pictures(self) -> int | None:
-        """How many pictures it has; of a tar that shows when it is read."""
+        """The number of its pictures; None for a tar, whose pictures are counted when it is read."""
         return len(self.names) or self.stop - self.start if self.kind != "tar" else None
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All that is to be read."""
+    """Everything that will be read."""
 
-    parts: list[Part] = field(default_factory=list)  # in their order
+    parts: list[Part] = field(default_factory=list)  # in order
     # what the parts were made from, to notice when files were replaced
     made_from: list[dict[str, Any]] = field(default_factory=list)
 
@@ -64,8 +63,8 @@ def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str]
     """Divide folders, zips, tars, Parquet files and pictures into parts; hidden files in a folder are left out.
 
     Args:
-        part_size: pictures in a part, at most; a tar is one part.
-        columns: of Parquet files, those with the bytes and with the names of pictures; "" looks for them.
+        part_size: the most pictures in a part; a tar is one part.
+        columns: the Parquet columns with the bytes and with the names of pictures; "" looks for them.
     """
     sources = Sources()
     for given in inputs:
@@ -78,24 +77,24 @@ def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str]
 
 
 def pictures_of(part: Part) -> Iterator[Picture]:
-    """The pictures of a part, in their order."""
+    """The pictures of a part, in order."""
     filesystem, path = open_filesystem(part.source)
     if filesystem.get_file_info(path).type.name == "NotFound":
         raise CourseError(
-            f"{part.source} is not there on {socket.gethostname()}. All machines of the cluster have to see the "
-            "pictures under the same path: put them on a disk that they share, or copy them to each."
+            f"{part.source} does not exist on {socket.gethostname()}. All machines of the cluster must see the "
+            "pictures under the same path: put them on a shared disk, or copy them to each machine."
         )
     return _READERS[part.kind](part, filesystem, path)
 
 
 def zip_parts(source: str, start: int, stop: int, part_size: int) -> list[Part]:
-    """Parts of the pictures of a zip from one number to another."""
+    """Divide the pictures of a zip from number `start` up to `stop` into parts."""
     firsts = range(start, stop, part_size)
     return [Part(i, "zip", source, first, min(first + part_size, stop)) for i, first in enumerate(firsts)]
 
 
 def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What an input stands for: each container, and folders with the names and bytes of their pictures."""
+    """What an input stands for: each container, and folders with the names and sizes in bytes of their pictures."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = open_filesystem(given)
@@ -127,7 +126,7 @@ def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]
 def _parts_of(
     source: str, pictures: list[tuple[str, int]], part_size: int, columns: tuple[str, str]
 ) -> tuple[list[Part], dict[str, Any]]:
-    """The parts of one source, and what tells whether it is still the same."""
+    """The parts of one source, and what shows whether it is still the same."""
     if pictures:
         names = [name for name, _ in pictures]
         firsts = range(0, len(names), part_size)
@@ -173,7 +172,7 @@ def _find_columns(schema: Any, source: str, columns: tuple[str, str]) -> tuple[s
     if (wanted and wanted not in pictures) or not pictures or (names and names not in schema.names):
         raise CourseError(
             f"{source} has the columns {', '.join(schema.names)}, of which {', '.join(pictures) or 'none'} hold bytes. "
-            "Say which column holds the pictures with --bytes-column, and their names with --name-column."
+            "Say which column holds the pictures with --bytes-column, and which holds their names with --name-column."
         )
     return wanted or pictures[0], names or next((name for name in NAME_COLUMNS if name in schema.names), "")
 
@@ -185,7 +184,7 @@ def _read_files(part: Part, filesystem: Any, folder: str) -> Iterator[Picture]:
                 yield name, _bounded(file.read(MAX_PICTURE_BYTES + 1))
         except OSError as error:
             gone = isinstance(error, FileNotFoundError)
-            yield name, CourseError("the file is not there any more" if gone else f"it cannot be read ({error})")
+            yield name, CourseError("the file no longer exists" if gone else f"it cannot be read ({error})")
 
 
 def _read_zip(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
@@ -199,11 +198,11 @@ def _read_zip(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
 
 
 def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
-    """The pictures of a tar; where it is damaged, a picture with the tar's own name says so and is the last one."""
+    """The pictures of a tar; if it is damaged, the last one has the tar's own name and an error that says so."""
     with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         try:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
                 if member.offset_data + member.size > file.size():
                     raise tarfile.ReadError("the file ends in the middle of a picture")
                 if member.isreg() and is_picture(member.name):
@@ -213,7 +212,7 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")
         except (tarfile.TarError, EOFError) as error:
-            yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from there on ({error})")
+            yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from here on ({error})")
 
 
 def _read_parquet(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
@@ -247,13 +246,13 @@ def open_filesystem(source: str) -> tuple[Any, str]:
     from pyarrow import fs
 
     if not source:
-        raise CourseError("'' is no path. The folder that this runs in is called . (a full stop).")
+        raise CourseError("'' is not a path. The current folder is called . (a full stop).")
     if not re.match(r"[a-z][a-z0-9+]+://", source):
         return fs.LocalFileSystem(), str(Path(os.path.expanduser(source)).absolute())
     try:
         return fs.FileSystem.from_uri(source)
     except (ValueError, OSError, NotImplementedError) as error:
-        raise CourseError(f"{source} cannot be read ({error}). Bring the pictures to a disk first.") from error
+        raise CourseError(f"{source} cannot be read ({error}). Copy the pictures to a disk first.") from error
 
 
 def _suffix(name: str) -> str:
@@ -262,12 +261,12 @@ def _suffix(name: str) -> str:
 
 def _what_is_wrong_with(path: str) -> str:
     if path.lower().endswith(_PACKED_TARS):
-        return "a packed tar, which can only be read from its beginning. Unpack it to a plain .tar; JPEG stays small"
-    return f"neither a folder nor a file of a kind that is read ({', '.join(PICTURE_SUFFIXES + CONTAINERS)})"
+        return "a compressed tar, which can only be read from its start. Unpack it to a plain .tar; JPEG stays small"
+    return f"neither a folder nor a file of a supported type ({', '.join(PICTURE_SUFFIXES + CONTAINERS)})"
 
 
 def _zip_file(filesystem: Any, path: str, source: str) -> Any:
-    """What `zipfile` opens: a path, or for an address a file that bears its name."""
+    """What `zipfile` opens: a path, or for an address a file with its name."""
     return path if filesystem.type_name == "local" else _NamedFile(filesystem.open_input_file(path), source)
 
 
@@ -289,4 +288,4 @@ def _parquet_file(filesystem: Any, path: str, source: str) -> Any:
     try:
         return ParquetFile(path, filesystem=filesystem)
     except (ArrowException, OSError) as error:
-        raise CourseError(f"{source} is no whole Parquet file ({error}). Bring a whole copy.") from error
+        raise CourseError(f"{source} is not a complete Parquet file ({error}). Get a complete copy.") from error

@@ -1,6 +1,6 @@
-"""What is sent to the workers: parts that name pictures, and a model, which a worker holds as long as it lives.
+"""What is sent to the workers: parts that name pictures, and a model, which a worker keeps as long as it lives.
 
-The same part gives the same results wherever it is worked on, so that a part whose worker died is simply done again.
+A part gives the same results wherever it is processed, so that a part whose worker died is simply processed again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from say_what_you_see.distributed.engine import RESERVED_CPUS, ClusterPlan, Work
 from say_what_you_see.distributed.sources import Part, pictures_of
 from say_what_you_see.vision.pictures import crop_and_resize
 
-if TYPE_CHECKING:  # unpacked in the workers only, once they know how many threads to use
+if TYPE_CHECKING:  # imported in the workers only, once they know how many threads to use
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.model_folder import CaptionModel
     from say_what_you_see.vision.encoders import EncoderInfo, Preprocess
@@ -37,11 +37,11 @@ if TYPE_CHECKING:  # unpacked in the workers only, once they know how many threa
 
 @dataclass(frozen=True)
 class Results:
-    """What became of the pictures of a part."""
+    """The results for the pictures of a part."""
 
     names: list[str] = field(default_factory=list)  # of the pictures that could be read
-    values: Sequence[Any] | np.ndarray = ()  # what the model made of them: embeddings (n, ...), or captions as JSON
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # name and reason of the others
+    values: Sequence[Any] | np.ndarray = ()  # what the model gave for them: embeddings (n, ...), or captions as JSON
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # the other pictures: name and reason
 
 
 @dataclass
@@ -63,9 +63,7 @@ class EmbeddingModel:
 
 
 class ExportedEncoder:
-    """The encoder of a `FastEncoder` that chose OpenVINO, with the files of its network by their suffixes, so that a
-    machine needs none of the course's.
-    """
+    """The encoder of a `FastEncoder` that chose OpenVINO. It carries its network's files, which workers may lack."""
 
     def __init__(self, encoder: FastEncoder) -> None:
         from say_what_you_see.vision.fast_encoder import precision_of
@@ -95,7 +93,7 @@ class CaptioningModel:
     encoder: EncoderInfo
     model: CaptionModel
     sampler: Sampler
-    seed: int  # of the randomness when sampling: the same pictures in the same batches get the same captions
+    seed: int  # for sampling: the same pictures in the same batches get the same captions
     input_shape: tuple[int, int]
     batch_size: int
 
@@ -116,11 +114,11 @@ class CaptioningModel:
 
 
 Model = EmbeddingModel | CaptioningModel
-"""What a worker holds: from n pictures, uint8 (n, height, width, 3), to a result for each of them."""
+"""What a worker runs: n pictures in, uint8 (n, height, width, 3), and one result for each of them out."""
 
 
 class Worker:
-    """One model, to whose pickle in Ray's object store `packed` refers, in a process of its own."""
+    """One model in a process of its own; `packed` refers to the model's pickle in Ray's object store."""
 
     def __init__(self, packed: list[Any], threads: int) -> None:
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # before Keras is imported
@@ -130,12 +128,12 @@ class Worker:
         self.model: Model = pickle.loads(ray.get(packed[0]))
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, list]:
-        """The results of a part, both pickled."""
+        """Turn pickled parts into pickled results."""
         return {"results": [pickle.dumps(work_on(pickle.loads(part), self.model)) for part in rows["part"]]}
 
 
 def work_on(part: Part, model: Model) -> Results:
-    """What a model makes of the pictures of a part; those that cannot be read are skipped."""
+    """Run a model on the pictures of a part; those that cannot be read are skipped."""
 
     def decode(batch: list[tuple[str, bytes | CourseError]]) -> list[tuple[str, np.ndarray | CourseError]]:
         return [(name.encode("utf-8", "replace").decode(), _decode(data, model.input_shape)) for name, data in batch]
@@ -163,13 +161,13 @@ def _decode(data: bytes | CourseError, input_shape: tuple[int, int]) -> np.ndarr
 def work_on_all(
     ray: ModuleType, parts: Sequence[Part], model: Model, plan: ClusterPlan, workers: Workers
 ) -> Iterator[tuple[Part, Results]]:
-    """The parts with their results, in their order."""
+    """Run a model on all parts; yields each part with its results, in order."""
     from ray import cloudpickle
 
-    packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to start again
+    packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to restart
     rows = [{"part": pickle.dumps(part)} for part in parts]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # for restarts Ray has no other way in these versions
+        warnings.simplefilter("ignore", DeprecationWarning)  # these versions of Ray know no other way to restart
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
             fn_constructor_args=([packed], workers.threads),

@@ -1,4 +1,4 @@
-"""Does attention fall on the thing that is being named? On the scenes every box is known, so this can be counted."""
+"""Does attention fall on the thing that is being named? In the scenes every box is known, so this can be counted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ class MentionAttention:
     kind: str  # the thing
     size: str  # "small" or "large"
     hit: bool  # whether the peak, the cell with the largest weight, is in the thing's box
-    chance: float  # the share of cells that are: how often a random cell would be
-    mass: float  # the sum of the weights of these cells
+    chance: float  # the share of cells in the box: how often a random cell would be in it
+    mass: float  # the sum of the weights in the box
     distance: float  # from the peak's centre to the nearest point of the box, as a fraction of the picture's side
-    offset: tuple[float, float]  # from the box's middle to the peak's centre, down and across, as such fractions
+    offset: tuple[float, float]  # from the box's middle to the peak's centre, down and across, in the same unit
 
 
 Centres = tuple[np.ndarray, np.ndarray]
-"""Where the centres of a grid's rows and columns are, (rows,) and (columns,), as fractions of the picture's sides:
-what `vision.regions.region_centres` tells of an encoder."""
+"""The centres of a grid's rows and columns, (rows,) and (columns,), as fractions of the picture's sides: what
+`vision.regions.region_centres` returns for an encoder."""
 
 
 def cells_in_box(box: Box, centres: Centres) -> np.ndarray:
     """Which cells of a grid have their centre in a box: bool, (rows, columns).
 
-    A box that is narrower than a cell may lie between all centres. Then no cell is in it, and no peak can be.
+    A box narrower than a cell may contain no centre. Then no cell is in it, and no peak can be.
     """
     left, top, width, height = box
     down, across = centres
@@ -41,12 +41,12 @@ def cells_in_box(box: Box, centres: Centres) -> np.ndarray:
 
 
 def peak_cell(weights: np.ndarray) -> tuple[int, int]:
-    """Row and column of the largest weight of (rows, columns); of several the first, row by row."""
+    """Row and column of the largest weight of (rows, columns); of equal ones the first, row by row."""
     return divmod(int(np.argmax(weights)), weights.shape[1])
 
 
 def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
-    """For each word that names a thing of the scene, counted from 0, the box of that thing."""
+    """The box of each thing of the scene that a sentence names, by the position of the word, counted from 0."""
     mentions = true_mentions(read_claims(sentence).mentions, truth)
     return {mention.position: truth.boxes[mention.kind] for mention in mentions}
 
@@ -54,7 +54,7 @@ def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
 def measure_attention(
     sentences: Iterable[str], attention: Iterable[np.ndarray], truths: Sequence[SceneTruth], centres: Centres
 ) -> list[MentionAttention]:
-    """Where attention was at each thing that a caption names and its scene holds; other things have no box.
+    """Where attention was whenever a caption named a thing that is in its scene; other things have no box.
 
     Args:
         sentences: one caption for each scene.
@@ -89,7 +89,7 @@ def _measure_mention(
 
 @dataclass(frozen=True)
 class AttentionScore:
-    """How often attention's peak is in the box, and how often by chance."""
+    """How often attention's peak is in the box, and how often it would be by chance."""
 
     hits: Score  # the share of mentions at which the peak is in the box
     chance: float  # the share of cells that are in the box, mean over the mentions

@@ -1,6 +1,6 @@
 """BLEU of a single caption, step by step (Papineni et al. 2002, https://aclanthology.org/P02-1040).
 
-For reading. Scores come from `say_what_you_see.evaluation.metrics`, which asks the field's reference implementation.
+Written to be read. Scores come from `say_what_you_see.evaluation.metrics`, which uses the reference implementation.
 """
 
 import math
@@ -14,9 +14,9 @@ def count_ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 
 
 def clipped_matches(candidate: Sequence[str], references: Sequence[Sequence[str]], n: int) -> tuple[int, int]:
-    """How many n-grams of a caption occur in a reference, and how many it has.
+    """How many of a caption's n-grams occur in a reference, and how many it has in all.
 
-    A repeated n-gram counts at most as often as it occurs in the one reference that has most of it:
+    A repeated n-gram counts at most as often as it occurs in the one reference that has it most often:
     otherwise "the the the the" would be perfect.
     """
     found = count_ngrams(candidate, n)

@@ -28,8 +28,8 @@ from say_what_you_see.language.captions import split_sentence
 def best_and_worst(captions: Sequence[str], pictures: ScoredPictures, most: int = 10) -> tuple[list[int], list[int]]:
     """The numbers of the pictures with the best captions, best first, and with the worst ones, worst first.
 
-    On scenes the caption with the fewest wrong claims is the best, of equals the one that claims most, then the one
-    with the higher CIDEr. Elsewhere CIDEr alone decides.
+    On scenes, captions are ranked by fewest wrong claims, then by most claims, then by CIDEr; elsewhere by CIDEr
+    alone.
     """
     quality: list[tuple[float, ...]] = [(cider,) for cider in cider_per_picture(captions, pictures.references)]
     for i, truth in enumerate(pictures.truths or ()):
@@ -50,7 +50,7 @@ class Confusion:
 
 
 def colour_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
-    """Of the things that are there and are named with a colour: the true colour against the given one."""
+    """The true colour against the given one, for things that are there and are named with a colour."""
     counts = Counter((true, given) for true, given, _ in _named_colours(captions, truths))
     table = np.array([[counts[true, given] for given in COLOURS] for true in COLOURS], float)
     return Confusion(table, COLOURS, COLOURS)
@@ -73,9 +73,9 @@ def count_swapped_colours(captions: Sequence[str], truths: Sequence[SceneTruth])
 def thing_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Confusion:
     """The things that are there, and what they are called.
 
-    A thing that is there and not named may have been taken for one that is named and not there: where a caption has
-    both, each invented thing is shared equally among the missed ones. What remains was passed over (the last column),
-    or is made of nothing (the last row).
+    A missed thing (there, but not named) may have been taken for an invented one (named, but not there): where a
+    caption has both, each invented thing is shared equally among the missed ones. The rest counts as not named (the
+    last column), or as invented out of nothing (the last row).
     """
     there = [frozenset(truth.colours) for truth in truths]
     named = [{mention.kind for mention in read_claims(caption).mentions} for caption in captions]
@@ -83,9 +83,9 @@ def thing_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Co
 
 
 def word_confusion(captions: Sequence[str], references: Sequence[Sequence[str]], most: int = 10) -> Confusion:
-    """The same for photographs: the most frequent words that most references have, and what captions say.
+    """The same for photographs, with the words that most references share most often.
 
-    A word is there if most references of the picture have it, and it is invented if none has.
+    A word counts as there if most references of the picture have it, and as invented if none has.
     """
     there, mentioned = map(agreed_words, references), [set(split_sentence(" ".join(group))) for group in references]
     words = tuple(frequent_words(references, most))
@@ -95,7 +95,7 @@ def word_confusion(captions: Sequence[str], references: Sequence[Sequence[str]],
 def _confusion(
     names: tuple[str, ...], named: Sequence[Set[str]], there: Sequence[Set[str]], possible: Sequence[Set[str]]
 ) -> Confusion:
-    """Counts of names that are there (rows) and are named (columns); what is named and not possible is invented."""
+    """Counts of what is there (rows) by what is named (columns); what is named but not possible is invented."""
     counts = np.zeros((len(names) + 1, len(names) + 1))
     for said, shown, allowed in zip(named, there, possible, strict=True):
         missed = [i for i, name in enumerate(names) if name in shown and name not in said]
@@ -134,7 +134,7 @@ class GroupScores:
 def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> dict[int, GroupScores]:
     """Scores of scenes with one thing, with two, and so on, without the metrics that need Java.
 
-    CIDEr weighs words by how rare they are in the group, so that its values of two groups are not comparable.
+    CIDEr weighs words by how rare they are in the group, so its values for two groups are not comparable.
     """
     counts = np.array([len(truth.colours) for truth in pictures.truths or ()])
     groups = {}

@@ -1,4 +1,4 @@
-"""Variants of captions, to see what a metric makes of a mistake and of other words."""
+"""Variants of captions, to see how a metric reacts to a mistake and to other words."""
 
 from collections.abc import Sequence
 
@@ -37,10 +37,10 @@ def paraphrase(caption: str) -> str:
 
 
 def reference_variants(references: Sequence[Sequence[str]]) -> tuple[dict[str, list[str]], list[list[str]]]:
-    """Variants of references that name two colours: as written, with colours exchanged, and another one in its place.
+    """Variants of references that name two colours: as written, with colours swapped, and another reference instead.
 
     Returns:
-        The captions of each variant, one for each picture with such a reference and two others at least; and the
+        The captions of each variant, one for each picture with such a reference and at least two others; and the
         references of these pictures that are left to compare with.
     """
     variants: dict[str, list[str]] = {"as written": [], "colours swapped": [], "other words": []}
@@ -57,7 +57,7 @@ def reference_variants(references: Sequence[Sequence[str]]) -> tuple[dict[str, l
 
 
 def _next_of(options: Sequence[str], option: str) -> str:
-    """The option after this one, in a circle; options that stand twice count once."""
+    """The option after this one, going round in a circle; duplicates count once."""
     distinct = list(dict.fromkeys(options))
     return distinct[(distinct.index(option) + 1) % len(distinct)]
 

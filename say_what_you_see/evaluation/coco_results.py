@@ -17,7 +17,7 @@ def write_coco_results(path: str | Path, image_ids: Sequence[int], captions: Seq
         captions: one for each picture.
 
     Raises:
-        CourseError: if the numbers differ, or an id or caption is none or comes twice. An older file stays.
+        CourseError: if the numbers differ, an entry is of the wrong type, or an id comes twice. An older file stays.
     """
     if len(image_ids) != len(captions):
         raise CourseError(f"{path} was not written: {len(image_ids)} pictures but {len(captions)} captions.")
@@ -44,11 +44,11 @@ def _captions_by_id(results: Sequence, known_ids: Collection[int] | None, proble
         match result:
             case {"image_id": int(image_id), "caption": str(caption)} if not isinstance(image_id, bool):
                 if image_id in captions:
-                    raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption a picture.")
+                    raise CourseError(f"{problem}: picture {image_id} comes twice. Keep one caption for each picture.")
                 if known_ids is not None and image_id not in known_ids:
-                    raise CourseError(f"{problem}: the data set has no picture {image_id}. Caption the same pictures.")
+                    raise CourseError(f"{problem}: the data set has no picture {image_id}. Caption its own pictures.")
                 captions[image_id] = caption
             case _:
                 form = '[{"image_id": 42, "caption": "..."}, ...]'
-                raise CourseError(f"{problem}: entry {number} is {str(result)[:80]!r}, and the form is {form}.")
+                raise CourseError(f"{problem}: entry {number} is {str(result)[:80]!r}, but must have the form {form}.")
     return captions

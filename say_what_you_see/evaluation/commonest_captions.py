@@ -1,6 +1,6 @@
-"""The "giraffe next to a tree": how often a model says one and the same thing of all pictures of a kind.
+"""The "giraffe next to a tree": how often a model says the same thing of pictures of the same kind.
 
-In pictures of giraffes there is nearly always a tree: a model that has seen a giraffe can say so without looking.
+In pictures of giraffes there is nearly always a tree: a model that has seen a giraffe can mention one without looking.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ class CommonestCaption:
     kind: str  # what the pictures have in common
     pictures: int  # how many there are
     caption: str  # the model's commonest caption of them
-    share: float  # the share of the pictures that are given it
-    people_share: float  # the same of people's own, one caption of each picture drawn: the mean over many draws
+    share: float  # the share of the pictures that get it
+    people_share: float  # the same for people's captions, one drawn for each picture: the mean over many draws
 
 
 def commonest_captions(
@@ -38,11 +38,11 @@ def commonest_captions(
 ) -> list[CommonestCaption]:
     """For each group of pictures, how often its commonest caption is given, by the model and by people.
 
-    Of people's captions one is drawn for each picture: of several, the same one would be given less often.
+    One of people's captions is drawn for each picture: among several, the commonest would have a smaller share.
 
     Args:
         groups: name of a group to the numbers of its pictures; empty groups are skipped.
-        leave_out: words that do not count when two captions are compared, colours for instance.
+        leave_out: words that are ignored when captions are compared, colours for instance.
     """
     rng = np.random.default_rng(0)
     patterns = [_pattern(sentence, leave_out) for sentence in sentences]
@@ -58,13 +58,13 @@ def commonest_captions(
 
 
 def _pattern(caption: str, leave_out: frozenset[str]) -> str:
-    """A caption as words, without those that do not count; "an" is "a", since colours decide between the two."""
+    """A caption without the words to leave out; "an" becomes "a", since colours decide between the two."""
     words = [word for word in split_sentence(caption) if word not in leave_out]
     return " ".join("a" if word == "an" and leave_out else word for word in words)
 
 
 def _commonest(captions: Sequence[str]) -> tuple[str, float]:
-    """The caption that occurs most often (of several the first by the alphabet), and its share of all."""
+    """The caption that occurs most often (of equals the first in the alphabet), and its share of all."""
     [(caption, count)] = Counter(sorted(captions)).most_common(1)
     return caption, count / len(captions)
 
@@ -75,26 +75,26 @@ def pictures_by_kind(truths: Sequence[SceneTruth]) -> dict[str, list[int]]:
 
 
 def pictures_by_word(references: Sequence[Sequence[str]], words: Sequence[str]) -> dict[str, list[int]]:
-    """For each word, the pictures in whose captions most people use it: kinds of things where nobody noted them."""
+    """For each word, the pictures that most people describe with it: kinds of things where nobody noted them."""
     agreed = [agreed_words(group) for group in references]
     return {word: [i for i, group in enumerate(agreed) if word in group] for word in words}
 
 
 def agreed_words(captions: Sequence[str]) -> set[str]:
-    """The words that more than half of some captions have."""
+    """The words that more than half of the captions have."""
     counts = Counter(word for caption in captions for word in set(split_sentence(caption)))
     return {word for word, count in counts.items() if count * 2 > len(captions)}
 
 
 def mean_shares(commonest: Sequence[CommonestCaption]) -> tuple[float, float]:
-    """The two shares, model's and people's, as means over the kinds; NaN where there is none."""
+    """The model's share and people's, as means over the kinds; NaN if there are none."""
     shares = [(one.share, one.people_share) for one in commonest] or [(float("nan"), float("nan"))]
     share, people_share = np.mean(shares, axis=0).tolist()
     return share, people_share
 
 
 def commonest_captions_table(commonest: Sequence[CommonestCaption]) -> Table:
-    """A line for each kind, the one with the largest share of the model first; the means at the end."""
+    """A line for each kind, by the model's share, the largest first; the means at the end."""
     rows: list[list[object]] = [["kind", "pictures", "model", "references", "   the model's commonest caption"]]
     for one in sorted(commonest, key=lambda one: -one.share):
         shares = f"{100 * one.share:.0f} %", f"{100 * one.people_share:.0f} %"

@@ -33,7 +33,7 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What was measured of one model."""
+    """What was measured for one model."""
 
     name: str  # the column's title
     numbers: dict[str, float | None]  # by the names that the table has; None where one is not known
@@ -49,10 +49,10 @@ def measure_model(
     truths: Sequence[SceneTruth] | None,
     training_seconds: float | None,
 ) -> ModelReport:
-    """Measure a model of the course, whichever it is.
+    """Measure any model of the course.
 
-    The loss is over all real words of the validation captions, END and UNK counted, no caption cut. That of a whole
-    caption does not depend on how captions are divided into words. An UNK is easier to predict than a word.
+    The loss is over all real words of the validation captions, END and UNK included, with no caption cut. The loss per
+    caption does not depend on how captions are divided into words. UNK is easier to predict than a word.
 
     Args:
         examples: the validation captions in the model's own vocabulary, with the features it was trained with.
@@ -75,7 +75,7 @@ def measure_model(
 
 
 def captions_per_second(model: KerasStepModel, features: np.ndarray, vocab: dict[str, int]) -> float:
-    """Greedy captions per second, in one batch: the median of several times, after one that compiles.
+    """Greedy captions per second, in one batch: the median of several runs, after one that compiles.
 
     Where there are too few features (pictures, ...), some are captioned more than once.
     """
@@ -100,7 +100,7 @@ def comparison_table(reports: Sequence[ModelReport]) -> Table:
     if any(report.scores for report in reports):
         rows += score_table({report.name: report.scores or {} for report in reports}).rows[1:]
     if len({report.numbers["validation words"] for report in reports}) > 1:
-        rows.append(["The models divide captions into words differently: compare the loss a caption, not a word."])
+        rows.append(["The models divide captions into words differently: compare the loss per caption, not per word."])
     if len({report.numbers["of them unknown (UNK)"] for report in reports}) > 1:
         rows.append(["A word that is UNK to a model is easier to predict: that flatters the model with more of them."])
     return format_table(rows, [34, *[21] * len(reports)])

@@ -1,4 +1,4 @@
-"""Measures what trained models write: by the field's metrics, by what was drawn, and how varied it is."""
+"""Measures the captions of trained models: by the field's metrics, against what was drawn, and how varied they are."""
 
 import itertools
 import math
@@ -12,8 +12,9 @@ import numpy as np
 from say_what_you_see.core.files import slug, write_json
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.coco_results import write_coco_results
 from say_what_you_see.evaluation.metrics import METRICS, diversity, score_against_references
 from say_what_you_see.evaluation.scene_scores import MAIN_SCORES, hallucination_rates, score_captions
@@ -30,7 +31,7 @@ SAMPLERS: dict[str, Sampler] = {
     "beam, k = 3": BeamSearch(3),
     "beam, k = 5": BeamSearch(5),
 }
-"""The ways of choosing words that are compared."""
+"""The samplers that are compared."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def evaluate_samplers(
 ) -> list[Evaluation]:
     """Have every model caption the pictures with every sampler, and measure the captions.
 
-    Captions that were measured before, beam search with k = 1 being greedy, are not measured again.
+    Equal captions are measured only once: beam search with k = 1, for one, writes the greedy ones.
     """
     done: dict[tuple[str, ...], Evaluation] = {}
     evaluations = []
@@ -89,10 +90,10 @@ def evaluate_samplers(
 
 
 def samplers_table(evaluations: Sequence[Evaluation]) -> Table:
-    """The table over models and samplers in two parts, with a row for each sampler and its 95 % intervals below it.
+    """A table of models and samplers in two parts, with a row for each sampler and its 95 % intervals below it.
 
-    Scores are multiplied by 100. The second part has what was drawn (where that is known) and the diversity. Metrics
-    that were not measured are left out, and named below.
+    Scores are multiplied by 100. The second part has the scores against what was drawn (where that is known) and
+    the diversity. Metrics that were not measured are left out, and named below.
     """
     notes = dict.fromkeys(score.note for one in evaluations for score in one.metrics.values() if score.note)
     missing = {name for name in METRICS if all(math.isnan(one.metrics[name].value) for one in evaluations)}
@@ -162,7 +163,7 @@ def evaluations_as_json(
 
 
 def _as_json(scores: Any) -> Any:
-    """Numbers, alone or in dictionaries, null for those that are NaN, and notes that are not empty."""
+    """Numbers, alone or in dictionaries, NaN as None, and the notes that are not empty."""
     if isinstance(scores, dict):
         return {name: _as_json(value) for name, value in scores.items() if value != ""}
     return None if isinstance(scores, float) and math.isnan(scores) else scores

@@ -1,5 +1,4 @@
-"""Figures of an evaluation: what is taken for what, scores by number of things, quality beside diversity; each also in
-words."""
+"""Figures of an evaluation, each also in words: confusions, scores by number of things, quality and diversity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -64,7 +63,7 @@ def quality_and_diversity_figure(
 ) -> tuple[Figure, str]:
     """CIDEr, with its interval, over the vocabulary used: a point for each sampler; equal captions share one.
 
-    Each model has a plot of its own, on the same axes.
+    Each model has a plot of its own, all with the same scales.
 
     Args:
         references: CIDEr and diversity of reference captions.

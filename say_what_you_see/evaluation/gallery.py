@@ -25,7 +25,7 @@ class GalleryItem:
 
 @dataclass(frozen=True)
 class GalleryPart:
-    """What comes below the pictures: a figure, by its address and in words, and a table, which is text."""
+    """A part below the pictures: a figure, by its address and in words, and a table, as text."""
 
     heading: str
     figure: tuple[str, str] | None = None
@@ -41,9 +41,9 @@ def write_gallery(
 ) -> None:
     """Write a page with a grid of pictures under each heading, if it is not empty, and further parts below.
 
-    Every text is shown as it is, never as markup, and turns nothing that comes after it around.
+    Every text is shown literally, never as markup, and cannot reverse the direction of what follows it.
     """
-    import jinja2  # not before there is a page to write
+    import jinja2  # only when there is a page to write
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=lambda value: visible(str(value))
@@ -56,7 +56,7 @@ def write_gallery(
 
 
 def data_url(picture: np.ndarray) -> str:
-    """A picture as text, which a browser shows without asking for more: uint8 RGB, (height, width, 3)."""
+    """A picture, uint8 RGB (height, width, 3), as text that a browser shows without loading anything else."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -28,11 +28,11 @@ _JAVA_OPTIONS = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF
 
 
 class NotMeasured(Exception):
-    """Why a metric cannot be had here."""
+    """Why a metric cannot be computed here."""
 
 
 class Meteor:
-    """The Java program METEOR, started once and kept until Python ends, since it reads its data for up to a minute."""
+    """The Java program METEOR, started once and kept until Python ends, since reading its data takes up to a minute."""
 
     current: Meteor | None = None
 
@@ -46,14 +46,14 @@ class Meteor:
     @classmethod
     @contextlib.contextmanager
     def answering(cls) -> Iterator[Meteor]:
-        """The running program, started where there is none; ended if it fails, or if this block takes too long."""
+        """The running program, started if necessary; ended if it fails, or if this block takes too long."""
         meteor = cls.current = cls.current or cls()
         timer = threading.Timer(METEOR_TIMEOUT, meteor._process.kill)
         timer.daemon, started = True, time.monotonic()
         timer.start()
         try:
             yield meteor
-        except BaseException as error:  # interrupted between question and answer, the next answer would be a wrong one
+        except BaseException as error:  # after an interruption the next answer would be that to an old question
             late = time.monotonic() - started >= METEOR_TIMEOUT
             message = meteor.close()
             if not isinstance(error, (OSError, ValueError)):
@@ -64,18 +64,18 @@ class Meteor:
             timer.cancel()
 
     def close(self) -> str:
-        """End the program; returns the last line of what it complained about."""
+        """End the program; returns the last line of its error output."""
         type(self).current = None
         self._process.kill()
         return _last_line(self._process.communicate()[1])
 
     def statistics(self, hypothesis: str, references: Sequence[str]) -> str:
-        """What METEOR counts of one caption, a line of numbers; sums of such lines determine the score of a set."""
+        """METEOR's counts for one caption, a line of numbers; sums of such lines determine the score of a set."""
         fields = [" ".join(caption.replace("|||", "").split()) for caption in (*references, hypothesis)]
         return self._ask("SCORE ||| " + " ||| ".join(fields))
 
     def scores(self, statistics: Sequence[str]) -> list[float]:
-        """The score of each line of statistics, and last that of all together."""
+        """The score of each line of statistics, and at the end that of all together."""
         first = self._ask("EVAL ||| " + " ||| ".join(statistics))
         return [float(first), *(float(self._process.stdout.readline()) for _ in statistics)]  # type: ignore[union-attr]
 
@@ -112,7 +112,7 @@ def spice_per_picture(hypotheses: Sequence[str], references: Sequence[Sequence[s
 
 
 def working_java() -> str:
-    """The path of a Java runtime that runs."""
+    """The path of a Java runtime that works."""
     java = shutil.which("java")
     if java is None:
         raise NotMeasured("no Java runtime was found (there is no program named java on the PATH)")
@@ -133,7 +133,7 @@ def _run(command: Sequence[str], timeout: float, folder: Path | None = None) -> 
     except subprocess.TimeoutExpired as error:
         raise NotMeasured(f"{command[0]} gave no answer within {timeout:g} seconds") from error
     except OSError as error:
-        raise NotMeasured(f"{command[0]} does not run ({error.strerror})") from error
+        raise NotMeasured(f"{command[0]} cannot be run ({error.strerror})") from error
 
 
 def _last_line(output: str) -> str:

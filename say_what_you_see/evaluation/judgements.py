@@ -1,4 +1,4 @@
-"""What a metric is worth: how far it ranks captions as the experts did who judged captions of Flickr8k."""
+"""What a metric is worth: how closely it ranks captions of Flickr8k as the experts did who judged them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Judgements:
 
 
 def find_judgements(settings: Settings) -> Path | None:
-    """Flickr8k's text zip, which holds the judgements: in the folder of the data set, or where it is downloaded to."""
+    """Flickr8k's text zip, which holds the judgements: in the data set's folder, or where it is downloaded to."""
     folders = Path(settings.dataset), settings.data_folder / "flickr8k", settings.data_folder
     return next((folder / FLICKR8K_TEXT for folder in folders if (folder / FLICKR8K_TEXT).is_file()), None)
 
@@ -47,24 +47,24 @@ def read_judgements(text_zip: Path) -> Judgements:
             first, second, third = map(int, judgements)
         except (ValueError, LookupError) as error:
             raise CourseError(
-                f"Line {number} of {EXPERT_JUDGEMENTS} in {text_zip} is not of the form picture, caption, three "
-                f"judgements, or names what {FLICKR8K_CAPTIONS} lacks ({error}). Bring another copy."
+                f"Line {number} of {EXPERT_JUDGEMENTS} in {text_zip} does not have the form picture, caption, "
+                f"three judgements, or names something that {FLICKR8K_CAPTIONS} lacks ({error}). Get another copy."
             ) from error
         if caption not in own:
             judged.append(caption)
             references.append(own)
             ratings.append((first, second, third))
     if not judged:
-        raise CourseError(f"{EXPERT_JUDGEMENTS} in {text_zip} holds no judgement. Bring another copy.")
+        raise CourseError(f"{EXPERT_JUDGEMENTS} in {text_zip} contains no judgements. Get another copy.")
     return Judgements(judged, references, np.array(ratings))
 
 
 def agreement(scores: Sequence[float], ratings: np.ndarray) -> float:
-    """Kendall's tau-c of a metric with judges: 1 where both rank all captions alike, 0 where by chance only.
+    """Kendall's tau-c of a metric with judges: 1 if both rank all captions alike, 0 if they agree only by chance.
 
     Args:
-        scores: (captions,), what the metric gives them.
+        scores: (captions,), the metric's scores.
         ratings: (captions, judges), higher for better captions.
     """
-    each_judge = np.repeat(scores, ratings.shape[1])  # a caption's score stands beside each of its ratings
+    each_judge = np.repeat(scores, ratings.shape[1])  # each caption's score once for each of its ratings
     return float(kendalltau(each_judge, ratings.ravel(), variant="c").statistic)

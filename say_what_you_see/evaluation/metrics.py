@@ -31,7 +31,7 @@ class Measurement(NamedTuple):
 
 
 Captions = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""One caption for each picture, and its references; most functions here want both tokenised."""
+"""One caption for each picture, and its references; most functions here expect both tokenised."""
 
 
 def score_against_references(
@@ -41,7 +41,7 @@ def score_against_references(
 
     BLEU and METEOR are scores of the whole set, made of sums over pictures; ROUGE-L, CIDEr and SPICE are means over
     pictures. The intervals come from resampling pictures with replacement. CIDEr weighs words by how many pictures'
-    references hold them; in the resamples these document frequencies stay those of the whole set.
+    references contain them; in the resamples these document frequencies stay those of the whole set.
 
     Args:
         candidates: one caption for each picture, not tokenised.
@@ -57,7 +57,7 @@ def score_against_references(
 def scores_per_picture(
     candidates: Sequence[str], references: Sequence[Sequence[str]], java: bool = True
 ) -> dict[str, np.ndarray]:
-    """What each metric gives the caption of each picture on its own, (pictures,); metrics not measured are left out.
+    """Each metric's score of the caption of each picture on its own, (pictures,); metrics not measured are left out.
 
     Raises:
         CourseError: if the numbers of pictures differ, or a picture has no reference.
@@ -73,7 +73,7 @@ def scores_per_picture(
 
 def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Captions:
     if len(candidates) != len(references):
-        raise CourseError(f"There are {len(candidates)} captions for {len(references)} pictures; one each is needed.")
+        raise CourseError(f"There are {len(candidates)} captions for {len(references)} pictures; each needs one.")
     if not len(candidates):
         raise CourseError("There are no captions to score.")
     for number, group in enumerate(references):
@@ -83,20 +83,22 @@ def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -
 
 
 def score_human_consistency(references: Sequence[Sequence[str]], java: bool) -> dict[str, Score]:
-    """Score people against people: each reference of a picture against its other ones. The yardstick.
+    """Score people against people, as the yardstick: each reference of a picture against its other ones.
 
-    Each round leaves out another reference of every picture; the scores are means over rounds. With five references
-    a round compares with four: a model that is to be compared with this should be scored with four as well, since
-    more references give higher scores. A picture with fewer captions than others has some of them left out twice.
+    Each round leaves out a different reference of every picture; the scores are means over rounds. With five
+    references a round compares with four: for a fair comparison a model should be scored with four as well, since
+    more references give higher scores. Of a picture with fewer captions than others, some are left out twice.
     """
     return _score(leave_each_out([tokenize_all(group) for group in references]), 1000, java)
 
 
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
-    """Rounds in which another reference of every picture is the caption, and the other ones are its references."""
+    """Rounds in which a different reference of every picture is the caption, and the others are its references."""
     for number, group in enumerate(references):
         if len(group) < 2:
-            raise CourseError(f"Picture number {number} has {len(group)} captions; two are needed to compare people.")
+            raise CourseError(
+                f"Picture number {number} has fewer than two captions; comparing people needs at least two."
+            )
     rounds: list[Captions] = []
     for left_out in range(max(map(len, references))):
         chosen = [left_out % len(group) for group in references]
@@ -109,7 +111,7 @@ def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, 
     """Run every metric on every round; rounds of the same pictures are resampled alike and averaged."""
     for _, references in rounds:
         if not any(map(any, references)):  # CIDEr cannot weigh words where there are none
-            raise CourseError("The captions to compare with hold no word.")
+            raise CourseError("The captions to compare with contain no words.")
     scores: dict[str, Score] = {}
     for names, measure in MEASURES.items():
         try:
@@ -155,7 +157,7 @@ def _bleu_of_sums(sums: np.ndarray) -> np.ndarray:
 
 
 def _mean(per_picture: np.ndarray) -> Measurement:
-    """A metric that is the mean over pictures: a sum of scores beside their number."""
+    """A metric that is the mean over pictures: the sum of the scores, and their number."""
     counted = np.stack([per_picture, np.ones(len(per_picture))], axis=1)
     return Measurement(counted, lambda sums: sums[:, :1] / sums[:, 1:])
 
@@ -198,7 +200,7 @@ MEASURES: dict[tuple[str, ...], Callable[..., Measurement]] = {
 
 
 def cider_per_picture(captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """CIDEr of each picture's caption, (pictures,): their mean is CIDEr."""
+    """CIDEr of each picture's caption, (pictures,); the mean is CIDEr of them all."""
     return _mean_of(Cider, tokenize_all(captions), [tokenize_all(group) for group in references]).per_picture[:, 0]
 
 

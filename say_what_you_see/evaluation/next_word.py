@@ -36,7 +36,7 @@ def next_word_scores(model: TrainedModel, pictures: ScoredPictures) -> dict[str,
 
 
 def score_next_words(model: keras.Model, examples: Examples, pad_idx: int) -> dict[str, float]:
-    """Loss in nats per real word and accuracy over all captions, none of them cut; the model stays as it is."""
+    """Loss in nats per real word and accuracy over all captions, none of them cut; the model is not changed."""
     copy = keras.Model(model.inputs, model.outputs[0])
     copy.compile(loss=masked_crossentropy(pad_idx), metrics=[masked_accuracy(pad_idx)])
     captions, longest = examples.captions.matrix.shape
@@ -46,9 +46,9 @@ def score_next_words(model: keras.Model, examples: Examples, pad_idx: int) -> di
 def teacher_forced_captions(
     decoder: keras.Model, features: np.ndarray, captions: Sequence[str], vocab: dict[str, int]
 ) -> list[str]:
-    """What a model predicts while it reads a true caption: at each place the most probable next word.
+    """What a model predicts while it reads a true caption: at each position the most probable next word.
 
-    This is no way to caption a picture, since the true caption is needed for it.
+    This is not a way to caption pictures, since it needs their true captions.
 
     Args:
         features: (captions, ...), one row for each caption.

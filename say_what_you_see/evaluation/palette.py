@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
-"""Colours of Okabe and Ito's palette, and a grey so dark that nobody takes it for the green."""
+"""Colours of Okabe and Ito's palette, and a grey that is too dark to be mistaken for the green."""
 
 PALETTE = (BLUE, ORANGE, GREEN, PINK, GREY)
 

@@ -9,7 +9,7 @@ from say_what_you_see.evaluation.scores import Score
 
 
 def leave_one_out(references: Sequence[Sequence[str]], seed: int = 0) -> list[list[str]]:
-    """The references of each picture without a random one: what a reference is compared with, too."""
+    """The references of each picture without a random one: as many as a reference is compared with."""
     rng = np.random.default_rng(seed)
     out = [int(rng.integers(len(group))) for group in references]
     return [[*group[:i], *group[i + 1 :]] for group, i in zip(references, out, strict=True)]
@@ -23,11 +23,10 @@ def compare_with_references(
 ) -> dict[str, dict[str, Score]]:
     """Score each reference against the other ones (human consistency, where people wrote them), and models likewise.
 
-    More references give higher scores. So that nobody has an advantage, the models are compared with as many
-    references as a reference is.
+    More references give higher scores. To be fair, the models are compared with as many references as a reference is.
 
     Args:
-        fewer: the same, one of each left out.
+        fewer: the references, with one left out for each picture.
     """
     columns = {"references": score_human_consistency(references, java=java)}
     return columns | {name: score_against_references(own, fewer, java=java) for name, own in captions.items()}

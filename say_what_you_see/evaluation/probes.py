@@ -40,7 +40,7 @@ def probe_kinds(files: DatasetFiles, train: Embedded, val: Embedded) -> str:
 
 
 def _pairs(files: DatasetFiles, instances: str | None, fns: Sequence[str]) -> np.ndarray:
-    """Which kinds of things are there in which colour: bool, (scenes, kinds, colours)."""
+    """Which kinds of things each scene has in which colour: bool, (scenes, kinds, colours)."""
     truths = read_scene_truths(files.captions_zip, instances)
     return np.array([[[truths[fn].colours.get(kind) == c for c in COLOURS] for kind in KINDS] for fn in fns])
 
@@ -64,11 +64,11 @@ def probe_captions(files: DatasetFiles, train: Embedded, val: Embedded) -> list[
 
 
 def probe_words(words: Sequence[str], train: Embedded, val: Embedded) -> Table:
-    """Ask a linear classifier of which pictures most writers use a word.
+    """Ask a linear classifier for which pictures most writers use a word.
 
     Returns:
-        A line for each word: the share of the validation pictures that have it, and the share of those that the
-        probe would choose if it might choose as many; chance would reach the first number.
+        A line for each word: the share of the validation pictures that have it, which guessing would reach, and its
+        share among as many pictures that the probe ranks highest.
     """
     targets, truth = (
         np.array([[word in agreed for word in words] for agreed in map(agreed_words, captions)])
@@ -98,7 +98,7 @@ PROBE_QUESTIONS = (
     ProbeQuestion("left or right of the middle?", lambda thing: thing.centre[0] < 0.5),
     ProbeQuestion("facing left or right?", lambda thing: thing.flipped, FACING_KINDS),
 )
-"""The scene encoder was trained to answer the first three. Nobody ever asked it the last."""
+"""The scene encoder was trained to answer the first three. It was never asked the last."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class ProbeResult:
 
     question: str  # its text
     things: int  # how many things were asked about
-    majority_accuracy: float  # the share that is right when always the commonest answer is given
+    majority_accuracy: float  # the share that is right when the commonest answer is always given
     probe_accuracy: float  # the share that is right when the answer is read off the embedding
 
 
@@ -141,6 +141,6 @@ def probe_table(results: Sequence[ProbeResult]) -> Table:
 
 
 def describe_facing(scene: Scene) -> str:
-    """Which way the things of a scene are facing, a line for each that faces anywhere; empty where none does."""
+    """Which way the things of a scene are facing, a line for each that faces left or right; empty if none does."""
     facing = [thing for thing in scene.things if thing.kind in FACING_KINDS]
     return "\n".join(f"the {thing.kind} faces {'left' if thing.flipped else 'right'}" for thing in facing)

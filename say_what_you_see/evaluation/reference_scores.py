@@ -1,4 +1,4 @@
-"""Scores of captions of photographs, by those that people wrote: nobody knows everything that a photograph shows."""
+"""Scores captions of photographs against those that people wrote: nobody knows everything that a photograph shows."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +20,7 @@ References = Sequence[Sequence[str]]
 def fits_own_picture(captions: Sequence[str], references: References) -> Score:
     """How often a caption is more like the references of its own picture than like those of another, by CIDEr.
 
-    The other picture is a random one; of two equal scores each is right by half, so that chance reaches 50 %.
+    The other picture is a random one; equal scores count as half right, so that chance reaches 50 %.
     """
     circle = np.random.default_rng(0).permutation(len(captions))
     others = [references[i] for _, i in sorted(zip(circle, np.roll(circle, 1), strict=True))]
@@ -31,7 +31,7 @@ def fits_own_picture(captions: Sequence[str], references: References) -> Score:
 def word_scores(
     captions: Sequence[str], references: References, among: Collection[str] | None = None
 ) -> dict[str, Score]:
-    """How far the words of captions are those of the references, articles and the like left out.
+    """How far captions use the words of the references, articles and the like left out.
 
     Args:
         among: count these words only, colours for instance.
@@ -51,7 +51,7 @@ def _telling(words: Iterable[str], among: Collection[str] | None = None) -> set[
 
 
 def halves_by_agreement(references: References) -> dict[str, list[int]]:
-    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the other ones.
+    """The numbers of the pictures whose references are most like each other, by CIDEr, and of the others.
 
     Raises:
         CourseError: if a picture has fewer than two references.
@@ -62,13 +62,13 @@ def halves_by_agreement(references: References) -> dict[str, list[int]]:
 
 
 def frequent_words(references: References, most: int = 8) -> list[str]:
-    """The words that most writers use of the most pictures; articles and the like are left out."""
+    """The words that most writers use for the most pictures; articles and the like are left out."""
     counts = Counter(word for group in references for word in _telling(agreed_words(group)))
     return sorted(counts, key=lambda word: (-counts[word], word))[:most]
 
 
 def telling_words(here: References, there: References, most: int = 5) -> list[str]:
-    """The words that are more frequent in the captions of some pictures than in those of others, the most so first."""
+    """The words that are more frequent in captions of some pictures than of others, by decreasing difference."""
     shares: list[dict[str, float]] = []
     for groups in (here, there):
         words = Counter(word for group in groups for word in set(split_sentence(" ".join(group))))
@@ -77,7 +77,7 @@ def telling_words(here: References, there: References, most: int = 5) -> list[st
 
 
 def cider_by_word(captions: Sequence[str], references: References, most: int = 8) -> Table:
-    """A line for each of the words that most writers use most often: the mean CIDEr of these pictures, best first."""
+    """A line for each of the `frequent_words`: the mean CIDEr of the pictures they are used for, best first."""
     cider = cider_per_picture(captions, references)
     groups = pictures_by_word(references, frequent_words(references, most))
     scored = [(word, len(rows), mean_score(cider[rows])) for word, rows in groups.items()]
@@ -89,9 +89,9 @@ def cider_by_word(captions: Sequence[str], references: References, most: int = 8
 def cider_by_likeness(
     captions: Sequence[str], references: References, train_embeds: np.ndarray, val_embeds: np.ndarray
 ) -> str:
-    """Two lines: the mean CIDEr of the pictures that are most like the training ones, and of those that are least.
+    """Two lines: the mean CIDEr of the half of the pictures most like the training ones, and of the other half.
 
-    Likeness is the mean angle to the five nearest training pictures, each feature brought to the same scale.
+    Likeness is the mean angle to the five nearest training pictures, with features scaled alike.
     """
     scaler = StandardScaler().fit(train_embeds)
     index = NearestNeighbors(n_neighbors=min(5, len(train_embeds)), metric="cosine").fit(scaler.transform(train_embeds))

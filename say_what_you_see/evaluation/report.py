@@ -36,7 +36,7 @@ def write_report(
         for name, numbers in chosen
     }
     ranked = "by the number of their wrong claims" if pictures.truths is not None else "by CIDEr of each picture"
-    sampler = f", written in this way: {evaluation.sampler}" if evaluation.sampler else ""
+    sampler = f", captioned with the sampler {evaluation.sampler}" if evaluation.sampler else ""
     write_gallery(
         path,
         f"How well {evaluation.model or 'a model'} describes pictures",

@@ -33,7 +33,7 @@ class CheckpointScore:
     step: int  # the step that it was trained to
     checkpoint: str  # checksum of its index, which holds those of all weights: it tells trainings apart
     loss: float  # cross-entropy in nats per word
-    perplexity: float  # e to the power of the loss: among so many equally probable words one would have to guess
+    perplexity: float  # e to the power of the loss: like guessing among this many equally probable words
     words: int  # number of words that were predicted
     seconds: float  # time that it took
 
@@ -47,14 +47,14 @@ class EvaluationConfig:
     folder: Path  # where results go, for TensorBoard and as `evaluations.json`
     split: str = "val"  # the shards to read
     batch_size: int = 32  # captions at a time
-    most_captions: int | None = None  # read so many captions at most; None reads all
-    examples: int = 4  # so many images are captioned, always the same ones
+    most_captions: int | None = None  # read this many captions, rounded up to whole batches; None reads all
+    examples: int = 4  # the number of images that are captioned, always the same ones
 
 
 class Evaluator:
-    """Evaluates checkpoints, also each right after it was written, for `train_on_records`: one process for both.
+    """Evaluates checkpoints; `train_on_records` can call it right after it wrote one, in the same process.
 
-    The training folder need not be there before the first checkpoint.
+    The training folder need not exist before the first checkpoint.
     """
 
     def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
@@ -70,7 +70,7 @@ class Evaluator:
 
     @cached_property
     def sums(self) -> Callable:
-        """Sums of its losses over a batch, and of the words that they are of; compiled once."""
+        """The sum of its losses over a batch, and the number of real words; compiled once."""
         model = self.trained.model
 
         @tf.function(reduce_retracing=True)
@@ -81,7 +81,7 @@ class Evaluator:
 
     @cached_property
     def images(self) -> np.ndarray:
-        """The first different images of the split: an image is there once for each of its captions."""
+        """The first distinct images of the split, where an image comes once for each of its captions."""
         different: dict[bytes, np.ndarray] = {}
         for images, *_ in self._batches(16 * self.config.examples):
             different.update({image.tobytes(): image for image in images.numpy()})
@@ -94,7 +94,7 @@ class Evaluator:
         started = time.perf_counter()
         step = self.trained.load(prefix).step
         loss, words = self._mean_loss()
-        perplexity = math.exp(min(loss, 700.0))  # above, it is no float any more
+        perplexity = math.exp(min(loss, 700.0))  # beyond that, a float overflows
         seconds = round(time.perf_counter() - started, 1)
         score = CheckpointScore(step, checksum_of(prefix), loss, perplexity, words, seconds)
         self._write(score)
@@ -126,7 +126,7 @@ class Evaluator:
                 self.captioner = self.captioner or ScaleCaptioner(self.trained)
                 captions = [best[0][0] if best else "" for best in self.captioner.caption(self.images)]
                 write_examples(writer, score.step, self.images, captions)
-        # What is later belongs to another training, which was in the same folder before.
+        # Later ones belong to another training, which was in the same folder before.
         scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]
         write_json([asdict(each) for each in (*scores, score)], folder / RESULTS_FILE)
 
@@ -140,14 +140,14 @@ def write_examples(writer: tf.summary.SummaryWriter, step: int, images: np.ndarr
 
 
 def read_evaluations(folder: Path) -> list[CheckpointScore]:
-    """What has been evaluated so far, by step; empty when nothing was."""
+    """The evaluations so far, by step; empty if there are none."""
     path = Path(folder) / RESULTS_FILE
     if not path.exists():
         return []
     try:
         return [CheckpointScore(**line) for line in read_json(path)]
     except TypeError as error:
-        raise CourseError(f"{path} is not what `evaluate-records` writes. Delete it and evaluate again.") from error
+        raise CourseError(f"{path} was not written by `evaluate-records`. Delete it and evaluate again.") from error
 
 
 def evaluate_records(
@@ -156,11 +156,11 @@ def evaluate_records(
     timeout: float | None = None,
     report: Callable[[CheckpointScore], None] | None = None,
 ) -> list[CheckpointScore]:
-    """Evaluate every checkpoint that has not been, then wait for new ones.
+    """Evaluate every checkpoint that has not been evaluated yet, then wait for new ones.
 
     Args:
         once: do not wait.
-        timeout: end when there was no new checkpoint for so many seconds; None waits until Ctrl-C.
+        timeout: end after this many seconds without a new checkpoint; None waits until Ctrl-C.
 
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
@@ -177,7 +177,7 @@ def evaluate_records(
             except CourseError:
                 if prefix in existing_checkpoints(config.train_folder):
                     raise
-                # Or else training has removed it in the meantime, to make room for newer ones.
+                # Otherwise training has removed it in the meantime, to make room for newer ones.
     return scores
 
 

@@ -22,7 +22,7 @@ class ScaleLesson:
     batch_size: int  # captions in a step
     steps: tuple[int, int]  # of phase 1 and of phase 2
     save_every: tuple[int, int]  # steps between checkpoints, each of which is evaluated
-    evaluated_captions: int | None  # on so many validation captions; None is all
+    evaluated_captions: int | None  # at most this many validation captions; None is all
     rates: tuple[LearningRate, LearningRate]  # learning rates of phase 1 and of phase 2
 
 
@@ -30,7 +30,7 @@ def scale_lesson(settings: Settings) -> ScaleLesson:
     """Sizes and steps that fit the settings.
 
     On the scenes images have two thirds of the side that InceptionV3 was trained on, which makes a step more than
-    twice as fast; at half the side it no longer tells the things apart. What reads its data once needs little dropout.
+    twice as fast; at half the side it no longer tells the things apart. Data that is read once needs little dropout.
     The numbers for photographs are for a machine with a GPU: im2txt itself trained for 1,000,000 and 2,000,000 steps.
     """
     if settings.dataset == "scenes" or settings.small:
@@ -43,12 +43,12 @@ def scale_lesson(settings: Settings) -> ScaleLesson:
 
 
 def _side(settings: Settings, smaller: int) -> int:
-    """A smaller side where the encoder is known to take one."""
+    """The smaller side if the encoder is known to accept it."""
     return smaller if settings.encoder == "inception_v3" else encoder_side_length(settings)
 
 
 def lesson_model(settings: Settings, records: Path) -> tuple[ScaleModelConfig, BuildCnn]:
-    """The configuration of the lesson's model, and what makes its CNN with the weights that it starts from."""
+    """The configuration of the lesson's model, and a function that builds its CNN with the first weights."""
     lesson = scale_lesson(settings)
     sizes = {"embedding_size": lesson.units, "lstm_units": lesson.units, "dropout": lesson.dropout}
     config = model_config(records, settings.encoder_name, lesson.side, **sizes)
@@ -74,7 +74,7 @@ def lesson_evaluation(settings: Settings, records: Path, folders: ScaleFolders |
 def demo_command(settings: Settings, records: Path, folder: Path) -> list[str]:
     """The command for the first steps of a small model: the same for any number of workers.
 
-    Without dropout: which words are dropped depends on the device.
+    It has no dropout, which would depend on the device.
     """
     sizes = f"--steps 3 --side {_side(settings, 75)} --units 64 --dropout 0 --batch-size 8 --log-every 1"
     command = [sys.executable, "-m", "say_what_you_see", "train-records", *sizes.split()]

@@ -26,7 +26,7 @@ MAIN_SCORES = {
     "relations": "stated relations that are true",
     "salient": "salient things that are named",
 }
-"""The scores that stand in every table and figure, by short names."""
+"""The scores that every table and figure shows, by short names."""
 
 
 def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mention]:
@@ -43,7 +43,7 @@ class JudgedClaim:
 
     sort: str  # "things", "pairs" (a colour joined to a thing), "sizes" or "relations"
     right: bool  # whether it holds
-    correction: str  # what is wrong with it, in words; empty where another claim's correction says so already
+    correction: str  # what is wrong with it, in words; empty where another claim's correction already says so
 
 
 def judge_claims(caption: str, truth: SceneTruth) -> list[JudgedClaim]:
@@ -66,12 +66,12 @@ def judge_claims(caption: str, truth: SceneTruth) -> list[JudgedClaim]:
 
 
 def wrong_claims(caption: str, truth: SceneTruth) -> list[str]:
-    """What a caption of a scene says that is not so, in words; a thing that is not there is counted once."""
+    """What a caption of a scene gets wrong, in words; a thing that is not there is counted once."""
     return [claim.correction for claim in judge_claims(caption, truth) if not claim.right and claim.correction]
 
 
 def count_claims(caption: str, truth: SceneTruth) -> Counter[str]:
-    """Count the claims of a caption of each sort, and how many hold."""
+    """Count a caption's claims of each sort, and how many of them are right."""
     counts: Counter[str] = Counter()
     for claim in judge_claims(caption, truth):
         counts[f"{claim.sort} named"] += 1
@@ -95,7 +95,7 @@ def score_captions(captions: Iterable[str], truths: Sequence[SceneTruth], resamp
 
 
 def hallucination_rates(captions: Sequence[str], truths: Sequence[SceneTruth]) -> dict[str, Score]:
-    """CHAIR (Rohrbach et al. 2018, arXiv:1809.02156): how much captions name that is not there. Lower is better.
+    """CHAIR (Rohrbach et al. 2018, arXiv:1809.02156): how often captions name what is not there. Lower is better.
 
     CHAIRi is the share of the things named that are not in the picture (NaN where no caption names anything), and
     CHAIRs the share of captions that name such a thing.
@@ -150,7 +150,7 @@ def wholly_true(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Score:
 
 
 def right_and_wrong(captions: Sequence[str], truths: Sequence[SceneTruth]) -> tuple[list[int], list[int]]:
-    """Which captions hold in every claim (but sizes) and which do not, in both the ones that claim most first."""
+    """The numbers of captions right in every claim (sizes aside), and of the others; most claims first in both."""
     judged = [judge_claims(caption, truth) for caption, truth in zip(captions, truths, strict=True)]
     right = [[claim.right for claim in claims if claim.sort != "sizes"] for claims in judged]
     order = sorted(range(len(right)), key=lambda i: -len(right[i]))

@@ -29,7 +29,7 @@ class Score:
 def bootstrap_sums(per_picture: np.ndarray, resamples: int = 1000) -> np.ndarray:
     """Sums over pictures drawn with replacement: from (pictures, k) to (resamples, k).
 
-    The same pictures are drawn, whatever the numbers are; in portions, since each draw holds a number for every one.
+    The same pictures are drawn, whatever the numbers are; in portions, since each draw has a count for every picture.
     """
     pictures = len(per_picture)
     rng, probabilities = np.random.default_rng(0), np.full(pictures, 1 / pictures)
@@ -48,7 +48,7 @@ def interval(resampled: np.ndarray) -> np.ndarray:
 def ratio_scores(counts: np.ndarray, names: Sequence[str], resamples: int = 1000, note: str = "") -> dict[str, Score]:
     """Ratios of sums over pictures with their intervals; `note` is for scores that are n / 0.
 
-    `counts`, (pictures, 2 * names), hold for each name what is counted, and beside it what that is a share of.
+    `counts`, (pictures, 2 * names), have for each name what is counted, and beside it what that is a share of.
     """
     totals, resampled = counts.sum(axis=0), bootstrap_sums(counts, resamples)
     scores = dict.fromkeys(names, Score(note=note))
@@ -62,12 +62,12 @@ def ratio_scores(counts: np.ndarray, names: Sequence[str], resamples: int = 1000
 
 
 def mean_score(values: np.ndarray) -> Score:
-    """The mean of values of pictures, (pictures,), with its interval."""
+    """The mean of one value for each picture, (pictures,), with its interval."""
     return ratio_scores(np.stack([values, np.ones(len(values))], axis=1), ["mean"])["mean"]
 
 
 class Table(str):
-    """A table as text; a notebook that gets it as the result of a cell shows it in HTML."""
+    """A table as text; as the result of a notebook's cell it is shown in HTML."""
 
     rows: Sequence[Sequence[object]]
 
@@ -83,7 +83,7 @@ class Table(str):
             if not others:
                 cells = [f"<td colspan='{columns}' style='text-align: left'>{first}</td>"]
             lines.append(f"<tr>{''.join(cells)}</tr>")
-            heading = row == [""]  # a line without words ends a part of the table
+            heading = row == [""]  # an empty row ends a part of the table
         return f"<table style='font-size: 13px; max-width: 1100px'>{''.join(lines)}</table>"
 
 

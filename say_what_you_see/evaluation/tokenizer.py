@@ -1,10 +1,10 @@
 """Splits captions into words exactly as the field's scorers do, without Java.
 
 Scores depend on how a caption is split into words, so published scores all use one tool: the Penn Treebank tokeniser
-of Stanford CoreNLP 3.4.1, a Java program. These rules give the same words; its tests compare the two wherever Java is
-there. Rare things are not covered: telephone numbers, codes like '&eacute;', quotation marks with nothing between them,
-and a caption that ends in a single letter and a full stop ('vitamin C.'), whose stop the reference keeps or drops
-according to the first word of the next caption in its input.
+of Stanford CoreNLP 3.4.1, a Java program. These rules give the same words; the tests compare the two wherever Java is
+installed. Rare cases are not covered: telephone numbers, codes like '&eacute;', quotation marks with nothing between
+them, and a caption that ends in a single letter and a full stop ('vitamin C.'), a stop that the reference keeps or
+drops depending on the first word of the next caption in its input.
 """
 
 import re
@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-"""Tokens that the scorers leave out. Brackets stay, as '-lrb-' and so on: the reference lists them in capitals."""
+"""Tokens that the scorers leave out. Brackets stay, as '-lrb-' and so on: the reference's list has them in capitals."""
 
 _BY_NAME = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-", '"': "''"}
 _IN_TWO = {"cannot": 3, "gonna": 3, "gotta": 3, "gimme": 3, "lemme": 3, "wanna": 3, "'tis": 2, "'twas": 2}
@@ -47,8 +47,8 @@ def _in_capitals(words: str) -> str:
     return f"{words.title()} {words.upper()}"
 
 
-# At each place the rule that reaches furthest wins, the first of equals. Where a rule has a group, the group is the
-# token and the rest is only looked at.
+# At each position the rule that reaches furthest wins, the first of equals. Where a rule has a group, the group is the
+# token and the rest only has to follow.
 _RULES = [
     re.compile(rule)
     for rule in (
@@ -98,7 +98,7 @@ _TO_REPLACE = re.compile("&[a-z]+;|[^\\x00-\\x7f]")
 
 
 def tokenize(caption: str) -> list[str]:
-    """Split a caption into lower-case words; punctuation goes.
+    """Split a caption into lower-case words, without punctuation.
 
     >>> tokenize('A man\\'s dog isn\\'t here: it "ran" off, with a red-headed boy (aged 3).')
     ['a', 'man', "'s", 'dog', 'is', "n't", 'here', 'it', 'ran', 'off', 'with', 'a', 'red-headed', 'boy', '-lrb-', \
@@ -116,12 +116,12 @@ def tokenize(caption: str) -> list[str]:
 
 
 def tokenize_all(captions: Sequence[str]) -> list[str]:
-    """Tokenise captions; the words of each are joined by spaces, which is what pycocoevalcap's scorers take."""
+    """Tokenise captions; the words of each are joined by spaces, as pycocoevalcap's scorers expect them."""
     return [" ".join(tokenize(caption)) for caption in captions]
 
 
 def _simplify(match: re.Match[str]) -> str:
-    """What the reference reads where it finds an entity of HTML or a character beyond ASCII."""
+    """What the reference reads where it finds an HTML entity or a character beyond ASCII."""
     text = match[0]
     if text in _STANDS_FOR or len(text) > 1:
         return _STANDS_FOR.get(text, text)
@@ -134,7 +134,7 @@ def _simplify(match: re.Match[str]) -> str:
 
 
 def _token_at(text: str, position: int) -> str:
-    """The token that begins at a place of the text."""
+    """The token that begins at a position of the text."""
     plain = _PLAIN_WORD.match(text, position)
     if plain:
         return plain[0]
@@ -147,7 +147,7 @@ def _token_at(text: str, position: int) -> str:
 
 
 def _written(token: str) -> list[str]:
-    """How the reference writes a token: in small letters, brackets by name, some words in two."""
+    """How the reference writes a token: in lower case, brackets by name, some words in two."""
     word = token.lower()
     if word.isalnum() and word not in _IN_TWO:
         return [word]

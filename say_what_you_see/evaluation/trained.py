@@ -24,7 +24,7 @@ from say_what_you_see.serving.model_folder import CaptionModel, load_caption_mod
 from say_what_you_see.vision.encoders import encoder_for
 
 MAX_PICTURES = 1000
-"""The most validation pictures that are evaluated; larger splits are sampled. A test split is evaluated whole."""
+"""At most this many validation pictures are evaluated; larger splits are sampled. A test split is evaluated in full."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoredPictures:
     """The pictures that captions are written for, and what is known of them."""
 
     fns: list[str]  # file names
-    image_ids: list[int]  # their numbers in the caption JSON; counted from 1 where those are no whole numbers
+    image_ids: list[int]  # their numbers in the caption JSON; counted from 1 where those are not whole numbers
     references: list[list[str]]  # for each picture the captions that people wrote
     truths: list[SceneTruth] | None = None  # what each picture shows; None where it is not known
 
@@ -40,7 +40,7 @@ class ScoredPictures:
         return len(self.fns)
 
     def take(self, chosen: Sequence[int]) -> ScoredPictures:
-        """Some of the pictures only."""
+        """Only the chosen pictures."""
         return ScoredPictures(
             [self.fns[i] for i in chosen],
             [self.image_ids[i] for i in chosen],
@@ -77,15 +77,15 @@ def trained_models(settings: Settings) -> list[TrainedModel]:
 
 
 def load_trained_model(settings: Settings, folder: Path) -> TrainedModel:
-    """Read a model folder, and find or make the features of the pictures that it is to caption."""
+    """Read a model folder, and find or make the features of the pictures that it will caption."""
     model = load_caption_model(folder)
     features, fns, encoder = _load_features(settings, model.encoder.get("features", "mean"))
     expected = tuple(model.decoder.inputs[0].shape[1:])
     if encoder["weights_checksum"] != model.encoder["weights_checksum"] or features.shape[1:] != expected:
         raise CourseError(
             f"The model in {folder} was trained with {model.encoder['name']}, weights {model.encoder['weights']}, but "
-            f"the features in {settings.work_folder} are by {encoder['name']}, weights {encoder['weights']}. "
-            "Train the model again, or name the encoder that it was trained with (ENCODER)."
+            f"the features in {settings.work_folder} come from {encoder['name']}, weights {encoder['weights']}. "
+            "Train the model again, or set ENCODER to the encoder that it was trained with."
         )
     return TrainedModel(model.decoder.name, model, step_model_of(model.decoder), features, fns)
 
@@ -104,7 +104,7 @@ def _load_features(settings: Settings, kind: str) -> tuple[np.ndarray, list[str]
 
 
 def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
-    """The control of notebook 04, which learnt its captions from the wrong pictures.
+    """The control of notebook 04, a model that learnt its captions from the wrong pictures.
 
     Args:
         like: the decoder of the same notebook, whose words and features the control shares.
@@ -115,17 +115,17 @@ def control_model(settings: Settings, like: TrainedModel) -> TrainedModel:
 
 
 def scored_pictures(settings: Settings, models: Sequence[TrainedModel], most: int | None = None) -> ScoredPictures:
-    """The pictures to score of which every model has features: validation, or where there is such a split, test.
+    """The pictures to score, of which every model has features: the test split if there is one, else validation.
 
     Args:
-        most: of more pictures than that, take a random sample, by the seed; None takes all test pictures, but
-            1,000 validation pictures at most.
+        most: take a random sample, by the seed, if there are more pictures; None takes all test pictures, but at
+            most 1,000 validation pictures.
     """
     files = get_dataset(settings)
     most = most or (len(models[0].fns) if files.test_zip else MAX_PICTURES)
     captions = read_captions(files.captions_zip, files.scored[1])
     ids = read_image_ids(files.captions_zip, files.scored[1])
-    if not all(isinstance(image_id, int) for image_id in ids.values()):  # COCO's results format wants whole numbers
+    if not all(isinstance(image_id, int) for image_id in ids.values()):  # COCO's results format needs whole numbers
         ids = {fn: number for number, fn in enumerate(ids, 1)}
     fns = [fn for fn in models[0].fns if fn in captions and all(fn in model.row_of for model in models)]
     if not fns:

@@ -1,6 +1,6 @@
-"""What the exercises are checked with: for each its cases, typical mistakes and hints, and how results are compared.
+"""What the exercises are checked with: cases, typical mistakes and hints for each, and how results are compared.
 
 `utils.check.check` is what notebooks call. The functions that learners write live in the packages below; an exercise
-only names them. Which cell of a lesson becomes an exercise is said in the lesson's notebook, and the copies for
-learners are made by `tools.make_exercises`.
+only names them. The lesson's notebook says which of its cells become exercises, and `tools.make_exercises` makes the
+copies for learners.
 """

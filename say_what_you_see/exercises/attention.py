@@ -32,7 +32,7 @@ def _word_cases(rng: np.random.Generator) -> Cases:
         "words that are equally frequent": ([["zebra kite ball house"]], 2),
         "a word that occurs often in one caption": ([["ball ball ball kite"], ["kite", "house", "a kite"]], 1),
         "fewer words than the limit": (toy, 100),
-        "without a limit, which then is 5,000": (toy,),
+        "no limit given, so it is 5,000": (toy,),
         "no word at all": (toy, 0),
         **random_cases("captions", 3, draw),
     }
@@ -111,18 +111,18 @@ def _loop_cases(rng: np.random.Generator) -> Cases:
 def properties_of_even_model(
     function: Callable, model: keras.Model, features: np.ndarray, words: np.ndarray
 ) -> Properties:
-    """Make a copy with even attention; what both models say, and whether the first one is as before."""
+    """Make a copy with even attention: what both models predict, and whether the first one is unchanged."""
     before = model.get_weights()
     copy = function(model)
     unchanged = all(map(np.array_equal, before, model.get_weights()))
     model.set_weights(before)
     if not isinstance(copy, keras.Model):
-        return Properties(form=f"no model, but {short(copy)}")
+        return Properties(form=f"not a model, but {short(copy)}")
     pairs = [[each.get_layer(name).get_weights()[0] for each in (copy, model)] for name in ("word_embedding", "logits")]
     found = Properties(
         {
             "form": "a model",
-            "the given model is as it was": unchanged,
+            "the given model is unchanged": unchanged,
             "the copy is a model of its own": copy is not model,
             "the copy has the trained weights": all(np.array_equal(*pair) for pair in pairs),
         }

@@ -27,7 +27,7 @@ _WORDS = ("a", "red", "blue", "small", "ball", "kite", "house", "below", "2", "c
 
 
 def _draw_captions(rng: np.random.Generator, count: int, most_words: int = 6) -> list[list[str]]:
-    """For each of some pictures one to three captions."""
+    """One to three captions for each of `count` pictures."""
 
     def sentence() -> str:
         return " ".join(rng.choice(_WORDS, size=rng.integers(1, most_words + 1)).tolist())
@@ -36,10 +36,10 @@ def _draw_captions(rng: np.random.Generator, count: int, most_words: int = 6) ->
 
 
 def captions_from_zip(function: Callable, fns: Sequence[str], pictures: dict[str, list[str]]) -> Any:
-    """Let a function read the captions of some pictures from a real zip, whose ids are unlike positions.
+    """Let a function read the captions of some pictures from a real zip, whose ids differ from positions.
 
     Args:
-        pictures: names with captions, in the order in which the JSON has them.
+        pictures: names with their captions, in the order of the JSON.
     """
     ids = {fn: 100 + 7 * position for position, fn in enumerate(pictures)}
     rounds = zip_longest(*([(ids[fn], caption) for caption in captions] for fn, captions in pictures.items()))
@@ -84,7 +84,7 @@ def _sentence_cases(rng: np.random.Generator) -> Cases:
         "punctuation at the ends": ("A red ball, below a kite.",),
         "punctuation within a word": ("A black-and-white dog's ball",),
         "digits and letters with accents": ("2 cafés in 1999",),
-        "several spaces and a line's end": ("  a  red\tball \n",),
+        "several spaces, a tab and a line break": ("  a  red\tball \n",),
         "a word twice": ("the ball and the kite",),
         "no word at all": (" ... !",),
         **random_cases("words and marks", 3, draw),
@@ -98,9 +98,9 @@ def _vocabulary_cases(rng: np.random.Generator) -> Cases:
         "every word is kept": (toy, 1),
         "a word that occurs often in one caption": ([["ball ball ball", "kite"], ["kite"]], 3),
         "capital letters and punctuation": ([["The red ball, the ball.", "A ball!"], ["a red kite"]], 2),
-        "words that do not come in the order of the alphabet": ([["zebra kite ball"]], 1),
+        "words that are not in alphabetical order": ([["zebra kite ball"]], 1),
         "no word occurs often enough": (toy, 9),
-        "without min_count, which then is 5": ([["a a a a a b b b b"]],),
+        "no min_count given, so it is 5": ([["a a a a a b b b b"]],),
         **random_cases("captions", 3, lambda number: (_draw_captions(rng, 4), int(rng.integers(2, 4)))),
     }
 

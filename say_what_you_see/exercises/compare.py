@@ -1,4 +1,4 @@
-"""Where two values differ first, in words for a learner: nested lists, dictionaries, texts, arrays, tensors."""
+"""The first difference of two values, in words for a learner: nested lists, dictionaries, texts, arrays, tensors."""
 
 import copy
 from collections.abc import Collection, Mapping
@@ -12,11 +12,11 @@ _LONGEST = 160  # characters of a value that a report shows
 
 @dataclass(frozen=True)
 class Difference:
-    """The first place at which a result is not the expected one."""
+    """The first place where a result differs from the expected one."""
 
-    where: str  # the way there, such as "[0][2]" or "['a']"; empty for the result as a whole
-    expected: str  # what should stand there
-    received: str  # what stands there
+    where: str  # the path to it, such as "[0][2]" or "['a']"; empty for the result as a whole
+    expected: str  # what should be there
+    received: str  # what is there
 
 
 def first_difference(expected: Any, received: Any, tolerance: float = 1e-4, where: str = "") -> Difference | None:
@@ -24,7 +24,7 @@ def first_difference(expected: Any, received: Any, tolerance: float = 1e-4, wher
 
     Args:
         tolerance: how far floating-point numbers may differ, relative to the expected one or to 1.
-        where: the way to these values, with which the way to the difference begins.
+        where: the path to these values, with which the path to the difference begins.
     """
     if _kind(expected) != _kind(received):
         return Difference(where, _with_kind(expected), _with_kind(received))
@@ -42,7 +42,7 @@ def first_difference(expected: Any, received: Any, tolerance: float = 1e-4, wher
 
 
 def short(value: Any, longest: int = _LONGEST) -> str:
-    """A value in one line, with dots where it is long."""
+    """A value on one line, with dots if it is long."""
     if _is_array(value):
         values = _values(value)
         if values is None:
@@ -55,12 +55,12 @@ def short(value: Any, longest: int = _LONGEST) -> str:
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
-    """A text, with dots where it is long."""
+    """A text, with dots if it is long."""
     return text if len(text) <= longest else f"{text[: longest - 2]} …"
 
 
 def copy_of(values: Collection) -> list:
-    """Deep copies of arguments; models stay themselves."""
+    """Deep copies of arguments; models are not copied."""
     models = {id(value): value for value in values if hasattr(value, "get_weights")}
     return copy.deepcopy(list(values), models)
 
@@ -71,7 +71,7 @@ def dtype_of(value: Any) -> str:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether it is an array or a tensor of NumPy, Keras or its backend, which need not be imported for this."""
+    """Whether it is an array or a tensor of NumPy, Keras or its backend, none of which is imported for this."""
     return all(hasattr(value, name) for name in ("shape", "dtype")) and not isinstance(value, (type, np.generic))
 
 
@@ -92,7 +92,7 @@ def _with_kind(value: Any) -> str:
 
 
 def _parts(value: Any) -> dict[str, Any]:
-    """What a value is made of, by the way there; empty for a value that has no parts."""
+    """The parts of a value, by the path to each; empty for a value that has no parts."""
     if is_dataclass(value):
         return {f".{field.name}": getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):

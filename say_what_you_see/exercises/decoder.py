@@ -24,10 +24,10 @@ layers = keras.layers
 def properties_of_decoder(
     function: Callable, vocab_size: int, feature_size: int, sizes: Mapping[str, Any]
 ) -> Properties:
-    """Build a decoder, give its layers weights that depend on their names only, and let it read some words."""
+    """Build a decoder, give its layers weights that depend only on their names, and let it read some words."""
     model = function(vocab_size, feature_size, **sizes)
     if not isinstance(model, keras.Model):
-        return Properties(form=f"no model, but {short(model)}")
+        return Properties(form=f"not a model, but {short(model)}")
     return Properties(
         form="a model",
         inputs=[tuple(tensor.shape) for tensor in model.inputs],
@@ -43,19 +43,19 @@ def properties_of_decoder(
 
 
 def _logits_of(model: keras.Model, vocab_size: int, feature_size: int) -> Any:
-    """What a decoder says about two pictures and four words, all of its weights being set."""
+    """What a decoder with given weights predicts for two pictures and four words."""
     rng = np.random.default_rng(0)
     features = rng.normal(3, 2, (8, feature_size)).astype(np.float32)
     words = rng.integers(vocab_size, size=(2, 4)).astype(np.int32)
     _set_weights(model, features)
     try:
         return as_numpy(model([features[:2], words], training=False))
-    except Exception as error:  # the inputs are the wrong way round, for one
+    except Exception as error:  # the inputs are swapped, for instance
         return f"the model cannot read [embeddings, words]: {type(error).__name__}"
 
 
 def _set_weights(model: keras.Model, features: np.ndarray) -> None:
-    """Weights that follow from the layers' names, and a standardisation of features."""
+    """Set weights that depend on the layers' names, and standardise the features."""
     for layer in model.layers:
         if isinstance(layer, layers.Normalization):
             layer.adapt(features)
@@ -70,23 +70,23 @@ def _decoder_cases(rng: np.random.Generator) -> Cases:
     return {
         "a small decoder": (9, 7, small),
         "a small decoder with dropout": (9, 7, small | {"dropout": 0.25}),
-        "without sizes, which then are the defaults": (30, 20, {}),
+        "no sizes given, so they are the defaults": (30, 20, {}),
         "random sizes": (int(rng.integers(8, 14)), int(rng.integers(4, 9)), drawn),
     }
 
 
 def loss_of(function: Callable, pad_idx: int, words: np.ndarray, logits: np.ndarray, in_training: bool = False) -> Any:
-    """Make a loss and show it a batch: directly, or as Keras does it, compiled and with the words as floats."""
+    """Make a loss and give it a batch: directly, or as Keras does, compiled and with the words as floats."""
     loss = function(pad_idx)
     if not callable(loss):
-        return f"no loss function, but {short(loss)}"
+        return f"not a loss function, but {short(loss)}"
     if not in_training:
         return as_numpy(with_tensors(loss, words, logits))
     model = keras.Sequential([layers.Input(logits.shape[1:]), layers.Identity()])
     model.compile(loss=loss)
     try:
         return as_numpy(model.test_on_batch(logits, words))
-    except NotImplementedError as error:  # of TensorFlow, and not that of an unwritten exercise
+    except NotImplementedError as error:  # TensorFlow's, not that of an unwritten exercise
         raise TypeError("NumPy cannot compute with the tensors of a compiled training step") from error
 
 
@@ -101,7 +101,7 @@ def _loss_cases(rng: np.random.Generator) -> Cases:
         "captions of one length, without padding": ((3, 3), 0),
         "captions of different lengths, PAD is 0": ((4, 2, 1), 0),
         "captions of different lengths, PAD is 3": ((4, 1), 3),
-        "logits that are very sure": ((3, 2), 1, 80.0),
+        "very confident logits": ((3, 2), 1, 80.0),
         "in training: compiled by Keras, the words as floats": ((3, 1), 2, 1.0, True),
         **{f"random captions, number {n}": (rng.integers(1, 6, size=4).tolist(), n, 2.0) for n in (1, 2, 3)},
     }
@@ -133,7 +133,7 @@ def _training_cases(rng: np.random.Generator) -> Cases:
 def properties_of_batches(
     function: Callable, image_embeds: np.ndarray, captions: CaptionArrays, batch_size: int, seed: int, *max_len: int
 ) -> Properties:
-    """What holds for all of several batches: any way of drawing them is fine."""
+    """What is true of all of several batches: any way of drawing them is fine."""
     batches = [
         function(image_embeds, captions, batch_size, np.random.default_rng([seed, number]), *max_len)
         for number in (0, 0, 1, 2, 3)
@@ -174,8 +174,8 @@ def _properties_of_sentences(
         "next words are captions without their first index": -1 not in predicts,
         "next words belong to the words": reads == predicts,
         "captions belong to the pictures": all(own in (owners.get(r), owners.get(p)) for own, r, p in drawn),
-        "every picture can come": bool(share.all()),
-        "every caption can come": owners.keys() <= {*reads, *predicts},
+        "every picture can be drawn": bool(share.all()),
+        "every caption can be drawn": owners.keys() <= {*reads, *predicts},
         "every picture is as likely as the others": bool(share.min() > 0.5 and share.max() < 2.0),
         "the same generator gives the same batch": same[1],
         "another generator gives other captions": not same[2],
@@ -184,13 +184,13 @@ def _properties_of_sentences(
 
 
 def _numbers_of(rows: np.ndarray, known: np.ndarray) -> list[int]:
-    """For each row the number of the known row that it equals, or -1."""
+    """For each row the number of the known row that equals it, or -1."""
     numbers = {tuple(row): number for number, row in enumerate(known.tolist())}
     return [numbers.get(tuple(row), -1) for row in rows.tolist()]
 
 
 def _toy_captions(sizes: Sequence[int], columns: int = 6) -> CaptionArrays:
-    """So many captions for each picture, all of them different. PAD is 0, START 1, END 2."""
+    """As many captions of each picture as `sizes` says, all different. PAD is 0, START 1, END 2."""
     rows = []
     for picture, size in enumerate(sizes):
         for number in range(size):
@@ -215,10 +215,10 @@ def _batch_cases(rng: np.random.Generator) -> Cases:
 
 
 def properties_of_control(function: Callable, examples: Examples) -> Properties:
-    """What holds over twenty seeds: any way of giving every picture the captions of another is fine."""
+    """What is true over twenty seeds: any way of giving every picture the captions of another is fine."""
     first = function(examples, 0)
     if not isinstance(first, Examples):
-        return Properties(form=f"no Examples, but a {type(first).__name__}")
+        return Properties(form=f"not Examples, but a {type(first).__name__}")
     results = [first, *(function(copy.deepcopy(examples), seed) for seed in range(1, 20))]
     before, *after = map(_captions_by_picture, (examples, *results))
     again = [_captions_by_picture(function(copy.deepcopy(examples), seed)) for seed in range(20)]

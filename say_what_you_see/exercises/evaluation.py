@@ -25,7 +25,7 @@ def _draw_sentence(rng: np.random.Generator, fewest: int = 3, most: int = 9) -> 
 
 
 def counts_and_type(function: Callable, *arguments: Any) -> Properties:
-    """What is counted, and by what: the functions after it need what only a Counter can do."""
+    """The counts and their type: the next functions need what only a Counter can do."""
     counts = function(*arguments)
     return Properties(type=type(counts).__name__, counts=counts)
 
@@ -55,10 +55,10 @@ def _match_cases(rng: np.random.Generator) -> Cases:
         return _draw_sentence(rng).split(), [_draw_sentence(rng).split() for _ in range(3)], 1 + number // 3
 
     return {
-        "words, one of which nobody wrote": (caption, people, 1),
+        "words, one of which is in no reference": (caption, people, 1),
         "pairs": (caption, people, 2),
         "a word that is repeated too often": (["the"] * 4, the, 1),
-        "a word that stands in two references": (["the", "cat"], the, 1),
+        "a word that is in two references": (["the", "cat"], the, 1),
         "one reference": (["a", "a", "ball"], [["a", "ball", "and", "a", "kite"]], 1),
         "nothing matches": (["kite"], people, 1),
         "a caption that is shorter than n": (["a", "ball"], people, 3),
@@ -82,7 +82,7 @@ def _penalty_cases(rng: np.random.Generator) -> Cases:
 
 
 def bleu_in_silence(function: Callable, *arguments: Any) -> Any:
-    """The score; what is printed on the way does not count."""
+    """The score; what is printed on the way is ignored."""
     with contextlib.redirect_stdout(io.StringIO()):
         return function(*arguments)
 
@@ -96,9 +96,9 @@ def _bleu_cases(rng: np.random.Generator) -> Cases:
     return {
         "BLEU-1": ("a red ball above a green house", people, 1),
         "BLEU-2": ("a red ball above a green house", people, 2),
-        "without n, which then is 4": ("a red ball over a small house", people),
-        "word for word what somebody wrote": (people[0], people, 3),
-        "a short caption, which pays for it": ("a green house", people, 2),
+        "no n given, so it is 4": ("a red ball over a small house", people),
+        "word for word what a person wrote": (people[0], people, 3),
+        "a short caption, which is penalised": ("a green house", people, 2),
         "no pair matches": ("ball red a", people, 2),
         "a caption that is shorter than n": ("red ball", people, 3),
         "no words": ("", people, 2),
@@ -115,9 +115,9 @@ def _swap_cases(rng: np.random.Generator) -> Cases:
 
     return {
         "two colours": ("a red ball above a blue kite",),
-        "articles that have to change": ("a red ball above an orange kite",),
+        "articles that must change": ("a red ball above an orange kite",),
         "the same colour twice, and then another": ("a red ball and a red kite below a blue cloud",),
-        "the first colour comes once more at the end": ("a red ball, a blue kite and a red house",),
+        "the first colour comes again at the end": ("a red ball, a blue kite and a red house",),
         "three colours": ("a green tree between a black car and a white house",),
         "one colour": ("a red ball and a kite",),
         "one colour, twice": ("a red ball and a red kite",),
@@ -127,10 +127,10 @@ def _swap_cases(rng: np.random.Generator) -> Cases:
 
 
 def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Properties:
-    """What holds over forty seeds: any random choice is fine."""
+    """What is true over forty seeds: any random choice is fine."""
     results = [function(references, 0), *(function(copy.deepcopy(references), seed) for seed in range(1, 40))]
     if not all(isinstance(result, list) and all(isinstance(g, list) for g in result) for result in results):
-        return Properties(form=f"no list of lists, but {short(results[0])}")
+        return Properties(form=f"not a list of lists, but {short(results[0])}")
     if any(len(result) != len(references) for result in results):
         return Properties({"form": "a list of lists", "each picture is still there": False})
     pairs = [list(zip(references, result, strict=True)) for result in results]
@@ -155,7 +155,7 @@ def properties_of_leaving(function: Callable, references: Sequence[Words]) -> Pr
 
 
 def _left_out(before: Words, after: Words) -> str | None:
-    """The one caption that is no longer there; None where it is not one."""
+    """The one caption that is no longer there; None if it is not exactly one."""
     missing = Counter(before) - Counter(after)
     return next(iter(missing)) if missing.total() == 1 and not Counter(after) - Counter(before) else None
 

@@ -1,14 +1,14 @@
 """What an exercise consists of: the course's function, cases to try it with, hints, and typical mistakes.
 
-Hints and mistakes stand in a TOML file for each notebook. A mistake is a small change to the course's function:
+Each notebook has a TOML file of hints and mistakes. A mistake is a small change to the course's function:
 
-    [split_sentence."capital letters stay, so A and a become two words"]
+    [split_sentence."capital letters are kept, so A and a are different words"]
     change = { "sentence.lower()" = "sentence" }
-    hint = "The network sees indices. Should it have to learn twice what a ball is?"
+    hint = "The network sees only indices. Should it have to learn Ball and ball separately?"
 
-`change` replaces parts of the source, which is read without docstrings and as `ast.unparse` writes it; `body` replaces
+`change` replaces parts of the source, as `ast.unparse` writes it, without docstrings; `body` replaces
 the function's body; `returns` is made from what the function returns, `right`. Without a `hint`, a mistake has the
-hint of the one above.
+hint of the mistake above.
 """
 
 import __future__
@@ -37,12 +37,12 @@ MODULES = {
     "08_visual_attention": "attention",
     "11_attention_is_all_you_need": "transformer",
 }
-"""For each notebook the module beside this one that holds its exercises."""
+"""The module beside this one that holds each notebook's exercises."""
 
 
 Cases = dict[str, tuple]
 """The arguments that a function is tried with, by what is special about them, such as "fewer words than the limit"; the
-names of those that were drawn at random begin with "random".
+names of randomly drawn ones begin with "random".
 """
 
 
@@ -50,10 +50,10 @@ names of those that were drawn at random begin with "random".
 class Mistake:
     """A typical wrong answer, recognised by giving the same wrong results."""
 
-    name: str  # says to the learner what happened: "END is missing at the end of each caption"
+    name: str  # tells the learner what happened: "END is missing at the end of each caption"
     hint: str  # what to think about; never the solution
     reference: Callable  # the function that the mistake is made in
-    change: Mapping[str, str] = field(default_factory=dict)  # text in the source, and what stands in its place
+    change: Mapping[str, str] = field(default_factory=dict)  # text in the source, and its replacement
     body: str = ""  # the function's body instead
     returns: str = ""  # an expression of the result, `right`, to be returned instead of it
 
@@ -62,7 +62,7 @@ class Mistake:
         """The function or class with this mistake.
 
         Raises:
-            ValueError: if the source does not contain what is to be changed.
+            ValueError: if the source does not contain a text to replace.
         """
         namespace: dict[str, Any] = {"np": np, "math": math, "Counter": Counter}
         namespace |= vars(inspect.getmodule(self.reference))
@@ -100,7 +100,7 @@ class Exercise:
     reference: Callable  # the course's own, as the notebook shows it
     # makes the cases, fixed ones first, then those that it draws with the generator
     cases: Callable[[np.random.Generator], Cases]
-    # `observe(function_or_class, *arguments)` gives what is compared; by default it calls the function
+    # `observe(function_or_class, *arguments)` returns what is compared; by default it calls the function
     observe: Callable[..., Any] | None = None
 
     @property
@@ -141,7 +141,7 @@ def random_cases(name: str, count: int, draw: Callable[[int], tuple]) -> Cases:
 
 
 def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Cases) -> Cases:
-    """Cases whose arguments `draw(generator, *row)` draws; `rng` is for those whose names begin with "random"."""
+    """Cases whose arguments `draw(generator, *row)` draws; `rng` draws those whose names begin with "random"."""
     fixed = np.random.default_rng(7)
     return {name: draw(rng if name.startswith("random") else fixed, *row) for name, row in table.items()}
 
@@ -149,5 +149,5 @@ def drawn_cases(rng: np.random.Generator, draw: Callable[..., tuple], table: Cas
 def exercises_of(notebook: str) -> tuple[Exercise, ...]:
     """The exercises of a notebook, in its order."""
     if notebook not in MODULES:
-        raise CourseError(f"{notebook!r} has no exercises. Those that have are: {', '.join(MODULES)}.")
+        raise CourseError(f"{notebook!r} has no exercises. The notebooks that have some are: {', '.join(MODULES)}.")
     return importlib.import_module(f"say_what_you_see.exercises.{MODULES[notebook]}").EXERCISES

@@ -1,4 +1,4 @@
-"""The exercises of notebook 05: one word at a time, ways of choosing words, beam search."""
+"""The exercises of notebook 05: one word at a time, samplers, beam search."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ def searched(
 ) -> Any:
     """Let a function write with a model that is a table of logits (last word, next word), shifted by a state.
 
-    The state before the first word, `first`, (1, vocabulary), moves on by one place with each word.
+    The state before the first word, `first`, (1, vocabulary), is rolled by one place with each word.
     """
     calls = itertools.count()
 
@@ -79,7 +79,7 @@ def searched(
 
 
 def _plain(value: Any) -> Any:
-    """A result in lists and numbers of Python, whether it is made of them, of tuples or of arrays."""
+    """A result as Python lists and numbers, whether it is made of them, of tuples or of arrays."""
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_plain(part) for part in value]
     return value.item() if isinstance(value, np.generic) else value
@@ -88,7 +88,7 @@ def _plain(value: Any) -> Any:
 def _draw_search(
     source: np.random.Generator, ends: Any, options: Mapping[str, float], start: int = 1, end: int = 2
 ) -> tuple:
-    """A model of random words, by how much it wants to stop after each of the seven."""
+    """A model of random words; `ends` are the logits of END after each of the seven words."""
     logits, first = source.normal(0, 2, (7, 7)).astype(np.float32), source.normal(0, 2, (1, 7)).astype(np.float32)
     logits[:, end] = np.array(ends, dtype=np.float32)
     return logits, first, SpecialTokens(start, end, (0, start)), options
@@ -115,7 +115,7 @@ def _beam_cases(rng: np.random.Generator) -> Cases:
         "captions of different lengths": (_MIDDLING, {"max_len": 6, "k": 3}),
         "START is 4 and END is 3": (_MIDDLING[::-1], {"max_len": 5, "k": 2}, 4, 3),
         "no caption ends": ([-30] * 7, {"max_len": 4, "k": 3}),
-        "END can come at first only": (np.where(np.arange(7) == 1, 5, -30), {"max_len": 6, "k": 2}),
+        "END can only come first": (np.where(np.arange(7) == 1, 5, -30), {"max_len": 6, "k": 2}),
     }
     ranked: Cases = {}
     for k in (5, 3, 2):

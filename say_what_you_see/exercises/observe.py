@@ -9,15 +9,15 @@ from say_what_you_see.exercises.compare import dtype_of, short
 
 
 class Properties(dict):
-    """What holds for a result, such as {"every picture can come": True}, the most telling property first.
+    """What is true of a result, such as {"every picture can be drawn": True}, the most telling property first.
 
-    Where chance plays a part, or a model is built, two right answers differ. Their properties do not, and those are
-    what is compared. A report shows the first property that differs, and leaves out the others. The first one is the
-    "form" of the result; one that has not the form to have any others has no others.
+    Where chance plays a part, or a model is built, two right answers differ. Their properties do not, so these are
+    compared. A report shows only the first property that differs. The first one is the "form" of the result; a result
+    of the wrong form has no others.
     """
 
     def line(self, where: str, value: str) -> str:
-        """The property at `where`, such as "['logits'][0, 2]", with its value, for people."""
+        """The property at `where`, such as "['logits'][0, 2]", and its value, as text for people."""
         key = next((key for key in self if where.startswith(f"[{key!r}]")), "")
         return f"{key}{where.removeprefix(f'[{key!r}]')}: {value}"
 
@@ -31,11 +31,11 @@ def two_arrays(result: Any, first: str, second: str) -> Properties:
 
 
 def as_numpy(value: Any) -> Any:
-    """Tensors as NumPy arrays: floats as float32, whole numbers as int32; inside lists and tuples, too.
+    """Tensors as NumPy arrays: floats as float32, whole numbers as int32; also inside lists and tuples.
 
     What cannot be an array stays as it is, so that a report can show it.
     """
-    from say_what_you_see.core.backend import keras  # the first exercises do without Keras
+    from say_what_you_see.core.backend import keras  # the first exercises need no Keras
 
     if isinstance(value, (list, tuple)):
         return [as_numpy(part) for part in value]
@@ -53,19 +53,19 @@ def array_of(function: Callable, *arguments: Any) -> Any:
 
 
 def with_tensors(function: Callable, *arrays: np.ndarray) -> Any:
-    """What a function or layer makes of arrays that it gets as tensors."""
+    """What a function or layer returns for arrays that it gets as tensors."""
     from say_what_you_see.core.backend import keras
 
     return function(*map(keras.ops.convert_to_tensor, arrays))
 
 
 def describe(value: Any) -> str:
-    """Type and shape in a few letters: "float32 (8, 5)", "no array, but None"."""
+    """Type and shape in a few words: "float32 (8, 5)", "not an array, but a list"."""
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        return "None" if value is None else f"no array, but a {type(value).__name__}"
+        return "None" if value is None else f"not an array, but a {type(value).__name__}"
     return f"{dtype_of(value)} {tuple(value.shape)}"
 
 
 def draw_weights(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Weights that are so large that a network's outputs differ clearly."""
+    """Weights large enough for a network's outputs to differ clearly."""
     return rng.normal(0, 1.0, shape).astype(np.float32)

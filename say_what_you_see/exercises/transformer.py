@@ -1,4 +1,4 @@
-"""The exercises of notebook 11: scaled dot-product attention, the causal mask, and the loss of the policy gradient."""
+"""The exercises of notebook 11: scaled dot-product attention, the causal mask, and the policy gradient's loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def _look_cases(rng: np.random.Generator) -> Cases:
         "one query, three keys": ((1,), 1, 3, 4, 2),
         "two pictures, three queries, five keys": ((2,), 3, 5, 4, 6),
         "pictures and heads in front": ((2, 3), 4, 5, 6, 6),
-        "a mask: words see those before them only": ((2,), 4, 4, 3, 3, 1, np.tril(np.ones((4, 4), dtype=bool))),
+        "a mask: no word sees those after it": ((2,), 4, 4, 3, 3, 1, np.tril(np.ones((4, 4), dtype=bool))),
         "large numbers": ((1,), 2, 3, 4, 4, 40),
         "random numbers": ((3,), 2, 4, 5, 3),
     }

@@ -1,4 +1,4 @@
-"""Captions and features as two files, row by row: the form in which Flickr30k is passed around."""
+"""Captions and features as two files that match row by row: the form in which Flickr30k is passed around."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from say_what_you_see.core.progress import progress
 from say_what_you_see.data.caption_files import MAX_CAPTION_BYTES, decode_text, parse_token_lines
 
 _BLOCK = 256
-"""So many images' features are in memory while a table is written."""
+"""The number of images whose features are in memory while a table is written."""
 
 
 def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +22,7 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
         feature_path: a `.npy` file of shape (captions, features).
 
     Returns:
-        The features, memory-mapped, and the captions, an array of as many texts.
+        The features, memory-mapped, and the captions, an array of strings of the same length.
 
     Raises:
         CourseError: if a file is missing or of another form, or if one has more rows than the other.
@@ -34,10 +34,10 @@ def get_data(annotation_path: str | Path, feature_path: str | Path) -> tuple[np.
 
 
 def read_annotations(path: str | Path) -> tuple[list[str], list[str]]:
-    """Read the text file: for each line the name of its image, and its caption."""
+    """Read the text file: the name of the image and the caption in each line."""
     lines = parse_token_lines(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), str(path))
     if not lines:
-        raise CourseError(f"{path} holds no captions. Make it again, or bring a whole copy.")
+        raise CourseError(f"{path} holds no captions. Make it again, or get a complete copy.")
     images, captions = zip(*lines, strict=True)
     return list(images), list(captions)
 
@@ -68,8 +68,8 @@ def write_caption_table(
 ) -> None:
     """Make the two files from any data set of the course.
 
-    Features are copied block by block, so memory does not grow with the data set. Until both files are whole, those
-    that were there before stay as they are.
+    Features are copied block by block, so memory does not grow with the data set. Until both files are complete, older
+    ones stay as they are.
 
     Args:
         embeds: (images, features), possibly memory-mapped.
@@ -92,6 +92,6 @@ def _annotation_lines(fns: Sequence[str], captions: Sequence[Sequence[str]]) -> 
     """The lines of the text file; tabs and line breaks inside a caption become spaces."""
     for fn, group in zip(fns, captions, strict=True):
         if not fn or any(character in fn for character in "\t\r\n"):
-            raise CourseError(f"A picture is called {fn!r}, which cannot stand in a line of its own. Rename it.")
+            raise CourseError(f"Rename the picture {fn!r}: a name must not be empty or have tabs or line breaks.")
         for number, caption in enumerate(group):
             yield f"{fn}#{number}\t{' '.join(caption.split())}\n"

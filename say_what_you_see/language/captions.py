@@ -18,8 +18,8 @@ START = "#START#"
 END = "#END#"
 
 LONGEST_CAPTION = 200
-"""Longer captions are cut when they are packed: people write up to about 60 words, and one caption of 10,000 would make
-the matrix of a large data set too large for the memory."""
+"""Captions are cut to this length when they are packed: people write up to about 60 words, and one caption of 10,000
+would make the matrix of a large data set too large for memory."""
 
 
 def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: str) -> list[list[str]]:
@@ -46,7 +46,7 @@ def get_captions_for_fns(fns: Sequence[str], zip_fn: str | Path, zip_json_path: 
 
 
 def split_sentence(sentence: str) -> list[str]:
-    """Split a sentence into lower-case words; punctuation goes.
+    """Split a sentence into lower-case words; punctuation is dropped.
 
     >>> split_sentence("A red ball, below a kite.")
     ['a', 'red', 'ball', 'below', 'a', 'kite']
@@ -58,7 +58,7 @@ def generate_vocabulary(train_captions: Sequence[Sequence[str]], min_count: int 
     """Give an index to every word that occurs `min_count` times or more, and to the four special tokens.
 
     Args:
-        train_captions: for each picture its captions.
+        train_captions: the captions of each picture.
         min_count: words that occur less often are left out; `UNK` stands for them.
 
     Returns:
@@ -73,7 +73,7 @@ def caption_tokens_to_indices(captions: Sequence[Sequence[str]], vocab: dict[str
     """Replace the words of captions by indices, with START before and END after each caption.
 
     Args:
-        captions: for each picture its captions.
+        captions: the captions of each picture.
         vocab: word to index.
 
     Returns:
@@ -94,7 +94,7 @@ def batch_captions_to_matrix(
 
     Args:
         batch_captions: captions as lists of indices.
-        pad_idx: index that fills the free places.
+        pad_idx: the index that fills empty places.
         max_len: longer captions are cut to this many indices; None cuts none.
 
     Returns:
@@ -153,10 +153,10 @@ def invert_vocabulary(vocab: dict[str, int]) -> list[str]:
 
 
 def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
-    """The sentence of a caption's indices, up to END and without START and padding.
+    """Turn a caption's indices into a sentence, up to END and without START and padding.
 
     Args:
-        words: the word of each index, as `invert_vocabulary` gives them.
+        words: the word of each index, from `invert_vocabulary`.
     """
     sentence = []
     for index in indices:
@@ -168,6 +168,6 @@ def indices_to_sentence(indices: Iterable[int], words: Sequence[str]) -> str:
 
 
 def most_common_caption(captions: Sequence[Sequence[str]]) -> str:
-    """The caption that occurs most often, of several the first in the alphabet: what one says who does not look."""
+    """The most frequent caption, the alphabetically first of several: the best guess without looking."""
     counts = Counter(" ".join(split_sentence(caption)) for group in captions for caption in group)
     return min(counts, key=lambda sentence: (-counts[sentence], sentence))

@@ -1,6 +1,4 @@
-"""Prepares the captions of a data set as the lessons do, faster and in less memory: instead of lists of lists of words,
-each word becomes a number in one array while the JSON is parsed.
-"""
+"""Prepares captions as the lessons do, but faster and in less memory: words become numbers while the JSON is parsed."""
 
 import json
 import zipfile
@@ -29,7 +27,7 @@ from say_what_you_see.language.captions import (
 )
 
 _BLOCK = 4096
-"""So many captions are packed at a time: what is made of them in between is small."""
+"""The number of captions that are packed at a time, so that intermediate arrays stay small."""
 
 _ASCII = map(chr, range(128))
 _ASCII_WORDS = {ord(letter): letter.lower() if letter.isalnum() or letter == "_" else " " for letter in _ASCII}
@@ -45,7 +43,7 @@ def index_captions(
     """
     try:
         captions = _read_captions(fns, zip_fn, member)
-    except Exception:  # the lessons' functions read what is unusual, and say what is wrong with what is damaged
+    except Exception:  # the lessons' functions read unusual files, and say what is wrong with damaged ones
         plain = get_captions_for_fns(fns, zip_fn, member)
         vocab = vocab or generate_vocabulary(plain, min_count)
         return vocab, pack_captions(caption_tokens_to_indices(plain, vocab), vocab[PAD])
@@ -54,14 +52,14 @@ def index_captions(
 
 
 def write_caption_arrays(captions: CaptionArrays, path: Path, vocabulary: Path) -> None:
-    """Write packed captions as `.npz`, with the checksum of the vocabulary's file, which is there already."""
+    """Write packed captions as `.npz`, with the checksum of the vocabulary's file, which must exist."""
     checksum = np.frombuffer(bytes.fromhex(sha256_of(vocabulary)), np.uint8)
     with atomic_path(path) as partial:
         np.savez(partial, matrix=captions.matrix, first=captions.first, vocabulary=checksum)
 
 
 def split_quickly(sentence: str) -> list[str]:
-    """What `split_sentence` gives, three times as fast for ASCII."""
+    """The same as `split_sentence`, but three times as fast for ASCII."""
     return sentence.translate(_ASCII_WORDS).split() if sentence.isascii() else split_sentence(sentence)
 
 
@@ -97,9 +95,9 @@ class _NumberedCaptions:
 
 
 def _read_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> _NumberedCaptions:
-    """Read the captions of images from JSON in a zip; what JSON says of each is taken at once, and not kept.
+    """Read the captions of images from JSON in a zip; each entry is used as it is parsed, and not kept.
 
-    Any error may come of damaged JSON, one of an unusual form, or an image without captions.
+    Raises any error if the JSON is damaged or of an unusual form, or if an image has no captions.
     """
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__  # each new word gets the next number
@@ -126,7 +124,7 @@ def _read_captions(fns: Sequence[str], zip_fn: str | Path, member: str) -> _Numb
     with zipfile.ZipFile(zip_fn) as archive:
         data = json.loads(archive.read(member), object_hook=take)
     if any(len(data[key]) != count for key, count in counts.items()):
-        raise ValueError("what looks like an image or a caption stands elsewhere, too")
+        raise ValueError("something elsewhere looks like an image or a caption, too")
     if np.bincount(images, minlength=len(fns)).min() == 0:
         raise ValueError("an image has no captions")
     return _NumberedCaptions(np.asarray(words), np.asarray(lengths), np.asarray(images), list(numbers))

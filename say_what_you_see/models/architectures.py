@@ -1,4 +1,4 @@
-"""The decoders by name: which function makes the step model of each."""
+"""The decoders by name: the function that makes the step model of each."""
 
 from collections.abc import Callable
 
@@ -19,12 +19,12 @@ STEP_MODELS: dict[str, Callable[[keras.Model], KerasStepModel]] = {
 
 
 def step_model_of(model: keras.Model) -> KerasStepModel:
-    """A trained decoder, whichever it is, as a model that predicts one word at a time."""
+    """Any trained decoder as a model that predicts one word at a time."""
     if model.name not in STEP_MODELS:
         raise CourseError(
-            f"No captions can be written with a model named {model.name!r}; known: {', '.join(STEP_MODELS)}."
+            f"A model named {model.name!r} cannot write captions; those that can are: {', '.join(STEP_MODELS)}."
         )
     try:
         return STEP_MODELS[model.name](model)
-    except Exception as error:  # a layer is missing, or of another shape: Keras complains in many ways
-        raise CourseError(f"The decoder cannot write captions ({error}). Take another model.") from error
+    except Exception as error:  # a layer is missing or has another shape: Keras raises many kinds of errors
+        raise CourseError(f"The decoder cannot write captions ({error}). Use another model.") from error

@@ -1,4 +1,4 @@
-"""A decoder that looks at the picture again before each word: visual attention over a grid of regions.
+"""A decoder that looks at the picture anew before each word: visual attention over a grid of regions.
 
 Architecture after Xu et al. (2015, arXiv:1502.03044), with the attention of Bahdanau et al. (2015,
 arXiv:1409.0473) and a GRU: the picture stays a grid of regions, and each step of the decoder weighs them anew.
@@ -21,10 +21,10 @@ ops = keras.ops
 Tensor = Any
 
 TOP_WORDS = 5_000
-"""How many of the most frequent words the vocabulary keeps."""
+"""The number of most frequent words that the vocabulary keeps."""
 
 PACKAGE = "say_what_you_see"
-"""Under this name Keras finds the layers below again when it loads a model."""
+"""The name under which Keras finds the layers below when it loads a model."""
 
 
 def show_shapes(**tensors: Tensor) -> None:
@@ -35,9 +35,9 @@ def show_shapes(**tensors: Tensor) -> None:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class BahdanauAttention(layers.Layer):
-    """Weighs the regions of a picture by what the decoder has in mind: score = V tanh(W1 region + W2 hidden).
+    """Weighs the regions of a picture given the decoder's state: score = V tanh(W1 region + W2 hidden).
 
-    W1 of the regions is the same at every step. It is computed once, outside, and comes in as `keys`.
+    W1 of the regions is the same at every step: it is computed once, outside, and passed in as `keys`.
     """
 
     def __init__(self, units: int = 512, **kwargs: Any) -> None:
@@ -60,7 +60,7 @@ class BahdanauAttention(layers.Layer):
             keys: W1 of the regions, (batch, regions, units).
 
         Returns:
-            The context, (batch, size): the mean of the regions by their weights; and the weights,
+            The context, (batch, size): the weighted mean of the regions; and the weights,
             (batch, regions), which sum to 1.
         """
         query = self.W2(hidden)[:, None]  # W2 h
@@ -72,7 +72,7 @@ class BahdanauAttention(layers.Layer):
         return context, weights[..., 0]
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), "units": self.units}
 
 
@@ -113,7 +113,7 @@ class AttentionCell(layers.Layer):
         return new_hidden, weights
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), "units": self.units, "attention_units": self.attention_units}
 
 
@@ -131,14 +131,14 @@ class AttentionGRU(layers.Layer):
         self.cell.build((batch, words_shape[-1]), (batch, self.cell.units), regions_shape, keys_shape)
 
     def call(self, words: Tensor, regions: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Read all words of the true captions, whatever would have been predicted: teacher forcing.
+        """Read all words of the true captions, whatever the model would have predicted: teacher forcing.
 
         Args:
             words: embeddings, (batch, steps, word size).
             regions: as in `BahdanauAttention`, like `keys`.
 
         Returns:
-            The state after each word, (batch, steps, units); the attention weights that it was made with,
+            The state after each word, (batch, steps, units); the attention weights of that step,
             (batch, steps, regions).
         """
 
@@ -156,7 +156,7 @@ class AttentionGRU(layers.Layer):
         return (*words_shape[:2], self.cell.units), (*words_shape[:2], regions_shape[1])
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), "units": self.cell.units, "attention_units": self.cell.attention_units}
 
 
@@ -200,7 +200,7 @@ def attention_model(model: keras.Model) -> keras.Model:
 
 
 def with_even_attention(model: keras.Model) -> keras.Model:
-    """A copy of a model that weighs all regions the same at every step: what is left of it without looking."""
+    """A copy of a model that weighs all regions the same at every step: what remains of it without looking."""
     copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs[0], name=model.name))
     copy.set_weights(model.get_weights())
     kernel = copy.get_layer("decoder").cell.attention.V.kernel
@@ -211,7 +211,7 @@ def with_even_attention(model: keras.Model) -> keras.Model:
 def attention_step_model(model: keras.Model) -> KerasStepModel:
     """Rearrange the layers of a trained model to predict a single next word.
 
-    It remembers the GRU's state. Its context, which stays as it is, are the encoded regions and W1 of them.
+    Its memory is the GRU's state; its context, which does not change, is the encoded regions and their W1.
     """
     cell = model.get_layer("decoder").cell
     regions, keys = model.get_layer("encoder").output, model.get_layer("W1").output
@@ -229,7 +229,7 @@ def most_frequent_words(captions: Sequence[Sequence[str]], limit: int = TOP_WORD
 
     Args:
         captions: for each picture its captions.
-        limit: so many words at most; of equally frequent ones those first in the alphabet.
+        limit: at most this many words; of equally frequent ones those first in the alphabet.
 
     Returns:
         Word to index; the indices follow the sorted words.
@@ -242,7 +242,7 @@ def most_frequent_words(captions: Sequence[Sequence[str]], limit: int = TOP_WORD
 def predict_step_by_step(
     model: keras.Model, features: np.ndarray, words: np.ndarray, trace_shapes: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the model does, written as a plain loop over the same layers: slower, and easier to follow.
+    """What the model does, written as a plain loop over the same layers: slower, but easier to follow.
 
     Args:
         features: (batch, regions, feature size).
@@ -277,7 +277,7 @@ def as_grid(weights: np.ndarray) -> np.ndarray:
     side = isqrt(weights.shape[-1])
     if side * side != weights.shape[-1]:
         raise CourseError(
-            f"{weights.shape[-1]} regions make no square grid. Take an encoder whose pictures are square, such as "
+            f"{weights.shape[-1]} regions do not form a square grid. Use an encoder whose pictures are square, such as "
             "InceptionV3."
         )
     return weights.reshape(*weights.shape[:-1], side, side)

@@ -43,11 +43,11 @@ def build_decoder(
 def fit_standardisation(decoder: keras.Model, image_embeds: np.ndarray, rows: int = 5_000) -> None:
     """Let the decoder's first layer learn mean and variance of the features from some of the pictures.
 
-    A feature that hardly varies in these pictures is not blown up when it does in another one.
+    A feature that hardly varies in these pictures is not blown up if it varies in another one.
 
     Args:
         image_embeds: (pictures, features), possibly memory-mapped.
-        rows: at most so many pictures are looked at, evenly spread.
+        rows: fewer than twice this many pictures are used, evenly spread.
     """
     step = max(1, len(image_embeds) // rows)
     layer = decoder.get_layer("standardise")

@@ -16,23 +16,22 @@ ops = keras.ops
 class ScaleModelConfig:
     """The sizes of the model, and the vocabulary that its ids belong to."""
 
-    vocabulary_size: int  # number of ids, that of UNK included
-    vocabulary_sha256: str  # checksum of `word_counts.txt`: other words under the same ids would be no error otherwise
+    vocabulary_size: int  # number of ids, including UNK's
+    vocabulary_sha256: str  # checksum of `word_counts.txt`: reveals other words under the same ids
     cnn: str = "inception_v3"  # name of the network that looks at the picture
     side: int = 299  # height and width of the pictures, in pixels
-    embedding_size: int = 512  # length of the vectors for words and for the picture, which the LSTM reads alike
+    embedding_size: int = 512  # length of the vectors of words and of the picture, which the LSTM reads alike
     lstm_units: int = 512  # length of the LSTM's state
-    dropout: float = 0.3  # share of the LSTM's inputs and outputs that are left out in training
+    dropout: float = 0.3  # share of the LSTM's inputs and outputs that are dropped in training
 
 
 class PictureEncoder(layers.Layer):
-    """A CNN that always runs in inference mode, also while it is trained.
+    """A CNN that always runs in inference mode, even while it is trained.
 
     So its BatchNorm normalises with the mean and variance that it learned in its first training. Those of a batch of
-    a few dozen pictures would be noise, on several devices different noise, and at inference there is no batch. Scale
-    and shift, which follow the normalisation, are ordinary parameters and are trained in phase 2. `cnn(pictures,
-    training=False)` in a functional model would not do: Keras overrides it when the whole model is called with
-    `training=True`.
+    a few dozen pictures would be noise, different on each device, and at inference there is no batch. Scale and shift,
+    which follow the normalisation, are ordinary parameters and are trained in phase 2. `cnn(pictures, training=False)`
+    in a functional model would not be enough: Keras overrides it when the whole model is called with `training=True`.
 
     Args:
         cnn: from pictures (batch, side, side, 3) to features (batch, features).
@@ -67,6 +66,6 @@ def build_scale_model(config: ScaleModelConfig, cnn: keras.Model) -> keras.Model
     sequence = ops.concatenate([picture_embed[:, None], word_embeds], axis=1)
     sequence = layers.Dropout(config.dropout, name="input_dropout")(sequence)
     hidden = layers.LSTM(config.lstm_units, return_sequences=True, name="lstm")(sequence)
-    hidden = layers.Dropout(config.dropout, name="hidden_dropout")(hidden[:, 1:])  # after the picture no word is due
+    hidden = layers.Dropout(config.dropout, name="hidden_dropout")(hidden[:, 1:])  # the picture itself predicts no word
     logits = layers.Dense(config.vocabulary_size, name="logits")(hidden)
     return keras.Model([pictures, words], logits, name="im2txt")

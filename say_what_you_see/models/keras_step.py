@@ -1,7 +1,7 @@
 """The step function of a Keras model, in Keras or, where that gives the same numbers, in NumPy.
 
-NumPy uses the weights where they lie, without a copy, and looks them up anew for every search: what training or loading
-has changed in between counts.
+NumPy uses the weights in place, without a copy, and looks them up anew for every search, so that changes made by
+training or loading in between count.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from say_what_you_see.models.numpy_decoder import ACTIVATIONS, LSTM, Dense, Nump
 from say_what_you_see.models.step import State, StepModel
 
 TOLERANCE = 1e-4
-"""How far NumPy's numbers may be from Keras', relative to the largest one."""
+"""How far NumPy's numbers may differ from Keras', relative to the largest one."""
 
 layers, ops = keras.layers, keras.ops
 
 
 class KerasStepModel(StepModel):
-    """The layers of a trained model, rearranged to predict a single next word; memory goes from call to call.
+    """The layers of a trained model, rearranged to predict a single next word; memory passes from call to call.
 
     Attributes:
         start_model: from features (images, ...) to [*memory, *context], each (images, ...).
@@ -46,7 +46,7 @@ class KerasStepModel(StepModel):
         count, rows = len(words), [np.asarray(words, dtype=np.int32), *state.memory]
         if state.context and state.image is not None:
             rows.append(state.image)
-        if keras.config.backend() == "jax":  # it compiles anew for every size of a batch, so let there be few
+        if keras.config.backend() == "jax":  # it compiles anew for every batch size, so use few
             missing = (1 << (count - 1).bit_length()) - count
             rows = [np.concatenate([part, np.repeat(part[:1], missing, axis=0)]) for part in rows]
         inputs = [*map(ops.convert_to_tensor, rows), *state.context] if state.context else rows  # all or none
@@ -54,14 +54,14 @@ class KerasStepModel(StepModel):
         return np.asarray(logits, dtype=np.float32), State(memory, state.context, state.image)
 
     def fastest(self) -> StepModel:
-        """The model in NumPy, where NumPy knows its layers and they are not on a GPU; else the model itself."""
+        """The model in NumPy if NumPy knows its layers and they are not on a GPU; else the model itself."""
         decoder = None if self._numpy_agrees is False else _read_numpy_decoder(self)
         if decoder and self._numpy_agrees is None:
             self._numpy_agrees = _agrees_with_keras(decoder, self)
         return decoder if decoder and self._numpy_agrees else self
 
     def _with_context_of_images(self) -> keras.Model:
-        """The step model, which looks up each caption's context by its image: no context is kept for every caption."""
+        """The step model, looking up each caption's context by its image, so that captions need no copies of it."""
         inputs = self.step_model.inputs[: 1 + self._memory_size]
         context = self.step_model.inputs[1 + self._memory_size :]
         if not context:
@@ -74,7 +74,7 @@ class KerasStepModel(StepModel):
 
 
 def _read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
-    """The model in NumPy; None if it has other layers than NumPy can compute here, or weights on a GPU."""
+    """The model in NumPy; None if it has layers that NumPy cannot compute here, or weights on a GPU."""
     match _layers_with_work(model.step_model):
         case [layers.Embedding() as embedding, layers.LSTMCell() as cell, *output] if output:
             pass
@@ -94,7 +94,7 @@ def _read_numpy_decoder(model: KerasStepModel) -> NumpyDecoder | None:
 
 
 def _agrees_with_keras(decoder: NumpyDecoder, model: KerasStepModel) -> bool:
-    """Whether NumPy and Keras give the same numbers for random input: a model may do more than its layers tell."""
+    """Whether NumPy and Keras give the same numbers for random input: a model may do more than its layers show."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, *model.start_model.inputs[0].shape[1:])).astype(np.float32)
     words = rng.integers(model.step_model.layers[1].input_dim, size=3)
@@ -120,13 +120,13 @@ def read_weight(weight: keras.Variable) -> np.ndarray:
     """A weight as an array, without copying it.
 
     Raises:
-        AttributeError: if there is none, or it lies on a GPU.
+        AttributeError: if there is none, or it is on a GPU.
     """
     value = weight.value
     if "CPU" not in str(value.device).upper():
-        raise AttributeError("The weight lies on a GPU.")
+        raise AttributeError("The weight is on a GPU.")
     match keras.config.backend():
-        case "tensorflow":  # whoever changes a variable while its value is in use changes a copy
+        case "tensorflow":  # changing a variable while its value is in use changes a copy
             return np.asarray(memoryview(value.read_value()))
         case "torch":
             return value.detach().numpy()

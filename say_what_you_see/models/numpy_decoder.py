@@ -1,4 +1,4 @@
-"""LSTM decoders in NumPy: for so small a network, the calls of a framework cost more than the arithmetic."""
+"""LSTM decoders in NumPy: in so small a network, a framework's calls cost more than the arithmetic."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ def elu(values: np.ndarray) -> np.ndarray:
 
 
 def linear(values: np.ndarray) -> np.ndarray:
-    """Leaves everything as it is."""
+    """The values, unchanged."""
     return values
 
 
@@ -49,7 +49,7 @@ class Dense(NamedTuple):
 class LSTM(NamedTuple):
     """One step of an LSTM: kernel (inputs, 4 units), recurrent kernel (units, 4 units), bias (4 units,).
 
-    The four are, in Keras' order: input gate, forget gate, cell candidate, output gate.
+    The four parts, in Keras' order, are input gate, forget gate, cell candidate and output gate.
     """
 
     kernel: np.ndarray
@@ -64,7 +64,7 @@ class LSTM(NamedTuple):
         sums += self.bias
         new_c = np.tanh(sums[:, 2 * units : 3 * units])
         np.negative(sums, out=sums)
-        with np.errstate(over="ignore"):  # exp(100) is infinite in 32 bits, and 1 / infinity the 0 that is meant
+        with np.errstate(over="ignore"):  # exp(100) is infinite in 32 bits, and 1 / infinity is 0, as it should be
             gates = np.exp(sums, out=sums)
         gates += 1
         np.reciprocal(gates, out=gates)
@@ -79,7 +79,7 @@ class NumpyDecoder(StepModel):
     """A decoder with an LSTM.
 
     Args:
-        start: the layers from features to the first h, which is the first c as well; or another model's `start`.
+        start: the layers from features to the first h, which is also the first c; or another model's `start`.
         embedding: of words, (vocabulary, word size).
         output: the layers from h to the logits.
     """

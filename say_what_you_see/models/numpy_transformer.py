@@ -1,4 +1,4 @@
-"""The transformer in NumPy, which keeps keys and values and starts without Keras."""
+"""The transformer in NumPy, which caches keys and values and starts without Keras."""
 
 from collections.abc import Callable
 from math import isqrt
@@ -9,7 +9,7 @@ import numpy as np
 from say_what_you_see.models.numpy_decoder import Dense
 from say_what_you_see.models.step import State, StepModel
 
-_EPSILON = np.float32(1e-5)  # of all its normalisations
+_EPSILON = np.float32(1e-5)  # in all its normalisations
 
 
 class Normalise(NamedTuple):
@@ -28,7 +28,7 @@ class Normalise(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """The four layers of an attention with several heads."""
+    """The four layers of multi-head attention."""
 
     query: Dense
     key: Dense
@@ -37,7 +37,7 @@ class Attention(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What a word goes through, one part after another."""
+    """The parts that a word passes through in a block, in this order."""
 
     norms: list[Normalise]  # before each part
     self_attention: Attention
@@ -50,7 +50,7 @@ class NumpyTransformer(StepModel):
     """The step function of `say_what_you_see.models.transformer`.
 
     Args:
-        weights_of: gives a layer's weights by its place in the model: "encoder", "decoder/blocks/0/norms/1".
+        weights_of: returns a layer's weights by its place in the model: "encoder", "decoder/blocks/0/norms/1".
     """
 
     is_thread_safe = True
@@ -93,7 +93,7 @@ class NumpyTransformer(StepModel):
         return self._norm(hidden) @ self._embedding.T, state
 
     def attention_grids(self, features: np.ndarray, emitted: np.ndarray, start: int) -> np.ndarray:
-        """Where the last block looked, the mean over its heads, when words were emitted.
+        """Where the last block looked as each word was emitted, the mean over its heads.
 
         Args:
             features: of a square grid of regions, (captions, regions, features).
@@ -111,7 +111,7 @@ class NumpyTransformer(StepModel):
         return np.stack(looked, axis=1).reshape(*emitted.shape, side, side)
 
     def _read(self, words: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
-        """From words (captions,) to what they became, (captions, units), the last block's weights of the regions,
+        """From words (captions,) to their final vectors, (captions, units), the last block's weights of the regions,
         (captions, heads, regions), and the new state.
         """
         units = self._embedding.shape[1]
@@ -139,7 +139,7 @@ class NumpyTransformer(StepModel):
         return hidden, weights, State(memory, state.context, state.image)
 
     def _queries(self, attention: Attention, hidden: np.ndarray) -> np.ndarray:
-        """Divided by the root of a head's size, as the scores of what is looked at are to be."""
+        """The queries, divided by the root of a head's size, as the scores must be."""
         queries = attention.query(hidden)
         queries *= np.float32((self._heads / queries.shape[1]) ** 0.5)
         return queries
@@ -156,7 +156,7 @@ class NumpyTransformer(StepModel):
         """What each caption sees in its image, from (captions, units) and twice (images, regions, units), and by which
         weights, (captions, heads, regions).
 
-        Captions of the same image stand together. They look at it together, so that no region is copied.
+        Captions of the same image are adjacent, and look at it together, so that no region is copied.
         """
         heads, keys, values = self._split(queries), self._split(keys), self._split(values)
         first = np.flatnonzero(np.diff(image, prepend=-1)).tolist()
@@ -183,6 +183,6 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def _position_encoding(position: int, size: int) -> np.ndarray:
-    """Where a word stands, (size,)."""
+    """The encoding of a position, (size,)."""
     angles = np.float32(position) / 10_000 ** (np.arange(0, size, 2, dtype=np.float32) / size)
     return np.concatenate([np.sin(angles), np.cos(angles)])

@@ -1,4 +1,4 @@
-"""Reads the bottlenecked LSTM and the transformer out of a `.keras` file without Keras, which starts slowly."""
+"""Reads the bottlenecked LSTM and the transformer from a `.keras` file without Keras, which starts slowly."""
 
 import io
 import json
@@ -19,18 +19,18 @@ LSTM_LAYERS = {
     "image_embeds", "words", "standardise", "image_bottleneck", "image_dropout", "initial_state", "word_embedding",
     "lstm", "hidden_dropout", "logit_bottleneck", "logits",
 }  # fmt: skip
-"""Those of `say_what_you_see.models.bottleneck_lstm.build_decoder`."""
+"""The layers that `say_what_you_see.models.bottleneck_lstm.build_decoder` makes."""
 _TRANSFORMER_LAYERS = {"features", "features_dropout", "encoder", "encoder_norm", "words", "decoder"}
-"""Those of `say_what_you_see.models.transformer.build_transformer`."""
+"""The layers that `say_what_you_see.models.transformer.build_transformer` makes."""
 _DENSE = ("image_bottleneck", "initial_state", "logit_bottleneck", "logits")
 _LISTS = {"blocks": "decoder_block", "norms": "layer_normalization"}
-"""What Keras calls the members of a list of layers: by their class, and from the second one on with a number."""
-_EPSILON = np.float32(1e-7)  # Keras' own, which a deviation is at least
+"""What Keras calls the members of a list of layers: their class, with a number from the second one on."""
+_EPSILON = np.float32(1e-7)  # Keras' own: a deviation is at least this
 
 
 def read_saved_decoder(path: Path) -> StepModel | None:
-    """A decoder in NumPy, of weights in any precision; None where the file holds another model than `build_decoder` or
-    `build_transformer` makes.
+    """A decoder in NumPy, from weights in any precision; None if the file does not hold a model made by `build_decoder`
+    or `build_transformer`.
 
     Raises:
         Exception: of nearly any kind, if the file is damaged.
@@ -57,7 +57,7 @@ def read_saved_decoder(path: Path) -> StepModel | None:
 
 
 def _place_in_file(place: str) -> str:
-    """Where a file has a layer that is "decoder/blocks/1/expand" in the model: at the outermost level by its name."""
+    """A layer's place in a file, given one in the model such as "decoder/blocks/1/expand"; outermost, its name."""
 
     def member(match: re.Match[str]) -> str:
         kind, number = match.groups()
@@ -67,7 +67,7 @@ def _place_in_file(place: str) -> str:
 
 
 def _weights_by_layer(content: bytes) -> dict[str, list[np.ndarray]]:
-    """The weights of each layer by its name, which Keras notes beside them, and by its place in the file."""
+    """The weights of each layer by its name, which Keras stores beside them, and by its place in the file."""
     found: dict[str, list[np.ndarray]] = {}
 
     def note(path: str, part: h5py.Group | h5py.Dataset) -> None:

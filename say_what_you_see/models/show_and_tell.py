@@ -23,11 +23,11 @@ def build_show_and_tell(
     word_log_probabilities: Sequence[float] | np.ndarray | None = None,
 ) -> keras.Model:
     """Build the model: from [picture features (batch, feature_size), words (batch, steps)] to the logits of each
-    next word (batch, steps, vocab_size). The LSTM reads one step more than there are words, and says nothing at it.
+    next word (batch, steps, vocab_size). The LSTM's first step reads the picture, and has no output.
 
     Args:
         word_log_probabilities: how probable each word is before anything is known, (vocab_size,): the output's
-            first bias. None starts with zeros.
+            initial bias. None starts with zeros.
     """
     image_embeds = layers.Input((feature_size,), name="image_embeds")
     words = layers.Input((None,), dtype="int32", name="words")
@@ -49,9 +49,9 @@ def build_show_and_tell(
 
 
 def log_word_frequencies(captions: np.ndarray, vocab: dict[str, int]) -> np.ndarray:
-    """The logarithm of each word's share of all words that have to be predicted, float32 (vocabulary,).
+    """The logarithm of each word's share of all words to predict, float32 (vocabulary,).
 
-    One is added to each count, so that no word is impossible; PAD and START, which are never predicted, keep it.
+    One is added to each count, so that no word is impossible; it is all that PAD and START get, never being predicted.
 
     Args:
         captions: (captions, longest) indices from START to END, padded with PAD.
@@ -71,7 +71,7 @@ def loss_per_word(probabilities: np.ndarray, words: np.ndarray, mask: np.ndarray
 
     Args:
         probabilities: of every word at every position, (captions, steps, vocabulary).
-        words: the words that really came, (captions, steps).
+        words: the true words, (captions, steps).
         mask: 1 for a real word, 0 for padding, (captions, steps).
 
     Returns:

@@ -13,9 +13,9 @@ class State:
     """What a model remembers of some captions between two words."""
 
     memory: list[np.ndarray]  # arrays that change with every word, one row per caption
-    # arrays that stay as they are, one row per image, such as the regions that attention looks at
+    # arrays that do not change, one row per image, such as the regions that attention looks at
     context: tuple[Any, ...] = ()
-    image: np.ndarray | None = None  # for each caption its row in the context, (captions,)
+    image: np.ndarray | None = None  # each caption's row in the context, (captions,)
 
     def __len__(self) -> int:
         return len(self.memory[0])
@@ -43,5 +43,5 @@ class StepModel:
         raise NotImplementedError
 
     def fastest(self) -> StepModel:
-        """The same model, with its weights of now, in the form that takes its steps fastest."""
+        """The same model, with its current weights, in the form whose steps are fastest."""
         return self

@@ -30,11 +30,11 @@ def scaled_dot_product_attention(
     Args:
         queries: what is looked for, (..., n, d).
         keys: what there is, (..., m, d).
-        values: what is read where the key fits, (..., m, size).
+        values: what is read where a key matches, (..., m, size).
         mask: (n, m), True where a query may look; None lets each look everywhere.
 
     Returns:
-        For each query the mean of the values by its weights, (..., n, size); the weights, (..., n, m), which sum to 1.
+        For each query the weighted mean of the values, (..., n, size); the weights, (..., n, m), which sum to 1.
     """
     scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2)) / keys.shape[-1] ** 0.5
     if mask is not None:
@@ -50,7 +50,7 @@ def causal_mask(queries: int, keys: int) -> Tensor:
 
 
 def position_encoding(positions: Tensor, size: int) -> Tensor:
-    """Where a word stands, as sines and cosines of many wavelengths: (words,) to (words, size)."""
+    """Positions of words as sines and cosines of many wavelengths: (words,) to (words, size)."""
     wavelengths = 10_000 ** (np.arange(0, size, 2, dtype="float32") / size)
     angles = ops.cast(positions, "float32")[:, None] / ops.convert_to_tensor(wavelengths)
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
@@ -58,7 +58,7 @@ def position_encoding(positions: Tensor, size: int) -> Tensor:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MultiHeadAttention(layers.Layer):
-    """Several attentions side by side, each on its own part of the numbers.
+    """Several attentions side by side, each on its own part of the vectors.
 
     Keys and values are made outside the call, by `project`, so that a step function can keep them.
     """
@@ -80,7 +80,7 @@ class MultiHeadAttention(layers.Layer):
         return self.key(memory), self.value(memory)
 
     def call(self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Look from each of (batch, n, units); returns what was seen, (batch, n, units), and the weights of the heads,
+        """Look from each of (batch, n, units); returns what each saw, (batch, n, units), and the weights of the heads,
         (batch, heads, n, m).
         """
         queries, keys, values = (self._split(part) for part in (self.query(hidden), keys, values))
@@ -95,7 +95,7 @@ class MultiHeadAttention(layers.Layer):
         return ops.swapaxes(ops.reshape(part, (batch, length, self.heads, self.units // self.heads)), 1, 2)
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), "units": self.units, "heads": self.heads}
 
 
@@ -130,10 +130,10 @@ class DecoderBlock(layers.Layer):
         Args:
             past: keys and values of the words before them, each (captions, words before, units).
             regions: keys and values of the pictures, each (pictures, regions, units). Captions of the same picture
-                stand one after another, equally many of each.
+                are consecutive, the same number for each.
 
         Returns:
-            The words, (captions, n, units); how they weighed the regions, the mean over the heads, (captions, n,
+            The new vectors, (captions, n, units); their weights of the regions, the mean over the heads, (captions, n,
             regions); keys and values of all words so far.
         """
         normed = self.norms[0](hidden)
@@ -153,7 +153,7 @@ class DecoderBlock(layers.Layer):
         return hidden + self.dropout(thought, training=training), weights, (keys, values)
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), "units": self.units, "heads": self.heads, "dropout": self.dropout_rate}
 
 
@@ -218,7 +218,7 @@ class TransformerDecoder(layers.Layer):
         return logits, weights, now
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved model remembers of the layer."""
+        """The constructor arguments, for saving."""
         return {**super().get_config(), **self.config}
 
 
@@ -243,7 +243,7 @@ def build_transformer(
 
 
 class TransformerStart(layers.Layer):
-    """Keys and values before the first word, none of words and those of the regions, of each block."""
+    """Each block's keys and values before the first word: none of words, and those of the regions."""
 
     def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
@@ -256,7 +256,7 @@ class TransformerStart(layers.Layer):
 
 
 class TransformerStep(layers.Layer):
-    """Reads one word after others, whose keys and values were kept."""
+    """Reads one word after others whose keys and values were kept."""
 
     def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
@@ -274,7 +274,7 @@ class TransformerStep(layers.Layer):
 class TransformerStepModel(KerasStepModel):
     """A transformer rearranged to predict a single next word.
 
-    It remembers the keys and values of the words so far, so that no word is read twice. Its context are those of the
+    Its memory is the keys and values of the words so far, so that no word is read twice; its context is those of the
     regions.
     """
 
@@ -290,7 +290,7 @@ class TransformerStepModel(KerasStepModel):
         self._model = model
 
     def fastest(self) -> StepModel:
-        """The model in NumPy, with its weights of now; the model itself where these are on a GPU."""
+        """The model in NumPy, with its current weights; the model itself if these are on a GPU."""
         config = self._model.get_layer("decoder").config
         try:
             return NumpyTransformer(self._weights_of, config["blocks"], config["heads"])

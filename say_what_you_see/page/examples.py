@@ -1,4 +1,4 @@
-"""What the page has to offer: the models that have been trained, and pictures to pick from."""
+"""What the page has to offer: the models that have been trained, and pictures to choose from."""
 
 import itertools
 import sys
@@ -26,14 +26,14 @@ _ADVANCED = {"visual_attention": "Visual attention", "transformer": "Transformer
 
 
 def make_demo(settings: Settings, folder: Path | None = None) -> Demo:
-    """Load models and pictures.
+    """Load models and pictures for the page.
 
     Args:
         folder: a model folder; None takes all models that have been trained with these settings, or else the
             one that comes with the course.
 
     Raises:
-        CourseError: if the model cannot be loaded. Of several, those that can be loaded are taken.
+        CourseError: if the model cannot be loaded. Of several, those that can be loaded are used.
     """
     models = [load_demo_model("The model", folder, settings)] if folder else trained_models(settings)
     kinds = {model.captioner.pictures_kind for model in models}
@@ -46,10 +46,10 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
     """Read a model folder and its encoder: without Keras where that is possible, else like `load_captioner`.
 
     Args:
-        others: models that are there already; those with the same weights share one encoder.
+        others: models that are already loaded; those with the same weights share one encoder.
     """
     fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
-    if fast and not isinstance(fast.model, NetworkStepModel):  # which could not tell where it looks
+    if fast and not isinstance(fast.model, NetworkStepModel):  # which cannot tell where it looks
         return DemoModel(name, fast, fast.model.attention_grids if isinstance(fast.model, NumpyTransformer) else None)
     from say_what_you_see.decoding.attended_captions import attention_grids
     from say_what_you_see.models.attention import attention_model
@@ -64,7 +64,7 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
 
 
 def trained_models(settings: Settings) -> list[DemoModel]:
-    """The models that notebooks have left, the one that shows where it looks first."""
+    """The models that have been trained, those that show where they look first."""
     models: list[DemoModel] = []
     for name, title in _ADVANCED.items():
         folder = settings.work_folder / name / "model"
@@ -81,7 +81,7 @@ def trained_models(settings: Settings) -> list[DemoModel]:
 
 
 def drawn_scenes() -> list[ExamplePicture]:
-    """Validation scenes, drawn anew: with one thing, with two and with three in turn, each from all places."""
+    """Validation scenes, drawn anew: with one, two and three things in turn, each number in different places."""
     chosen: dict[tuple[int, str], Scene] = {}
     for index in itertools.takewhile(lambda _: len(chosen) < EXAMPLES, itertools.count()):
         scene = invent_scene("val", index, seed=0)  # that of the data set
@@ -94,7 +94,7 @@ def drawn_scenes() -> list[ExamplePicture]:
 
 
 def validation_pictures(settings: Settings) -> list[ExamplePicture]:
-    """Some validation pictures of the data set, where it is there already; nothing is downloaded."""
+    """Some validation pictures of the data set, if it is already there; nothing is downloaded."""
     folders = [settings.dataset_folder, *([Path(settings.dataset)] if Path(settings.dataset).is_absolute() else [])]
     zips = [path for folder in folders for path in sorted(folder.glob("val*.zip"))]
     if not zips:

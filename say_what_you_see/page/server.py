@@ -1,8 +1,8 @@
 """Serves the page in the browser, on this computer only.
 
-Only 127.0.0.1 is bound, and nothing but the page's style and script is given to who does not know the token in the
-address. A page from elsewhere that the same browser shows is refused by its Host (DNS rebinding) or Origin (request
-forgery). The browser names no files: the three that are served are read when the server starts.
+Only 127.0.0.1 is bound, and without the token in the address nothing but the page's style and script is served. Other
+pages in the same browser are refused by their Host (DNS rebinding) or Origin (request forgery). Requests cannot name
+files on the disk: the three that are served are read when the server starts.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from say_what_you_see.core.files import parse_json
 from say_what_you_see.page.demo import MAX_UPLOAD_BYTES, Demo
 
 HEADER_SECONDS = 10
-"""Whoever connects and does not ask within this time is disconnected."""
+"""A connection that sends no request within this time is closed."""
 
 MOST_CONNECTIONS = 100
-"""More are closed at once: a process may have few hundred files and connections open."""
+"""Further ones are closed at once: a process may have only a few hundred files and connections open."""
 
 PAGE_FOLDER = Path(__file__).parent / "static"
 ADDRESS = "127.0.0.1"
-_MOST_BYTES = 1_000_000_000  # of a body; what is too large for a picture is thrown away as it comes
+_MOST_BYTES = 1_000_000_000  # of a body; what is too large for a picture is discarded as it arrives
 _OWN_NAMES = {"127.0.0.1", "localhost", "::1"}
 _CONTENT_TYPES = {"index.html": "text/html", "demo.css": "text/css", "demo.js": "text/javascript"}
 _HEADERS = {
@@ -60,10 +60,10 @@ class _Server(HTTPServer):
 
 @stream_request_body
 class _Handler(RequestHandler):
-    """Gives the page and answers its questions, one after another in a thread of their own.
+    """Serves the page and answers its questions, one after another in a separate thread.
 
-    Strangers are refused before their body has come. A body that is too large is read to its end, or the browser
-    would see a broken connection in place of the answer.
+    Strangers are refused before the body of their request arrives. A body that is too large is read to its end, or the
+    browser would see a broken connection instead of the answer.
     """
 
     def initialize(self, demo: Demo, token: str, worker: ThreadPoolExecutor, files: dict[str, bytes]) -> None:
@@ -84,7 +84,7 @@ class _Handler(RequestHandler):
             raise HTTPError(403, reason="This page is for 127.0.0.1 only.")
         origin = self.request.headers.get("Origin")
         if origin is not None and origin != f"http://{self.request.host}":
-            raise HTTPError(403, reason="Another page may not ask.")
+            raise HTTPError(403, reason="Requests from other pages are refused.")
         if self.request.method == "POST":
             self._check_token(self.request.headers.get("Authorization", "").removeprefix("token "))
 
@@ -116,7 +116,7 @@ class _Handler(RequestHandler):
             raise HTTPError(403, reason="Open the address that the program printed: it ends with a token.")
 
     def log_exception(self, *error: Any) -> None:
-        """Errors of our own go to the terminal; that somebody was refused does not."""
+        """Print unexpected errors in the terminal, but not that somebody was refused."""
         if not isinstance(error[1], HTTPError | CourseError):
             traceback.print_exception(*error)
 
@@ -148,7 +148,7 @@ class DemoServer:
         return f"http://{ADDRESS}:{self.port}/?token={self.token}"
 
     def start(self) -> DemoServer:
-        """Bind the port and begin to answer.
+        """Bind the port and start answering.
 
         Raises:
             CourseError: if the port is taken.
@@ -157,7 +157,7 @@ class DemoServer:
             sockets = bind_sockets(self.port, ADDRESS, family=socket.AF_INET)
         except OSError as error:
             raise CourseError(
-                f"Port {self.port} cannot be had ({error.strerror}). Name another with --port, or leave it out."
+                f"Port {self.port} cannot be used ({error.strerror}). Choose another --port, or leave it out."
             ) from error
         self.port = sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(sockets)), daemon=True)
@@ -181,17 +181,17 @@ class DemoServer:
             await server.close_all_connections()
 
     async def _warm_up(self, worker: ThreadPoolExecutor) -> None:
-        """Have all encoders ready, each queued behind the questions that have come meanwhile."""
+        """Compile all encoders, each queued behind the questions that have arrived meanwhile."""
         for model in self.demo.models.values():
             await asyncio.get_running_loop().run_in_executor(worker, model.captioner.compile_encoder)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         if self._stop and self._thread:
             self._stop()
             self._thread.join(timeout=30)
 
     def wait(self) -> None:
-        """Wait until it ends, or until Ctrl-C."""
+        """Wait until the server stops, or until Ctrl-C."""
         while self._thread and self._thread.is_alive():
             self._thread.join(timeout=0.5)

@@ -15,12 +15,12 @@ from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
 from say_what_you_see.serving.caption_photos import doubts_of, sentences_with_probabilities
 
-if TYPE_CHECKING:  # a quick captioner has no need of Keras
+if TYPE_CHECKING:  # a quick captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
 
 LIKELY_WORDS = 5
-"""So many of the most probable words are shown at each step."""
+"""The number of most probable words that are shown at each step."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class DemoModel:
 
     name: str  # what people read
     captioner: Captioner | FastCaptioner  # what captions pictures
-    # from features (1, ...), the words of a caption (1, steps) and the index of START to where the model looked when it
-    # said each, (1, steps, rows, columns); None for models that do not look
+    # from features (1, ...), the words of a caption (1, steps) and the index of START to where the model looked for
+    # each word, (1, steps, rows, columns); None for models without attention
     attention: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None
 
 
@@ -51,9 +51,9 @@ class ExplainedCaption:
     captions: list[tuple[str, float]]  # sentence and probability, the best first; more than one after beam search
     finished: bool  # whether the best one came to its END
     steps: list[Step]  # the choice of each word of the best one
-    # where the model looked at each step, (steps, rows, columns); None for models that do not look
+    # where the model looked at each step, (steps, rows, columns); None for models without attention
     attention: np.ndarray | None = None
-    doubts: list[str] = field(default_factory=list)  # the reasons not to believe the best one
+    doubts: list[str] = field(default_factory=list)  # the reasons to doubt the best one
 
 
 def explain_caption(
@@ -85,7 +85,7 @@ def caption_steps(
     Args:
         features: of one picture, (1, ...).
         emitted: the caption's words, and END where it has one.
-        temperature: by which the model's probabilities were sharpened or flattened.
+        temperature: that sharpened or flattened the model's probabilities.
     """
     words = list(invert_vocabulary(vocab))
     words[vocab[END]] = "END"

@@ -1,4 +1,4 @@
-"""Captions for any number of pictures: batched, in order, and a bad picture does not end the rest."""
+"""Captions for any number of pictures: batched, in order, and a bad picture does not stop the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from say_what_you_see.language.captions import END, indices_to_sentence, invert_
 from say_what_you_see.serving.familiarity import log_probability_of_a_word
 from say_what_you_see.vision.sources import ImageSource
 
-if TYPE_CHECKING:  # an exported captioner has no need of Keras
+if TYPE_CHECKING:  # an exported captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
 
@@ -31,7 +31,7 @@ class PictureCaptions:
     captions: list[tuple[str, float]] = field(default_factory=list)  # sentence and probability, the best first
     error: str | None = None  # what went wrong, if anything did
     thumbnail: np.ndarray | None = None  # a small picture, (side, side, 3), where one was asked for
-    doubts: list[str] | None = None  # the reasons not to believe the best caption; None where the model cannot tell
+    doubts: list[str] | None = None  # reasons to doubt the best caption; None where the model cannot tell
 
     @property
     def caption(self) -> str:
@@ -39,7 +39,7 @@ class PictureCaptions:
         return self.captions[0][0] if self.captions else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The same for machines."""
+        """The same as a dictionary for JSON."""
         if self.error is not None:
             return {"picture": self.name, "error": self.error}
         captions = [{"caption": sentence, "probability": probability} for sentence, probability in self.captions]
@@ -55,7 +55,7 @@ def caption_pictures(
     batch_size: int = 16,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
-    """Caption pictures batch by batch, in their order; threads read and embed the next ones meanwhile.
+    """Caption pictures batch by batch, in their order; meanwhile threads read and embed the next ones.
 
     Args:
         rng: the source of randomness when sampling.
@@ -77,14 +77,14 @@ def caption_pictures(
                 yield picture
                 continue
             captions, doubts = next(said)
-            no_numbers = f"{picture.name} has no caption: the model computes no numbers. Take another model."
+            no_numbers = f"{picture.name} has no caption: the model's output is not numbers. Use another model."
             yield replace(picture, captions=captions, error=None if captions else no_numbers, doubts=doubts)
 
 
 def _read(
     source: ImageSource, input_shape: tuple[int, int], thumbnails: bool
 ) -> tuple[PictureCaptions, np.ndarray | None]:
-    """A picture without captions yet, and its pixels; None for those where something is wrong with it."""
+    """A picture without captions yet, and its pixels; None instead of pixels if it cannot be read."""
     try:
         image, *small = source.squares(input_shape, *([_THUMBNAIL_SHAPE] if thumbnails else []))
     except CourseError as error:
@@ -98,7 +98,7 @@ def captions_with_doubts(
     sampler: Sampler,
     rng: np.random.Generator | None,
 ) -> list[tuple[list[tuple[str, float]], list[str] | None]]:
-    """For the features of each image captions with their probabilities, and the reasons not to believe the best one."""
+    """For each image's features, captions with their probabilities, and the reasons to doubt the best one."""
     generated = generate(captioner.model, features, captioner.vocab, sampler, rng)
     captions = sentences_with_probabilities(generated, captioner.vocab)
     return list(zip(captions, doubts_of(captioner, features, generated, sampler), strict=True))
@@ -107,10 +107,10 @@ def captions_with_doubts(
 def doubts_of(
     captioner: Captioner | FastCaptioner, features: np.ndarray, generated: GeneratedCaptions, sampler: Sampler
 ) -> Sequence[list[str] | None]:
-    """For each embedded image the reasons not to believe its best caption; None where the model cannot tell."""
+    """For each embedded image, the reasons to doubt its best caption; None where the model cannot tell."""
     if captioner.familiarity is None:
         return [None] * len(features)
-    drawn = isinstance(sampler, Sampling)  # words that are drawn may be as unlikely as they like
+    drawn = isinstance(sampler, Sampling)  # drawn words may be as unlikely as they like
     likely = None if drawn else log_probability_of_a_word(generated, captioner.vocab[END])
     return captioner.familiarity.doubts(features, likely)
 

@@ -9,8 +9,9 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampler, Sampling
+from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.serving.familiarity import Familiarity
@@ -20,18 +21,18 @@ from say_what_you_see.vision.encoders import EncoderInfo, encoder_for, with_feat
 from say_what_you_see.vision.sources import image_file
 
 _UNCOMPILED_BATCHES = 2
-"""So many batches are encoded before the encoder is compiled, which takes as long as several of them."""
+"""The number of batches encoded before the encoder is compiled, which takes as long as several of them."""
 
 
 @dataclass
 class Captioner:
-    """Everything that captions a picture."""
+    """Everything that is needed to caption a picture."""
 
     encoder: EncoderInfo  # turns a picture into an embedding
     model: KerasStepModel  # predicts the next word
     vocab: dict[str, int]  # word to index
     pictures_kind: str = "photographs"  # or "scenes" that the course drew: what it was trained on
-    familiarity: Familiarity | None = None  # what tells pictures that it does not know
+    familiarity: Familiarity | None = None  # recognises pictures unlike its training data
     _batches: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
@@ -48,7 +49,7 @@ class Captioner:
         return self.encoder.model.predict_on_batch(pixels)
 
     def compile_encoder(self) -> None:
-        """Have the encoder ready for many pictures, one after the other."""
+        """Compile the encoder, to be ready for many pictures, one after the other."""
         self._batches = _UNCOMPILED_BATCHES
         self.embed(np.zeros((1, *self.input_shape, 3), dtype="uint8"))
 
@@ -68,9 +69,9 @@ def generate_caption(
         image: RGB from 0 to 255, (height, width, 3), cropped and resized for the encoder.
         t: temperature, used when sampling: the higher, the more surprising.
         sample: draw words by their probability instead of always taking the most probable one.
-        max_len: stop after so many words.
+        max_len: stop after this many words.
         rng: source of randomness when sampling.
-        beam: follow so many captions at once and return the most probable one.
+        beam: follow this many captions at once and return the most probable one.
     """
     sampler: Sampler = Sampling(t, max_len=max_len) if sample else Greedy(max_len)
     if beam is not None:
@@ -82,11 +83,11 @@ def load_captioner(folder: Path, settings: Settings) -> Captioner:
     """Read a model folder and the encoder that its decoder was trained with.
 
     Args:
-        settings: where weights are looked for. Kind of pictures and encoder are the model's own; only the
-            path of a `.keras` file has to be given.
+        settings: where to look for weights. The kind of pictures and the encoder are the model's own; only
+            the path of a `.keras` file has to be given.
 
     Raises:
-        CourseError: if the encoder at hand is another one than the model was trained with, or has to be given.
+        CourseError: if the encoder here is not the one that the model was trained with, or has to be given.
     """
     model = load_caption_model(folder)
     return captioner_of(model, encoder_of(model, settings))
@@ -102,7 +103,7 @@ def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[Encoder
     """The encoder that a model was trained with; refuses one with other weights.
 
     Args:
-        loaded: encoders that are there already: one with the model's weights is used, and not loaded again.
+        loaded: encoders that are already loaded: one with the model's weights is used again.
     """
     known, features = model.encoder, model.encoder.get("features", "mean")
     for encoder in loaded:
@@ -113,7 +114,7 @@ def encoder_of(model: CaptionModel, settings: Settings, loaded: Sequence[Encoder
     if encoder.weights_checksum != known["weights_checksum"]:
         raise CourseError(
             f"The model was trained with {known['name']}, weights {known['weights']}, but the encoder here has other "
-            f"weights ({encoder.weights}). Bring the same weights, or train the model again."
+            f"weights ({encoder.weights}). Get the same weights, or train the model again."
         )
     return encoder
 
@@ -122,7 +123,7 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
     """The `.keras` file of a model's encoder: the one in the settings, or beside the model, or in the data folder.
 
     Raises:
-        CourseError: if it is nowhere; says where to put it.
+        CourseError: if it is in none of these places; the message says where to put it.
     """
     if settings.encoder.endswith(".keras"):
         return Path(settings.encoder)
@@ -136,9 +137,9 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
         if path.is_file():
             return path
     raise CourseError(
-        f"The model was trained with the encoder {name}, a file of your own. Say where it is: "
+        f"The model was trained with the encoder {name}, which is a file. Say where it is: "
         f"--encoder FOLDER/{name}, or ENCODER=FOLDER/{name} in the environment. Or put it into {settings.data_folder}, "
-        "where it is found."
+        "where it will be found."
     )
 
 
@@ -146,6 +147,6 @@ def read_picture(path: Path, captioner: Captioner) -> np.ndarray:
     """Read a picture file and bring it into the encoder's input shape: uint8 RGB.
 
     Raises:
-        CourseError: if the file is missing or is no picture.
+        CourseError: if the file is missing or is not a picture.
     """
     return image_file(path).squares(captioner.input_shape)[0]

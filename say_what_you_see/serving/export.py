@@ -1,4 +1,4 @@
-"""Exports what it takes, beside a model folder, to caption pictures without Keras."""
+"""Exports what is needed, besides a model folder, to caption pictures without Keras."""
 
 import shutil
 from pathlib import Path
@@ -24,13 +24,13 @@ from say_what_you_see.vision.openvino import export_network
 
 
 def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path) -> str | None:
-    """Export the captioner of a model folder; the export appears when it is whole and was tried.
+    """Export the captioner of a model folder; the export appears only when it is complete and has been tested.
 
-    Models with the same encoder, and extractions with it, share its export.
+    The encoder's export is shared by all models with that encoder, and by the extraction of embeddings.
 
     Returns:
-        None if it was made. Else why not, which is written down as well, so that nobody waits for it again: an
-        engine can refuse a network, or compute other numbers than Keras.
+        None if it was made, else why not. That is noted in its place, so that it is not tried again: an engine
+        can refuse a network, or compute other numbers than Keras.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
     reason = None if load_or_export(captioner.encoder, encoder_folder) else "OpenVINO cannot run the encoder"
@@ -45,17 +45,17 @@ def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path
 
 
 def _try(captioner: Captioner, model_folder: Path, folder: Path, metadata: dict[str, Any]) -> str | None:
-    """Write an export and compare it with Keras; what went wrong, if anything did."""
+    """Write an export and compare it with Keras; returns what went wrong, if anything did."""
     try:
         _write(captioner, model_folder, folder, metadata)
         agrees = _agrees(read_exported(folder, model_folder), captioner)
-    except Exception as error:  # OpenVINO's have no class in common
+    except Exception as error:  # OpenVINO's errors have no class in common
         return str(error).strip().split("\n")[0][:200] or type(error).__name__
     return None if agrees else "OpenVINO gives other numbers than Keras"
 
 
 def _write(captioner: Captioner, model_folder: Path, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write what the encoder needs, and the decoder where NumPy cannot read it from its model folder."""
+    """Write what the encoder needs, and the decoder if NumPy cannot read it from its model folder."""
     model = captioner.model
     if read_saved_decoder(model_folder / "decoder.keras") is None:
         export_network(model.start_model, folder / "start.xml")

@@ -1,4 +1,4 @@
-"""Captions pictures without Keras, with an encoder that was exported with it: nothing here imports it."""
+"""Captions pictures without Keras, with an encoder that was exported from it: nothing here imports Keras."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ METADATA_FILE = "exported.json"
 
 @dataclass
 class FastCaptioner:
-    """A captioner that needs no Keras; all else is as in `say_what_you_see.serving.captioner.Captioner`."""
+    """A captioner that does not need Keras, otherwise like `say_what_you_see.serving.captioner.Captioner`."""
 
     # from RGB from 0 to 255, (n, height, width, 3), to the features of images, (n, ...)
     embed: Callable[[np.ndarray], np.ndarray]
@@ -34,18 +34,18 @@ class FastCaptioner:
     familiarity: Familiarity | None
 
     def compile_encoder(self) -> None:
-        """Nothing: the encoder was compiled when it was read."""
+        """Do nothing: the encoder was compiled when it was read."""
 
 
 def read_exported(folder: Path, model_folder: Path) -> FastCaptioner:
-    """The captioner of a model folder and what was exported of it. OpenVINO keeps what it compiles beside the networks.
+    """Read a captioner from a model folder and its export. OpenVINO keeps what it compiles beside the networks.
 
     Raises:
-        Exception: of nearly any kind, if something is missing or damaged.
+        Exception: of almost any kind, if something is missing or damaged.
     """
     metadata = read_json(folder / METADATA_FILE)
     if metadata["format"] != FORMAT:
-        raise CourseError(f"{folder / METADATA_FILE} is of a format that this version of the course does not know.")
+        raise CourseError(f"{folder / METADATA_FILE} has a format that this version of the course does not know.")
     scale, shift = (np.array(metadata[name], dtype="float32") for name in ("scale", "shift"))
     encoder = compiled_network(folder.parent / metadata["encoder"] / "encoder.xml")
 
@@ -79,28 +79,28 @@ class NetworkStepModel(StepModel):
 
 
 def exported_folder(model_folder: Path, data_folder: Path) -> Path:
-    """Where the export of a model folder is kept; another training in the same folder takes the same place."""
+    """Where the export of a model folder is kept; it stays the same when the model there is retrained."""
     return data_folder / "exported" / hashlib.sha256(os.fsencode(os.path.realpath(model_folder))).hexdigest()[:12]
 
 
 def model_digest(model_folder: Path) -> str:
-    """What an export remembers of its model: a checksum of its encoder and of the checksums of its parts."""
+    """How an export identifies its model: a checksum of its encoder and of the checksums of its parts."""
     metadata = read_json(model_folder / "model.json")
     return hashlib.sha256(json.dumps([metadata["encoder"], metadata["checksums"]]).encode()).hexdigest()
 
 
 def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:
-    """Whether it was tried with this very model, and failed."""
+    """Whether exporting this very model has been tried, and failed."""
     metadata = read_note(exported_folder(model_folder, data_folder) / METADATA_FILE)
     return "failed" in metadata and metadata.get("model") == model_digest(model_folder)
 
 
 def load_exported(model_folder: Path, data_folder: Path) -> FastCaptioner | None:
-    """The exported captioner of a model folder; None where there is none, or none that can be used."""
+    """The exported captioner of a model folder; None if there is none that can be used."""
     folder = exported_folder(model_folder, data_folder)
     try:
         if not openvino_is_installed() or read_json(folder / METADATA_FILE)["model"] != model_digest(model_folder):
             return None
         return read_exported(folder, model_folder)
-    except Exception:  # not there, damaged in any way, or of another OpenVINO
+    except Exception:  # missing, damaged in any way, or from another OpenVINO
         return None

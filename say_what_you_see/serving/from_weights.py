@@ -1,4 +1,4 @@
-"""Captioners straight from weights, those of a model folder and of its encoder's package: no Keras, and no export."""
+"""Captioners straight from the weights of a model folder and of its encoder's package: no Keras, and no export."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
     """
     try:
         model = _read_model(model_folder)
-    except Exception:  # a damaged model can raise nearly anything; with Keras it takes longer to say what is wrong
+    except Exception:  # a damaged model can raise almost anything; Keras takes longer but says what is wrong
         model = None
     if model is None or not openvino_is_installed():
         return None
@@ -73,8 +73,8 @@ def _read_encoder(encoder: dict[str, Any], data_folder: Path) -> ParallelNetwork
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Any], StepModel, dict[str, int], Familiarity | None] | None:
-    """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model, and nearly
-    any exception if a part is damaged or does not fit the others.
+    """Encoder, decoder, vocabulary and familiarity of a model folder; None if it is another kind of model. Raises
+    almost any exception if a part is damaged or does not fit the others.
     """
     metadata, vocab, familiarity = read_parts(folder)
     encoder = metadata["encoder"]

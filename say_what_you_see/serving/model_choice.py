@@ -1,4 +1,4 @@
-"""Chooses the model that captions: the one that the user names, or the one that is there. Imports no Keras."""
+"""Chooses the model to caption with: the one that the user names, or the one that is there. Does not import Keras."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, 
 
 PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
 SHIPPED_MODELS = {"photos": PHOTO_MODEL, "scenes": SCENE_MODEL}
-"""The trained models of photographs and of the drawn scenes, which come with the course, by name."""
+"""The trained models for photographs and for the drawn scenes that come with the course, by name."""
 
 DRAWINGS_ONLY = (
-    "Note: this model knows the course's drawn scenes and nothing else. What it says of a photograph is wrong. "
-    "Photographs are for the model that comes with the course: --model photos."
+    "Note: this model knows only the course's drawn scenes. What it says about a photograph is wrong. "
+    "For photographs, use the model that comes with the course: --model photos."
 )
 
 FORMAT = 1
-"""Of a model folder."""
+"""The format of model folders."""
 
 PARTS = ("decoder.keras", "vocabulary.json")
-"""What each model folder has beside its model.json and its card."""
+"""What each model folder has besides its model.json and its card."""
 
 _ENCODER_KEYS = {"name", "weights", "weights_checksum", "pictures_kind", "encoder_setting"}
 _LAST = "last_training.json"
@@ -36,7 +36,7 @@ def remember_training(settings: Settings, folder: Path) -> None:
 
 
 def last_training(settings: Settings) -> tuple[Path, str] | None:
-    """The model folder of the last training in this data folder, and its encoder; None where there is none any more."""
+    """The model folder of the last training in this data folder, and its encoder; None if there is none."""
     try:
         last = read_json(settings.data_folder / _LAST)
         folder, encoder = settings.data_folder / last["model"], str(last["encoder"])
@@ -46,8 +46,8 @@ def last_training(settings: Settings) -> tuple[Path, str] | None:
 
 
 def default_model(settings: Settings) -> Path:
-    """The model folder that goes with the settings; where they are the usual ones, that of the last training, or else
-    the model of photographs that is shipped.
+    """The model folder that goes with the settings; with the default ones, that of the last training, or else the model
+    for photographs that is shipped.
     """
     last = last_training(settings)
     if settings.dataset != "scenes":
@@ -60,7 +60,7 @@ def default_model(settings: Settings) -> Path:
 
 
 def introduction(folder: Path, settings: Settings) -> str:
-    """A line that says which model speaks."""
+    """A line that says which model captions."""
     last = last_training(settings)
     for name, shipped in SHIPPED_MODELS.items():
         if folder == shipped:
@@ -79,12 +79,12 @@ def find_model(name: str | Path, settings: Settings) -> Path:
         return SHIPPED_MODELS[str(name)]
     path, installed = Path(name), models_folder(settings) / str(name)
     if path.suffix == ".zip" and path.is_file():
-        raise CourseError(f"{path} is packed. Bring it in first: say-what-you-see model install {path}")
+        raise CourseError(f"{path} is a packed model. Install it first: say-what-you-see model install {path}")
     if path.exists() or len(path.parts) > 1:
         return path
     if not installed.exists():
         known = ", ".join([*SHIPPED_MODELS, *installed_models(settings)])
-        raise CourseError(f"There is no model {name!r}: neither such a folder, nor a model of this name ({known}).")
+        raise CourseError(f"There is no model {name!r}: neither a folder nor a model of that name ({known}).")
     return installed
 
 
@@ -110,10 +110,10 @@ def _describe(folder: Path) -> str:
 
 
 def read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, int], Familiarity | None]:
-    """The model.json of a model folder, its vocabulary and, if it has that, its familiarity.
+    """The model.json of a model folder, its vocabulary and, if it has one, its familiarity.
 
     Raises:
-        CourseError: if a part is damaged, or any but the card was changed since it was written.
+        CourseError: if a part is damaged, or any part but the card has changed since it was written.
     """
     metadata, path = read_metadata(folder), folder / FAMILIARITY_FILE
     checksums = metadata["checksums"]
@@ -125,14 +125,14 @@ def read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, int], Familiarit
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """The model.json of a model folder, which has everything that this version of the course reads in it.
+    """The model.json of a model folder, after a check that it has everything that this version of the course reads.
 
     Raises:
-        CourseError: if it has not.
+        CourseError: if it does not.
     """
     metadata = read_json(folder / "model.json", MAX_MODEL_JSON)
     if not _is_known(metadata):
-        raise CourseError(f"{folder / 'model.json'} is of a format that this version of the course does not know.")
+        raise CourseError(f"{folder / 'model.json'} has a format that this version of the course does not know.")
     return metadata
 
 
@@ -147,12 +147,12 @@ def _is_known(metadata: Any) -> bool:
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
-    """Word to index, from a list of words that can be said: a model of somebody else's could hold anything."""
+    """Word to index, from a list of words that are checked: somebody else's model could hold anything."""
     words = read_json(path, MAX_MODEL_JSON)
     if not isinstance(words, list) or not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
-        raise CourseError(f"{path} is no list of words. Copy the folder again.")
+        raise CourseError(f"{path} is not a list of words. Copy the folder again.")
     if strange := [word for word in words if not word or visible(word) != word or len(word.split()) != 1]:
-        raise CourseError(f"{path} holds {strange[0]!r}, which is no word. Copy the folder again.")
+        raise CourseError(f"{path} holds {strange[0]!r}, which is not a word. Copy the folder again.")
     vocab = {word: index for index, word in enumerate(words)}
     if len(vocab) != len(words):
         raise CourseError(f"{path} lists a word twice. Copy the folder again.")

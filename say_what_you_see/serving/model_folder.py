@@ -27,12 +27,12 @@ from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity
 from say_what_you_see.serving.model_choice import FORMAT, PARTS, read_parts
 
 ENCODER_FILE = "encoder.keras"
-"""The name of an encoder that is given away together with a model."""
+"""The file name of an encoder that is shared together with a model."""
 
 
 @dataclass(frozen=True)
 class CaptionModel:
-    """A decoder with what belongs to it."""
+    """A decoder with everything that belongs to it."""
 
     decoder: keras.Model  # from (embeddings, words) to the logits of each next word
     vocab: dict[str, int]  # word to index
@@ -42,12 +42,12 @@ class CaptionModel:
     # data set, settings of the training, scores: whatever is worth knowing
     metadata: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)  # where it was read from
-    # what tells photographs that it does not know; None for drawn scenes and in older folders
+    # recognises photographs unlike its training data; None for drawn scenes and in older folders
     familiarity: Familiarity | None = field(default=None, compare=False)
 
     @property
     def encoder_file(self) -> str | None:
-        """The name of the `.keras` file that its encoder was, None for encoders that Keras knows by name."""
+        """The name of its encoder's `.keras` file; None for encoders that go by a name."""
         setting = self.encoder["encoder_setting"]
         return setting if setting.endswith(".keras") else None
 
@@ -56,7 +56,7 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
     """Write a model folder: decoder.keras, vocabulary.json, a model card and, last, model.json with checksums.
 
     Args:
-        half_precision: store the decoder's matrices as float16, in half the space.
+        half_precision: store the decoder's matrices as float16, which takes half the space.
     """
     make_folder(folder)
     parts = [*PARTS, FAMILIARITY_FILE] if model.familiarity else PARTS
@@ -76,10 +76,10 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
 
 
 def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
-    """Add scores to what the folder of a model says of it, in place of earlier ones.
+    """Add scores to the description in a model's folder, instead of earlier ones.
 
     Args:
-        metrics: what the scores are of ("scored_on"), and for each sampler metrics with their values, as text.
+        metrics: what was scored ("scored_on"), and for each sampler its metrics with their values, as text.
     """
     if model.folder:
         _describe(replace(model, metadata=model.metadata | {"metrics": metrics}), model.folder)
@@ -118,10 +118,10 @@ def _load_decoder(path: Path) -> keras.Model:
     try:
         decoder = load_keras_file(path)
         if not all(np.isfinite(weights).all() for weights in decoder.get_weights()):
-            raise CourseError("some of its weights are no numbers (NaN)")
+            raise CourseError("some of its weights are not numbers (NaN)")
         return decoder
     except CourseError as error:
-        raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or take another model.") from error
+        raise CourseError(f"{path} cannot be used: {error}. Copy the folder again, or use another model.") from error
 
 
 def _check_parts_fit(model: CaptionModel, folder: Path) -> None:
@@ -132,7 +132,7 @@ def _check_parts_fit(model: CaptionModel, folder: Path) -> None:
         raise CourseError(f"{folder / 'vocabulary.json'} lacks {', '.join(missing)}.")
     outputs = getattr(decoder, "outputs", None) or []
     if len(outputs) != 1 or len(getattr(decoder, "inputs", None) or []) != 2:
-        raise CourseError(f"{folder / 'decoder.keras'} is no decoder, from pictures and words to the next word.")
+        raise CourseError(f"{folder / 'decoder.keras'} is not a decoder from pictures and words to the next word.")
     logits = outputs[0].shape[-1]
     if logits != len(vocab):
         raise CourseError(f"In {folder} the decoder knows {logits} words, but vocabulary.json has {len(vocab)}.")
@@ -142,8 +142,8 @@ def _check_parts_fit(model: CaptionModel, folder: Path) -> None:
 
 
 def model_card(model: CaptionModel) -> str:
-    """The README of a model folder, from the template `model_card.md`, in which every text is shown as it is."""
-    import jinja2  # not before there is a card to write
+    """The README of a model folder, from the template `model_card.md`, with every text shown literally."""
+    import jinja2  # only when there is a card to write
 
     metrics = model.metadata.get("metrics")
     scores = metrics.items() if isinstance(metrics, dict) else ()
@@ -163,5 +163,5 @@ def model_card(model: CaptionModel) -> str:
 
 
 def _cell(text: Any) -> str:
-    """A text for a cell of the card; names of the usual form stay as they are."""
+    """A text for a cell of the card; ordinary names stay as they are."""
     return str(text) if re.fullmatch(r"[\w ,.:()-]*", str(text)) else markdown_text(text)

@@ -1,4 +1,4 @@
-"""Brings in caption models that somebody else trained, and packs one's own to give away."""
+"""Installs caption models that somebody else trained, and packs models to share."""
 
 import os
 import re
@@ -26,26 +26,27 @@ from say_what_you_see.serving.model_folder import ENCODER_FILE, CaptionModel, lo
 _FILES = ("model.json", *PARTS, "README.md")
 _ALL_PARTS = (*_FILES, FAMILIARITY_FILE, ENCODER_FILE)  # not every model has the last two
 _MOST_BYTES = 2_000_000_000  # of one part; a decoder has a few million
-_BY_HAND = "Check connection and address, and run this again, or bring the model here and install it from there."
+_BY_HAND = "Check the connection and the address and run this again, or download the model yourself and install that."
 
 
 def install_model(source: str, settings: Settings, name: str | None = None, checksum: str | None = None) -> Path:
-    """Install a model folder; it appears only when it is whole, what it says of itself holds, and it captions.
+    """Install a model folder; it appears only when it is complete, fits its own description, and can caption.
 
     Args:
         source: a folder, a zip of one, the address of such a zip, or the address of a folder on the web.
         name: what to call it here; None takes the source's name.
-        checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of decoder and vocabulary.
+        checksum: 'sha256:…' of the zip, or of a folder's model.json, which holds those of the model's parts.
 
     Returns:
         The folder of the installed model.
     """
     if checksum and not re.fullmatch("sha256:[0-9a-f]{64}", checksum.lower()):
-        raise CourseError(f"{checksum!r} is no checksum of the form sha256:…, with 64 digits from 0 to f.")
+        raise CourseError(f"{checksum!r} is not a checksum of the form sha256:…, with 64 digits from 0 to f.")
     name = slug(name or Path(without_password(source).rstrip("/")).name.removesuffix(".zip"))
     target = models_folder(settings) / name
     if target.exists() or name in SHIPPED_MODELS:
-        raise CourseError(f"There is a model {name!r} already. Remove {target}, or give --name.")
+        or_remove = f", or remove {target}" if target.exists() else ""  # the shipped ones are not there
+        raise CourseError(f"There is already a model named {name!r}. Choose another --name{or_remove}.")
     with atomic_folder(target) as folder:
         try:
             _bring(source, folder, checksum)
@@ -57,7 +58,7 @@ def install_model(source: str, settings: Settings, name: str | None = None, chec
 
 
 def _bring(source: str, folder: Path, checksum: str | None) -> None:
-    """Put the parts of a model into a folder."""
+    """Copy, unpack or download the parts of a model into a folder."""
     path, packed, known = Path(os.path.expanduser(source)), folder / "model.zip", folder / "model.json"
     if source.lower().startswith(("http://", "https://")):
         if source.lower().endswith(".zip"):
@@ -76,26 +77,26 @@ def _bring(source: str, folder: Path, checksum: str | None) -> None:
     else:
         raise CourseError(f"There is no {source}: give a folder, a zip file, or an address that starts with https://.")
     if checksum and known.exists() and f"sha256:{sha256_of(known)}" != checksum.lower():
-        raise CourseError(f"{known} has another checksum than {checksum}. Bring a whole copy.")
+        raise CourseError(f"{known} does not have the checksum {checksum}. Get a complete copy.")
     if known in (packed, path):
         _unpack(known, folder)
     packed.unlink(missing_ok=True)
 
 
 def _unpack(zip_path: Path, folder: Path) -> None:
-    """Take the parts of a model from a zip, wherever in it they are; nothing else is written."""
+    """Unpack the parts of a model from a zip, wherever in it they are; nothing else is written."""
     with open_zip(zip_path) as archive:
         for part in _ALL_PARTS:
             members = [info for info in archive.infolist() if Path(info.filename).name == part and not info.is_dir()]
             if len(members) > 1:
-                raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has one.")
+                raise CourseError(f"{zip_path.name} holds {part} {len(members)} times; a model has only one.")
             for member in members:
                 with open(folder / part, "wb") as file:
                     file.writelines(member_chunks(archive, member, _MOST_BYTES))
 
 
 def _try(model: CaptionModel, folder: Path, settings: Settings) -> None:
-    """Caption noise, by the model's own encoder where that came along."""
+    """Caption noise, with the model's own encoder if that came along."""
     shape = [size or 1 for size in model.decoder.inputs[0].shape[1:]]
     features = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
     step_model = step_model_of(model.decoder)
@@ -106,17 +107,17 @@ def _try(model: CaptionModel, folder: Path, settings: Settings) -> None:
     try:
         captions = generate(step_model, features, model.vocab)
     except Exception as error:  # Keras complains in many ways
-        raise CourseError(f"{folder / 'decoder.keras'} cannot caption ({error}). Take another model.") from error
+        raise CourseError(f"{folder / 'decoder.keras'} cannot caption ({error}). Use another model.") from error
     if not np.isfinite(captions.log_probabilities).all():
-        raise CourseError(f"{folder / 'decoder.keras'} captions with probabilities that are no numbers (NaN).")
+        raise CourseError(f"{folder / 'decoder.keras'} gives probabilities that are not numbers (NaN).")
 
 
 def missing_encoder(folder: Path, settings: Settings) -> str | None:
-    """The name of the `.keras` file that a model needs and that is not found, None where nothing is missing."""
+    """The name of the `.keras` file that a model needs but that is not found; None if nothing is missing."""
     model = load_caption_model(folder)
     try:
         if model.encoder_file:
-            find_encoder_file(model, replace(settings, encoder=""))  # whatever this run was told, the next one is not
+            find_encoder_file(model, replace(settings, encoder=""))  # the next run may not name one
     except CourseError:
         return model.encoder_file
     return None
@@ -126,8 +127,8 @@ def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None, h
     """Pack a model folder into a zip that `install_model` takes.
 
     Args:
-        settings: with them the encoder is packed, too: the `.keras` file that they name, or that lies beside the model.
-        half_precision: pack the decoder's matrices as float16, in half the space.
+        settings: with them, the encoder is packed too: the `.keras` file that they name, or the one beside the model.
+        half_precision: pack the decoder's matrices as float16, which takes half the space.
     """
     model = load_caption_model(folder)
     encoder = {} if settings is None else {ENCODER_FILE: _encoder_to_pack(model, settings)}
@@ -145,10 +146,10 @@ def pack_model(folder: Path, zip_path: Path, settings: Settings | None = None, h
 
 
 def _encoder_to_pack(model: CaptionModel, settings: Settings) -> Path:
-    """The file of a model's own encoder, after a look at its weights."""
+    """The file of a model's own encoder, after checking its weights."""
     if model.encoder_file is None:
         raise CourseError(
-            f"The model's encoder is {model.encoder['name']} of Keras, which everybody has: leave --with-encoder out."
+            f"The model's encoder is {model.encoder['name']}, which everybody can get: leave --with-encoder out."
         )
     path = find_encoder_file(model, settings)
     encoder_of(model, replace(settings, encoder=str(path)))

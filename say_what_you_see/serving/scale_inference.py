@@ -8,8 +8,8 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch
 from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.serving.caption_photos import sentences_with_probabilities
 from say_what_you_see.training.scale.folder import ScaleModel, load_scale_model
@@ -17,7 +17,7 @@ from say_what_you_see.vision.sources import image_file
 
 
 class ScaleCaptioner:
-    """A trained model, ready to caption images by beam search, without normalisation by length."""
+    """A trained model, ready to caption images with beam search, without length normalisation."""
 
     def __init__(self, trained: ScaleModel) -> None:
         self.trained = trained
@@ -29,7 +29,7 @@ class ScaleCaptioner:
         Args:
             images: (images, side, side, 3), from -1 to 1.
             k: how many captions the search follows, and returns.
-            max_len: captions end after so many words.
+            max_len: captions end after this many words.
         """
         vocab = self.trained.vocab
         generated = generate(self.step_model, images, vocab, BeamSearch(k, max_len=max_len), batch_size=32)
@@ -37,10 +37,10 @@ class ScaleCaptioner:
 
 
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:
-    """Caption image files and print the captions; a bad image is reported on stderr and the rest goes on.
+    """Caption image files and print the captions; a bad image is reported on stderr and the others are captioned.
 
     Args:
-        checkpoint: a checkpoint, or a folder of them: then the latest.
+        checkpoint: a checkpoint, or a folder of them, of which the latest is used.
 
     Returns:
         The exit status: 1 if an image could not be read, else 0.

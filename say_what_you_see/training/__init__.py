@@ -1,5 +1,5 @@
-"""From a model and examples to trained weights: batches, losses, the loop, checkpoints; no files of the course.
+"""From a model and examples to trained weights: batches, losses, the loop, checkpoints; without the course's files.
 
-`self_critical` goes on with trained weights, for the CIDEr of captions that the model samples (`cider_reward`).
-`packed` trains the same without padding, `scale` on sharded records and several devices.
+`self_critical` trains trained weights further, to raise the CIDEr of sampled captions (`cider_reward`). `packed` does
+the same training without padding, `scale` trains on sharded records and several devices.
 """

@@ -1,4 +1,4 @@
-"""One step of training, written out: what `loop` has done for every batch, faster."""
+"""One step of training, written out: what `loop` has Keras do, faster, for every batch."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from say_what_you_see.training.examples import Batch
 
 
 def training_step(decoder: keras.Model, batch: Batch, loss: Callable, optimizer: keras.optimizers.Optimizer) -> float:
-    """Change a decoder's weights so that the next words of a batch surprise it less; return the loss before that.
+    """Change a decoder's weights so that a batch's next words surprise it less; return the loss before the change.
 
     Args:
         batch: ((image embeddings, words), next words).
-        loss: from next words and logits to one number, such as `masked_crossentropy` makes.
+        loss: a function from next words and logits to one number, such as `masked_crossentropy` makes.
     """
     (image_embeds, words), next_words = batch
     with tf.GradientTape() as tape:

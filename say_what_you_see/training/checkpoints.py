@@ -1,4 +1,4 @@
-"""Checkpoints of a decoder's training: weights and optimizer after each epoch, beside the history of all epochs."""
+"""Checkpoints of a decoder's training: weights and optimizer after each epoch, and the history of all epochs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def checkpoint_path(folder: Path, epoch: int) -> Path:
 def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> None:
     """Save the weights, the optimizer's state and the history after an epoch.
 
-    Only the weights of the last two epochs are kept: those to go on from, and others should they be damaged.
+    Only the weights of the last two epochs are kept: those to go on from, and a reserve in case they are damaged.
     """
     with atomic_path(checkpoint_path(folder, history[-1]["epoch"])) as partial:
         decoder.save_weights(partial)
@@ -35,7 +35,7 @@ def save_checkpoint(decoder: keras.Model, folder: Path, history: History) -> Non
 
 
 def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
-    """Load the latest checkpoint of a folder that is whole; returns the history up to it, empty if there is none."""
+    """Load the latest undamaged checkpoint of a folder; returns the history up to it, empty if there is none."""
     history = read_history(folder / "history.json")
     while history and not load_checkpoint(decoder, checkpoint_path(folder, history[-1]["epoch"])):
         history.pop()
@@ -43,9 +43,9 @@ def restore_checkpoint(decoder: keras.Model, folder: Path) -> History:
 
 
 def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
-    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether the file is there and whole.
+    """Load weights and, if the decoder is compiled, the optimizer's state; returns whether that worked.
 
-    If it is not, the decoder stays as it was.
+    If the file is missing or damaged, the decoder stays as it was.
     """
     if not path.exists():
         return False
@@ -58,7 +58,7 @@ def load_checkpoint(decoder: keras.Model, path: Path) -> bool:
     except Exception as error:  # a damaged file can raise nearly anything
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-        print(f"{path} is damaged ({type(error).__name__}): training goes on from the checkpoint before it.")
+        print(f"{path} is damaged ({type(error).__name__}): training continues from the previous checkpoint.")
         return False
 
 
@@ -69,16 +69,16 @@ def read_history(path: Path) -> History:
     with _damage_explained(path):
         history = read_json(path)
         if not isinstance(history, list):
-            raise TypeError("it is no history")
+            raise TypeError("it is not a history")
         for epoch, record in enumerate(history, 1):
             numbers = [record["loss"], record["val_loss"], record["val_accuracy"], record.get("seconds", 0)]
             if record["epoch"] != epoch or not all(isinstance(number, (int, float)) for number in numbers):
-                raise ValueError("it is no history")
+                raise ValueError("it is not a history")
         return history
 
 
 def prepare_checkpoint_folder(folder: Path, fingerprint: str) -> None:
-    """Make a folder for the checkpoints of a training; those of another training are removed."""
+    """Make a folder for the checkpoints of a training, and remove those of any other training."""
     make_folder(folder)
     marker = folder / "training.json"
     with _damage_explained(marker):
@@ -97,5 +97,5 @@ def _damage_explained(path: Path) -> Iterator[None]:
     except (CourseError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path} is damaged, and without it training cannot go on from the checkpoints beside it. "
-            f"Bring a whole copy, or remove {path.parent} to train anew."
+            f"Get a complete copy, or delete {path.parent} to train from the start."
         ) from error

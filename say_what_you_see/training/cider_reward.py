@@ -1,4 +1,4 @@
-"""CIDEr-D as a reward: how much sampled captions are like those that people wrote of the same pictures, in arrays."""
+"""CIDEr-D as a reward: how similar sampled captions are to those that people wrote for the same pictures, in arrays."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,22 +10,22 @@ from say_what_you_see.language.captions import END, PAD, START, CaptionArrays, p
 
 LONGEST_NGRAM = 4
 LENGTH_DEVIATION = 6.0
-"""How fast captions lose that are longer or shorter than the reference: the deviation of a Gaussian, in words."""
+"""How quickly captions longer or shorter than the reference lose reward: a Gaussian's standard deviation, in words."""
 
 
 class _Vectors(NamedTuple):
     """Captions as CIDEr compares them."""
 
-    weights: csr_array  # of each n-gram that a reference has, (captions, n-grams)
-    norms: np.ndarray  # of the weights of the n-grams of each length, the others included, (captions, LONGEST_NGRAM)
-    bigrams: np.ndarray  # their number, by which lengths are compared, (captions,)
+    weights: csr_array  # of each n-gram that occurs in a reference, (captions, n-grams)
+    norms: np.ndarray  # of the weights of all n-grams of each length, in references or not, (captions, LONGEST_NGRAM)
+    bigrams: np.ndarray  # their number, used to compare lengths, (captions,)
 
 
 class CiderReward:
-    """CIDEr-D (Vedantam et al. 2015, arXiv:1411.5726) of captions of some pictures, END counted as a word.
+    """CIDEr-D (Vedantam et al. 2015, arXiv:1411.5726) of captions of some pictures, with END counted as a word.
 
-    Without END a caption that breaks off, such as "a dog on a", would lose nothing. A word or a phrase counts the more,
-    the fewer of these pictures it is said of.
+    Without END a caption that breaks off, such as "a dog on a", would lose nothing. The fewer of these pictures a word
+    or phrase is used for, the more it counts.
 
     Args:
         references: for each picture its captions as word indices, START and END included.
@@ -40,7 +40,7 @@ class CiderReward:
         self._ngrams, column = np.unique(ngram, return_inverse=True)
         pictures, known = references.n_images, len(self._ngrams)
         said_of = np.unique(references.image_of_caption()[caption] * known + column) % known
-        self._unknown = np.log(pictures)  # the weight of an n-gram that no picture has: as if one had it
+        self._unknown = np.log(pictures)  # the weight of an n-gram that no picture has, as if one had it
         self._rarity = self._unknown - np.log(np.bincount(said_of, minlength=known))
         self._references = self._vectors(references.matrix)
 
@@ -48,8 +48,8 @@ class CiderReward:
         """The reward of each caption, (captions,), from 0 to 10.
 
         Args:
-            captions: (captions, words) indices; what stands behind the first END does not count.
-            pictures: for each caption the number of its picture, (captions,).
+            captions: (captions, words) indices; what comes after the first END does not count.
+            pictures: the number of each caption's picture, (captions,).
         """
         own, references = self._vectors(captions), self._references
         counts = np.diff(self._first)[pictures]
@@ -78,7 +78,7 @@ class CiderReward:
         )
 
     def _count(self, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The different n-grams of each caption: the number of the caption, the n-gram as a number, how often.
+        """The different n-grams of each caption: the caption's number, the n-gram as a number, and how often it occurs.
 
         An n-gram is written as a number whose digits are its words, from 1 to the size of the vocabulary.
         """
@@ -98,5 +98,5 @@ class CiderReward:
         return cells // len(different), different[cells % len(different)], count
 
     def _lengths(self, ngrams: np.ndarray) -> np.ndarray:
-        """How many words n-grams have, less 1."""
+        """The number of words in each n-gram, minus 1."""
         return np.searchsorted((len(self._vocab) + 1) ** np.arange(1, LONGEST_NGRAM), ngrams, side="right")

@@ -1,4 +1,4 @@
-"""How a decoder is trained: a few numbers, and the learning rate that follows from them."""
+"""How a decoder is trained: a few settings, and the learning rate that follows from them."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ class TrainingConfig:
     dropout: float = 0.0
     max_len: int = 20  # captions are cut to this many indices, START and END included
     seed: int = 0
-    # "cosine": the learning rate rises for half an epoch and falls to nothing along a cosine; "exponential": it starts
-    # at its highest and is halved every `half_life` epochs; "constant": it stays as it is
+    # "cosine": the learning rate rises for half an epoch, then falls nearly to zero along a cosine; "exponential": it
+    # starts at its highest and is halved every `half_life` epochs; "constant": it does not change
     schedule: str = "cosine"
     half_life: float = 2.0
     label_smoothing: float = 0.0
     captions_per_image: int = 1
-    # put captions of similar length together, so that little of a batch is padding (not for the bottlenecked LSTM: it
-    # packs its captions anyway)
+    # batch captions of similar length, so that there is little padding (not for the bottlenecked LSTM: it packs its
+    # captions anyway)
     similar_lengths: bool = False
-    # in training for CIDEr: how much the cross-entropy of true captions of the same pictures counts beside the rewards
+    # in training for CIDEr: the weight of the cross-entropy of the same pictures' true captions, beside the rewards
     crossentropy_weight: float = 0.0
 
 
@@ -39,7 +39,7 @@ def learning_rate_schedule(
     if config.schedule == "constant":
         return schedules.ExponentialDecay(config.learning_rate, 1, 1.0)
     if config.schedule != "cosine":
-        raise ValueError(f"The schedule is {config.schedule!r}. Possible are: cosine, exponential, constant.")
+        raise ValueError(f"The schedule is {config.schedule!r}. It must be one of: cosine, exponential, constant.")
     total, warm_up = config.epochs * steps_per_epoch, steps_per_epoch // 2
     return schedules.CosineDecay(
         config.learning_rate * 0.01,

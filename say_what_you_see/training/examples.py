@@ -15,14 +15,14 @@ Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 """Features and words, and the words to predict."""
 
 WeightedBatch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]
-"""The same with the weight of its loss, (1,)."""
+"""The same, and the weight of its loss, (1,)."""
 
 POOL = 16
-"""So many batches are drawn together where captions of similar length go into the same one."""
+"""The number of batches that are drawn together and then divided by the length of the captions."""
 
 
 class JoinedRows:
-    """The rows of several arrays as those of one, each array where it is, perhaps on the disk.
+    """The rows of several arrays as if they were one array; none is copied, and each may stay on the disk.
 
     Args:
         parts: (rows, ...) each, all of one shape.
@@ -60,7 +60,7 @@ class Examples:
 
 
 def add_views(examples: Examples, views: Mapping[str, np.ndarray], vocab: dict[str, int]) -> Examples:
-    """Examples, and the same ones in other views; in captions of mirrored images left is right, and right is left.
+    """Examples, and the same ones in other views; captions of mirrored images have left and right swapped.
 
     Args:
         views: by name, features of the images in the order of the examples, (images, ...).
@@ -74,7 +74,7 @@ def add_views(examples: Examples, views: Mapping[str, np.ndarray], vocab: dict[s
     firsts = [first, *(first[1:] + number * first[-1] for number in range(1, len(matrices)))]
     captions = CaptionArrays(np.concatenate(matrices), np.concatenate(firsts))
     rows = JoinedRows(examples.image_embeds, *views.values())
-    return Examples(cast(np.ndarray, rows), captions)  # all that a training asks of an array
+    return Examples(cast(np.ndarray, rows), captions)  # all that training needs of an array
 
 
 def generate_batch(
@@ -88,7 +88,7 @@ def generate_batch(
         max_len: captions are cut to this many indices, START and END included.
 
     Returns:
-        ((embeddings, words but the last), words but the first): from each word the next is to be predicted.
+        ((embeddings, all words but the last), all words but the first): at each word the next is to be predicted.
     """
     pictures = rng.integers(captions.n_images, size=batch_size)
     sentences = captions.choose(pictures, rng)[:, :max_len].astype(np.int32)
@@ -96,14 +96,14 @@ def generate_batch(
 
 
 def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Captions of images, (images x count, longest): `count` of each, different ones if it has so many."""
+    """Captions of images, (images x count, longest): `count` of each, all different if it has that many."""
     available = np.diff(captions.first)[images, None]
     numbers = (rng.integers(available) + np.arange(count)) % available
     return captions.matrix[(captions.first[images, None] + numbers).ravel()]
 
 
 class RandomBatches(keras.utils.PyDataset):
-    """An epoch of random batches. Each follows from the seed, the epoch and its number, so training can be resumed."""
+    """An epoch of random batches. Each depends only on seed, epoch and its number, so training can be resumed."""
 
     def __init__(self, examples: Examples, config: TrainingConfig, first_epoch: int = 0, pad_idx: int = -1) -> None:
         super().__init__()
@@ -128,16 +128,16 @@ class RandomBatches(keras.utils.PyDataset):
         return (features, sentences[:, :-1]), sentences[:, 1:]
 
     def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """So many random images, and captions of each: (images x captions of each, longest) indices."""
+        """`count` random images, and captions of each: (images x captions of each, longest) indices."""
         captions, config = self.examples.captions, self.config
         images = rng.integers(captions.n_images, size=count)
         sentences = captions_of_each(captions, images, config.captions_per_image, rng)
         return images, sentences[:, : config.max_len].astype(np.int32)
 
     def _of_similar_length(self, step: int) -> WeightedBatch:
-        """One of the batches that images, sorted by their longest captions, were cut into; as wide as it must be.
+        """One of the batches into which images, sorted by their longest caption, are divided; no wider than necessary.
 
-        Its weight is its share of the words: else those of short captions would count for more.
+        Its weight follows its share of the words: otherwise the words of short captions would count for more.
         """
         pool, number = divmod(step, POOL)
         rng = np.random.default_rng([self.config.seed, self.epoch, pool])
@@ -146,7 +146,7 @@ class RandomBatches(keras.utils.PyDataset):
         words = (sentences[:, :, 1:] != self.pad_idx).sum(axis=2)
         lengths = 1 + words.max(axis=1)
         chosen = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
-        if step == 0:  # Keras takes for granted what its first two batches have in common: this one is wider than any
+        if step == 0:  # Keras assumes that all batches share what the first two do: this one is wider than any
             sentences = np.pad(sentences, ((0, 0), (0, 0), (0, 1)), constant_values=self.pad_idx)
         width = lengths[chosen].max() if step else sentences.shape[2]
         sentences = sentences[chosen, :, :width]
@@ -158,7 +158,7 @@ class RandomBatches(keras.utils.PyDataset):
 
 
 def take_images(examples: Examples, images: Sequence[int]) -> Examples:
-    """The examples of some of the images only, in the given order."""
+    """The examples of only some of the images, in the given order."""
     first, matrix = examples.captions.first, examples.captions.matrix
     rows = [np.arange(first[image], first[image + 1]) for image in images]
     captions = CaptionArrays(matrix[np.concatenate(rows)], np.cumsum([0, *map(len, rows)]))
@@ -166,9 +166,9 @@ def take_images(examples: Examples, images: Sequence[int]) -> Examples:
 
 
 def shuffle_images(examples: Examples, seed: int = 0) -> Examples:
-    """The control: every picture gets the captions of another one, the embeddings stay where they are.
+    """The control: every picture gets the captions of another one; the embeddings stay where they are.
 
-    The pictures stand in a random circle, and each takes the captions of its neighbour: none keeps its own.
+    The pictures are put in a random circle, and each takes the captions of its neighbour, so none keeps its own.
     """
     captions = examples.captions
     circle = np.random.default_rng(seed).permutation(captions.n_images)
@@ -183,7 +183,7 @@ def table_examples(features: np.ndarray, captions: Sequence[str] | np.ndarray, v
     """The two files of a `caption_table` as examples: every caption is a row of its own, with its own features.
 
     Args:
-        features: (captions, features), possibly memory-mapped; stays where it is.
+        features: (captions, features), possibly memory-mapped; not copied.
     """
     indexed = caption_tokens_to_indices([[caption] for caption in captions], vocab)
     return Examples(features, pack_captions(indexed, vocab[PAD]))

@@ -1,4 +1,4 @@
-"""Trains a decoder: random batches, and after every epoch validation, a line of history and a checkpoint."""
+"""Trains a decoder: random batches, and after every epoch validation, an entry in the history and a checkpoint."""
 
 import hashlib
 import json
@@ -37,10 +37,10 @@ def compile_decoder(
     quick: bool = True,
     objective: Callable | None = None,
 ) -> None:
-    """Give a decoder its loss, its accuracy and its optimizer: AdamW of Keras or a faster one with equal results.
+    """Give a decoder its loss, its accuracy and its optimizer: Keras' AdamW, or a faster one with equal results.
 
     Args:
-        objective: a loss to train for in the place of cross-entropy, which is then measured only.
+        objective: a loss to train with instead of cross-entropy, which is then only measured.
     """
     schedule = learning_rate_schedule(config, steps_per_epoch)
     if quick and keras.backend.backend() == "tensorflow":
@@ -52,7 +52,7 @@ def compile_decoder(
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     loss, accuracy = masked_crossentropy(pad_idx), masked_accuracy(pad_idx)
     if objective:
-        crossentropy = keras.metrics.MeanMetricWrapper(loss, "crossentropy")  # by its own name, or it replaces the loss
+        crossentropy = keras.metrics.MeanMetricWrapper(loss, "crossentropy")  # named, or it would replace the loss
         decoder.compile(optimizer, objective, metrics=[accuracy, crossentropy])
     elif config.label_smoothing:
         decoder.compile(optimizer, smoothed_crossentropy(pad_idx, config.label_smoothing), metrics=[accuracy, loss])
@@ -67,7 +67,7 @@ def evaluate_decoder(
     """Loss in nats per real word and next-word accuracy of a compiled decoder, each real word with the same weight.
 
     Args:
-        limit: at most so many captions are read, evenly spread.
+        limit: fewer than twice this many captions are read, evenly spread.
     """
     matrix, image = examples.captions.matrix, examples.captions.image_of_caption()
     captions = np.arange(0, len(matrix), max(1, len(matrix) // limit))
@@ -85,10 +85,10 @@ def evaluate_decoder(
 
 
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress; after every epoch it validates, writes a line of history and saves a checkpoint.
+    """Shows progress; after every epoch it validates, adds to the history and saves a checkpoint.
 
     Args:
-        measure: called after an epoch for what else its line of history is to hold.
+        measure: called after each epoch; what it returns is added to the epoch's entry in the history.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class EpochRecorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         seed_dropout(self.decoder, self.config.seed, epoch)
         self.started = time.perf_counter()
-        if self.bar is None:  # one for the whole training
+        if self.bar is None:  # one bar for the whole training
             self.bar = progress(total=self.config.epochs * self.params["steps"], unit="step")
             self.bar.initial = self.bar.n = epoch * self.params["steps"]
         self.bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}", refresh=False)
@@ -133,7 +133,7 @@ class EpochRecorder(keras.callbacks.Callback):
             self.callback(self.history)
 
     def close(self) -> None:
-        """End the line of the progress bar, also if the training was interrupted."""
+        """End the line of the progress bar, even if the training was interrupted."""
         if self.bar is not None:
             self.bar.close()
 
@@ -144,7 +144,7 @@ def seed_dropout(decoder: keras.Model, seed: int, epoch: int) -> None:
         generators = [variable for variable in layer.variables if "seed_generator" in variable.path]
         for generator, state in enumerate(generators):
             start = np.random.SeedSequence([seed, epoch, number, *[generator][:generator]]).generate_state(1)[0]
-            state.assign(np.array([start, 0]).astype(state.dtype))  # which on PyTorch has a sign
+            state.assign(np.array([start, 0]).astype(state.dtype))  # signed on PyTorch
     if keras.config.backend() == "torch":  # all its layers draw from one generator
         import torch
 
@@ -161,12 +161,12 @@ def train_decoder(
     callback: HistoryCallback | None = None,
     quick: bool = True,
 ) -> History:
-    """Train a decoder; with a folder it leaves a checkpoint after every epoch and goes on from the last one.
+    """Train a decoder; with a folder, save a checkpoint after every epoch and go on from the last one.
 
     Args:
         folder: where checkpoints are kept; None keeps none.
         callback: called with the history after every epoch, and once at the start of a training that is resumed.
-        quick: leave out work that changes nothing, where possible (see `say_what_you_see.training.packed`).
+        quick: skip work that changes nothing, where possible (see `say_what_you_see.training.packed`).
 
     Returns:
         For each epoch its number, loss, validation loss and accuracy, and seconds.
@@ -189,7 +189,7 @@ def train_decoder(
 def pack_training(
     decoder: keras.Model, batches: RandomBatches, pad_idx: int
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
-    """The fastest model and batches that give a compiled decoder the same weights; if need be, those given."""
+    """The fastest model and batches that train a compiled decoder to the same weights; if need be, those given."""
     (embeds, words), targets, *_ = batches[0]
     packed = choose_packed_decoder(decoder, pad_idx, pack_batch(embeds, words, targets, pad_idx))
     if packed is None:
@@ -199,7 +199,7 @@ def pack_training(
 
 
 def start_or_resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folder: Path | None) -> History:
-    """Bring a compiled decoder to where its training stopped, or to the start; returns the history so far.
+    """Bring a compiled decoder to where its training stopped, or to its start; returns the history so far.
 
     A folder whose checkpoints belong to another configuration or other data is started anew.
     """
@@ -214,8 +214,8 @@ def start_or_resume(decoder: keras.Model, train: Examples, config: TrainingConfi
 
 
 def fingerprint(decoder: keras.Model, train: Examples, config: TrainingConfig) -> str:
-    """What has to be equal for a training to be resumed: configuration, shapes, captions and some of the features."""
-    # checkpoints of before know nothing of these
+    """What must be equal for a training to be resumed: configuration, shapes, captions and some of the features."""
+    # older checkpoints know nothing of these
     later = {"label_smoothing": 0.0, "captions_per_image": 1, "similar_lengths": False, "crossentropy_weight": 0.0}
     numbers = {key: value for key, value in asdict(config).items() if later.get(key, ...) != value}
     digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode())

@@ -24,7 +24,7 @@ def masked_crossentropy(pad_idx: int) -> Callable:
 
 
 def smoothed_crossentropy(pad_idx: int, label_smoothing: float) -> Callable:
-    """The same with this share of each target spread over all words, so that no probability is driven to 1."""
+    """The same with a share of each target spread over all words, so that no probability is driven to 1."""
     masked = masked_crossentropy(pad_idx)
 
     def loss(next_words, logits):
@@ -49,7 +49,7 @@ def masked_accuracy(pad_idx: int) -> Callable:
 
 
 def masked_sums(targets: Tensor, logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropies in nats of the real words added up, and the number of real words.
+    """The sum of the cross-entropies of the real words, in nats, and the number of real words.
 
     Unlike means, sums over parts of a batch can be added up.
 

@@ -1,7 +1,7 @@
-"""Self-critical training: captions are drawn, and what earns more than its companions becomes more probable.
+"""Self-critical training: captions are sampled, and those that earn more than their companions become more probable.
 
 Captions are rewarded by the metric that they are judged by (Rennie et al. 2017, arXiv:1612.00563), and compared with
-the other ones drawn for the same picture (Luo 2020, arXiv:2003.09971).
+the others sampled for the same picture (Luo 2020, arXiv:2003.09971).
 """
 
 import hashlib
@@ -27,14 +27,14 @@ ops = keras.ops
 Tensor = Any
 
 Sample = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Draws captions with the decoder as it is now: from features (pictures, ...) to indices (pictures, samples, words),
-END after the last word."""
+"""Samples captions with the decoder's current weights: from features (pictures, ...) to indices (pictures, samples,
+words), END after the last word."""
 
 Describe = Callable[[np.ndarray], np.ndarray]
 """Writes the most probable caption of each picture: from features (pictures, ...) to indices (pictures, words)."""
 
 MAX_PICTURES = 1000
-"""So many validation pictures are described after an epoch, at most."""
+"""At most this many validation pictures are captioned after an epoch."""
 
 
 def advantages(rewards: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def advantages(rewards: Tensor) -> Tensor:
 
 
 def policy_gradient_loss(log_probabilities: Tensor, rewards: Tensor) -> Tensor:
-    """The loss whose gradient makes captions more probable that earned more than others of their picture.
+    """The loss whose gradient makes captions that earned more than others of their picture more probable.
 
     Args:
         log_probabilities: of the sampled captions: each the sum over its words, (pictures, samples).
@@ -62,7 +62,7 @@ class PolicyGradient(keras.losses.Loss):
     """The loss of a batch, from sampled words and logits; the rewards of the captions are Keras' sample weights.
 
     Args:
-        samples: so many captions of each picture stand one after another.
+        samples: the number of consecutive captions of each picture.
         vocab: word to index; special tokens are never sampled, so they have no part in the probabilities.
     """
 
@@ -75,10 +75,10 @@ class PolicyGradient(keras.losses.Loss):
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """From words (captions, steps), logits (captions, steps, vocabulary) and rewards (captions,) to the loss.
 
-        Without rewards, as in validation, the mean of minus log p of the captions.
+        Without rewards, as in validation, the mean of -log p of the captions.
         """
         real = ops.cast(ops.not_equal(y_true, self.pad), "float32")
-        possible = ops.add(y_pred, self.never)  # which makes tensors of both
+        possible = ops.add(y_pred, self.never)  # makes tensors of both
         of_words = -keras.losses.sparse_categorical_crossentropy(y_true, possible, from_logits=True)
         of_captions = ops.sum(of_words * real, axis=1)
         if sample_weight is None:
@@ -90,7 +90,7 @@ class PolicyGradient(keras.losses.Loss):
 class PolicyGradientAndCrossEntropy(keras.losses.Loss):
     """The loss of a batch in which the sampled captions of each picture are followed by as many true ones.
 
-    Rewards alone make captions short and alike; the true captions keep the language what it was (Paulus et al. 2018,
+    Rewards alone make captions short and alike; the true captions keep the language natural (Paulus et al. 2018,
     arXiv:1705.04304).
     """
 
@@ -114,13 +114,13 @@ class PolicyGradientAndCrossEntropy(keras.losses.Loss):
 
 
 def lengths_and_words(captions: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
-    """The number of words of each caption, (captions,), and the different words of all; END is none of them."""
+    """The number of words of each caption, (captions,), and the different words of all; END does not count."""
     said = np.cumsum(captions == end, axis=1) == 0
     return said.sum(axis=1), np.unique(captions[said])
 
 
 def measure_captions(examples: Examples, vocab: dict[str, int], describe: Describe) -> Callable[[], dict[str, float]]:
-    """A function that has pictures described, and measures what captions earn, their length and number of words."""
+    """A function that captions pictures and measures the captions' CIDEr, length and number of different words."""
     first, features = examples.captions.first[: MAX_PICTURES + 1], examples.image_embeds[:MAX_PICTURES]
     reward = CiderReward(CaptionArrays(examples.captions.matrix[: first[-1]], first), vocab)
 
@@ -144,13 +144,13 @@ def train_for_cider(
     folder: Path | None = None,
     callback: HistoryCallback | None = None,
 ) -> History:
-    """Go on training a trained decoder, for the CIDEr of its captions; goes on from the last checkpoint of a folder.
+    """Train a trained decoder further, for the CIDEr of its captions, from the last checkpoint of a folder if any.
 
-    An epoch is once through the training pictures. More epochs in `config` than before lengthen the same training.
+    An epoch is one pass through the training pictures. More epochs in `config` than before extend the same training.
 
     Args:
         config: `batch_size` counts pictures, `captions_per_image` are the captions sampled for each; with a
-            `crossentropy_weight` as many true ones count, too.
+            `crossentropy_weight`, as many true ones count too.
         sample, describe: write captions with this decoder's weights; these functions know the samplers.
         folder, callback: as in `train_decoder`.
 
@@ -200,7 +200,7 @@ def _objective(config: TrainingConfig, vocab: dict[str, int]) -> keras.losses.Lo
 
 
 def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folder: Path | None) -> History:
-    """Bring a compiled decoder to where its training for CIDEr stopped; one that started elsewhere is another."""
+    """Bring a compiled decoder to where its training for CIDEr from the same start weights stopped."""
     if folder is None:
         return []
     start = hashlib.sha256(b"".join(weights.tobytes() for weights in decoder.get_weights())).hexdigest()
@@ -221,11 +221,11 @@ def train_on_samples(
     vocab: dict[str, int],
     true: np.ndarray | None = None,
 ) -> float:
-    """One step: the sampled captions are read as if they were true ones, and weighed by what they earned.
+    """One step: the sampled captions are read as if they were true ones, and weighted by what they earned.
 
     Args:
         features: (pictures, ...).
-        captions: (captions, words) indices, equally many of each picture, END after the last word.
+        captions: (captions, words) indices, the same number for each picture, END after the last word.
         rewards: (captions,).
         true: as many true captions, from START on, for `PolicyGradientAndCrossEntropy`.
 
@@ -241,12 +241,12 @@ def train_on_samples(
         read = _side_by_side(read, true[:, :-1], len(features))
         targets = _side_by_side(targets, true[:, 1:], len(features))
         weights = _side_by_side(weights, np.zeros_like(weights), len(features))
-    if decoder.name != "transformer":  # which shares features among captions of a picture
+    if decoder.name != "transformer":  # that one shares features among a picture's captions
         features = np.repeat(features, len(read) // len(features), axis=0)
     return float(decoder.train_on_batch([features, read], targets, sample_weight=weights)[0])
 
 
 def _side_by_side(sampled: np.ndarray, true: np.ndarray, pictures: int) -> np.ndarray:
-    """The rows of each picture's sampled captions and then those of its true ones."""
+    """For each picture the rows of its sampled captions, then those of its true ones."""
     parts = [rows.reshape(pictures, -1, *rows.shape[1:]) for rows in (sampled, true)]
     return np.concatenate(parts, axis=1).reshape(-1, *sampled.shape[1:]).astype(sampled.dtype)

@@ -48,7 +48,7 @@ def find_application(name: str) -> Application:
     titles = {_letters(title): title for title in _application_titles()}
     if _letters(name) not in titles:
         known = ", ".join(sorted({*ENCODERS, *map(_snake_case, titles.values())}))
-        raise CourseError(f"There is no encoder {name!r}. Possible are the path of a .keras file, or one of: {known}.")
+        raise CourseError(f"There is no encoder {name!r}. Give the path of a .keras file, or one of: {known}.")
     title = titles[_letters(name)]
     build = getattr(keras.applications, title)
     module = getattr(keras.applications, build.__module__.rpartition(".")[2])
@@ -57,7 +57,7 @@ def find_application(name: str) -> Application:
 
 
 def on_a_copy(preprocess_input: Preprocess) -> Preprocess:
-    """Keras' own preprocessing would overwrite the array that it is given."""
+    """Have a preprocessing function work on a copy: Keras' own would overwrite the array that it is given."""
 
     @functools.wraps(preprocess_input)
     def preprocess_for_model(images: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def _letters(text: str) -> str:
 
 
 def imagenet_weights(name: str, data_folder: Path, with_classifier: bool = False) -> Path | None:
-    """A file of ImageNet weights: from the data folder, or what Keras keeps, or downloaded; None leaves it to Keras."""
+    """A file of ImageNet weights: from the data folder, from Keras' folder, or downloaded; None leaves it to Keras."""
     if by_hand := imagenet_file(name, data_folder, with_classifier):
         if by_hand.name in DOWNLOADED_WEIGHTS.values():
             return fetch_resource(by_hand.name, data_folder)  # which checks it, once
@@ -118,16 +118,16 @@ def explained_errors(name: str, weights: str | Path | None) -> Iterator[None]:
 
     Args:
         name: of the model.
-        weights: a file; "imagenet", which Keras downloads; or None, which cannot go wrong.
+        weights: a file; "imagenet", which Keras downloads; or None, with which nothing can go wrong.
     """
     if weights not in (None, "imagenet"):
         try:
             check_weights_file(str(weights))
         except CourseError as error:
-            raise CourseError(f"The weights in {weights} cannot be used: {error}. Bring a whole copy.") from error
+            raise CourseError(f"The weights in {weights} cannot be used: {error}. Get a complete copy.") from error
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Skipping nested container")  # Keras says it of each layer, then fails
+            warnings.filterwarnings("ignore", "Skipping nested container")  # Keras says it for each layer, then fails
             yield
     except Exception as error:
         if weights is None:
@@ -142,6 +142,6 @@ def _not_downloaded(name: str, error: Exception) -> CourseError:
     where = f"{url[0].rpartition('/')[2]} from {url[0]}" if url else "them"
     reason = str(error).rpartition("--")[2].strip()
     return CourseError(
-        f"The ImageNet weights of {name} could not be downloaded ({reason}). Without a network, bring {where} "
-        "by hand and put the file into the data folder, or give its path as the weights."
+        f"The ImageNet weights of {name} could not be downloaded ({reason}). Without a network, get {where} "
+        "some other way and put the file into the data folder, or give its path as the weights."
     )

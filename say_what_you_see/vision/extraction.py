@@ -32,10 +32,10 @@ def apply_model(
     """Embed every picture of a zip: returns (n, *shape of an embedding) and the n file names, row by row.
 
     Pictures that cannot be read are skipped and named at the end. With a `store`, the path of a
-    `.npy` file, an interrupted extraction goes on where it was, and a finished one is not done again.
+    `.npy` file, an interrupted extraction resumes where it was, and a finished one is not repeated.
 
     Args:
-        dtype: the type of the numbers; "float16" halves a file, at 3 significant digits.
+        dtype: the type of the numbers; "float16" halves the file, at 3 significant digits.
     """
     members = image_members(zip_fn)
     table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store, dtype)
@@ -84,7 +84,7 @@ def open_table(
     store: Path | None,
     dtype: str = "float32",
 ) -> EmbeddingTable:
-    """A table for the embeddings of a zip; with a `store`, as far as it was filled with the same zip and encoder."""
+    """A table for the embeddings of a zip; with a `store`, it keeps rows made before from the same zip and encoder."""
     is_fast = isinstance(encoder, FastEncoder)
     model: keras.Model = encoder.model if is_fast else encoder
     expected = tuple(model.inputs[0].shape[1:3])
@@ -92,7 +92,7 @@ def open_table(
         raise CourseError(f"The encoder expects pictures of {expected} pixels, but input_shape is {input_shape}.")
     row_shape, made_from = model.compute_output_shape((1, *input_shape, 3))[1:], None
     if store is not None:
-        # What preprocessing makes of every level of grey tells it from any other.
+        # What preprocessing makes of every level of grey identifies it.
         levels = np.repeat(np.arange(256, dtype="float32"), 3).reshape(1, 16, 16, 3)
         made_from = {
             "zip": Path(zip_fn).name,

@@ -1,4 +1,4 @@
-"""Encoders run by the quickest engine there is: exported to OpenVINO once, checked against Keras, and kept."""
+"""Encoders run by the fastest engine there is: exported to OpenVINO once, checked against Keras, and kept."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ from say_what_you_see.vision.openvino import (
 )
 
 KERAS, OPENVINO, OPENVINO_BFLOAT16 = "keras", "openvino", "openvino_bfloat16"
-"""The engines that compute embeddings, as records of extractions name them."""
+"""The engines that compute embeddings, by their names in records of extractions."""
 
 MIN_PICTURES = 5000
-"""Fewer images are left to Keras: an export takes about ten seconds, and saves 4 ms an image or more."""
+"""Fewer images are left to Keras: an export takes about ten seconds, and saves 4 ms or more per image."""
 
 BATCH_SIZE = 16
-"""The batch size for OpenVINO, for which the next images have to be ready when it has finished the last ones."""
+"""The batch size for OpenVINO, which needs the next images ready when it has finished the last ones."""
 
 TOLERANCE = 1e-3
-"""How far an export may be from Keras, relative to the largest number."""
+"""How far an export's results may be from Keras', relative to the largest number."""
 
 QUICKER_ON = ("x86_64", "amd64")
-"""Processors on which OpenVINO was measured to be quicker than Keras, by 1.15 to 1.6 times."""
+"""The processors on which OpenVINO was measured to be 1.15 to 1.6 times as fast as Keras."""
 
 METADATA_FILE, NETWORK_FILE = "encoder.json", "encoder.xml"
 
 
 class FastEncoder:
-    """Stands in for an encoder's Keras model in `apply_model`, and gives the same, sooner.
+    """Stands in for an encoder's Keras model in `apply_model`, and gives the same results, faster.
 
-    Which engine computes is decided when an extraction starts: the one that it was started with, or else OpenVINO for
-    large data sets and where bfloat16 is wanted; Keras where OpenVINO is missing or gives other numbers, or where Keras
-    has a GPU. A rule decides, since a measurement goes wrong when the machine is busy.
+    The engine is chosen when an extraction starts: the one that an interrupted extraction was started with, or else
+    OpenVINO for large data sets and if bfloat16 is wanted; Keras if OpenVINO is missing or gives other numbers, or if
+    Keras has a GPU. A rule decides, since a measurement goes wrong when the machine is busy.
 
     Args:
-        data_folder: the export is kept in `exported/` in there.
-        zips: the images of the data set. If they are few, it is Keras in float32, whether there is an export or not:
+        data_folder: its folder `exported/` keeps the export.
+        zips: the images of the data set. Few images are left to Keras in float32 even if there is an export, so that
             the same data set gets the same numbers.
     """
 
@@ -65,24 +65,24 @@ class FastEncoder:
         self.folder = export_folder(encoder, data_folder)
         self._zips = zips
         self._network: ParallelNetwork | None = None
-        self.engine = KERAS  # what computes
+        self.engine = KERAS  # the current engine
 
     @property
     def batch_size(self) -> int:
-        """The batch size for the engine that a new extraction would have."""
+        """The batch size for the engine that a new extraction would use."""
         return BATCH_SIZE if self._wanted != KERAS else 32
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray | FutureEmbeddings:
-        """The embeddings of preprocessed images, (n, height, width, 3); those of OpenVINO may come later."""
+        """The embeddings of preprocessed images, (n, height, width, 3); those from OpenVINO may come later."""
         if self._network is None:
             return self.model.predict_on_batch(images)
         return FutureEmbeddings(self._network.submit(images))
 
     def choose_engine(self, started_with: str | None = None) -> str:
-        """Decide what computes from now on, and return its name.
+        """Choose the engine from now on, and return its name.
 
         Args:
-            started_with: what computed the rows that an interrupted extraction already has; None without any.
+            started_with: the engine that computed the rows of an interrupted extraction; None if there are none.
         """
         wanted = started_with or self._wanted
         usable = wanted != KERAS and openvino_is_quicker()
@@ -108,7 +108,7 @@ class FutureEmbeddings:
 
 
 def engine_for(encoder: EncoderInfo, pictures: int | None) -> str:
-    """The engine to try for so many images; None stands for an unknown number, probably a large one."""
+    """The engine to try for this many images; None stands for an unknown number, probably a large one."""
     if not openvino_is_quicker():
         return KERAS
     if encoder.precision == "bfloat16" and has_bfloat16():
@@ -122,7 +122,7 @@ def precision_of(engine: str) -> str:
 
 
 def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
-    """Where the export of an encoder is kept: a name for its layers, its weights, and the shapes that it works on."""
+    """Where the export of an encoder is kept: a folder named after its layers, its weights, and its shapes."""
     layers = [{**layer.get_config(), "name": type(layer).__name__} for layer in encoder.model.layers]
     shapes = [list(encoder.input_shape), list(encoder.model.output_shape)]
     text = json.dumps([encoder.weights_checksum, shapes, layers], default=repr)
@@ -130,18 +130,18 @@ def export_folder(encoder: EncoderInfo, data_folder: Path) -> Path:
 
 
 def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32") -> ParallelNetwork | None:
-    """The encoder as OpenVINO runs it; exported if that has not been done yet.
+    """The encoder as OpenVINO runs it, exported if that has not been done yet.
 
     Returns:
-        None where OpenVINO cannot run it or gives other numbers than Keras. That is remembered in the folder, so that
-        nobody waits for it again.
+        None if OpenVINO cannot run it or gives other numbers than Keras. The folder records that, so that nobody waits
+        for it again.
     """
     metadata = read_note(folder / METADATA_FILE)
     if network := _load_export(encoder, folder, metadata, precision):
         return network
     if "failed" in metadata and metadata.get("made_with") == _made_with():
         return None
-    print(f"Exporting {encoder.name} to OpenVINO, which is quicker (once).", file=sys.stderr)
+    print(f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.", file=sys.stderr)
     try:
         reason = _export(encoder, folder)
     except CourseError as error:  # a full disk, say, which need not stop the extraction
@@ -164,7 +164,7 @@ def _load_export(
 
 
 def _export(encoder: EncoderInfo, folder: Path) -> str | None:
-    """Export an encoder, check it against Keras and write down the outcome; returns what went wrong."""
+    """Export an encoder, check it against Keras and record the outcome; returns what went wrong."""
     reason = None
     with atomic_folder(folder) as staging:
         files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
@@ -198,10 +198,10 @@ def _gives_the_same(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
 
 
 def openvino_is_quicker() -> bool:
-    """Whether OpenVINO is installed, and to be preferred to Keras on this machine."""
+    """Whether OpenVINO is installed, and preferable to Keras on this machine."""
     return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not count_accelerators()
 
 
 def _made_with() -> str:
-    """What an export depends on besides the encoder: one that failed may succeed with others."""
+    """The versions that an export depends on: one that failed may succeed with others."""
     return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"

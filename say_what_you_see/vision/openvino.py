@@ -1,7 +1,7 @@
-"""Runs networks with OpenVINO, which starts in a tenth of a second, where TensorFlow takes several seconds.
+"""Runs networks with OpenVINO, which starts in a tenth of a second, while TensorFlow takes several seconds.
 
-It computes with 32-bit floats throughout, also on processors where it would choose 16 bits by itself, so that the
-results are those of Keras.
+Unless bfloat16 is asked for, it computes with 32-bit floats, even on processors where it would choose 16 bits by
+itself, so that the results are those of Keras.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def openvino_is_installed() -> bool:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its converter, which takes as long to import as the rest, and without the usage statistics that
-    the converter would send without asking.
+    """Import OpenVINO without its converter, which takes as long to import as the rest, and without the usage
+    statistics that the converter would send without asking.
     """
-    if sys.modules.get("openvino_telemetry"):  # somebody has imported OpenVINO before: its converter comes in anew
+    if sys.modules.get("openvino_telemetry"):  # OpenVINO was imported before: its converter is imported anew
         for name in [name for name in sys.modules if name.startswith(("openvino.tools", "openvino_telemetry"))]:
             del sys.modules[name]
     # None makes an import fail, which OpenVINO and its converter allow for.
@@ -51,7 +51,7 @@ def import_openvino() -> ModuleType:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has units for numbers of 16 bits with the exponents of 32, which are much quicker."""
+    """Whether the processor computes with bfloat16, 16 bits with the exponents of 32, which is much faster."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -73,8 +73,8 @@ _IN_PARALLEL = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHP
 
 
 def compiled_network(path: Path) -> Callable[..., list[np.ndarray]]:
-    """The network of an .xml file, from all inputs in their order to all outputs; the folder `compiled` beside it keeps
-    what OpenVINO has compiled, so that it starts sooner the next time.
+    """The network of an .xml file as a function, from all inputs in order to all outputs; the folder `compiled` beside
+    the file keeps what OpenVINO has compiled, so that it starts sooner the next time.
     """
     options = {**_OPTIONS, "CACHE_DIR": str(path.with_name("compiled"))}
     compiled = import_openvino().Core().compile_model(path, "CPU", options)
@@ -84,17 +84,17 @@ def compiled_network(path: Path) -> Callable[..., list[np.ndarray]]:
 class ParallelNetwork:
     """A network with one input and one output that works on several images at once.
 
-    Each image is computed by one core or a few, which wait for no other, instead of by all cores together: OpenVINO
-    calls that throughput. The result of an image does not depend on the others.
+    Each image is computed by one core or a few, which do not wait for others, instead of by all cores together:
+    OpenVINO calls this throughput. The result for an image does not depend on the others.
     """
 
     @classmethod
     def exported(cls, path: Path, input_shape: tuple[int, ...], precision: str = "float32") -> ParallelNetwork:
-        """One from an .xml file.
+        """Load a network from an .xml file.
 
         Args:
-            input_shape: of one image, (height, width, 3).
-            precision: that it computes in, "float32" or "bfloat16".
+            input_shape: the shape of one image, (height, width, 3).
+            precision: what it computes in, "float32" or "bfloat16".
         """
         core = import_openvino().Core()
         model = core.read_model(path)
@@ -104,11 +104,11 @@ class ParallelNetwork:
 
     @classmethod
     def described(cls, describe: Callable[[], openvino.Model], kept: Path) -> ParallelNetwork:
-        """One that is described and compiled once, and then kept without what it was described from.
+        """Load a network that was compiled before, or else compile it from its description and keep it.
 
         Args:
-            describe: gives a network for one image.
-            kept: the file, whose folder may be one that cannot be written.
+            describe: returns a network for one image.
+            kept: the path after which the compiled file is named; its folder may be read-only.
         """
         openvino = import_openvino()
         core, path = openvino.Core(), kept.with_name(f"{kept.name}_parallel_{slug(openvino.__version__)}.blob")
@@ -126,15 +126,15 @@ class ParallelNetwork:
         for _ in range(count):
             self._free.put(compiled.create_infer_request())
         self._pool = ThreadPoolExecutor(count)
-        # The first call initialises something in OpenVINO's bindings, and two at once can wait for each other for ever.
+        # The first call initialises something in OpenVINO's bindings, and two at once can deadlock.
         self._compute(np.zeros(compiled.input(0).shape[1:], dtype="float32"))
 
     def submit(self, images: np.ndarray) -> list[Future]:
-        """Start to compute images, (n, height, width, 3); each one's future holds its result, or its error."""
+        """Start computing images, (n, height, width, 3); each one's future holds its result, or its error."""
         return [self._pool.submit(self._compute, image) for image in images]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """The results of images, (n, ...)."""
+        """The results for images, (n, ...)."""
         return np.stack([future.result() for future in self.submit(images)])
 
     def _compute(self, image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pictures: from bytes in a zip to the square of pixels that an encoder looks at.
 
-The lessons show the steps one by one; `crop_and_resize` is the same in one go, and quicker for large photographs.
+The lessons show the steps one by one; `crop_and_resize` does the same in one go, and faster for large photographs.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow knows more, some of w
 
 _HEIC = dict.fromkeys((b"ftypheic", b"ftypheix", b"ftypmif1"), "HEIC")
 _FOREIGN = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"ftypavif": "AVIF", **_HEIC}
-"""What files begin with, some after four bytes, of formats that people do bring and the course does not read."""
+"""The first bytes, some after four others, of files in formats that people have but the course does not read."""
 
 MAX_DECODED_BYTES = 300_000_000
-"""A picture that takes more memory while it is decoded is refused: a file of a few kB can claim any size."""
+"""Pictures that take more memory than this to decode are refused: a file of a few kB can claim any size."""
 
 LARGE_PIXELS = 12_500_000
-"""Larger pictures are reduced by a whole number as soon as they are decoded; work on them takes 24 bytes a pixel."""
+"""Larger pictures are reduced by a whole factor as soon as they are decoded; work on them takes 24 bytes a pixel."""
 
 MAX_JPEG_PIXELS = 250_000_000
-"""The largest JPEG that is decoded, row by row and at a fraction of its size. Phones make such photographs."""
+"""Larger JPEGs are refused; smaller ones are decoded row by row at a fraction of their size. Phones take large ones."""
 
 MAX_SCANNED_PIXELS = 2_000_000_000
-"""Pixels times scans of the JPEG that takes longest: one that comes in scans usually has ten."""
+"""The most pixels times scans of a JPEG, which bounds its decoding time: one in several scans usually has ten."""
 
 MAX_READS = 60_000
-"""A picture is refused that Pillow reads in more steps: a file can consist of millions of small parts."""
+"""Pictures that Pillow reads in more steps than this are refused: a file can consist of millions of small parts."""
 
 _BYTES_PER_PIXEL = 4  # in Pillow, whatever the mode
 _WEBP_BYTES_KEPT = 12  # measured: two canvases and the bytes that Pillow copies its pixels from
@@ -48,12 +48,12 @@ _STRIP_PIXELS = 1_000_000
 def decode_image_from_buf(buf: bytes) -> np.ndarray:
     """Decode the bytes of a picture file to its pixels: uint8, (height, width, 3), RGB from 0 to 255.
 
-    Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Where it
-    is transparent, white shows through; of an animation it is the first frame. One of more than
-    `LARGE_PIXELS` comes at a fraction of its size.
+    Any kind of picture becomes upright RGB: greyscale, CMYK, palette and 16-bit ones too. Transparent
+    parts become white; an animation gives its first frame. A picture of more than `LARGE_PIXELS` is
+    reduced to a fraction of its size.
 
     Raises:
-        CourseError: if the bytes are no picture, a damaged one, or one of too many pixels.
+        CourseError: if the bytes are not a picture, or a damaged one, or one of too many pixels.
     """
     with _open_image(buf) as image:
         return np.array(_to_rgb(_turn_upright(image)))
@@ -70,7 +70,7 @@ def image_center_crop(img: np.ndarray) -> np.ndarray:
 def crop_and_preprocess(
     img: np.ndarray, input_shape: tuple[int, int], preprocess_for_model: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Make of a picture what an encoder expects: centre square, resized, in the encoder's own range of numbers.
+    """Prepare a picture for an encoder: centre square, resized, in the encoder's own range of numbers.
 
     Args:
         img: uint8 pixels, (height, width, 3).
@@ -78,7 +78,7 @@ def crop_and_preprocess(
         preprocess_for_model: from 0..255 to what the encoder was trained on, such as -1..1.
 
     Returns:
-        float32, (*input_shape, 3); `img` stays as it was.
+        float32, (*input_shape, 3); `img` itself is not changed.
     """
     height, width = input_shape
     square = Image.fromarray(image_center_crop(img))
@@ -89,13 +89,13 @@ def crop_and_preprocess(
 def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
     """Decode a picture, cut out the centre square and resize it: uint8, (*input_shape, 3).
 
-    The pixels are those of `decode_image_from_buf`, `image_center_crop` and the resizing in
-    `crop_and_preprocess`. Only a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or
-    1/8 of its size, still twice as large as needed: several times quicker, and the eye sees no difference. So are
-    other pictures of more than `LARGE_PIXELS`.
+    The pixels are those of `decode_image_from_buf`, `image_center_crop` and the resizing in `crop_and_preprocess`,
+    except that a JPEG at least four times as large as needed is decoded at 1/2, 1/4 or 1/8 of its size, still twice as
+    large as needed: several times faster, with no visible difference. Other pictures of more than `LARGE_PIXELS` are
+    reduced, too.
 
     Raises:
-        CourseError: as `decode_image_from_buf`.
+        CourseError: as `decode_image_from_buf` does.
     """
     height, width = input_shape
     enough = 2 * max(height, width)
@@ -108,8 +108,8 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
 
 
 def random_crop(image: np.ndarray) -> np.ndarray:
-    """A random square, of 82 to 93 % of the side, of a square image, in the size of the whole: RGB 0..255,
-    (side, side, 3). The same image gives the same square.
+    """Cut a random square of 82 to 93 % of the side out of a square image and enlarge it to the image's size: RGB
+    0..255, (side, side, 3). The same image gives the same square.
     """
     pixels = np.asarray(image, dtype="uint8")
     rng, side = np.random.default_rng(zlib.crc32(pixels.tobytes())), len(pixels)
@@ -127,7 +127,7 @@ def read_pictures(zip_fn: str | Path, fns: Sequence[str], side: int) -> list[np.
 
 
 class _CountedReads(io.BytesIO):
-    """Bytes that are read in so many steps and no more."""
+    """Bytes that can be read in at most `MAX_READS` steps."""
 
     n_reads = 0
 
@@ -140,21 +140,23 @@ class _CountedReads(io.BytesIO):
 
 @contextmanager
 def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
-    """Open and decode an image; whatever goes wrong with it then becomes a CourseError.
+    """Open and decode an image; whatever goes wrong with it becomes a CourseError.
 
     A JPEG or a large image is decoded at the smallest fraction of its size whose width and height are `enough`; with
-    None at the largest fraction of at most `LARGE_PIXELS`, for nearly all images 1.
+    None, at the largest fraction of at most `LARGE_PIXELS`, which is 1 for nearly all images.
     """
     file = _CountedReads(buf)
-    try:  # Pillow warns of large images, or refuses them, but not where a format is asked for by its class
+    try:  # Pillow warns of large images, or refuses them, but not if a format's class is called directly
         with JpegImageFile(file) if buf.startswith(b"\xff\xd8") else Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             needed = width * height * _bytes_kept(image, buf)
             factor = next((f for f in (1, 2, 4) if width * height / f**2 <= LARGE_PIXELS), 8)
-            image.draft(None, (enough, enough) if enough else (width // factor, height // factor))  # of a JPEG only
+            image.draft(None, (enough, enough) if enough else (width // factor, height // factor))  # changes JPEGs only
             needed += math.prod(image.size) * _BYTES_PER_PIXEL
             if needed > MAX_DECODED_BYTES or width * height > MAX_JPEG_PIXELS:
-                raise CourseError(f"the picture is too large ({width} x {height} pixels); save it smaller, or as JPEG")
+                raise CourseError(
+                    f"the picture is too large ({width} x {height} pixels); shrink it, or save it as JPEG"
+                )
             image.load()
             yield _reduced(image, enough) if math.prod(image.size) > LARGE_PIXELS else image
     except CourseError:
@@ -164,9 +166,7 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
 
 
 def _bytes_kept(image: Image.Image, buf: bytes) -> float:
-    """Bytes of memory for each pixel that a decoder keeps, beside those for the pixels that it gives; refuses a JPEG of
-    so many scans that they would take minutes.
-    """
+    """The bytes per pixel that a decoder keeps besides the pixels; refuses a JPEG whose scans would take minutes."""
     if image.format == "WEBP":
         return _WEBP_BYTES_KEPT
     if not isinstance(image, JpegImageFile) or image.fp is None:
@@ -179,16 +179,16 @@ def _bytes_kept(image: Image.Image, buf: bytes) -> float:
     end = buf.find(b"\xff\xd9", first)
     n_scans = 1 + buf.count(b"\xff\xda", first, end if end > 0 else len(buf))
     if n_scans * math.prod(image.size) > MAX_SCANNED_PIXELS:
-        raise CourseError(f"the picture is too large for a JPEG that comes in {n_scans} parts; save it smaller")
+        raise CourseError(f"the picture is too large for a JPEG in {n_scans} parts; shrink it")
     samples = [horizontal * vertical for _, horizontal, vertical, _ in image.layer]
-    return 2 * sum(samples) / max(samples)  # all coefficients, of 16 bits
+    return 2 * sum(samples) / max(samples)  # all coefficients, in 16 bits
 
 
 def _reduced(image: Image.Image, enough: int | None) -> Image.Image:
-    """A large image at a whole fraction of its size as RGB, by strips: conversions take several times its memory."""
+    """A large image reduced by a whole factor, as RGB, strip by strip: conversions take several times its memory."""
     factor = max(math.ceil((math.prod(image.size) / LARGE_PIXELS) ** 0.5), min(image.size) // (enough or LARGE_PIXELS))
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    small.info = {key: value for key, value in image.info.items() if key != "transparency"}  # with the EXIF note
+    small.info = {key: value for key, value in image.info.items() if key != "transparency"}  # includes EXIF data
     rows = factor * max(1, _STRIP_PIXELS // (image.width * factor))
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -203,7 +203,7 @@ def _reason(buf: bytes, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         foreign = _FOREIGN.get(buf[4:12]) or _FOREIGN.get(buf[:4])
         other = f"; it looks like {foreign}: save it as JPEG or PNG first" if foreign else ""
-        return f"the file is no picture of a known format{other}"
+        return f"the file is not a picture in a known format{other}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "the picture has too many pixels"
     if "truncated" in str(error).lower():
@@ -212,7 +212,7 @@ def _reason(buf: bytes, error: Exception) -> str:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF note says; a damaged note does no harm."""
+    """Turn a picture upright according to its EXIF data; damaged data does no harm."""
     with suppress(Exception):
         image = ImageOps.exif_transpose(image)
     return image
@@ -220,7 +220,7 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert a picture of any mode to RGB."""
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut at 255 instead of scaling
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip at 255 instead of scaling
         return Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype("uint8")).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

@@ -5,18 +5,18 @@ import numpy as np
 from say_what_you_see.core.backend import keras
 
 Centres = tuple[np.ndarray, np.ndarray]
-"""Where the middles of a grid's rows lie, (rows,), and those of its columns, (columns,): fractions of the sides."""
+"""The centres of a grid's rows, (rows,), and of its columns, (columns,), as fractions of the picture's sides."""
 
 
 def region_centres(encoder: keras.Model) -> Centres:
-    """The middle of what each region of an encoder's last feature map is computed from.
+    """The centres of the areas from which the regions of an encoder's last feature map are computed.
 
-    Layers without padding lose a margin of the picture, so the middles of InceptionV3's regions are not those of an
-    even division: they lie at 37 + 32 i pixels of 299.
+    Layers without padding lose a margin of the picture, so InceptionV3's regions do not divide it evenly: their centres
+    lie at pixels 37 + 32 i of 299.
 
     Args:
-        encoder: from pictures (n, height, width, 3), through convolutions and pooling; what comes after the last
-            feature map (a mean, a reshaping) is left out.
+        encoder: takes pictures (n, height, width, 3) through convolutions and pooling; what comes after the last
+            feature map (a mean, a reshaping) is ignored.
     """
     centres = []
     for axis in (0, 1):
@@ -26,7 +26,7 @@ def region_centres(encoder: keras.Model) -> Centres:
 
 
 def _follow(model: keras.Model, axis: int, first: float, step: float) -> tuple[float, float, int]:
-    """Where the first middle and how far the next one is, in pixels, layer by layer; and how many there are."""
+    """The first centre, the step to the next one, in pixels, and the number of centres, layer after layer."""
     regions = model.inputs[0].shape[1 + axis]
     places = {id(model.inputs[0]): (first, step)}
     for layer in model.layers:
@@ -34,7 +34,7 @@ def _follow(model: keras.Model, axis: int, first: float, step: float) -> tuple[f
             continue
         if len(layer.output.shape) != 4:
             break
-        before = layer.input[0] if isinstance(layer.input, list) else layer.input  # joined branches lie alike
+        before = layer.input[0] if isinstance(layer.input, list) else layer.input  # joined branches share centres
         first, step = places.get(id(before), (first, step))
         if isinstance(layer, keras.Model):
             first, step, _ = _follow(layer, axis, first, step)
@@ -46,7 +46,7 @@ def _follow(model: keras.Model, axis: int, first: float, step: float) -> tuple[f
 
 
 def _through(layer: keras.Layer, axis: int, rows: int, first: float, step: float) -> tuple[float, float]:
-    """What a layer makes of the first middle and the distance; it gets so many rows (or columns)."""
+    """What a layer that gets this many rows (or columns) makes of the first centre and the step."""
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return first - step * layer.padding[axis][0], step
     window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)

@@ -1,4 +1,4 @@
-"""Where the images to caption come from: files, folders, patterns, addresses on the web, standard input."""
+"""Where the images to caption come from: files, folders, patterns, web addresses, standard input."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 MAX_SECONDS = 120  # for a whole picture
 _CHUNK = 1 << 16
-_OF_PICTURES = re.compile(rb"[\x01-\x08\x0e-\x1f]|GIF8|WEBP|ftyp")  # beside a 0, in their first bytes; of no name
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in it
+_OF_PICTURES = re.compile(rb"[\x01-\x08\x0e-\x1f]|GIF8|WEBP|ftyp")  # with a 0, in pictures' first bytes, not in names
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in UTF-16
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that is not read yet."""
+    """An image that has not been read yet."""
 
     name: str  # as the user gave it: a path, or an address, without a password
-    fetch: Callable[[], bytes]  # its bytes; may raise anything where it cannot be had
+    fetch: Callable[[], bytes]  # returns its bytes; may raise anything if it cannot
 
     def read(self) -> bytes:
         """The bytes of the image.
 
         Raises:
-            CourseError: naming it, whatever went wrong.
+            CourseError: naming the image, whatever went wrong.
         """
         try:
             return self.fetch()
         except CourseError:
             raise
-        except Exception as error:  # names that no system can have, addresses that are none: each raises its own
+        except Exception as error:  # impossible names, invalid addresses: each raises its own
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise CourseError(f"Cannot read {self.name}: {reason}.") from error
 
@@ -59,15 +59,15 @@ class ImageSource:
         try:
             return [crop_and_resize(data, shape) for shape in shapes]
         except CourseError as error:
-            raise CourseError(f"{self.name} is no picture that can be read: {error}.") from error
+            raise CourseError(f"{self.name} cannot be read as a picture: {error}.") from error
 
 
 def find_images(arguments: Sequence[str]) -> list[ImageSource]:
-    """The images that arguments of a command line stand for, in their order.
+    """The images that arguments of a command line stand for, in order.
 
-    A folder stands for the pictures in it and below it, by name; `*`, `?` and `[…]` for the paths that fit
-    (for shells that leave patterns as they are); `-` for standard input: a picture, or paths, one a line.
-    What cannot be found becomes a source that says so when it is read, so that the others go on.
+    A folder stands for the pictures in it and its subfolders, by name; `*`, `?` and `[…]` for the paths that match
+    (for shells that do not expand patterns); `-` for standard input: a picture, or paths, one per line.
+    What cannot be found becomes a source that says so when it is read, so that the others are still read.
     """
     return [source for argument in arguments for source in _found(argument)]
 
@@ -75,13 +75,13 @@ def find_images(arguments: Sequence[str]) -> list[ImageSource]:
 def _found(argument: str) -> list[ImageSource]:
     try:
         return _sources_of(argument)
-    except Exception as error:  # it may be no name at all, or in a folder that must not be looked into
+    except Exception as error:  # it may not be a possible name, or be in a folder that may not be read
         return [_failing(argument, error)]
 
 
 def _sources_of(argument: str) -> list[ImageSource]:
     if not argument:
-        raise CourseError("'' is no name of a picture. The folder that this runs in is called . (a full stop).")
+        raise CourseError("'' is not the name of a picture. The current folder is called . (a full stop).")
     if argument == STANDARD_INPUT:
         return _from_standard_input()
     if re.match(r"https?://", argument, re.IGNORECASE):
@@ -92,16 +92,16 @@ def _sources_of(argument: str) -> list[ImageSource]:
         missing = f"There are no pictures in {path} ({', '.join(sorted(PICTURE_SUFFIXES))})."
     elif not path.exists() and glob.has_magic(argument):
         paths = [Path(found) for found in glob.glob(argument, recursive=True)]
-        missing = f"No file fits the pattern {argument}."
+        missing = f"No file matches the pattern {argument}."
     else:
         return [image_file(path)]
     return [image_file(path) for path in sorted(paths, key=natural_order)] or [_failing(argument, CourseError(missing))]
 
 
 def _from_standard_input() -> list[ImageSource]:
-    """One picture, or paths and addresses as `find` or `ls` print them, in whatever encoding names have here."""
+    """One picture, or paths and addresses as `find` or `ls` print them, in whatever encoding file names have here."""
     if sys.stdin is None:
-        raise CourseError("Standard input is closed. Send a picture, or paths, one a line.")
+        raise CourseError("Standard input is closed. Send a picture, or paths, one per line.")
     data = join_chunks(iter(lambda: sys.stdin.buffer.read(_CHUNK), b""), MAX_PICTURE_BYTES, "Standard input")
     in_utf_16 = data.startswith(_UTF_16)
     first = data[:32]
@@ -111,7 +111,7 @@ def _from_standard_input() -> list[ImageSource]:
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     names = [line for line in lines if line.strip() and line != STANDARD_INPUT]
     if not names:
-        raise CourseError("Standard input is empty. Send a picture, or paths, one a line.")
+        raise CourseError("Standard input is empty. Send a picture, or paths, one per line.")
     return find_images(names)
 
 
@@ -137,7 +137,7 @@ def fetch_image(url: str) -> bytes:
     """Download a picture into memory.
 
     Raises:
-        CourseError: if it cannot be had, is too large, or takes too long.
+        CourseError: if it cannot be fetched, is too large, or takes too long.
     """
     picture: Future[bytes] = Future()
 
@@ -147,16 +147,16 @@ def fetch_image(url: str) -> bytes:
         except Exception as error:
             picture.set_exception(error)
 
-    # a thread can be left alone when the time is over: a server may send even its header a byte at a time
+    # a thread can be abandoned when time is up: a server may send even its header a byte at a time
     threading.Thread(target=fetch, daemon=True).start()
     try:
         return picture.result(MAX_SECONDS)
     except TimeoutError:
-        raise CourseError(f"{url} has not come whole within {MAX_SECONDS} seconds. Bring it by hand.") from None
+        raise CourseError(f"{url} did not arrive within {MAX_SECONDS} seconds. Download it by hand.") from None
 
 
 def _fetch(url: str) -> bytes:
-    import requests  # here, since few pictures come from the web and every caption would wait for it
+    import requests  # here, since few pictures come from the web, and every caption would wait for it
     import urllib3
 
     try:

@@ -1,8 +1,8 @@
-"""Weights in the form that PyTorch saved until version 1.5, read without PyTorch.
+"""Reads weights in the format that PyTorch saved until version 1.5, without PyTorch.
 
 Such a file is five pickles (a magic number, a version, the sizes of types, the tensors, the names of the storages) and
 then every storage: the count of its numbers, and the numbers. A tensor is a window into a storage, with strides.
-Nothing that a file names is run: only the few names that tensors need are known, and stand for parts of this module.
+Nothing that a file names is run: only the few names that tensors need are known, and parts of this module replace them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Read tensors by their names (a "state dict") from a `.pth` file of the old form.
+    """Read tensors by their names (a "state dict") from a `.pth` file in the old format.
 
     Raises:
-        CourseError: if the file is missing, damaged or of another form, or names anything but tensors.
+        CourseError: if the file is missing, damaged or in another format, or names anything but tensors.
     """
-    with read_errors_explained(path, "file of weights in PyTorch's old form"), open(path, "rb") as file:
+    with read_errors_explained(path, "file of weights in PyTorch's old format"), open(path, "rb") as file:
         unpickler, parts = _Unpickler(path, file), []
         for _ in range(5):
             check_memo(file)
@@ -73,7 +73,7 @@ class _Unpickler(pickle.Unpickler):
         self.types: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands in for a name of PyTorch's."""
+        """The stand-in for one of PyTorch's names."""
         if module == "torch" and name in _TYPES:
             return _TYPES[name]
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

@@ -12,7 +12,7 @@ NOUNS: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in KINDS} | {
     "house": ("house", "house", "cottage", "home"), "boat": ("boat", "boat", "sailboat", "ship"),
     "car": ("car", "car", "automobile"), "flower": ("flower", "flower", "blossom"),
 }  # fmt: skip
-"""Words for a kind of thing; a word that stands twice is used twice as often."""
+"""The words for each kind of thing; a word listed twice is used twice as often."""
 
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {colour: (colour,) for colour in COLOURS} | {
     "purple": ("purple", "purple", "violet")
@@ -54,7 +54,7 @@ _COUNT_PROBABILITIES = {1: (1.0, 0, 0), 2: (0.12, 0.88, 0), 3: (0.1, 0.35, 0.55)
 
 
 def describe_scene(scene: Scene) -> list[str]:
-    """Five sentences about a scene, distinct wherever its grammar allows; the same scene gives the same five."""
+    """Five sentences about a scene, all different if the grammar allows; the same scene gives the same five."""
     rng = np.random.default_rng([scene.seed, 1])
     captions: list[str] = []
     attempts = 0

@@ -9,7 +9,7 @@ from say_what_you_see.data.scenes.captions import COLOUR_WORDS, NOUNS, RELATION_
 _KIND_OF = {noun: kind for kind, nouns in NOUNS.items() for noun in nouns}
 _COLOUR_OF = {word: colour for colour, words in COLOUR_WORDS.items() for word in words}
 _SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
-_RELATION_OF = {  # by the one word that tells them apart: "to the left of" is recognised by "left"
+_RELATION_OF = {  # by the one word that distinguishes them: "to the left of" is recognised by "left"
     word: relation
     for relation, phrases in RELATION_WORDS.items()
     for phrase in phrases
@@ -21,7 +21,7 @@ _LINKING = {"a", "an", "the", "of", *_COLOUR_OF, *_SIZE_OF}
 
 @dataclass
 class Mention:
-    """A thing that a caption names, with the colour and size it gives to it."""
+    """A thing that a caption names, with the colour and size it gives it."""
 
     kind: str
     position: int
@@ -38,7 +38,7 @@ class Claims:
 
 
 def read_claims(caption: str) -> Claims:
-    """Read the claims of a caption; words that claim nothing about things are passed over."""
+    """Read the claims of a caption; words that claim nothing about things are ignored."""
     words = re.findall(r"\w+", caption.lower())
     claims = Claims(_read_mentions(words))
     for position, word in enumerate(words):
@@ -68,7 +68,7 @@ def _read_mentions(words: Sequence[str]) -> list[Mention]:
 
 
 def _related_mentions(words: Sequence[str], position: int, mentions: Sequence[Mention]) -> tuple[int, int] | None:
-    """Subject and object of the relation word at a position, as indices of mentions; None when it relates nothing."""
+    """Subject and object of the relation word at a position, as indices of mentions; None if it relates nothing."""
     before = [i for i, mention in enumerate(mentions) if mention.position < position]
     after = [i for i, mention in enumerate(mentions) if mention.position > position]
     rest = [word for word in words[position + 1 : position + 3] if word != "of"]

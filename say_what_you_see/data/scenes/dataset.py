@@ -18,7 +18,7 @@ from say_what_you_see.data.scenes.scene import COLOURS, KINDS, RELATIONS, Scene,
 
 LICENCE = "drawn by this course; CC BY 4.0"
 _INFO = {"description": "Drawn scenes of Say What You See", "licence": LICENCE}
-_DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date inside, so that the same scenes give the same zip
+_DATE = (2020, 1, 1, 0, 0, 0)  # a fixed date in the zips, so that the same scenes give the same bytes
 _JPEG_QUALITY = 92
 _FIRST_ID = {"train": 1, "val": 1_000_001, "test": 2_000_001}
 _IDS_PER_IMAGE = 10
@@ -26,7 +26,7 @@ _SALIENT_MENTIONS = 3
 
 
 def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> DatasetFiles:
-    """Have the drawn scenes in a folder; those that were drawn from the same numbers are used again.
+    """Get the drawn scenes ready in a folder; those drawn from the same counts, seed and colours are used again.
 
     Args:
         counts: how many to draw for "train", "val" and "test", in this order.
@@ -45,8 +45,8 @@ def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> Datase
 def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) -> None:
     """Write train_scenes.zip, val_scenes.zip, test_scenes.zip and captions_scenes.zip into a folder.
 
-    The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. The instances carry,
-    beyond COCO's fields, colour, size, whether at least three of the five people mention the thing (`salient`), and the
+    The zip of captions holds `annotations/captions_*.json` and `annotations/instances_*.json`. Beyond COCO's fields,
+    the instances have colour, size, whether at least three of the five captions mention the thing (`salient`), and the
     relations between things. Boxes are in pixels of the whole picture.
     """
     make_folder(folder)
@@ -68,7 +68,7 @@ def write_scene_dataset(folder: Path, counts: Mapping[str, int], seed: int = 0) 
 
 
 def file_name(split: str, index: int) -> str:
-    """Name of a scene's picture."""
+    """The file name of a scene's picture."""
     return f"scene_{split}_{index:06d}.jpg"
 
 

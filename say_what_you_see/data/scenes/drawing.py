@@ -1,4 +1,4 @@
-"""Draws a scene as a picture: a place, and in it things that a child might have painted."""
+"""Draws a scene as a picture: a place with things in it, as a child might paint them."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,7 @@ class Brush:
         self.stroke = max(2, round(min(size) * 0.02))
 
     def points(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
-        """Points of the box's own coordinates in pixels of the picture."""
+        """Convert points from the box's own coordinates to pixels of the picture."""
         last_x, last_y = self.size[0] - 1, self.size[1] - 1
         return [
             (self.corner[0] + (1 - x if self.flipped else x) * last_x, self.corner[1] + y * last_y) for x, y in points
@@ -108,7 +108,7 @@ def _draw_place(place: str, width: int, height: int, rng: np.random.Generator) -
 
 
 def _scatter(count: int, width: int, top: int, bottom: int, rng: np.random.Generator) -> np.ndarray:
-    """Random points of a strip: (count, 2) of x and y."""
+    """Random points in a strip: (count, 2), x and y."""
     return np.stack([rng.uniform(0, width, count), rng.uniform(top, bottom, count)], axis=1)
 
 

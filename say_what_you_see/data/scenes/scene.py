@@ -23,7 +23,11 @@ PALETTE: dict[str, RGB] = {
     "red": (214, 39, 40), "orange": (255, 140, 20), "yellow": (250, 222, 50), "green": (40, 160, 60),
     "blue": (40, 90, 220), "purple": (140, 60, 190), "black": (32, 32, 36), "white": (248, 248, 248),
 }  # fmt: skip
-"""The colours of things; `captions.COLOUR_WORDS` has further words for some. Models know those they were trained on."""
+"""The colours of things; `captions.COLOUR_WORDS` has further words for some. Models know those they were trained on.
+
+A new colour changes every scene, since the random stream shifts: `python -m tools.train_scene_encoder` and then
+`make notebooks` must train and run everything anew.
+"""
 
 COLOURS = tuple(PALETTE)
 SIZES = ("small", "large")
@@ -43,7 +47,7 @@ UNSEEN_PAIRS = frozenset({
     ("purple", "fish"), ("green", "sun"), ("black", "kite"), ("orange", "cloud"), ("blue", "car"),
     ("white", "flower"), ("red", "tree"), ("yellow", "boat"), ("green", "bird"), ("purple", "house"),
 })  # fmt: skip
-"""A tenth of the colour-and-thing pairs: they occur in validation scenes only."""
+"""A tenth of the colour-and-thing pairs: they occur in validation and test scenes only."""
 
 RELATION_MARGIN = 0.15
 """Centres must differ by this fraction of the crop's side for a relation to hold."""
@@ -57,7 +61,7 @@ _HEIGHT_RANGE = {
     "sun": (0.1, 0.45), "cloud": (0.1, 0.5), "kite": (0.1, 0.75), "bird": (0.1, 0.75), "balloon": (0.1, 0.75),
 }  # fmt: skip
 _GROUND_RANGE = (0.42, 0.92)
-_ONLY_BY_WATER = ("boat", "fish")  # two places have them, so they come up more often there
+_ONLY_BY_WATER = ("boat", "fish")  # only two places have them, so they are made more frequent there
 _GAP = 8
 _SPLIT_CODE = {"train": 0, "val": 1, "test": 2}
 
@@ -95,7 +99,7 @@ class Scene:
 
     @property
     def specification(self) -> tuple:
-        """What the scene shows, without positions: none of training occurs in another split."""
+        """What the scene shows, without positions: no specification from training occurs in another split."""
         return self.place, tuple(sorted((t.kind, t.colour, t.size) for t in self.things))
 
     @property
@@ -121,7 +125,7 @@ def relations_between(subject: Thing, other: Thing) -> dict[str, float]:
 def split_of(specification: tuple) -> str:
     """The split that a specification belongs to: 'val' for about one in six, by its hash, or 'train'.
 
-    Test scenes are drawn from the specifications of 'val', so that nothing but chance tells these two apart.
+    Test scenes have specifications of 'val' too, so that only chance distinguishes the two.
     """
     digest = hashlib.sha256(repr(specification).encode()).digest()
     return "val" if digest[0] % 6 == 0 else "train"
@@ -144,14 +148,14 @@ def invent_scene(split: str, index: int, seed: int = 0) -> Scene:
 
 
 def _random_scene(rng: np.random.Generator, n_unseen: int) -> Scene | None:
-    """A scene of random things, or None when they found no room."""
+    """A scene of random things, or None if there was no room for them."""
     place = str(rng.choice(PLACES))
     count = int(rng.choice([1, 2, 3], p=[0.25, 0.45, 0.3]))
     candidates = KINDS_IN_PLACE[place]
     weights = np.array([2.0 if kind in _ONLY_BY_WATER else 1.0 for kind in candidates])
     kinds = rng.choice(candidates, size=count, replace=False, p=weights / weights.sum())
     pairs = [(str(rng.choice(COLOURS)), str(kind)) for kind in kinds]
-    if n_unseen:  # otherwise rejection would take long to meet one
+    if n_unseen:  # rejection alone would take long to find one
         fitting = sorted(pair for pair in UNSEEN_PAIRS if pair[1] == pairs[0][1])
         if not fitting:
             return None
@@ -167,7 +171,7 @@ def _random_scene(rng: np.random.Generator, n_unseen: int) -> Scene | None:
 
 
 def _place_thing(kind: str, colour: str, size: str, others: list[Thing], rng: np.random.Generator) -> Thing | None:
-    """Put a thing where it overlaps no other; None when no free spot was found."""
+    """Put a thing where it overlaps no other; None if no free spot was found."""
     longest = int(rng.integers(*_LONGEST_SIDE[size]))
     aspect = _ASPECT[kind]
     width, height = (longest, round(longest / aspect)) if aspect >= 1 else (round(longest * aspect), longest)

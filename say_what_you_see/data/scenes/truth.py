@@ -1,4 +1,4 @@
-"""What each drawn scene shows, as its data set's instances JSON says."""
+"""What each drawn scene shows, according to its data set's instances JSON."""
 
 import re
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def read_scene_truths(captions_zip: Path, instances_json: str | None) -> dict[st
     except Exception as error:  # JSON of another form fails in many ways
         raise CourseError(
             f"{instances_json} in {captions_zip} does not say what the scenes show ({type(error).__name__}: {error}). "
-            "Remove the zip, and have the scenes drawn again: say-what-you-see resources"
+            "Remove the zip and draw the scenes again: say-what-you-see resources"
         ) from error
 
 
@@ -68,7 +68,7 @@ def _scene_truth(image: dict, things: dict[str, dict], relations: set[tuple[str,
 
 def _one_of(values: Sequence[str], value: str) -> str:
     if value not in values:
-        raise ValueError(f"{value!r} is none of {', '.join(values)}")
+        raise ValueError(f"{value!r} is not one of {', '.join(values)}")
     return value
 
 
@@ -87,7 +87,7 @@ def recreate_scenes(
     Args:
         fns: names of pictures, such as `scene_train_000012.jpg`.
         split: "train", "val" or "test".
-        seed: that the data set was drawn with.
+        seed: the seed that the data set was drawn with.
         truths: what the pictures show, to check that the scenes are the same.
     """
     scenes = []
@@ -99,6 +99,6 @@ def recreate_scenes(
     for fn, scene, truth in zip(fns, scenes, truths, strict=True) if truths else ():
         if truth.colours != {thing.kind: thing.colour for thing in scene.things}:
             raise CourseError(
-                f"{fn} shows another scene than seed {seed} gives. Draw the scenes again: remove their folder."
+                f"{fn} does not show the scene that seed {seed} gives. Remove the scenes' folder to draw them again."
             )
     return scenes

@@ -1,7 +1,7 @@
-// The demonstration: one component for the page in the browser and for the widget in a notebook. They differ in their
-// transport only: `ask(question, content)` answers with an object, or throws an Error for people to read.
+// The demonstration: one component for the page in the browser and for the widget in a notebook. They differ only in
+// their transport: `ask(question, content)` returns a promise of an object, or throws an Error for people to read.
 
-const DEBOUNCE_MS = 150; // a slider moves on while it is being dragged
+const DEBOUNCE_MS = 150; // a slider keeps changing while it is dragged
 const DARKEST = 0.8; // how far a picture is darkened where the model does not look
 const SHOWN_UPLOADS = 4;
 const PART_BYTES = 1_000_000; // messages to a kernel are limited to a few megabytes
@@ -52,7 +52,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const names = new Map(); // of pictures, by id
   let overview;
   let wholePicture = ""; // what is written under the picture while no word is pressed
-  let asked = 0; // the number of the newest question: answers to older ones come too late
+  let asked = 0; // the number of the newest question: answers to older ones are ignored
   let timer;
 
   // The parts that change
@@ -67,12 +67,12 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const overlay = make("canvas", { className: "overlay", width: 299, height: 299, hidden: true, "aria-hidden": "true" });
   const pictureText = make("figcaption");
   const busyText = make("span");
-  const busy = make("p", { className: "busy" }, busyText, make("span", { className: "slow" }, " This takes longer than usual."));
+  const busy = make("p", { className: "busy" }, busyText, make("span", { className: "slow" }, " This is taking longer than usual."));
   const sentence = make("p", { className: "sentence", dir: "auto" });
   const doubts = make("p", { className: "doubts", role: "note", hidden: true });
   const probability = make("p", { className: "probability" });
   const otherList = make("ol");
-  const others = make("div", { className: "others" }, make("p", {}, "The other captions that it followed to the end:"), otherList);
+  const others = make("div", { className: "others" }, make("p", {}, "The other captions it followed to the end:"), otherList);
   const peopleList = make("ul");
   const people = make("details", { className: "people" }, make("summary", {}, "What people would say"), peopleList);
   const steps = make("ol", { className: "steps" });
@@ -137,10 +137,10 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
       if (fileInput.files.length) take(fileInput.files[0]);
       fileInput.value = ""; // so that the same file can be chosen again
     });
-    let dragDepth = 0; // elements are left after others inside them have been entered
+    let dragDepth = 0; // an element is left only after one inside it has been entered
     const onDrag = (name, depth, action = () => {}) => dropTarget.addEventListener(name, (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
-      event.preventDefault(); // or the browser would open the file in place of the page
+      event.preventDefault(); // or the browser would open the file instead of the page
       event.stopPropagation();
       dragDepth = Math.max(0, depth(dragDepth));
       root.classList.toggle("dragging", dragDepth > 0);
@@ -246,7 +246,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
     showSentence(answer);
     const [[text, chance], ...rest] = answer.captions;
     const odds = chance < 0.05 && chance > 0 ? `, or 1 in\u00a0${rounded(1 / chance)}` : "";
-    const cut = answer.finished ? "" : ` It was cut after ${answer.steps.length} words.`;
+    const cut = answer.finished ? "" : ` It was cut off after ${answer.steps.length} words.`;
     probability.textContent = `Probability of exactly this sentence: ${percent(chance)}${odds}.${cut}`;
     doubts.textContent = `Do not rely on this caption: ${answer.doubts.join(", and ")}.`;
     doubts.hidden = !answer.doubts.length;
@@ -350,7 +350,7 @@ async function askServer(question, content = {}) {
   try {
     response = await fetch(`api/${question}`, { method: "POST", headers: { Authorization: `token ${TOKEN}` }, body });
   } catch {
-    throw new Error("The program behind this page does not answer. If it has ended, start it again: say-what-you-see demo.");
+    throw new Error("The program behind this page does not answer. If it has stopped, start it again: say-what-you-see demo.");
   }
   const answer = await response.json().catch(() => ({ error: "The program's answer cannot be read." }));
   if (!response.ok) throw new Error(answer.error);
@@ -366,7 +366,7 @@ function render({ model, el }) {
   const waiting = new Map();
 
   const onMessage = ({ id, answer, error }) => {
-    const { resolve, reject } = waiting.get(id) ?? {}; // none where another view of the same widget has asked
+    const { resolve, reject } = waiting.get(id) ?? {}; // none if another view of the same widget has asked
     waiting.delete(id);
     if (error === undefined) resolve?.(answer);
     else reject?.(new Error(error));

@@ -1,5 +1,5 @@
-"""Batches without padding, and a decoder whose logits are computed for real words only, on every backend; the choice of
-the fastest decoder for a machine.
+"""Batches without padding, a decoder that computes logits for real words only, on every backend, and the choice of the
+fastest decoder for a machine.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Tensor = Any
 class PackedBatch:
     """A batch and where its real words are.
 
-    Captions are sorted, the longest first, so that those which have not ended yet are the first ones at every step.
+    Captions are sorted, the longest first, so that at every step those that have not ended yet come first.
     Positions are listed step by step: those of the first words, then those of the second words, and so on.
     """
 
@@ -36,8 +36,8 @@ def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_i
     Args:
         embeds: (batch, features).
         words: (batch, steps), all but the last.
-        targets: (batch, steps), all but the first: from each word the next is to be predicted.
-        pad_idx: PAD, which stands at the ends of captions only.
+        targets: (batch, steps), all but the first: at each word the next is to be predicted.
+        pad_idx: PAD, which only stands at the ends of captions.
     """
     lengths = (targets != pad_idx).sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
@@ -49,7 +49,7 @@ def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_i
 
 
 class PackedDecoder(keras.Model):
-    """From a packed batch to its loss. The weights are those of a decoder, in the same order.
+    """Computes the loss of a packed batch. The weights are those of a decoder, in the same order.
 
     The decoder must end in a layer "logits" that looks at each position alone.
     """
@@ -58,12 +58,12 @@ class PackedDecoder(keras.Model):
         super().__init__(name="packed_decoder")
         self.decoder, self.pad_idx = decoder, pad_idx
         before_logits = keras.Model(decoder.inputs, decoder.get_layer("logits").input)
-        self._before_logits = before_logits.__call__  # no attribute of ours: nor are its weights
+        self._before_logits = before_logits.__call__  # so neither it nor its weights become ours
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as inputs and targets of this model.
 
-        Positions are padded a little on backends that compile for each shape: there should be few.
+        Positions are padded a little on backends that compile for each shape, so that there are few.
         """
         positions, targets = batch.positions, batch.targets
         if keras.backend.backend() != "torch":
@@ -109,10 +109,10 @@ class PackedBatches(keras.utils.PyDataset):
 
 
 def choose_packed_decoder(decoder: keras.Model, pad_idx: int, batch: PackedBatch) -> PackedDecoder | None:
-    """The fastest packed decoder with the same logits; None where only the decoder itself will do.
+    """The fastest packed decoder with the same logits; None if only the decoder itself will do.
 
     Args:
-        batch: any batch; on it the logits are compared.
+        batch: any batch, on which the logits are compared.
     """
     if not any(layer.name == "logits" and isinstance(layer, keras.layers.Dense) for layer in decoder.layers):
         return None

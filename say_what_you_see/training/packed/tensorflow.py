@@ -1,6 +1,6 @@
 """The bottlenecked decoder on TensorFlow and a CPU: LSTM, loss and optimizer in few operations each.
 
-The gradients are written by hand, so that nothing is computed that is not needed. Tests compare them with those that
+The gradients are written by hand, so that only what is needed is computed. Tests compare them with those that
 TensorFlow derives.
 """
 
@@ -32,7 +32,7 @@ class TensorFlowPackedDecoder(PackedDecoder):
     def __init__(self, decoder: keras.Model, pad_idx: int) -> None:
         super().__init__(decoder, pad_idx)
         initial_state = keras.Model(decoder.inputs[0], decoder.get_layer("initial_state").output)
-        self._initial_state = initial_state.__call__  # no attribute of ours: nor are its weights
+        self._initial_state = initial_state.__call__  # so neither it nor its weights become ours
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as this model reads it: embeddings, words (real,), counts (1, steps); and targets (real,)."""
@@ -48,7 +48,7 @@ class TensorFlowPackedDecoder(PackedDecoder):
         return layer("logit_bottleneck")(layer("hidden_dropout")(hidden, training=training))
 
     def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
-        """As of `PackedDecoder`."""
+        """The same as in `PackedDecoder`."""
         kernel, bias = map(tf.convert_to_tensor, self.decoder.get_layer("logits").weights)
         return dense_crossentropy(hidden, kernel, bias, targets)
 
@@ -57,7 +57,7 @@ class TensorFlowPackedDecoder(PackedDecoder):
 def dense_crossentropy(hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Any]:
     """Mean cross-entropy in nats of the logits of a dense layer, without TensorFlow's slow kernel for it.
 
-    The gradient of the logits is the softmax, less 1 at the target. The bias is a row of the kernel here, for an input
+    The gradient of the logits is the softmax, minus 1 at the target. The bias is a row of the kernel here, for an input
     that is always 1. The log of the softmax's denominator comes from its largest probability, which cannot underflow.
 
     Args:
@@ -107,7 +107,7 @@ def packed_lstm(
         kernel: of the words, (word size, 4 units), in Keras' order: input gate, forget gate, candidate, output gate.
         recurrent_kernel: of the state, (units, 4 units).
         bias: (4 units,).
-        counts: how many captions take part in each step, (steps,), never more than in the step before.
+        counts: how many captions take part in each step, (steps,), never more than in the previous step.
 
     Returns:
         The state h after each word, (real, units).

@@ -1,7 +1,7 @@
 """Training at scale, as im2txt does it: sharded records, two phases, several devices, evaluation beside it.
 
 Here TensorFlow does more than compute for Keras: it reads the records (tf.data), divides the work among devices
-(tf.distribute) and keeps the checkpoints. So this part, and only this one, runs on no other backend.
+(tf.distribute) and keeps the checkpoints. So this part, and only this one, needs the TensorFlow backend.
 """
 
 from say_what_you_see.core.backend import keras

@@ -12,7 +12,7 @@ from say_what_you_see.core.errors import CourseError
 def choose_strategy() -> tf.distribute.Strategy:
     """How the work is divided: over machines where TF_CONFIG names several, else over all GPUs of this one.
 
-    Has to come before everything else that TensorFlow is asked to do.
+    It must be called before anything else that uses TensorFlow.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:

@@ -11,8 +11,8 @@ Curve = list[tuple[int, float]]
 
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
-    """Write one value under each tag, and have it on the disk when this returns."""
-    # For as long as the process lives, TensorFlow keeps each Python number that became a tensor; NumPy's it does not.
+    """Write one value under each tag; on return they are on the disk."""
+    # TensorFlow keeps each Python number that became a tensor until the process ends; it does not keep NumPy's.
     with writer.as_default(step=np.int64(step)):
         for tag, value in values.items():
             tf.summary.scalar(tag, np.float32(value))
@@ -20,7 +20,7 @@ def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[s
 
 
 def read_scalars(folder: Path) -> dict[str, Curve]:
-    """The curves in the event files of a folder, by tag. Of a step that was done twice, the later value counts."""
+    """The curves in the event files of a folder, by tag. Of a step that was done twice, the latest value counts."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     points: dict[str, list] = {}

@@ -1,4 +1,4 @@
-"""The training folder of im2txt's model: checkpoints, and all that is needed to use one."""
+"""The training folder of im2txt's model: checkpoints, and everything needed to use them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIG_FILE, CNN_FILE = "config.json", "cnn.json"
 CHECKPOINT_NAME = "ckpt"
 
 BuildCnn = Callable[[], keras.Model]
-"""Makes the network that looks at the image, with the weights that it starts from."""
+"""Makes the network that looks at the image, with its initial weights."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ScaleFolders:
         return self.base / "eval"
 
     def beside(self, name: str) -> ScaleFolders:
-        """Folders of another training of the same records, such as a control."""
+        """Folders of another training on the same records, such as a control."""
         return ScaleFolders(self.base.with_name(f"{self.base.name}_{name}"))
 
 
@@ -61,7 +61,7 @@ def model_config(records: Path, cnn_name: str, side: int, **sizes: Any) -> Scale
 
 
 def prepare_training_folder(folder: Path, config: ScaleModelConfig, cnn: keras.Model, records: Path) -> None:
-    """Keep beside the checkpoints what it takes to use them: sizes, the CNN's architecture and the vocabulary."""
+    """Write what it takes to use the checkpoints beside them: sizes, the CNN's architecture and the vocabulary."""
     make_folder(folder)
     with atomic_path(folder / WORD_COUNTS_FILE) as partial:
         shutil.copyfile(records / WORD_COUNTS_FILE, partial)
@@ -74,8 +74,8 @@ def read_config(folder: Path) -> ScaleModelConfig:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise CourseError(
-            f"There is no {CONFIG_FILE} in {folder}, so it is no folder of `say-what-you-see train-records`, or only a "
-            "part of one. Name the right folder, or bring the whole one."
+            f"There is no {CONFIG_FILE} in {folder}, so it was not written by `say-what-you-see train-records`, or is "
+            "incomplete. Name the right folder, or get a complete copy."
         )
     content = read_json(path)
     try:
@@ -96,7 +96,7 @@ def read_cnn(folder: Path) -> keras.Model:
         check_keras_config(description)
         return keras.models.model_from_json(json.dumps(description))
     except Exception as error:  # a damaged description can raise nearly anything
-        raise CourseError(f"{folder / CNN_FILE} is missing or damaged. Bring a whole copy of the folder.") from error
+        raise CourseError(f"{folder / CNN_FILE} is missing or damaged. Get a complete copy of the folder.") from error
 
 
 def check_config(folder: Path, config: ScaleModelConfig, records: Path) -> None:
@@ -107,7 +107,7 @@ def check_config(folder: Path, config: ScaleModelConfig, records: Path) -> None:
         now = getattr(config, name)
         if before != now:
             raise CourseError(
-                f"The checkpoints in {folder} are of a model with {name} {before}, but now it is to be {now}. "
+                f"The checkpoints in {folder} are of a model with {name} {before}, not {now}. "
                 f"Give {before} again, or choose another training folder."
             )
 
@@ -119,14 +119,14 @@ def check_vocabulary(folder: Path, kept: ScaleModelConfig, records: Path) -> Non
         raise CourseError(f"There is no {path}. Run `say-what-you-see records` first.")
     if sha256_of(path) != kept.vocabulary_sha256:
         raise CourseError(
-            f"{path} is not the vocabulary that the checkpoints in {folder} were trained with: the same ids stand for "
-            f"other words. Take the records that they belong to (their vocabulary is {folder / WORD_COUNTS_FILE}), "
+            f"{path} is not the vocabulary that the checkpoints in {folder} were trained with: its ids stand for "
+            f"other words. Use the records that they belong to (their vocabulary is {folder / WORD_COUNTS_FILE}), "
             "or choose another training folder."
         )
 
 
 def copy_folder(folder: Path, copy: Path) -> None:
-    """Copy a training folder with its latest checkpoint, to train it on in another way; done once."""
+    """Copy a training folder, to continue the training in another way; an existing copy is kept."""
     if copy.exists():
         return
     find_checkpoint(folder)
@@ -138,7 +138,7 @@ def copy_folder(folder: Path, copy: Path) -> None:
 
 
 def find_checkpoint(path: Path) -> str:
-    """The checkpoint that a path stands for: itself, or of a folder the latest.
+    """The checkpoint that a path stands for: that checkpoint itself, or the latest of a folder.
 
     Args:
         path: a folder, or a checkpoint such as `train/ckpt-200` (with or without `.index`).
@@ -174,13 +174,13 @@ def _exists(prefix: str) -> bool:
 
 
 def restore(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
-    """Fill everything that a checkpoint object holds from files."""
+    """Restore everything that a checkpoint object holds from files."""
     try:
         checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
     except (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         raise CourseError(
-            f"The checkpoint {prefix} is damaged or of another model. Delete its files to go on from the one before, "
-            "or bring a whole copy."
+            f"The checkpoint {prefix} is damaged or of another model. Delete its files to go on from the previous "
+            "one, or get a complete copy."
         ) from error
 
 
@@ -203,7 +203,7 @@ class ScaleModel:
         return int(self._step.numpy())
 
     def load(self, prefix: str) -> ScaleModel:
-        """Replace the weights by those of a checkpoint."""
+        """Replace the weights with those of a checkpoint."""
         restore(tf.train.Checkpoint(model=self.model, step=self._step), prefix)
         return self
 

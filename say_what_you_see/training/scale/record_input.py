@@ -1,5 +1,5 @@
-"""Reads sharded TFRecords of captioned images with tf.data, in an order that neither an interruption nor the number of
-workers changes.
+"""Reads sharded TFRecords of captioned images with tf.data, in an order that depends neither on interruptions
+nor on the number of workers.
 """
 
 import struct
@@ -13,14 +13,14 @@ from say_what_you_see.core.files import read_errors_explained, read_json
 from say_what_you_see.training.scale.records import SUMMARY_FILE
 
 PARALLEL_SHARDS = 8
-"""Training reads from so many shards in turn; the order of the examples depends on it."""
+"""The number of shards that training reads from in turn; the order of the examples depends on it."""
 
 SHUFFLE_BUFFER = 2048
-"""Training draws the next example from so many in memory, as JPEG: 330 MB of COCO, 34 MB of the scenes."""
+"""The number of examples in memory from which training draws the next: as JPEG 330 MB of COCO, 34 MB of the scenes."""
 
 SMALLEST_CROP = 0.9
 BRIGHTNESS, CONTRAST = 0.05, 0.1
-"""Training changes brightness by at most so much of the full range, and contrast by at most so large a share."""
+"""Training changes brightness by at most this share of the full range, and contrast by at most this share of itself."""
 
 _FRAME_HEADER, _FRAME_FOOTER = 12, 4  # bytes: length and its checksum; checksum of the data
 _DRAFT_RATIOS = (1, 2, 4, 8)
@@ -39,22 +39,22 @@ def find_shards(folder: Path, split: str) -> list[Path]:
     total = paths[0].name[-5:]
     if any(path.name[-5:] != total for path in paths):
         raise CourseError(
-            f"{folder} holds {split} shards of several sets, {paths[0].name} and {paths[-1].name}. Keep one set there."
+            f"{folder} has {split} shards of several sets, {paths[0].name} and {paths[-1].name}. Keep one set only."
         )
     expected = {f"{split}-{number:05d}-of-{total}" for number in range(int(total))}
     if missing := sorted(expected - {path.name for path in paths}):
         named = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
         raise CourseError(
-            f"{len(missing)} of the {len(expected)} {split} shards in {folder} are missing: {named}. Bring them, "
+            f"{len(missing)} of the {len(expected)} {split} shards in {folder} are missing: {named}. Add them, "
             "or run `say-what-you-see records` again: it writes only what is missing."
         )
     return paths
 
 
 def count_examples(path: Path) -> int:
-    """Check that a shard is whole, going from length to length; returns the number of its examples.
+    """Check that a shard is complete, by the lengths in it; returns the number of its examples.
 
-    The size of the file is compared with the one that was noted when it was written, where that is known.
+    The size of the file is compared with its size when it was written, where that is known.
     """
     expected_size = _noted_size(path)
     count = position = 0
@@ -67,14 +67,14 @@ def count_examples(path: Path) -> int:
     if position != size or (size == 0 if expected_size is None else size != expected_size):
         whole = "" if expected_size is None else f" of {expected_size:,}"
         raise CourseError(
-            f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} examples in it are "
-            f"whole. {_WRITE_AGAIN}"
+            f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} complete "
+            f"examples. {_WRITE_AGAIN}"
         )
     return count
 
 
 def _noted_size(path: Path) -> int | None:
-    """The size of a shard when `write_records` wrote it; None for records of other origin."""
+    """The size of a shard when `write_records` wrote it; None for records from elsewhere."""
     try:
         return int(read_json(path.with_name(SUMMARY_FILE))["done"][path.name]["bytes"])
     except (CourseError, KeyError, TypeError, ValueError):
@@ -82,7 +82,7 @@ def _noted_size(path: Path) -> int | None:
 
 
 def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
-    """The first damaged of some shards, None if all are well: a `tf.errors.DataLossError` does not say which it was."""
+    """The first damaged shard, None if all are intact: a `tf.errors.DataLossError` does not say which one it was."""
     for path in paths:
         try:
             for _ in _records([str(path)]):
@@ -93,7 +93,7 @@ def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
 
 
 def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The image, JPEG bytes (), and the ids of the caption's words, int64 (words,), out of a record."""
+    """The image, JPEG bytes (), and the ids of the caption's words, int64 (words,), from a record."""
     context, lists = tf.io.parse_single_sequence_example(
         serialized,
         context_features={"image/data": tf.io.FixedLenFeature([], tf.string)},
@@ -103,7 +103,7 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = None) -> tf.Tensor:
-    """Decode an image as InceptionV3 takes it: centre square, resized, float32 (side, side, 3) from -1 to 1.
+    """Decode an image as InceptionV3 expects it: centre square, resized, float32 (side, side, 3) from -1 to 1.
 
     Up to rounding (one of 255 levels) the result is that of `crop_and_resize` in `say_what_you_see.vision.pictures`
     and Keras' preprocessing.
@@ -115,10 +115,10 @@ def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = No
     Args:
         jpeg: the bytes of a JPEG, ().
         side: height and width of the result.
-        augment_seed: two whole numbers, (2,), from which the changes follow; None changes nothing.
+        augment_seed: two whole numbers, (2,), that decide the changes; None changes nothing.
 
     Raises:
-        tf.errors.InvalidArgumentError: when it runs, if the bytes are no whole JPEG.
+        tf.errors.InvalidArgumentError: when it runs, if the bytes are not a complete JPEG.
     """
     picture = _decode_jpeg(jpeg, side)
     height, width = tf.shape(picture)[0], tf.shape(picture)[1]
@@ -135,7 +135,7 @@ def decode_image(jpeg: tf.Tensor, side: int, augment_seed: tf.Tensor | None = No
 
 
 def _decode_jpeg(jpeg: tf.Tensor, side: int) -> tf.Tensor:
-    """Decode to uint8 (height, width, 3), large images at 1/2, 1/4 or 1/8 of their size, as `crop_and_resize` does."""
+    """Decode to uint8 (height, width, 3); large images at 1/2, 1/4 or 1/8 of their size, as `crop_and_resize` does."""
 
     def decoded_at(ratio: int) -> tf.Tensor:
         return tf.io.decode_jpeg(jpeg, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
@@ -173,13 +173,13 @@ def batches(
     shard: tuple[int, int] = (0, 1),
     max_len: int = 20,
 ) -> tf.data.Dataset:
-    """Batches of images with captions out of the shards of a split.
+    """Batches of images with captions from the shards of a split.
 
-    Training: without end, every epoch in another random order, images augmented. A batch depends on nothing but
-    the shards, `seed` and its number. Otherwise: one pass in order, the last batch may be smaller.
+    In training they are endless, in a different random order every epoch, with augmented images, and a batch depends
+    only on the shards, `seed` and its number. Otherwise: one pass in order; the last batch may be smaller.
 
     An image that cannot be decoded is black, and the mask of its row is 0 throughout, so that it adds nothing to a
-    masked loss while the other rows stay where they are.
+    masked loss and the other rows stay where they are.
 
     Args:
         split: "train", "val" or "test".
@@ -193,12 +193,12 @@ def batches(
 
     Returns:
         A dataset of images float32 (batch, side, side, 3) from -1 to 1, input ids int32 (batch, words), target ids
-        int32 (batch, words), each the word after the input, and mask float32 (batch, words), 0 where padded.
+        int32 (batch, words), each the next word, and mask float32 (batch, words), 0 where padded.
     """
     worker, workers = shard
     start = start_step * batch_size * workers
     records = stream_records(folder, split, start, seed if training else None)
-    # The position in the endless stream of all workers is what decides which worker gets an example, and its changes.
+    # The position in the endless stream of all workers decides which worker gets an example, and how it is augmented.
     rows = records.enumerate(start).shard(workers, worker)
     rows = rows.map(
         lambda position, record: _to_row(record, side, (seed, position) if training else None, max_len),
@@ -212,7 +212,7 @@ def batches(
 
 
 def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """The records of a split as strings: once and in order, or without end and shuffled anew in every epoch.
+    """The records of a split as strings: once and in order, or endlessly and shuffled anew in every epoch.
 
     Args:
         start: how many of them to skip.
@@ -233,8 +233,8 @@ def _shuffled_records(names: Sequence[str], total: int, seed: int, start: int) -
     first_epoch, offset = divmod(start, total)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        # Shuffling also depends on TensorFlow's global seed, which is none of this stream's business: it gets a fixed
-        # one, in the graph of this function only.
+        # Shuffling also depends on TensorFlow's global seed, which should not matter here: it is fixed, in the graph of
+        # this function only.
         tf.compat.v1.set_random_seed(1)
         order = tf.random.experimental.stateless_shuffle(tf.constant(names), seed=[seed, epoch])
         shuffle_seed = tf.random.stateless_uniform([], [seed, epoch], maxval=2**31 - 1, dtype=tf.int64)
@@ -257,7 +257,7 @@ def _to_row(record: tf.Tensor, side: int, augment_seed: tuple | None, max_len: i
 
 
 def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """The image and True, or a black one and False where it cannot be decoded: a dataset can leave out what fails."""
+    """The image and True, or a black one and False where it cannot be decoded: a dataset can skip what fails."""
     blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
     attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_image(data, side, augment_seed), True))
     return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()
@@ -272,6 +272,6 @@ def _check_format(paths: Sequence[Path], total: int) -> None:
             parse_example(record)
     except tf.errors.OpError as error:
         raise CourseError(
-            f"{paths[0]} is damaged, or holds other records than pictures with captions as im2txt writes them "
+            f"{paths[0]} is damaged, or its records are not pictures with captions as im2txt writes them "
             f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
         ) from error

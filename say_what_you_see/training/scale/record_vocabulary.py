@@ -1,4 +1,4 @@
-"""The vocabulary of TFRecords: `word_counts.txt`, one word a line with its count, as im2txt writes and reads it."""
+"""The vocabulary of TFRecords: `word_counts.txt`, one word per line with its count, as im2txt writes and reads it."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,9 +15,9 @@ WORD_COUNTS_FILE = "word_counts.txt"
 
 
 def count_words(captions: Iterable[str], min_count: int) -> list[tuple[str, int]]:
-    """Words with their counts, the commonest first, those of equal count in alphabetical order.
+    """Words with their counts, the commonest first, equally common ones in alphabetical order.
 
-    `<S>` and `</S>` count once for every caption, and are there even when the captions are few.
+    `<S>` and `</S>` count once for every caption, and are there even if there are few captions.
     """
     counts = Counter(word for caption in captions for word in words_of(caption))
     marks = (SENTENCE_START, SENTENCE_END)
@@ -47,18 +47,18 @@ def read_word_counts(path: Path) -> dict[str, int]:
     except OSError as error:
         raise CourseError(f"Cannot read {path}: {error.strerror}. Run `say-what-you-see records` first.") from error
     except UnicodeDecodeError as error:
-        raise CourseError(f"{path} is not in UTF-8, so it is no list of words. Bring a whole copy.") from error
+        raise CourseError(f"{path} is not in UTF-8, so it is not a list of words. Get a complete copy.") from error
     special = {SENTENCE_START: START, SENTENCE_END: END, UNKNOWN: UNK}
     vocab: dict[str, int] = {}
     for index, line in enumerate(lines):
         word, _, count = line.partition(" ")
         if not (word and count.isascii() and count.isdigit() and int(count)):
-            raise CourseError(f"Line {index + 1} of {path} is {line!r}. A line is a word, a space and its count.")
+            raise CourseError(f"Line {index + 1} of {path} is {line!r}, but must be a word, a space and its count.")
         if special.get(word, word) in vocab:
             raise CourseError(f"Line {index + 1} of {path} lists {word!r} a second time. Make the file again.")
         vocab[special.get(word, word)] = index
     for word in (SENTENCE_START, SENTENCE_END):
         if special[word] not in vocab:
-            raise CourseError(f"{path} has {len(lines)} lines, and none of them is for {word}. Bring a whole copy.")
+            raise CourseError(f"{path} has {len(lines)} lines, and none of them is for {word}. Get a complete copy.")
     vocab.setdefault(UNK, len(lines))
     return vocab

@@ -40,13 +40,13 @@ from say_what_you_see.vision.pictures import decode_image_from_buf
 RECORD_SPLITS = ("train", "val", "test")
 
 MAX_SHARDS = {"train": 256, "val": 4, "test": 8}
-"""im2txt's numbers of shards, which a data set of the size of COCO gets."""
+"""im2txt's numbers of shards, for a data set of COCO's size."""
 
 SHARD_BYTES = 16 * 1024**2
 """Smaller data sets get fewer shards, of about this size."""
 
 TEST_FRACTION = 0.1
-"""This part of the validation images is put aside for test; im2txt puts aside as much of COCO's."""
+"""The share of the validation images that is put aside for test, as im2txt does with COCO's."""
 
 MIN_COUNT = 4
 """How often a word must occur in the training captions to be in the vocabulary, as in im2txt."""
@@ -56,7 +56,7 @@ SUMMARY_FILE = "records.json"
 _SCHEMA = 1
 _UNFINISHED_FILE = "records.partial.json"
 _JPEG_QUALITY = 95
-_EXAMPLE_OVERHEAD = 1024  # bytes for words, ids and framing: more than they take
+_EXAMPLE_OVERHEAD = 1024  # bytes for words, ids and framing: more than they need
 _ORIENTATION = 0x0112  # the EXIF tag
 _INT64 = range(-(2**63), 2**63)
 
@@ -72,7 +72,7 @@ class Records:
     shards: dict[str, int]  # by split, the number of shards; 0 where a split was not made
 
     def show(self) -> str:
-        """A table of the splits and a list of what was skipped, to print."""
+        """A table of the splits and a list of what was skipped, for printing."""
         lines = [f"{'split':<8}{'shards':>8}{'pictures':>10}{'examples':>10}"]
         for split in RECORD_SPLITS:
             lines.append(f"{split:<8}{self.shards[split]:>8}{self.pictures[split]:>10,}{self.examples[split]:>10,}")
@@ -89,21 +89,19 @@ def write_records(
 ) -> Records:
     """Write the data set of the settings as shards `train-00000-of-00256` and so on, with `word_counts.txt`.
 
-    The training split of the data set is train. Of its validation images a tenth, chosen by the seed, is test, and
-    the rest val. Of the drawn scenes all are val, so that results compare with those of the other lessons; so it is
-    wherever the number of test shards is 0. Every byte of a shard follows from the data set, the seed and the numbers
-    of shards.
-
-    An interrupted run goes on with the shards that are missing, and a finished one is not done again.
+    The training split of the data set becomes train. A tenth of its validation images, chosen by the seed, becomes
+    test, and the rest val. With the drawn scenes, and whenever the number of test shards is 0, all become val, so that
+    results compare with those of the other lessons. The data set, the seed and the numbers of shards determine every
+    byte of a shard. An interrupted run continues with the missing shards, and a finished one is not repeated.
 
     Args:
-        folder: where to; None is `records` in the folder of the data set.
-        shards: number of shards by split; what is not given follows from the size, at most 256, 4 and 8.
+        folder: where to write; None is `records` in the folder of the data set.
+        shards: number of shards by split; by default it follows from the size, and is at most 256, 4 and 8.
         workers: how many shards are written at the same time; None is one for each CPU core, at most 8.
 
     Raises:
-        CourseError: if the data set cannot be had, none of its images can be read, the disk is too full, or the
-            folder holds shards of other origin.
+        CourseError: if the data set is not available, none of its images can be read, the disk is too full, or the
+            folder contains shards from elsewhere.
     """
     folder = Path(folder or settings.dataset_folder / "records")
     files = get_dataset(settings)
@@ -124,7 +122,7 @@ def write_records(
         vocab = {word: index for index, word in enumerate([*(word for word, _ in words), UNKNOWN])}
         _write_missing_shards(folder, splits, vocab, made_from, done, workers)
         _write_summary(folder, splits, made_from, done)
-    (folder / _UNFINISHED_FILE).unlink(missing_ok=True)  # a run that was killed at the very end has left it
+    (folder / _UNFINISHED_FILE).unlink(missing_ok=True)  # left over by a run that was killed at the very end
     return read_records(folder)
 
 
@@ -140,7 +138,7 @@ def read_records(folder: Path) -> Records:
         skipped, checksum = dict(summary["skipped"]), summary["word_counts_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise CourseError(
-            f"{path} is not what `say-what-you-see records` writes. Delete {folder} and run it again."
+            f"{path} was not written by `say-what-you-see records`. Delete {folder} and run it again."
         ) from error
     if _checksum(path.with_name(WORD_COUNTS_FILE)) != checksum:
         raise CourseError(
@@ -176,7 +174,7 @@ class _Split:
         return [f"{self.name}-{number:05d}-of-{self.shards:05d}" for number in range(self.shards)]
 
     def shard_examples(self, seed: int) -> list[np.ndarray]:
-        """For each shard (examples, 2): indices of images and of captions of theirs, in random order."""
+        """For each shard (examples, 2): indices of an image and of one of its captions, in random order."""
         pairs = [(index, c) for index, picture in enumerate(self.pictures) for c in range(len(picture.captions))]
         rng = np.random.default_rng([seed, RECORD_SPLITS.index(self.name)])
         order = rng.permutation(len(pairs))
@@ -204,7 +202,7 @@ def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list
     names = sorted(members.keys() & captions.keys())
     if not names:
         raise CourseError(f"None of the pictures in {zip_path} has a caption in {member} of {captions_zip.name}.")
-    # A data set of the user's own may name its images by something else than whole numbers.
+    # A data set of the user's own may identify images by something other than whole numbers.
     numbered = all(isinstance(ids[name], int) and ids[name] in _INT64 for name in names)
     return [
         _Picture(ids[name] if numbered else number, members[name], captions[name])
@@ -224,7 +222,7 @@ def _size(pictures: Sequence[_Picture]) -> int:
     return sum((picture.member.file_size + _EXAMPLE_OVERHEAD) * len(picture.captions) for picture in pictures)
 
 
-# What is done: by the name of a shard its bytes, its number of examples and what was skipped
+# What is done: by the name of a shard, its size in bytes, its number of examples and what was skipped
 
 
 def _shards_done(folder: Path, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -239,7 +237,7 @@ def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
     shards = [path for split in RECORD_SPLITS for path in folder.glob(f"{split}-?????-of-?????")]
     if shards and not any((folder / name).exists() for name in (SUMMARY_FILE, _UNFINISHED_FILE)):
         raise CourseError(
-            f"{folder} already holds {len(shards)} shards, {shards[0].name} for one, that were not written from here. "
+            f"{folder} already contains shards that were not written here, such as {shards[0].name}. "
             "Move them away, or choose another folder."
         )
     make_folder(folder)
@@ -251,7 +249,7 @@ def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
 
 
 def _write_summary(folder: Path, splits: Sequence[_Split], made_from: dict[str, Any], done: dict[str, Any]) -> None:
-    """Note that all is done."""
+    """Write the summary, which says that all is done."""
     summary: dict[str, Any] = {"made_from": made_from, "word_counts_sha256": sha256_of(folder / WORD_COUNTS_FILE)}
     summary |= {"examples": {}, "pictures": {}, "skipped": {}}
     for split in splits:
@@ -304,12 +302,12 @@ class _ShardWriter:
     folder: Path
     archives: dict[Path, zipfile.ZipFile]
     vocab: dict[str, int]
-    # what was found out about images, which come once for each caption: the reason why one cannot be read, or "" if it
-    # is a JPEG that stays as it is
+    # what is known about images, which come once for each caption: the reason why one cannot be read, or "" if it is a
+    # JPEG that stays as it is
     known: dict[str, str] = field(default_factory=dict)
 
     def write(self, shard: tuple[str, _Split, list[list[int]]]) -> dict[str, Any]:
-        """Write a shard of a name and a split, with the indices of images and captions of theirs.
+        """Write a shard, given its name, its split, and the indices of images and of their captions.
 
         Returns:
             Its size, the number of examples in it, and what was skipped.
@@ -334,12 +332,12 @@ class _ShardWriter:
             except tf.errors.OpError as error:
                 raise CourseError(
                     f"{shard_name} could not be written ({error.message}). Make room on the disk and start again: "
-                    "what is done stays."
+                    "finished shards are kept."
                 ) from error
             return {"bytes": temporary.stat().st_size, "examples": count, "skipped": skipped}
 
     def _jpeg(self, name: str, zip_path: Path, member: zipfile.ZipInfo) -> bytes:
-        reason = self.known.get(name)  # once: another thread may find it out meanwhile
+        reason = self.known.get(name)  # looked up once: another thread may set it meanwhile
         if reason:
             raise CourseError(reason)
         try:
@@ -366,9 +364,9 @@ def sequence_example(jpeg: bytes, image_id: int, words: Sequence[str], ids: Sequ
 
 
 def as_jpeg(buf: bytes) -> bytes:
-    """The bytes of an image file as those of an upright RGB or grey JPEG, which every reader decodes alike.
+    """An image file's bytes as those of an upright RGB or grey JPEG, which every reader decodes alike.
 
-    A file that is one stays as it is. Anything else becomes a JPEG of quality 95.
+    A file that already is one stays as it is. Anything else becomes a JPEG of quality 95.
     """
     pixels = decode_image_from_buf(buf)
     with Image.open(io.BytesIO(buf)) as image:

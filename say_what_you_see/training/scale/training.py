@@ -1,8 +1,8 @@
-"""Trains im2txt's model on TFRecords: on one device, on several, or on several machines; goes on where it stopped.
+"""Trains im2txt's model on TFRecords: on one device, on several, or on several machines; it goes on where it stopped.
 
-First the CNN is kept as it is, then everything is trained jointly (Vinyals, Toshev, Bengio, Erhan, 2016,
-https://arxiv.org/abs/1609.06647). The loop is a second one beside `say_what_you_see.training.loop`, since `fit` of
-Keras 3 does not train under `MultiWorkerMirroredStrategy`; it counts steps and not epochs.
+First the CNN stays frozen, then everything is trained jointly (Vinyals, Toshev, Bengio, Erhan, 2016,
+https://arxiv.org/abs/1609.06647). It does not use `say_what_you_see.training.loop`, since `fit` of Keras 3
+does not train under `MultiWorkerMirroredStrategy`; it counts steps, not epochs.
 """
 
 import math
@@ -41,11 +41,11 @@ from say_what_you_see.training.scale.record_input import batches, find_damaged_s
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises linearly for some steps and then falls exponentially, as im2txt's."""
 
-    start: float  # the rate when it has risen, before it falls
+    start: float  # the rate after its rise, before it falls
     decay: float = 0.5  # the rate is multiplied by this factor ...
     decay_steps: int = 100_000  # ... over this many steps, evenly.
-    # steps of the rise. A new Adam moves every parameter by the whole rate at its first step, whatever the gradient:
-    # for a CNN that was trained already, that would be a kick.
+    # steps of the rise. A new Adam moves every parameter by the full rate in its first step, whatever the gradient,
+    # which would upset a trained CNN.
     warm_up: int = 0
 
     def __call__(self, step):
@@ -72,15 +72,15 @@ class ScaleTraining:
     learning_rate: LearningRate | None = None
     clip_norm: float = 5.0  # the gradient of all parameters together is scaled down to this norm
     save_every: int = 1000  # steps between checkpoints; there is one at the end as well, and one after Ctrl-C
-    keep: int = 5  # so many latest checkpoints are kept
+    keep: int = 5  # the number of latest checkpoints that are kept
     log_every: int = 20  # steps between scalars
-    max_len: int = 20  # captions are cut to so many words, `<S>` and `</S>` included
+    max_len: int = 20  # captions are cut to this many words, `<S>` and `</S>` included
     precision: str | None = None  # Keras' dtype policy of the CNN; None lets `choose_precision` decide
-    seed: int = 0  # decides first weights, order and augmentation of the examples, and dropout
+    seed: int = 0  # decides the initial weights, the examples' order and augmentation, and dropout
 
     @property
     def phase(self) -> int:
-        """1 while the CNN is kept as it is, 2 when everything is trained."""
+        """1 while the CNN is frozen, 2 when everything is trained."""
         return 2 if self.train_inception else 1
 
 
@@ -90,23 +90,23 @@ class ScaleTraining:
 def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> keras.optimizers.Optimizer:
     """Adam for one phase.
 
-    Keras clips a gradient before it adds up those of all replicas, and in `replica_step` each replica hands it the
-    sum already, divided by their number. So the limit is divided as well, and what is clipped is the sum.
+    Keras clips gradients before it adds up those of all replicas, but in `replica_step` each replica already passes it
+    the sum, divided by their number. So the limit is divided as well, which clips the sum.
     """
     rate = training.learning_rate or (PHASE_2 if training.train_inception else PHASE_1)
     adam = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm / replicas)
-    # Gradients that run through float16 layers are scaled, or the small ones would become 0. In phase 1 none does.
+    # Gradients that pass through float16 layers are scaled, or small ones would become 0. In phase 1 none do.
     scaled = precision == "mixed_float16" and training.train_inception
     return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
 
 
 @dataclass
 class TrainState:
-    """All that training changes, and that a checkpoint holds."""
+    """Everything that training changes and a checkpoint contains."""
 
     model: keras.Model  # from images and words to logits
-    optimizer: keras.optimizers.Optimizer  # Adam with its averages, of the present phase
-    step: tf.Variable  # number of steps done since the very beginning
+    optimizer: keras.optimizers.Optimizer  # Adam with its averages, of the current phase
+    step: tf.Variable  # the number of steps done since the very beginning
     phase: tf.Variable  # which phase the optimizer belongs to
 
     @property
@@ -127,7 +127,7 @@ class TrainState:
 def start_or_resume(
     training: ScaleTraining, config: ScaleModelConfig, cnn: BuildCnn, strategy: tf.distribute.Strategy
 ) -> TrainState:
-    """Build the model, and bring it to where its training stopped, or to the start.
+    """Build the model, and bring it to where its training stopped, or to its start.
 
     When the phase changes, weights and step stay and the optimizer starts anew.
     """
@@ -159,14 +159,14 @@ def start_or_resume(
 
 
 def replica_step(state: TrainState, seeds: tf.Tensor, pictures, words, targets, mask) -> tf.Tensor:
-    """What one device does in one step, with its part of the batch; returns the loss of the whole batch.
+    """What one device does in one step with its part of the batch; returns the loss of the whole batch.
 
     The loss is the cross-entropy per real word of the whole batch. Captions have different lengths, so the mean of
-    the devices' means would be another number: each device divides its sum by the number of words of all.
+    the devices' means would be another number: each device divides its sum by the total number of words.
 
     Args:
         seeds: (dropout layers,) int64, one for each.
-        pictures, words, targets, mask: as `say_what_you_see.training.scale.record_input.batches` gives them.
+        pictures, words, targets, mask: as `say_what_you_see.training.scale.record_input.batches` yields them.
     """
     replica = tf.distribute.get_replica_context()
     seed_dropout(state, seeds, replica)
@@ -180,13 +180,13 @@ def replica_step(state: TrainState, seeds: tf.Tensor, pictures, words, targets, 
         scaled = state.optimizer.scale_loss(loss)
     gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, variables)]
     summed = replica.all_reduce("sum", gradients)
-    # Keras adds up over replicas once more.
+    # Keras sums over replicas once more.
     state.optimizer.apply([g / replica.num_replicas_in_sync for g in summed], state.model.trainable_variables)
     return replica.all_reduce("sum", loss)
 
 
 def seed_dropout(state: TrainState, seeds: tf.Tensor, replica: tf.distribute.ReplicaContext) -> None:
-    """Make dropout a function of the seed, the step and the device: a resumed training draws what it would have."""
+    """Make dropout a function of the seed, the step and the device: resuming a training changes nothing."""
     position = state.step * replica.num_replicas_in_sync + tf.cast(replica.replica_id_in_sync_group, tf.int64)
     for number, layer in enumerate(state.dropout_layers):
         generator = layer.seed_generator.state
@@ -211,7 +211,7 @@ def make_train_step(
 def distribute_batches(
     training: ScaleTraining, side: int, start_step: int, strategy: tf.distribute.Strategy
 ) -> tf.distribute.DistributedDataset:
-    """The training batches from a step on, divided: each process reads its rows, each of its devices gets a part."""
+    """The training batches from a step on: each process reads its own rows, and divides them among its devices."""
     replicas = strategy.num_replicas_in_sync
     if training.batch_size % replicas:
         raise CourseError(
@@ -255,8 +255,8 @@ def train_on_records(
 
     Raises:
         CourseError: if shards are missing or damaged, if the folder holds checkpoints of another model, or if the loss
-            is no number any more.
-        KeyboardInterrupt: after Ctrl-C, with a checkpoint of the last whole step written.
+            is no longer finite.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint of the last complete step is written.
     """
     strategy = strategy or choose_strategy()
     state = start_or_resume(training, config, cnn, strategy)
@@ -286,19 +286,19 @@ class _Recorder:
             bar = progress(total=training.steps - self.saved, description=f"phase {training.phase}", unit="step")
             self.bar = stack.enter_context(bar)
             self.writer = stack.enter_context(closing(tf.summary.create_file_writer(folder)))
-        else:  # every process takes part in saving, but what it writes beside the chief's is thrown away
+        else:  # every process takes part in saving, but only the chief's files are kept
             temporary = tempfile.TemporaryDirectory(prefix="worker_", ignore_cleanup_errors=True)
             folder = stack.enter_context(temporary)
         self.manager = tf.train.CheckpointManager(
             state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
-        self.losses: list[tf.Tensor] = []  # since the last time that scalars were written
-        self.compiled = 1  # of these steps: the first one of all, whose time says nothing
+        self.losses: list[tf.Tensor] = []  # since scalars were last written
+        self.compiled = 1  # how many of these steps compiled, which is slow: the very first one
         self.started = time.perf_counter()
         stack.push(self.end)
 
     def end(self, kind: type[BaseException] | None, *_: Any) -> None:
-        if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):  # else the weights may be spoilt
+        if kind is None or (issubclass(kind, KeyboardInterrupt) and self.chief):  # otherwise the weights may be damaged
             self.save(self.state.steps_done)
 
     def after_step(self, step: int, loss: tf.Tensor) -> None:
@@ -313,11 +313,11 @@ class _Recorder:
             self.save(step)
 
     def log(self, step: int) -> None:
-        """Write the scalars since the last time; the loss is the mean over these steps."""
+        """Write scalars; the loss is the mean over the steps since the last time."""
         loss, seconds = float(np.mean(list(map(float, self.losses)))), time.perf_counter() - self.started
         if not math.isfinite(loss):
             raise CourseError(
-                f"The loss is {loss} at step {step}, so training has failed. The checkpoints before are still good. "
+                f"The loss is {loss} at step {step}, so training has failed. Earlier checkpoints are still good. "
                 "Lower the learning rate."
             )
         if self.chief:
@@ -331,7 +331,7 @@ class _Recorder:
         self.compiled, self.started = 0, time.perf_counter()
 
     def save(self, step: int) -> None:
-        """Write a checkpoint of this step, unless there is one."""
+        """Write a checkpoint of this step, unless there is one already."""
         if step == self.saved:
             return
         with _full_disk_explained(f"The checkpoint {self.training.folder / CHECKPOINT_NAME}-{step}"):
@@ -340,24 +340,24 @@ class _Recorder:
         if self.chief and self.after_save:
             paused = time.perf_counter()
             self.after_save(prefix)
-            self.started += time.perf_counter() - paused  # that is no training
+            self.started += time.perf_counter() - paused  # time not spent on training
 
 
 @contextmanager
 def _full_disk_explained(what: str) -> Iterator[None]:
-    """Explain what TensorFlow raises where it cannot write, which is of the same kind as about memory."""
+    """Explain what TensorFlow raises if it cannot write: an error of the same type as when memory runs out."""
     try:
         yield
     except tf.errors.OpError as error:
         reason = re.sub(r"\{\{.*?\}\}", "", error.message.splitlines()[0]).strip()  # without names of operations
         raise CourseError(
-            f"{what} could not be written ({reason}). Make room, move away what is in the way, or make the folder "
+            f"{what} could not be written ({reason}). Make room, move what is in the way, or make the folder "
             "writable, and start again: training goes on from its last checkpoint."
         ) from error
 
 
 def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path) -> None:
-    """Refuse to train where the processes found different checkpoints."""
+    """Refuse to train if the processes found different checkpoints."""
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return
@@ -365,14 +365,14 @@ def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path
     total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", steps))
     if int(strategy.experimental_local_results(total)[0]) != replicas * start:
         raise CourseError(
-            f"The processes found checkpoints of different steps; this one is at step {start}. The training folder "
-            f"{folder} has to be one that all machines share."
+            f"The processes found checkpoints of different steps; this one is at step {start}. All machines must "
+            f"share the training folder {folder}."
         )
 
 
 @contextmanager
 def _explained_errors(training: ScaleTraining) -> Iterator[None]:
-    """Explain what TensorFlow raises in the middle of a training."""
+    """Explain the errors that TensorFlow raises during training."""
     try:
         yield
     except tf.errors.DataLossError as error:

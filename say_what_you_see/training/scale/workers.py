@@ -1,4 +1,4 @@
-"""Several processes of one training on this machine: to try out what runs on several machines."""
+"""Runs one training as several processes on this machine, to try out what otherwise runs on several machines."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from say_what_you_see.core.errors import CourseError
 def run_workers(
     command: Sequence[str], workers: int = 2, timeout: float = 600, environ: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """Run the same command as several workers that know of each other by TF_CONFIG, and wait until all are done.
+    """Run the same command as several workers that know of each other by TF_CONFIG, and wait for all of them.
 
     Args:
         environ: their environment, without TF_CONFIG.
@@ -25,14 +25,14 @@ def run_workers(
         What each of them wrote to standard output.
 
     Raises:
-        CourseError: if one of them fails or after `timeout` seconds; the others are stopped, and the message has the
-            last lines of each.
+        CourseError: if one of them fails, or after `timeout` seconds; the others are stopped, and the message quotes
+            the last lines of each.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     with tempfile.TemporaryDirectory(prefix="workers_") as folder, ExitStack() as stack:
         outputs = [(Path(folder) / f"{index}.out", Path(folder) / f"{index}.err") for index in range(workers)]
         processes = []
-        for index, paths in enumerate(outputs):  # into files: a pipe that nobody reads would fill up
+        for index, paths in enumerate(outputs):  # to files: a pipe that nobody reads would fill up
             stdout, stderr = (stack.enter_context(open(path, "wb")) for path in paths)
             config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             env = {**environ, "TF_CONFIG": json.dumps(config)}
