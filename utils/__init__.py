@@ -1,1 +1,1 @@
-"""What the notebooks need and a lesson is not: pictures, plots, the check of exercises, the widget."""
+"""What the notebooks need besides the lessons: pictures, plots, the check of exercises, the widget."""

@@ -12,7 +12,7 @@ from say_what_you_see.evaluation.palette import GREY, ORANGE
 from utils.plots import show_figure
 
 _FAINT = 0.25
-"""How bright a picture stays where attention does not fall."""
+"""The brightness of a picture where attention does not fall."""
 
 
 def lit_picture(picture: np.ndarray, weights: np.ndarray, centres: Centres) -> np.ndarray:
@@ -20,18 +20,18 @@ def lit_picture(picture: np.ndarray, weights: np.ndarray, centres: Centres) -> n
 
     Args:
         picture: RGB from 0 to 255, (side, side, 3).
-        weights: (rows, columns), the largest becomes full brightness.
+        weights: (rows, columns); the largest becomes full brightness.
         centres: where the middles of rows and columns are.
 
     Returns:
-        uint8, as large as the picture; each pixel belongs to the cell with the nearest centre, nothing is smoothed.
+        uint8, as large as the picture; each pixel belongs to the cell with the nearest centre, without smoothing.
     """
     down, across = (
         np.searchsorted(_borders(middles)[1:-1], (np.arange(pixels) + 0.5) / pixels)
         for middles, pixels in zip(centres, picture.shape, strict=False)
     )
     light = weights[np.ix_(down, across)] / max(float(weights.max()), 1e-12)
-    grey = picture.mean(axis=2, keepdims=True)  # a dimmed colour would look like another one
+    grey = picture.mean(axis=2, keepdims=True)  # a dimmed colour would look like a different one
     lit = light[..., None] * picture + (1 - light[..., None]) * _FAINT * grey
     return lit.round().astype(np.uint8)
 
@@ -47,7 +47,7 @@ def plot_grid(picture: np.ndarray, centres: Centres, alt: str, box: Box | None =
     Args:
         picture: RGB from 0 to 255, (side, side, 3).
         centres: where the middles of rows and columns are.
-        box: of a thing, (left, top, width, height) as shares of the picture's side; the dots in it are filled.
+        box: that of a thing, (left, top, width, height) as shares of the picture's side; dots in it are filled.
     """
     figure, axis = plt.subplots(figsize=(3.6, 3.6))
     axis.imshow(picture)
@@ -81,8 +81,8 @@ def plot_attention(
         picture: RGB from 0 to 255, (side, side, 3).
         attention: (words, rows, columns).
         centres: where the middles of rows and columns are.
-        boxes: where the thing is that a word names: index of the word to (left, top, width, height) as
-            shares of the picture's side.
+        boxes: the boxes of things that words name: index of the word to (left, top, width, height) as shares
+            of the picture's side.
     """
     boxes, rows = boxes or {}, -(-(len(words) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(1.75 * columns, 2.05 * rows), squeeze=False)
@@ -114,5 +114,5 @@ def _draw_box(axis: Axes, box: Box, shape: Sequence[int]) -> None:
     left, top, width, height = box
     corner = left * shape[1] - 0.5, top * shape[0] - 0.5
     size = width * shape[1], height * shape[0]
-    for colour, style in (("white", "-"), (ORANGE, "--")):  # to be seen on any colour
+    for colour, style in (("white", "-"), (ORANGE, "--")):  # visible on any colour
         axis.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=2, linestyle=style))

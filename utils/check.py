@@ -1,7 +1,7 @@
-"""`check(your_function)` says whether an exercise is right, and what is wrong with it: offline, at once.
+"""`check(your_function)` says whether an exercise is right, and if not, what is wrong: offline and at once.
 
-The learner's function and the course's run on the same cases. What is done is kept in `exercises.json`
-in the course's data folder, for `show_progress`.
+The learner's function and the course's run on the same cases. Progress is kept in `exercises.json` in the course's
+data folder, for `show_progress`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from say_what_you_see.exercises.observe import Properties
 
 
 class CheckFailed(CourseError):
-    """An exercise is not right yet. The report has been printed by then, so a notebook shows this line alone."""
+    """An exercise is not right yet. The report has been printed by then, so a notebook only shows this line."""
 
     def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows in the place of a traceback: the learner's own lines stand in the report."""
+        """What Jupyter shows instead of a traceback: the report already quotes the learner's own line."""
         return textwrap.wrap(f"CheckFailed: {self}", width=80)  # nbgrader cuts longer lines
 
 
@@ -65,7 +65,7 @@ def check(*candidates: Callable) -> int | None:
         candidates: one or several, under the names that they have in the notebook.
 
     Returns:
-        None when they are right. 0 if one of them is the course's own, which nbgrader reads as no points.
+        None if they are right. 0 if one of them is the course's own, which nbgrader reads as no points.
 
     Raises:
         CheckFailed: if one is not right; the report has been printed. Also if no exercise has this name.
@@ -75,10 +75,10 @@ def check(*candidates: Callable) -> int | None:
 
 
 def _check_one(exercise: Exercise, candidate: Callable) -> bool:
-    """Check one candidate; whether it is the learner's, and not the course's own."""
+    """Check one candidate; returns whether it is the learner's, and not the course's own."""
     name = exercise.name
     if candidate is exercise.reference:
-        print(f"{name}: this is the course's own. Go on with the notebook; it does not count and has no points.")
+        print(f"{name}: this is the course's own version, which earns no points. You can go on with the notebook.")
         return False
     cases = _cases(exercise)
     try:
@@ -87,7 +87,7 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
             if not _course_outcome(exercise, exercise.reference, case).equals(outcome):
                 _explain(exercise, case, outcome, candidate)
     except KeyboardInterrupt:
-        raise CheckFailed(f"{name} was stopped. Does it hold a loop that never ends?") from None
+        raise CheckFailed(f"{name} was stopped. Does it contain a loop that never ends?") from None
     _keep_progress(exercise, Progress(done=True))
     drawn = sum(case.startswith("random") for case in cases)
     print(f"{name}: right. {len(cases)} cases, {drawn} of them random.")
@@ -95,7 +95,7 @@ def _check_one(exercise: Exercise, candidate: Callable) -> bool:
 
 
 def show_progress(notebook: str) -> None:
-    """Print how many exercises of a notebook are done, and which; without exercises it is a CourseError."""
+    """Print how many exercises of a notebook are done, and which; a CourseError if it has none."""
     done = {exercise.name: _progress_of(exercise).done for exercise in exercises_of(notebook)}
     print(f"{sum(done.values())} of {len(done)} done")
     for name, is_done in done.items():
@@ -110,19 +110,19 @@ def find_exercise(candidate: Callable) -> Exercise:
     """
     name = getattr(candidate, "__name__", None)
     if not callable(candidate) or name is None:
-        raise CheckFailed(f"check takes a function, without brackets behind it, and got {short(candidate, 60)}.")
+        raise CheckFailed(f"check takes a function, without brackets after its name, but got {short(candidate, 60)}.")
     names = []
     for notebook in MODULES:  # one module at a time: those of later notebooks import Keras
         for exercise in exercises_of(notebook):
             if exercise.name == name:
                 return exercise
             names.append(exercise.name)
-    raise CheckFailed(f"There is no exercise {name!r}. There are: {', '.join(names)}. Do not rename the function.")
+    raise CheckFailed(f"There is no exercise {name!r}. Keep the function's name, one of: {', '.join(names)}.")
 
 
 @cache
 def _cases(exercise: Exercise) -> Cases:
-    """The random cases are the same at every try, so that a learner can follow one."""
+    """An exercise's cases; the random ones are the same at every try, so that a learner can follow one."""
     return exercise.cases(np.random.default_rng(0))
 
 
@@ -133,12 +133,12 @@ def _course_outcome(exercise: Exercise, function: Callable, case: str) -> Outcom
 
 
 def _run(exercise: Exercise, case: str, function: Callable) -> Outcome:
-    """Call a function with copies of a case's arguments, and see whether it leaves them as they are."""
+    """Call a function with copies of a case's arguments, and see whether it changes them."""
     arguments = _named_arguments(exercise, case)
     copies = copy_of(arguments.values())
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nbgrader takes what is written to stderr for a failure
+            warnings.simplefilter("ignore")  # nbgrader treats output to stderr as a failure
             value = exercise.observe(function, *copies) if exercise.observe else function(*copies)
     except (Exception, SystemExit) as error:
         return Outcome(error=error)
@@ -151,7 +151,7 @@ def _run(exercise: Exercise, case: str, function: Callable) -> Outcome:
 def _named_arguments(exercise: Exercise, case: str) -> dict[str, Any]:
     """A case's arguments by the names that the signature gives them."""
     names = list(inspect.signature(exercise.observe or exercise.reference).parameters)[bool(exercise.observe) :]
-    if names == ["arguments"]:  # what observes passes them on as they are
+    if names == ["arguments"]:  # `observe` passes them on unchanged
         names = list(inspect.signature(exercise.reference).parameters)
     return dict(zip(names, _cases(exercise)[case], strict=False))
 
@@ -168,9 +168,9 @@ def _explain(exercise: Exercise, case: str, outcome: Outcome, candidate: Callabl
     print("\n".join(f"  {argument} = {short(value)}" for argument, value in values) + "\n")
     print("\n".join(_difference_lines(exercise, case, outcome, candidate)))
     if mistake:
-        print(f"\nIt looks like this: {mistake.name}.")
+        print(f"\nWhat seems to be wrong: {mistake.name}.")
     if isinstance(outcome.error, NameError):
-        print("\nThat name is not known: is it defined or imported in a cell above that was run?")
+        print("\nThat name is not known: has the cell above that defines or imports it been run?")
     else:
         print(_next_hint(exercise, mistake))
     raise CheckFailed(f"{name} is not right yet: {mistake.name if mistake else f'{where}, {case}'}.")
@@ -187,7 +187,7 @@ def _recognise(exercise: Exercise, candidate: Callable) -> Mistake | None:
 
 
 def _difference_lines(exercise: Exercise, case: str, outcome: Outcome, candidate: Callable) -> list[str]:
-    """What was expected and received, and below where they differ first, unless that is the results as a whole."""
+    """What was expected and received, and where they first differ, unless that is the results as a whole."""
     wanted = _course_outcome(exercise, exercise.reference, case)
     both = [f"  expected  {wanted}", f"  received  {outcome}"]
     if outcome.error is not None:
@@ -204,7 +204,7 @@ def _difference_lines(exercise: Exercise, case: str, outcome: Outcome, candidate
     if first.where:
         place = f"  The first difference is at result{first.where}: "
         return [*both, f"{place}expected {first.expected}, received {first.received}."]
-    nothing = ["  Nothing is returned. Does every path through it end in a return?"] * (outcome.value is None)
+    nothing = ["  Nothing is returned. Does every path through the function end in a return?"] * (outcome.value is None)
     return [f"  expected  {first.expected}", f"  received  {first.received}", *nothing]
 
 
@@ -216,11 +216,11 @@ def _learners_line(error: BaseException, candidate: Callable) -> list[str]:
     if not frames:
         return []
     line = linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
-    return [f"  It came from line {frames[-1].lineno} of your code" + (f": {line}" if line else "")]
+    return [f"  The error came from line {frames[-1].lineno} of your code" + (f": {line}" if line else "")]
 
 
 def _next_hint(exercise: Exercise, mistake: Mistake | None) -> str:
-    """The hint of a mistake; the exercise's next one where there is none, or when the mistake is made again."""
+    """The hint for a mistake; the exercise's next one if there is none, or if the mistake is made again."""
     progress = _progress_of(exercise)
     about_mistake = f"\nHint: {mistake.hint}" if mistake else ""
     if mistake and mistake.name != progress.mistake:
@@ -229,13 +229,13 @@ def _next_hint(exercise: Exercise, mistake: Mistake | None) -> str:
     total = len(exercise.hints)
     given = min(progress.hints + 1, total)
     _keep_progress(exercise, replace(progress, hints=given, mistake=mistake.name if mistake else ""))
-    end = "\nThere are no more hints. The folded cell above has the course's own." if given == progress.hints else ""
+    end = "\nThere are no more hints. The folded cell above has the course's code." if given == progress.hints else ""
     return f"{about_mistake}\nHint {given} of {total}: {exercise.hints[given - 1]}{end}"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a learner is with one exercise."""
+    """How far a learner has got with one exercise."""
 
     done: bool = False  # whether it was right once
     hints: int = 0  # how many hints have been given since
@@ -243,7 +243,7 @@ class Progress:
 
 
 def _progress_of(exercise: Exercise) -> Progress:
-    """How far an exercise is; what is missing or damaged counts as not begun."""
+    """How far a learner has got with an exercise; what is missing or damaged counts as not begun."""
     try:
         return Progress(**_kept_progress()[exercise.notebook][exercise.name])
     except (LookupError, TypeError):
@@ -251,17 +251,17 @@ def _progress_of(exercise: Exercise) -> Progress:
 
 
 def _keep_progress(exercise: Exercise, progress: Progress) -> None:
-    """Write down how far a learner is; what was done once stays done. Where that is impossible, say so and go on."""
+    """Save how far a learner has got; what was done once stays done. If saving fails, say so and go on."""
     kept, done = _kept_progress(), progress.done or _progress_of(exercise).done
     kept.setdefault(exercise.notebook, {})[exercise.name] = asdict(replace(progress, done=done))
     try:
         write_json(kept, _progress_path())
     except (CourseError, OSError) as error:
-        print(f"(Your progress cannot be kept in {_progress_path().parent}: {error})")
+        print(f"(Your progress could not be saved in {_progress_path().parent}: {error})")
 
 
 def _kept_progress() -> dict[str, dict[str, Any]]:
-    """The entries of each notebook; of a file that is missing or damaged, none."""
+    """The entries of each notebook; none if the file is missing or damaged."""
     try:
         return {notebook: own for notebook, own in read_json(_progress_path()).items() if isinstance(own, dict)}
     except (AttributeError, CourseError):

@@ -19,7 +19,7 @@ def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str],
 
 
 def plot_hits(scores: Mapping[str, AttentionScore], alt: str) -> None:
-    """Plot how often attention's peak is in the box of the thing, beside how often a random region is."""
+    """Plot how often attention's peak is in the thing's box, beside how often a random region would be."""
     bars = {
         "attention's peak": [score.hits for score in scores.values()],
         "a random region": [Score(score.chance, score.chance, score.chance) for score in scores.values()],
@@ -28,7 +28,7 @@ def plot_hits(scores: Mapping[str, AttentionScore], alt: str) -> None:
 
 
 def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> None:
-    """Plot the two shares of each kind side by side, the kind with the largest share of the model first."""
+    """Plot the two shares of each kind side by side, by the model's share, the largest first."""
     commonest = sorted(commonest, key=lambda one: -one.share)
     bars = {
         "model": [Score(one.share, one.share, one.share) for one in commonest],

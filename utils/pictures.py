@@ -1,4 +1,4 @@
-"""Examples to look at: pictures out of zips, with their captions or with what a model says of them."""
+"""Examples to look at: pictures from zips, with their captions or with a model's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import image_members, open_zip, read_member
-from say_what_you_see.decoding.samplers import BeamSearch
+from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.captioner import Captioner, generate_caption, load_captioner
 from say_what_you_see.serving.from_weights import load_from_weights
@@ -24,7 +25,7 @@ def show_training_example(
     Args:
         zip_fn: a zip file of pictures.
         fns: file names of the pictures.
-        captions: for each file name its captions.
+        captions: the captions of each file name.
         example_idx: which of the pictures to show, counting from 0.
     """
     captions_by_file = dict(zip(fns, captions, strict=True))
@@ -51,9 +52,10 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
 
 
 def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list[PictureCaptions]:
-    """Caption files, folders or addresses with the photo model; one that cannot be read is a CourseError."""
+    """Caption files, folders or addresses with the photo model; a CourseError if one cannot be read."""
     captioner = load_from_weights(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
-    found = list(caption_pictures(captioner, find_images(list(map(str, paths))), BeamSearch(3), thumbnails=True))
+    sampler = BeamSearch(3, LENGTH_PENALTY["photographs"], no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
+    found = list(caption_pictures(captioner, find_images(list(map(str, paths))), sampler, thumbnails=True))
     for photograph in found:
         if photograph.error:
             raise CourseError(photograph.error)
@@ -61,7 +63,7 @@ def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list
 
 
 def show_photographs(photographs: Sequence[PictureCaptions]) -> None:
-    """Show photographs under their captions, with the reasons not to believe them where there are any."""
+    """Show photographs under their captions, with the reasons to doubt them, if there are any."""
     titles = [
         photograph.caption + (f"\n(doubtful: {'; '.join(photograph.doubts)})" if photograph.doubts else "")
         for photograph in photographs

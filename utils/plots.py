@@ -52,7 +52,7 @@ def show_pictures(
     for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
         axis.imshow(picture)
         shown = visible(title if len(title) <= _LONGEST_TITLE else f"{title[:_LONGEST_TITLE]} …")
-        axis.set_title(_wrapped(shown, round(side * 13)), fontsize=9, parse_math=False)  # a $ is a dollar
+        axis.set_title(_wrapped(shown, round(side * 13)), fontsize=9, parse_math=False)  # a $ is a dollar sign
     figure.tight_layout()
     show_figure(figure, alt)
 
@@ -64,7 +64,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence[np.ndarray]], alt: str) -> None:
-    """Show in each row a picture and, right of it, the pictures nearest to it."""
+    """Show in each row a picture and, to its right, the pictures nearest to it."""
     columns = 1 + len(neighbours[0])
     figure, axes = plt.subplots(len(queries), columns, figsize=(1.7 * columns, 1.8 * len(queries)), squeeze=False)
     for row, (query, nearest) in enumerate(zip(queries, neighbours, strict=True)):
@@ -137,7 +137,7 @@ def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int,
 
     Args:
         encoder, decoder: their names.
-        numbers: how many the encoder makes of a picture.
+        numbers: how many numbers the encoder turns a picture into.
     """
     figure, axis = plt.subplots(figsize=(11, 2.9))
     axis.set(xlim=(0, 110), ylim=(0, 29))
@@ -160,11 +160,11 @@ def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int,
 
 
 def plot_rates(rates: Mapping[str, float], unit: str, alt: str, limit: tuple[str, float] | None = None) -> None:
-    """A bar for each way of doing something.
+    """Plot a bar for each way of doing something.
 
     Args:
         rates: figures by name, in the given unit; higher is better.
-        limit: what cannot be passed, drawn as a line: its name and its figure.
+        limit: a limit that cannot be exceeded, drawn as a line: its name and its figure.
     """
     figure, axis = plt.subplots(figsize=(8, 0.7 + 0.42 * len(rates)))
     axis.barh(list(rates), list(rates.values()), color=BLUE, height=0.7)
@@ -181,10 +181,10 @@ def plot_rates(rates: Mapping[str, float], unit: str, alt: str, limit: tuple[str
 
 
 def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwidth: float, alt: str) -> None:
-    """The limits of a machine as a roof, and below it how far pieces of work get (Williams et al. 2009).
+    """Plot a machine's limits as a roof, and below it how far pieces of work get (Williams et al. 2009).
 
     Args:
-        work: by name the operations per byte moved, and the 10**9 operations per second that were reached.
+        work: by name, the operations per byte moved and the 10**9 operations per second that were reached.
         gflops: the most 10**9 operations per second: the flat part of the roof.
         bandwidth: the most 10**9 bytes per second: the slope.
     """
@@ -201,7 +201,7 @@ def plot_roofline(work: Mapping[str, tuple[float, float]], gflops: float, bandwi
 
 
 def plot_beam_tree(tree: Sequence[TreeNode]) -> None:
-    """Plot the tree: what is followed in blue, the caption that wins in orange, what is dropped in grey and dashed."""
+    """Plot the tree: what is followed in blue, the winning caption in orange, what is dropped in grey and dotted."""
     best = set(best_path(tree))
     steps, rows = max(node.step for node in tree), max(node.rank for node in tree) + 1
     figure, axis = plt.subplots(figsize=(1.25 * (steps + 1), 0.8 * rows + 0.6))

@@ -1,4 +1,4 @@
-"""How trainings go: loss curves while they run and afterwards, and what is in event files."""
+"""How training goes: loss curves, during it and afterwards, and the contents of event files."""
 
 import itertools
 import os
@@ -44,7 +44,7 @@ def _label(axis: Axes, **labels: str) -> None:
 
 
 class LivePlot:
-    """Draws the loss curves anew whenever it is called with the history, in the same place of the notebook."""
+    """Redraws the loss curves whenever it is called with the history, in the same place of the notebook."""
 
     def __init__(self) -> None:
         self.handle: DisplayHandle | None = None
@@ -86,9 +86,9 @@ def plot_scalars(folders: Mapping[str, Path], tags: Sequence[str], alt: str) -> 
 
 
 def show_tensorboard(logdir: Path) -> bool:
-    """Show TensorBoard below the cell, as `%tensorboard --logdir` does, where someone is looking at it.
+    """Show TensorBoard below the cell, as `%tensorboard --logdir` does, if someone is looking at it.
 
-    In Jupyter and in Colab, that is. Where a notebook is run without a browser, nothing is started.
+    That means in Jupyter and in Colab. If a notebook is run without a browser, nothing is started.
 
     Returns:
         Whether it was started.
@@ -98,7 +98,7 @@ def show_tensorboard(logdir: Path) -> bool:
     from tensorboard import notebook
 
     program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
-    if program:  # it stands beside Python, which need not be in PATH
+    if program:  # it is beside Python, which need not be on the PATH
         os.environ.setdefault("TENSORBOARD_BINARY", program)
     notebook.start(f'--logdir "{logdir}"')
     return True

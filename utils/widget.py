@@ -1,4 +1,4 @@
-"""The demonstration in a notebook: a widget where somebody looks at it, a picture where a program runs the notebook."""
+"""The demonstration in a notebook: a widget if somebody looks at it, a picture if a program runs the notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy, Sampling
+from say_what_you_see.decoding.beam_search import BeamSearch
+from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.evaluation.palette import BLUE, ORANGE
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.server import PAGE_FOLDER
@@ -24,7 +25,7 @@ from say_what_you_see.page.steps import DemoModel, ExplainedCaption, Step, expla
 from say_what_you_see.vision.pictures import crop_and_resize
 from utils.plots import Picture
 
-if TYPE_CHECKING:  # a quick captioner has no need of Keras
+if TYPE_CHECKING:  # a quick captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
     from say_what_you_see.serving.exported import FastCaptioner
 
@@ -36,13 +37,13 @@ _COLUMNS = 4
 def show_caption_widget(
     captioner: Captioner | FastCaptioner | DemoModel, pictures: Sequence[np.ndarray], widgets: bool | None = None
 ) -> None:
-    """Show the demonstration: drop a picture or pick one, choose how words are chosen, see the caption come about.
+    """Show the demonstration: drop or pick a picture, choose a sampler, watch the caption being written.
 
     Args:
-        captioner: what captions; a `DemoModel` of a model with attention shows where it looks, too.
+        captioner: writes the captions; a `DemoModel` of a model with attention also shows where it looks.
         pictures: to pick from, one or more; uint8 RGB, (height, width, 3) each.
-        widgets: whether to show a widget; None finds out whether anybody sees it. Without, a picture of one
-            caption stands in; with, the picture is kept behind the widget for whoever opens the notebook elsewhere.
+        widgets: whether to show a widget; None finds out whether anybody would see it. If not, a picture of one
+            caption replaces it; if so, the picture is kept behind it for anyone who opens the notebook elsewhere.
     """
     model = captioner if isinstance(captioner, DemoModel) else DemoModel("The model", captioner)
     still = still_picture(model, pictures[0])
@@ -58,8 +59,8 @@ def show_caption_widget(
 def widgets_can_show() -> bool:
     """Whether somebody looks at the notebook in JupyterLab, Colab or VS Code, rather than a program running it.
 
-    Jupyter's server tells a kernel the name of the notebook that it belongs to (JPY_SESSION_NAME); nbclient and
-    nbval, which run notebooks for pages and tests, do not.
+    Jupyter's server tells a kernel the name of its notebook (JPY_SESSION_NAME); nbclient and nbval, which run
+    notebooks for pages and tests, do not.
     """
     return "google.colab" in sys.modules or "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
 
@@ -88,7 +89,7 @@ def _still_figure(square: np.ndarray, captions: dict[str, ExplainedCaption]) -> 
         sentence, probability = caption.captions[0]
         height = 0.92 - 0.33 * place
         right.text(0, height, f"{name}, p = {probability:.2g}", fontsize=9, va="top", transform=right.transAxes)
-        options = {"va": "top", "transform": right.transAxes, "parse_math": False}  # a $ is a dollar
+        options = {"va": "top", "transform": right.transAxes, "parse_math": False}  # a $ is a dollar sign
         right.text(0, height - 0.1, sentence, fontsize=12, wrap=True, **options)
     for axis, step in zip(bottom.subplots(rows, _COLUMNS, squeeze=False).flat, [*steps, *[None] * 8], strict=False):
         _plot_step(axis, step)
@@ -122,11 +123,11 @@ class CaptionWidget(anywidget.AnyWidget):
         self.on_msg(self._on_message)
 
     def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        """Answer a question; whatever goes wrong is an answer, too."""
+        """Answer a question; if something goes wrong, that is the answer."""
         number = message["id"]
         try:
             content = message.get("content", {})
-            if "size" in message:  # a file, which comes in parts: messages may not be large
+            if "size" in message:  # a file, in parts, since messages must be small
                 data = self._uploads.setdefault(number, bytearray())
                 data += b"".join(buffers)
                 if len(data) < message["size"]:
