@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# Relative paths in DATASET, ENCODER and COURSE_DATA count from here; notebooks run in a folder of their own.
+# Relative paths in DATASET, ENCODER and COURSE_DATA start here; notebooks run in a folder of their own.
 COURSE_START := $(CURDIR)
 export PHOTO COURSE_START DATASET ENCODER COURSE_SIZE COURSE_SEED COURSE_SPLIT COURSE_PRECISION COURSE_DATA COURSE_MIRROR
 
-# An installation holds for the folder that it was made in: one that was moved or copied is made again.
+# An installation is tied to the folder that it was made in: one that was moved or copied is made again.
 FOLDER := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(FOLDER)
 TEST_INSTALLED := $(VENV)/.installed-test-$(FOLDER)
@@ -18,14 +18,14 @@ PEERS_INSTALLED := $(VENV)/.installed-peers-$(FOLDER)
 CONSTRAINTS ?= -c constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(CONSTRAINTS)
 
-# What the course makes from a folder of the user's own has a name that ends with six digits from its path.
+# What the course makes from the user's own folder has a name that ends with six hexadecimal digits from its path.
 DIGIT := [0-9a-f]
 MADE := exported scenes $(foreach name,coco flickr8k flickr30k,$(name) $(name)_karpathy) *_$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)$(DIGIT)
 
 .DEFAULT_GOAL := help
 .PHONY: help install course advanced caption demo photo-model lab docker test test-more test-full bench bench-peers lint lessons exercises notebooks clean
 
-help: ## list what there is to make
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F @ '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Choices for course and lab: DATASET=scenes|coco|flickr8k|flickr30k|FOLDER"
@@ -39,7 +39,7 @@ install: $(INSTALLED) ## make .venv and install what the course needs
 course: $(INSTALLED) ## work through the core notebooks; pages and executed copies go to build/
 	@$(BIN)/python -m tools.run_course
 
-advanced: $(INSTALLED) ## the same, and then the advanced notebooks
+advanced: $(INSTALLED) ## the same, followed by the advanced notebooks
 	@$(BIN)/python -m tools.run_course --all
 
 caption: $(INSTALLED) ## describe pictures: make caption PHOTO=holiday.jpg (files, folders, addresses)
@@ -53,7 +53,7 @@ photo-model: DATASET := $(or $(DATASET),flickr8k)
 photo-model: ENCODER := $(or $(ENCODER),efficientnet_lite2_299)
 # A transformer's grids of COCO, four views of each picture, would take 117 GB of disk.
 photo-model: MODEL := $(or $(MODEL),$(if $(filter coco,$(DATASET)),decoder,transformer))
-photo-model: $(INSTALLED) ## train on photographs, from download to model folder: make photo-model DATASET=coco
+photo-model: $(INSTALLED) ## train on photographs, from the download to a model folder: make photo-model DATASET=coco
 	@for step in resources embed prepare "train --model $(MODEL)" evaluate \
 		"model pack build/photo_model.zip --half-precision"; do \
 		echo "== $$step"; $(BIN)/say-what-you-see $$step || exit 1; \
@@ -63,7 +63,7 @@ photo-model: $(INSTALLED) ## train on photographs, from download to model folder
 lab: $(INSTALLED) ## open the first notebook in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb
 
-docker: ## the course in a container, with nothing installed here: make docker, or make docker DEVICE=gpu
+docker: ## run the course in a container, with nothing installed here: make docker, or make docker DEVICE=gpu
 	docker compose -f docker/compose.yaml --profile $(or $(DEVICE),cpu) up --build
 
 test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen pictures
@@ -73,14 +73,14 @@ test: $(TEST_INSTALLED) ## test everything, the notebooks on a few dozen picture
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks || status=$$?; \
 	exit $$status
 
-test-more: $(MORE_INSTALLED) ## test what is optional: the models on JAX and PyTorch, extraction with Ray
+test-more: $(MORE_INSTALLED) ## test the optional parts: the models on JAX and PyTorch, extraction with Ray
 	status=0; \
 	for backend in jax torch; do KERAS_BACKEND=$$backend $(BIN)/python -m pytest -m backends || status=$$?; done; \
 	$(BIN)/python -m pytest tests/system/test_backends.py tests/unit/distributed tests/unit/benchmarks \
 		tests/unit/vision/test_efficientnet_lite.py || status=$$?; \
 	exit $$status
 
-test-full: $(TEST_INSTALLED) ## the long tests: notebooks at full size against the committed outputs, many kills, long runs
+test-full: $(TEST_INSTALLED) ## run the long tests: notebooks at full size against committed outputs, many kills, long runs
 	$(BIN)/python -m pytest -m full tests/notebooks tests/system
 
 bench: $(INSTALLED) ## time each part beside what people would use instead: make bench, or make bench STAGES="greedy_one beam"
@@ -109,13 +109,13 @@ notebooks: $(INSTALLED) lessons exercises ## execute the notebooks in place, fro
 	$(BIN)/python -m tools.run_course --all --in-place
 	rm -rf say_what_you_see/shipped/scene_model && cp -r data/scenes/inception_v3/model say_what_you_see/shipped/scene_model
 
-clean: ## remove build/ and what the course made or downloaded under data/
+clean: ## remove build/ and whatever the course made or downloaded under data/
 	rm -rf build
 	cd data && rm -rf $(MADE) $(MADE:%=%_small)
 
 $(INSTALLED): requirements.txt constraints.txt pyproject.toml
-	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON). Install Python 3.12, or name yours: make PYTHON=..."; exit 1; }
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Install one of them and name it: make PYTHON=python3.12" % v)'
+	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.12, or name yours: make PYTHON=..."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "The course needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is %d.%d. Install one of them and name it: make PYTHON=python3.12" % v)'
 	@echo "Installing into $(VENV); this takes a minute or two ..."
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP_INSTALL) -r requirements.txt -e .

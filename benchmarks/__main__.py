@@ -17,27 +17,27 @@ _MODULES = ("extraction", "decoder_training", "decoding", "preparing", "first_ca
 
 
 def all_stages() -> dict[str, Stage]:
-    """The stages by name, in the order in which they are run."""
+    """The stages by name, in the order in which they run."""
     stages = [stage for name in _MODULES for stage in import_module(f"benchmarks.stages.{name}").STAGES]
     return {stage.name: stage for stage in stages}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the stages that were asked for; returns the exit status, 1 where contenders disagree."""
+    """Run the chosen stages; return the exit status, which is 1 if contenders disagree."""
     stages = all_stages()
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Each part of the course beside what people would use instead."
+        prog="python -m benchmarks", description="Time each part of the course beside what people would use instead."
     )
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {', '.join(stages)}; default: all")
-    parser.add_argument("--repetitions", type=count, default=5, metavar="N", help="rounds, of which medians are taken")
-    parser.add_argument("--small", action="store_true", help="seconds of work: to see whether all runs, not how fast")
+    parser.add_argument("--repetitions", type=count, default=5, metavar="N", help="rounds, whose medians are taken")
+    parser.add_argument("--small", action="store_true", help="a few seconds of work: to see that it runs, not how fast")
     parser.add_argument(
         "--output", type=Path, default=Path("build/bench"), metavar="FOLDER",
-        help="default: build/bench; other stages that are in a record there stay in it",
+        help="default: build/bench; a record there keeps its other stages",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if unknown := set(options.stages) - set(stages):
-        parser.error(f"there is no stage {', '.join(unknown)}; known: {', '.join(stages)}")
+        parser.error(f"there is no stage {', '.join(unknown)}; the stages are {', '.join(stages)}")
     machine = describe_machine()
     print(describe(machine) + "\n", flush=True)
     record = options.output / "benchmark.json"

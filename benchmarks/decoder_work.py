@@ -1,9 +1,9 @@
-"""What the stages of decoding work on: a decoder of the default sizes for COCO's vocabulary, and features.
+"""What the decoding stages work on: a decoder of the default sizes for COCO's vocabulary, and features.
 
-Its weights are drawn at random, but for one unit of the LSTM: a clock, which starts from the picture, ticks with every
-word, and raises the score of END. So captions end as COCO's do, after 10.5 words on average (standard deviation 2.1),
-and differ in length. Words are as peaked as a trained decoder's, so that beams compete. What the words are makes no
-difference to the work.
+Its weights are drawn at random, except for one unit of the LSTM: a clock, which starts from the picture, ticks with
+every word, and raises the score of END. So captions differ in length and end as COCO's do, after 10.5 words on average
+(standard deviation 2.1). The probabilities of words are as peaked as a trained decoder's, so that beams compete. Which
+words they are makes no difference to the work.
 """
 
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from benchmarks.stage import Repetition, Sample
 from say_what_you_see.language.captions import END, PAD, START, UNK
 
 MAX_LEN, BEAMS = 20, 3
-ONE_BY_ONE = 8  # so many images are captioned one after another where the stage is about one image
+ONE_BY_ONE = 8  # how many images are captioned one after another where a stage is about single images
 
 FULL = {"vocab_size": 8769, "feature_size": 2048}
 SMALL = {"vocab_size": 90, "feature_size": 16, "image_bottleneck": 12, "word_size": 10, "lstm_units": 30,
          "logit_bottleneck": 12}  # fmt: skip
-"""What `build_decoder` is given."""
+"""Arguments for `build_decoder`."""
 
 SCALES = {"lstm/lstm_cell/kernel": 1.5, "logit_bottleneck/kernel": 2.0, "logits/kernel": 9.0}
-"""Of kernels, relative to what keeps the size of numbers as it is."""
+"""The scales of kernels, relative to those that keep the size of the numbers that pass through."""
 
 TICK, SPREAD, SLOPE = 0.05, 1.6, 150.0
-"""Of the clock, per word and between pictures; and of END's score by it: improbable to certain within a few words."""
+"""The clock's step per word and its spread between pictures; and how END's score rises with it, within a few words."""
 
 END_BIAS = {FULL["vocab_size"]: -87.5, SMALL["vocab_size"]: -82.0}
-"""END's bias by the size of the vocabulary, with which greedy captions have the length that they should."""
+"""END's bias by the size of the vocabulary, which gives greedy captions the right length."""
 
 
 def make_work(folder: Path, small: bool) -> dict:
-    """Write the decoder, for Keras and as weights by their paths, and features (images, features)."""
+    """Write the decoder, as a Keras file and as weights by their paths, and features (images, features)."""
     from say_what_you_see.models.bottleneck_lstm import build_decoder
 
     sizes, rng = SMALL if small else FULL, np.random.default_rng(0)
@@ -62,9 +62,9 @@ def draw_weights(decoder: Any, rng: np.random.Generator) -> dict[str, np.ndarray
 
 
 def _wind_the_clock(weights: dict[str, np.ndarray]) -> None:
-    """Make the LSTM's first unit add TICK with every word to where the picture let it start, and END heed it."""
+    """Make the LSTM's first unit start from the picture and add TICK with every word, and END's score follow it."""
     direction = weights["initial_state/kernel"][:, 0]
-    direction *= TICK * SPREAD / (0.6 * np.linalg.norm(direction))  # elu halves the spread of what is negative
+    direction *= TICK * SPREAD / (0.6 * np.linalg.norm(direction))  # elu halves the spread of negative numbers
     weights["initial_state/bias"][0] = 0.3
     units = len(weights["initial_state/bias"])
     for name in ("kernel", "recurrent_kernel"):
@@ -80,13 +80,13 @@ def _wind_the_clock(weights: dict[str, np.ndarray]) -> None:
 
 
 def vocabulary(size: int) -> dict[str, int]:
-    """Word to index, as large as asked for."""
+    """A vocabulary of this size, from words to indices."""
     words = [PAD, UNK, START, END, *(f"word{number}" for number in range(size))]
     return {word: index for index, word in enumerate(words[:size])}
 
 
 def step_model(work: dict) -> Any:
-    """The decoder as the course's model of Keras that predicts a word at a time."""
+    """The decoder as the course's Keras model that predicts a word at a time."""
     from say_what_you_see.core.keras_files import load_keras_file
     from say_what_you_see.models.bottleneck_lstm import decoder_step_model
 
@@ -94,7 +94,7 @@ def step_model(work: dict) -> Any:
 
 
 def repetition(search: Callable[[np.ndarray], np.ndarray], work: dict, kind: str) -> Repetition:
-    """Search captions of all images together, or, for "greedy_one", of a few, one after another.
+    """Search for captions of all images together or, for "greedy_one", of a few images one after another.
 
     `search` goes from features (images, features) to the log-probabilities of the captions, (images,).
     """

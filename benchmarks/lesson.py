@@ -1,4 +1,4 @@
-"""Stages of the benchmark inside a notebook: the same contenders on the same work, in the notebook's own process."""
+"""The benchmark's stages inside a notebook: the same contenders on the same work, in the notebook's own process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ RECORD = REPOSITORY / "benchmarks" / "record" / "benchmark.json"  # found where 
 
 
 def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str]) -> dict[str, Repetition]:
-    """Some contenders of a stage, ready to do a repetition each, by their titles; small settings make small work."""
+    """Some contenders of a stage by their titles, each ready to do a repetition; small settings make small work."""
     stage = all_stages()[stage_name]
     folder = settings.work_folder / "speed" / stage_name
     folder.mkdir(parents=True, exist_ok=True)
@@ -23,14 +23,14 @@ def prepare_contenders(settings: Settings, stage_name: str, keys: Sequence[str])
 
 
 def record_table(path: Path = RECORD) -> str:
-    """What the benchmark found, as lines of text: for each stage the course and the best of its peers."""
+    """What the benchmark found, as lines of text: for each stage the course and its best peer."""
     record = read_json(path)
     about = "{date}, {processor}, {cores} cores, medians\n".format_map(record["machine"])
     return "\n".join([about, *map(_line, record["stages"])])
 
 
 def _line(stage: dict[str, Any]) -> str:
-    """A stage in a line or two: its figure, and the best of what people would use instead."""
+    """A stage in a line or two: its figure, and that of the best peer."""
     found = [contender for contender in stage["contenders"] if "median" in contender]
     best = max if stage["unit"].endswith("/s") else min  # a rate, or a duration or size
     own = next(contender["median"] for contender in found if contender["role"] == "course")

@@ -1,4 +1,4 @@
-"""What the machine is, what it can do at most, and how much memory a process holds, in MB (10**6 bytes)."""
+"""What the machine is, the most that it can do, and how much memory a process holds, in MB (10**6 bytes)."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = {"keras", "tensorflow", "tensorflow-cpu", "openvino", "jax", "torch"
 
 
 def describe_machine() -> dict[str, Any]:
-    """The machine, the versions of what runs on it, and its measured limits."""
+    """The machine, the versions of the packages on it, and its measured limits."""
     from benchmarks.speed import memory_bandwidth, peak_gflops
 
     return {
@@ -28,11 +28,11 @@ def describe_machine() -> dict[str, Any]:
 
 def peak_mb() -> float:
     """The most memory that this process has held so far."""
-    kilobytes = _field("/proc/self/status", "VmHWM")  # getrusage's figure begins with that of the parent process
+    kilobytes = _field("/proc/self/status", "VmHWM")  # getrusage's figure starts from the parent process's
     return int(kilobytes.split()[0] if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024 / 1e6
 
 
 def _field(path: str, name: str) -> str:
-    """What Linux says of itself; "" elsewhere."""
+    """A field of one of Linux's files about itself; "" elsewhere."""
     lines = Path(path).read_text().splitlines() if Path(path).exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

@@ -1,4 +1,4 @@
-"""Captions in COCO's numbers and COCO's format: nobody's sentences, but as many, as long, and as repetitive."""
+"""Made-up captions in COCO's format: not real sentences, but as many, as long and as repetitive as COCO's."""
 
 import json
 import zipfile
@@ -9,18 +9,18 @@ import numpy as np
 
 PICTURES, CAPTIONS = 82_783, 414_113  # the training split of COCO 2014
 DISTINCT_WORDS = 30_000
-"""So many words can be drawn; some 24,000 of them are, and some 8,800 of those five times or more."""
+"""The number of words to draw from; about 24,000 are drawn, and about 8,800 of those five times or more."""
 
 MEMBER = "annotations/captions_train2014.json"
-_BEYOND_ASCII = 400  # every so many words one has an accent
+_BEYOND_ASCII = 400  # one word in this many has an accent
 _ENDS = np.array([".", ".", ".", ".", ".", "", " ", "!", " ."])
 
 
 def draw_captions(captions: int, words: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The words of all captions one after another, as numbers, likely ones small, and how many words each caption has.
+    """The words of all captions one after another, as numbers, smaller for likelier words; and each caption's length.
 
-    Words follow Zipf's law as Mandelbrot bent it. Captions have 10.5 words on average (standard deviation 2.4), 6 at
-    least, with a long tail.
+    Words follow the Zipf-Mandelbrot law. Captions have 10.5 words on average (standard deviation 2.4), at least 6, with
+    a long tail.
     """
     lengths = 6 + np.rint(rng.gamma(3.5, 4.5 / 3.5, captions)).astype(int)
     likely = (np.arange(words) + 3.0) ** -1.5
@@ -28,10 +28,10 @@ def draw_captions(captions: int, words: int, rng: np.random.Generator) -> tuple[
 
 
 def write_captions(path: Path, pictures: int = PICTURES, captions: int = CAPTIONS) -> list[str]:
-    """Write captions as a zip that holds JSON in COCO's format, with capitals and punctuation.
+    """Write captions as a zip of JSON in COCO's format, with capitals and punctuation.
 
     Returns:
-        The names of the pictures, each of which has one caption at least.
+        The names of the pictures, each of which has at least one caption.
     """
     rng = np.random.default_rng(0)
     names = {9 + 7 * number: f"COCO_train2014_{9 + 7 * number:012d}.jpg" for number in range(pictures)}
@@ -44,7 +44,7 @@ def write_captions(path: Path, pictures: int = PICTURES, captions: int = CAPTION
     drawn, lengths = draw_captions(captions, DISTINCT_WORDS, rng)
     known = _words(DISTINCT_WORDS)
     words = iter([known[number] for number in drawn.tolist()])
-    owners = [images[number]["id"] for number in rng.permutation(np.arange(captions) % pictures)]  # in no order
+    owners = [images[number]["id"] for number in rng.permutation(np.arange(captions) % pictures)]  # in random order
     ends, commas = rng.choice(_ENDS, captions).tolist(), (rng.random(captions) < 0.1).tolist()
     annotations = []
     for number, (length, owner, end, comma) in enumerate(zip(lengths, owners, ends, commas, strict=True)):
@@ -59,7 +59,7 @@ def write_captions(path: Path, pictures: int = PICTURES, captions: int = CAPTION
 
 
 def _words(count: int) -> list[str]:
-    """Different words that can be pronounced, the first ones short."""
+    """Different pronounceable words, the first ones short."""
     syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
     made = ("".join(parts) for size in (1, 2, 3) for parts in product(syllables, repeat=size))
     return [word + "é" * (number % _BEYOND_ASCII == 0) for number, word in enumerate(islice(made, count), start=1)]

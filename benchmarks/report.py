@@ -1,4 +1,4 @@
-"""What a benchmark found: tables in Markdown for people, JSON for the record."""
+"""What a benchmark found: Markdown tables for people, JSON for the record."""
 
 import statistics
 from pathlib import Path
@@ -8,13 +8,13 @@ from say_what_you_see.core.files import atomic_path, write_json
 
 
 def table(stage: dict[str, Any]) -> str:
-    """A stage of a record as a table in Markdown, the contenders whose results differ below it."""
+    """A stage of a record as a Markdown table, followed by the contenders whose results differ."""
     contenders = stage["contenders"]
     facts = list({name: None for contender in contenders for name in contender.get("facts", ())})
     rows = [["", stage["unit"], "lowest to highest", "of the course's", *facts], ["---", *["---:"] * (3 + len(facts))]]
     rows += [_row(contender, contenders[0], facts) for contender in contenders]
     lines = [f"### {stage['title']}", "", *("| " + " | ".join(row) + " |" for row in rows)]
-    lines += [f"\n{title}: another result than the others'." for title in stage["disagree"]]
+    lines += [f"\n{title}: its result differs from the others'." for title in stage["disagree"]]
     return "\n".join(lines)
 
 
@@ -31,7 +31,7 @@ def _row(contender: dict[str, Any], course: dict[str, Any], facts: list[str]) ->
 
 
 def number(value: float) -> str:
-    """A figure with three digits or all before the point."""
+    """A figure with three significant digits, or rounded to a whole number if that has more."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""Runs the contenders of a stage in turn, each in a process of its own, so that the machine's moods meet all alike."""
+"""Runs a stage's contenders in turn, each in its own process, so that changes in the machine's load meet all alike."""
 
 import os
 import statistics
@@ -16,7 +16,7 @@ from say_what_you_see.core.progress import progress
 
 
 class Entrant:
-    """A contender with its process, what each of its repetitions took and did, and why it does nothing, or ""."""
+    """A contender with its process, the duration and results of its repetitions, and why it cannot run, or ""."""
 
     def __init__(self, contender: Contender, work: dict) -> None:
         self.contender, self.work = contender, work
@@ -26,12 +26,12 @@ class Entrant:
         self.trouble = f"not installed: {missing} (make bench-peers)" if missing else ""
 
     def take_turn(self) -> None:
-        """Do one repetition, unless there was trouble before."""
+        """Do one repetition, unless there has been trouble before."""
         if self.trouble:
             return
         try:
             self.measured.append(self._process().submit(_measure).result())
-        except Exception as error:  # whatever a contender raises is its own failure
+        except Exception as error:  # whatever a contender raises counts as its failure
             self.trouble = f"failed: {type(error).__name__}: {error}".splitlines()[0]
         if self.contender.fresh or self.trouble:
             self.close()
@@ -40,7 +40,7 @@ class Entrant:
         if self.pool is None:
             self.pool = ProcessPoolExecutor(1, get_context("spawn"))
             environ = {"TF_CPP_MIN_LOG_LEVEL": "3", "COURSE_PROGRESS": "off", **self.contender.environ}
-            with mock.patch.dict(os.environ, environ):  # the process is started with its first task
+            with mock.patch.dict(os.environ, environ):  # the process starts with its first task
                 self.pool.submit(_set_up, self.contender, self.work).result()
         return self.pool
 
@@ -51,7 +51,7 @@ class Entrant:
             self.pool = None
 
     def record(self, unit: str) -> dict[str, Any]:
-        """Median and the figure of each round in the stage's unit, or the trouble; the first repetition warms up."""
+        """The median and each round's figure in the stage's unit, or the trouble; the first repetition is a warm-up."""
         about = {"key": self.contender.key, "title": self.contender.title, "role": self.contender.role}
         if self.trouble:
             return about | {"trouble": self.trouble}
@@ -66,14 +66,14 @@ _repetition: Repetition
 
 
 def _set_up(contender: Contender, work: dict) -> None:
-    """In the contender's process: get ready; what it prints goes to standard error."""
+    """Get ready, in the contender's process; what it prints goes to standard error."""
     global _repetition
     os.dup2(2, 1)
     _repetition = contender.prepare(work)
 
 
 def _measure() -> tuple[float, Sample]:
-    """Seconds of one repetition, and what it did; a quick one is done again and again until it can be timed."""
+    """The seconds that one repetition takes, and what it did; a quick one is repeated until it can be timed."""
     samples = []
     timer = timeit.Timer(lambda: samples.append(_repetition()), setup="import gc; gc.enable()")
     number, seconds = timer.autorange()
@@ -84,7 +84,7 @@ def _measure() -> tuple[float, Sample]:
 
 
 def run_stage(stage: Stage, folder: Path, repetitions: int, small: bool) -> dict[str, Any]:
-    """Have all contenders of a stage take turns; returns what was found, as JSON."""
+    """Let all contenders of a stage take turns; returns what was found, ready for JSON."""
     work = stage.make_work(folder, small)
     entrants = [Entrant(contender, work) for contender in stage.contenders]
     try:

@@ -14,16 +14,16 @@ ops = keras.ops
 
 
 def time_in_turns(functions: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
-    """Time several functions that do the same work fairly: all in turn, round after round.
+    """Time several functions that do the same work, in a fair way: in turn, round after round.
 
-    A computer is slower when it is busy with something else, or when it is hot. In turns that affects all alike. The
-    first call of each, which compiles and fills caches, does not count.
+    A computer is slower when it is busy with something else, or when it is hot. Taking turns, all are affected alike.
+    The first call of each, which compiles and fills caches, does not count.
 
     Args:
-        functions: without arguments, by name.
+        functions: functions without arguments, by name.
 
     Returns:
-        The median of each in seconds.
+        The median time of each in seconds.
     """
     for function in functions.values():
         function()
@@ -37,18 +37,18 @@ def time_in_turns(functions: Mapping[str, Callable[[], Any]], rounds: int = 5) -
 
 
 def peak_gflops(side: int = 2048, rounds: int = 15) -> float:
-    """The most floating-point operations in a second that this machine reaches, in 10**9.
+    """The most floating-point operations per second that this machine reaches, in 10**9.
 
     Measured with the product of two matrices of 32-bit floats, the work that processors do best: for two matrices
-    (side, side) it takes side**3 multiplications and as many additions. Keras computes it, on whatever it computes.
+    (side, side) it takes side**3 multiplications and as many additions. It runs on the device that Keras uses.
     """
     left, right = (ops.convert_to_tensor(matrix) for matrix in np.random.default_rng(0).random((2, side, side), "f"))
-    multiply = lambda: ops.convert_to_numpy(ops.matmul(left, right))  # noqa: E731  which waits for the result
+    multiply = lambda: ops.convert_to_numpy(ops.matmul(left, right))  # noqa: E731  waits for the result
     return 2 * side**3 / shortest_time(multiply, rounds) / 1e9
 
 
 def memory_bandwidth(megabytes: int = 256, rounds: int = 7) -> float:
-    """The most bytes in a second that this machine moves between memory and processor, in 10**9.
+    """The most bytes per second that this machine moves between memory and processor, in 10**9.
 
     Measured by copying an array that is too large for any cache: each of its bytes is read once and written once.
     """
@@ -58,7 +58,7 @@ def memory_bandwidth(megabytes: int = 256, rounds: int = 7) -> float:
 
 
 def shortest_time(function: Callable[[], Any], rounds: int) -> float:
-    """Seconds of the quickest of some calls: for limits, which nothing can make look better than they are."""
+    """The seconds of the fastest of several calls: right for limits, which no accident can make look better."""
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
@@ -71,14 +71,14 @@ def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
     """Count the multiplications and additions that each layer of a Keras model needs for one example.
 
     A layer moves its kernels over all positions of its output (pixels, words), and at each of them every number of a
-    kernel is multiplied once and added once. What has no kernel, such as activations, is so little that it is left out.
+    kernel is multiplied once and added once. What has no kernel, such as activations, is negligible and left out.
 
     Args:
         model: a functional model, built; models inside it are counted layer by layer.
-        steps: how long a sequence is where the model leaves that open.
+        steps: the length of sequences, where the model leaves it open.
 
     Returns:
-        Operations by the name of the layer, for layers with kernels, in the model's order.
+        The operations by name of layer, for layers with kernels, in the model's order.
     """
     operations = {}
     for layer in model.layers:
@@ -93,16 +93,16 @@ def count_operations(model: Any, steps: int = 1) -> dict[str, int]:
 
 
 def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
-    """Count the bytes that have to come from memory and go there, at least, when a Keras model runs.
+    """Count the bytes that must come from memory and go to it when a Keras model runs.
 
-    Each weight is read once for the whole batch, and for each example what a layer with kernels reads and writes; of
-    an embedding, only the rows of the words. What fits into the processor's caches may never reach the memory, so that
-    it can also be less.
+    Counted are each weight, once for the whole batch, and for each example what layers with kernels read and write; of
+    an embedding, only the rows of the words. What fits into the processor's caches may never reach the memory, so it
+    can also be less.
 
     Args:
         model: a functional model, built, without models inside.
         examples: how many go through it at once.
-        steps: how long a sequence is where the model leaves that open.
+        steps: the length of sequences, where the model leaves it open.
     """
     numbers = 0
     for layer in model.layers:
@@ -115,11 +115,11 @@ def count_bytes(model: Any, examples: int = 1, steps: int = 1) -> int:
 
 
 def _positions(layer: Any) -> tuple[int | None, ...]:
-    """Over how many positions a layer moves its kernels; a recurrent one reads its input word by word."""
+    """The positions over which a layer moves its kernels; a recurrent layer reads its input word by word."""
     tensors = _tensors(layer.input if hasattr(layer, "cell") else layer.output)
     return tensors[0].shape[1:-1]
 
 
 def _tensors(given: Any) -> list[Any]:
-    """What a layer takes or gives, as a flat list: recurrent ones have states besides."""
+    """A layer's inputs or outputs as a flat list: recurrent layers have states as well."""
     return [given] if hasattr(given, "shape") else [tensor for part in given for tensor in _tensors(part)]

@@ -18,10 +18,10 @@ class Sample:
 
     amount: float = 1.0  # in the stage's unit without "per second": captions, steps, images
     # what all contenders must agree on: numbers such as a loss curve, or a text such as a caption; or a function that
-    # finds it when the time has been taken
+    # finds it once the time has been taken
     check: Check | Callable[[], Check] = None
     extra: Mapping[str, float] = field(default_factory=dict)  # worth showing, by name with unit: "peak memory (MB)"
-    seconds: float | None = None  # how long the work took, where the call goes on after it
+    seconds: float | None = None  # how long the work took, if the call goes on after it
 
     def known(self) -> Check:
         """The check itself."""
@@ -29,7 +29,7 @@ class Sample:
 
 
 Repetition = Callable[[], Sample]
-"""Does all of the work once; who calls it takes the time."""
+"""Does all of the work once; the caller takes the time."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Contender:
     key: str
     title: str
     function: str  # "module:function"; takes the work and the options, gets ready, and returns a `Repetition`
-    # "course"; "backend", the course's code on another one; "peer", what people would use instead; "limit", what the
-    # hardware allows, without the rest of the work
+    # "course"; "backend", the course's code on another backend; "peer", what people would use instead; "limit", what
+    # the hardware allows, without the rest of the work
     role: str = "course"
     options: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()  # packages that it imports and the course does not need
+    needs: tuple[str, ...] = ()  # packages that it imports, but the course does not need
     environ: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False  # each repetition has a new process
 
@@ -71,15 +71,15 @@ class Stage:
     name: str
     title: str
     unit: str  # of the figure: "captions/s" or the like, or "s" where a repetition's duration is the figure
-    # writes what all contenders share into a folder and returns what they need to know; the second argument asks for
-    # work of a few seconds
+    # writes what all contenders share into a folder, and returns what they need to know; the second argument asks for
+    # a few seconds of work
     make_work: Callable[[Path, bool], dict]
     contenders: tuple[Contender, ...]  # the course's own first
     agreement: float = 0.0  # how far apart the numbers of two contenders' checks may be, relative to the larger one
 
 
 def agree(first: Check, second: Check, agreement: float) -> bool:
-    """Whether two checks say the same; one that a contender cannot give counts as agreement."""
+    """Whether two checks agree; one that is missing agrees with any."""
     if first is None or second is None or first == second:
         return True
     if isinstance(first, str) or isinstance(second, str) or len(first) != len(second):

@@ -10,8 +10,7 @@ def choose_requirements(text: str, device: str) -> str:
 
     Args:
         text: requirements.txt.
-        device: "cpu" leaves the text as it is; "gpu" has TensorFlow come with CUDA's libraries, in the same range of
-            versions.
+        device: "cpu" leaves the text as it is; "gpu" adds CUDA's libraries to TensorFlow, with the same version range.
 
     Raises:
         SystemExit: the device is neither, or there is no TensorFlow in the text.

@@ -1,4 +1,4 @@
-"""Tells Docker whether JupyterLab answers: exits with an error where it does not."""
+"""Tells Docker whether JupyterLab answers: exits with an error if it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says at the start of the container what TensorFlow computes on, and what to do where it should see a GPU."""
+"""Says when the container starts what TensorFlow runs on, and what to do if a GPU should be visible but is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 _NO_DRIVER = """\
 This is the image for GPUs, but none is visible: training will run on the CPU.
   1. `nvidia-smi` must work on the computer itself: if not, install NVIDIA's driver.
-  2. Docker must be told of it: install the NVIDIA Container Toolkit, then
+  2. Docker must be told about it: install the NVIDIA Container Toolkit, then
      `sudo nvidia-ctk runtime configure --runtime=docker` and restart Docker.
   3. Start with `--profile gpu`. The section "No GPU" of docker/README.md says more."""
 
@@ -26,7 +26,7 @@ def describe_device(image: str, gpus: list[str], has_driver: bool, version: str)
         image: what the image was built for, "cpu" or "gpu".
         gpus: names of the GPUs that TensorFlow sees.
         has_driver: whether NVIDIA's driver is in the container.
-        version: TensorFlow's.
+        version: TensorFlow's version.
     """
     if gpus:
         return f"GPU: {', '.join(gpus)}, seen by TensorFlow {version}."
@@ -36,7 +36,7 @@ def describe_device(image: str, gpus: list[str], has_driver: bool, version: str)
 
 
 def gpu_names() -> list[str]:
-    """The GPUs that TensorFlow sees, by the names that their maker gave them."""
+    """The product names of the GPUs that TensorFlow sees."""
     devices = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(device) for device in devices]
     return [found.get("device_name", device.name) for found, device in zip(details, devices, strict=True)]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tests the image, from inside a container of it, as root:
+# Tests the image from inside one of its containers, as root:
 #
 #   docker run --rm --entrypoint bash say-what-you-see:cpu /opt/course/test_image.sh
 #
-# With the repository mounted (--volume "$PWD:/course:ro") it executes a copy of the first notebook, without it a small
-# notebook of its own. Everything happens in a folder of a made-up user; the mounted folder is only read.
-# Exit status: the number of failed checks, or 99 where the server did not start.
+# With the repository mounted (--volume "$PWD:/course:ro") it executes a copy of the first notebook, otherwise a small
+# notebook of its own. Everything happens in the folder of a made-up user; the mounted folder is only read.
+# Exit status: the number of failed checks, or 99 if the server did not start.
 # shellcheck disable=SC2317,SC2329  # functions are called by check
 set -euo pipefail
 
@@ -50,12 +50,12 @@ refuses() { # refuses TEXT COMMAND ...: the command fails with this text in its 
     grep -qF -- "$text" <<< "$message"
 }
 
-as_learner() { # the way everything is started: through the entrypoint
+as_learner() { # as_learner COMMAND ...: started through the entrypoint, as everything is
     env "${settings[@]}" bash "$entrypoint" "$@"
 }
 settings=(LOCAL_UID= LOCAL_GID=)
 
-request() { # request METHOD PATH [TOKEN [BODY [HOST]]]: prints the status of the answer
+request() { # request METHOD PATH [TOKEN [BODY [HOST]]]: prints the status of the response
     python - "$@" << 'PYTHON'
 import http.client
 import sys
@@ -76,7 +76,7 @@ answers() { # answers STATUS METHOD PATH ...
     equals "$(request "$@")" "$status"
 }
 
-make_course() { # what is mounted, or as little as a course can be
+make_course() { # a copy of what is mounted, or the smallest possible course
     mkdir -p "$COURSE_FOLDER/notebooks" "$COURSE_FOLDER/build"
     if [ -e /course/say_what_you_see/__init__.py ]; then
         tar -C /course -c --exclude=__pycache__ pyproject.toml requirements.txt say_what_you_see utils tools \
@@ -96,7 +96,7 @@ PYTHON
     chown -R "$learner:$learner" "$COURSE_FOLDER"
 }
 
-executed_without_error() { # executed_without_error NOTEBOOK: it has outputs of code, and none is an error
+executed_without_error() { # executed_without_error NOTEBOOK: its code cells have outputs, and none is an error
     python - "$1" << 'PYTHON'
 import sys
 
@@ -109,7 +109,7 @@ assert all(output.output_type != "error" for output in outputs), "a cell ended i
 PYTHON
 }
 
-belongs_to_learner() { # belongs_to_learner PATH: so does everything below it
+belongs_to_learner() { # belongs_to_learner PATH: the path and everything below it
     local others
     others="$(find "$1" \( -not -uid "$learner" -o -not -gid "$learner" \) -print)"
     if [ ! -e "$1" ] || [ -n "$others" ]; then echo "not there, or not the learner's: $others"; return 1; fi
@@ -131,7 +131,7 @@ is_gone() {
     return 1
 }
 
-[ "$(id -u)" = 0 ] || { echo "Run this as root: it makes files of another user."; exit 99; }
+[ "$(id -u)" = 0 ] || { echo "Run this as root: it creates files that belong to another user."; exit 99; }
 make_course
 touch "$marker"
 sleep 1
@@ -139,12 +139,12 @@ sleep 1
 # Who it becomes
 check "without LOCAL_UID it becomes the owner of the folder" equals "$(as_learner id -u)" "$learner"
 settings=(LOCAL_UID=5432 LOCAL_GID=5433)
-check "LOCAL_UID that cannot write is refused" refuses "say LOCAL_UID=$learner" as_learner true
+check "LOCAL_UID that cannot write is refused" refuses "set LOCAL_UID=$learner" as_learner true
 chown 5432:5433 "$COURSE_FOLDER"
 check "LOCAL_UID is obeyed" equals "$(as_learner id -u)" 5432
 check "LOCAL_GID is obeyed" equals "$(as_learner id -g)" 5433
 settings=(LOCAL_UID=me LOCAL_GID=)
-check "LOCAL_UID that is no number is refused" refuses "are numbers" as_learner true
+check "LOCAL_UID that is not a number is refused" refuses "are numbers" as_learner true
 settings=(LOCAL_UID= LOCAL_GID=)
 chown 0:0 "$COURSE_FOLDER"
 check "a folder that belongs to root is refused" refuses "LOCAL_UID=0" as_learner true
@@ -155,7 +155,7 @@ chmod 777 "$COURSE_FOLDER"
 check "a shared folder that everybody may write to is used as user 1000" equals "$(as_learner id -u)" 1000
 chmod 755 "$COURSE_FOLDER"
 echo "0 1000 1" > "$work/id_map"
-check "root of a Docker without root is the learner, and stays" \
+check "root in rootless Docker is the learner, and stays root" \
     equals "$(COURSE_ID_MAP="$work/id_map" as_learner id -u)" 0
 chown "$learner:$learner" "$COURSE_FOLDER"
 mkdir "$work/empty" && chown "$learner" "$work/empty"
@@ -163,7 +163,7 @@ check "an empty folder is refused" refuses "must be mounted" env COURSE_FOLDER="
 
 # JupyterLab
 check "the health check fails before the start" refuses "refused" python "$healthcheck"
-env "${settings[@]}" bash "$entrypoint" lab > "$log" 2>&1 & # no function: the number is to be the server's
+env "${settings[@]}" bash "$entrypoint" lab > "$log" 2>&1 & # not through a function: $! must be the server itself
 server=$!
 for ((i = 0; i < 240; i++)); do
     if ! kill -0 "$server" 2> /dev/null || python "$healthcheck" 2> /dev/null; then break; fi
@@ -175,7 +175,7 @@ if ! python "$healthcheck"; then
     exit 99
 fi
 check "the health check passes" python "$healthcheck"
-check "the log says what TensorFlow computes on" grep -E "^(CPU|GPU): .*TensorFlow" "$log"
+check "the log says what TensorFlow runs on" grep -E "^(CPU|GPU): .*TensorFlow" "$log"
 for ((i = 0; i < 20; i++)); do
     grep -q token= "$log" && break
     sleep 0.5
@@ -184,10 +184,10 @@ check "the log shows an address with a random token" grep -E "^ +http://127\.0\.
 check "the log shows no other address" equals "$(grep -c http "$log")" 1
 token="$(grep -oE 'token=[0-9a-f]{48}' "$log" | head -n 1 | cut -d = -f 2)"
 check "the server runs as the learner" equals "$(stat -c %u "/proc/$server")" "$learner"
-check "without a token nothing is read" answers 403 GET /api/contents
-check "with a wrong token nothing is read" answers 403 GET /api/contents wrong
+check "without a token nothing can be read" answers 403 GET /api/contents
+check "with a wrong token nothing can be read" answers 403 GET /api/contents wrong
 check "without a token no kernel is started" answers 403 POST /api/kernels "" "{}"
-check "without a token JupyterLab sends to its login" answers 302 GET /lab
+check "without a token JupyterLab redirects to its login" answers 302 GET /lab
 check "a request for another host's name is refused" answers 403 GET /api/contents "$token" "" evil.example
 check "with the token the notebooks are listed" answers 200 GET /api/contents/notebooks "$token"
 check "with the token JupyterLab opens" answers 200 GET /lab "$token"
@@ -209,7 +209,7 @@ check "everything in the folder belongs to the learner" belongs_to_learner "$COU
 check "nothing was written outside the folder and /tmp" nothing_written_elsewhere
 
 kill "$server"
-check "it stops when it is told to" is_gone "$server"
+check "it stops when told to" is_gone "$server"
 server=""
 
 echo "$passed passed, $failed failed"

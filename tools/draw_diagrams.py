@@ -1,6 +1,6 @@
 """Draw the diagrams of the notebooks: `python -m tools.draw_diagrams`, with `--check` to list those that differ.
 
-Vector graphics in plain SVG, written to `notebooks/images/`. Colours are those of Okabe and Ito, lightened, which
+Vector graphics in plain SVG, written to `notebooks/images/`. The colours are Okabe and Ito's, lightened, which
 colour-blind people can tell apart; every box says in words what it is.
 """
 
@@ -15,7 +15,7 @@ from tools.notebooks import NOTEBOOKS, update_or_check
 
 SEES, WRITES = ("#cfe6f5", "#0072b2"), ("#fbe3b5", "#b37700")
 STATE, PLAIN = ("#c9ebdf", "#007a5a"), ("#eeeeee", "#555555")
-"""Fill and border: what comes from the picture, what belongs to words, the decoder's state, and all else."""
+"""Fill and border of what comes from the picture, what belongs to words, the decoder's state, and everything else."""
 
 ACROSS, DOWN, WIDE, HIGH = 162, 112, 140, 68  # from one column or row to the next, and the size of a box
 
@@ -32,7 +32,7 @@ markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 10 5 0 10z" fill="#333"
 
 
 def label(x: float, y: float, text: str, more: str = "") -> str:
-    """Text around a point, with more attributes."""
+    """Text centred on a point, with additional attributes."""
     return f'<text x="{x:g}" y="{y + 6:g}" {more}>{escape(text)}</text>'
 
 
@@ -83,7 +83,7 @@ def encoder_decoder() -> str:
 
 
 def lstm(title: str, start: str, steps: dict[str, str]) -> str:
-    """An LSTM step by step: from its first state on, with what it reads below each step and what it says above it."""
+    """An LSTM step by step from its first state, with what it reads below each step and what it says above."""
     parts = boxes(SEES if "picture" in start else PLAIN, {(0, 1): start})
     for step, (read, said) in enumerate(steps.items(), start=1):
         is_picture = "picture" in read
@@ -106,14 +106,14 @@ def attention_step() -> str:
     parts += boxes(STATE, {(1, 1): "state h|512", (3, 1): "GRU", (4, 1): "new state|512"})
     parts += boxes(WRITES, {(3, 2): "word|256", (4, 2): "logits|94"})
     parts += [label(82, 176, "8 × 8 regions", 'font-weight="bold"'), label(82, 200, "64 × 256")]
-    parts += [label(243, 258, "the bluer, the larger the weight;"), label(243, 284, "the context is the mean by them")]
+    parts += [label(243, 258, "the bluer, the larger the weight;"), label(243, 284, "the context is the weighted mean")]
     parts += arrows((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (4, 1), (4, 2))
     parts += arrows((1, 1), (1, 0)) + arrows((1, 1), (3, 1)) + arrows((3, 2), (3, 1))
     return page("One step of attention", 5, 3, parts)
 
 
 def two_phases() -> str:
-    """Notebook 09: how far errors are sent back, and so which part learns."""
+    """Notebook 09: how far errors go back, and so which part learns."""
     parts = []
     for row, title, cnn, first in ((0.35, "Phase 1", "is kept", 2), (2, "Phase 2", "learns", 1)):
         y = row * DOWN + HIGH + 16
@@ -127,7 +127,7 @@ def two_phases() -> str:
 
 
 def transformer_block() -> str:
-    """Notebook 11: a block looks at the words, then at the picture, then thinks, and adds each time what it found."""
+    """Notebook 11: a block looks at the words, then at the picture, then thinks, and each time adds what it found."""
     parts = [
         f'<rect x="{2 * ACROSS}" y="50" width="{3 * ACROSS + 4}" height="84" rx="10" fill="none" stroke="#007a5a"/>'
     ]

@@ -1,4 +1,4 @@
-"""Executes a notebook in a fresh kernel, with one line of progress, and says in words why one stopped."""
+"""Executes a notebook in a fresh kernel, with one line of progress, and says why a notebook stopped."""
 
 import asyncio
 import atexit
@@ -27,13 +27,13 @@ class CourseStopped(CourseError):
 
 
 def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path) -> None:
-    """Give a notebook its outputs, from a kernel in this folder; what the kernel says outside cells goes to a log.
+    """Execute a notebook in a kernel that runs in this folder; what the kernel prints outside cells goes to a log.
 
     Raises:
-        CourseStopped: if a cell fails, the kernel dies, or the user interrupts: the cell is interrupted, too, and has
-            a few seconds to leave its files in order.
+        CourseStopped: if a cell fails, the kernel dies, or the user interrupts: then the cell is interrupted, too, and
+            has a few seconds to leave its files in order.
     """
-    # What is committed must not pass for what was executed now.
+    # Committed outputs must not be taken for new ones.
     ClearOutputPreprocessor(remove_metadata_fields=set()).preprocess(notebook, {})
     total, start, begun, note = len(code_cells(notebook)), time.monotonic(), [], "failed"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path)
         raise CourseStopped(f"Stopped in {name}.", 130) from None
     except CellExecutionError as error:
         raise CourseStopped(_failure(name, begun, f"{error.ename}: {error.evalue}"), 1) from error
-    except RuntimeError as error:  # nbclient's and jupyter_client's way to say that the kernel died
+    except RuntimeError as error:  # how nbclient and jupyter_client report that the kernel died
         raise CourseStopped(_failure(name, begun, f"The kernel died. {_last_words(log)}"), 1) from error
     finally:
         done = len(begun) - bool(note and begun)
@@ -54,7 +54,7 @@ def execute_notebook(notebook: NotebookNode, name: str, folder: Path, log: Path)
 
 
 def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[NotebookNode]) -> None:
-    """Execute all cells and put each into `begun`. Ctrl-C goes to the cell; the second time, the kernel is killed."""
+    """Execute all cells, adding each to `begun`. Ctrl-C interrupts the cell; a second Ctrl-C kills the kernel."""
     stops = 0
 
     def stop() -> None:
@@ -69,7 +69,7 @@ def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[Notebo
 
     def begin(cell: NotebookNode, **_: object) -> None:
         if stops:
-            raise RuntimeError("A cell that was interrupted may end well; the next one does not begin.")
+            raise RuntimeError("Even if the interrupted cell ends without an error, the next one does not begin.")
         begun.append(cell)
 
     client = NotebookClient(
@@ -89,14 +89,14 @@ def _execute(notebook: NotebookNode, folder: Path, log: Path, begun: list[Notebo
     except Exception:
         if not stops:
             raise
-    finally:  # nbclient forgets this when a kernel does not start, and fails over it when Python ends
+    finally:  # nbclient does not do this when a kernel fails to start, and then raises an error when Python exits
         atexit.unregister(client._cleanup_kernel)
     if stops:
         raise KeyboardInterrupt
 
 
 def _failure(name: str, begun: list[NotebookNode], message: str) -> str:
-    """Which cell failed, and why."""
+    """The message that says which cell failed, and why."""
     if not begun:
         return f"{name}.ipynb failed before its first cell.\n\n{message}\n"
     lines = begun[-1].source.splitlines()
@@ -105,10 +105,10 @@ def _failure(name: str, begun: list[NotebookNode], message: str) -> str:
 
 
 def _last_words(log: Path) -> str:
-    """The end of what the kernel's process wrote, or the usual reason for silence."""
+    """The end of what the kernel's process wrote, or, if it wrote nothing, the usual reason."""
     lines = strip_ansi(log.read_text(encoding="utf-8", errors="replace")).splitlines()
     words = "\n".join([line for line in lines if line.strip() and not line.startswith("[IPKernelApp]")][-5:])
-    return f"Its last words:\n{words}" if words else "It said nothing: often, memory has run out."
+    return f"Its last output:\n{words}" if words else "It printed nothing: often this means that memory ran out."
 
 
 def clock(seconds: float) -> str:

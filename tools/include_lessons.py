@@ -1,7 +1,7 @@
 """Bring lesson code, badges and first cells of the notebooks up to date: `python -m tools.include_lessons`.
 
 A code cell whose metadata says `{"include": "say_what_you_see.language.captions.split_sentence"}`, or a list of such
-names, shows what stands in the module under these names. The modules are read, not imported. The badge under the
+names, shows the definitions of these names in the module. The modules are read, not imported. The badge under the
 title opens the notebook in Google Colab, and the first code cell sets it up there; both follow from the constants in
 `setup_google_colab.py`. With `--check` nothing is written: notebooks that differ are listed, and the exit status is 1.
 """
@@ -27,7 +27,7 @@ _FIRST_CELL = """\
 import sys
 
 sys.path.insert(0, "{up}")  # where utils/ is
-if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
+if "google.colab" in sys.modules:  # nothing else is needed outside Colab
     from pathlib import Path
     from urllib.request import urlopen
 
@@ -45,7 +45,7 @@ if "google.colab" in sys.modules:  # everywhere else nothing more is to be done
 def find_definition(name: str, root: Path) -> tuple[str, bool]:
     """The source of what a dotted name stands for, with decorators and the comment above; and whether it is a constant.
 
-    A text below a constant does not belong to it: as the last line of a cell, Jupyter would print it.
+    The docstring below a constant is left out: as the last line of a cell, Jupyter would print it.
     """
     module, _, wanted = name.rpartition(".")
     text = root.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def _names_defined_by(node: ast.stmt) -> list[str]:
 
 
 def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
-    """The source of a cell that includes these names, in this order; constants stand together."""
+    """The source of a cell that includes these names, in this order; neighbouring constants stay together."""
     definitions = [find_definition(name, root) for name in names]
     text, _ = definitions[0]
     for (_, constant_before), (source, is_constant) in pairwise(definitions):
@@ -76,25 +76,25 @@ def included_source(names: Sequence[str], root: Path = REPOSITORY) -> str:
 
 
 def badge(path: str | PurePosixPath) -> str:
-    """Markdown of the badge of a notebook, such as "notebooks/04_train_decoder.ipynb"."""
+    """The Markdown of the badge for a notebook such as "notebooks/04_train_decoder.ipynb"."""
     address = f"{setup_google_colab.REPOSITORY}/blob/{setup_google_colab.REVISION}/{path}"
     picture = "https://colab.research.google.com/assets/colab-badge.svg"
     return f"[![Open in Colab]({picture})](https://colab.research.google.com/github/{address})"
 
 
 def without_badge(text: str) -> str:
-    """The Markdown of a title cell without its badge."""
+    """A title cell's Markdown without its badge."""
     return _BADGE.sub("", text)
 
 
 def first_cell_source(path: PurePosixPath) -> str:
-    """The source of the first code cell of a notebook, such as "notebooks/04_train_decoder.ipynb"."""
+    """The source of the first code cell of a notebook such as "notebooks/04_train_decoder.ipynb"."""
     up = "/".join([".."] * (len(path.parents) - 1))
     return _FIRST_CELL.format(up=up, url=setup_google_colab.RAW_URL, name=path.stem)
 
 
 def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
-    """Put the badge below the title, and the right source into the first code cell, which is shown folded.
+    """Put the badge below the title and the right source into the first code cell, which is folded.
 
     Args:
         path: where the notebook is in the repository.
@@ -102,8 +102,8 @@ def set_first_cells(notebook: NotebookNode, path: PurePosixPath) -> None:
     title, first = notebook.cells[0], next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
     if not _TITLE.match(title.source) or first is None or _IN_COLAB not in first.source:
         raise CourseError(
-            f"{path}: the first cell must be the title, as in `# Title`, and the first code cell the one that sets up "
-            "Colab. Copy it from another notebook."
+            f"{path}: the first cell must be the title, as in `# Title`, and the first code cell must be the one that "
+            "sets up Colab. Copy it from another notebook."
         )
     title.source = _TITLE.sub(rf"\1\n\n{badge(path)}\n\n", without_badge(title.source)).rstrip("\n")
     first.source = first_cell_source(path)
@@ -125,7 +125,7 @@ def right_notebooks(root: Path) -> dict[Path, str | None]:
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
-    """Bring the notebooks up to date, or check them; the result is the exit status."""
+    """Bring the notebooks up to date, or check them; return the exit status."""
     return update_or_check(__doc__, right_notebooks(root), arguments)
 
 

@@ -1,7 +1,7 @@
 """Check what people read: `python -m tools.lint`; the exit status is 1 when something is wrong.
 
-All texts: links within the project, headings, alternative texts, spelling, sizes; notebooks by the rules of
-`tools.lint_notebooks`, too. What a rule wants stands in the docstring of its function.
+In all texts: links within the project, headings, alternative texts, spelling and sizes; in notebooks also the rules of
+`tools.lint_notebooks`. The docstring of its function says what a rule demands.
 """
 
 import re
@@ -20,9 +20,9 @@ from tools.markdown import alternative_texts_in, headings_in, links_in, prose
 from tools.notebooks import REPOSITORY, read_notebook
 
 LARGEST = {".ipynb": 500_000, ".md": 60_000, ".png": 200_000, ".jpg": 200_000, ".svg": 200_000}
-"""Bytes that a notebook, a text, and a picture in docs/ may have at most."""
+"""The most bytes that a notebook, a text, or a picture in docs/ may have."""
 
-AMERICAN = Path(__file__).with_name("american_spellings.txt")  # words that prose spells otherwise, for codespell
+AMERICAN = Path(__file__).with_name("american_spellings.txt")  # American spellings and the British ones, for codespell
 _TEXTS = ("*.md", "docs/**/*.md", "notebooks/**/*.md", "notebooks/**/*.ipynb", "instructors/**/*.md",
           "instructors/**/*.ipynb", "docker/**/*.md", ".github/**/*.md")  # fmt: skip
 _CODE = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "conftest.py", "setup_google_colab.py",
@@ -31,7 +31,7 @@ _CODE = ("say_what_you_see", "utils", "tools", "benchmarks", "tests", "conftest.
 
 @cache
 def passages(path: Path) -> dict[str, str]:
-    """The Markdown of a file by the place that messages name: "" for a file, "cell 1: " and so on in a notebook."""
+    """A file's Markdown by the place that messages name: "" for a text file, "cell 1: " and so on for a notebook."""
     if path.suffix != ".ipynb":
         return {"": path.read_text(encoding="utf-8")}
     cells = enumerate(read_notebook(path).cells, start=1)
@@ -40,7 +40,7 @@ def passages(path: Path) -> dict[str, str]:
 
 @cache
 def anchors_in(path: Path) -> set[str]:
-    """The names that links can end with to reach a heading: GitHub's in Markdown, Jupyter's in notebooks."""
+    """The anchors by which links reach headings: GitHub's in Markdown, Jupyter's in notebooks."""
     texts = [heading for text in passages(path).values() for _, heading in headings_in(text)]
     if path.suffix == ".ipynb":
         return {text.replace(" ", "-") for text in texts}
@@ -49,18 +49,18 @@ def anchors_in(path: Path) -> set[str]:
 
 
 def check_headings(path: Path) -> Iterator[str]:
-    """One heading of level 1, at the top; no level is left out on the way down."""
+    """There is one heading of level 1, at the top, and no level is skipped on the way down."""
     headings = [(where, *heading) for where, text in passages(path).items() for heading in headings_in(text)]
     levels = [level for _, level, _ in headings]
     if levels.count(1) != 1 or levels[0] != 1:
-        yield "one heading of level 1 is right, at the top"
+        yield "there must be one heading of level 1, at the top"
     for above, (where, level, heading) in zip(levels, headings[1:], strict=False):
         if level > above + 1:
-            yield f"{where}{heading!r} is of level {level} after level {above}"
+            yield f"{where}{heading!r} has level {level} after level {above}"
 
 
 def check_links(path: Path, text: str) -> Iterator[str]:
-    """What links within the project point to exists: the file, and the heading where one is named."""
+    """The targets of links within the project exist: the file and, if one is named, the heading."""
     for address in links_in(text):
         link = urllib.parse.urlsplit(urllib.parse.unquote(address))
         if link.scheme or link.netloc:
@@ -73,21 +73,21 @@ def check_links(path: Path, text: str) -> Iterator[str]:
 
 
 def check_alternative_texts(path: Path, text: str) -> Iterator[str]:
-    """Pictures in the text have alternative texts, and they say more than one word."""
+    """Pictures in the text have alternative texts of more than one word."""
     for alt in alternative_texts_in(text):
         if len(alt.split()) < 2:
             yield f"a picture's alternative text is {alt!r}; say what it shows"
 
 
 def check_size(path: Path) -> Iterator[str]:
-    """A file stays small: what takes longer to say belongs in a page of its own."""
+    """A file is small: what takes longer to say belongs on a page of its own."""
     size, most = path.stat().st_size, LARGEST[path.suffix]
     if size > most:
-        yield f"{size:,} bytes; {most:,} are the most"
+        yield f"{size:,} bytes; the limit is {most:,}"
 
 
 def lint_text(path: Path) -> list[str]:
-    """What is wrong with a text or notebook, a sentence each; empty when all is well."""
+    """What is wrong with a text or notebook, one sentence per problem; empty when all is well."""
     messages = list(check_size(path))
     for where, text in passages(path).items():
         messages += [where + message for rule in (check_links, check_alternative_texts) for message in rule(path, text)]
@@ -99,7 +99,7 @@ def lint_text(path: Path) -> list[str]:
 
 
 def check_spelling(paths: Sequence[Path], root: Path) -> Iterator[str]:
-    """Prose is spelt right, in the British way, and code is spelt right.
+    """Prose is spelt correctly, the British way, and so is code.
 
     The prose is written to a temporary folder, a file for each cell, so that codespell's messages say where it is.
     """
@@ -114,18 +114,18 @@ def check_spelling(paths: Sequence[Path], root: Path) -> Iterator[str]:
 
 
 def _codespell(folder: Path, *arguments: str) -> list[str]:
-    """Run codespell in a folder; its lines say file, line, word and what may be meant."""
+    """Run codespell in a folder; return its lines, which give file, line, word and suggestion."""
     allowed = f"--ignore-words={AMERICAN.with_name('spelling_allowed.txt')}"
     options = ["--check-hidden", "--disable-colors", "--skip=*vocabulary.json,*.h5,*.keras", allowed]
     command = [sys.executable, "-m", "codespell_lib", *options, *arguments]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if result.returncode not in (0, 65):  # 65: it found something
-        raise CourseError(f"codespell does not run: {(result.stderr or result.stdout).strip()}. Run `make lint` again.")
+        raise CourseError(f"codespell failed: {(result.stderr or result.stdout).strip()}. Run `make lint` again.")
     return [line.removeprefix("./") for line in result.stdout.splitlines() if "==>" in line]
 
 
 def lint_project(root: Path) -> Iterator[str]:
-    """What is wrong with the texts of a project, a line each."""
+    """What is wrong with the texts of a project, one line per problem."""
     texts = sorted({path for pattern in _TEXTS for path in root.glob(pattern) if "-checkpoint." not in path.name})
     pictures = [path for kind in ("png", "jpg", "svg") for path in root.glob(f"docs/**/*.{kind}")]
     found = {path: lint_text(path) for path in texts} | {path: list(check_size(path)) for path in pictures}
@@ -135,7 +135,7 @@ def lint_project(root: Path) -> Iterator[str]:
 
 
 def main(root: Path = REPOSITORY) -> int:
-    """Check the project's texts; the result is the exit status."""
+    """Check the project's texts; return the exit status."""
     try:
         messages = list(lint_project(root))
     except CourseError as error:

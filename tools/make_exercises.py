@@ -1,10 +1,10 @@
 """Make the exercise notebooks from the lessons: `python -m tools.make_exercises`.
 
 A cell of a lesson that includes code becomes an exercise by its metadata, as in `"exercise": {"minutes": 5,
-"difficulty": "easy", "task": "...", "hints": ["..."]}`; for a class, `"methods"` names those to be written. Learners
-get the function without its body (`notebooks/exercises/`), instructors get it with the body between nbgrader's marks
-(`instructors/solutions/`). The same lessons give the same bytes. With `--check` nothing is written: what differs is
-listed, and the exit status is 1.
+"difficulty": "easy", "task": "...", "hints": ["..."]}`; for a class, `"methods"` names the methods to be written.
+Learners get the function without its body (`notebooks/exercises/`), instructors with the body between nbgrader's marks
+(`instructors/solutions/`). The same lessons give the same bytes. With `--check` nothing is written: files that differ
+are listed, and the exit status is 1.
 """
 
 import ast
@@ -32,7 +32,7 @@ from tools.notebooks import (
 )
 
 LEARNERS, INSTRUCTORS = PurePosixPath("notebooks", "exercises"), PurePosixPath("instructors", "solutions")
-"""Where the copies for learners go, in the repository, and those with solutions."""
+"""Where in the repository the copies for learners go, and those with solutions."""
 
 POINTS = {"easy": 1, "medium": 2, "hard": 3}  # what nbgrader gives for an exercise
 _TEXTS = Path(__file__).parent
@@ -50,24 +50,24 @@ def exercises_in(lesson: NotebookNode) -> list[NotebookNode]:
 
 
 def functions_in(cell: NotebookNode) -> dict[str, str]:
-    """The functions and classes of an exercise, whose bodies are taken out: names with and without the module."""
+    """The functions and classes whose bodies an exercise leaves out: full names and names without the module."""
     defined = {getattr(node, "name", None) for node in ast.parse(cell.source).body}  # constants have no name
     names = {name: name.rpartition(".")[2] for name in names_in(cell)}
     return {path: name for path, name in names.items() if name in defined}
 
 
 def emptied(name: str, lines: list[str]) -> list[str]:
-    """What stands in the place of a body, for learners."""
+    """What learners see instead of a body."""
     return [f'raise NotImplementedError("Write {name} here, in place of this line.")']
 
 
 def marked(name: str, lines: list[str]) -> list[str]:
-    """A body between the marks at which nbgrader cuts it out for students."""
+    """A body between the marks by which nbgrader cuts it out for students."""
     return ["### BEGIN SOLUTION", *lines, "### END SOLUTION"]
 
 
 def with_bodies(cell: NotebookNode, change: Callable[[str, list[str]], list[str]]) -> str:
-    """The source of an exercise's cell with each body put through `change`; the hints stand above the first one."""
+    """The source of an exercise's cell with `change` applied to each body; the hints go above the first one."""
     lines, hints = cell.source.splitlines(), [f"# {hint}" for hint in cell.metadata.exercise.hints]
     functions = _functions_to_write(cell)
     for name, node in reversed(functions.items()):
@@ -81,7 +81,7 @@ def with_bodies(cell: NotebookNode, change: Callable[[str, list[str]], list[str]
 
 
 def _functions_to_write(cell: NotebookNode) -> dict[str, ast.FunctionDef]:
-    """The functions of an exercise, and of its classes the methods to be written, in the order of the source."""
+    """An exercise's functions, and the methods of its classes that are to be written, in the order of the source."""
     functions, names = {}, functions_in(cell).values()
     for node in ast.parse(cell.source).body:
         if isinstance(node, ast.FunctionDef) and node.name in names:
@@ -93,16 +93,16 @@ def _functions_to_write(cell: NotebookNode) -> dict[str, ast.FunctionDef]:
 
 
 def exercise_cells(cell: NotebookNode, number: int, count: int, level: int, change: Callable) -> list[NotebookNode]:
-    """The cells of an exercise, in the place of a lesson's: task, function, the course's own, check.
+    """The cells of an exercise, which replace a lesson's cell: task, function, the course's own function, check.
 
-    nbgrader grades the check; the course's own function is commented out, in a cell that is folded.
+    nbgrader grades the check; the course's own function is commented out, in a folded cell.
     """
     functions, facts = functions_in(cell), cell.metadata.exercise
     name, names = "_".join(functions.values()), list(functions.values())
     heading = f"{'#' * level} Exercise {number} of {count}: {_code(names)}"
     task = f"{heading}\n\nAbout {facts.minutes} minutes, {facts.difficulty}. {facts.task}"
     lines = "the next line" if len(names) == 1 else "the next lines"
-    stuck = f"# @title Stuck? Use the reference\n# Take the # away from {lines} and run this cell and the check."
+    stuck = f"# @title Stuck? Use the reference\n# Remove the # from {lines}, then run this cell and the check."
     for path, imported in functions.items():
         stuck += f"\n# from {path.removesuffix(f'.{imported}')} import {imported}"
     check = f"from utils.check import check\n\ncheck({', '.join(names)})"
@@ -122,7 +122,7 @@ def exercise_cells(cell: NotebookNode, number: int, count: int, level: int, chan
 
 
 def moved_links(text: str, here: Collection[str]) -> str:
-    """Markdown of a lesson as it must stand in a folder that is two levels deep, beside the copies named `here`."""
+    """A lesson's Markdown with its links changed for a folder two levels deep, beside the copies named `here`."""
 
     def moved(match: re.Match) -> str:
         path = PurePosixPath(posixpath.normpath(posixpath.join("notebooks", match[2])))
@@ -133,7 +133,7 @@ def moved_links(text: str, here: Collection[str]) -> str:
 
 
 def make_copy(name: str, lesson: NotebookNode, change: Callable, here: Collection[str]) -> NotebookNode:
-    """A lesson as an exercise notebook; `change` is `emptied` or `marked`, `here` names all that have such a copy."""
+    """A lesson as an exercise notebook; `change` is `emptied` or `marked`, `here` names lessons with such a copy."""
     made, _ = ClearOutputPreprocessor(remove_metadata_fields=set()).preprocess(copy.deepcopy(lesson), {})
     normalise(made)
     set_first_cells(made, LEARNERS / f"{name}.ipynb")
@@ -161,14 +161,14 @@ def make_copy(name: str, lesson: NotebookNode, change: Callable, here: Collectio
 
 
 def _progress_cells(notebook: str) -> list[NotebookNode]:
-    """Heading and cell that show how far the learner is."""
-    text = "## How far you are\n\nWhat was right once stays done, also when you come back tomorrow."
+    """The heading and the cell that show the learner's progress."""
+    text = "## How far you are\n\nAn exercise that was right once stays done, even when you come back tomorrow."
     code = f'from utils.check import show_progress\n\nshow_progress("{notebook}")'
     return [new_markdown_cell(text, id="exercises-progress"), new_code_cell(code, id="exercises-progress-list")]
 
 
 def index_text(lessons: dict[str, NotebookNode]) -> str:
-    """The page that lists all exercises, above the open challenges."""
+    """The page that lists all exercises, followed by the open challenges."""
     rows, minutes = ["| notebook | exercise | minutes | difficulty |", "| --- | --- | --- | --- |"], 0
     for name, cell in [(name, cell) for name, lesson in lessons.items() for cell in exercises_in(lesson)]:
         facts, functions = cell.metadata.exercise, _code(functions_in(cell).values())
@@ -179,7 +179,7 @@ def index_text(lessons: dict[str, NotebookNode]) -> str:
 
 
 def right_files(root: Path) -> dict[Path, str | None]:
-    """The text of every file that the exercise folders should hold; None for a superfluous one."""
+    """The text of every file that the exercise folders should contain; None for a file that should not be there."""
     lessons = {path.stem: read_notebook(path) for path in find_notebooks(root / "notebooks")}
     lessons = {name: lesson for name, lesson in lessons.items() if exercises_in(lesson)}
     files: dict[Path, str | None] = {root / LEARNERS / "README.md": index_text(lessons)}
@@ -191,7 +191,7 @@ def right_files(root: Path) -> dict[Path, str | None]:
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = REPOSITORY) -> int:
-    """Write the exercise notebooks, or check them; the result is the exit status."""
+    """Write the exercise notebooks, or check them; return the exit status."""
     return update_or_check(__doc__, right_files(root), arguments)
 
 

@@ -1,4 +1,4 @@
-"""What a Markdown text holds: headings, links, alternative texts of pictures, and prose without code."""
+"""What a Markdown text contains: headings, links, alternative texts of pictures, and prose without code."""
 
 import re
 from functools import cache
@@ -15,7 +15,7 @@ def _html(text: str) -> BeautifulSoup:
 
 
 def headings_in(text: str) -> list[tuple[int, str]]:
-    """Level, from 1 on, and text of each heading, in order."""
+    """The level, counted from 1, and text of each heading, in order."""
     return [(int(tag.name[1]), tag.get_text()) for tag in _html(text)(re.compile("^h[1-6]$"))]
 
 

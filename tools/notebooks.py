@@ -1,4 +1,4 @@
-"""Notebooks as files: found, read, and written in one form; and tools that bring files up to date, or check them."""
+"""Notebooks as files: finding, reading and writing them in one form; bringing files up to date, or checking them."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ COMPARED = {
     "deterministic": "the output is the same in every run at full size",
     "tolerance": "the numbers in the output are about the same in every run at full size",
 }
-"""Tags of cells whose outputs tests compare."""
+"""The tags of cells whose outputs tests compare, and in what way."""
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -36,31 +36,31 @@ def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook; a CourseError says that a file is none."""
+    """Read a notebook; raises a CourseError if the file is not one."""
     try:
         return nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat has no error of its own for a file that is no notebook
-        raise CourseError(f"{path} is no Jupyter notebook ({error}). Replace it by a whole copy.") from error
+    except Exception as error:  # nbformat has no error of its own for a file that is not a notebook
+        raise CourseError(f"{path} is not a Jupyter notebook ({error}). Replace it with a complete copy.") from error
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text with the same bytes on every system; the file is whole or as it was before."""
+    """Write a text with the same bytes on every system; the file is complete or as it was before."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
 
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook; the file is whole or as it was before."""
+    """Write a notebook; the file is complete or as it was before."""
     write_text(notebook_text(notebook), path)
 
 
 def notebook_text(notebook: NotebookNode) -> str:
-    """The content of a notebook's file, the same for the same notebook wherever it is written."""
+    """The content of a notebook's file, the same for the same notebook on every machine."""
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
 def normalise(notebook: NotebookNode) -> None:
-    """Take out what depends on the machine and the moment: timing, widget state, the kernel's version."""
+    """Remove what depends on the machine and the moment: timing, widget state, the kernel's version."""
     notebook.metadata = nbformat.from_dict(_METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -83,10 +83,10 @@ def names_in(cell: NotebookNode) -> list[str]:
 
 
 def update_or_check(description: str, right: Mapping[Path, str | None], arguments: Sequence[str] | None = None) -> int:
-    """Write files anew that differ from their right text, or with `--check` only list them; return the exit status.
+    """Rewrite files that differ from their right text, or with `--check` only list them; return the exit status.
 
     Args:
-        right: the right text of every file; None for one that should not be there.
+        right: the right text of every file; None for a file that should not be there.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
@@ -99,7 +99,7 @@ def update_or_check(description: str, right: Mapping[Path, str | None], argument
             write_text(text, path)
         elif not check:
             path.unlink()
-    print(f"{len(outdated)} of {len(right)} files {'differ' if check else 'written anew'}.")
+    print(f"{len(outdated)} of {len(right)} files {'differ' if check else 'rewritten'}.")
     if check and outdated:
         print("To bring them up to date: make lessons exercises")
     return int(check and bool(outdated))

@@ -17,7 +17,7 @@ from tools.notebooks import write_text
 _NOTEBOOK_LINK = re.compile(r'(href="(?:\./)?[0-9]{2}_\w+)\.ipynb(?=["#])')
 _REPOSITORY_LINK = re.compile(r'(?<=href=")(\.\./[^"#?]+)')
 _CODE_OR_FORMULA = re.compile(r"`[^`]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*\S)?)\$", re.DOTALL)
-_SIGN = "\ue000"  # of Unicode's private use: in no text
+_SIGN = "\ue000"  # from Unicode's private use area: occurs in no text
 _TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% macro with_alt(picture, output, kind) -%}
 {{ picture | replace('<img', '<img alt="' ~ ((output | get_metadata('alt', kind)) or '') | escape ~ '"', 1) }}
@@ -31,7 +31,7 @@ _TEMPLATE = """{% extends 'lab/index.html.j2' %}
 
 
 def _take_out_formulas(cells: list[NotebookNode]) -> list[str]:
-    """Leave a sign in the place of each formula, which nbconvert would not let through; returns them as MathML."""
+    """Replace each formula, which nbconvert would not let through, by a sign; return the formulas as MathML."""
     formulas = []
 
     def take_out(match: re.Match) -> str:
@@ -50,7 +50,7 @@ def _take_out_formulas(cells: list[NotebookNode]) -> list[str]:
 def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> None:
     """Write a notebook as an HTML page that holds its pictures, with their alternative texts, and loads no script.
 
-    Formulas become MathML, which browsers set by themselves. The badge that opens a notebook in Colab is left out,
+    Formulas become MathML, which browsers display by themselves. The badge that opens a notebook in Colab is left out,
     since its picture is on the network, and so is the code of cells tagged "hide-input".
 
     Args:
@@ -70,7 +70,7 @@ def write_page(notebook: NotebookNode, name: str, folder: Path, path: Path) -> N
     html = re.sub(rf"{_SIGN}(\d+){_SIGN}", lambda match: formulas[int(match[1])], html)
 
     def from_page(link: re.Match) -> str:
-        """A link to another file of the course, as it must stand in the page instead of in the notebook."""
+        """A link to another file of the course, relative to the page instead of the notebook."""
         target = (folder / link[1]).resolve()
         return Path(os.path.relpath(target, path.resolve().parent)).as_posix() if target.exists() else link[1]
 

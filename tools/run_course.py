@@ -1,9 +1,9 @@
 """Work through the core notebooks in order: `python -m tools.run_course`, which is what `make course` calls.
 
-`--all` goes on with the advanced ones (`make advanced`), and names choose some.
+`--all` goes on with the advanced ones (`make advanced`), and names select some.
 
 Executed copies and pages go to `build/`; the notebooks themselves stay as they are, unless
-`--in-place` is given. What has been finished with the same code and settings is not done again.
+`--in-place` is given. What was finished with the same code and settings is not done again.
 """
 
 import argparse
@@ -28,14 +28,14 @@ from tools.render import write_page
 
 BUILD = REPOSITORY / "build"  # where executed copies and pages go
 _RECORD = "course.json"  # says which notebooks are finished
-_LAST_OF_CORE = "05"  # the number of the notebook that ends the core: a whole caption generator
-_TEMPORARY = ("checkpoints", ".")  # what names start with that come and go: training tidies up after itself
-_TO_GO_ON = "To go on, give the same command again (such as make course): finished notebooks are used again."
+_LAST_OF_CORE = "05"  # the number of the notebook that ends the core, with a complete caption generator
+_TEMPORARY = ("checkpoints", ".")  # how the names of temporary files start: training removes them itself
+_TO_GO_ON = "To go on, run the same command again (such as make course): finished notebooks are used again."
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where one run finds its notebooks, where it puts them, and the settings that it runs with."""
+    """Where a run finds its notebooks, where it puts them, and the settings that it runs with."""
 
     settings: Settings
     notebooks: Path
@@ -52,7 +52,7 @@ class Run:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the course; the result is the exit status."""
+    """Run the course; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.run_course", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="run only these (03, or 03_prepare_captions)")
     parser.add_argument("--all", action="store_true", help="run the advanced notebooks, too")
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings()
         if options.in_place and settings != replace(read_settings({}), data_folder=settings.data_folder):
             raise CourseError(
-                "Outputs that are committed are those of the built-in settings. Unset DATASET and others."
+                "Committed outputs must come from the built-in settings. Unset DATASET and the other variables."
             )
         run = Run(settings, options.notebooks.resolve(), options.build.resolve(), options.in_place)
         run_course(run, options.names, core_only=not options.all)
@@ -80,7 +80,7 @@ def run_course(run: Run, names: Sequence[str], core_only: bool) -> None:
     """Execute the notebooks that are not finished, write their pages, and say how it went.
 
     Args:
-        names: beginnings of the names of the notebooks to run; none means all.
+        names: how the names of the notebooks to run begin; if empty, all are run.
         core_only: without names, leave out the advanced notebooks.
     """
     start = time.monotonic()
@@ -101,7 +101,7 @@ def run_course(run: Run, names: Sequence[str], core_only: bool) -> None:
 
 
 def select(paths: Sequence[Path], names: Sequence[str], core_only: bool) -> list[Path]:
-    """The notebooks whose names start with one of `names`; where no name is given, all, or those of the core."""
+    """The notebooks whose names start with one of `names`; if no name is given, all, or those of the core."""
     stems = tuple(Path(name).stem for name in names)
     for stem in stems:
         if not any(path.stem.startswith(stem) for path in paths):
@@ -112,7 +112,7 @@ def select(paths: Sequence[Path], names: Sequence[str], core_only: bool) -> list
 
 
 def _use_again(run: Run, path: Path, notebook: NotebookNode, fingerprint: str) -> bool:
-    """Use a finished notebook again, with the present text around its cells; whether that is possible."""
+    """Reuse a finished notebook, with the current text around its cells; return whether that was possible."""
     entry = _finished(run).get(path.stem, {})
     made = [run.settings.dataset_folder / name for name in entry.get("made", ())]
     files = [run.executed(path), run.page(path), *made]
@@ -127,14 +127,14 @@ def _use_again(run: Run, path: Path, notebook: NotebookNode, fingerprint: str) -
 
 
 def _execute_and_write(run: Run, path: Path, notebook: NotebookNode, fingerprint: str) -> None:
-    """Execute a notebook, write copy and page, and note that it is finished."""
+    """Execute a notebook, write its copy and its page, and record that it is finished."""
     failed, start = run.build / "failed" / path.name, time.time()
     failed.unlink(missing_ok=True)
     try:
         execute_notebook(notebook, path.stem, path.parent, run.build / "kernel.log")
     except CourseStopped as error:
         write_notebook(notebook, failed)
-        note = f"The notebook as far as it came, with the whole traceback: {failed}"
+        note = f"The notebook as far as it got, with the whole traceback: {failed}"
         raise CourseStopped(f"{error}\n{note}\n{_TO_GO_ON}", error.status) from error
     _write(run, path, notebook)
     made = [name for name, status in _files_in(run.settings.dataset_folder).items() if status.st_mtime >= start]
@@ -149,7 +149,7 @@ def _write(run: Run, path: Path, notebook: NotebookNode) -> None:
 
 
 def _finished(run: Run) -> dict[str, dict[str, Any]]:
-    """Fingerprint and files of each finished notebook."""
+    """The fingerprint and files of each finished notebook."""
     return read_note(run.build / _RECORD).get("notebooks", {})
 
 
@@ -158,7 +158,7 @@ def _fingerprint(*data: object) -> str:
 
 
 def _fingerprint_of_inputs(settings: Settings) -> str:
-    """Of what the outputs depend on beside the notebooks: settings, our code, our weights, the user's files."""
+    """The fingerprint of what outputs depend on besides notebooks: settings, our code and weights, the user's files."""
     package = REPOSITORY / "say_what_you_see"
     sources = sorted([*package.rglob("*.py"), *filter(Path.is_file, package.glob("shipped/**/*"))])
     given = [file for name in (settings.dataset, settings.encoder) for file in _files_in(Path(name)).items()]
@@ -167,15 +167,15 @@ def _fingerprint_of_inputs(settings: Settings) -> str:
 
 
 def _files_in(place: Path) -> dict[str, os.stat_result]:
-    """A file, or every file of a folder by its path in it; hidden files and checkpoints left out."""
-    paths = sorted(place.rglob("*")) if place.is_absolute() else []  # names such as "coco" are no folders
+    """A file, or every file of a folder by its path within it, without hidden files and checkpoints."""
+    paths = sorted(place.rglob("*")) if place.is_absolute() else []  # names such as "coco" are not folders
     names = {path.relative_to(place): path for path in [*paths, place] if path.is_file()}
     kept = {name: path for name, path in names.items() if not any(part.startswith(_TEMPORARY) for part in name.parts)}
     return {name.as_posix(): path.stat() for name, path in kept.items()}
 
 
 def captions_as_text(examples: Sequence[dict[str, Any]]) -> str:
-    """Five pictures with the model's caption and reference captions: "file", "caption" and "references" of each."""
+    """Up to five pictures with the model's and the reference captions: "file", "caption" and "references" of each."""
     blocks = ["What the model says about pictures that it has never seen:"]
     for example in examples[:5]:
         lines = [f"  {example['file']}", f"    {'model':<11}{example['caption']}"]

@@ -1,7 +1,7 @@
 """What the scene encoder is asked about a picture, as a vector of yes-or-no answers.
 
-The questions are what captions need: which coloured things, where each is, which one is the outermost, and which one
-comes first (large ones before small ones, then from left to right). A target of `UNKNOWN` does not count in the loss.
+It is asked what captions need: which things in which colours there are, where each is, on which side of
+another, and which comes first (large before small, then left to right). `UNKNOWN` targets do not count in the loss.
 """
 
 import itertools
@@ -26,11 +26,11 @@ TARGET_NAMES: tuple[str, ...] = (
     *(f"first thing {direction} second" for direction in _DIRECTIONS),
 )
 N_POSITION_FREE = TARGET_NAMES.index(f"x of {KINDS[0]} > {POSITION_THRESHOLDS[0]}")
-"""Targets before this index ask what there is; those after it ask where, which a crop cannot answer."""
+"""Targets before this index ask what there is; the others ask where it is, which a crop cannot answer."""
 
 
 def scene_targets(scene: Scene) -> np.ndarray:
-    """Targets of a whole scene: float32, one of 0 and 1 for each of `TARGET_NAMES`."""
+    """The targets of a whole scene: float32, 0 or 1 for each of `TARGET_NAMES`."""
     yes = {scene.place}
     for thing in scene.things:
         yes |= _answers(thing)
@@ -46,7 +46,7 @@ def scene_targets(scene: Scene) -> np.ndarray:
 
 
 def crop_targets(scene: Scene, left: int, top: int, side: int) -> np.ndarray:
-    """Targets of a square cut from a scene's centre crop; what is cut in two, and where things are, is unknown."""
+    """The targets of a square cut from a scene's centre crop; things cut in two, and all positions, are unknown."""
     yes, unknown = {scene.place}, set(TARGET_NAMES[N_POSITION_FREE:])
     for thing in scene.things:
         share = _visible_share(thing, left, top, side)
@@ -58,18 +58,18 @@ def crop_targets(scene: Scene, left: int, top: int, side: int) -> np.ndarray:
 
 
 def _answers(thing: Thing) -> set[str]:
-    """Every question that the presence of a thing answers with yes."""
+    """All questions whose answer is yes because a thing is there."""
     answers = {f"{thing.colour} {thing.kind}", thing.kind, thing.colour}
     return answers | {f"large {thing.kind}"} if thing.size == "large" else answers
 
 
 def _targets(yes: set[str], unknown: set[str]) -> np.ndarray:
-    """What is neither is answered with no; what is both is known from another thing."""
+    """Answers for all questions: those in neither set are no; those in both are yes, because of another thing."""
     return np.array([1 if name in yes else UNKNOWN if name in unknown else 0 for name in TARGET_NAMES], np.float32)
 
 
 def _visible_share(thing: Thing, left: int, top: int, side: int) -> float:
-    """Share of a thing's box that lies within a square of the centre crop."""
+    """The share of a thing's box that lies within a square of the centre crop."""
     box_left, box_top, width, height = thing.box
     across = min(left + side, box_left + width) - max(left, box_left)
     down = min(top + side, box_top + height) - max(top, box_top)
@@ -77,7 +77,7 @@ def _visible_share(thing: Thing, left: int, top: int, side: int) -> float:
 
 
 def random_crop_corner(scene: Scene, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Left and top of a square that mostly shows one of the things."""
+    """The left and top of a random square, which usually shows one of the things."""
     free = CROP_SIDE - side
     if rng.random() < 0.1:
         return int(rng.integers(free + 1)), int(rng.integers(free + 1))

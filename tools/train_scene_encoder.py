@@ -1,13 +1,13 @@
-"""Train the InceptionV3 that ships with the course to recognise drawn things: `python -m tools.train_scene_encoder`.
+"""Train the InceptionV3 that comes with the course to recognise drawn things: `python -m tools.train_scene_encoder`.
 
-In three phases: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of 299 pixels teach
-where things are; then the feature maps of the lower blocks are computed once and the upper blocks alone go on learning
-from them, many times over. Scenes come from the training split, so no colour-and-thing pair of `UNSEEN_PAIRS` and no
-scene specification of the validation split is ever shown. It needs about an hour and a half on 2 CPU cores and 11 GB of
-disk; after an interruption the same command goes on from the last hundred steps.
+There are three phases: crops of 139 pixels, which are cheap, teach what things look like; whole scenes of 299 pixels
+teach where things are; then the feature maps of the lower blocks are computed once, and the upper blocks alone are
+trained on them for many more passes. Scenes come from the training split, so no colour-and-thing pair of `UNSEEN_PAIRS`
+and no scene of the validation split is ever shown. It needs about an hour and a half on 2 CPU cores and 11 GB of disk;
+after an interruption the same command goes on from the last hundred steps.
 
-The file that ships was trained without standardising the embedding in the first two phases, and with learning rates for
-somewhat longer ones. A new run gives weights of the same kind, not the same bytes.
+The shipped file was trained without standardising the embedding in the first two phases, and with learning rates for
+somewhat longer phases. A new run gives weights of the same kind, but not the same bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,14 +28,14 @@ from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, invent_scene
 from say_what_you_see.vision.encoders import SCENE_WEIGHTS
 from tools.scene_targets import TARGET_NAMES, UNKNOWN, crop_targets, random_crop_corner, scene_targets
 
-SCENES, SCENE_SEED = 20_000, 1_000  # another seed than the course's own: the encoder never sees its pictures
-WITH_MAPS = 12_000  # so many of them the upper blocks learn from
+SCENES, SCENE_SEED = 20_000, 1_000  # not the course's own seed: the encoder never sees the course's pictures
+WITH_MAPS = 12_000  # how many of them the upper blocks are trained on
 IMAGE_SIDE, CROP_INPUT = 299, 139
 BATCH_SIZE, STEPS_PER_EPOCH = 32, 100
 CROP_EPOCHS, SCENE_EPOCHS, UPPER_EPOCHS = 12, 3, 8
-WARM_UP = 60  # steps for which the learning rate rises before it falls
-LAST_FIXED = "mixed2"  # the second phase leaves alone what is up to here: edges and colours, which cost the most
-LAST_FROZEN = "mixed7"  # the third phase trains what is above this block only
+WARM_UP = 60  # steps during which the learning rate rises before it falls
+LAST_FIXED = "mixed2"  # the second phase does not train the blocks up to here: edges and colours, which cost the most
+LAST_FROZEN = "mixed7"  # the third phase trains only the blocks above this one
 MANTISSA_BITS = 3
 WORK = REPOSITORY / "build" / "scene_encoder"
 
@@ -43,7 +43,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class Batches(keras.utils.PyDataset):
-    """Random batches, each a function of the seed, the epoch and the step; `example` draws one of a row."""
+    """Random batches, each determined by the seed, the epoch and the step; `example` makes an example of a row."""
 
     def __init__(
         self, rows: int, batch_size: int, seed: int, example: Callable[[int, np.random.Generator], Batch]
@@ -65,7 +65,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def scene_batches(images: np.ndarray, scenes: list[Scene], side: int, seed: int) -> Batches:
-    """Batches of images in [-1, 1] with their targets: crops at random places, or whole scenes but for one pixel."""
+    """Batches of images in [-1, 1] with their targets: crops at random places, or whole scenes less one pixel."""
 
     def example(row: int, rng: np.random.Generator) -> Batch:
         if side == IMAGE_SIDE:
@@ -80,7 +80,7 @@ def scene_batches(images: np.ndarray, scenes: list[Scene], side: int, seed: int)
 
 
 def scaled(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as InceptionV3 reads them, in [-1, 1]."""
+    """Pixels as InceptionV3 expects them, in [-1, 1]."""
     return pixels.astype(np.float32) / 127.5 - 1
 
 
@@ -91,7 +91,7 @@ def masked_binary_crossentropy(targets: keras.KerasTensor, logits: keras.KerasTe
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: type, rows: Iterable[np.ndarray]) -> np.ndarray:
-    """A memory-mapped file that holds these rows; one that is there is used as it is."""
+    """A memory-mapped file with these rows; if there is one already, it is used as it is."""
     if not path.exists():
         with atomic_path(path) as partial:
             array = np.lib.format.open_memmap(partial, "w+", dtype, shape)
@@ -113,7 +113,7 @@ def draw_scenes(scenes: list[Scene]) -> np.ndarray:
 
 
 def compute_maps(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Feature maps of the last frozen block for all images, float16, in a memory-mapped file."""
+    """The last frozen block's feature maps for all images, float16, in a memory-mapped file."""
     lower = keras.Model(encoder.input, encoder.get_layer(LAST_FROZEN).output)
 
     def maps() -> Iterator[np.ndarray]:
@@ -127,17 +127,17 @@ def compute_maps(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def build_encoder(side: int) -> keras.Model:
-    """InceptionV3 with random weights for pictures of this side: a picture to 2,048 numbers."""
+    """InceptionV3 with random weights for pictures of this side: from a picture to 2,048 numbers."""
     shape = (side, side, 3)
     encoder = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=shape, pooling="avg")
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.95  # the usual 0.99 forgets too slowly for so few steps
+            layer.momentum = 0.95  # the usual 0.99 adapts too slowly in so few steps
     return encoder
 
 
 def with_answers(first: keras.KerasTensor, embedding: keras.KerasTensor) -> keras.Model:
-    """From an input to weighted sums of the standardised embedding, one for each question, as the decoder reads it."""
+    """A model from an input to weighted sums of the standardised embedding (as decoders read it), one per question."""
     standardised = keras.layers.BatchNormalization(momentum=0.95, scale=False, center=False, dtype="float32")(embedding)
     rarely = keras.initializers.Constant(-4)
     answers = keras.layers.Dense(len(TARGET_NAMES), dtype="float32", name="answers", bias_initializer=rarely)
@@ -145,7 +145,7 @@ def with_answers(first: keras.KerasTensor, embedding: keras.KerasTensor) -> kera
 
 
 def train_phase(trainer: keras.Model, batches: Batches, learning_rate: float, folder: Path, epochs: int) -> None:
-    """One phase: AdamW, cosine decay; after an interruption it goes on from the last hundred steps."""
+    """One phase: AdamW with cosine decay; after an interruption it resumes from the last hundred steps."""
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate * 0.05, STEPS_PER_EPOCH * epochs - WARM_UP, alpha=0.01, warmup_target=learning_rate,
         warmup_steps=WARM_UP,
@@ -159,16 +159,16 @@ def train_phase(trainer: keras.Model, batches: Batches, learning_rate: float, fo
 
 
 def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
-    """Round float values to float16 with so many bits of mantissa (1 to 4), which compresses well."""
+    """Round float values to float16 with this many bits of mantissa (1 to 4), which compresses well."""
     raw = values.astype(np.float16).view(np.uint16)
     drop = 10 - bits
     return ((raw + (1 << (drop - 1))) >> drop << drop).view(np.float16)
 
 
 def write_small_weights(encoder: keras.Model, path: Path) -> None:
-    """Save weights so that plain `load_weights` reads them and they are small.
+    """Save weights in a small file that plain `load_weights` can read.
 
-    The kernels of convolutions are rounded, everything is shuffled by byte and compressed.
+    The kernels of convolutions are rounded; everything is shuffled by byte and compressed.
     """
 
     def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -189,7 +189,7 @@ def write_small_weights(encoder: keras.Model, path: Path) -> None:
 
 
 def main() -> None:
-    """Draw, train in three phases, and write the small weights."""
+    """Draw scenes, train in three phases, and write the small weights."""
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     scenes = [invent_scene("train", index, SCENE_SEED) for index in range(SCENES)]

@@ -1,1 +1,1 @@
-"""The same work done in the ways that people use instead of the course, each as good as its style allows."""
+"""The same work, done in the ways that people use instead of the course, each as well as its style allows."""

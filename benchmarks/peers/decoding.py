@@ -15,15 +15,15 @@ from benchmarks.stage import Repetition
 from say_what_you_see.decoding.samplers import SpecialTokens, special_tokens
 
 Start = Callable[[np.ndarray, int], Any]
-"""From features (images, features) to the state of so many equal beams of each."""
+"""From features (images, features) to the state of k equal beams for each image."""
 Step = Callable[[np.ndarray, Any, int], tuple[np.ndarray, np.ndarray, Any]]
-"""From words (rows,) and a state to the k best next words and their log-probabilities, (rows, k), and the new state."""
+"""From words (rows,) and a state to the k best next words, their log-probabilities, both (rows, k), and a new state."""
 Take = Callable[[Any, np.ndarray], Any]
-"""Rows of a state."""
+"""From a state and row numbers to these rows of the state."""
 
 
 def keras_predict(work: dict, suppressed: list[int]) -> tuple[Start, Step, Take]:
-    """`predict` once a word, as most tutorials for Keras do it."""
+    """`predict` once per word, as in most Keras tutorials."""
     from scipy.special import logsumexp
 
     model = step_model(work)
@@ -44,7 +44,7 @@ def keras_predict(work: dict, suppressed: list[int]) -> tuple[Start, Step, Take]
 
 
 def tf_function(work: dict, suppressed: list[int]) -> tuple[Start, Step, Take]:
-    """A compiled step, with all that belongs to a word in it."""
+    """A compiled step function that does everything for one word."""
     import tensorflow as tf
 
     model, never = step_model(work), np.zeros(work["words"], "float32")
@@ -69,13 +69,13 @@ def tf_function(work: dict, suppressed: list[int]) -> tuple[Start, Step, Take]:
 
 
 def pytorch(work: dict, suppressed: list[int]) -> tuple[Start, Step, Take]:
-    """The modules of PyTorch that are trained in another stage, under `inference_mode`."""
+    """The PyTorch modules that are trained in another stage, under `inference_mode`."""
     import torch
 
     from benchmarks.peers.torch_decoders import Decoder, Weights
 
     model = Decoder(Weights(np.load(Path(work["folder"], "weights.npz"))))
-    gates = list(model.lstm.parameters())  # of inputs and of h, and the biases of both
+    gates = list(model.lstm.parameters())  # the kernels for inputs and for h, and their biases
 
     @torch.inference_mode()
     def first(features: np.ndarray, k: int) -> tuple:
@@ -114,7 +114,7 @@ def greedy_search(start: Start, step: Step, tokens: SpecialTokens, features: np.
 def beam_search(start: Start, step: Step, take: Take, tokens: SpecialTokens, features: np.ndarray) -> np.ndarray:
     """The k best captions of each image, until nothing better can come; returns the best log-probabilities, (images,).
 
-    Of each beam only its k best words can be among the k best of its image.
+    Only the k best words of each beam can be among the k best of its image.
     """
     images, k, end = len(features), BEAMS, tokens.end
     state, words = start(features, k), np.full((images, k), tokens.start)
@@ -141,7 +141,7 @@ def beam_search(start: Start, step: Step, take: Take, tokens: SpecialTokens, fea
 
 
 def captions(work: dict, framework: str, kind: str) -> Repetition:
-    """Repetitions of a framework, one of the functions above, on a kind of decoding."""
+    """Repetitions of a kind of decoding with a framework, one of the functions above."""
     tokens = special_tokens(vocabulary(work["words"]))
     start, step, take = globals()[framework](work, list(tokens.suppressed))
     if kind == "beam":

@@ -1,4 +1,4 @@
-"""A picture captioned with TensorFlow and Keras as their guides do: load both models, `predict` once for each word.
+"""Captions a picture with TensorFlow and Keras as their guides do: load both models, `predict` once for each word.
 
 `python -m benchmarks.peers.plain_tensorflow ENCODER.keras DECODER.keras VOCABULARY.json PICTURE` prints a caption. The
 models are the course's, saved with Keras; nothing of the course is imported.

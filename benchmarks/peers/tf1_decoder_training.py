@@ -1,6 +1,6 @@
-"""The decoder in the style of TensorFlow 1: a graph with placeholders, `dynamic_rnn`, a session with a feed.
+"""The decoder in the style of TensorFlow 1: a graph with placeholders, `dynamic_rnn`, and a session that is fed.
 
-Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, in which the cells live on.
+Its process needs TF_USE_LEGACY_KERAS=1 and the package tf_keras, which still has the cells.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def train(work: dict) -> Repetition:
 
 
 def build(weights: Mapping[str, np.ndarray]) -> tuple[tuple[tf.Tensor, ...], Any, tf.Tensor, tf.Operation]:
-    """The graph: its placeholders, its cell, whose weights are still to be set, its loss, and a step of training."""
+    """Build the graph; returns its placeholders, its cell (whose weights are not set yet), its loss and a step."""
     embeds = tf1.placeholder(tf.float32, (None, len(weights["standardise/mean"])))
     words, targets = (tf1.placeholder(tf.int32, (None, None)) for _ in range(2))
     real = tf.cast(tf.not_equal(targets, PAD), tf.float32)
@@ -58,18 +58,17 @@ def build(weights: Mapping[str, np.ndarray]) -> tuple[tuple[tf.Tensor, ...], Any
 
 
 def lstm_weights(weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of the cell: gates in the order let in, new, keep, let out, and 1 less for keep's bias."""
-
-    def in_order(matrix: np.ndarray) -> np.ndarray:
-        let_in, keep, new, let_out = np.split(matrix, 4, axis=-1)
-        return np.concatenate([let_in, new, keep, let_out], axis=-1)
-
+    """The cell's kernel and bias, from Keras' gates (input, forget, candidate, output) in the cell's own order: input,
+    candidate, forget, output. The cell adds 1 to the forget gate's bias itself.
+    """
     kernel, recurrent, bias = (weights[f"lstm/lstm_cell/{part}"] for part in ("kernel", "recurrent_kernel", "bias"))
-    keep = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), len(recurrent))
-    return in_order(np.concatenate([kernel, recurrent])), in_order(bias - keep)
+    forget_bias = np.repeat(np.array([0, 1, 0, 0], dtype="float32"), len(recurrent))
+    gates = (np.split(matrix, 4, axis=-1) for matrix in (np.concatenate([kernel, recurrent]), bias - forget_bias))
+    kernel, bias = (np.concatenate([i, candidate, f, o], axis=-1) for i, f, candidate, o in gates)
+    return kernel, bias
 
 
 def _dense(weights: Mapping[str, np.ndarray], name: str, x: tf.Tensor) -> tf.Tensor:
-    """A layer with the weights of the start."""
+    """A dense layer with the initial weights."""
     kernel, bias = (tf1.Variable(weights[f"{name}/{part}"]) for part in ("kernel", "bias"))
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)

@@ -15,20 +15,20 @@ HEADS = 8
 
 
 class Weights(dict[str, np.ndarray]):
-    """Weights by the names that Keras gives them, and layers made of them."""
+    """Weights by the names that Keras gives them, and layers made from them."""
 
     def linear(self, name: str) -> nn.Linear:
-        """A layer with Keras' weights, whose matrix is the other way round."""
+        """A dense layer with Keras' weights; PyTorch's matrix is the transpose of Keras'."""
         kernel, bias = self.tensor(f"{name}/kernel"), self.get(f"{name}/bias")
         layer = nn.Linear(*kernel.shape, bias=bias is not None)
         return _filled(layer, kernel.T, *([] if bias is None else [torch.from_numpy(bias)]))
 
     def norm(self, name: str) -> nn.LayerNorm:
-        """Layer normalisation, which starts as Keras' does."""
+        """Layer normalisation, with the same initial values as in Keras."""
         return nn.LayerNorm(self[f"{name}/gamma"].shape[0], eps=1e-5)
 
     def embedding(self, name: str) -> nn.Embedding:
-        """Word vectors, which are trained, too."""
+        """Word vectors, which are trained as well."""
         return nn.Embedding.from_pretrained(self.tensor(f"{name}/embeddings"), freeze=False)
 
     def recurrent(self, cell: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,7 +42,7 @@ class Weights(dict[str, np.ndarray]):
 
 
 def _filled(module: Any, *values: Tensor) -> Any:
-    """The module with these values in the place of its parameters, in their order."""
+    """The module with its parameters set to these values, in their order."""
     with torch.no_grad():
         for parameter, value in zip(module.parameters(), values, strict=True):
             parameter.copy_(value)
@@ -50,7 +50,7 @@ def _filled(module: Any, *values: Tensor) -> Any:
 
 
 class Decoder(nn.Module):
-    """The bottlenecked LSTM. PyTorch's second bias of the LSTM stays at 0: Keras has only one."""
+    """The bottlenecked LSTM. The second bias of PyTorch's LSTM stays at 0, since Keras has only one."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Decoder(nn.Module):
         self.lstm.bias_hh_l0.requires_grad_(False)
 
     def start(self, features: Tensor) -> Tensor:
-        """The first h, which is the first c as well, (images, units)."""
+        """The initial h, which is also the initial c, (images, units)."""
         image = functional.elu(self.image_bottleneck((features - self.mean) / self.deviation))
         return functional.elu(self.initial_state(image))
 
@@ -73,7 +73,7 @@ class Decoder(nn.Module):
         return self.logits(functional.elu(self.logit_bottleneck(hidden)))
 
     def forward(self, features: Tensor, words: Tensor, real: Tensor) -> Tensor:
-        """The logits where `real` holds, (real words, vocabulary); the others are never computed."""
+        """The logits where `real` is true, (real words, vocabulary); the others are never computed."""
         state = self.start(features)[None]
         hidden, _ = self.lstm(self.word_embedding(words), (state, state))
         return self.predict(hidden[real])
@@ -106,7 +106,7 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([weights.norm(f"{name}/norm_{part}") for part in range(3)])
 
     def forward(self, hidden: Tensor, regions: Tensor) -> Tensor:
-        """Words, (captions, n, units); the captions of a picture one after another."""
+        """From and to words, (captions, n, units); the captions of a picture follow one another."""
         normed = self.norms[0](hidden)
         hidden = hidden + self.words(normed, normed, causal=True)
         of_pictures = self.norms[1](hidden).reshape(len(regions), -1, hidden.shape[2])
@@ -169,7 +169,7 @@ def train(work: dict) -> Repetition:
     optimizer = torch.optim.AdamW(trained, lr=training.LEARNING_RATE, weight_decay=0, eps=training.EPSILON, fused=True)
     smoothing = 0.0 if work["kind"] == "decoder" else training.LABEL_SMOOTHING
     batches = training.batches_in_order(work)
-    # each by itself, as the course's optimizer does; no norm of the LSTM is ever reached, and one call is quickest
+    # each by itself, as the course's optimizer does; the LSTM's never reach the limit, and one call is fastest
     clipped_together = [trained] if work["kind"] == "decoder" else [[parameter] for parameter in trained]
 
     def step(features: np.ndarray, words: np.ndarray, targets: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Captioning models of the package `transformers`, of the sizes that people download, with random weights."""
+"""Captioning models from the package `transformers`, in the sizes that people download, with random weights."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def blip(small: bool) -> tuple[Any, int]:
 
 
 def vit_gpt2(small: bool) -> tuple[Any, int]:
-    """ViT-base and GPT-2 with cross-attention, as `nlpconnect/vit-gpt2-image-captioning` has them; side of pictures."""
+    """ViT-base and GPT-2 with cross-attention, as in `nlpconnect/vit-gpt2-image-captioning`, and the side, as above."""
     vision, text = ({**_SMALL, "image_size": 32}, {"n_embd": 16, "n_layer": 1, "n_head": 2}) if small else ({}, {})
     text = transformers.GPT2Config(is_decoder=True, add_cross_attention=True, **text)
     vision = transformers.ViTConfig(**vision)
@@ -32,7 +32,7 @@ MODELS = {"blip": blip, "vit_gpt2": vit_gpt2}
 
 
 def describe(model: Any, pictures: np.ndarray, beams: int, words: int) -> torch.Tensor:
-    """The words of captions of so many words: of pictures, uint8 (n, side, side, 3)."""
+    """The tokens of captions with exactly `words` tokens each, for pictures, uint8 (n, side, side, 3)."""
     pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
         return model.generate(pixel_values=pixels, num_beams=beams, min_new_tokens=words, max_new_tokens=words)

@@ -1,1 +1,1 @@
-"""What is measured: each module has `STAGES`, a tuple of one or several."""
+"""What is measured: each module has `STAGES`, a tuple of one or more stages."""

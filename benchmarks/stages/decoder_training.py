@@ -1,11 +1,11 @@
 """Training decoders: every contender starts from the same weights and sees the same batches, without dropout.
 
 The bottlenecked LSTM is trained at COCO's size; the decoders that look at regions, a transformer and attention with a
-GRU, at the size of the photo model. Gradients of the LSTM never reach the norm at which they are clipped, so that it
-makes no difference by what norm each clips.
+GRU, at the size of the photo model. The LSTM's gradients never reach the norm at which they are clipped, so it makes no
+difference by which norm each contender clips.
 
-Keras on TensorFlow puts the squares of a word vector's gradients into Adam's second moment one by one, others the
-square of their sum. At this learning rate the losses of the first steps are the same all the same.
+Keras on TensorFlow adds the squares of a word vector's gradients to Adam's second moment one by one, others the square
+of their sum. At this learning rate the losses of the first steps are the same nevertheless.
 """
 
 import time
@@ -25,11 +25,11 @@ PAD, START, END = 0, 1, 2
 CHECKED_LOSSES = 12
 CAPTIONS_EACH = 5
 BATCHES = {"decoder": (3000, 60, 64, 1), "transformer": (512, 8, 32, 5), "attention": (512, 8, 64, 1)}
-"""Pictures, steps, pictures in a batch, and captions of each, by the kind of decoder."""
+"""By kind of decoder: pictures, steps, pictures in a batch, and captions of each picture."""
 
 
 def make_work(kind: str, folder: Path, small: bool) -> dict:
-    """Write the weights of a kind of decoder by their paths, features and captions, and the batches in order."""
+    """Write a decoder's weights by their paths, features and captions, and the batches in order."""
     pictures, steps, *_ = (60, 12) if small else BATCHES[kind]
     work = {"kind": kind, "small": small, "folder": str(folder), "steps": steps}
     rng, model = np.random.default_rng(0), new_model(work)
@@ -50,7 +50,7 @@ def make_work(kind: str, folder: Path, small: bool) -> dict:
 
 
 def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.ndarray:
-    """Padded indices of captions, (count, MAX_LEN)."""
+    """The padded indices of random captions, (count, MAX_LEN)."""
     from say_what_you_see.language.captions import batch_captions_to_matrix
 
     drawn, lengths = draw_captions(count, vocabulary - 3, rng)
@@ -59,7 +59,7 @@ def draw_matrix(count: int, vocabulary: int, rng: np.random.Generator) -> np.nda
 
 
 def new_model(work: dict) -> Any:
-    """The course's model of a kind; the same weights every time."""
+    """The course's model of this kind, with the same weights every time."""
     from say_what_you_see.core.backend import keras
     from say_what_you_see.models.attention import build_visual_attention
     from say_what_you_see.models.bottleneck_lstm import build_decoder
@@ -75,7 +75,7 @@ def new_model(work: dict) -> Any:
 
 
 def course_batches(work: dict) -> Any:
-    """The batches as the course draws them; examples and configuration are theirs."""
+    """The batches as the course draws them, with their examples and configuration."""
     from say_what_you_see.language.captions import CaptionArrays
     from say_what_you_see.training.config import TrainingConfig
     from say_what_you_see.training.examples import Examples, RandomBatches
@@ -94,17 +94,17 @@ def course_batches(work: dict) -> Any:
 
 
 def batches_in_order(work: dict) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The batches for those who have no generator: features, words to read, words to predict."""
+    """The batches for contenders that do not draw them: features, words to read, words to predict."""
     return list(zip(*np.load(Path(work["folder"], "batches.npz")).values(), strict=True))
 
 
 def first_losses(steps: int, run: Callable[[], tuple[Sequence[float], float | None]]) -> Repetition:
-    """A repetition out of a function that trains on all batches once.
+    """A repetition made from a function that trains on all batches once.
 
-    Compared are the first losses of all, of the repetition that warms up.
+    The contenders' first losses are compared, those of the warm-up repetition.
 
     Args:
-        run: returns losses, at least those of the first steps, and how long they took if it did something else as well.
+        run: returns losses, at least those of the first steps, and, if it also did other work, how long they took.
     """
     first: list[float] = []
 
@@ -117,10 +117,10 @@ def first_losses(steps: int, run: Callable[[], tuple[Sequence[float], float | No
 
 
 def train_with_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **options: Any) -> tuple[list[float], float]:
-    """Train with Keras for an epoch; returns the losses of the first steps, and how long all of them took.
+    """Train with Keras for an epoch; returns the losses of the first steps, and how long all steps took.
 
-    After the last one `fit` may wait for a thread of tf.data's autotuning, which sleeps for five seconds at a time:
-    nothing in a training of minutes, but half of such a short one.
+    After the last step `fit` may wait for a thread of tf.data's autotuning, which sleeps for five seconds at a time:
+    nothing when training takes minutes, but half of such a short run.
     """
     from say_what_you_see.core.backend import keras
 
@@ -128,7 +128,7 @@ def train_with_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **opti
 
     def remember(batch: int, logs: dict) -> None:
         if batch < CHECKED_LOSSES:
-            losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras tells the mean up to each
+            losses.append((batch + 1) * float(logs["loss"]) - sum(losses))  # Keras reports running means
 
     last = keras.callbacks.LambdaCallback(
         on_train_batch_end=remember, on_train_end=lambda logs: ended.append(time.perf_counter())
@@ -139,7 +139,7 @@ def train_with_fit(model: Any, *data: Any, callbacks: Sequence[Any] = (), **opti
 
 
 def course(work: dict, packed: bool = True) -> Repetition:
-    """As `train_decoder` does it, bookkeeping included, without the validation; `packed` leaves padding out."""
+    """As in `train_decoder`, with its bookkeeping but without validation; `packed` leaves padding out."""
     from say_what_you_see.core.memory import keep_freed_memory
     from say_what_you_see.training.loop import EpochRecorder, compile_decoder, pack_training
 
@@ -150,7 +150,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
     compile_decoder(decoder, config, PAD, work["steps"], packed)
     packable = packed and work["kind"] == "decoder"
     model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
-    batches.on_epoch_end = lambda: None  # every repetition is the first epoch; the others train on that one, too
+    batches.on_epoch_end = lambda: None  # every repetition is the first epoch, on which the others train, too
 
     def run() -> tuple[list[float], float]:
         recorder = EpochRecorder(decoder, examples, config, PAD, None, [], None)
@@ -161,7 +161,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
 
 
 def keras_fit(work: dict) -> Repetition:
-    """As one trains it with Keras: `compile`, `fit` on arrays; an option leaves padding out of the loss."""
+    """As usual with Keras: `compile`, then `fit` on arrays; an option leaves padding out of the loss."""
     from say_what_you_see.core.backend import keras
 
     model = new_model(work)

@@ -1,16 +1,17 @@
-"""Decoding, decoder only: features in, captions out; greedy one image after another and many together, beam search."""
+"""Decoding without the encoder: features in, captions out; greedy, image by image and many at once, and beam search."""
 
 from pathlib import Path
 
 from benchmarks.decoder_work import BEAMS, MAX_LEN, make_work, repetition, step_model, vocabulary
 from benchmarks.stage import Contender, Repetition, Stage, on_other_backends
+from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import BeamSearch, Greedy
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 
 
 def course(work: dict, kind: str, form: str) -> Repetition:
-    """The course: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", in NumPy alone."""
+    """The course in a form: "fastest", as `generate` chooses; "keras", steps by Keras; "exported", NumPy only."""
     vocab = vocabulary(work["words"])
     sampler = BeamSearch(BEAMS, max_len=MAX_LEN) if kind == "beam" else Greedy(MAX_LEN)
     exported = form == "exported"

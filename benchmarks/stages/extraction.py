@@ -1,4 +1,4 @@
-"""Extraction: a zip of JPEGs of COCO's size in, the embeddings of InceptionV3 out; and bare networks, as the limit."""
+"""Extraction: a zip of JPEGs of COCO's size in, InceptionV3's embeddings out; and bare networks, as the limit."""
 
 import queue
 import threading
@@ -14,15 +14,15 @@ from PIL import Image
 
 from benchmarks.stage import Contender, Repetition, Sample, Stage
 
-PICTURES = 256  # so many are embedded in a repetition
+PICTURES = 256  # how many are embedded in a repetition
 SIZE, NOISE, QUALITY = (640, 480), 26, 90
-"""Width, height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
+"""Width and height, strength of the finest noise, and JPEG quality, which make about 145 kB a picture."""
 
 _BATCH_SIZE, _CHECKED = 32, 8
 
 
 def make_work(folder: Path, small: bool) -> dict:
-    """Draw the zip; small work has a tiny encoder, too."""
+    """Draw the zip; small work also gets a tiny encoder."""
     path = folder / "pictures.zip"
     write_zip(path, *((40, (64, 48)) if small else (PICTURES, SIZE)))
     encoder = write_small_encoder(folder / "small.keras") if small else "inception_v3"
@@ -30,7 +30,7 @@ def make_work(folder: Path, small: bool) -> dict:
 
 
 def write_zip(path: Path, count: int, size: tuple[int, int]) -> None:
-    """Write a zip of pictures: patches of many sizes over one another, which packs about as well as photographs do."""
+    """Write a zip of pictures: overlaid patches of many sizes, which compress about as well as photographs do."""
     rng = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(count):
@@ -50,7 +50,7 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_small_encoder(path: Path) -> str:
-    """An encoder of a few filters with random weights, for pictures of 24 x 24 pixels; returns where it is."""
+    """Write an encoder of a few filters with random weights, for pictures of 24 x 24 pixels; returns its path."""
     from say_what_you_see.core.backend import keras
 
     keras.utils.set_random_seed(0)
@@ -78,12 +78,12 @@ def _extraction(apply: Callable[[], tuple[np.ndarray, list[str]]]) -> Repetition
 
 
 def _check(embeddings: np.ndarray) -> list[float]:
-    """The sizes of the first embeddings."""
+    """The norms of the first embeddings."""
     return np.linalg.norm(np.asarray(embeddings[:_CHECKED], dtype="float64"), axis=1).tolist()
 
 
 def course(work: dict, engine: str, precision: str = "float32") -> Repetition:
-    """The course, to the disk, with OpenVINO, for which the encoder is exported beforehand, or with Keras."""
+    """The course, writing to disk: with OpenVINO, for which the encoder is exported beforehand, or with Keras."""
     from say_what_you_see.vision import fast_encoder as fast
     from say_what_you_see.vision.extraction import apply_model
 
@@ -104,7 +104,7 @@ def course(work: dict, engine: str, precision: str = "float32") -> Repetition:
 
 
 def queue_threads(work: dict) -> Repetition:
-    """As it is often written by hand: a thread reads the pictures into a queue, batches go to Keras."""
+    """As people often write it by hand: a thread reads the pictures into a queue, and batches go to Keras."""
     from say_what_you_see.vision.pictures import crop_and_preprocess, decode_image_from_buf
 
     encoder = _encoder(work)
@@ -131,7 +131,7 @@ def queue_threads(work: dict) -> Repetition:
 def bare(work: dict, engine: str) -> Repetition:
     """A network on a batch that was read before: no zip, no JPEG, nothing written.
 
-    `engine` is "keras", or a precision of OpenVINO, which always has enough to do.
+    `engine` is "keras", or a precision for OpenVINO, which always has enough to do.
     """
     from say_what_you_see.data.archives import image_members
     from say_what_you_see.vision.pictures import read_pictures
@@ -160,7 +160,7 @@ def _openvino(work: dict, encoder: Any, precision: str) -> Callable[[np.ndarray]
 
 
 def in_bfloat16(work: dict, with_zip: bool) -> Repetition:
-    """OpenVINO with numbers of 16 bits, where the processor has units for them; embeddings' sizes differ visibly."""
+    """OpenVINO with 16-bit numbers, if the processor supports them; the embeddings' norms differ visibly."""
     exact = np.array((course(work, "openvino") if with_zip else bare(work, "float32"))().known())
     repetition = course(work, "openvino", "bfloat16") if with_zip else bare(work, "bfloat16")
 

@@ -1,4 +1,4 @@
-"""A new process until its first caption, as someone in a terminal waits for it; the file cache is warm."""
+"""A new process until its first caption, the wait of someone at a terminal; the file cache is warm."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
 
 MODEL = SHIPPED / "scene_model"
-SIDE = 299  # the encoder's size, so that it does not matter how others crop and resize pictures
+SIDE = 299  # the encoder's size, so that it does not matter how others crop and resize
 _CAPTION = ("-m", "say_what_you_see", "caption", "--json", "--model", "scenes")
 
 
@@ -28,13 +28,13 @@ def make_work(folder: Path, small: bool) -> dict:
 
 def course(work: dict, engine: str) -> Repetition:
     """`say-what-you-see caption`: "keras", as when a model captions for the first time, or "exported", with the quick
-    copy that the first call makes, which warms up."""
+    copy that the first call makes as the warm-up."""
     command = [*_CAPTION, *(["--with-keras"] if engine == "keras" else []), work["picture"]]
     return lambda: Sample(check=json.loads(run(command, work))["pictures"][0]["caption"])
 
 
 def plain_tensorflow(work: dict) -> Repetition:
-    """A script with TensorFlow and Keras alone, for the same models."""
+    """A script with only TensorFlow and Keras, on the same models."""
     from say_what_you_see.core.settings import read_settings
     from say_what_you_see.vision.encoders import encoder_for
 
@@ -46,7 +46,7 @@ def plain_tensorflow(work: dict) -> Repetition:
 
 
 def run(arguments: Sequence[str], work: dict) -> str:
-    """Run Python with these arguments in a process of its own; returns what it prints."""
+    """Run Python with these arguments in its own process; returns what it prints."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE", "DATA", "ENCOD"))}
     environ |= {"COURSE_DATA": work["folder"], "COURSE_PROGRESS": "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.check_output([sys.executable, *arguments], cwd=REPOSITORY, env=environ, text=True)

