@@ -6,8 +6,7 @@ from pathlib import Path
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import image_members, open_zip, read_member
-from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
-from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE
+from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.captioner import Captioner, generate_caption, load_captioner
 from say_what_you_see.serving.from_weights import load_from_weights
@@ -54,8 +53,7 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
 def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list[PictureCaptions]:
     """Caption files, folders or addresses with the photo model; a CourseError if one cannot be read."""
     captioner = load_from_weights(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
-    sampler = BeamSearch(3, LENGTH_PENALTY["photographs"], no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE)
-    found = list(caption_pictures(captioner, find_images(list(map(str, paths))), sampler, thumbnails=True))
+    found = list(caption_pictures(captioner, find_images(list(map(str, paths))), PHOTO_SAMPLER, thumbnails=True))
     for photograph in found:
         if photograph.error:
             raise CourseError(photograph.error)

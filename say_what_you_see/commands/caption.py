@@ -18,7 +18,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
-from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.beam_search import BEAM_WIDTH, LENGTH_PENALTY, BeamSearch
 from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
@@ -125,12 +125,13 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
 
 
 def _sampler(options: argparse.Namespace, pictures_kind: str) -> Sampler:
-    if options.beam:
-        penalty = LENGTH_PENALTY[pictures_kind] if options.length_penalty is None else options.length_penalty
-        return BeamSearch(options.beam, penalty, options.max_len, options.no_repeat_ngram_size)
     if options.sample:
         return Sampling(options.temperature, options.top_k, options.top_p, max_len=options.max_len)
-    return Greedy(options.max_len, options.no_repeat_ngram_size)
+    k, n_best = (BEAM_WIDTH[pictures_kind], 1) if options.beam is None else (options.beam, None)
+    if k == 1:
+        return Greedy(options.max_len, options.no_repeat_ngram_size)
+    penalty = LENGTH_PENALTY[pictures_kind] if options.length_penalty is None else options.length_penalty
+    return BeamSearch(k, penalty, options.max_len, options.no_repeat_ngram_size, n_best)
 
 
 def _as_text(picture: PictureCaptions) -> str:

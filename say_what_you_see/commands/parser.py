@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line's parser."""
     parser = argparse.ArgumentParser(prog="say-what-you-see", description="Say What You See, without the notebooks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (add_options, summary) in _COMMANDS.items():
+    for name, (add_options, summary) in COMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}.{_DETAILS.get(name, '')}"
         command = commands.add_parser(name, help=summary, description=description)
         _add_settings(command)
@@ -115,7 +115,8 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     option("--model", metavar="FOLDER|NAME", help=model)
     option("--max-len", type=kind.caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
     sampler = command.add_mutually_exclusive_group().add_argument
-    sampler("--beam", type=kind.beam_width, metavar="K", help="beam search: follow the K best captions at once")
+    beam = "beam search: show the K best captions (default: the best of 3; scenes: greedy, which is K = 1)"
+    sampler("--beam", type=kind.beam_width, metavar="K", help=beam)
     sampler("--sample", action="store_true", help="draw words according to their probability (see --temperature)")
     penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0.7; scenes: 0)"
     option("--length-penalty", type=kind.number(-10, 10), metavar="A", help=penalty)
@@ -224,7 +225,7 @@ def _add_run_inference(command: argparse.ArgumentParser) -> None:
 
 
 _Adder = Callable[[argparse.ArgumentParser], None]
-_COMMANDS: dict[str, tuple[_Adder | None, str]] = {
+COMMANDS: dict[str, tuple[_Adder | None, str]] = {
     "environment": (None, "check whether this computer has what the course needs; paste the output into bug reports"),
     "resources": (_add_resources, "draw or download the pictures and captions, and show what there is"),
     "embed": (_add_embed, "run the pictures through the encoder and keep the embeddings"),

@@ -15,6 +15,7 @@ from say_what_you_see.course.captions import load_examples, load_vocabulary, pre
 from say_what_you_see.course.features import SPLITS, VIEWS, extract_grids, extract_views, load_features, read_required
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
 from say_what_you_see.data.datasets import terms_of
+from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.decoding.generate import generate, generate_sentences
 from say_what_you_see.language.captions import END, PAD
 from say_what_you_see.models.architectures import step_model_of
@@ -226,13 +227,13 @@ def save_model(
 def familiarity_of(
     settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]
 ) -> Familiarity | None:
-    """What recognises photographs unknown to a model, from the features of both splits and greedy captions; None for
-    drawn scenes.
+    """What recognises photographs unknown to a model, from the features of both splits and captions as `caption` writes
+    them; None for drawn scenes.
     """
     if settings.pictures_kind == "scenes":
         return None
     train, validation = (load_features(settings, split, encoder["features"])[0] for split in SPLITS)
-    captions = generate(step_model_of(model), validation, vocab)
+    captions = generate(step_model_of(model), validation, vocab, PHOTO_SAMPLER)
     return learn_familiarity(train, validation, log_probability_of_a_word(captions, vocab[END]))
 
 

@@ -72,7 +72,7 @@ def generate(
             parts = _parts(len(state), sampler.k, threads) if model.is_thread_safe else [slice(None)]
             batches = [(state.take(part), random[images][part]) for part in parts]
             results += pool.map(write, batches) if len(batches) > 1 else map(write, batches)
-    indices, log_probabilities = (np.concatenate(arrays) for arrays in zip(*results, strict=True))
+    indices, log_probabilities = (np.concatenate(arrays)[:, : sampler.n_best] for arrays in zip(*results, strict=True))
     return GeneratedCaptions(indices, log_probabilities, indices[..., -1] == tokens.end)
 
 

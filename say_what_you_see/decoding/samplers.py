@@ -50,6 +50,7 @@ class Sampler:
 
     max_len: int  # words in a caption, at most
     k: int = 1  # captions of each image
+    n_best: int | None = None  # return the best of them only; None: all
     no_repeat_ngram_size: int = 0  # no run of this many words is said twice in a caption; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.beam_search import BEAM_WIDTH, LENGTH_PENALTY, BeamSearch
 from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
@@ -69,7 +69,7 @@ class Demo:
         raise CourseError("The program does not understand the page. Reload the page.")
 
     def overview(self) -> dict[str, Any]:
-        """The models and pictures to choose from, and the limits of what can be asked for."""
+        """The models and pictures to choose from, how captions are written at first, and the limits of requests."""
         models = [
             {
                 "name": name,
@@ -88,7 +88,9 @@ class Demo:
             for number, example in self.examples.items()
         ]
         limits = {"bytes": MAX_UPLOAD_BYTES, "temperature": TEMPERATURES, "beams": BEAMS}
-        return {"models": models, "examples": examples, "limits": limits}
+        first = next(iter(self.models.values())).captioner.pictures_kind
+        method = "beam" if BEAM_WIDTH[first] > 1 else "greedy"
+        return {"models": models, "examples": examples, "method": method, "limits": limits}
 
     def add_picture(self, data: bytes) -> dict[str, Any]:
         """Take a picture of the user's own into memory."""

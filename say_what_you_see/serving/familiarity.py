@@ -60,7 +60,7 @@ def learn_familiarity(train: np.ndarray, validation: np.ndarray, log_probabiliti
 
     Args:
         train, validation: features, (photographs, ...), possibly memory-mapped.
-        log_probabilities: per word of each greedy caption of the validation photographs.
+        log_probabilities: per word of each validation photograph's caption, written as `caption` does by default.
     """
     from sklearn.cluster import MiniBatchKMeans
 

@@ -173,6 +173,17 @@ def test_the_length_penalty_follows_from_what_the_model_knows(model, penalty, ot
     assert captioned() == captioned("--length-penalty", penalty) != captioned("--length-penalty", other)
 
 
+@pytest.mark.parametrize(("model", "beams"), [(["--model", "photos"], "3"), ([], "1")])
+def test_the_best_of_three_captions_for_photographs_and_greedy_ones_for_scenes(model, beams, command):
+    def captioned(*options: str) -> list[dict]:
+        answer = command("caption", "--json", *options, *model, *load_sample_images().filenames)[0]
+        return json.loads(answer)["pictures"]
+
+    usual, asked_for = captioned(), captioned("--beam", beams)
+    assert all("captions" not in picture for picture in usual), "the best one alone"
+    assert [picture["caption"] for picture in usual] == [picture["caption"] for picture in asked_for]
+
+
 def test_sampling_follows_the_seed(command, photos, monkeypatch):
     def captions(*options: str) -> str:
         return command("caption", *options, photos)[0]

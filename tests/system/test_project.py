@@ -16,7 +16,7 @@ from PIL import Image
 from scene_samples import truth_of
 
 import setup_google_colab
-from say_what_you_see.commands.parser import build_parser
+from say_what_you_see.commands.parser import COMMANDS
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import invent_scene
@@ -142,7 +142,7 @@ def requirements(name: str) -> dict[str, SpecifierSet]:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_command_and_target_that_a_text_names_exists(name):
-    commands = build_parser()._subparsers._group_actions[0].choices
+    commands = COMMANDS
     assert set(re.findall(r"say-what-you-see ([a-z][\w-]*)", text_of(name))) <= set(commands)
     targets = set(re.search(r"^\.PHONY: (.*)$", text_of("Makefile"), re.MULTILINE)[1].split())
     assert set(re.findall(r"[`\n]make ([a-z-]+)", text_of(name))) <= targets

@@ -48,7 +48,7 @@ function drawLit(canvas, image, weights) {
 function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const prefix = `caption-demo-${++instances}`;
   const heading = (text) => make(`h${headingLevel}`, {}, text);
-  const chosen = { picture: undefined, model: undefined, method: "greedy", temperature: 1, beams: 3, seed: 1 };
+  const chosen = { picture: undefined, model: undefined, method: undefined, temperature: 1, beams: 3, seed: 1 };
   const names = new Map(); // of pictures, by id
   let overview;
   let wholePicture = ""; // what is written under the picture while no word is pressed
@@ -331,6 +331,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
     dropHint.textContent = `JPEG, PNG, WebP, BMP or GIF, at most ${overview.limits.bytes / 1e6}\u00a0MB`;
     others.hidden = people.hidden = true;
     listenForFiles();
+    chosen.method = overview.method;
     addMethods(overview.limits);
     addModels(overview.models);
     const [first] = overview.examples.map(({ id, name, thumbnail, people: said }) => addTile(id, name, thumbnail, said[0] ?? name));

@@ -52,7 +52,7 @@ def test_an_installed_package_checks_what_its_metadata_requires(settings, monkey
     assert fails(check_named("numpy", settings), ">=99")
     assert not {"jax", "no-such-package"} & {check.name for check in check_environment(settings)}
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    assert fails(environment._check_backend()[0], "jax", "requirements-backends.txt")
+    assert fails(check_named("Keras' backend", settings), "jax", "requirements-backends.txt")
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -85,6 +85,9 @@ def test_the_overview_says_what_there_is(demo):
     assert all("knows only the course's drawn scenes" in model["note"] for model in overview["models"])
     assert [one["people"] for one in overview["examples"]] == [[f"A drawing, number {i}."] for i in range(3)]
     assert overview["limits"]["bytes"] == MAX_UPLOAD_BYTES
+    assert overview["method"] == "greedy"
+    photographer = replace(demo.models["Looks"].captioner, pictures_kind="photographs")
+    assert Demo([replace(demo.models["Looks"], captioner=photographer)]).overview()["method"] == "beam"
 
 
 def test_no_more_than_a_few_uploads_are_kept(demo):
