@@ -79,7 +79,7 @@ def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) 
         last = captions[..., captions.shape[-1] - n + 1 :]
         *caption, run = np.nonzero((runs[..., :-1] == last[..., None, :]).all(axis=-1))
         log_probs[(*caption, runs[(*caption, run, -1)])] = -np.inf
-    if 0 < n and captions.shape[-1]:
+    if n > 0 and captions.shape[-1]:
         np.put_along_axis(log_probs, captions[..., -1:], -np.inf, axis=-1)
 
 
