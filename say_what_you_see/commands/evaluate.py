@@ -12,6 +12,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.course.lessons import LESSONS
 from say_what_you_see.data.datasets import get_dataset
+from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.evaluation import trained
 from say_what_you_see.evaluation.coco_results import read_coco_results
 from say_what_you_see.evaluation.evaluate import (
@@ -27,7 +28,8 @@ from say_what_you_see.evaluation.next_word import next_word_scores
 from say_what_you_see.evaluation.report import report_path, write_report
 from say_what_you_see.serving.model_folder import note_metrics
 
-_ON_CARDS = ("greedy", "beam, k = 3")
+_DEFAULT = "as caption does"
+_ON_CARDS = ("greedy", "beam, k = 3", _DEFAULT)
 """The samplers whose scores a model's card shows."""
 
 
@@ -41,6 +43,8 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
     samplers, java = ({"greedy": SAMPLERS["greedy"]} if options.greedy else SAMPLERS), not options.no_java
+    if settings.pictures_kind == "photographs" and not options.greedy:
+        samplers = {**samplers, _DEFAULT: PHOTO_SAMPLER}
     evaluations = evaluate_samplers(models, pictures, samplers, java, settings.seed)
     scores_path = save_evaluations(settings, evaluations, pictures, next_words)
     if options.pictures is None:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.decoding.beam_search import BEAM_WIDTH, LENGTH_PENALTY, BeamSearch
+from say_what_you_see.decoding.beam_search import LENGTH_PENALTY, BeamSearch
 from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import data_url
 from say_what_you_see.page.steps import DemoModel, explain_caption
@@ -88,8 +88,8 @@ class Demo:
             for number, example in self.examples.items()
         ]
         limits = {"bytes": MAX_UPLOAD_BYTES, "temperature": TEMPERATURES, "beams": BEAMS}
-        first = next(iter(self.models.values())).captioner.pictures_kind
-        method = "beam" if BEAM_WIDTH[first] > 1 else "greedy"
+        kinds = [model.captioner.pictures_kind for model in self.models.values()]
+        method = "beam" if "photographs" in kinds else "greedy"  # as the command line does
         return {"models": models, "examples": examples, "method": method, "limits": limits}
 
     def add_picture(self, data: bytes) -> dict[str, Any]:
