@@ -14,10 +14,8 @@ from say_what_you_see.language.captions import indices_to_sentence, invert_vocab
 from say_what_you_see.models.step import State, StepModel
 
 CAPTIONS_IN_CACHE = 128
-"""Captions that are written together in a thread: their logits stay in the processor's cache."""
-
-CAPTIONS_FOR_THREADS = 32
-"""Fewer captions than this are not divided among threads."""
+"""Captions that are written together in a thread: their logits stay in the processor's cache. As many as this are not
+divided among threads: the other cores may be embedding the next images."""
 
 _BLAS = ThreadpoolController()  # beside other programs, small products on all cores took fifty times as long
 
@@ -90,6 +88,6 @@ def generate_sentences(
 
 def _parts(images: int, k: int, threads: int) -> list[slice]:
     """Divide images evenly into parts that fit the processor's cache, as many for each thread."""
-    count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k >= CAPTIONS_FOR_THREADS else 1
+    count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k > CAPTIONS_IN_CACHE else 1
     ends = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
     return [slice(*both) for both in itertools.pairwise(ends)]
