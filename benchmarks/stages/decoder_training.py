@@ -174,20 +174,18 @@ def keras_fit(work: dict) -> Repetition:
     return first_losses(work["steps"], lambda: train_with_fit(model, read, targets, batch_size=size))
 
 
-_COURSE, _PEERS = f"{__name__}:course", "benchmarks.peers."
+_COURSE = f"{__name__}:course"
 _OF_THE_LSTM = (
     Contender("plain", "the course, padding computed", _COURSE, options={"packed": False}),
     Contender("keras_fit", "Keras fit", f"{__name__}:keras_fit", "peer"),
-    Contender("tf1", "TensorFlow 1 style", f"{_PEERS}tf1_decoder_training:train", "peer", needs=("tf_keras",),
-              environ={"TF_USE_LEGACY_KERAS": "1"}),
-)  # fmt: skip
+)
 
 
 def _stage(kind: str, title: str, agreement: float, *more: Contender) -> Stage:
     return Stage(f"{kind}_training", title, "steps/s", partial(make_work, kind), (
         Contender("course", "the course: train_decoder", _COURSE),
         *more,
-        Contender("torch", "PyTorch", f"{_PEERS}torch_decoders:train", "peer", needs=("torch",)),
+        Contender("torch", "PyTorch", "benchmarks.peers.torch_decoders:train", "peer", needs=("torch",)),
         *on_other_backends(_COURSE),
     ), agreement)  # fmt: skip
 
