@@ -120,7 +120,7 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     sampler("--sample", action="store_true", help="draw words according to their probability (see --temperature)")
     penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0.7; scenes: 0)"
     option("--length-penalty", type=kind.number(-10, 10), metavar="A", help=penalty)
-    repeats = "unless --sample: never repeat N words in a row, nor a word directly (default: 3; 0 allows both)"
+    repeats = "never say N consecutive words twice, nor a word directly after itself (default: 3; 0 allows both)"
     option("--no-repeat-ngram-size", type=kind.whole_number(0, 20), default=3, metavar="N", help=repeats)
     temperature = "with --sample: below 1 more cautious, above 1 more daring"
     option("--temperature", type=kind.number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
