@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from say_what_you_see.decoding.probabilities import forbid_repeated_ngrams
+from say_what_you_see.decoding.probabilities import forbid_repetitions
 from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, Captions, NextWord, Sampler, SpecialTokens
 from say_what_you_see.models.step import State
 
 BEAM_WIDTH = {"photographs": 3, "scenes": 1}
 LENGTH_PENALTY = {"photographs": 0.7, "scenes": 0.0}
 """In captions that people ask for, by what a model knows: captions of photographs score better with both, and those of
-drawn scenes are no truer. The lessons are greedy, and take no penalty."""
+drawn scenes are no truer. The lessons take no penalty."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def extend_beams(
     Returns:
         The new beams, and for each the beam that it continues, (images, k).
     """
-    forbid_repeated_ngrams(log_probs, beams.captions[..., :position], sampler.no_repeat_ngram_size)
+    forbid_repetitions(log_probs, beams.captions[..., :position], sampler.no_repeat_ngram_size)
     totals = beams.total[..., None] + log_probs
     totals[beams.finished] = -np.inf
     totals[beams.finished, tokens.end] = beams.total[beams.finished]  # END once more, at no cost

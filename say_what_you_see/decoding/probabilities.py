@@ -65,7 +65,7 @@ def keep_top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
     return np.where(probabilities >= kept.min(axis=-1, keepdims=True), probabilities, 0)
 
 
-def forbid_repeated_ngrams(log_probs: np.ndarray, captions: np.ndarray, n: int) -> None:
+def forbid_repetitions(log_probs: np.ndarray, captions: np.ndarray, n: int) -> None:
     """Make each word impossible with which the last n words of a caption would stand there for the second time, and the
     last word, which would directly follow itself.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from say_what_you_see.decoding.probabilities import (
     apply_temperature,
-    forbid_repeated_ngrams,
+    forbid_repetitions,
     keep_top_k,
     keep_top_p,
     sample_rows,
@@ -52,7 +52,7 @@ class Sampler:
     max_len: int  # words in a caption, at most
     k: int = 1  # captions of each image
     n_best: int | None = None  # return the best of them only; None: all
-    no_repeat_ngram_size: int = 0  # see `forbid_repeated_ngrams`; 0 forbids nothing
+    no_repeat_ngram_size: int = 0  # see `forbid_repetitions`; 0 forbids nothing
 
     def random_numbers(self, rng: np.random.Generator, images: int) -> np.ndarray:
         """The random numbers for the captions of images, (images, ...): those of an image are the same in any batch."""
@@ -74,7 +74,7 @@ class Sampler:
         total = np.zeros(len(state), dtype=np.float32)
         for position in range(self.max_len):
             log_probs, state = next_word(words, state)
-            forbid_repeated_ngrams(log_probs, captions[running, :position], self.no_repeat_ngram_size)
+            forbid_repetitions(log_probs, captions[running, :position], self.no_repeat_ngram_size)
             words = self.choose(log_probs, random[running, position : position + 1])
             captions[running, position] = words
             total[running] += log_probs[np.arange(len(words)), words]
