@@ -131,7 +131,7 @@ class Transformer(nn.Module):
         hidden = self.embedding(words) * units**0.5 + torch.cat([angles.sin(), angles.cos()], dim=1)
         for block in self.blocks:
             hidden = block(hidden, regions)
-        return (self.norm(hidden) @ self.embedding.weight.T)[real]
+        return self.norm(hidden)[real] @ self.embedding.weight.T
 
 
 class VisualAttention(nn.Module):
@@ -158,7 +158,7 @@ class VisualAttention(nn.Module):
             context = (functional.softmax(scores, dim=1) * regions).sum(dim=1)
             hidden = self.gru(torch.cat([context, word], dim=1), hidden)
             states.append(hidden)
-        return self.logits(self.before_logits(torch.stack(states, dim=1)))[real]
+        return self.logits(self.before_logits(torch.stack(states, dim=1)[real]))
 
 
 def train(work: dict) -> Repetition:
@@ -167,7 +167,7 @@ def train(work: dict) -> Repetition:
     model = models[work["kind"]](Weights(np.load(Path(work["folder"], "weights.npz"))))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=training.LEARNING_RATE, weight_decay=0, eps=training.EPSILON, fused=True)
-    smoothing = 0.0 if work["kind"] == "decoder" else training.LABEL_SMOOTHING
+    smoothing = training.LABEL_SMOOTHING if work["kind"] == "transformer" else 0.0
     batches = training.batches_in_order(work)
     # each by itself, as the course's optimizer does; the LSTM's never reach the limit, and one call is fastest
     clipped_together = [trained] if work["kind"] == "decoder" else [[parameter] for parameter in trained]

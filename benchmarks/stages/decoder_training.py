@@ -85,7 +85,7 @@ def course_batches(work: dict) -> Any:
     *_, images, each = BATCHES[work["kind"]]
     config = TrainingConfig(
         epochs=1000, batch_size=8 if work["small"] else images, captions_per_image=each, max_len=MAX_LEN,
-        label_smoothing=0.0 if work["kind"] == "decoder" else LABEL_SMOOTHING, learning_rate=LEARNING_RATE,
+        label_smoothing=LABEL_SMOOTHING if work["kind"] == "transformer" else 0.0, learning_rate=LEARNING_RATE,
         schedule="constant",
     )  # fmt: skip
     batches = RandomBatches(Examples(data["features"], captions), config)
@@ -148,8 +148,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
     examples, config = batches.examples, batches.config
     decoder.load_weights(Path(work["folder"], "start.weights.h5"))
     compile_decoder(decoder, config, PAD, work["steps"], packed)
-    packable = packed and work["kind"] == "decoder"
-    model, batches = pack_training(decoder, batches, PAD) if packable else (decoder, batches)
+    model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch, on which the others train, too
 
     def run() -> tuple[list[float], float]:

@@ -83,11 +83,15 @@ class MultiHeadAttention(layers.Layer):
         """Look from each of (batch, n, units); returns what each saw, (batch, n, units), and the weights of the heads,
         (batch, heads, n, m).
         """
-        queries, keys, values = (self._split(part) for part in (self.query(hidden), keys, values))
+        seen, weights = self.attend(self.query(hidden), keys, values, mask)
+        return self.output_projection(seen), weights
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the heads see, joined, and their weights; in the shapes of `call`."""
+        queries, keys, values = map(self._split, (queries, keys, values))
         seen, weights = scaled_dot_product_attention(queries, keys, values, mask)
         batch, _, length, _ = ops.shape(seen)
-        joined = ops.reshape(ops.swapaxes(seen, 1, 2), (batch, length, self.units))
-        return self.output_projection(joined), weights
+        return ops.reshape(ops.swapaxes(seen, 1, 2), (batch, length, self.units)), weights
 
     def _split(self, part: Tensor) -> Tensor:
         """(batch, n, units) to (batch, heads, n, units / heads)."""

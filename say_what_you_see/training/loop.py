@@ -179,8 +179,7 @@ def train_decoder(
     if callback and history:
         callback(history)
     if done < config.epochs:
-        packable = quick and not config.label_smoothing and config.captions_per_image == 1
-        model, batches = pack_training(decoder, batches, pad_idx) if packable else (decoder, batches)
+        model, batches = pack_training(decoder, batches, pad_idx) if quick else (decoder, batches)
         with closing(EpochRecorder(decoder, validation, config, pad_idx, folder, history, callback)) as recorder:
             model.fit(batches, initial_epoch=done, epochs=config.epochs, callbacks=[recorder], shuffle=False, verbose=0)
     return history
@@ -191,7 +190,8 @@ def pack_training(
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
     """The fastest model and batches that train a compiled decoder to the same weights; if need be, those given."""
     (embeds, words), targets, *_ = batches[0]
-    packed = choose_packed_decoder(decoder, pad_idx, pack_batch(embeds, words, targets, pad_idx))
+    batch = pack_batch(embeds, words, targets, pad_idx)
+    packed = choose_packed_decoder(decoder, pad_idx, batch, batches.config.label_smoothing)
     if packed is None:
         return decoder, batches
     packed.compile(decoder.optimizer)

@@ -9,7 +9,7 @@ import numpy as np
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.training.examples import RandomBatches
-from say_what_you_see.training.losses import masked_crossentropy
+from say_what_you_see.training.losses import masked_crossentropy, smoothed_crossentropy
 
 ops = keras.ops
 Tensor = Any
@@ -19,33 +19,35 @@ Tensor = Any
 class PackedBatch:
     """A batch and where its real words are.
 
-    Captions are sorted, the longest first, so that at every step those that have not ended yet come first.
-    Positions are listed step by step: those of the first words, then those of the second words, and so on.
+    Captions are sorted, the longest first, so that at every step those that have not ended yet come first; but several
+    captions of each image stay where they are. Positions are listed step by step: those of the first words, then those
+    of the second words, and so on.
     """
 
-    embeds: np.ndarray  # (batch, features) of the images, sorted like the captions
-    words: np.ndarray  # (batch, steps) words to read, sorted
+    embeds: np.ndarray  # (images, ...) features, sorted like the captions
+    words: np.ndarray  # (captions, steps) words to read, sorted
     positions: np.ndarray  # (real,) where in `words`, flattened, words are followed by one to predict
     targets: np.ndarray  # (real,) the words to predict
     counts: np.ndarray  # (1, steps) how many captions go on at each step
 
 
 def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
-    """Sort a batch of `say_what_you_see.training.examples.generate_batch` by length and list its real positions.
+    """Sort a batch of `say_what_you_see.training.examples.RandomBatches` by length and list its real positions.
 
     Args:
-        embeds: (batch, features).
-        words: (batch, steps), all but the last.
-        targets: (batch, steps), all but the first: at each word the next is to be predicted.
+        embeds: (images, ...).
+        words: (captions, steps), all but the last.
+        targets: (captions, steps), all but the first: at each word the next is to be predicted.
         pad_idx: PAD, which only stands at the ends of captions.
     """
     lengths = (targets != pad_idx).sum(axis=1)
-    order = np.argsort(-lengths, kind="stable")
-    words, targets, lengths = words[order], targets[order], lengths[order]
+    if len(embeds) == len(words):
+        order = np.argsort(-lengths, kind="stable")
+        embeds, words, targets, lengths = embeds[order], words[order], targets[order], lengths[order]
     steps, captions = np.nonzero((targets != pad_idx).T)
     positions = (captions * targets.shape[1] + steps).astype(np.int32)
     counts = (lengths[:, None] > np.arange(targets.shape[1])).sum(axis=0, dtype=np.int32)
-    return PackedBatch(embeds[order], words, positions, targets.ravel()[positions], counts[None])
+    return PackedBatch(embeds, words, positions, targets.ravel()[positions], counts[None])
 
 
 class PackedDecoder(keras.Model):
@@ -54,11 +56,22 @@ class PackedDecoder(keras.Model):
     The decoder must end in a layer "logits" that looks at each position alone.
     """
 
-    def __init__(self, decoder: keras.Model, pad_idx: int) -> None:
+    def __init__(self, decoder: keras.Model, pad_idx: int, label_smoothing: float = 0.0) -> None:
         super().__init__(name="packed_decoder")
-        self.decoder, self.pad_idx = decoder, pad_idx
-        before_logits = keras.Model(decoder.inputs, decoder.get_layer("logits").input)
-        self._before_logits = before_logits.__call__  # so neither it nor its weights become ours
+        self.decoder, self.pad_idx, self.label_smoothing = decoder, pad_idx, label_smoothing
+        self._first_layers = self.first_layers(decoder).__call__  # so neither they nor their weights become ours
+        if label_smoothing:  # what is reported is not smoothed
+            self.crossentropy = keras.metrics.Mean("loss")
+
+    @classmethod
+    def supports(cls, decoder: keras.Model) -> bool:
+        """Whether a decoder looks like one that this class can train; `has_same_logits` makes sure."""
+        return decoder.layers[-1].name == "logits" and isinstance(decoder.layers[-1], keras.layers.Dense)
+
+    @staticmethod
+    def first_layers(decoder: keras.Model) -> keras.Model:
+        """The part of the decoder that is used as it is: here all layers before "logits"."""
+        return keras.Model(decoder.inputs, decoder.get_layer("logits").input)
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as inputs and targets of this model.
@@ -75,7 +88,7 @@ class PackedDecoder(keras.Model):
     def call(self, inputs: tuple[Tensor, ...], training: bool = False) -> Tensor:
         """The inputs of the layer "logits" at the real positions, (real, size)."""
         embeds, words, positions = inputs
-        hidden = self._before_logits([embeds, words], training=training)
+        hidden = self._first_layers([embeds, words], training=training)
         return ops.take(ops.reshape(hidden, (-1, hidden.shape[-1])), positions, axis=0)
 
     def compute_loss(
@@ -86,8 +99,31 @@ class PackedDecoder(keras.Model):
         return loss if sample_weight is None else loss * sample_weight[0]
 
     def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
-        """The loss of `masked_crossentropy` of words (real,), from what the layer "logits" reads, (real, size)."""
-        return masked_crossentropy(self.pad_idx)(targets, self.decoder.get_layer("logits")(hidden))
+        """The loss of words (real,) as `compile_decoder` chooses it, from the result of `call`."""
+        if keras.backend.backend() == "tensorflow":
+            from say_what_you_see.training.packed.tensorflow import dense_crossentropy
+
+            loss, crossentropy = dense_crossentropy(
+                hidden, *self.output_weights(), targets, self.pad_idx, self.label_smoothing
+            )
+        else:
+            logits = self.logits(hidden)
+            loss = crossentropy = masked_crossentropy(self.pad_idx)(targets, logits)
+            if self.label_smoothing:
+                loss = smoothed_crossentropy(self.pad_idx, self.label_smoothing)(targets, logits)
+        if self.label_smoothing:
+            self.crossentropy.update_state(crossentropy)
+        return loss
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The logits of each next word, (real, vocabulary), from the result of `call`."""
+        kernel, bias = self.output_weights()
+        return ops.matmul(hidden, kernel) + bias
+
+    def output_weights(self) -> tuple[Tensor, Tensor]:
+        """The kernel and the bias that make logits."""
+        kernel, bias = map(ops.convert_to_tensor, self.decoder.get_layer("logits").weights)
+        return kernel, bias
 
 
 class PackedBatches(keras.utils.PyDataset):
@@ -108,30 +144,31 @@ class PackedBatches(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
-def choose_packed_decoder(decoder: keras.Model, pad_idx: int, batch: PackedBatch) -> PackedDecoder | None:
+def choose_packed_decoder(
+    decoder: keras.Model, pad_idx: int, batch: PackedBatch, label_smoothing: float = 0.0
+) -> PackedDecoder | None:
     """The fastest packed decoder with the same logits; None if only the decoder itself will do.
 
     Args:
         batch: any batch, on which the logits are compared.
     """
-    if not any(layer.name == "logits" and isinstance(layer, keras.layers.Dense) for layer in decoder.layers):
-        return None
+    from say_what_you_see.training.packed.transformer import PackedTransformer
+
     if decoder.losses:  # such as regularisation, which packed decoders leave out
         return None
-    kinds = [PackedDecoder]
+    kinds: list[type[PackedDecoder]] = [PackedTransformer, PackedDecoder]
     if keras.backend.backend() == "tensorflow":
-        from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder, is_supported
+        from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
 
-        if is_supported(decoder):
-            kinds.insert(0, TensorFlowPackedDecoder)
-    candidates = (kind(decoder, pad_idx) for kind in kinds)
+        kinds.insert(0, TensorFlowPackedDecoder)
+    candidates = (kind(decoder, pad_idx, label_smoothing) for kind in kinds if kind.supports(decoder))
     return next((candidate for candidate in candidates if has_same_logits(candidate, batch)), None)
 
 
 def has_same_logits(packed: PackedDecoder, batch: PackedBatch) -> bool:
     """Whether the logits of a batch's real words are those of the decoder itself."""
     inputs, _ = packed.prepare(batch)
-    logits = packed.decoder.get_layer("logits")(packed(tuple(map(ops.convert_to_tensor, inputs))))
+    logits = packed.logits(packed(tuple(map(ops.convert_to_tensor, inputs))))
     logits = ops.convert_to_numpy(logits)[: len(batch.positions)]
     expected = ops.convert_to_numpy(packed.decoder([batch.embeds, batch.words]))
     expected = expected.reshape(-1, expected.shape[-1])[batch.positions]

@@ -16,23 +16,23 @@ from say_what_you_see.training.packed.decoder import PackedBatch, PackedDecoder
 Tensor = Any
 
 
-def is_supported(decoder: keras.Model) -> bool:
-    """Whether a decoder looks like one of `build_decoder`, in float32, and there is no GPU: cuDNN is faster there."""
-    if {layer.name for layer in decoder.layers} != LSTM_LAYERS or tf.config.list_physical_devices("GPU"):
-        return False
-    lstm = decoder.get_layer("lstm")
-    if not isinstance(lstm, keras.layers.LSTM) or any(layer.compute_dtype != "float32" for layer in decoder.layers[2:]):
-        return False
-    return lstm.use_bias and lstm.return_sequences and not (lstm.dropout or lstm.recurrent_dropout or lstm.stateful)
-
-
 class TensorFlowPackedDecoder(PackedDecoder):
     """A decoder of `build_decoder` without padding from the first step to the last."""
 
-    def __init__(self, decoder: keras.Model, pad_idx: int) -> None:
-        super().__init__(decoder, pad_idx)
-        initial_state = keras.Model(decoder.inputs[0], decoder.get_layer("initial_state").output)
-        self._initial_state = initial_state.__call__  # so neither it nor its weights become ours
+    @classmethod
+    def supports(cls, decoder: keras.Model) -> bool:
+        """Whether a decoder looks like one of `build_decoder`, in float32, without a GPU, where cuDNN is faster."""
+        if {layer.name for layer in decoder.layers} != LSTM_LAYERS or tf.config.list_physical_devices("GPU"):
+            return False
+        lstm, float32 = decoder.get_layer("lstm"), {layer.compute_dtype for layer in decoder.layers[2:]} == {"float32"}
+        if not (super().supports(decoder) and isinstance(lstm, keras.layers.LSTM) and float32):
+            return False
+        return lstm.use_bias and lstm.return_sequences and not (lstm.dropout or lstm.recurrent_dropout or lstm.stateful)
+
+    @staticmethod
+    def first_layers(decoder: keras.Model) -> keras.Model:
+        """Those that make the LSTM's initial state."""
+        return keras.Model(decoder.inputs[0], decoder.get_layer("initial_state").output)
 
     def prepare(self, batch: PackedBatch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """A batch as this model reads it: embeddings, words (real,), counts (1, steps); and targets (real,)."""
@@ -42,43 +42,59 @@ class TensorFlowPackedDecoder(PackedDecoder):
         """The inputs of the layer "logits" at the real positions, (real, size)."""
         embeds, words, counts = inputs
         layer = self.decoder.get_layer
-        state = self._initial_state(embeds, training=training)
+        state = self._first_layers(embeds, training=training)
         weights = map(tf.convert_to_tensor, layer("lstm").cell.weights)
         hidden = packed_lstm(layer("word_embedding")(words), state, *weights, counts[0])
         return layer("logit_bottleneck")(layer("hidden_dropout")(hidden, training=training))
 
-    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
-        """The same as in `PackedDecoder`."""
-        kernel, bias = map(tf.convert_to_tensor, self.decoder.get_layer("logits").weights)
-        return dense_crossentropy(hidden, kernel, bias, targets)
 
-
-@tf.custom_gradient
-def dense_crossentropy(hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Any]:
-    """Mean cross-entropy in nats of the logits of a dense layer, without TensorFlow's slow kernel for it.
-
-    The gradient of the logits is the softmax, minus 1 at the target. The bias is a row of the kernel here, for an input
-    that is always 1. The log of the softmax's denominator comes from its largest probability, which cannot underflow.
+def dense_crossentropy(
+    hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Tensor, pad_idx: int, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The mean cross-entropy of the logits of a dense layer, without TensorFlow's slow kernel for it.
 
     Args:
-        hidden: the layer's input, (real, size); its kernel is (size, vocabulary), its bias (vocabulary,).
-        targets: the true words, (real,).
+        hidden: the layer's input, (words, size); its kernel is (size, vocabulary), its bias (vocabulary,).
+        targets: the true words, (words,).
+
+    Returns:
+        The loss, as in `smoothed_crossentropy`, and as in `masked_crossentropy`, in nats; only the first has a
+        gradient.
     """
-    real = tf.shape(targets)[0]
-    inputs = tf.concat([hidden, tf.ones((real, 1))], axis=1)
+    loss = tf.custom_gradient(lambda *tensors: _dense_crossentropy(pad_idx, label_smoothing, *tensors))
+    return loss(tf.cast(hidden, kernel.dtype), kernel, bias, targets)
+
+
+def _dense_crossentropy(
+    pad_idx: int, label_smoothing: float, hidden: Tensor, kernel: Tensor, bias: Tensor, targets: Tensor
+) -> tuple[tuple[Tensor, Tensor], Any]:
+    """The losses, and the function of the gradient.
+
+    The gradient of the logits is the softmax minus the target, which is 1 at the true word, unless it is smoothed. The
+    bias is a row of the kernel here, for an input that is always 1. The log of the softmax's denominator comes from its
+    largest probability, which cannot underflow.
+    """
+    words, share = tf.shape(targets)[0], tf.cast(targets != pad_idx, tf.float32)
+    share /= tf.maximum(tf.reduce_sum(share), 1)
+    inputs = tf.concat([hidden, tf.ones((words, 1))], axis=1)
     logits = tf.matmul(inputs, tf.concat([kernel, bias[None]], axis=0))
     probabilities = tf.nn.softmax(logits)
     log_denominator = tf.reduce_max(logits, axis=1) - tf.math.log(tf.reduce_max(probabilities, axis=1))
-    loss = tf.reduce_mean(log_denominator - tf.gather(logits, targets, batch_dims=1))
+    of_targets = tf.gather(logits, targets, batch_dims=1)
+    loss = crossentropy = tf.tensordot(log_denominator - of_targets, share, 1)
+    if label_smoothing:
+        loss += label_smoothing * tf.tensordot(of_targets - tf.reduce_mean(logits, axis=1), share, 1)
 
-    def gradient(upstream: Tensor) -> tuple[Tensor | None, ...]:
-        scale = upstream / tf.cast(real, tf.float32)
-        indices = tf.stack([tf.range(real), tf.cast(targets, tf.int32)], axis=1)
-        d_logits = tf.tensor_scatter_nd_sub(probabilities, indices, tf.ones(real))
+    def gradient(upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        scale = upstream * share[:, None]
+        indices = tf.stack([tf.range(words), tf.cast(targets, tf.int32)], axis=1)
+        d_logits = probabilities - label_smoothing / kernel.shape[1] if label_smoothing else probabilities
+        d_logits = tf.tensor_scatter_nd_sub(d_logits, indices, tf.fill([words], 1 - label_smoothing))
         d_weights = tf.matmul(inputs * scale, d_logits, transpose_a=True)
-        return tf.matmul(d_logits, kernel, transpose_b=True) * scale, d_weights[:-1], d_weights[-1], None
+        d_hidden = tf.matmul(d_logits, kernel, transpose_b=True) * scale
+        return d_hidden, d_weights[:-1], d_weights[-1], None
 
-    return loss, gradient
+    return (loss, crossentropy), gradient
 
 
 class _Step(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from attention_samples import grid_examples, tiny_attention
+from attention_samples import REGIONS, grid_examples, tiny_attention
 from caption_samples import FEATURES, VOCAB, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
@@ -13,11 +13,13 @@ from say_what_you_see.language.captions import PAD
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import build_show_and_tell
+from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import RandomBatches
 from say_what_you_see.training.loop import compile_decoder, pack_training, train_decoder
 from say_what_you_see.training.losses import masked_crossentropy
-from say_what_you_see.training.packed.decoder import choose_packed_decoder, pack_batch
+from say_what_you_see.training.packed.decoder import PackedBatches, choose_packed_decoder, pack_batch
+from say_what_you_see.training.packed.transformer import PackedTransformer
 
 PAD_IDX = VOCAB[PAD]
 CONFIG = TrainingConfig(2, batch_size=16, learning_rate=1e-2, weight_decay=0.1)
@@ -34,22 +36,44 @@ def packed(examples):
     return pack_batch(embeds, words, targets, PAD_IDX)
 
 
+def tiny_transformer() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_transformer(len(VOCAB), REGIONS, FEATURES, 16, blocks=1, heads=2)
+
+
+def assert_same_training(build, examples, config: TrainingConfig) -> None:
+    plain, quick = build(), build()
+    expected = train_decoder(plain, examples, examples, config, PAD_IDX, quick=False)
+    history = train_decoder(quick, examples, examples, config, PAD_IDX)
+    for record, right in zip(history, expected, strict=True):
+        assert record | {"seconds": 0} == pytest.approx(right | {"seconds": 0}, rel=1e-4)
+    for weight, right in zip(quick.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, right, rtol=1e-3, atol=2e-4)
+
+
 @pytest.mark.backends
 @pytest.mark.parametrize(("build", "similar_lengths"), [
     (tiny_decoder, False), (tiny_show_and_tell, False), (tiny_show_and_tell, True), (tiny_attention, False),
     (tiny_attention, True),
 ])  # fmt: skip
 def test_quick_training_ends_where_the_plain_one_ends(build, similar_lengths):
-    config = replace(CONFIG, similar_lengths=similar_lengths)
     examples = grid_examples(40) if build is tiny_attention else toy_examples(40)
-    plain, quick = build(), build()
-    assert choose_packed_decoder(quick, PAD_IDX, packed(examples)) is not None
-    expected = train_decoder(plain, examples, examples, config, PAD_IDX, quick=False)
-    history = train_decoder(quick, examples, examples, config, PAD_IDX)
-    for record, right in zip(history, expected, strict=True):
-        assert record | {"seconds": 0} == pytest.approx(right | {"seconds": 0}, rel=1e-4)
-    for weight, right in zip(quick.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, right, rtol=1e-3, atol=1e-4)
+    assert choose_packed_decoder(build(), PAD_IDX, packed(examples)) is not None
+    assert_same_training(build, examples, replace(CONFIG, similar_lengths=similar_lengths))
+
+
+@pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX would compile every length")
+def test_so_does_that_of_the_transformer_with_several_captions_of_each_image():
+    config = replace(CONFIG, learning_rate=1e-3, label_smoothing=0.1, captions_per_image=3, similar_lengths=True)
+    examples = grid_examples(40)
+    compile_decoder(quick := tiny_transformer(), config, PAD_IDX, 2)
+    model, _ = pack_training(quick, RandomBatches(examples, config, pad_idx=PAD_IDX), PAD_IDX)
+    assert isinstance(model, PackedTransformer)
+    batches = PackedBatches(RandomBatches(examples, replace(config, similar_lengths=False)), model)
+    shapes = {tuple(part.shape[1:] for part in batches[step][0]) for step in range(len(batches))}
+    assert len(shapes) == 1, "Keras lets only the first axis vary"
+    assert_same_training(tiny_transformer, examples, config)
 
 
 def test_it_learns_what_pictures_show():
