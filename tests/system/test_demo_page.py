@@ -98,6 +98,21 @@ def test_a_broken_file_gets_a_message_and_loses_nothing(browser, tmp_path):
     assert browser.text("[role=alert]") == "", "the message goes with the next picture"
 
 
+def test_without_examples_there_is_nothing_to_see_until_a_picture_is_chosen(browser, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(server.demo, "examples", {})
+    browser.open("about:blank")
+    browser.open(server.url)
+    browser.wait_for("document.querySelector('.drop')")
+    (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
+    browser.drop(".drop", [tmp_path / "letter.jpg"])
+    browser.wait_for("document.querySelector('[role=alert]').innerText")
+    assert not browser.run("document.querySelector('.result').checkVisibility()")
+    Image.fromarray(drawn(9)).save(tmp_path / "scene.png")
+    with browser.changing(STATUS):
+        browser.drop(".drop", [tmp_path / "scene.png"])
+    assert browser.run("document.querySelector('.result').checkVisibility()")
+
+
 def test_everything_can_be_done_with_the_keyboard(browser):
     reached = []
     for _ in range(12):

@@ -92,7 +92,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const form = make("form", { className: "choices" }, pictures, methods, models);
   const figure = make("figure", {}, make("div", { className: "frame" }, image, overlay), pictureText);
   const words = make("div", { className: "words" }, sentence, doubts, probability, others, people, busy);
-  const result = make("section", { className: "result", "aria-label": "Caption" }, heading("Caption"), figure, words, stepsPart);
+  const result = make("section", { className: "result", "aria-label": "Caption", hidden: true }, heading("Caption"), figure, words, stepsPart);
 
   // Choosing a picture
 
@@ -129,6 +129,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
     } catch (problem) {
       const reason = problem.message.replace(/\.$/, "");
       error.textContent = `${file.name} cannot be used: ${reason}. Choose a JPEG, PNG, WebP, BMP or GIF file.`;
+      result.hidden = chosen.picture === undefined; // nothing to show yet
     }
   }
 
@@ -210,6 +211,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   async function askAndWait(text, question, content) {
     const number = ++asked;
     busyText.textContent = text;
+    result.hidden = false;
     result.setAttribute("aria-busy", "true");
     try {
       return [await ask(question, content), number === asked];
