@@ -20,7 +20,7 @@ LSTM_LAYERS = {
     "lstm", "hidden_dropout", "logit_bottleneck", "logits",
 }  # fmt: skip
 """The layers that `say_what_you_see.models.bottleneck_lstm.build_decoder` makes."""
-_TRANSFORMER_LAYERS = {"features", "features_dropout", "encoder", "encoder_norm", "words", "decoder"}
+TRANSFORMER_LAYERS = {"features", "features_dropout", "encoder", "encoder_norm", "words", "decoder"}
 """The layers that `say_what_you_see.models.transformer.build_transformer` makes."""
 _DENSE = ("image_bottleneck", "initial_state", "logit_bottleneck", "logits")
 _LISTS = {"blocks": "decoder_block", "norms": "layer_normalization"}
@@ -38,10 +38,10 @@ def read_saved_decoder(path: Path) -> StepModel | None:
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(read_part(archive, CONFIG))["config"]["layers"]
         config = {layer["name"]: layer["config"] for layer in layers}
-        if config.keys() not in (LSTM_LAYERS, _TRANSFORMER_LAYERS):
+        if config.keys() not in (LSTM_LAYERS, TRANSFORMER_LAYERS):
             return None
         weights = _weights_by_layer(read_part(archive, WEIGHTS))
-    if config.keys() == _TRANSFORMER_LAYERS:
+    if config.keys() == TRANSFORMER_LAYERS:
         blocks, heads = config["decoder"]["blocks"], config["decoder"]["heads"]
         return NumpyTransformer(lambda place: weights[_place_in_file(place)], blocks, heads)
     if any(config[name].get("activation") not in ACTIVATIONS for name in _DENSE):

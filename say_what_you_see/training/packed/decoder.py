@@ -66,7 +66,8 @@ class PackedDecoder(keras.Model):
     @classmethod
     def supports(cls, decoder: keras.Model) -> bool:
         """Whether a decoder looks like one that this class can train; `has_same_logits` makes sure."""
-        return decoder.layers[-1].name == "logits" and isinstance(decoder.layers[-1], keras.layers.Dense)
+        last = decoder.layers[-1]
+        return last.name == "logits" and isinstance(last, keras.layers.Dense) and last.use_bias
 
     @staticmethod
     def first_layers(decoder: keras.Model) -> keras.Model:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.models.transformer import DecoderBlock, causal_mask, position_encoding
+from say_what_you_see.models.saved_decoder import TRANSFORMER_LAYERS
+from say_what_you_see.models.transformer import DecoderBlock, TransformerDecoder, causal_mask, position_encoding
 from say_what_you_see.training.packed.decoder import PackedBatch, PackedDecoder
 
 ops = keras.ops
@@ -78,7 +79,9 @@ class PackedTransformer(PackedDecoder):
     @classmethod
     def supports(cls, decoder: keras.Model) -> bool:
         """Whether a decoder looks like one of `build_transformer`, and the backend does not compile every shape."""
-        return decoder.name == "transformer" and keras.backend.backend() != "jax"
+        if {layer.name for layer in decoder.layers} != TRANSFORMER_LAYERS or keras.backend.backend() == "jax":
+            return False
+        return isinstance(decoder.get_layer("decoder"), TransformerDecoder)
 
     @staticmethod
     def first_layers(decoder: keras.Model) -> keras.Model:

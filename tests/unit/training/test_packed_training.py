@@ -102,7 +102,7 @@ def rebuilt(**changes) -> keras.Model:
     squeezed = layers.Dense(12, name="logit_bottleneck", **changes.get("bottleneck", {}))(hidden)
     if changes.get("shifted"):
         squeezed = keras.ops.roll(squeezed, 1, axis=1)
-    logits = layers.Dense(len(VOCAB), name=changes.get("output", "logits"))(squeezed)
+    logits = layers.Dense(len(VOCAB), **{"name": "logits"} | changes.get("logits", {}))(squeezed)
     return keras.Model([embeds, words], logits)
 
 
@@ -114,7 +114,9 @@ def rebuilt(**changes) -> keras.Model:
     ({"lstm": {"recurrent_activation": "hard_sigmoid"}}, "PackedDecoder"),
     ({"lstm": {"recurrent_dropout": 0.2}}, "PackedDecoder"),
     ({"bottleneck": {"kernel_regularizer": "l2"}}, "NoneType"),
-    ({"output": "words_to_come"}, "NoneType"),
+    ({"logits": {"name": "words_to_come"}}, "NoneType"),
+    ({"logits": {"use_bias": False}}, "NoneType"),
+    ({"logits": {"activation": "tanh"}}, "NoneType"),
 ])  # fmt: skip
 def test_other_decoders_are_trained_as_they_are(changes, way):
     decoder = rebuilt(**changes)
