@@ -148,7 +148,7 @@ def course(work: dict, packed: bool = True) -> Repetition:
     examples, config = batches.examples, batches.config
     decoder.load_weights(Path(work["folder"], "start.weights.h5"))
     compile_decoder(decoder, config, PAD, work["steps"], packed)
-    model, batches = pack_training(decoder, batches, PAD) if packed else (decoder, batches)
+    model, batches = pack_training(decoder, batches, PAD, config.label_smoothing) if packed else (decoder, batches)
     batches.on_epoch_end = lambda: None  # every repetition is the first epoch, on which the others train, too
 
     def run() -> tuple[list[float], float]:

@@ -179,19 +179,20 @@ def train_decoder(
     if callback and history:
         callback(history)
     if done < config.epochs:
-        model, batches = pack_training(decoder, batches, pad_idx) if quick else (decoder, batches)
+        smoothing = config.label_smoothing
+        model, batches = pack_training(decoder, batches, pad_idx, smoothing) if quick else (decoder, batches)
         with closing(EpochRecorder(decoder, validation, config, pad_idx, folder, history, callback)) as recorder:
             model.fit(batches, initial_epoch=done, epochs=config.epochs, callbacks=[recorder], shuffle=False, verbose=0)
     return history
 
 
 def pack_training(
-    decoder: keras.Model, batches: RandomBatches, pad_idx: int
+    decoder: keras.Model, batches: RandomBatches, pad_idx: int, label_smoothing: float = 0.0
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
     """The fastest model and batches that train a compiled decoder to the same weights; if need be, those given."""
     (embeds, words), targets, *_ = batches[0]
     batch = pack_batch(embeds, words, targets, pad_idx)
-    packed = choose_packed_decoder(decoder, pad_idx, batch, batches.config.label_smoothing)
+    packed = choose_packed_decoder(decoder, pad_idx, batch, label_smoothing)
     if packed is None:
         return decoder, batches
     packed.compile(decoder.optimizer)

@@ -68,7 +68,7 @@ def test_so_does_that_of_the_transformer_with_several_captions_of_each_image():
     config = replace(CONFIG, learning_rate=1e-3, label_smoothing=0.1, captions_per_image=3, similar_lengths=True)
     examples = grid_examples(40)
     compile_decoder(quick := tiny_transformer(), config, PAD_IDX, 2)
-    model, _ = pack_training(quick, RandomBatches(examples, config, pad_idx=PAD_IDX), PAD_IDX)
+    model, _ = pack_training(quick, RandomBatches(examples, config, pad_idx=PAD_IDX), PAD_IDX, config.label_smoothing)
     assert isinstance(model, PackedTransformer)
     batches = PackedBatches(RandomBatches(examples, replace(config, similar_lengths=False)), model)
     shapes = {tuple(part.shape[1:] for part in batches[step][0]) for step in range(len(batches))}
