@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.__main__ import all_stages
+from benchmarks.report import number
 from benchmarks.stage import Repetition
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import REPOSITORY, Settings
@@ -33,9 +35,10 @@ def _line(stage: dict[str, Any]) -> str:
     """A stage in a line or two: its figure, and that of the best peer."""
     found = [contender for contender in stage["contenders"] if "median" in contender]
     best = max if stage["unit"].endswith("/s") else min  # a rate, or a duration or size
-    own = next(contender["median"] for contender in found if contender["role"] == "course")
-    text = f"{stage['title']}\n    {own:,.4g} {stage['unit']}"
-    if peers := [(contender["median"], contender["title"]) for contender in found if contender["role"] == "peer"]:
-        figure, title = best(peers)
-        text += f"; best peer {figure:,.4g}, {title}; {own / figure:.2f} times that"
+    own = next(contender for contender in found if contender["role"] == "course")
+    text = f"{stage['title']}\n    {number(own['median'])} {stage['unit']}"
+    if peers := [contender for contender in found if contender["role"] == "peer"]:
+        peer = best(peers, key=lambda contender: contender["median"])
+        ratio = median(mine / theirs for mine, theirs in zip(own["figures"], peer["figures"], strict=True))
+        text += f"; best peer {number(peer['median'])}, {peer['title']}; {ratio:.2f} times that"
     return text

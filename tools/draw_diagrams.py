@@ -123,7 +123,7 @@ def two_phases() -> str:
         parts += arrows((0, row), (1, row), (2, row), (3, row))
         parts += [f'<path d="{back}" fill="none" stroke="#b37700" stroke-width="3" marker-end="url(#tip)"/>']
         parts += [label(52, row * DOWN - 12, title, 'font-weight="bold"'), label(487, y + 42, "errors go back")]
-    return page("The two phases of training", 4, 3.35, parts)
+    return page("The two phases of training", 4, 3.5, parts)
 
 
 def transformer_block() -> str:

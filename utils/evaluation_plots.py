@@ -12,9 +12,11 @@ from say_what_you_see.evaluation.scores import Score
 from utils.plots import show_figure
 
 
-def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str], alt: str) -> None:
+def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str]) -> None:
     """Plot shares with their intervals: a group of bars for each score, a colour for each model."""
     rows = list(rows)
+    values = {row: {name: _value(scores[row]) for name, scores in columns.items()} for row in rows}
+    alt = "; ".join(f"{row}: " + ", ".join(map(" ".join, of_row.items())) for row, of_row in values.items())
     _plot_bars(rows, {name: [scores[row] for row in rows] for name, scores in columns.items()}, "share", alt)
 
 
@@ -35,11 +37,18 @@ def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> 
         "references": [Score(one.people_share, one.people_share, one.people_share) for one in commonest],
     }
     label = "share of the pictures that are given the commonest caption"
-    _plot_bars([one.kind for one in commonest], bars, label, alt)
+    longest = max(max(one.share, one.people_share) for one in commonest)
+    _plot_bars([one.kind for one in commonest], bars, label, alt, min(1, 1.1 * longest))
 
 
-def _plot_bars(groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label: str, alt: str) -> None:
-    """Plot groups of horizontal bars with their intervals, a colour for each name."""
+def _value(score: Score) -> str:
+    return "none" if np.isnan(score.value) else f"{score.value:.2f}"
+
+
+def _plot_bars(
+    groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label: str, alt: str, limit: float = 1
+) -> None:
+    """Plot groups of horizontal bars from 0 to a limit with their intervals, a colour for each name."""
     height = 0.8 / len(bars)
     figure, axis = plt.subplots(figsize=(8, 0.9 + 0.22 * len(groups) * (1 + len(bars))))
     for number, ((name, scores), colour) in enumerate(zip(bars.items(), PALETTE, strict=False)):
@@ -47,7 +56,10 @@ def _plot_bars(groups: Sequence[str], bars: Mapping[str, Sequence[Score]], label
         errors = np.abs(values[:, 1:] - values[:, :1]).T
         places = np.arange(len(groups)) + number * height
         axis.barh(places, values[:, 0], height, xerr=errors if errors.any() else None, color=colour, label=name)
-    axis.set(yticks=np.arange(len(groups)) + 0.4 - height / 2, yticklabels=groups, xlim=(0, 1), xlabel=label)
+        for place, score in zip(places, scores, strict=True):
+            if not score.value > 0:
+                axis.text(0.005 * limit, place, _value(score), va="center", fontsize="small", color="dimgrey")
+    axis.set(yticks=np.arange(len(groups)) + 0.4 - height / 2, yticklabels=groups, xlim=(0, limit), xlabel=label)
     axis.invert_yaxis()
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(bars), frameon=False)
     show_figure(figure, alt)

@@ -71,20 +71,25 @@ def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence
         for axis, picture in zip(axes[row], [query, *nearest], strict=True):
             axis.imshow(picture)
             axis.set(xticks=[], yticks=[])
-        for spine in axes[row][0].spines.values():
-            spine.set(visible=True, color=ORANGE, linewidth=3)
-    axes[0][0].set_title("picture")
-    axes[0][1].set_title("nearest")
+            axis.spines[:].set(visible=axis is axes[row][0], color=ORANGE, linewidth=3)
+    for axis, title in zip(
+        axes[0], ["picture", "nearest", *(f"number {place}" for place in range(2, columns))], strict=True
+    ):
+        axis.set_title(title)
     figure.tight_layout()
     show_figure(figure, alt)
 
 
 def plot_embedding_map(points: np.ndarray, pictures: Sequence[np.ndarray], alt: str) -> None:
-    """Show small pictures (RGB) at their places on a map, points (pictures, 2)."""
-    figure, axis = plt.subplots(figsize=(9, 7))
+    """Show pictures (RGB) at their places on a map, points (pictures, 2), but none that would cover another."""
+    figure, axis = plt.subplots(figsize=(11, 8.5))
     axis.scatter(points[:, 0], points[:, 1], s=1, color=GREY)
+    tile = np.ptp(points, axis=0) * (0.075, 0.095)  # the width and the height of a picture on the map
+    shown: list[np.ndarray] = []
     for point, picture in zip(points, pictures, strict=True):
-        axis.add_artist(AnnotationBbox(OffsetImage(picture, zoom=0.5), tuple(point), frameon=False))
+        if all((np.abs(point - other) > tile).any() for other in shown):
+            shown.append(point)
+            axis.add_artist(AnnotationBbox(OffsetImage(picture, zoom=0.6), tuple(point), pad=0.1))
     axis.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
     show_figure(figure, alt)
 
@@ -117,19 +122,22 @@ def plot_temperatures(probabilities: Sequence[float], tempered: Mapping[float, S
         axis.bar(range(len(probabilities)), values, color=BLUE)
         axis.set(title=f"t = {temperature}", xticks=range(len(probabilities)), xticklabels=probabilities, ylim=(0, 1))
     axes[0][0].set_ylabel("probability")
+    figure.supxlabel("the word's probability at t = 1", y=-0.08, fontsize="medium")
     show_figure(figure, alt)
 
 
-def plot_next_words(steps: Sequence[Mapping[str, float]], alt: str) -> None:
-    """Plot, for each step of a caption, the most probable next words."""
+def plot_next_words(steps: Sequence[Mapping[str, float]]) -> None:
+    """Plot, for each step of a caption, the most probable next words, the best first."""
     figure, axes = plt.subplots(1, len(steps), figsize=(2.1 * len(steps), 2.5), squeeze=False)
     for number, (axis, words) in enumerate(zip(axes[0], steps, strict=True), 1):
         axis.barh(list(words), list(words.values()), color=[ORANGE] + [BLUE] * (len(words) - 1))
         axis.set(title=f"word {number}", xlim=(0, 1), xticks=[0, 1])
         axis.invert_yaxis()
         axis.grid(False)
+    figure.supxlabel("probability", fontsize="medium")
     figure.tight_layout()
-    show_figure(figure, alt)
+    best = "; ".join("{} {:.2f}".format(*max(words.items(), key=lambda word: word[1])) for words in steps)
+    show_figure(figure, f"The most probable words at each step; the best: {best}")
 
 
 def plot_pipeline(picture: np.ndarray, caption: str, encoder: str, numbers: int, decoder: str) -> None:

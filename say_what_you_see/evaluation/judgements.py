@@ -60,7 +60,9 @@ def read_judgements(text_zip: Path) -> Judgements:
 
 
 def agreement(scores: Sequence[float], ratings: np.ndarray) -> float:
-    """Kendall's tau-c of a metric with judges: 1 if both rank all captions alike, 0 if they agree only by chance.
+    """Kendall's tau-c of a metric with judges: 0 if they agree only by chance.
+
+    Full agreement gives 1 if all ratings are equally frequent, and less otherwise.
 
     Args:
         scores: (captions,), the metric's scores.

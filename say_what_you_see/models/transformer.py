@@ -39,6 +39,7 @@ def scaled_dot_product_attention(
     scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2)) / keys.shape[-1] ** 0.5
     if mask is not None:
         scores = ops.where(mask, scores, -1e9)
+    # the softmax, written out: Keras' own warns if there is a single key, as for the first word
     likeness = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     weights = likeness / ops.sum(likeness, axis=-1, keepdims=True)
     return ops.matmul(weights, values), weights

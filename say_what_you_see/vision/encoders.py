@@ -68,7 +68,9 @@ def get_cnn_encoder(
     application = find_application(name)
     with explained_errors(application.name, weights):
         cnn = application.build(
-            include_top=False, weights=weights and str(weights), input_shape=(*application.input_shape, 3)
+            include_top=False,
+            weights=None if weights is None else str(weights),
+            input_shape=(*application.input_shape, 3),
         )
     # The last layer sees the picture as a grid of regions, (8, 8, 2048) in InceptionV3. Their mean is the embedding.
     embedding = keras.layers.GlobalAveragePooling2D()(cnn.output)

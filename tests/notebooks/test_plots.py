@@ -52,7 +52,7 @@ FIGURES = {
     "plot_word_frequency": lambda: plots.plot_word_frequency(Counter("a tale of tails"), 2, ALT),
     "plot_caption_lengths": lambda: plots.plot_caption_lengths([3, 5, 5, 9, 25], 20, ALT),
     "plot_temperatures": lambda: plots.plot_temperatures([0.7, 0.3], {0.1: [1, 0], 10: [0.5, 0.5]}, ALT),
-    "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}], ALT),
+    "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}]),
     "plot_pipeline": lambda: plots.plot_pipeline(PICTURES[0], ALT, "CNN", 10, "LSTM"),
     "plot_rates": lambda: plots.plot_rates({"plain": 10.0, "quick": 250.0}, "pictures/s", ALT, limit=("peak", 310.0)),
     "plot_roofline": lambda: plots.plot_roofline({"a word": (0.5, 4.0), "a CNN": (80.0, 300.0)}, 400.0, 30.0, ALT),
@@ -60,7 +60,7 @@ FIGURES = {
     "plot_perplexities": lambda: training_plots.plot_perplexities(
         {"one": [SimpleNamespace(step=n, perplexity=9 / n) for n in range(1, 4)]}, ALT
     ),
-    "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES), ALT),
+    "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES)),
     "confusion_figure": lambda: plots.show_figure(
         *confusion_figure(Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours")
     ),
@@ -87,6 +87,8 @@ WORDS = {  # what the alternative text says where the figure itself makes it
     "confusion_figure": "red called blue 0.5 times",
     "thing_count_figure": "stated relations that are true: 0.90 with 1, 0.50 with 2",
     "quality_and_diversity_figure": "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
+    "plot_next_words": "the best: a 0.70; c 0.90",
+    "plot_scores": "pairs: ours 0.50, control 0.50; never: ours none, control none",
     "plot_beam_tree": "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
 }
 
