@@ -1,11 +1,9 @@
-"""Every figure is shown as a small PNG that carries its alternative text."""
+"""Figures are small PNGs with alternative texts; here are those of odd values, the notebooks draw the usual ones."""
 
 import base64
 import io
 import itertools
-from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import matplotlib
@@ -13,10 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import needs_tensorflow  # noqa: F401  (the module is skipped on other backends)
 import numpy as np
 import pytest
-import tensorflow as tf
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.text import Text
 from PIL import Image
@@ -27,12 +23,10 @@ from say_what_you_see.data.scenes.scene import PALETTE, Scene
 from say_what_you_see.decoding.beam_tree import TreeNode
 from say_what_you_see.evaluation.attention import AttentionScore
 from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
-from say_what_you_see.evaluation.commonest_captions import CommonestCaption
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.figures import confusion_figure, quality_and_diversity_figure, thing_count_figure
 from say_what_you_see.evaluation.scene_scores import MAIN_SCORES
 from say_what_you_see.evaluation.scores import Score
-from say_what_you_see.training.scale.events import write_scalars
 from utils import attention_plots, evaluation_plots, plots, training_plots
 
 RNG = np.random.default_rng(0)
@@ -47,19 +41,9 @@ TREE = [TreeNode("#START#", 0, 0, None, 0.0, True), TreeNode("a", 1, 0, 0, -0.1,
 ALT = "A figure that shows something"
 FIGURES = {
     "show_pictures": lambda: plots.show_pictures(PICTURES, ["a long title " * 6] * 7, ALT, columns=3),
-    "plot_neighbours": lambda: plots.plot_neighbours(PICTURES[:2], [PICTURES[2:5], PICTURES[3:6]], ALT),
     "plot_embedding_map": lambda: plots.plot_embedding_map(RNG.normal(size=(7, 2)), PICTURES, ALT),
-    "plot_word_frequency": lambda: plots.plot_word_frequency(Counter("a tale of tails"), 2, ALT),
-    "plot_caption_lengths": lambda: plots.plot_caption_lengths([3, 5, 5, 9, 25], 20, ALT),
-    "plot_temperatures": lambda: plots.plot_temperatures([0.7, 0.3], {0.1: [1, 0], 10: [0.5, 0.5]}, ALT),
     "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}]),
-    "plot_pipeline": lambda: plots.plot_pipeline(PICTURES[0], ALT, "CNN", 10, "LSTM"),
-    "plot_rates": lambda: plots.plot_rates({"plain": 10.0, "quick": 250.0}, "pictures/s", ALT, limit=("peak", 310.0)),
-    "plot_roofline": lambda: plots.plot_roofline({"a word": (0.5, 4.0), "a CNN": (80.0, 300.0)}, 400.0, 30.0, ALT),
     "plot_histories": lambda: training_plots.plot_histories({f"training {n}": HISTORY[:n] for n in range(1, 9)}, ALT),
-    "plot_perplexities": lambda: training_plots.plot_perplexities(
-        {"one": [SimpleNamespace(step=n, perplexity=9 / n) for n in range(1, 4)]}, ALT
-    ),
     "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES)),
     "confusion_figure": lambda: plots.show_figure(
         *confusion_figure(Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours")
@@ -71,10 +55,6 @@ FIGURES = {
             (Score(0.8, 0.7, 0.9), {"vocabulary used": 30}),
         )
     ),
-    "plot_commonest_captions": lambda: evaluation_plots.plot_commonest_captions(
-        [CommonestCaption("ball", 9, "a ball", 0.4, 0.2), CommonestCaption("kite", 5, "a kite", 0.6, 0.1)], ALT
-    ),
-    "plot_grid": lambda: attention_plots.plot_grid(PICTURES[0], (CENTRES, CENTRES), ALT, (0.0, 0.5, 0.5, 0.25)),
     "plot_attention": lambda: attention_plots.plot_attention(
         PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), (CENTRES, CENTRES), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
     ),
@@ -144,15 +124,6 @@ def test_names_do_not_overlap():
     plt.close(figure)
     assert len(boxes) == 7
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-
-
-def test_curves_of_event_files_are_shown(shown, tmp_path):
-    writer = tf.summary.create_file_writer(str(tmp_path))
-    for step in (1, 2):
-        write_scalars(writer, step, {"loss": 3 / step})
-    writer.close()
-    training_plots.plot_scalars({"training": tmp_path}, ("loss", "learning_rate"), ALT)
-    assert [picture.alt for picture in shown] == [ALT]
 
 
 def test_the_live_plot_is_drawn_in_one_place(monkeypatch):
