@@ -1,6 +1,5 @@
 """What the course's steps leave in a folder, compared with what they left in another one, by content."""
 
-import hashlib
 import io
 import json
 import re
@@ -11,6 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from say_what_you_see.core.files import sha256_of
+
+_TIMES = re.compile(
+    r'"(training_)?seconds": [\d.e+-]+|\| time of training \|.*|.*timestamp.*|(?<=,)\s*\d{13,}(?=\s*\])'
+)
+"""How long something took, and when; the last of them is a file's time, beside its size, by which it is recognised."""
 _SAVES = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"  # counts the checkpoints that one run has saved; nobody reads it
 
 
@@ -39,15 +44,13 @@ def _contents(folder: Path) -> dict[str, Any]:
 
 def _content(path: Path) -> Any:
     """What is to be equal, so that == compares it to the last bit."""
-    if path.is_dir() or re.fullmatch(r"ckpt-\d+\.data-\d{5}-of-\d{5}", path.name):  # it is read with its index
+    if path.is_dir() or ".data-" in path.name:  # the numbers of a checkpoint, which are read with its index
         return None
-    if re.fullmatch(r"ckpt-\d+\.index", path.name):
+    if path.suffix == ".index":
         return _checkpoint(str(path.with_suffix("")))
-    if path.name == "checkpoint":
-        return _lines_without(path, "timestamp")
-    if path.suffix == ".md":
-        return _lines_without(path, "| time of training |")
-    return {".json": _json, ".h5": _h5, ".keras": _keras}.get(path.suffix, Path.read_bytes)(path)
+    if path.suffix in (".json", ".md") or path.name == "checkpoint":
+        return _text(path)
+    return {".h5": _h5, ".keras": _keras}.get(path.suffix, Path.read_bytes)(path)
 
 
 def _exactly(value: Any) -> tuple:
@@ -55,19 +58,14 @@ def _exactly(value: Any) -> tuple:
     return array.dtype.str, array.shape, array.tobytes()
 
 
-def _lines_without(path: Path, text: str) -> list[str]:
-    return [line for line in path.read_text().splitlines() if text not in line]
-
-
-def _json(path: Path) -> str:
-    """JSON without times; of a model folder without the checksums, which have to be those of its parts."""
-    text = re.sub(r'"(training_)?seconds": [\d.e+-]+', "", path.read_text())
-    text = re.sub(r"(\[\s*\d+),\s*\d{13,}(?=\s*\])", r"\1", text)  # size and time of a file, by which it is recognised
+def _text(path: Path) -> str:
+    """A text without times; of a model folder without the checksums, which have to be those of its parts."""
+    text = path.read_text()
     if path.name == "model.json":
-        for part, checksum in json.loads(path.read_text())["checksums"].items():
-            assert hashlib.sha256((path.parent / part).read_bytes()).hexdigest() == checksum, part
+        for part, checksum in json.loads(text)["checksums"].items():
+            assert sha256_of(path.parent / part) == checksum, part
         text = re.sub(r'"checksums": {[^}]*}', "", text)
-    return text
+    return _TIMES.sub("", text)
 
 
 def _h5(file: Path | io.BytesIO) -> dict[str, tuple]:

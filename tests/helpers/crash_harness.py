@@ -1,15 +1,15 @@
-"""Disturbs the course's steps again and again: `python tests/helpers/crash_harness.py --stages resources embed`.
+"""Disturbs the course's steps again and again: `python tests/helpers/crash_harness.py 20 kills resources embed`.
 
 A step runs in a process of its own, is killed (kill -9) just before one of its operations on files, and runs again
-until it comes to its end. Then what it has left is compared with what an undisturbed run leaves. With `--troubles` it
-runs on a full disk and in a folder that nobody may write to, too, and has to say what is wrong, naming a file, before
-it runs again without the trouble; that takes mounts, in a namespace of their own (`unshare --mount`).
+until it comes to its end. Then what it has left is compared with what an undisturbed run leaves. With `troubles` in
+place of `kills` it runs on a full disk and in a folder that nobody may write to, too, and has to say what is wrong,
+naming a file, before it runs again without the trouble; that takes mounts, in a namespace of their own (`unshare
+--mount`).
 
 The processes are forks of this one, which has imported TensorFlow and has not used it yet. Prints the name of each
 stage that comes through, and ends with an error at the first fault.
 """
 
-import argparse
 import multiprocessing
 import os
 import random
@@ -212,20 +212,16 @@ def read_only(data: Path, _: int) -> Callable[[], object]:
     return lambda: subprocess.run(["mount", "-o", "remount,rw,bind", str(data)], check=True)
 
 
-def main() -> None:
-    """Read the command line, disturb, print."""
-    parser = argparse.ArgumentParser(description="Disturb steps of the course, and see what they say and leave.")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="the first, in their order")
-    parser.add_argument("--kills", type=int, default=20, help="of each stage")
-    parser.add_argument("--troubles", action="store_true", help="a full disk and a read-only folder, too")
-    options = parser.parse_args()
+def main(kills: str, what: str, *stages: str) -> None:
+    """Disturb the stages, of which each is killed so many times, and print those that come through."""
     with tempfile.TemporaryDirectory(prefix="crashes_") as folder:
         harness = Harness(Path(folder).resolve())
-        for stage in options.stages:
-            kills = options.kills * (KILLS_OF_A_DOWNLOAD if stage == "download" else 1)
-            harness.go_through(stage, kills, options.troubles)
+        for stage in stages:
+            harness.go_through(
+                stage, int(kills) * (KILLS_OF_A_DOWNLOAD if stage == "download" else 1), what == "troubles"
+            )
             print(stage, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -87,10 +87,6 @@ class Wrong:
             words.append(int(log_p[0].argmax()))
         return words[1:]
 
-    def naive(probabilities, t):
-        powers = probabilities ** (1 / t)
-        return powers / powers.sum(axis=-1, keepdims=True)
-
     def masking(*sizes, **options):
         decoder = bottleneck_lstm.build_decoder(*sizes, **options)
         decoder.get_layer("word_embedding").mask_zero = True
@@ -113,7 +109,6 @@ class Wrong:
     (Wrong.no_pair, "generate_batch", ["expected  form: '((embeddings, words), next words)'", "received  form: '(an"]),
     (Wrong.endless, "greedy_search", ["not right yet"]),
     (Wrong.without_arrays, "greedy_search", ["next_word takes an array"]),
-    (Wrong.naive, "apply_temperature", ["too small for a float", "t = 0 is not refused"]),
     (Wrong.masking, "build_decoder", ["mask_zero"]),
 ])  # fmt: skip
 def test_a_report_says_what_is_wrong(answer, exercise, texts, capsys):

@@ -16,6 +16,7 @@ from sklearn.datasets import load_sample_images
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import write_json
+from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.captions import load_vocabulary
 from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.serving.caption_photos import caption_pictures
@@ -166,23 +167,22 @@ def test_a_page_shows_the_pictures(command, photos, tmp_path):
     assert "http" not in re.sub(r"base64,[^\"]*", "", text), "nothing is loaded from elsewhere"
 
 
-@pytest.mark.parametrize(("model", "penalty", "other"), [(["--model", "photos"], "0.7", "0"), ([], "0", "0.7")])
-def test_the_length_penalty_follows_from_what_the_model_knows(model, penalty, other, command, course_environ, photos):
-    def captioned(*options: str) -> str:
-        return command("caption", "--beam", "3", *options, *model, *load_sample_images().filenames, photos)[0]
-
-    assert captioned() == captioned("--length-penalty", penalty) != captioned("--length-penalty", other)
-
-
-@pytest.mark.parametrize(("model", "beams"), [(["--model", "photos"], "3"), ([], "1")])
-def test_the_best_of_three_captions_for_photographs_and_greedy_ones_for_scenes(model, beams, command):
+@pytest.mark.parametrize(("model", "beams", "penalty", "other"), [
+    (["--model", "photos"], "3", "0.7", "0"), ([], "1", "0", "0.7"),
+])  # fmt: skip
+def test_how_captions_are_searched_for_follows_from_what_the_model_knows(
+    model, beams, penalty, other, command, course_environ, photos
+):
     def captioned(*options: str) -> list[dict]:
-        answer = command("caption", "--json", *options, *model, *load_sample_images().filenames)[0]
+        answer = command("caption", "--json", *options, *model, *load_sample_images().filenames, photos)[0]
         return json.loads(answer)["pictures"]
 
     usual, asked_for = captioned(), captioned("--beam", beams)
     assert all("captions" not in picture for picture in usual), "the best one alone"
     assert [picture["caption"] for picture in usual] == [picture["caption"] for picture in asked_for]
+    several = captioned("--beam", "3")
+    assert several == captioned("--beam", "3", "--length-penalty", penalty)
+    assert several != captioned("--beam", "3", "--length-penalty", other)
 
 
 def test_sampling_follows_the_seed(command, photos, monkeypatch):
@@ -206,27 +206,33 @@ def test_nothing_is_said_twice_unless_it_is_allowed(command, photos):
 
 
 def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
+    def train(settings: Settings, folder: Path) -> Path:
+        write_json({}, folder / "model.json")
+        remember_training(settings, folder)
+        return folder
+
     assert default_model(finished_course.settings) == finished_course.settings.model_folder
     usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
-    assert default_model(usual) == PHOTO_MODEL, "without a training, what comes with the course"
-    assert "photos, which comes with the course" in introduction(PHOTO_MODEL, usual)
-    assert [find_model(name, usual) for name in ("photos", "scenes")] == [PHOTO_MODEL, SCENE_MODEL]
     photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
     for trained in (usual, photographs):
-        write_json({}, trained.model_folder / "model.json")
-        remember_training(trained, trained.model_folder)
-        assert default_model(usual) == trained.model_folder
-        assert "last training" in introduction(trained.model_folder, usual)
-    assert default_model(replace(usual, encoder=photographs.encoder)) == photographs.model_folder
+        last = train(trained, trained.model_folder)
+        assert default_model(usual) == last and "last training" in introduction(last, usual)
+    assert default_model(replace(usual, encoder=photographs.encoder)) == last
     for other in (replace(usual, encoder="/somewhere/other.keras"), replace(usual, dataset="coco")):
         assert default_model(other) == other.model_folder, "which is not there, and says so"
-    write_json({}, photographs.work_folder / "transformer" / "model" / "model.json")
-    remember_training(photographs, photographs.work_folder / "transformer" / "model")
-    assert default_model(usual) == default_model(photographs) == photographs.work_folder / "transformer" / "model"
-    (photographs.work_folder / "transformer" / "model" / "model.json").unlink()
+    last = train(photographs, photographs.work_folder / "transformer" / "model")
+    assert default_model(usual) == default_model(photographs) == last
+    (last / "model.json").unlink()
     assert default_model(usual) == usual.model_folder and default_model(photographs) == photographs.model_folder
     (tmp_path / "last_training.json").write_text("[]")
     assert default_model(usual) == usual.model_folder
+
+
+def test_without_a_training_what_comes_with_the_course_is_used(finished_course, tmp_path):
+    usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
+    assert default_model(usual) == PHOTO_MODEL
+    assert "photos, which comes with the course" in introduction(PHOTO_MODEL, usual)
+    assert [find_model(name, usual) for name in ("photos", "scenes")] == [PHOTO_MODEL, SCENE_MODEL]
 
 
 def test_a_packed_model_is_to_be_installed_first(command, photos, tmp_path):

@@ -31,8 +31,8 @@ def may_mount() -> bool:
     (1, STAGES), pytest.param(20, (*STAGES, "show-and-tell", "attention"), marks=pytest.mark.full),
 ])  # fmt: skip
 def test_a_disturbed_stage_leaves_what_it_leaves_undisturbed(kills, stages, no_proxy):
-    start, troubles = (NAMESPACE, ["--troubles"]) if may_mount() else ([], [])
-    command = [*start, sys.executable, str(HARNESS), *troubles, "--kills", str(kills), "--stages", *stages]
+    start, what = (NAMESPACE, "troubles") if may_mount() else ([], "kills")
+    command = [*start, sys.executable, str(HARNESS), str(kills), what, *stages]
     with running_server() as server:
         server.files, server.etags = {"/file": FILE}, {"/file": '"one"'}
         own = {"URL": f"{server.url}/file", "CHECKSUM": f"sha256:{hashlib.sha256(FILE).hexdigest()}"}

@@ -50,20 +50,18 @@ def one_line(text: str) -> str:
 # The functions
 
 
-def test_texts_keep_what_can_be_seen_and_lose_what_is_obeyed():
-    for text in CAPTIONS.values():
-        assert not OBEYED.search(visible(text)) and visible(visible(text)) == visible(text)
-        if not OBEYED.search(text) and "\u2028" not in text:
-            assert visible(text) == text
-        assert json.loads(terminal_json({"caption": text})) == {"caption": text}
-        assert not OBEYED.search(terminal_json([text]))
-        assert "\n" not in markdown_text(text)
+OF_A_SCRIPT = ["می\u200cروم", "क्\u200dष", "\u200fשלום\u200e", "👩\u200d🚀", "e\u0301"]
+"""Persian and Hindi need joiners, Arabic and Hebrew marks of direction."""
 
 
-def test_letters_that_belong_to_a_script_stay():
-    """Persian and Hindi need joiners, Arabic and Hebrew marks of direction."""
-    for text in ("می\u200cروم", "क्\u200dष", "\u200fשלום\u200e", "👩\u200d🚀", "e\u0301"):
+@pytest.mark.parametrize("text", [*CAPTIONS.values(), *OF_A_SCRIPT], ids=[*CAPTIONS, *OF_A_SCRIPT])
+def test_a_text_keeps_what_can_be_seen_and_loses_what_is_obeyed(text):
+    assert not OBEYED.search(visible(text)) and visible(visible(text)) == visible(text)
+    if not OBEYED.search(text) and "\u2028" not in text:
         assert visible(text) == text
+    assert json.loads(terminal_json({"caption": text})) == {"caption": text}
+    assert not OBEYED.search(terminal_json([text]))
+    assert "\n" not in markdown_text(text)
 
 
 def test_a_message_is_short_and_keeps_its_end():
