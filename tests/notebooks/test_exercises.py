@@ -8,9 +8,7 @@ import pytest
 from exercise_samples import named, report_on
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.decoding.beam_search import BeamSearch, search_beams
 from say_what_you_see.decoding.samplers import Greedy
-from say_what_you_see.evaluation.bleu_by_hand import brevity_penalty, clipped_matches
 from say_what_you_see.exercises.exercise import MODULES, exercises_of
 from say_what_you_see.models import attention
 from say_what_you_see.models.keras_step import KerasStepModel
@@ -95,22 +93,6 @@ class Answers:
         logs = np.log(np.asarray(probabilities, dtype=np.float64)) / t
         powers = np.exp(logs - logs.max(axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
-
-    def beam_search(next_word, state, tokens, k=3, alpha=0.0, max_len=20):
-        captions, totals = search_beams(next_word, state, BeamSearch(k, alpha, max_len), tokens)
-        found = []
-        for words, total in zip(captions[0].tolist(), totals[0], strict=True):
-            length = words.index(tokens.end) + 1 if tokens.end in words else max_len
-            found += [(words[:length], total)] if np.isfinite(total) else []
-        return found
-
-    def bleu_by_hand(candidate, references, n=4):
-        words, others = candidate.split(), [reference.split() for reference in references]
-        pairs = [clipped_matches(words, others, size) for size in range(1, n + 1)]
-        if not all(matches for matches, _ in pairs):
-            return 0.0
-        mean = np.mean([np.log(matches / total) for matches, total in pairs])
-        return float(np.exp(mean) * brevity_penalty(len(words), [len(other) for other in others]))
 
     class AttentionCell(attention.AttentionCell):
         def call(self, word, hidden, regions, keys, trace_shapes=False):

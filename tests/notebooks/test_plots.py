@@ -39,55 +39,58 @@ GREEDY = Evaluation("decoder", "greedy", ["a"], {"CIDEr": Score(0.5, 0.4, 0.6)},
 TREE = [TreeNode("#START#", 0, 0, None, 0.0, True), TreeNode("a", 1, 0, 0, -0.1, True),
         TreeNode("the", 1, 1, 0, -2.3, False), TreeNode("#END#", 2, 0, 1, -0.2, True)]  # fmt: skip
 ALT = "A figure that shows something"
-FIGURES = {
-    "show_pictures": lambda: plots.show_pictures(PICTURES, ["a long title " * 6] * 7, ALT, columns=3),
-    "plot_embedding_map": lambda: plots.plot_embedding_map(RNG.normal(size=(7, 2)), PICTURES, ALT),
-    "plot_next_words": lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}]),
-    "plot_histories": lambda: training_plots.plot_histories({f"training {n}": HISTORY[:n] for n in range(1, 9)}, ALT),
-    "plot_scores": lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES)),
-    "confusion_figure": lambda: plots.show_figure(
-        *confusion_figure(Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue")), "colours")
+CONFUSION = Confusion(np.array([[3, 0.5], [0, 1]]), ("red", "blue"), ("red", "blue"))
+WAYS = [GREEDY, replace(GREEDY, sampler="beam"), replace(GREEDY, model="other", sampler="drawn")]
+PEOPLE = Score(0.8, 0.7, 0.9), {"vocabulary used": 30}
+HITS = {"things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}
+LOOKS, BOXES = RNG.random((3, 4, 4)), {2: (0.25, 0.5, 0.5, 0.25)}
+FIGURES = {  # each with what its alternative text says
+    "pictures": (lambda: plots.show_pictures(PICTURES, ["a long title " * 6] * 7, ALT, columns=3), ALT),
+    "histories": (lambda: training_plots.plot_histories({f"{n}": HISTORY[:n] for n in range(1, 9)}, ALT), ALT),
+    "embedding map": (lambda: plots.plot_embedding_map(RNG.normal(size=(7, 2)), PICTURES, ALT), ALT),
+    "next words": (
+        lambda: plots.plot_next_words([{"a": 0.7, "b": 0.2}, {"c": 0.9}]),
+        "the best: a 0.70; c 0.90",
     ),
-    "thing_count_figure": lambda: plots.show_figure(*thing_count_figure(GROUPS)),
-    "quality_and_diversity_figure": lambda: plots.show_figure(
-        *quality_and_diversity_figure(
-            [GREEDY, replace(GREEDY, sampler="beam"), replace(GREEDY, model="other", sampler="drawn")],
-            (Score(0.8, 0.7, 0.9), {"vocabulary used": 30}),
-        )
+    "scores": (
+        lambda: evaluation_plots.plot_scores({"ours": SCORES, "control": SCORES}, list(SCORES)),
+        "pairs: ours 0.50, control 0.50; never: ours none, control none",
     ),
-    "plot_attention": lambda: attention_plots.plot_attention(
-        PICTURES[0], ["a", "$5", "ball"], RNG.random((3, 4, 4)), (CENTRES, CENTRES), ALT, {2: (0.25, 0.5, 0.5, 0.25)}
+    "hits": (lambda: evaluation_plots.plot_hits(HITS, ALT), ALT),
+    "attention": (
+        lambda: attention_plots.plot_attention(PICTURES[0], ["a", "$5", "b"], LOOKS, (CENTRES, CENTRES), ALT, BOXES),
+        ALT,
     ),
-    "plot_hits": lambda: evaluation_plots.plot_hits(
-        {"all things": AttentionScore(SCORES["pairs"], 0.1, 0.2, 9), "none": AttentionScore(Score(), 0.1, 0.2, 0)}, ALT
+    "confusion": (lambda: plots.show_figure(*confusion_figure(CONFUSION, "colours")), "red called blue 0.5 times"),
+    "counts of things": (
+        lambda: plots.show_figure(*thing_count_figure(GROUPS)),
+        "stated relations that are true: 0.90 with 1, 0.50 with 2",
     ),
-    "plot_beam_tree": lambda: plots.plot_beam_tree(TREE),
-}
-WORDS = {  # what the alternative text says where the figure itself makes it
-    "confusion_figure": "red called blue 0.5 times",
-    "thing_count_figure": "stated relations that are true: 0.90 with 1, 0.50 with 2",
-    "quality_and_diversity_figure": "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
-    "plot_next_words": "the best: a 0.70; c 0.90",
-    "plot_scores": "pairs: ours 0.50, control 0.50; never: ours none, control none",
-    "plot_beam_tree": "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
+    "quality and diversity": (
+        lambda: plots.show_figure(*quality_and_diversity_figure(WAYS, PEOPLE)),
+        "decoder: greedy = beam 9 words, 50; references 30 words, 80. other: drawn 9",
+    ),
+    "beam tree": (
+        lambda: plots.plot_beam_tree(TREE),
+        "word 1: a followed, the dropped; word 2: END followed, nothing dropped. It returns: a",
+    ),
 }
 
 
 @pytest.fixture
 def shown(monkeypatch) -> list:
-    """What would be displayed."""
     things = []
     monkeypatch.setattr(plots, "display", lambda thing, **_: things.append(thing))
     return things
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_a_small_png_with_its_alternative_text(name, shown):
-    FIGURES[name]()
+@pytest.mark.parametrize(("draw", "alt"), FIGURES.values(), ids=FIGURES)
+def test_a_figure_is_a_small_png_with_its_alternative_text(draw, alt, shown):
+    draw()
     [picture] = shown
     data, metadata = DisplayFormatter().format(picture)
     assert metadata["image/png"]["alt"] == metadata["alt"] == data["text/plain"]
-    assert WORDS.get(name, ALT) in metadata["alt"] and "nan" not in metadata["alt"]
+    assert alt in metadata["alt"] and "nan" not in metadata["alt"]
     png = data["image/png"]
     png = base64.b64decode(png) if isinstance(png, str) else png
     assert len(png) < 60_000

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from demo_browser import Browser, chromium
 from demo_samples import drawn
 from notebook_samples import code, notebook, write
 from PIL import Image
@@ -54,14 +53,9 @@ def lab(finished_course, tmp_path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-@pytest.fixture
-def browser(tmp_path) -> Iterator[Browser]:
-    with chromium(tmp_path / "chromium") as started:
-        started.look(1400, 1000)
-        yield started
-
-
-def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(browser, lab, finished_course, tmp_path):
+def test_the_widget_captions_an_uploaded_picture_in_jupyterlab(chromium_page, lab, finished_course, tmp_path):
+    browser = chromium_page
+    browser.look(1400, 1000)
     browser.open(lab)
     browser.wait_for("/^Python 3/.test(document.querySelector('.jp-KernelName')?.innerText)", 120)
     browser.wait_for("document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')", 120)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from demo_browser import Browser, chromium
+from demo_browser import Browser
 from demo_samples import drawn, two_models
 from PIL import Image
 
@@ -20,22 +20,16 @@ def server(finished_course, tmp_path_factory):
     running.stop()
 
 
-@pytest.fixture(scope="module")
-def shared_browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("chromium")) as started:
-        yield started
-
-
 @pytest.fixture
-def browser(shared_browser, server) -> Browser:
+def browser(chromium_page, server) -> Browser:
     """The page, freshly loaded, with the first scene captioned."""
-    shared_browser.look(1200, 900)
-    shared_browser.problems.clear()
-    shared_browser.requests.clear()
-    shared_browser.open("about:blank")
-    shared_browser.open(server.url)
-    shared_browser.wait_for("document.querySelectorAll('.steps > li').length")
-    return shared_browser
+    chromium_page.look(1200, 900)
+    chromium_page.problems.clear()
+    chromium_page.requests.clear()
+    chromium_page.open("about:blank")
+    chromium_page.open(server.url)
+    chromium_page.wait_for("document.querySelectorAll('.steps > li').length")
+    return chromium_page
 
 
 def announced(browser: Browser) -> str:

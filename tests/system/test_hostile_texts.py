@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 from bs4 import BeautifulSoup
 from caption_samples import ENCODER, VOCAB, tiny_decoder
-from demo_browser import chromium
 from hostile_files import CAPTIONS, picture, write_zip
 
 from say_what_you_see.core.errors import CourseError
@@ -170,25 +169,27 @@ class Answers(Demo):
         return answer | {"steps": steps, "attention": attention, "square": SQUARE}
 
 
-def test_the_page_in_the_browser_shows_captions_as_text(tmp_path):
+@pytest.fixture
+def answering():
     server = DemoServer(Answers([])).start()
-    try:
-        with chromium(tmp_path / "chromium") as browser:
-            browser.open(server.url)
-            browser.wait_for("document.querySelectorAll('.choice').length")
-            path = tmp_path / '<img src=x onerror="document.title=1">.png'
-            path.write_bytes(picture())
-            browser.drop(".drop", [path])
-            browser.wait_for("document.querySelectorAll('.steps > li').length")
-            strange = "script:not([src]), svg, b, a, iframe, object, embed, form:not(.choices), [onerror], [onload]"
-            assert browser.run(f"document.querySelectorAll({json.dumps(strange)}).length") == 0
-            words = browser.run("[...document.querySelectorAll('.step-word')].map((word) => word.textContent)")
-            assert words == Answers.said, "to the letter"
-            assert browser.run("document.title") == "Say What You See"
-            assert not [url for url in browser.requests if "evil" in url or url.endswith("/x")]
-            assert browser.problems == []
-    finally:
-        server.stop()
+    yield server
+    server.stop()
+
+
+def test_the_page_in_the_browser_shows_captions_as_text(answering, chromium_page, tmp_path):
+    browser, path = chromium_page, tmp_path / '<img src=x onerror="document.title=1">.png'
+    browser.open(answering.url)
+    browser.wait_for("document.querySelectorAll('.choice').length")
+    path.write_bytes(picture())
+    browser.drop(".drop", [path])
+    browser.wait_for("document.querySelectorAll('.steps > li').length")
+    strange = "script:not([src]), svg, b, a, iframe, object, embed, form:not(.choices), [onerror], [onload]"
+    assert browser.run(f"document.querySelectorAll({json.dumps(strange)}).length") == 0
+    words = browser.run("[...document.querySelectorAll('.step-word')].map((word) => word.textContent)")
+    assert words == Answers.said, "to the letter"
+    assert browser.run("document.title") == "Say What You See"
+    assert not [url for url in browser.requests if "evil" in url or url.endswith("/x")]
+    assert browser.problems == []
 
 
 # Figures
