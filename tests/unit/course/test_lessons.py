@@ -12,7 +12,7 @@ import say_what_you_see.course.tables
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings, read_settings
-from say_what_you_see.course.captions import load_captions, load_examples, load_vocabulary
+from say_what_you_see.course.captions import load_vocabulary
 from say_what_you_see.course.cider import train_lesson_for_cider
 from say_what_you_see.course.features import (
     check_space_for_features,
@@ -24,7 +24,6 @@ from say_what_you_see.course.features import (
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL, TRANSFORMER, train_lesson
 from say_what_you_see.course.tables import features_to_use, load_table
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.language.captions import END, PAD, START, UNK, split_sentence
 from say_what_you_see.serving.captioner import generate_caption, load_captioner
 from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision.encoders import encoder_for
@@ -79,18 +78,6 @@ def test_the_mean_over_the_stored_regions_is_the_embedding_of_notebook_02(settin
         assert isinstance(grids, np.memmap) and grids.dtype == np.float16
         assert grids.shape == (len(embeds), 49, embeds.shape[1]) and fns == embed_fns
         assert np.asarray(grids, dtype=np.float32).mean(axis=1) == pytest.approx(embeds, abs=2e-3)
-
-
-def test_captions_are_those_of_the_pictures_padded_to_the_longest(settings, histories):
-    vocab, examples = load_vocabulary(settings, "grid"), load_examples(settings, "train", "grid")
-    captions = [caption for group in load_captions(settings, get_dataset(settings), "train") for caption in group]
-    words = [[START, *split_sentence(caption), END] for caption in captions]
-    matrix = examples.captions.matrix
-    assert [[index for index in row if index != vocab[PAD]] for row in matrix.tolist()] == [
-        [vocab[word] for word in caption] for caption in words
-    ]
-    assert set(vocab) == {*(word for caption in words for word in caption), PAD, UNK}
-    assert matrix.shape[1] == max(map(len, words)) == ATTENTION.config(settings, examples).max_len
 
 
 def test_a_full_disk_is_noticed_before_the_work(settings, histories, tmp_path, monkeypatch):

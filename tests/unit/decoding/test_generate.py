@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from step_samples import ONE_IMAGE, SUPPRESSED, VOCAB, log_probabilities, random_features, random_model, scripted
+from step_samples import SUPPRESSED, VOCAB, log_probabilities, random_features, random_model
 
 from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import CAPTIONS_IN_CACHE, generate, generate_sentences
 from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.decoding.samplers import Greedy, Sampling
-from say_what_you_see.language.captions import START
 
 STEPS = 8
 SAMPLERS = [
@@ -31,15 +30,6 @@ def test_many_images_are_captioned_as_one_after_the_other(sampler):
     rng = np.random.default_rng(7)
     sentences = [generate_sentences(model, features[i : i + 1], VOCAB, sampler, rng)[0] for i in range(20)]
     assert sentences == together.sentences(VOCAB)[:20]
-
-
-@pytest.mark.parametrize(
-    "sampler", [Greedy(3), BeamSearch(1, max_len=3), BeamSearch(4, max_len=3), Sampling(max_len=3)]
-)
-def test_a_caption_without_end_is_cut(sampler):
-    model = scripted({START: {"a": 1}, "a": {"red": 1}, "red": {"red": 1}})
-    found = generate(model, ONE_IMAGE, VOCAB, sampler)
-    assert found.sentences(VOCAB) == ["a red red"] and not found.finished[0, 0]
 
 
 def test_sampling_follows_the_seed_and_the_temperature():

@@ -8,8 +8,6 @@ import pytest
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.language import caption_table
 from say_what_you_see.language.caption_table import get_data, read_annotations, write_caption_table
-from say_what_you_see.language.captions import END, PAD, START, generate_vocabulary, invert_vocabulary
-from say_what_you_see.training.examples import table_examples
 
 FNS = ["a.jpg", "b#2.jpg", "ü.jpg"]
 CAPTIONS = [["A red ball.", "Ein Bällchen"], ["Two dogs"], ["x", 'He says "hi', "y"]]
@@ -70,13 +68,3 @@ def test_the_converter_repeats_features_and_keeps_the_order(paths, monkeypatch):
     assert [line.split("\t")[0] for line in paths[0].read_text(encoding="utf-8").splitlines()] == [
         "a.jpg#0", "a.jpg#1", "b#2.jpg#0", "ü.jpg#0", "ü.jpg#1", "ü.jpg#2",
     ]  # fmt: skip
-
-
-def test_examples_pair_each_caption_with_its_own_row(paths):
-    write_caption_table(FNS, CAPTIONS, EMBEDS, *paths)
-    features, captions = get_data(*paths)
-    vocab = generate_vocabulary(CAPTIONS, 1)
-    examples = table_examples(features, captions, vocab)
-    assert examples.image_embeds is features and examples.captions.n_images == len(captions) == 6
-    words = [invert_vocabulary(vocab)[index] for index in examples.captions.matrix[4]]
-    assert words == [START, "he", "says", "hi", END] and (examples.captions.matrix == vocab[PAD]).any()
