@@ -8,19 +8,22 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from caption_samples import VOCAB, opinionated_decoder, toy_examples
+from caption_samples import FEATURES, VOCAB, opinionated_decoder, scores_by_hand, toy_examples
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.course.lessons import ATTENTION, SHOW_AND_TELL
+from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate_sentences
 from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.evaluation import evaluate
+from say_what_you_see.evaluation.comparison import measure_model
 from say_what_you_see.evaluation.evaluate import evaluate_captions, evaluate_samplers, save_evaluations
 from say_what_you_see.evaluation.metrics import score_against_references
 from say_what_you_see.evaluation.next_word import next_word_scores, teacher_forced_captions
 from say_what_you_see.evaluation.people import compare_with_references, leave_one_out, reference_diversity
+from say_what_you_see.evaluation.scene_scores import score_captions
 from say_what_you_see.evaluation.trained import (
     ScoredPictures,
     TrainedModel,
@@ -28,11 +31,19 @@ from say_what_you_see.evaluation.trained import (
     scored_pictures,
     trained_models,
 )
-from say_what_you_see.language.captions import START, indices_to_sentence, invert_vocabulary
+from say_what_you_see.language.captions import (
+    PAD,
+    START,
+    caption_tokens_to_indices,
+    indices_to_sentence,
+    invert_vocabulary,
+    pack_captions,
+)
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.training.examples import Examples
 from say_what_you_see.vision.encoders import encoder_for
 
 SAMPLERS = {"greedy": Greedy(6), "beam, k = 1": BeamSearch(1, max_len=6), "sampling": Sampling(1.0, max_len=6)}
@@ -145,3 +156,22 @@ def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, copie
     assert one["metrics"]["METEOR"]["value"] is None and "Java" in one["metrics"]["METEOR"]["note"]
     assert one["exact"]["things named that are there"]["value"] is None
     assert one["metrics"]["BLEU-1"]["value"] == found.metrics["BLEU-1"].value
+
+
+def test_no_caption_is_cut_the_greedy_ones_are_scored_and_the_model_stays_as_it_is():
+    long = " ".join(["a red ball"] * 12)
+    captions = pack_captions(caption_tokens_to_indices([[long], ["a kite"]], VOCAB), VOCAB[PAD])
+    examples, model = Examples(np.ones((2, FEATURES), dtype=np.float32), captions), opinionated_decoder()
+    model.compile("sgd", "mse")
+    optimizer, weights = model.optimizer, model.get_weights()
+    truth = SceneTruth({"ball": "red"}, {"ball": "small"}, frozenset(), frozenset({"ball"}))
+    report = measure_model("x", model, examples, examples.image_embeds, VOCAB, [truth] * 2, 1.0)
+    loss = scores_by_hand(model, examples)["loss"]
+    assert report.numbers["validation words"] == 36 + 1 + 2 + 1
+    assert report.numbers["loss, nats per word"] == pytest.approx(loss, rel=1e-4)
+    assert report.numbers["loss, nats per caption"] == pytest.approx(loss * 40 / 2, rel=1e-4)
+    sentences = generate_sentences(step_model_of(model), examples.image_embeds, VOCAB)
+    assert repr(report.scores) == repr(score_captions(sentences, [truth] * 2))
+    assert report.numbers["captions a second (greedy)"] > 0
+    assert model.optimizer is optimizer
+    assert all(map(np.array_equal, model.get_weights(), weights))

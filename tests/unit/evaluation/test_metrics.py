@@ -1,4 +1,4 @@
-"""Scores of captions are the reference's, with intervals."""
+"""Scores of captions are the reference's, with intervals; BLEU counted step by step is the same BLEU."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from scene_samples import scenes_of
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand, brevity_penalty
 from say_what_you_see.evaluation.metrics import (
     METRICS,
     cider_per_picture,
@@ -73,6 +74,25 @@ def test_intervals_are_percentiles_of_the_reference_scores_of_drawn_pictures():
     names = WITHOUT_JAVA[:5]  # CIDEr keeps the document frequencies of the whole set
     assert [scores[name].low for name in names] == pytest.approx(low.tolist(), abs=1e-9)
     assert [scores[name].high for name in names] == pytest.approx(high.tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_bleu_by_hand_is_the_score_of_the_reference_wherever_anything_matches(n):
+    compared = 0
+    for candidate, references in zip(*candidates_and_references(), strict=True):
+        [candidate], references = tokenize_all([candidate]), tokenize_all(references)
+        if by_hand := bleu_by_hand(candidate, references, n):
+            scores = score_against_references([candidate], [references], resamples=1, java=False)
+            assert by_hand == pytest.approx(scores[f"BLEU-{n}"].value, abs=1e-6)
+            compared += 1
+    assert compared > 5
+
+
+def test_only_what_is_shorter_than_the_closest_reference_is_penalised():
+    assert brevity_penalty(5, [4, 9]) == brevity_penalty(5, [5]) == 1
+    assert brevity_penalty(4, [8]) == pytest.approx(2.718281828**-1)
+    assert brevity_penalty(6, [4, 8]) == 1, "of two equally close lengths the shorter"
+    assert brevity_penalty(0, [3]) == 0
 
 
 @pytest.mark.parametrize("count", [1, 30, 3000])

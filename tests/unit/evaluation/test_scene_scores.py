@@ -1,4 +1,4 @@
-"""Captions are scored against what was drawn."""
+"""Captions are scored against what was drawn, also those in other words and with mistakes made on purpose."""
 
 import math
 import re
@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 from scene_samples import scenes_of, truth_of
 
-from say_what_you_see.data.scenes.captions import NOUNS, describe_scene
-from say_what_you_see.data.scenes.scene import COLOURS, KINDS, UNSEEN_PAIRS
+from say_what_you_see.data.scenes.captions import describe_scene
+from say_what_you_see.data.scenes.claims import read_claims
+from say_what_you_see.data.scenes.scene import COLOURS, UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
+from say_what_you_see.evaluation.caption_variants import paraphrase, reference_variants
 from say_what_you_see.evaluation.scene_scores import (
     MAIN_SCORES,
     count_claims,
@@ -31,60 +33,26 @@ BALL_AND_KITE = SceneTruth(
 PAIRS = MAIN_SCORES["colours"]
 
 
-@pytest.mark.parametrize(("caption", "counted"), [
-    ("a red kite and a blue ball", {"pairs named": 2, "pairs right": 0, "captions with two things": 1}),
-    ("a large blue kite", {"sizes named": 1, "sizes right": 0, "pairs right": 1}),
-    ("a small red fish", {"pairs named": 1, "pairs right": 0, "sizes named": 1, "sizes right": 0}),
-    ("a fish and a kite", {"things named": 2, "things right": 1}),
-    ("a ball and a ball", {"things named": 2, "things right": 1, "captions with a relation": 0}),
-    ("a kite below a ball", {"relations named": 1, "relations right": 0}),
-    ("a kite above a fish", {"relations named": 1, "relations right": 0}),
-    ("a kite above a kite", {"relations named": 1, "relations right": 0}),
-    ("a ball at the beach", {"salient things": 2, "salient named": 1}),
-    ("at the beach", {"captions": 1, "captions with two things": 0}),
-    ("a small blue kite above a red ball", {
+@pytest.mark.parametrize(("caption", "wrong", "counted"), [
+    ("a red kite and a blue ball", ["the kite is blue, not red", "the ball is red, not blue"],
+     {"pairs named": 2, "pairs right": 0, "captions with two things": 1}),
+    ("a large blue kite", ["the kite is small, not large"], {"sizes named": 1, "sizes right": 0, "pairs right": 1}),
+    ("a tiny red fish", ["there is no fish"], {"pairs named": 1, "pairs right": 0, "sizes named": 1, "sizes right": 0}),
+    ("a fish and a kite", ["there is no fish"], {"things named": 2, "things right": 1}),
+    ("a red ball and a blue ball", ["there is only one ball"], {"things right": 1, "captions with a relation": 0}),
+    ("a kite below a ball", ["the kite is not below the ball"], {"relations named": 1, "relations right": 0}),
+    ("a kite above a kite", ["there is only one kite"], {"relations named": 1, "relations right": 0}),
+    ("a ball at the beach", [], {"salient things": 2, "salient named": 1}),
+    ("at the beach", [], {"captions": 1, "captions with two things": 0}),
+    ("a small blue kite above a red ball", [], {
         "things named": 2, "things right": 2, "pairs named": 2, "pairs right": 2, "sizes named": 1, "sizes right": 1,
         "relations named": 1, "relations right": 1, "salient named": 2, "captions with a relation": 1,
     }),
 ])  # fmt: skip
-def test_claims_and_those_that_hold_are_counted(caption, counted):
+def test_claims_are_counted_and_those_that_do_not_hold_are_named(caption, wrong, counted):
     counts = count_claims(caption, BALL_AND_KITE)
     assert {name: counts[name] for name in counted} == counted
-
-
-@pytest.mark.parametrize(("caption", "wrong"), [
-    ("a small blue kite above a huge red ball", []),
-    ("in the desert", []),
-    ("a red kite", ["the kite is blue, not red"]),
-    ("a tiny ball", ["the ball is large, not small"]),
-    ("a red boat and a ball", ["there is no boat"]),
-    ("a red ball and a blue ball", ["there is only one ball"]),
-    ("a ball above a ball", ["there is only one ball"]),
-    ("a kite below a ball", ["the kite is not below the ball"]),
-    ("a blue ball left of a red kite",
-     ["the ball is red, not blue", "the kite is blue, not red"]),
-])  # fmt: skip
-def test_wrong_claims_are_named(caption, wrong):
     assert wrong_claims(caption, BALL_AND_KITE) == wrong
-
-
-def test_every_true_caption_turns_wrong_when_a_word_is_exchanged():
-    """Another colour, another thing, the opposite relation: each is noticed, in whatever sentence it stands."""
-    opposite = {"above": "below", "over": "under", "below": "above", "under": "over", "beneath": "above",
-                "left": "right", "right": "left"}  # fmt: skip
-    noticed = dict.fromkeys(("pairs right", "things right", "relations right"), 0)
-    for scene in scenes_of("train", 60):
-        truth, absent = truth_of(scene), next(kind for kind in KINDS if kind not in {t.kind for t in scene.things})
-        nouns = {noun: absent for options in NOUNS.values() for noun in options}
-        colours = dict(zip(("violet", *COLOURS), ("white", *COLOURS[1:], COLOURS[0]), strict=True))
-        for caption in describe_scene(scene):
-            before = count_claims(caption, truth)
-            for exchange, right in ((colours, "pairs right"), (nouns, "things right"), (opposite, "relations right")):
-                words = re.sub(r"[a-z]+", lambda match, words=exchange: words.get(match[0], match[0]), caption.lower())
-                if words != caption.lower():
-                    assert count_claims(words, truth)[right] < before[right], (caption, words)
-                    noticed[right] += 1
-    assert all(noticed.values())
 
 
 def test_scores_are_shares_with_intervals_around_them():
@@ -142,3 +110,34 @@ def test_pairs_are_scored_by_how_many_things_a_scene_shows():
     ).splitlines()
     assert re.match(rf"scenes with 1 thing +2 scenes, {PAIRS}: 100\.0 %", one)
     assert re.match(rf"scenes with 2 things +1 scenes, {PAIRS}: 0\.0 %", two)
+
+
+# Mistakes on purpose, and the same in other words
+
+
+def test_references_with_two_colours_are_exchanged_or_replaced_by_another():
+    two_colours = ["A dog .", "A Black dog on a white sofa .", "A sofa .", "A pet ."]
+    variants, left = reference_variants([two_colours, ["A red kite .", "A kite .", "A sky ."], two_colours[:2]])
+    assert variants == {
+        "as written": ["a black dog on a white sofa ."],
+        "colours swapped": ["a white dog on a black sofa ."],
+        "other words": ["a dog ."],
+    }
+    assert left == [["a sofa .", "a pet ."]], "pictures without two colours, or with too few references, are left out"
+
+
+def test_other_words_claim_the_same():
+    changed = 0
+    for scene in scenes_of("val", 60):
+        for caption in describe_scene(scene):
+            caption = " ".join(caption.lower().replace(",", "").replace(".", "").split())
+            other = paraphrase(caption)
+            changed += other != caption
+            claims, same = read_claims(caption), read_claims(other)
+            said, told = [[(m.kind, m.colour, m.size) for m in c.mentions] for c in (claims, same)]
+            assert said == told and claims.relations == same.relations
+            assert count_claims(caption, truth_of(scene)) == count_claims(other, truth_of(scene))
+    assert changed > 200
+    assert paraphrase("a tiny red car above a house at sea") == (
+        "a small red automobile over a cottage out on the ocean"
+    )
