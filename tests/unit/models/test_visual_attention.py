@@ -20,7 +20,7 @@ from say_what_you_see.models.attention import (
     predict_step_by_step,
     with_even_attention,
 )
-from say_what_you_see.models.transformer import MultiHeadAttention, build_transformer, scaled_dot_product_attention
+from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.loop import compile_decoder
 
@@ -86,29 +86,6 @@ def test_the_vocabulary_keeps_the_most_frequent_words():
     everything = most_frequent_words(captions)
     assert set(everything) == {*"abcde", PAD, UNK, START, END}
     assert sorted(everything.values()) == list(range(9)) and list(everything) == sorted(everything)
-
-
-def test_attention_is_the_mean_of_the_values_by_their_weights():
-    rng = np.random.default_rng(0)
-    queries, keys, values = (rng.normal(size=shape).astype("f") for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 6)))
-    mask = np.arange(5) < 4
-    seen, weights = map(keras.ops.convert_to_numpy, scaled_dot_product_attention(queries, keys, values, mask))
-    scores = np.exp(np.einsum("bnd,bmd->bnm", queries, keys) / 2) * mask
-    expected = scores / scores.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(weights, expected, atol=1e-6)
-    np.testing.assert_allclose(seen, np.einsum("bnm,bmv->bnv", expected, values), atol=1e-5)
-
-
-def test_a_head_sees_its_part_of_the_numbers():
-    layer, hidden = MultiHeadAttention(6, 2), np.random.default_rng(0).normal(size=(1, 4, 6)).astype("f")
-    layer.build(hidden.shape)
-    for dense in (layer.query, layer.key, layer.value, layer.output_projection):
-        dense.kernel.assign(np.eye(6))
-    seen, weights = map(keras.ops.convert_to_numpy, layer(hidden, *layer.project(hidden)))
-    for head, part in enumerate((slice(0, 3), slice(3, 6))):
-        expected, of_head = scaled_dot_product_attention(*[hidden[..., part]] * 3)
-        np.testing.assert_allclose(seen[..., part], keras.ops.convert_to_numpy(expected), atol=1e-5)
-        np.testing.assert_allclose(weights[:, head], keras.ops.convert_to_numpy(of_head), atol=1e-6)
 
 
 def test_captions_of_a_picture_share_its_encoding():

@@ -29,14 +29,6 @@ ops = keras.ops
 pytestmark = pytest.mark.backends
 
 
-def test_the_loss_is_minus_the_mean_of_advantages_times_log_probabilities():
-    rng = np.random.default_rng(0)
-    log_probabilities, rewards = -rng.random((5, 3), dtype="float32"), rng.random((5, 3), dtype="float32")
-    weights = rewards - (rewards.sum(axis=1, keepdims=True) - rewards) / 2
-    expected = -(weights * log_probabilities).mean()
-    assert float(policy_gradient_loss(log_probabilities, rewards)) == pytest.approx(expected, rel=1e-4)
-
-
 def test_the_loss_of_a_batch_counts_real_words_among_those_that_can_be_said():
     rng = np.random.default_rng(0)
     said = [index for word, index in VOCAB.items() if word == END or not word.startswith("#")]

