@@ -24,6 +24,15 @@ def picture_zip(path: Path, names: list[str]) -> Path:
     return write_zip(path, {name: picture(number) for number, name in enumerate(names)})
 
 
+def own_folder(folder: Path, names: list[str], table: str) -> Path:
+    """A user's folder in form 1: pictures with these names and a table of captions."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(number))
+    (folder / "captions.csv").write_text(table, encoding="utf-8")
+    return folder
+
+
 TRAIN = [f"t{number}.jpg" for number in range(5)]
 VAL = ["v0.jpg", "v1.jpg"]
 
@@ -50,14 +59,10 @@ def test_the_terms_are_known_without_the_files(dataset, terms, course, tmp_path)
 
 @pytest.fixture
 def pictures_folder(tmp_path):
-    """A user's folder in form 1: twelve pictures with two captions each."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for number in range(12):
-        (folder / f"p{number}.jpg").write_bytes(picture(number))
-    lines = [f'p{number}.jpg,"Picture {number}, {way}."' for way in ("seen", "told") for number in range(12)]
-    (folder / "captions.csv").write_text("file,caption\n" + "\n".join(lines), encoding="utf-8")
-    return folder
+    """Twelve pictures with two captions each."""
+    names = [f"p{number}.jpg" for number in range(12)]
+    rows = [f'p{number}.jpg,"Picture {number}, {way}."' for way in ("seen", "told") for number in range(12)]
+    return own_folder(tmp_path / "mine", names, "\n".join(["file,caption", *rows]))
 
 
 @pytest.fixture
@@ -160,12 +165,8 @@ def test_a_folder_is_converted_again_only_when_it_changed(course, pictures_folde
     ["th\u00e9.jpg", "the\u0301.jpg"], ["a/1.jpg", "b/1.jpg", "a_1.jpg"], ["a:b.jpg", "a\\b.jpg", "a_b.jpg"],
 ])  # fmt: skip
 def test_every_picture_keeps_its_captions_whatever_it_is_called(names, course, tmp_path):
-    for number, name in enumerate(names):
-        (tmp_path / "odd" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "odd" / name).write_bytes(picture(number))
     table = "".join(f"{name},Number {number}.\n" for number, name in enumerate(names))
-    (tmp_path / "odd" / "captions.csv").write_text(table)
-    files = get_dataset(course(tmp_path / "odd"))
+    files = get_dataset(course(own_folder(tmp_path / "odd", names, table)))
     all_splits(files)
     for zip_path, member in files.splits:
         for name, captions in read_captions(files.captions_zip, member).items():
@@ -175,12 +176,9 @@ def test_every_picture_keeps_its_captions_whatever_it_is_called(names, course, t
 
 def test_names_are_found_in_other_spellings(course, tmp_path):
     """Spaces around them, accents as characters of their own or not, and paths of Windows."""
-    for name in ("une\u0301.jpg", "th\u00e9.jpg", "b.jpg", "monday/1.jpg", "tuesday/1.jpg"):
-        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mine" / name).write_bytes(b"")
+    names = ["une\u0301.jpg", "th\u00e9.jpg", "b.jpg", "monday/1.jpg", "tuesday/1.jpg"]
     table = "un\u00e9.jpg,1.\nthe\u0301.jpg,2.\n b.jpg ,3.\nmonday/1.jpg,4.\n./tuesday\\1.jpg,5.\n"
-    (tmp_path / "mine" / "captions.csv").write_text(table)
-    train, val = all_splits(get_dataset(course(tmp_path / "mine")))
+    train, val = all_splits(get_dataset(course(own_folder(tmp_path / "mine", names, table))))
     assert train | val == {"une\u0301.jpg", "th\u00e9.jpg", "b.jpg", "monday_1.jpg", "tuesday_1.jpg"}
 
 

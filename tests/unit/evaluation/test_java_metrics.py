@@ -63,5 +63,5 @@ def test_meteor_itself_gives_what_the_reference_gives_and_an_interval_that_holds
     assert score.value == pytest.approx(Meteor().compute_score(truth, written)[0], abs=1e-6)
     assert score.low < score.value < score.high
     running = java_metrics.Meteor.current
-    assert meteor_score(["a red ball", "||| kite"], [["a red ball"], ["kite |||"]]).value == pytest.approx(1.0)
+    assert meteor_score(["a red ball"], [["a red ball"]]).value == pytest.approx(1.0)
     assert java_metrics.Meteor.current is running, "it is started once"
