@@ -7,41 +7,21 @@ import pytest
 from notebook_samples import code, notebook, printed, write
 
 from say_what_you_see.core.errors import CourseError
-from tools.include_lessons import badge, first_cell_source, included_source, main
+from tools.include_lessons import badge, first_cell_source, main
 
-MODULE = '''FIRST = "a"
-SECOND = "b"  # the second
-
-LIMIT: int = 3
-"""How much is enough."""
-
-
-# Twice is enough.
+TWICE = """# Twice is enough.
 # Really.
 @functools.cache
 def twice(number: int) -> int:
-    return 2 * number  # no shift
-
-
-class Box:
-    def open(self) -> None:
-        print("open")
-'''
+    return 2 * number  # no shift"""
 
 
 @pytest.fixture
 def root(tmp_path):
     module = tmp_path / "lessons" / "numbers.py"
     module.parent.mkdir()
-    module.write_text(MODULE, encoding="utf-8")
+    module.write_text(f"LIMIT = 3\n\n\n{TWICE}\n\n\nprint(LIMIT)\n", encoding="utf-8")
     return tmp_path
-
-
-def test_empty_lines_between_pieces(root):
-    names = [f"lessons.numbers.{name}" for name in ("FIRST", "SECOND", "LIMIT", "Box", "twice")]
-    constants, twice, box = MODULE.split("\n\n\n")
-    constants = constants.replace("\n\n", "\n").rpartition("\n")[0]  # without the text below the last one
-    assert included_source(names, root) == "\n\n\n".join([constants, box.rstrip("\n"), twice])
 
 
 OLD_FIRST_CELL = 'import sys\n\nif "google.colab" in sys.modules:\n    print("not yet")'
@@ -64,7 +44,7 @@ def test_an_outdated_notebook_is_found_and_put_right(root, path):
     new = nbformat.read(path, as_version=4)
     assert new.cells[0].source == f"# A lesson\n\n{badge(PLACE)}\n\nTakes 2 minutes.\n\nMore."
     assert new.cells[1].source == first_cell_source(PLACE)
-    assert new.cells[2].source == included_source(["lessons.numbers.twice"], root)
+    assert new.cells[2].source == TWICE
     for position in (0, 1, 2):
         old.cells[position].source = new.cells[position].source
     folded = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["hide-input"]}

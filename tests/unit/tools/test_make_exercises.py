@@ -9,7 +9,7 @@ from notebook_samples import code, executed, notebook, printed, write
 from say_what_you_see.exercises.exercise import MODULES, exercises_of
 from tools import make_exercises
 from tools.include_lessons import first_cell_source
-from tools.make_exercises import INSTRUCTORS, LEARNERS, exercises_in, functions_in, main, moved_links
+from tools.make_exercises import INSTRUCTORS, LEARNERS, exercises_in, functions_in, main
 from tools.notebooks import NOTEBOOKS, read_notebook
 
 CLASS = '''FACTOR = 2
@@ -51,22 +51,6 @@ def test_of_a_class_the_named_methods_are_emptied_or_marked():
     assert stub.endswith('number):\n    raise NotImplementedError("Write halve here, in place of this line.")')
     lines = [line for line in solution.splitlines() if "SOLUTION" not in line and "Think" not in line]
     assert lines == CLASS.splitlines() and solution.count("### BEGIN SOLUTION") == 2
-
-
-LINKS = {
-    "[next](04_train_decoder.ipynb#loss)": "[next](04_train_decoder.ipynb#loss)",
-    "[first](00_start_here.ipynb)": "[first](../../notebooks/00_start_here.ipynb)",
-    "![a dog](../docs/dog.png)": "![a dog](../../docs/dog.png)",
-    '<img alt="a dog" src="pictures/dog.png">': '<img alt="a dog" src="../../notebooks/pictures/dog.png">',
-    "[notes]: ../README.md#start": "[notes]: ../../README.md#start",
-    "[web](https://example.org/a.html) [here](#top) [mail](mailto:a@b.c)": None,
-    "![own](attachment:dog.png)": None,
-}
-
-
-@pytest.mark.parametrize("text", LINKS)
-def test_links_still_lead_there(text):
-    assert moved_links(text, ("03_prepare_captions", "04_train_decoder")) == (LINKS[text] or text)
 
 
 @pytest.fixture
