@@ -10,7 +10,7 @@ from scene_samples import scenes_of
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.data.scenes.captions import describe_scene
-from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand, brevity_penalty
+from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand
 from say_what_you_see.evaluation.metrics import (
     METRICS,
     cider_per_picture,
@@ -86,13 +86,6 @@ def test_bleu_by_hand_is_the_score_of_the_reference_wherever_anything_matches(n)
             assert by_hand == pytest.approx(scores[f"BLEU-{n}"].value, abs=1e-6)
             compared += 1
     assert compared > 5
-
-
-def test_only_what_is_shorter_than_the_closest_reference_is_penalised():
-    assert brevity_penalty(5, [4, 9]) == brevity_penalty(5, [5]) == 1
-    assert brevity_penalty(4, [8]) == pytest.approx(2.718281828**-1)
-    assert brevity_penalty(6, [4, 8]) == 1, "of two equally close lengths the shorter"
-    assert brevity_penalty(0, [3]) == 0
 
 
 @pytest.mark.parametrize("count", [1, 30, 3000])

@@ -1,9 +1,15 @@
-"""What every decoder has in common: whole captions and single words lead to the same predictions, in all samplers."""
+"""What every decoder has in common: whole captions and single words lead to the same predictions, in all samplers.
+
+The course's own decoder standardises its features, and its file needs no code of ours.
+"""
+
+import re
+import zipfile
 
 import numpy as np
 import pytest
 from attention_samples import opinionated_attention
-from caption_samples import FEATURES, VOCAB, opinionated, opinionated_decoder
+from caption_samples import FEATURES, VOCAB, opinionated, opinionated_decoder, tiny_decoder, toy_examples
 
 from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.beam_search import BeamSearch
@@ -12,6 +18,7 @@ from say_what_you_see.decoding.probabilities import softmax
 from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.bottleneck_lstm import fit_standardisation
 from say_what_you_see.models.show_and_tell import build_show_and_tell
 from say_what_you_see.models.transformer import build_transformer
 
@@ -84,3 +91,41 @@ def test_a_saved_model_says_the_same(model, features, tmp_path):
     before, after = (generate(step_model_of(each), features, VOCAB, BeamSearch(3)) for each in (model, loaded))
     np.testing.assert_array_equal(after.indices, before.indices)
     np.testing.assert_allclose(after.log_probabilities, before.log_probabilities, rtol=1e-4)
+
+
+# The course's own decoder
+
+
+def standardised(decoder: keras.Model, features: np.ndarray) -> np.ndarray:
+    return np.asarray(decoder.get_layer("standardise")(features))
+
+
+@pytest.mark.parametrize("rows", [5_000, 300])
+def test_features_are_standardised(rows):
+    features = toy_examples(900, scale=30, offset=-500).image_embeds
+    decoder = tiny_decoder()
+    fit_standardisation(decoder, features, rows)
+    scaled = standardised(decoder, features)
+    assert scaled.mean(axis=0) == pytest.approx(np.zeros(FEATURES), abs=0.2 if rows < 900 else 1e-3)
+    assert scaled.var(axis=0) == pytest.approx(np.ones(FEATURES), abs=0.2 if rows < 900 else 1e-3)
+
+
+def test_a_feature_that_hardly_ever_varied_is_not_blown_up():
+    features = toy_examples(100).image_embeds.copy()
+    features[:, 0] = 0.3
+    features[:, 1] = 1e-7 * features[:, 1]
+    decoder = tiny_decoder()
+    fit_standardisation(decoder, features)
+    usual = np.abs(standardised(decoder, features)).max()
+    new = features[:1] + np.array([[0.5, 0.5, 0, 0, 0, 0]], np.float32)
+    assert usual < 10
+    assert np.abs(standardised(decoder, new)).max() < 500
+    assert np.ptp(standardised(decoder, features)[:, 2:], axis=0).min() > 1, "the others keep their spread"
+
+
+def test_a_saved_decoder_needs_no_code_of_ours(tmp_path):
+    opinionated_decoder().save(tmp_path / "decoder.keras")
+    with zipfile.ZipFile(tmp_path / "decoder.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert {module.partition(".")[0] for module in re.findall(r'"module": "([^"]*)"', config)} == {"keras"}
+    assert set(re.findall(r'"registered_name": ([^,}]*)', config)) <= {"null", '"Functional"'}
