@@ -9,7 +9,6 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
     atomic_folder,
     atomic_path,
-    join_chunks,
     make_folder,
     read_bytes,
     read_json,
@@ -57,11 +56,6 @@ def test_bytes_are_read_up_to_a_limit(size, tmp_path):
     assert read_bytes(tmp_path / "a.jpg", size) == b"a" * size
     with pytest.raises(CourseError, match=r"a\.jpg is too large"):
         read_bytes(tmp_path / "a.jpg", size - 1)
-
-
-def test_an_endless_source_is_left_after_the_limit():
-    with pytest.raises(CourseError, match="too large"):
-        join_chunks(iter(lambda: b"x" * 10, b""), 100, "an address")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -9,7 +9,7 @@ from scene_samples import scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
-from say_what_you_see.data.scenes.scene import COLOURS, UNSEEN_PAIRS
+from say_what_you_see.data.scenes.scene import UNSEEN_PAIRS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.caption_variants import paraphrase, reference_variants
 from say_what_you_see.evaluation.scene_scores import (
