@@ -1,4 +1,4 @@
-"""How the notebooks are tested: `python -m pytest --nbval-lax --nbval-current-env notebooks instructors/solutions`.
+"""How the notebooks are tested: `python -m pytest --nbval-lax --nbval-current-env notebooks`.
 
 They run in order on a few dozen pictures, and hand their files on to each other in a temporary
 folder. Outputs are compared in cells tagged `nbval-check-output`.

@@ -201,7 +201,8 @@ def attention_model(model: keras.Model) -> keras.Model:
 
 def with_even_attention(model: keras.Model) -> keras.Model:
     """A copy of a model that weighs all regions the same at every step: what remains of it without looking."""
-    copy = keras.models.clone_model(model)
+    # a model of its own: clone_model would also rebuild the optimizer of one that was trained
+    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs[0], name=model.name))
     copy.set_weights(model.get_weights())
     kernel = copy.get_layer("decoder").cell.attention.V.kernel
     kernel.assign(ops.zeros(kernel.shape))
