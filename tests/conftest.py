@@ -1,7 +1,5 @@
 """A course that ran once, on a few dozen pictures and with a tiny encoder, for every test that needs one."""
 
-import contextlib
-import io
 import os
 import shutil
 import sys
@@ -27,15 +25,9 @@ def pytest_configure():
 
 @dataclass(frozen=True)
 class FinishedCourse:
-    """What is left after `resources`, `embed`, `prepare` and `train`.
+    """What is left after `resources`, `embed`, `prepare` and `train`."""
 
-    Attributes:
-        environ: the variables that the course ran with.
-        outputs: what each command printed.
-    """
-
-    environ: dict[str, str]
-    outputs: dict[str, str]
+    environ: dict[str, str]  # the variables that the course ran with
 
     @property
     def settings(self):
@@ -75,15 +67,12 @@ def finished_course(tmp_path_factory) -> FinishedCourse:
         "ENCODER": str(write_tiny_encoder(folder / "tiny.keras")),
         "COURSE_SEED": "0",
     }
-    outputs = {}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
         for command in ("resources", "embed", "prepare", "train"):
-            with contextlib.redirect_stdout(io.StringIO()) as output:
-                assert main([command]) == 0
-            outputs[command] = output.getvalue()
-    return FinishedCourse(environ, outputs)
+            assert main([command]) == 0
+    return FinishedCourse(environ)
 
 
 @pytest.fixture

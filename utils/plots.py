@@ -84,7 +84,7 @@ def plot_embedding_map(points: np.ndarray, pictures: Sequence[np.ndarray], alt: 
     """Show pictures (RGB) at their places on a map, points (pictures, 2), but none that would cover another."""
     figure, axis = plt.subplots(figsize=(11, 8.5))
     axis.scatter(points[:, 0], points[:, 1], s=1, color=GREY)
-    tile = np.ptp(points, axis=0) * (0.075, 0.095)  # the width and the height of a picture on the map
+    tile = np.ptp(points, axis=0) * (0.1, 0.13)  # the width and the height of a picture on the map
     shown: list[np.ndarray] = []
     for point, picture in zip(points, pictures, strict=True):
         if all((np.abs(point - other) > tile).any() for other in shown):

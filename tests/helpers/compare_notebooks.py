@@ -31,20 +31,19 @@ def differences(committed: NotebookNode, executed: NotebookNode) -> Iterator[str
 
 
 def text_of(cell: NotebookNode) -> str:
-    """What a code cell printed, and its results as text; pictures, HTML and progress bars (stderr) left out."""
+    """What a code cell printed, and its tables as text; pictures and progress bars (stderr) left out."""
     texts = []
     for output in cell.outputs:
         if output.output_type == "stream" and output.name == "stdout":
             texts.append(output.text)
-        elif output.output_type == "execute_result" and set(output.data) <= {"text/plain", "text/html"}:
+        elif set(output.get("data", ["none"])) <= {"text/plain", "text/html"}:
             texts.append(output.data.get("text/plain", ""))
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts)
 
 
 def _texts_differ(before: str, after: str) -> str:
-    """What differs, as lines of a diff; empty when nothing does."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "committed", "executed", lineterm="", n=0)
-    return "\n".join(lines)
+    """The lines that differ; empty when none does."""
+    return "\n".join(line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+")
 
 
 def _numbers_differ(before: str, after: str) -> str:

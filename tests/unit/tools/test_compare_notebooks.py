@@ -6,8 +6,8 @@ from notebook_samples import executed, notebook, picture, printed
 
 
 @pytest.mark.parametrize(("tag", "before", "after", "told"), [
-    ("deterministic", "a 1\n", "a 1\n", []), ("deterministic", "a 1\nb\n", "a 2\nb\n", ["cell [1]", "-a 1", "+a 2"]),
-    ("nbval-check-output", "a 1\nb\n", "a 2\nb\n", ["-a 1", "+a 2"]), ("hide-input", "a\n", "b\n", []),
+    ("deterministic", "a 1\n", "a 1\n", []), ("deterministic", "a 1\nb\n", "a 2\nb\n", ["cell [1]", "- a 1", "+ a 2"]),
+    ("nbval-check-output", "a 1\nb\n", "a 2\nb\n", ["- a 1", "+ a 2"]), ("hide-input", "a\n", "b\n", []),
     ("tolerance", "loss 2.00 nats\n", "loss 2.30 nats, say\n", []), ("tolerance", "0.00\n", "0.03\n", []),
     ("tolerance", "loss 2.00\n", "loss 2.50\n", ["2.5 for 2.0"]), ("tolerance", "2.00\n", "2.00 1\n", ["2 numbers"]),
 ])  # fmt: skip
