@@ -15,6 +15,7 @@ import numpy as np
 
 from say_what_you_see.commands.ray_options import cluster_plan, print_manifest, refuse_without_ray, shard_options
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_can_be_written
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
@@ -37,10 +38,13 @@ _PROGRESS_FROM = 8
 
 def caption(settings: Settings, options: argparse.Namespace) -> int:
     """Caption pictures; the exit status is 1 if one of them could not be read."""
+    _refuse_options_without_effect(options)
     folder = find_model(options.model, settings) if options.model else default_model(settings)
     if options.engine is not None:
         return _caption_with_ray(folder, settings, options)
     refuse_without_ray(options)
+    if options.html:
+        check_can_be_written(options.html)
     if not options.json:
         print(visible(introduction(folder, settings)), file=sys.stderr)
     if not options.with_keras:
@@ -56,6 +60,16 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
     return status
 
 
+def _refuse_options_without_effect(options: argparse.Namespace) -> None:
+    """Say so if an option belongs to another way of choosing words."""
+    wrong = ("length_penalty", "no_repeat_ngram_size") if options.sample else ("temperature", "top_k", "top_p")
+    for name in wrong:
+        if getattr(options, name) is not None:
+            advice = "Leave out --sample, or it" if options.sample else "Add --sample, or leave it out"
+            raise CourseError(f"--{name.replace('_', '-')} has no effect {'with' if options.sample else 'without'} "
+                              f"--sample. {advice}.")  # fmt: skip
+
+
 def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:
     """Caption any number of pictures, into shards; those that cannot be read are reported, but are not errors."""
     if options.output is None:
@@ -68,6 +82,7 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
 
     model = load_caption_model(folder)
     kind = model.encoder["pictures_kind"]
+    print(visible(introduction(folder, settings)), file=sys.stderr)
     if kind == "scenes":
         print(DRAWINGS_ONLY, file=sys.stderr)
     encoder, sampler, plan = encoder_of(model, settings), _sampler(options, kind), cluster_plan(options)
@@ -105,7 +120,8 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
     captioned: Iterable[PictureCaptions] = caption_pictures(
         captioner, sources, _sampler(options, captioner.pictures_kind), rng, thumbnails=thumbnails
     )
-    if len(sources) >= _PROGRESS_FROM:
+    in_sight = sys.stdout.isatty() and not (options.json or options.html)  # captions then show the progress themselves
+    if len(sources) >= _PROGRESS_FROM and not in_sight:
         captioned = progress(captioned, total=len(sources), description="Captioning", unit=" pictures")
     pictures = []
     for picture in captioned:
@@ -126,19 +142,21 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
 
 def _sampler(options: argparse.Namespace, pictures_kind: str) -> Sampler:
     if options.sample:
-        return Sampling(options.temperature, options.top_k, options.top_p, max_len=options.max_len)
+        return Sampling(options.temperature or 1.0, options.top_k, options.top_p, max_len=options.max_len)
+    repeats = 3 if options.no_repeat_ngram_size is None else options.no_repeat_ngram_size
     k, n_best = (BEAM_WIDTH[pictures_kind], 1) if options.beam is None else (options.beam, None)
     if k == 1:
-        return Greedy(options.max_len, options.no_repeat_ngram_size)
+        return Greedy(options.max_len, repeats)
     penalty = LENGTH_PENALTY[pictures_kind] if options.length_penalty is None else options.length_penalty
-    return BeamSearch(k, penalty, options.max_len, options.no_repeat_ngram_size, n_best)
+    return BeamSearch(k, penalty, options.max_len, repeats, n_best)
 
 
 def _as_text(picture: PictureCaptions) -> str:
     """The caption beside the picture's name, or several below it."""
+    name = picture.name.replace("\n", r"\n")
     if len(picture.captions) == 1:
-        return f"{picture.name}: {picture.caption}{_doubts(picture)}"
-    return "\n".join([f"{picture.name}:{_doubts(picture)}", *_lines(picture)])
+        return f"{name}: {picture.caption}{_doubts(picture)}"
+    return "\n".join([f"{name}:{_doubts(picture)}", *_lines(picture)])
 
 
 def _doubts(picture: PictureCaptions) -> str:
@@ -159,4 +177,4 @@ def _write_page(pictures: Sequence[PictureCaptions], path: Path, introduction: s
         items.append(GalleryItem(picture.thumbnail, picture.error or picture.caption, lines, picture.error is not None))
     squares = "Each picture is shown as the model sees it: the square in its middle."
     write_gallery(path, "Captions", {"": items}, f"{introduction} {squares}".strip())
-    print(f"Captions of {len(items)} pictures: {path}")
+    print(f"Captions of {len(items)} picture{'s' * (len(items) != 1)}: {path}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import check_can_be_written
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.course.lessons import LESSONS
@@ -26,6 +27,7 @@ from say_what_you_see.evaluation.evaluate import (
 )
 from say_what_you_see.evaluation.next_word import next_word_scores
 from say_what_you_see.evaluation.report import report_path, write_report
+from say_what_you_see.serving.model_choice import find_model
 from say_what_you_see.serving.model_folder import note_metrics
 
 _DEFAULT = "as caption does"
@@ -37,7 +39,9 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     """Evaluate models; write their captions in COCO's results format, all scores as JSON, and a page of errors. If all
     pictures are used, the scores are also added to the models' cards.
     """
-    models = [trained.load_trained_model(settings, folder) for folder in options.model or []]
+    page = options.html or report_path(settings)
+    check_can_be_written(page)
+    models = [trained.load_trained_model(settings, find_model(name, settings)) for name in options.model or []]
     models = _tell_apart(models or trained.trained_models(settings))
     pictures = trained.scored_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
@@ -51,7 +55,6 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
         _note_on_cards(settings, models, evaluations, len(pictures))
     if brought is not None:
         evaluations.append(evaluate_captions(brought, pictures, java, options.results.name, "as written"))
-    page = options.html or report_path(settings)
     write_report(page, get_dataset(settings).scored[0], evaluations, pictures)
     if options.json:
         print(terminal_json(evaluations_as_json(evaluations, pictures, next_words), sys.stdout.encoding))

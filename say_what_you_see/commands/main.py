@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         with _output():
             return _run(build_parser().parse_args(arguments))
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
+        print(
+            "\nStopped. Run the same command again: what is finished and on the disk is not done again.",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader of the output has seen enough
         return 1

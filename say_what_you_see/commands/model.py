@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import visible
-from say_what_you_see.serving.model_choice import default_model, describe_models, find_model
+from say_what_you_see.serving.model_choice import SHIPPED_MODELS, default_model, describe_models, find_model
 
 
 def model(settings: Settings, options: argparse.Namespace) -> int:
@@ -42,8 +43,10 @@ def _pack(settings: Settings, options: argparse.Namespace) -> None:
     from say_what_you_see.serving.model_install import pack_model
 
     folder: Path = find_model(options.model, settings) if options.model else default_model(settings)
+    if not options.model and folder in SHIPPED_MODELS.values():
+        raise CourseError("No model was trained on photographs yet. Say which one to pack: --model FOLDER.")
     path = pack_model(folder, options.zip, settings if options.with_encoder else None, options.half_precision)
-    print(f"Packed: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    print(f"Packed: {folder} into {path} ({path.stat().st_size / 1e6:.1f} MB)")
     encoder_file = load_caption_model(folder).encoder_file
     if encoder_file and options.with_encoder:
         print(f"It contains the encoder {visible(encoder_file)}. Make sure that its licence lets you share it.")

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
+from say_what_you_see import __version__
 from say_what_you_see.commands import options as kind
 
 _DETAILS = {
@@ -24,6 +25,7 @@ _DETAILS = {
 def build_parser() -> argparse.ArgumentParser:
     """The command line's parser."""
     parser = argparse.ArgumentParser(prog="say-what-you-see", description="Say What You See, without the notebooks.")
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (add_options, summary) in COMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}.{_DETAILS.get(name, '')}"
@@ -93,8 +95,9 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
-    model = "evaluate this model folder (may be given several times; default: every model that was trained)"
-    option("--model", type=kind.path, action="append", metavar="FOLDER", help=model)
+    default = "default: every model that was trained, but not further for CIDEr"
+    model = f"evaluate this model (may be given several times; {default})"
+    option("--model", action="append", metavar="FOLDER|NAME", help=model)
     results = "also score the captions in this file (COCO's results format), whoever wrote them"
     option("--results", type=kind.path, metavar="FILE", help=results)
     pictures = "evaluate at most N pictures (default: 1000 validation pictures, or all test pictures)"
@@ -110,22 +113,24 @@ def _add_caption(command: argparse.ArgumentParser) -> None:
     photos = "picture files, folders, patterns such as 'holiday/*.jpg', http(s) addresses, or - for standard input"
     with_ray = "with --engine ray: files, folders, zips, tars and Parquet files"
     option("photos", nargs="+", metavar="PHOTO", help=f"{photos}; {with_ray}")
-    default = "default: the last one trained, or else photos, which comes with the course"
+    default = "default: the last one trained on photographs, or else photos, which comes with the course"
     model = f"model folder, or a name: photos, scenes, or that of an installed model ({default})"
     option("--model", metavar="FOLDER|NAME", help=model)
     option("--max-len", type=kind.caption_length, default=20, metavar="N", help="stop after N words (default: 20)")
     sampler = command.add_mutually_exclusive_group().add_argument
-    beam = "beam search: show the K best captions (default: the best of 3; scenes: greedy, which is K = 1)"
+    beam = "beam search: show the K best captions, ranked with --length-penalty (default: the best of 3; scenes: K = 1)"
     sampler("--beam", type=kind.beam_width, metavar="K", help=beam)
     sampler("--sample", action="store_true", help="draw words according to their probability (see --temperature)")
     penalty = "beam search: rank by log-probability / words**A; 1 favours longer captions (default: 0.7; scenes: 0)"
     option("--length-penalty", type=kind.number(-10, 10), metavar="A", help=penalty)
-    repeats = "never say N consecutive words twice, nor a word directly after itself (default: 3; 0 allows both)"
-    option("--no-repeat-ngram-size", type=kind.whole_number(0, 20), default=3, metavar="N", help=repeats)
-    temperature = "with --sample: below 1 more cautious, above 1 more daring"
-    option("--temperature", type=kind.number(1e-6, 1e6), default=1.0, metavar="T", help=temperature)
-    option("--top-k", type=kind.count, metavar="K", help="draw from the K most probable words only")
-    smallest = "draw from the smallest set of words whose total probability reaches P"
+    repeats = (
+        "not with --sample: never say N words in a row twice, nor a word after itself (default: 3; 0: may do both)"
+    )
+    option("--no-repeat-ngram-size", type=kind.whole_number(0, 20), metavar="N", help=repeats)
+    temperature = "with --sample: below 1 more cautious, above 1 more daring (default: 1)"
+    option("--temperature", type=kind.number(1e-6, 1e6), metavar="T", help=temperature)
+    option("--top-k", type=kind.count, metavar="K", help="with --sample: draw from the K most probable words only")
+    smallest = "with --sample: draw from the smallest set of words whose total probability reaches P"
     option("--top-p", type=kind.number(1e-6, 1), metavar="P", help=smallest)
     with_keras = "load the model with Keras; neither use nor make its quick copy, which says the same"
     option("--with-keras", action="store_true", help=with_keras)
@@ -159,13 +164,13 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     pack.add_argument("--with-encoder", action="store_true", help=with_encoder)
     half = "store the weights in half precision, in half the space; captions stay the same except for a few words"
     pack.add_argument("--half-precision", action="store_true", help=half)
-    which = "model folder, or an installed model (default: the last one trained)"
+    which = "model folder, or an installed model (default: the last one trained on photographs)"
     pack.add_argument("--model", metavar="FOLDER|NAME", help=which)
 
 
 def _add_mirror(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=kind.path, metavar="FOLDER", help="the folder to fill")
-    what = "coco, flickr8k, karpathy, weights (default: all of them, about 23 GB)"
+    what = "coco, flickr8k, flickr30k, karpathy, weights (default: all of them, about 23 GB)"
     command.add_argument("what", nargs="*", metavar="WHAT", help=what)
 
 
@@ -181,7 +186,7 @@ def _add_record_folders(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--records", type=kind.path, metavar="FOLDER", help="folder of the shards; default: in the data set's folder"
     )
-    folder = "where train/ and eval/ go; default: im2txt in the settings' folder"
+    folder = "where train/, eval/ and eval_test/ go; default: im2txt in the settings' folder"
     command.add_argument("--folder", type=kind.path, metavar="FOLDER", help=folder)
 
 

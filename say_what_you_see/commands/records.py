@@ -64,7 +64,8 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
 def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
     """Print the perplexity of each checkpoint as it appears, or of those that exist already."""
     shards, folders = _folders(settings, options)
-    config = EvaluationConfig(shards, folders.train, folders.evaluation, options.shards, options.batch_size)
+    scores = folders.evaluation if options.shards == "val" else folders.evaluation.with_name("eval_test")
+    config = EvaluationConfig(shards, folders.train, scores, options.shards, options.batch_size)
 
     def report(result: CheckpointScore) -> None:
         text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats per word"

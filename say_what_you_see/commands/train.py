@@ -2,6 +2,9 @@
 
 import argparse
 
+from tqdm import tqdm
+
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.course.cider import train_lesson_for_cider
 from say_what_you_see.course.lessons import LESSONS, train_control, train_lesson
@@ -12,6 +15,8 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
     """Train, and say where the result is."""
     lesson = LESSONS[options.model]
     if options.control:
+        if options.model != "decoder":
+            raise CourseError("--control is the control of notebook 04's decoder. Leave out --model.")
         train_control(settings)
         print(f"Control: {settings.work_folder / 'checkpoints_control'}")
         return 0
@@ -26,9 +31,8 @@ def train(settings: Settings, options: argparse.Namespace) -> int:
 def _show_language(history: History) -> None:
     """What the last epoch of CIDEr training did to the captions: they get shorter, and use fewer words."""
     last = history[-1]
-    print(
+    tqdm.write(  # beside the progress bar
         f"epoch {last['epoch']}: samples have reward {last['reward']:.3f} and {last['length']:.1f} words; greedy "
         f"captions of validation pictures: CIDEr {last['val_cider']:.3f}, {last['val_length']:.1f} words, "
-        f"{last['val_words']} different ones",
-        flush=True,
+        f"{last['val_words']} different ones"
     )

@@ -90,7 +90,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
 @contextmanager
 def _replacement(path: Path) -> Iterator[Path]:
     """Yield the name of a file or folder that replaces `path` when the block succeeds, and is removed otherwise."""
-    temporary = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
+    temporary = _temporary_name(path)
     with write_errors_explained(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_in_use(path.parent):
@@ -99,6 +99,10 @@ def _replacement(path: Path) -> Iterator[Path]:
                 os.replace(temporary, path)
             finally:
                 _remove(temporary)
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
 
 
 @contextmanager
@@ -190,6 +194,19 @@ def check_is_no_folder(path: Path) -> None:
         raise CourseError(f"{path} is a folder, but a file of that name must be written. Move the folder away.")
     if path.exists() and not path.is_file():
         raise CourseError(f"{path} is a device, which a file would replace. Give another name.")
+
+
+def check_can_be_written(path: Path) -> None:
+    """Refuse a file that could not be written, before the work for it is done.
+
+    Raises:
+        CourseError: if a folder or a device is in the way, or its folder is read-only, say.
+    """
+    check_is_no_folder(path)
+    make_folder(path.parent)
+    with write_errors_explained(path, temporary := _temporary_name(path)):
+        temporary.touch()
+        temporary.unlink()
 
 
 def check_space(path: Path, needed: int) -> None:

@@ -12,7 +12,12 @@ if TYPE_CHECKING:  # captioning one picture should not wait for it
 
 
 def progress(
-    iterable: Iterable[Any] | None = None, *, total: float | None = None, description: str = "", unit: str = "it"
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: float | None = None,
+    description: str = "",
+    unit: str = "it",
+    done: int = 0,
 ) -> "tqdm":
     """Wrap an iterable in a progress bar, or make one that is updated by hand (`with progress(total=9) as bar`).
 
@@ -23,6 +28,7 @@ def progress(
         total: the number of steps, if the iterable has no length.
         description: a few words in front of the bar.
         unit: what a step is; "B" counts bytes and shows them as kB, MB, GB.
+        done: how many steps an earlier run has done.
     """
     from tqdm import tqdm
 
@@ -30,6 +36,7 @@ def progress(
     return tqdm(
         iterable,
         total=total,
+        initial=done,
         desc=visible(description) or None,
         unit=unit,
         unit_scale=unit == "B",

@@ -13,6 +13,7 @@ from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
 from say_what_you_see.training.checkpoints import History
 from say_what_you_see.training.config import TrainingConfig
@@ -84,6 +85,8 @@ def train_lesson_for_cider(
     familiarity = familiarity_of(settings, model.decoder, vocab, encoder)
     trained = replace(model, metadata=metadata, familiarity=familiarity)
     save_caption_model(trained, lesson.model_folder(settings, for_cider=True))
+    if settings.pictures_kind == "photographs":
+        remember_training(settings, lesson.model_folder(settings, for_cider=True))
     return history
 
 

@@ -11,8 +11,22 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.captions import load_examples, load_vocabulary, prepare_attention_captions
-from say_what_you_see.course.features import SPLITS, VIEWS, extract_grids, extract_views, load_features, read_required
+from say_what_you_see.course.captions import (
+    load_examples,
+    load_vocabulary,
+    prepare_attention_captions,
+    prepare_captions,
+    vocabulary_path,
+)
+from say_what_you_see.course.features import (
+    SPLITS,
+    VIEWS,
+    extract_embeddings,
+    extract_grids,
+    extract_views,
+    load_features,
+    read_required,
+)
 from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
 from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
@@ -146,14 +160,20 @@ def _prepare_attention(settings: Settings) -> None:
     prepare_attention_captions(settings)
 
 
+def _prepare_decoder(settings: Settings) -> None:
+    if not vocabulary_path(settings, "mean").exists():  # otherwise notebooks 02 and 03, or commands, have done it
+        extract_embeddings(settings)
+        prepare_captions(settings)
+
+
 def _prepare_transformer(settings: Settings) -> None:
+    _prepare_decoder(settings)
     extract_grids(settings)
     if settings.pictures_kind == "photographs":
         extract_views(settings)
 
 
-# What notebook 04 reads is made by the commands `embed` and `prepare`.
-DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, lambda settings: None)
+DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, _prepare_decoder)
 SHOW_AND_TELL = Lesson(
     "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
 )

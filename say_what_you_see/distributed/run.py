@@ -68,8 +68,7 @@ def apply_model_with_ray(
     table = open_table(zip_fn, members, encoder, preprocess_for_model, input_shape, store, dtype)
     parts = zip_parts(str(Path(zip_fn).absolute()), table.members_done, len(members), PART_PICTURES)
     description = f"Embedding {Path(zip_fn).name}"
-    with progress(total=len(members), description=description, unit=" pictures") as bar:
-        bar.update(table.members_done)
+    with progress(total=len(members), description=description, unit=" pictures", done=table.members_done) as bar:
         if parts:
             model = EmbeddingModel(_sendable(encoder), preprocess_for_model, input_shape, batch_size, dtype)
             for _, results in work_on_all(ray, parts, model, plan, workers):
@@ -143,11 +142,11 @@ def _make_shards(
         folder = ShardFolder(Path(output), kind, options.form or FORMATS[kind][0], made_from)
         if missing := folder.missing(sources.parts):
             total, left = _count(sources.parts), _count(missing)
+            done = total - left if total is not None and left is not None else 0
             with (
                 running_ray(plan) as ray,
-                progress(total=total, description=kind.capitalize(), unit=" pictures") as bar,
+                progress(total=total, description=kind.capitalize(), unit=" pictures", done=done) as bar,
             ):
-                bar.update(total - left if total is not None and left is not None else 0)
                 workers = plan_workers(ray, plan)
                 model, engine = make_model(workers, left)
                 for part, results in work_on_all(ray, missing, model, plan, workers):

@@ -1,7 +1,7 @@
 """Chooses the model to caption with: the one that the user names, or the one that is there. Does not import Keras."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, sha256_of, write_json
@@ -32,31 +32,39 @@ _LONGEST_WORD = 1000
 def remember_training(settings: Settings, folder: Path) -> None:
     """Note that a training with these settings was the last one: its model folder is the one to caption with."""
     model = folder.relative_to(settings.data_folder).as_posix()
-    write_json({"model": model, "encoder": settings.encoder}, settings.data_folder / _LAST)
+    note = {"model": model, "encoder": settings.encoder, "pictures": settings.pictures_kind}
+    write_json(note, settings.data_folder / _LAST)
 
 
-def last_training(settings: Settings) -> tuple[Path, str] | None:
-    """The model folder of the last training in this data folder, and its encoder; None if there is none."""
+class LastTraining(NamedTuple):
+    """What `remember_training` noted."""
+
+    folder: Path  # of the model
+    encoder: str  # its setting
+    of_scenes: bool  # whether the model knows only the drawn scenes
+
+
+def last_training(settings: Settings) -> LastTraining | None:
+    """The last training in this data folder; None if there is none."""
     try:
         last = read_json(settings.data_folder / _LAST)
         folder, encoder = settings.data_folder / last["model"], str(last["encoder"])
-        return (folder, encoder) if (folder / "model.json").is_file() else None
+        found = LastTraining(folder, encoder, last.get("pictures") == "scenes")
+        return found if (folder / "model.json").is_file() else None
     except (CourseError, KeyError, TypeError):
         return None
 
 
 def default_model(settings: Settings) -> Path:
-    """The model folder that goes with the settings; with the default ones, that of the last training, or else the model
-    for photographs that is shipped.
+    """The model folder that goes with the settings; with the default ones, that of the last training on photographs, or
+    else the model for photographs that is shipped.
     """
     last = last_training(settings)
     if settings.dataset != "scenes":
-        return last[0] if last and last[0].is_relative_to(settings.work_folder) else settings.model_folder
+        return last.folder if last and last.folder.is_relative_to(settings.work_folder) else settings.model_folder
     if settings.encoder != DEFAULT_ENCODER:
-        return last[0] if last and last[1] == settings.encoder else settings.model_folder
-    if last:
-        return last[0]
-    return settings.model_folder if (settings.model_folder / "model.json").exists() else PHOTO_MODEL
+        return last.folder if last and last.encoder == settings.encoder else settings.model_folder
+    return last.folder if last and not last.of_scenes else PHOTO_MODEL
 
 
 def introduction(folder: Path, settings: Settings) -> str:
@@ -65,7 +73,7 @@ def introduction(folder: Path, settings: Settings) -> str:
     for name, shipped in SHIPPED_MODELS.items():
         if folder == shipped:
             return f"Model: {name}, which comes with the course."
-    return f"Model: {'that of the last training, ' if last and folder == last[0] else ''}{folder}"
+    return f"Model: {'that of the last training, ' if last and folder == last.folder else ''}{folder}"
 
 
 def models_folder(settings: Settings) -> Path:
@@ -106,7 +114,7 @@ def _describe(folder: Path) -> str:
         return f"cannot be used: {error}"
     loss = metadata.get("scores", {}).get("val_loss")
     shown = f"validation loss {loss:.3f}" if isinstance(loss, float) else ""
-    return f"{metadata.get('dataset', '?')!s:<16} {metadata['encoder']['name']:<14} {shown}".rstrip()
+    return f"{metadata.get('dataset', '?')!s:<16} {metadata['encoder']['name']:<26} {shown}".rstrip()
 
 
 def read_parts(folder: Path) -> tuple[dict[str, Any], dict[str, int], Familiarity | None]:

@@ -103,8 +103,8 @@ def load_caption_model(folder: Path) -> CaptionModel:
     """
     if not (folder / "model.json").exists():
         raise CourseError(
-            f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, or name another "
-            "folder with --model."
+            f"There is no finished caption model in {folder}. Train one with `say-what-you-see train`, name another "
+            "folder with --model, or take the model that comes with the course: --model photos."
         )
     metadata, vocab, familiarity = read_parts(folder)
     del metadata["format"], metadata["checksums"]

@@ -42,9 +42,10 @@ def apply_model(
     to_do = members[table.members_done :]
     if not to_do:
         return table.finish()
-    description = f"Embedding {Path(zip_fn).name}"
-    with open_zip(zip_fn) as archive, progress(total=len(members), description=description, unit=" pictures") as bar:
-        bar.update(table.members_done)
+    bar = progress(
+        total=len(members), description=f"Embedding {Path(zip_fn).name}", unit=" pictures", done=table.members_done
+    )
+    with open_zip(zip_fn) as archive, bar:
         for batch in image_batches(archive, to_do, preprocess_for_model, input_shape, batch_size):
             table.add(batch, encoder.predict_on_batch(batch.images))
             bar.update(batch.members_read)

@@ -23,6 +23,9 @@ from say_what_you_see.vision.pictures import crop_and_resize
 STANDARD_INPUT = "-"
 _TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 MAX_SECONDS = 120  # for a whole picture
+UNREADABLE = (".avif", ".heic", ".heif", ".tif", ".tiff")
+"""Pictures by their suffix that are left out of folders."""
+
 _CHUNK = 1 << 16
 _OF_PICTURES = re.compile(rb"[\x01-\x08\x0e-\x1f]|GIF8|WEBP|ftyp")  # with a 0, in pictures' first bytes, not in names
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes lists in UTF-16
@@ -89,6 +92,7 @@ def _sources_of(argument: str) -> list[ImageSource]:
     path = Path(argument)
     if path.is_dir():
         paths, argument = picture_files(path), str(path)
+        _name_left_out(path)
         missing = f"There are no pictures in {path} ({', '.join(sorted(PICTURE_SUFFIXES))})."
     elif not path.exists() and glob.has_magic(argument):
         paths = [Path(found) for found in glob.glob(argument, recursive=True)]
@@ -96,6 +100,15 @@ def _sources_of(argument: str) -> list[ImageSource]:
     else:
         return [image_file(path)]
     return [image_file(path) for path in sorted(paths, key=natural_order)] or [_failing(argument, CourseError(missing))]
+
+
+def _name_left_out(folder: Path) -> None:
+    """Say how many pictures in a folder have a format that cannot be read, as those of many phones do."""
+    suffixes = [path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE]
+    if suffixes:
+        count, kinds = len(suffixes), ", ".join(sorted(set(suffixes)))
+        print(f"Left out of {folder}: pictures in formats that cannot be read ({kinds}), {count} in all. "
+              "Save them as JPEG or PNG first.", file=sys.stderr)  # fmt: skip
 
 
 def _from_standard_input() -> list[ImageSource]:

@@ -28,7 +28,7 @@ from say_what_you_see.core.settings import REPOSITORY
     (["caption", "photo.jpg", "--engine", "ray"], ["--engine ray needs --output FOLDER"]),
     # steps that come too early name the one before
     (["prepare"], ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
-    (["train"], ["train_img_embeds.npy", "02_extract_embeddings", "say-what-you-see embed"]),
+    (["train", "--control", "--model", "attention"], ["--control", "notebook 04"]),
     (["caption", "photo.jpg", "--dataset", "coco"], ["no finished caption model", "say-what-you-see train", "--model"]),
     (["run-inference", "photo.jpg"], [str(Path("im2txt") / "train")]),
     (["train-records", "--steps", "1"], ["say-what-you-see records"]),
@@ -39,6 +39,11 @@ def test_what_cannot_be_done_is_explained(arguments, named, command, tmp_path, m
     assert re.search("^Error: ", error, re.MULTILINE) and "Traceback" not in error
     for text in named:
         assert text in error
+
+
+def test_training_first_makes_what_is_missing(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    assert str(tmp_path) in command("train")[0]
 
 
 def test_options_come_before_the_environment(command, course_environ, monkeypatch):
@@ -55,7 +60,7 @@ def test_options_come_before_the_environment(command, course_environ, monkeypatc
 def test_an_interruption_says_how_to_go_on(command, monkeypatch):
     monkeypatch.setattr(embed, "prepare", Mock(side_effect=KeyboardInterrupt))
     _, error = command("prepare", status=130)
-    assert "Run the same command again to continue" in error
+    assert "what is finished and on the disk is not done again" in error
 
 
 @pytest.mark.parametrize("arguments", [

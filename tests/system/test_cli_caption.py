@@ -185,6 +185,23 @@ def test_how_captions_are_searched_for_follows_from_what_the_model_knows(
     assert several != captioned("--beam", "3", "--length-penalty", other)
 
 
+@pytest.mark.parametrize(("options", "named"), [
+    (["--temperature", "0.5"], "--temperature has no effect without --sample"), (["--top-p", "0.9"], "--top-p"),
+    (["--sample", "--length-penalty", "1"], "--length-penalty has no effect with --sample"),
+    (["--html", "/proc/page.html"], "/proc/page.html could not be written"),
+])  # fmt: skip
+def test_what_cannot_have_an_effect_is_refused_before_any_work(options, named, command, photos, monkeypatch):
+    monkeypatch.setattr("say_what_you_see.commands.caption.find_images", pytest.fail)
+    assert named in command("caption", *options, photos / "photo1.jpg", status=1)[1]
+
+
+def test_pictures_that_cannot_be_read_are_named_where_a_folder_is_given(command, photos, tmp_path):
+    for name in ("a.jpg", "b.jfif", "c.HEIC", "d.tiff"):
+        shutil.copy(photos / "photo1.jpg", tmp_path / name)
+    captions, error = command("caption", tmp_path)
+    assert captions.count("\n") == 2 and "(.heic, .tiff), 2 in all" in error
+
+
 def test_sampling_follows_the_seed(command, photos, monkeypatch):
     def captions(*options: str) -> str:
         return command("caption", *options, photos)[0]
@@ -205,7 +222,7 @@ def test_nothing_is_said_twice_unless_it_is_allowed(command, photos):
     assert twice("--no-repeat-ngram-size", "2") == 0 < twice("--no-repeat-ngram-size", "0")
 
 
-def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finished_course, tmp_path):
+def test_the_model_of_the_last_training_on_photographs_is_used(finished_course, tmp_path):
     def train(settings: Settings, folder: Path) -> Path:
         write_json({}, folder / "model.json")
         remember_training(settings, folder)
@@ -214,18 +231,19 @@ def test_the_model_of_the_last_training_is_used_whatever_it_was_trained_on(finis
     assert default_model(finished_course.settings) == finished_course.settings.model_folder
     usual = replace(finished_course.settings, data_folder=tmp_path, encoder="inception_v3")
     photographs = replace(usual, dataset=str(tmp_path / "photos"), encoder="/somewhere/own.keras")
-    for trained in (usual, photographs):
-        last = train(trained, trained.model_folder)
-        assert default_model(usual) == last and "last training" in introduction(last, usual)
+    last = train(usual, usual.model_folder)
+    assert default_model(usual) == PHOTO_MODEL and "last training" in introduction(last, usual)
+    last = train(photographs, photographs.model_folder)
+    assert default_model(usual) == last and "last training" in introduction(last, usual)
     assert default_model(replace(usual, encoder=photographs.encoder)) == last
     for other in (replace(usual, encoder="/somewhere/other.keras"), replace(usual, dataset="coco")):
         assert default_model(other) == other.model_folder, "which is not there, and says so"
     last = train(photographs, photographs.work_folder / "transformer" / "model")
     assert default_model(usual) == default_model(photographs) == last
     (last / "model.json").unlink()
-    assert default_model(usual) == usual.model_folder and default_model(photographs) == photographs.model_folder
+    assert default_model(usual) == PHOTO_MODEL and default_model(photographs) == photographs.model_folder
     (tmp_path / "last_training.json").write_text("[]")
-    assert default_model(usual) == usual.model_folder
+    assert default_model(usual) == PHOTO_MODEL
 
 
 def test_without_a_training_what_comes_with_the_course_is_used(finished_course, tmp_path):

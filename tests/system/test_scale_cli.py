@@ -12,7 +12,9 @@ from say_what_you_see.training.scale.events import read_scalars
 def test_from_pictures_to_captions(command, tmp_path):
     records, folder = tmp_path / "records", tmp_path / "im2txt"
     places = ["--records", records, "--folder", folder]
-    output, _ = command("records", "--records", records, "--train-shards", "2", "--val-shards", "1")
+    output, _ = command(
+        "records", "--records", records, "--train-shards", "2", "--val-shards", "1", "--test-shards", "1"
+    )
     assert "train          2        48       240" in output
     assert len(list(records.glob("train-?????-of-00002"))) == 2
 
@@ -28,6 +30,8 @@ def test_from_pictures_to_captions(command, tmp_path):
     assert [step for step, _ in found] == ["3", "5"] and all(1 < float(value) < 200 for _, value in found)
     _, errors = command("evaluate-records", *places, "--once")
     assert "Nothing new" in errors
+    output, _ = command("evaluate-records", *places, "--shards", "test", "--once")
+    assert output.count("perplexity") == 2, "kept apart from those of val"
 
     Image.new("RGB", (40, 30), "red").save(tmp_path / "photo.png")
     inference = ["run-inference", "--checkpoint", folder / "train", "--beam", "2"]

@@ -72,7 +72,7 @@ function mountDemo(root, ask, { dropTarget = root, headingLevel = 2 } = {}) {
   const doubts = make("p", { className: "doubts", role: "note", hidden: true });
   const probability = make("p", { className: "probability" });
   const otherList = make("ol");
-  const others = make("div", { className: "others" }, make("p", {}, "The other captions it followed to the end:"), otherList);
+  const others = make("div", { className: "others" }, make("p", {}, "The other captions it followed to the end, ranked by probability and length:"), otherList);
   const peopleList = make("ul");
   const people = make("details", { className: "people" }, make("summary", {}, "What people would say"), peopleList);
   const steps = make("ol", { className: "steps" });
