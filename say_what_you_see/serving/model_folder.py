@@ -76,13 +76,15 @@ def save_caption_model(model: CaptionModel, folder: Path, half_precision: bool =
 
 
 def note_metrics(model: CaptionModel, metrics: dict[str, Any]) -> None:
-    """Add scores to the description in a model's folder, instead of earlier ones.
+    """Add scores to the description in a model's folder; earlier ones stay if they are of the same pictures.
 
     Args:
         metrics: what was scored ("scored_on"), and for each sampler its metrics with their values, as text.
     """
     if model.folder:
-        _describe(replace(model, metadata=model.metadata | {"metrics": metrics}), model.folder)
+        earlier = model.metadata.get("metrics", {})
+        kept = earlier if earlier.get("scored_on") == metrics["scored_on"] else {}
+        _describe(replace(model, metadata=model.metadata | {"metrics": kept | metrics}), model.folder)
 
 
 def _describe(model: CaptionModel, folder: Path) -> None:
