@@ -42,11 +42,9 @@ def _borders(middles: np.ndarray) -> np.ndarray:
 
 
 def plot_grid(picture: np.ndarray, centres: Centres, alt: str, box: Box | None = None) -> None:
-    """Show a picture divided into regions, with a dot in the middle of each.
+    """Show a picture, (side, side, 3), divided into regions, with a dot in the middle of each.
 
     Args:
-        picture: RGB from 0 to 255, (side, side, 3).
-        centres: where the middles of rows and columns are.
         box: that of a thing, (left, top, width, height) as shares of the picture's side; dots in it are filled.
     """
     figure, axis = plt.subplots(figsize=(3.6, 3.6))

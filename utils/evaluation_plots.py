@@ -1,6 +1,6 @@
 """Figures of how good captions are: scores and shares as bars."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,11 +12,12 @@ from say_what_you_see.evaluation.scores import Score
 from utils.plots import show_figure
 
 
-def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Iterable[str]) -> None:
+def plot_scores(columns: Mapping[str, Mapping[str, Score]], rows: Sequence[str]) -> None:
     """Plot shares with their intervals: a group of bars for each score, a colour for each model."""
-    rows = list(rows)
-    values = {row: {name: _value(scores[row]) for name, scores in columns.items()} for row in rows}
-    alt = "; ".join(f"{row}: " + ", ".join(map(" ".join, of_row.items())) for row, of_row in values.items())
+    alt = "; ".join(
+        f"{row}: " + ", ".join(f"{name} {scores[row].show(1, 2).split()[0]}" for name, scores in columns.items())
+        for row in rows
+    )
     _plot_bars(rows, {name: [scores[row] for row in rows] for name, scores in columns.items()}, "share", alt)
 
 
@@ -37,12 +38,8 @@ def plot_commonest_captions(commonest: Sequence[CommonestCaption], alt: str) -> 
         "references": [Score(one.people_share, one.people_share, one.people_share) for one in commonest],
     }
     label = "share of the pictures that are given the commonest caption"
-    longest = max(max(one.share, one.people_share) for one in commonest)
-    _plot_bars([one.kind for one in commonest], bars, label, alt, min(1, 1.1 * longest))
-
-
-def _value(score: Score) -> str:
-    return "none" if np.isnan(score.value) else f"{score.value:.2f}"
+    limit = min(1, 1.1 * max(max(one.share, one.people_share) for one in commonest))
+    _plot_bars([one.kind for one in commonest], bars, label, alt, limit)
 
 
 def _plot_bars(
@@ -58,7 +55,7 @@ def _plot_bars(
         axis.barh(places, values[:, 0], height, xerr=errors if errors.any() else None, color=colour, label=name)
         for place, score in zip(places, scores, strict=True):
             if not score.value > 0:
-                axis.text(0.005 * limit, place, _value(score), va="center", fontsize="small", color="dimgrey")
+                axis.text(0, place, f" {score.show(1, 2).split()[0]}", va="center", fontsize="small")
     axis.set(yticks=np.arange(len(groups)) + 0.4 - height / 2, yticklabels=groups, xlim=(0, limit), xlabel=label)
     axis.invert_yaxis()
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(bars), frameon=False)

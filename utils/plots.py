@@ -72,10 +72,8 @@ def plot_neighbours(queries: Sequence[np.ndarray], neighbours: Sequence[Sequence
             axis.imshow(picture)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set(visible=axis is axes[row][0], color=ORANGE, linewidth=3)
-    for axis, title in zip(
-        axes[0], ["picture", "nearest", *(f"number {place}" for place in range(2, columns))], strict=True
-    ):
-        axis.set_title(title)
+    for place, axis in enumerate(axes[0]):
+        axis.set_title(f"number {place}" if place > 1 else ("picture", "nearest")[place])
     figure.tight_layout()
     show_figure(figure, alt)
 

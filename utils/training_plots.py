@@ -86,19 +86,12 @@ def plot_scalars(folders: Mapping[str, Path], tags: Sequence[str], alt: str) -> 
 
 
 def show_tensorboard(logdir: Path) -> bool:
-    """Show TensorBoard below the cell, as `%tensorboard --logdir` does, if someone is looking at it.
-
-    That means in Jupyter and in Colab. If a notebook is run without a browser, nothing is started.
-
-    Returns:
-        Whether it was started.
-    """
+    """Show TensorBoard below the cell, if someone is looking at it in Jupyter or Colab; returns whether it started."""
     if "google.colab" not in sys.modules and "JPY_SESSION_NAME" not in os.environ:
         return False
     from tensorboard import notebook
 
-    program = shutil.which("tensorboard", path=str(Path(sys.executable).parent))
-    if program:  # it is beside Python, which need not be on the PATH
+    if program := shutil.which("tensorboard", path=str(Path(sys.executable).parent)):  # it may not be on the PATH
         os.environ.setdefault("TENSORBOARD_BINARY", program)
     notebook.start(f'--logdir "{logdir}"')
     return True
