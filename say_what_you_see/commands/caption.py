@@ -62,12 +62,12 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
 
 def _refuse_options_without_effect(options: argparse.Namespace) -> None:
     """Say so if an option belongs to another way of choosing words."""
-    wrong = ("length_penalty", "no_repeat_ngram_size") if options.sample else ("temperature", "top_k", "top_p")
+    wrong, advice = ["temperature", "top_k", "top_p"], "without --sample. Add --sample, or leave it out."
+    if options.sample:
+        wrong, advice = ["length_penalty", "no_repeat_ngram_size"], "with --sample. Leave out one of them."
     for name in wrong:
         if getattr(options, name) is not None:
-            advice = "Leave out --sample, or it" if options.sample else "Add --sample, or leave it out"
-            raise CourseError(f"--{name.replace('_', '-')} has no effect {'with' if options.sample else 'without'} "
-                              f"--sample. {advice}.")  # fmt: skip
+            raise CourseError(f"--{name.replace('_', '-')} has no effect {advice}")
 
 
 def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
-from say_what_you_see.core.text import without_password
+from say_what_you_see.core.text import visible, without_password
 from say_what_you_see.data.archives import PICTURE_SUFFIXES, picture_files
 from say_what_you_see.vision.pictures import crop_and_resize
 
@@ -106,9 +106,8 @@ def _name_left_out(folder: Path) -> None:
     """Say how many pictures in a folder have a format that cannot be read, as those of many phones do."""
     suffixes = [path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE]
     if suffixes:
-        count, kinds = len(suffixes), ", ".join(sorted(set(suffixes)))
-        print(f"Left out of {folder}: pictures in formats that cannot be read ({kinds}), {count} in all. "
-              "Save them as JPEG or PNG first.", file=sys.stderr)  # fmt: skip
+        what = f"{len(suffixes)} pictures in formats that cannot be read ({', '.join(sorted(set(suffixes)))})"
+        print(visible(f"Left out of {folder}: {what}. Save them as JPEG or PNG first."), file=sys.stderr)
 
 
 def _from_standard_input() -> list[ImageSource]:
