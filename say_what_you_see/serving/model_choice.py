@@ -49,7 +49,8 @@ def last_training(settings: Settings) -> LastTraining | None:
     try:
         last = read_json(settings.data_folder / _LAST)
         folder, encoder = settings.data_folder / last["model"], str(last["encoder"])
-        found = LastTraining(folder, encoder, last.get("pictures") == "scenes")
+        pictures = last.get("pictures", last["model"].partition("/")[0].removesuffix("_small"))  # older notes lack it
+        found = LastTraining(folder, encoder, pictures == "scenes")
         return found if (folder / "model.json").is_file() else None
     except (CourseError, KeyError, TypeError):
         return None

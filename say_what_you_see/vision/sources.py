@@ -106,7 +106,8 @@ def _name_left_out(folder: Path) -> None:
     """Say how many pictures in a folder have a format that cannot be read, as those of many phones do."""
     suffixes = [path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE]
     if suffixes:
-        what = f"{len(suffixes)} pictures in formats that cannot be read ({', '.join(sorted(set(suffixes)))})"
+        count, kinds = len(suffixes), ", ".join(sorted(set(suffixes)))
+        what = f"{count} picture{'s' * (count != 1)} in a format that cannot be read ({kinds})"
         print(visible(f"Left out of {folder}: {what}. Save them as JPEG or PNG first."), file=sys.stderr)
 
 

@@ -199,7 +199,7 @@ def test_pictures_that_cannot_be_read_are_named_where_a_folder_is_given(command,
     for name in ("a.jpg", "b.jfif", "c.HEIC", "d.tiff"):
         shutil.copy(photos / "photo1.jpg", tmp_path / name)
     captions, error = command("caption", tmp_path)
-    assert captions.count("\n") == 2 and "2 pictures in formats that cannot be read (.heic, .tiff)" in error
+    assert captions.count("\n") == 2 and "2 pictures in a format that cannot be read (.heic, .tiff)" in error
 
 
 def test_sampling_follows_the_seed(command, photos, monkeypatch):
