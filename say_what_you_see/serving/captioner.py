@@ -131,8 +131,8 @@ def find_encoder_file(model: CaptionModel, settings: Settings) -> Path:
     places, last = [settings.data_folder / name], last_training(settings)
     if model.folder:
         places.insert(0, model.folder / ENCODER_FILE)
-    if last and last[0] == model.folder:
-        places.append(Path(last[1]))
+    if last and last.folder == model.folder:
+        places.append(Path(last.encoder))
     for path in places:
         if path.is_file():
             return path

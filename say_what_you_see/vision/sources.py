@@ -17,7 +17,7 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, join_chunks, read_bytes
 from say_what_you_see.core.text import visible, without_password
-from say_what_you_see.data.archives import PICTURE_SUFFIXES, picture_files
+from say_what_you_see.data.archives import PICTURE_SUFFIXES, is_hidden, picture_files
 from say_what_you_see.vision.pictures import crop_and_resize
 
 STANDARD_INPUT = "-"
@@ -68,8 +68,9 @@ class ImageSource:
 def find_images(arguments: Sequence[str]) -> list[ImageSource]:
     """The images that arguments of a command line stand for, in order.
 
-    A folder stands for the pictures in it and its subfolders, by name; `*`, `?` and `[…]` for the paths that match
-    (for shells that do not expand patterns); `-` for standard input: a picture, or paths, one per line.
+    A folder stands for the pictures in it and its subfolders, by name; how many have a format that cannot be read is
+    printed on standard error. `*`, `?` and `[…]` stand for the paths that match (for shells that do not expand
+    patterns), `-` for standard input: a picture, or paths, one per line.
     What cannot be found becomes a source that says so when it is read, so that the others are still read.
     """
     return [source for argument in arguments for source in _found(argument)]
@@ -104,7 +105,8 @@ def _sources_of(argument: str) -> list[ImageSource]:
 
 def _name_left_out(folder: Path) -> None:
     """Say how many pictures in a folder have a format that cannot be read, as those of many phones do."""
-    suffixes = [path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE]
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in UNREADABLE)
+    suffixes = [Path(name).suffix.lower() for name in names if not is_hidden(name)]
     if suffixes:
         count, kinds = len(suffixes), ", ".join(sorted(set(suffixes)))
         what = f"{count} picture{'s' * (count != 1)} in a format that cannot be read ({kinds})"

@@ -196,7 +196,7 @@ def test_what_cannot_have_an_effect_is_refused_before_any_work(options, named, c
 
 
 def test_pictures_that_cannot_be_read_are_named_where_a_folder_is_given(command, photos, tmp_path):
-    for name in ("a.jpg", "b.jfif", "c.HEIC", "d.tiff"):
+    for name in ("a.jpg", "b.jfif", "c.HEIC", "d.tiff", "._d.tiff"):
         shutil.copy(photos / "photo1.jpg", tmp_path / name)
     captions, error = command("caption", tmp_path)
     assert captions.count("\n") == 2 and "2 pictures in a format that cannot be read (.heic, .tiff)" in error
