@@ -21,12 +21,13 @@ from say_what_you_see.evaluation.evaluate import (
     Evaluation,
     evaluate_captions,
     evaluate_samplers,
+    evaluation_folder,
     evaluations_as_json,
     samplers_table,
     save_evaluations,
 )
 from say_what_you_see.evaluation.next_word import next_word_scores
-from say_what_you_see.evaluation.report import report_path, write_report
+from say_what_you_see.evaluation.report import write_report
 from say_what_you_see.serving.model_choice import find_model
 from say_what_you_see.serving.model_folder import note_metrics
 
@@ -39,10 +40,10 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     """Evaluate models; write their captions in COCO's results format, all scores as JSON, and a page of errors. If all
     pictures are used, the scores are also added to the models' cards.
     """
-    page = options.html or report_path(settings)
+    folder = evaluation_folder(settings, *_parts(options))
+    page = options.html or folder / "report.html"
     check_can_be_written(page)
-    models = [trained.load_trained_model(settings, find_model(name, settings)) for name in options.model or []]
-    models = _tell_apart(models or trained.trained_models(settings))
+    models = _named_models(settings, options.model) if options.model else trained.trained_models(settings)
     pictures = trained.scored_pictures(settings, models, options.pictures)
     brought = _captions_in(options.results, pictures) if options.results else None  # before anything takes long
     next_words = {model.name: next_word_scores(model, pictures) for model in models}
@@ -50,7 +51,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
     if settings.pictures_kind == "photographs" and not options.greedy:
         samplers = {**samplers, _DEFAULT: PHOTO_SAMPLER}
     evaluations = evaluate_samplers(models, pictures, samplers, java, settings.seed)
-    scores_path = save_evaluations(settings, evaluations, pictures, next_words)
+    save_evaluations(folder, evaluations, pictures, next_words)
     if options.pictures is None:
         _note_on_cards(settings, models, evaluations, len(pictures))
     if brought is not None:
@@ -64,7 +65,7 @@ def evaluate(settings: Settings, options: argparse.Namespace) -> int:
         text = f"{name}: loss {scores['loss']:.3f} nats per word, perplexity {scores['perplexity']:.2f}"
         print(visible(f"{text}, next word right {100 * scores['accuracy']:.1f} %"))
     print(visible(f"\n{samplers_table(evaluations)}\n"))
-    print(f"Captions and scores: {scores_path.parent}\nPage: {page}")
+    print(f"Captions and scores: {folder}\nPage: {page}")
     return 0
 
 
@@ -89,12 +90,20 @@ def _split(settings: Settings) -> str:
     return "test" if get_dataset(settings).test_zip else "validation"
 
 
-def _tell_apart(models: Sequence[trained.TrainedModel]) -> list[trained.TrainedModel]:
-    """Number models of the same name."""
-    names = [model.name for model in models]
-    numbered = [f"{name} {names[: i + 1].count(name)}" for i, name in enumerate(names)]
-    new = [number if names.count(name) > 1 else name for name, number in zip(names, numbered, strict=True)]
-    return [replace(model, name=name) for model, name in zip(models, new, strict=True)]
+def _parts(options: argparse.Namespace) -> list[str]:
+    """What is evaluated, where it is less than everything."""
+    pictures = [f"{options.pictures} pictures"] if options.pictures else []
+    return [*(options.model or []), *pictures, *(["greedy"] if options.greedy else [])]
+
+
+def _named_models(settings: Settings, names: Sequence[str]) -> list[trained.TrainedModel]:
+    """The models that the user names, under these names where several have the same architecture."""
+    models = [trained.load_trained_model(settings, find_model(name, settings)) for name in names]
+    architectures = [model.name for model in models]
+    return [
+        replace(model, name=f"{model.name}, {name}") if architectures.count(model.name) > 1 else model
+        for model, name in zip(models, names, strict=True)
+    ]
 
 
 def _captions_in(path: Path, pictures: trained.ScoredPictures) -> list[str]:

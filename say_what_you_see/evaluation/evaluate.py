@@ -127,24 +127,26 @@ def _truth_and_diversity(evaluation: Evaluation) -> dict[str, str]:
     return cells | {"distinct": distinct, "words": words, "length": f"{counts['mean length']:.1f}"}
 
 
-def results_path(settings: Settings, evaluation: Evaluation) -> Path:
+def evaluation_folder(settings: Settings, *parts: str) -> Path:
+    """Where an evaluation is kept; one of only a few pictures, models or samplers has a folder of its own."""
+    return settings.work_folder / slug(" ".join(["evaluation", *parts]))
+
+
+def results_path(folder: Path, evaluation: Evaluation) -> Path:
     """Where the captions of an evaluation are kept, in COCO's results format."""
-    name = f"results_{slug(evaluation.model)}_{slug(evaluation.sampler)}.json"
-    return settings.work_folder / "evaluation" / name
+    return folder / f"results_{slug(evaluation.model)}_{slug(evaluation.sampler)}.json"
 
 
 def save_evaluations(
-    settings: Settings,
+    folder: Path,
     evaluations: Sequence[Evaluation],
     pictures: ScoredPictures,
     next_words: Mapping[str, Mapping[str, float]],
-) -> Path:
-    """Write the captions of each evaluation in COCO's results format, and all scores; returns the scores' path."""
+) -> None:
+    """Write the captions of each evaluation in COCO's results format, and all scores."""
     for evaluation in evaluations:
-        write_coco_results(results_path(settings, evaluation), pictures.image_ids, evaluation.captions)
-    path = settings.work_folder / "evaluation" / "scores.json"
-    write_json(evaluations_as_json(evaluations, pictures, next_words), path)
-    return path
+        write_coco_results(results_path(folder, evaluation), pictures.image_ids, evaluation.captions)
+    write_json(evaluations_as_json(evaluations, pictures, next_words), folder / "scores.json")
 
 
 def evaluations_as_json(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from say_what_you_see.core.settings import Settings
 from say_what_you_see.evaluation import caption_errors as errors
 from say_what_you_see.evaluation.evaluate import Evaluation, samplers_table
 from say_what_you_see.evaluation.figures import confusion_figure, thing_count_figure
@@ -18,11 +17,6 @@ from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.vision.pictures import read_pictures
 
 _SIDE = 240
-
-
-def report_path(settings: Settings) -> Path:
-    """Where the report goes."""
-    return settings.work_folder / "evaluation" / "report.html"
 
 
 def write_report(

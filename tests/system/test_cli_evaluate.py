@@ -1,11 +1,13 @@
 """`say-what-you-see evaluate`: what it prints, which files it leaves, and captions that others wrote."""
 
 import json
+import shutil
 
 import pytest
 
 from say_what_you_see.core.files import read_json
 from say_what_you_see.evaluation.coco_results import read_coco_results, write_coco_results
+from say_what_you_see.evaluation.evaluate import SAMPLERS
 from say_what_you_see.evaluation.trained import scored_pictures, trained_models
 from say_what_you_see.serving.model_folder import load_caption_model
 
@@ -17,22 +19,36 @@ def pictures(finished_course):
 
 
 def test_it_prints_scores_and_leaves_captions_scores_and_a_page(command, finished_course, pictures):
-    output, _ = command("evaluate", "--no-java", "--greedy")
+    output, _ = command("evaluate", "--no-java")
     folder = finished_course.settings.work_folder / "evaluation"
     for text in ("24 test pictures", "decoder: loss", "perplexity", "BLEU-4", "CHAIRi", str(folder)):
         assert text in output
     captions = read_coco_results(folder / "results_decoder_greedy.json", pictures.image_ids)
     assert list(captions) == pictures.image_ids
     scores = read_json(folder / "scores.json")
-    assert scores["pictures"] == 24 and [one["way"] for one in scores["evaluations"]] == ["greedy"]
+    assert scores["pictures"] == 24 and [one["way"] for one in scores["evaluations"]] == list(SAMPLERS)
     assert "The 10 worst captions" in (folder / "report.html").read_text(encoding="utf-8")
     model = load_caption_model(finished_course.settings.model_folder)
     card = (model.folder / "README.md").read_text(encoding="utf-8")
-    for text in ("drawn by this course", "24 drawn scenes of the test split", "| metric | greedy |", "| CIDEr | "):
+    for text in (
+        "drawn by this course",
+        "24 drawn scenes of the test split",
+        "| metric | greedy | beam, k = 3 |",
+        "| CIDEr | ",
+    ):
         assert text in card
     before = dict(model.metadata)
-    command("evaluate", "--no-java", "--greedy", "--pictures", "6")
+    output, _ = command("evaluate", "--no-java", "--greedy", "--pictures", "6", "--model", model.folder)
+    assert "6_pictures_greedy" in output and read_json(folder / "scores.json") == scores, "the whole evaluation stays"
     assert load_caption_model(model.folder).metadata == before, "a few pictures are no scores for a card"
+
+
+def test_models_of_the_same_architecture_go_by_the_names_that_the_user_gave(command, finished_course, tmp_path):
+    shutil.copytree(finished_course.settings.model_folder, tmp_path / "copy")
+    folders = [str(finished_course.settings.model_folder), str(tmp_path / "copy")]
+    options = ["--no-java", "--greedy", "--json", "--pictures", "6"]
+    output, _ = command("evaluate", *options, "--model", folders[0], "--model", folders[1])
+    assert list(json.loads(output)["next_word"]) == [f"decoder, {folder}" for folder in folders]
 
 
 def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(command, tmp_path):
