@@ -124,7 +124,7 @@ def test_the_course_gives_what_is_committed(tmp_path_factory, monkeypatch, capfd
         data, build = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("build")
         monkeypatch.setenv("COURSE_DATA", str(data))
     with capfd.disabled():
-        assert main(["--build", str(build)]) == 0
+        assert main(["--all", "--build", str(build)]) == 0
     found = []
     for path in find_notebooks():
         text = (build / "notebooks" / path.name).read_text(encoding="utf-8").replace(str(data), "data")
