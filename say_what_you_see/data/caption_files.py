@@ -24,12 +24,7 @@ def is_caption_file(path: Path) -> bool:
 def read_caption_file(path: Path) -> dict[str, list[str]]:
     """Read the captions of each image, by its name, from a file in one of these formats, without empty ones."""
     parse = next(parse for pattern, parse in CAPTION_FILES.items() if fnmatch(path.name.lower(), pattern))
-    return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
-
-
-def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
-    """The captions of each image, by its name, from the text of a .token file, without empty ones."""
-    return _group(parse_token_lines(text, source))
+    return group_captions(parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path))
 
 
 def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
@@ -52,7 +47,7 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+def group_captions(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     """The captions of each image, by its name, without empty ones."""
     captions: dict[str, list[str]] = {}
     for image, caption in pairs:
@@ -61,8 +56,8 @@ def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     return captions
 
 
-def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
-    """The captions of each image from a table of two columns, file and caption, with or without a header."""
+def parse_caption_rows(text: str, path: object) -> list[tuple[str, str]]:
+    """The image and caption of each row of a table of two columns, file and caption, with or without a header."""
     pairs, row_number = [], 0
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
@@ -77,7 +72,7 @@ def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
             f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
             'in it needs double quotes: dog.jpg,"A dog, running."'
         ) from error
-    return _group(pairs)
+    return pairs
 
 
 def decode_text(data: bytes, source: object) -> str:
@@ -89,10 +84,10 @@ def decode_text(data: bytes, source: object) -> str:
         raise CourseError(f"Line {line} of {source} is not in UTF-8. Save it again in that encoding.") from error
 
 
-CAPTION_FILES: dict[str, Callable[[str, Path], dict[str, list[str]]]] = {
-    "captions.csv": parse_caption_csv,
-    "*.token": parse_token_file,
-    "*.token.txt": parse_token_file,
+CAPTION_FILES: dict[str, Callable[[str, Path], list[tuple[str, str]]]] = {
+    "captions.csv": parse_caption_rows,
+    "*.token": parse_token_lines,
+    "*.token.txt": parse_token_lines,
 }
-"""For each file name pattern, the function that gets the captions of each image from the file's text and path; a folder
+"""For each file name pattern, the function that gets pairs of image and caption from the file's text and path; a folder
 may hold only one such file."""

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_space, make_folder
 from say_what_you_see.data.archives import open_zip, read_member
-from say_what_you_see.data.caption_files import decode_text, parse_token_file, read_caption_file
+from say_what_you_see.data.caption_files import decode_text, group_captions, parse_token_lines, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
     abbreviated,
@@ -131,7 +131,7 @@ def convert(
 
 def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
     """The captions of each image, by its name, from a .token file in a zip."""
-    return parse_token_file(text_in_zip(zip_path, name), f"{name} in {zip_path}")
+    return group_captions(parse_token_lines(text_in_zip(zip_path, name), f"{name} in {zip_path}"))
 
 
 def text_in_zip(zip_path: Path, name: str) -> str:
