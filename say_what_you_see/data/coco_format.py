@@ -34,7 +34,7 @@ class DatasetFiles:
     val_json: str
     source: str  # where the data set comes from
     licence: str  # on what terms it may be used
-    # train_instances, val_instances, test_instances: members that say what the images show and where, if there are any
+    # train_instances, val_instances, test_instances: members that say what drawn scenes show; None for photographs
     train_instances: str | None = None
     val_instances: str | None = None
     test_instances: str | None = None

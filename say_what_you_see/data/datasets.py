@@ -67,8 +67,6 @@ def _fetch_coco(folder: Path) -> DatasetFiles:
         val_json="annotations/captions_val2014.json",
         source="https://cocodataset.org",
         licence=licence_of("coco"),
-        train_instances="annotations/instances_train2014.json",
-        val_instances="annotations/instances_val2014.json",
     )
 
 

@@ -154,9 +154,9 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     captions_zip = zips["captions"]
     with open_zip(captions_zip) as archive:
         members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
-    train_json, val_json, train_instances, val_instances = (
+    train_json, val_json = (
         _only_one([path for path in members if path.name.startswith(prefix)], f"{prefix}*.json", captions_zip)
-        for prefix in ("captions_train", "captions_val", "instances_train", "instances_val")
+        for prefix in ("captions_train", "captions_val")
     )
     if not (train_json and val_json):
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
@@ -169,8 +169,6 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
         val_json=str(val_json),
         source=str(source),
         licence=LICENCE_OF_FOLDERS,
-        train_instances=str(train_instances) if train_instances else None,
-        val_instances=str(val_instances) if val_instances else None,
     )
     copies = [folder / zips[split].name for split in ("train", "val")]
 
