@@ -28,7 +28,7 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
     Raises:
         CourseError: if there is not enough space, or a file is unavailable.
     """
-    resources = [resource for resource in resources_of(*groups) if not resource.by_request]
+    resources = [resource for resource in resources_of(*groups) if not resource.page]
     folder.mkdir(parents=True, exist_ok=True)
     missing = [resource for resource in resources if not (folder / resource.relative_path).exists()]
     check_space(folder / SUMS, sum(resource.bytes or 0 for resource in missing))

@@ -30,10 +30,10 @@ def server(monkeypatch, data_folder, no_proxy):
     with running_server() as server:
         server.files = {"/known.zip": CONTENT, "/text.zip": CONTENT[1:], "/w.h5": CONTENT[::-1]}
         table = (
-            Resource("coco", "known.zip", f"{server.url}/known.zip", len(CONTENT), md5(CONTENT), "free", "tests"),
-            Resource("flickr8k", "text.zip", f"{server.url}/text.zip", None, md5(CONTENT[1:]), "free", "tests"),
-            Resource("weights", "w.h5", f"{server.url}/w.h5", None, md5(CONTENT[::-1]), "free", "tests"),
-            Resource("asked", "asked.zip", f"{server.url}/page", None, None, "none", "tests", by_request=True),
+            Resource("coco", "known.zip", (server.url,), len(CONTENT), md5(CONTENT), "free", "tests"),
+            Resource("flickr8k", "text.zip", (server.url,), None, md5(CONTENT[1:]), "free", "tests"),
+            Resource("weights", "w.h5", (server.url,), None, md5(CONTENT[::-1]), "free", "tests"),
+            Resource("asked", "asked.zip", (), None, None, "none", "tests", page=f"{server.url}/page"),
         )  # fmt: skip
         monkeypatch.setattr(downloads, "RESOURCES", table)
         yield server
