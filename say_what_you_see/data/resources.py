@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import read_mirror
-from say_what_you_see.data.checksums import record_checksum, verify
+from say_what_you_see.data.checksums import verify
 from say_what_you_see.data.download import download
 
 _SHARED = ("karpathy", "weights")  # used by several data sets, so kept in the data folder itself
@@ -145,10 +145,8 @@ def fetch_resource(name: str, folder: Path) -> Path:
     mirror, checksum = read_mirror(), resource.checksum
     url, *others = [f"{mirror}/{quote(resource.relative_path)}", *resource.urls] if mirror else resource.urls
     download(url, path, bytes=resource.bytes, checksum=checksum if is_new else None, mirrors=others)
-    if is_new and checksum:  # it was checked during the download
-        record_checksum(path, checksum)
-    elif checksum:
-        verify(path, checksum)
+    if checksum:
+        verify(path, checksum, was_checked=is_new)
     return path
 
 
