@@ -26,7 +26,6 @@ MAX_ZIPPED_JSON = 192_000_000
 class DatasetFiles:
     """Where the parts of a data set are."""
 
-    name: str  # a short name
     train_zip: Path  # train_zip, val_zip: zips of images
     val_zip: Path
     captions_zip: Path  # a zip that holds the JSON members below
@@ -43,12 +42,9 @@ class DatasetFiles:
     test_json: str | None = None
 
     @classmethod
-    def in_folder(
-        cls, folder: Path, name: str, suffix: str, source: str, licence: str, with_test: bool = False
-    ) -> "DatasetFiles":
+    def in_folder(cls, folder: Path, suffix: str, source: str, licence: str, with_test: bool = False) -> "DatasetFiles":
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
         return cls(
-            name=name,
             train_zip=folder / f"train_{suffix}.zip",
             val_zip=folder / f"val_{suffix}.zip",
             captions_zip=folder / f"captions_{suffix}.zip",

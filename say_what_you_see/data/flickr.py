@@ -34,7 +34,7 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
     The downloaded zips are not needed after that. If they are gone, a data set made without a test split is used as is.
     """
     source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
-    files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
+    files = DatasetFiles.in_folder(folder, "flickr8k", source, licence, with_test=True)
     without_test = replace(files, test_zip=None, test_json=None)
     downloaded = any((place / FLICKR8K_IMAGES).exists() for place in (folder, folder.parent))
     if not (downloaded or files.scored[0].exists()) and all(path.exists() for path in without_test.zips):
@@ -61,7 +61,7 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
         CourseError: if they are not there; says where to ask for them and where to put them.
     """
     images_zip, captions_path = find_flickr30k(folder)
-    files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
+    files = DatasetFiles.in_folder(folder, "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
     def build() -> None:
         is_zip = captions_path.suffix == ".zip"

@@ -35,7 +35,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are not text
 _PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
 
 
-def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
+def get_folder_dataset(source: Path, folder: Path, seed: int) -> DatasetFiles:
     """Find the data set in the user's folder `source`; files made from it go into `folder`."""
     paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
     caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
@@ -51,11 +51,11 @@ def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> Data
             "zips. Keep only one of them there."
         )
     if caption_file:
-        return _from_images(source, caption_file, folder, name, seed)
+        return _from_images(source, caption_file, folder, seed)
     if missing := [_pattern(part) for part in _PREFIXES if part not in zips]:
         pieces = " and ".join(missing) if zips else "captions.csv"
         raise CourseError(f"{source} holds no {pieces}. {BOTH_FORMS}")
-    return _from_zips(source, zips, folder, name)
+    return _from_zips(source, zips, folder)
 
 
 def _pattern(part: str) -> str:
@@ -73,9 +73,9 @@ def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | No
 # Form 1: images and a file with their captions
 
 
-def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
+def _from_images(source: Path, caption_file: Path, folder: Path, seed: int) -> DatasetFiles:
     images = _find_images(source)
-    files = DatasetFiles.in_folder(folder, name, "pictures", str(source), LICENCE_OF_FOLDERS)
+    files = DatasetFiles.in_folder(folder, "pictures", str(source), LICENCE_OF_FOLDERS)
 
     def convert() -> None:
         captions = _captions_of_images(source, caption_file, images)
@@ -150,7 +150,7 @@ def _names_by_spelling(source: Path, images: dict[str, Path]) -> dict[str, str]:
 # Form 2: zips like COCO's, used where they are
 
 
-def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> DatasetFiles:
+def _from_zips(source: Path, zips: dict[str, Path], folder: Path) -> DatasetFiles:
     captions_zip = zips["captions"]
     with open_zip(captions_zip) as archive:
         members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
@@ -161,7 +161,6 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
     if not (train_json and val_json):
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
     files = DatasetFiles(
-        name=name,
         train_zip=zips["train"],
         val_zip=zips["val"],
         captions_zip=captions_zip,
