@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from download_server import running_server, serve_folder
+from download_server import Server, running, serve_folder
 
 from say_what_you_see.commands.main import main
 from say_what_you_see.core.errors import CourseError
@@ -27,7 +27,7 @@ def server(monkeypatch, data_folder, no_proxy):
     """Serves the table of this test: files of two data sets, weights, and one given out on request."""
     monkeypatch.setattr("say_what_you_see.data.download.ATTEMPTS", 1)
     monkeypatch.delenv("COURSE_MIRROR", raising=False)
-    with running_server() as server:
+    with running(Server()) as server:
         server.files = {"/known.zip": CONTENT, "/text.zip": CONTENT[1:], "/w.h5": CONTENT[::-1]}
         table = (
             Resource("coco", "known.zip", (server.url,), len(CONTENT), md5(CONTENT), "free", "tests"),
