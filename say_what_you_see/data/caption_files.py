@@ -58,15 +58,14 @@ def group_captions(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 def parse_caption_rows(text: str, path: object) -> list[tuple[str, str]]:
     """The image and caption of each row of a table of two columns, file and caption, with or without a header."""
-    pairs, row_number = [], 0
+    pairs, row_number = [], 1
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if row and not (row_number == 1 and row[-1].strip().lower() == "caption"):
+                if len(row) != 2:
+                    raise csv.Error(f"{len(row)} columns instead of two")
+                pairs.append((row[0], row[1].strip()))
             row_number += 1
-            if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
-                continue
-            if len(row) != 2:
-                raise csv.Error(f"{len(row)} columns instead of two")
-            pairs.append((row[0], row[1].strip()))
     except csv.Error as error:
         raise CourseError(
             f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
