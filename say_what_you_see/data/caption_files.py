@@ -5,7 +5,7 @@ To add a format, write a function that parses it and add a line to `CAPTION_FILE
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -16,14 +16,14 @@ MAX_CAPTION_BYTES = 128_000_000
 """Larger caption files are refused: all of COCO's captions take 50 MB."""
 
 
-def is_caption_file(path: Path) -> bool:
-    """Whether a file's name belongs to one of the formats in `CAPTION_FILES`."""
-    return any(fnmatch(path.name.lower(), pattern) for pattern in CAPTION_FILES)
+def is_named(path: Path, patterns: Iterable[str]) -> bool:
+    """Whether a file's name, in lower case, matches one of these patterns, such as "*.token"."""
+    return any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
     """Read the captions of each image, by its name, from a file in one of these formats, without empty ones."""
-    parse = next(parse for pattern, parse in CAPTION_FILES.items() if fnmatch(path.name.lower(), pattern))
+    parse = next(parse for pattern, parse in CAPTION_FILES.items() if is_named(path, [pattern]))
     return group_captions(parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path))
 
 
