@@ -65,12 +65,12 @@ class DatasetFiles:
     def splits(self) -> tuple[tuple[Path, str], ...]:
         """The zip of images and the member with their captions, for training, validation and, if there is one, test."""
         splits = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
-        return (*splits, self.scored) if self.test_zip else splits
+        return (*splits, (self.test_zip, self.test_json)) if self.test_zip and self.test_json else splits
 
     @property
     def scored(self) -> tuple[Path, str]:
         """The split on which captions are scored: test if there is one, else validation."""
-        return (self.test_zip, self.test_json) if self.test_zip and self.test_json else (self.val_zip, self.val_json)
+        return self.splits[-1]
 
 
 def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:
