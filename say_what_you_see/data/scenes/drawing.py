@@ -17,12 +17,8 @@ def draw_scene(scene: Scene) -> Image.Image:
     width, height = (side * _SCALE for side in scene.image_size)
     image = _draw_place(scene.place, width, height, rng)
     pen = ImageDraw.Draw(image)
-    offset_x, offset_y = scene.crop_offset
     for thing in scene.things:
-        left, top, box_width, box_height = thing.box
-        corner = ((left + offset_x) * _SCALE, (top + offset_y) * _SCALE)
-        brush = Brush(pen, corner, (box_width * _SCALE, box_height * _SCALE), thing, scene.place, rng)
-        _DRAWERS[thing.kind](brush)
+        _DRAWERS[thing.kind](Brush(pen, thing, scene, rng))
     return image.reduce(_SCALE)
 
 
@@ -35,16 +31,18 @@ def draw_crop(scene: Scene) -> np.ndarray:
 class Brush:
     """Draws in a thing's own coordinates: (0, 0) is the top left corner of its box, (1, 1) the bottom right."""
 
-    def __init__(self, pen: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int],
-                 thing: Thing, place: str, rng: np.random.Generator) -> None:  # fmt: skip
-        self.pen, self.corner, self.size, self.flipped = pen, corner, size, thing.flipped
+    def __init__(self, pen: ImageDraw.ImageDraw, thing: Thing, scene: Scene, rng: np.random.Generator) -> None:
+        (left, top, width, height), (offset_x, offset_y) = thing.box, scene.crop_offset
+        self.corner = (left + offset_x) * _SCALE, (top + offset_y) * _SCALE
+        self.size = width * _SCALE, height * _SCALE
+        self.pen, self.flipped = pen, thing.flipped
         self.colour = _vary(PALETTE[thing.colour], rng, 12)
         self.light = _mix(self.colour, (255, 255, 255), 0.35)
         self.dark = _mix(self.colour, (0, 0, 0), 0.3)
         if max(PALETTE[thing.colour]) < 70:  # details on a dark thing must be lighter, or they vanish
             self.dark = (78, 78, 84)
-        self.outline = (205, 205, 215) if place == "night" else (60, 60, 66)
-        self.stroke = max(2, round(min(size) * 0.02))
+        self.outline = (205, 205, 215) if scene.place == "night" else (60, 60, 66)
+        self.stroke = max(2, round(min(self.size) * 0.02))
 
     def points(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
         """Convert points from the box's own coordinates to pixels of the picture."""
