@@ -114,7 +114,7 @@ def publish(tmp_path, monkeypatch, no_proxy):
             if not path.exists():
                 return resource
             size, checksum = path.stat().st_size, f"md5:{hash_file(path, 'md5').hexdigest()}"
-            return replace(resource, url=f"{url}/{resource.name}", bytes=size, checksum=checksum)
+            return replace(resource, folders=(url,), bytes=size, checksum=checksum)
 
         yield folder, lambda: monkeypatch.setattr(resources, "RESOURCES", tuple(map(published, resources.RESOURCES)))
 

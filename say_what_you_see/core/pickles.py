@@ -48,10 +48,12 @@ def check_memo(file: BinaryIO) -> None:
 
 
 class _Dtype:
-    """Stands in for a NumPy dtype; a file may choose only its name and byte order."""
+    """Stands in for a NumPy dtype of numbers or strings; a file may choose only its name ("f4", say) and byte order."""
 
-    def __init__(self, dtype: np.dtype):
-        self.dtype = dtype
+    def __init__(self, name: str, *_: Any):
+        if not re.fullmatch(r"[biufcSU][0-9]{1,9}", name):
+            raise ValueError(f"it holds an array of type {name!r}")
+        self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
         self.dtype = np.dtype(self.dtype.newbyteorder(state[1]).str)
@@ -82,7 +84,7 @@ class _Unpickler(pickle.Unpickler):
         """The function that builds what a name stands for."""
         known = {  # made anew in each call, since a pickle can change the attributes of what it gets
             "numpy.ndarray": None,  # an argument of _reconstruct only
-            "numpy.dtype": lambda *arguments: _make_dtype(*arguments),
+            "numpy.dtype": lambda *arguments: _Dtype(*arguments),
             "numpy.core.multiarray._reconstruct": lambda *_: _Array(self),
             "numpy.core.multiarray.scalar": lambda dtype, data: np.frombuffer(data, dtype.dtype)[0],
             "numpy.core.numeric._frombuffer": lambda *arguments: self.from_buffer(*arguments),
@@ -110,13 +112,6 @@ class _Unpickler(pickle.Unpickler):
         if order == "K" and axes is not None:
             return array.reshape(shape).transpose(axes)
         return array.reshape(shape, order=order)
-
-
-def _make_dtype(name: str, *_: Any) -> _Dtype:
-    """A type of numbers or strings, from a name such as "f4"."""
-    if not re.fullmatch(r"[biufcSU][0-9]{1,9}", name):
-        raise ValueError(f"it holds an array of type {name!r}")
-    return _Dtype(np.dtype(name))
 
 
 def _with_arrays(obj: Any, done: dict[int, Any]) -> Any:

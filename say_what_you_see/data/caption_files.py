@@ -5,7 +5,7 @@ To add a format, write a function that parses it and add a line to `CAPTION_FILE
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -16,20 +16,15 @@ MAX_CAPTION_BYTES = 128_000_000
 """Larger caption files are refused: all of COCO's captions take 50 MB."""
 
 
-def is_caption_file(path: Path) -> bool:
-    """Whether a file's name belongs to one of the formats in `CAPTION_FILES`."""
-    return any(fnmatch(path.name.lower(), pattern) for pattern in CAPTION_FILES)
+def is_named(path: Path, patterns: Iterable[str]) -> bool:
+    """Whether a file's name, in lower case, matches one of these patterns, such as "*.token"."""
+    return any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
 
 
 def read_caption_file(path: Path) -> dict[str, list[str]]:
     """Read the captions of each image, by its name, from a file in one of these formats, without empty ones."""
-    parse = next(parse for pattern, parse in CAPTION_FILES.items() if fnmatch(path.name.lower(), pattern))
-    return parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path)
-
-
-def parse_token_file(text: str, source: object) -> dict[str, list[str]]:
-    """The captions of each image, by its name, from the text of a .token file, without empty ones."""
-    return _group(parse_token_lines(text, source))
+    parse = next(parse for pattern, parse in CAPTION_FILES.items() if is_named(path, [pattern]))
+    return group_captions(parse(decode_text(read_bytes(path, MAX_CAPTION_BYTES), path), path))
 
 
 def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
@@ -52,7 +47,7 @@ def parse_token_lines(text: str, source: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+def group_captions(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     """The captions of each image, by its name, without empty ones."""
     captions: dict[str, list[str]] = {}
     for image, caption in pairs:
@@ -61,23 +56,22 @@ def _group(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     return captions
 
 
-def parse_caption_csv(text: str, path: object) -> dict[str, list[str]]:
-    """The captions of each image from a table of two columns, file and caption, with or without a header."""
-    pairs, row_number = [], 0
+def parse_caption_rows(text: str, path: object) -> list[tuple[str, str]]:
+    """The image and caption of each row of a table of two columns, file and caption, with or without a header."""
+    pairs, row_number = [], 1
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if row and not (row_number == 1 and row[-1].strip().lower() == "caption"):
+                if len(row) != 2:
+                    raise csv.Error(f"{len(row)} columns instead of two")
+                pairs.append((row[0], row[1].strip()))
             row_number += 1
-            if not row or (row_number == 1 and row[-1].strip().lower() == "caption"):
-                continue
-            if len(row) != 2:
-                raise csv.Error(f"{len(row)} columns instead of two")
-            pairs.append((row[0], row[1].strip()))
     except csv.Error as error:
         raise CourseError(
             f"Row {row_number} of {path} cannot be read: {error}. A row is file,caption; a caption with a comma "
             'in it needs double quotes: dog.jpg,"A dog, running."'
         ) from error
-    return _group(pairs)
+    return pairs
 
 
 def decode_text(data: bytes, source: object) -> str:
@@ -89,10 +83,10 @@ def decode_text(data: bytes, source: object) -> str:
         raise CourseError(f"Line {line} of {source} is not in UTF-8. Save it again in that encoding.") from error
 
 
-CAPTION_FILES: dict[str, Callable[[str, Path], dict[str, list[str]]]] = {
-    "captions.csv": parse_caption_csv,
-    "*.token": parse_token_file,
-    "*.token.txt": parse_token_file,
+CAPTION_FILES: dict[str, Callable[[str, Path], list[tuple[str, str]]]] = {
+    "captions.csv": parse_caption_rows,
+    "*.token": parse_token_lines,
+    "*.token.txt": parse_token_lines,
 }
-"""For each file name pattern, the function that gets the captions of each image from the file's text and path; a folder
+"""For each file name pattern, the function that gets pairs of image and caption from the file's text and path; a folder
 may hold only one such file."""

@@ -26,30 +26,25 @@ def hash_file(path: Path, algorithm: str = "sha256") -> Any:
     return digest
 
 
-def record_checksum(path: Path, checksum: str) -> None:
-    """Note that a file, as it is now, has this checksum; does nothing in a folder that cannot be written to."""
-    record = path.with_name(RECORD)
-    with suppress(CourseError):
-        write_json({**read_note(record), path.name: {**_stamp(path), "checksum": checksum}}, record)
+def verify(path: Path, checksum: str, was_checked: bool = False) -> None:
+    """Check a file, unless its size and time say that it was checked before; notes that, where the folder allows it.
 
-
-def verify(path: Path, checksum: str) -> None:
-    """Check a file, unless its size and time say that it was checked before.
+    Args:
+        checksum: 'sha256:…' or 'md5:…', hexadecimal.
+        was_checked: whether the file is known to be right, since it was checked during its download.
 
     Raises:
         CourseError: if it is not the right file; nothing is removed.
     """
-    if read_note(path.with_name(RECORD)).get(path.name) == {**_stamp(path), "checksum": checksum}:
+    record, state = path.with_name(RECORD), path.stat()
+    note = {"bytes": state.st_size, "changed": state.st_mtime_ns, "checksum": checksum}
+    if read_note(record).get(path.name) == note:
         return
     algorithm = checksum.partition(":")[0]
-    actual = f"{algorithm}:{hash_file(path, algorithm).hexdigest()}"
-    if actual != checksum:
+    if not was_checked and (actual := f"{algorithm}:{hash_file(path, algorithm).hexdigest()}") != checksum:
         raise CourseError(
             f"{path} has the checksum {actual} instead of {checksum}. It may be incomplete or another version: "
             "remove it and run this again, or get a complete copy."
         )
-    record_checksum(path, checksum)
-
-
-def _stamp(path: Path) -> dict[str, int]:
-    return {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns}
+    with suppress(CourseError):  # the folder cannot be written to
+        write_json({**read_note(record), path.name: note}, record)

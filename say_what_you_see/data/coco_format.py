@@ -26,7 +26,6 @@ MAX_ZIPPED_JSON = 192_000_000
 class DatasetFiles:
     """Where the parts of a data set are."""
 
-    name: str  # a short name
     train_zip: Path  # train_zip, val_zip: zips of images
     val_zip: Path
     captions_zip: Path  # a zip that holds the JSON members below
@@ -34,7 +33,7 @@ class DatasetFiles:
     val_json: str
     source: str  # where the data set comes from
     licence: str  # on what terms it may be used
-    # train_instances, val_instances, test_instances: members that say what the images show and where, if there are any
+    # train_instances, val_instances, test_instances: members that say what drawn scenes show; None for photographs
     train_instances: str | None = None
     val_instances: str | None = None
     test_instances: str | None = None
@@ -43,12 +42,9 @@ class DatasetFiles:
     test_json: str | None = None
 
     @classmethod
-    def in_folder(
-        cls, folder: Path, name: str, suffix: str, source: str, licence: str, with_test: bool = False
-    ) -> "DatasetFiles":
+    def in_folder(cls, folder: Path, suffix: str, source: str, licence: str, with_test: bool = False) -> "DatasetFiles":
         """The files that the course makes itself: train_SUFFIX.zip, val_SUFFIX.zip, captions_SUFFIX.zip."""
         return cls(
-            name=name,
             train_zip=folder / f"train_{suffix}.zip",
             val_zip=folder / f"val_{suffix}.zip",
             captions_zip=folder / f"captions_{suffix}.zip",
@@ -69,12 +65,12 @@ class DatasetFiles:
     def splits(self) -> tuple[tuple[Path, str], ...]:
         """The zip of images and the member with their captions, for training, validation and, if there is one, test."""
         splits = (self.train_zip, self.train_json), (self.val_zip, self.val_json)
-        return (*splits, self.scored) if self.test_zip else splits
+        return (*splits, (self.test_zip, self.test_json)) if self.test_zip and self.test_json else splits
 
     @property
     def scored(self) -> tuple[Path, str]:
         """The split on which captions are scored: test if there is one, else validation."""
-        return (self.test_zip, self.test_json) if self.test_zip and self.test_json else (self.val_zip, self.val_json)
+        return self.splits[-1]
 
 
 def build_if_stale(folder: Path, inputs: dict[str, Any], outputs: Iterable[Path], build: Callable[[], None]) -> None:

@@ -39,7 +39,7 @@ def get_dataset(settings: Settings) -> DatasetFiles:
     elif settings.dataset == "flickr30k":
         files = get_flickr30k(folder, settings.seed)
     else:
-        files = get_folder_dataset(Path(settings.dataset), folder, settings.dataset_name, settings.seed)
+        files = get_folder_dataset(Path(settings.dataset), folder, settings.seed)
     return _sample(files, settings) if settings.small else files
 
 
@@ -59,7 +59,6 @@ def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:
 def _fetch_coco(folder: Path) -> DatasetFiles:
     train_zip, val_zip, captions_zip = (fetch_resource(resource.name, folder) for resource in resources_of("coco"))
     return DatasetFiles(
-        name="coco",
         train_zip=train_zip,
         val_zip=val_zip,
         captions_zip=captions_zip,
@@ -67,8 +66,6 @@ def _fetch_coco(folder: Path) -> DatasetFiles:
         val_json="annotations/captions_val2014.json",
         source="https://cocodataset.org",
         licence=licence_of("coco"),
-        train_instances="annotations/instances_train2014.json",
-        val_instances="annotations/instances_val2014.json",
     )
 
 

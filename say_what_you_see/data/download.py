@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import check_space, write_errors_explained
+from say_what_you_see.core.files import check_is_no_folder, check_space, write_errors_explained
 from say_what_you_see.core.text import without_password
 from say_what_you_see.data.partial_file import PartialFile, Version
 
@@ -72,8 +72,7 @@ def download(
         CourseError: if the file is unavailable or not the right one; says how to get it by hand.
     """
     path = Path(path)
-    if path.is_dir():
-        raise CourseError(f"{path} is a folder, but should be a file. Move it away and run this again.")
+    check_is_no_folder(path)
     if not path.exists():
         with write_errors_explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)

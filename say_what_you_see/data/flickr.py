@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_space, make_folder
 from say_what_you_see.data.archives import open_zip, read_member
-from say_what_you_see.data.caption_files import decode_text, parse_token_file, read_caption_file
+from say_what_you_see.data.caption_files import decode_text, group_captions, parse_token_lines, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
     abbreviated,
@@ -34,7 +34,7 @@ def get_flickr8k(folder: Path) -> DatasetFiles:
     The downloaded zips are not needed after that. If they are gone, a data set made without a test split is used as is.
     """
     source, licence = "Hodosh, Young and Hockenmaier 2013", licence_of("flickr8k")
-    files = DatasetFiles.in_folder(folder, "flickr8k", "flickr8k", source, licence, with_test=True)
+    files = DatasetFiles.in_folder(folder, "flickr8k", source, licence, with_test=True)
     without_test = replace(files, test_zip=None, test_json=None)
     downloaded = any((place / FLICKR8K_IMAGES).exists() for place in (folder, folder.parent))
     if not (downloaded or files.scored[0].exists()) and all(path.exists() for path in without_test.zips):
@@ -61,7 +61,7 @@ def get_flickr30k(folder: Path, seed: int) -> DatasetFiles:
         CourseError: if they are not there; says where to ask for them and where to put them.
     """
     images_zip, captions_path = find_flickr30k(folder)
-    files = DatasetFiles.in_folder(folder, "flickr30k", "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
+    files = DatasetFiles.in_folder(folder, "flickr30k", FLICKR30K_PAGE, FLICKR_TERMS)
 
     def build() -> None:
         is_zip = captions_path.suffix == ".zip"
@@ -131,7 +131,7 @@ def convert(
 
 def captions_in_zip(zip_path: Path, name: str) -> dict[str, list[str]]:
     """The captions of each image, by its name, from a .token file in a zip."""
-    return parse_token_file(text_in_zip(zip_path, name), f"{name} in {zip_path}")
+    return group_captions(parse_token_lines(text_in_zip(zip_path, name), f"{name} in {zip_path}"))
 
 
 def text_in_zip(zip_path: Path, name: str) -> str:

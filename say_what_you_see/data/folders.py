@@ -11,7 +11,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_PICTURE_BYTES, read_bytes
 from say_what_you_see.core.text import visible
 from say_what_you_see.data.archives import open_zip, picture_files
-from say_what_you_see.data.caption_files import is_caption_file, read_caption_file
+from say_what_you_see.data.caption_files import CAPTION_FILES, is_named, read_caption_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
     abbreviated,
@@ -32,34 +32,30 @@ BOTH_FORMS = (
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 LICENCE_OF_FOLDERS = "your own"
 _SURROGATES = re.compile("[\ud800-\udfff]")  # stand for bytes that are not text, as file names on Linux may have
-_PREFIXES = {"train": ("train",), "val": ("val",), "captions": ("captions", "annotations")}
+_ZIPS = {"train": ("train*.zip",), "val": ("val*.zip",), "captions": ("captions*.zip", "annotations*.zip")}
 
 
-def get_folder_dataset(source: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
+def get_folder_dataset(source: Path, folder: Path, seed: int) -> DatasetFiles:
     """Find the data set in the user's folder `source`; files made from it go into `folder`."""
     paths = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    caption_file = _only_one(list(filter(is_caption_file, paths)), "the file with the captions", source)
+    tables = [path for path in paths if is_named(path, CAPTION_FILES)]
+    caption_file = _only_one(tables, "the file with the captions", source)
     zips = {}
-    for part, prefixes in _PREFIXES.items():
-        named = [path for path in paths if path.name.lower().startswith(prefixes) and path.suffix.lower() == ".zip"]
-        candidates = [path for path in named if not path.stem.lower().endswith("_sample")]
-        if path := _only_one(candidates, _pattern(part), source):
+    for part, patterns in _ZIPS.items():
+        candidates = [path for path in paths if is_named(path, patterns) and not is_named(path, ["*_sample.zip"])]
+        if path := _only_one(candidates, " or ".join(patterns), source):
             zips[part] = path
-    if caption_file and len(zips) == len(_PREFIXES):
+    if caption_file and len(zips) == len(_ZIPS):
         raise CourseError(
             f"{source} holds two data sets: {caption_file.name} with pictures, and {zips['train'].name} with other "
             "zips. Keep only one of them there."
         )
     if caption_file:
-        return _from_images(source, caption_file, folder, name, seed)
-    if missing := [_pattern(part) for part in _PREFIXES if part not in zips]:
+        return _from_images(source, caption_file, folder, seed)
+    if missing := [" or ".join(patterns) for part, patterns in _ZIPS.items() if part not in zips]:
         pieces = " and ".join(missing) if zips else "captions.csv"
         raise CourseError(f"{source} holds no {pieces}. {BOTH_FORMS}")
-    return _from_zips(source, zips, folder, name)
-
-
-def _pattern(part: str) -> str:
-    return " or ".join(f"{prefix}*.zip" for prefix in _PREFIXES[part])
+    return _from_zips(source, zips, folder)
 
 
 def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | None:
@@ -73,9 +69,9 @@ def _only_one(candidates: list[AnyPath], part: str, where: Path) -> AnyPath | No
 # Form 1: images and a file with their captions
 
 
-def _from_images(source: Path, caption_file: Path, folder: Path, name: str, seed: int) -> DatasetFiles:
+def _from_images(source: Path, caption_file: Path, folder: Path, seed: int) -> DatasetFiles:
     images = _find_images(source)
-    files = DatasetFiles.in_folder(folder, name, "pictures", str(source), LICENCE_OF_FOLDERS)
+    files = DatasetFiles.in_folder(folder, "pictures", str(source), LICENCE_OF_FOLDERS)
 
     def convert() -> None:
         captions = _captions_of_images(source, caption_file, images)
@@ -150,18 +146,17 @@ def _names_by_spelling(source: Path, images: dict[str, Path]) -> dict[str, str]:
 # Form 2: zips like COCO's, used where they are
 
 
-def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> DatasetFiles:
+def _from_zips(source: Path, zips: dict[str, Path], folder: Path) -> DatasetFiles:
     captions_zip = zips["captions"]
     with open_zip(captions_zip) as archive:
         members = [PurePosixPath(member) for member in archive.namelist() if member.endswith(".json")]
-    train_json, val_json, train_instances, val_instances = (
+    train_json, val_json = (
         _only_one([path for path in members if path.name.startswith(prefix)], f"{prefix}*.json", captions_zip)
-        for prefix in ("captions_train", "captions_val", "instances_train", "instances_val")
+        for prefix in ("captions_train", "captions_val")
     )
     if not (train_json and val_json):
         raise CourseError(f"{captions_zip} lacks captions_train*.json or captions_val*.json. {BOTH_FORMS}")
     files = DatasetFiles(
-        name=name,
         train_zip=zips["train"],
         val_zip=zips["val"],
         captions_zip=captions_zip,
@@ -169,8 +164,6 @@ def _from_zips(source: Path, zips: dict[str, Path], folder: Path, name: str) -> 
         val_json=str(val_json),
         source=str(source),
         licence=LICENCE_OF_FOLDERS,
-        train_instances=str(train_instances) if train_instances else None,
-        val_instances=str(val_instances) if val_instances else None,
     )
     copies = [folder / zips[split].name for split in ("train", "val")]
 

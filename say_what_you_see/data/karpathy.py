@@ -29,8 +29,7 @@ def get_karpathy_split(dataset: str, folder: Path, data_folder: Path) -> Dataset
         data_folder: where the file with the split goes, and where the data sets' own folders are.
     """
     source = f"{_SOURCES[dataset]}; split: Karpathy and Fei-Fei 2015"
-    name, licence = f"{dataset}_karpathy", licence_of(dataset)
-    files = DatasetFiles.in_folder(folder, name, dataset, source, licence, with_test=True)
+    files = DatasetFiles.in_folder(folder, dataset, source, licence_of(dataset), with_test=True)
 
     def build() -> None:
         splits, captions, ids = read_split(fetch_resource(SPLIT_ZIP, data_folder), dataset)

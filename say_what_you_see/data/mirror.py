@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from say_what_you_see.core.files import atomic_path, check_space, sha256_of
+from say_what_you_see.core.files import atomic_path, check_space, make_folder, sha256_of
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.resources import Resource, fetch_resource, resources_of
 
@@ -28,8 +28,8 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
     Raises:
         CourseError: if there is not enough space, or a file is unavailable.
     """
-    resources = [resource for resource in resources_of(*groups) if not resource.by_request]
-    folder.mkdir(parents=True, exist_ok=True)
+    resources = [resource for resource in resources_of(*groups) if not resource.page]
+    make_folder(folder)
     missing = [resource for resource in resources if not (folder / resource.relative_path).exists()]
     check_space(folder / SUMS, sum(resource.bytes or 0 for resource in missing))
     paths = [_provide(resource, folder, settings.data_folder) for resource in resources]

@@ -70,9 +70,8 @@ class PartialFile:
         """Append the bytes that follow, with a progress bar."""
         with (
             open(self.path, "ab") as file,
-            progress(total=self.version.size, description=self.final.name, unit="B") as bar,
+            progress(total=self.version.size, description=self.final.name, unit="B", done=self.n_bytes) as bar,
         ):
-            bar.n = bar.initial = self.n_bytes
             for chunk in chunks:
                 file.write(chunk)
                 self.digest.update(chunk)

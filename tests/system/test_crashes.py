@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from download_server import running_server
+from download_server import Server, running
 
 HARNESS = Path(__file__).parents[1] / "helpers" / "crash_harness.py"
 STAGES = ("download", "resources", "embed", "prepare", "train", "records", "train-records")
@@ -33,7 +33,7 @@ def may_mount() -> bool:
 def test_a_disturbed_stage_leaves_what_it_leaves_undisturbed(kills, stages, no_proxy):
     start, what = (NAMESPACE, "troubles") if may_mount() else ([], "kills")
     command = [*start, sys.executable, str(HARNESS), str(kills), what, *stages]
-    with running_server() as server:
+    with running(Server()) as server:
         server.files, server.etags = {"/file": FILE}, {"/file": '"one"'}
         own = {"URL": f"{server.url}/file", "CHECKSUM": f"sha256:{hashlib.sha256(FILE).hexdigest()}"}
         done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)

@@ -110,7 +110,7 @@ def data_set_readers(folder: Path) -> dict[str, Reader]:
         def read(path: Path) -> None:
             source = path.parent / "source"
             write_folder(source, (others | {name: path.read_bytes()}).items())
-            files = get_folder_dataset(source, path.parent / "made", "mine", seed=0)
+            files = get_folder_dataset(source, path.parent / "made", seed=0)
             for zip_path, member in files.splits:
                 language.get_captions_for_fns(list(images_by_name(zip_path)), files.captions_zip, member)
 

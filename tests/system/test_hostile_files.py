@@ -185,7 +185,7 @@ def test_what_is_no_file_in_a_folder_of_pictures_is_passed_over(tmp_path, capsys
     with open(os.fsencode(source) + b"/\xff\x1b[2J.png", "wb") as file:  # a name in no encoding
         file.write(picture())
     (source / "captions.csv").write_text("\n".join(rows))
-    files = get_folder_dataset(source, tmp_path / "made", "mine", seed=0)
+    files = get_folder_dataset(source, tmp_path / "made", seed=0)
     assert sum(len(images_by_name(zip_path)) for zip_path in files.zips[:2]) == 4
     assert r"\udcff\x1b[2J.png" in capsys.readouterr().out
 

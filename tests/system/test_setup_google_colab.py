@@ -9,13 +9,13 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import pytest
 from colab_samples import ARCHIVE, SETUP_FILE, Colab, copy_project, course_archive, project_files
-from download_server import Server, running_server
+from download_server import Server, running
 
 import setup_google_colab as setup
 from say_what_you_see.commands.main import main
@@ -27,31 +27,19 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="Colab runs on Linux"
 
 SMALL = ["requirements.txt", "pyproject.toml", "notebooks/00_start_here.ipynb"]
 SMALL += [path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "say_what_you_see").rglob("*.py")]
+NEEDED = ["requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb"]
 HERE = f"say-what-you-see-{setup.REVISION}"
 NOTEBOOK = "02_extract_embeddings"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 EXERCISES = sorted((NOTEBOOKS / "exercises").glob("*.ipynb"))
 
 
-@contextmanager
-def code_host(names: list[str]) -> Iterator[Server]:
-    """A stand-in for the host that the code is downloaded from."""
-    with running_server() as server:
-        server.files = {ARCHIVE: course_archive(names), SETUP_FILE: Path(setup.__file__).read_bytes()}
-        yield server
-
-
 @pytest.fixture
 def host():
-    with code_host(SMALL) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def whole_host():
-    """The host with all that a commit would hold."""
-    with code_host(project_files()) as served:
-        yield served
+    """A stand-in for the host that the code is downloaded from."""
+    with running(Server()) as server:
+        server.files = {ARCHIVE: course_archive(SMALL), SETUP_FILE: Path(setup.__file__).read_bytes()}
+        yield server
 
 
 @pytest.fixture
@@ -83,8 +71,8 @@ def complaint(result: subprocess.CompletedProcess) -> str:
 
 
 @pytest.mark.parametrize("path", [LESSONS[0], LESSONS[6], EXERCISES[0]], ids=lambda path: path.stem)
-def test_the_first_cell_sets_up_the_course(path, tmp_path, whole_host):
-    colab = Colab(tmp_path, whole_host.url)
+def test_the_first_cell_sets_up_the_course(path, machine, host):
+    host.files[ARCHIVE], colab = course_archive(project_files()), machine()  # all that a commit would hold
     look = "import os, say_what_you_see.core.settings as s\n"
     look += "print(os.getcwd(), s.__file__, s.read_settings().data_folder, sep='\\n')"
     lines = said(colab.run(f"{first_code(path)}\n{look}")).splitlines()
@@ -158,19 +146,12 @@ def test_offline_the_first_cell_says_so(tmp_path):
 def test_a_failed_download_says_why_and_starts_over(fault, answers, text, machine, host):
     colab = machine()
     (colab.start / ".part-course-abc" / "unpacked").mkdir(parents=True)  # which a killed download has left
-    setattr(host.faults, fault, [None, *answers])  # the file that sets up comes first
+    setattr(host, fault, [None, *answers])  # the file that sets up comes first
     message = complaint(colab.run(cell()))
     assert message.startswith("setup_google_colab.SetupError") and setup.ARCHIVE_URL in message and text in message
     assert host.paths == [SETUP_FILE, *([ARCHIVE] * len(answers))]
     assert_nothing_is_left(colab)
     assert f"{NOTEBOOK} is ready" in said(colab.run(cell()))
-
-
-def test_an_archive_of_another_release_is_refused(machine, host):
-    colab = machine()
-    host.files[ARCHIVE] = course_archive(SMALL, {"say_what_you_see/__init__.py": b'__version__ = "9.9.9"\n'})
-    assert f"is not release {setup.REVISION}" in complaint(colab.run(cell()))
-    assert_nothing_is_left(colab)
 
 
 @pytest.fixture
@@ -183,8 +164,7 @@ def served(tmp_path, monkeypatch, host, no_proxy) -> dict[str, bytes]:
 
 
 def test_a_damaged_archive_is_whole_or_refused(served, tmp_path):
-    needed = ["requirements.txt", "say_what_you_see/__init__.py", "notebooks/00_start_here.ipynb"]
-    sound, rng = course_archive(needed), random.Random(0)
+    sound, rng = course_archive(NEEDED), random.Random(0)
     for _ in range(150):
         damaged = bytearray(sound)
         for _ in range(4):
@@ -197,15 +177,18 @@ def test_a_damaged_archive_is_whole_or_refused(served, tmp_path):
         shutil.rmtree(tmp_path / "course", ignore_errors=True)
 
 
-def test_an_endless_archive_or_one_of_very_much_is_given_up(served, monkeypatch):
+def test_an_archive_that_is_endless_or_of_very_much_or_of_another_release_is_refused(served, tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "MAX_BYTES", 10_000)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(10_001))
-    for content, reason in ((bytes(10_001), "has more than 10,000"), (packed.getvalue(), "claims to hold more than")):
-        served[ARCHIVE] = content
+    other = course_archive([], {name: b'__version__ = "9.9.9"\n' for name in NEEDED})
+    reasons = {bytes(10_001): "has more than 10,000", packed.getvalue(): "claims to hold more than",
+               other: f"is not release {setup.REVISION}"}  # fmt: skip
+    for served[ARCHIVE], reason in reasons.items():
         with pytest.raises(setup.SetupError, match=reason):
             setup.download_github_code()
+        assert list(tmp_path.iterdir()) == []
 
 
 # Versions

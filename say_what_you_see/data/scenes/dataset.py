@@ -32,7 +32,7 @@ def get_scenes(folder: Path, counts: Mapping[str, int], seed: int = 0) -> Datase
         counts: how many to draw for "train", "val" and "test", in this order.
     """
     files = replace(
-        DatasetFiles.in_folder(folder, "scenes", "scenes", "drawn by this course", LICENCE, with_test=True),
+        DatasetFiles.in_folder(folder, "scenes", "drawn by this course", LICENCE, with_test=True),
         train_instances="annotations/instances_train.json",
         val_instances="annotations/instances_val.json",
         test_instances="annotations/instances_test.json",

@@ -7,16 +7,6 @@ from PIL import Image, ImageDraw
 
 from say_what_you_see.data.scenes.scene import CROP_SIDE, PALETTE, RGB, Scene, Thing
 
-_SKY = {
-    "meadow": ((150, 205, 245), (215, 238, 252)), "beach": ((120, 195, 240), (225, 240, 250)),
-    "sea": ((165, 210, 235), (230, 240, 245)), "night": ((14, 16, 52), (52, 54, 110)),
-    "snow": ((188, 200, 214), (226, 232, 240)), "desert": ((240, 200, 150), (252, 232, 200)),
-}  # fmt: skip
-_GROUND = {
-    "meadow": ((140, 200, 110), (110, 175, 85)), "beach": ((238, 216, 165), (226, 198, 140)),
-    "sea": ((70, 150, 190), (30, 95, 150)), "night": ((34, 44, 50), (22, 28, 36)),
-    "snow": ((236, 241, 247), (214, 224, 236)), "desert": ((226, 176, 106), (205, 150, 84)),
-}  # fmt: skip
 _SCALE = 2
 """Pictures are drawn this many times larger and reduced, which smooths the edges."""
 
@@ -27,12 +17,8 @@ def draw_scene(scene: Scene) -> Image.Image:
     width, height = (side * _SCALE for side in scene.image_size)
     image = _draw_place(scene.place, width, height, rng)
     pen = ImageDraw.Draw(image)
-    offset_x, offset_y = scene.crop_offset
     for thing in scene.things:
-        left, top, box_width, box_height = thing.box
-        corner = ((left + offset_x) * _SCALE, (top + offset_y) * _SCALE)
-        brush = Brush(pen, corner, (box_width * _SCALE, box_height * _SCALE), thing, scene.place, rng)
-        _DRAWERS[thing.kind](brush)
+        _DRAWERS[thing.kind](Brush(pen, thing, scene, rng))
     return image.reduce(_SCALE)
 
 
@@ -45,16 +31,18 @@ def draw_crop(scene: Scene) -> np.ndarray:
 class Brush:
     """Draws in a thing's own coordinates: (0, 0) is the top left corner of its box, (1, 1) the bottom right."""
 
-    def __init__(self, pen: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int],
-                 thing: Thing, place: str, rng: np.random.Generator) -> None:  # fmt: skip
-        self.pen, self.corner, self.size, self.flipped = pen, corner, size, thing.flipped
+    def __init__(self, pen: ImageDraw.ImageDraw, thing: Thing, scene: Scene, rng: np.random.Generator) -> None:
+        (left, top, width, height), (offset_x, offset_y) = thing.box, scene.crop_offset
+        self.corner = (left + offset_x) * _SCALE, (top + offset_y) * _SCALE
+        self.size = width * _SCALE, height * _SCALE
+        self.pen, self.flipped = pen, thing.flipped
         self.colour = _vary(PALETTE[thing.colour], rng, 12)
         self.light = _mix(self.colour, (255, 255, 255), 0.35)
         self.dark = _mix(self.colour, (0, 0, 0), 0.3)
         if max(PALETTE[thing.colour]) < 70:  # details on a dark thing must be lighter, or they vanish
             self.dark = (78, 78, 84)
-        self.outline = (205, 205, 215) if place == "night" else (60, 60, 66)
-        self.stroke = max(2, round(min(size) * 0.02))
+        self.outline = (205, 205, 215) if scene.place == "night" else (60, 60, 66)
+        self.stroke = max(2, round(min(self.size) * 0.02))
 
     def points(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
         """Convert points from the box's own coordinates to pixels of the picture."""
@@ -99,11 +87,11 @@ def _gradient(width: int, height: int, top: RGB, bottom: RGB) -> Image.Image:
 
 def _draw_place(place: str, width: int, height: int, rng: np.random.Generator) -> Image.Image:
     horizon = int(height * rng.uniform(0.45, 0.6))
-    sky = [_vary(colour, rng, 8) for colour in _SKY[place]]
-    ground = [_vary(colour, rng, 8) for colour in _GROUND[place]]
-    image = _gradient(width, height, *sky)
-    image.paste(_gradient(width, height - horizon, *ground), (0, horizon))
-    _DECORATIONS[place](ImageDraw.Draw(image), width, height, horizon, rng)
+    *colours, decorate = _PLACES[place]
+    sky_top, sky_bottom, ground_top, ground_bottom = (_vary(colour, rng, 8) for colour in colours)
+    image = _gradient(width, height, sky_top, sky_bottom)
+    image.paste(_gradient(width, height - horizon, ground_top, ground_bottom), (0, horizon))
+    decorate(ImageDraw.Draw(image), width, height, horizon, rng)
     return image
 
 
@@ -270,10 +258,14 @@ def _draw_flower(brush: Brush) -> None:
     brush.ellipse(0.36, 0.22, 0.64, 0.4, (120, 82, 50))
 
 
-_DECORATIONS: dict[str, Callable] = {
-    "meadow": _decorate_meadow, "beach": _decorate_beach, "sea": _decorate_sea,
-    "night": _decorate_night, "snow": _decorate_snow, "desert": _decorate_desert,
-}  # fmt: skip
+_PLACES: dict[str, tuple[RGB, RGB, RGB, RGB, Callable]] = {  # the sky's colours from top to bottom, then the ground's
+    "meadow": ((150, 205, 245), (215, 238, 252), (140, 200, 110), (110, 175, 85), _decorate_meadow),
+    "beach": ((120, 195, 240), (225, 240, 250), (238, 216, 165), (226, 198, 140), _decorate_beach),
+    "sea": ((165, 210, 235), (230, 240, 245), (70, 150, 190), (30, 95, 150), _decorate_sea),
+    "night": ((14, 16, 52), (52, 54, 110), (34, 44, 50), (22, 28, 36), _decorate_night),
+    "snow": ((188, 200, 214), (226, 232, 240), (236, 241, 247), (214, 224, 236), _decorate_snow),
+    "desert": ((240, 200, 150), (252, 232, 200), (226, 176, 106), (205, 150, 84), _decorate_desert),
+}
 _DRAWERS: dict[str, Callable[[Brush], None]] = {
     "sun": _draw_sun, "cloud": _draw_cloud, "tree": _draw_tree, "house": _draw_house, "boat": _draw_boat,
     "car": _draw_car, "ball": _draw_ball, "kite": _draw_kite, "fish": _draw_fish, "bird": _draw_bird,

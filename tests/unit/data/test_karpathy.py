@@ -93,17 +93,6 @@ def test_flickr30k_needs_all_of_its_pictures_and_them_only(publish, environ):
     assert "Karpathy" in files.source and "research" in files.licence
 
 
-def test_a_damaged_or_missing_split_is_named(coco, environ):
-    damaged = bytearray((coco / SPLIT_ZIP).read_bytes())
-    damaged[60:80] = bytes(20)
-    (coco / SPLIT_ZIP).write_bytes(damaged)
-    with pytest.raises(CourseError, match=f"{SPLIT_ZIP}.* checksum"):
-        get_dataset(read_settings(environ))
-    (coco / SPLIT_ZIP).unlink()
-    with pytest.raises(CourseError, match=f"{SPLIT_ZIP}.*404.*{environ['COURSE_DATA']}"):
-        get_dataset(read_settings(environ))
-
-
 def test_the_commands_train_on_one_split_and_score_another(coco, environ, monkeypatch, capsys):
     for name, value in (environ | {"COURSE_SIZE": "small"}).items():
         monkeypatch.setenv(name, value)

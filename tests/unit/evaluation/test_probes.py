@@ -34,7 +34,7 @@ def files(tmp_path_factory) -> DatasetFiles:
     captions = {split: [describe_scene(scene) for scene in scenes] for split, scenes in SCENES.items()}
     members = {f"{split}.json": json.dumps(instances_json(split, SCENES[split], captions[split])) for split in SCENES}
     path, nowhere = write_zip(tmp_path_factory.mktemp("probe") / "captions.zip", members), Path("nowhere.zip")
-    return DatasetFiles("scenes", nowhere, nowhere, path, "", "", "", "", "train.json", "val.json")
+    return DatasetFiles(nowhere, nowhere, path, "", "", "", "", "train.json", "val.json")
 
 
 def pairs_shown(scenes: list[Scene]) -> np.ndarray:
