@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import DATASETS, Settings
+from say_what_you_see.data.checksums import sha256_of_file
 from say_what_you_see.data.coco_format import (
     DatasetFiles,
     build_if_stale,
@@ -53,7 +53,7 @@ def terms_of(settings: Settings) -> str:
 
 def describe_files(files: DatasetFiles) -> list[tuple[str, int, str]]:
     """Name, size in bytes and SHA-256 checksum of the files of a data set."""
-    return [(path.name, path.stat().st_size, sha256_of(path)) for path in files.zips]
+    return [(path.name, path.stat().st_size, sha256_of_file(path)) for path in files.zips]
 
 
 def _fetch_coco(folder: Path) -> DatasetFiles:

@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from say_what_you_see.core.files import atomic_path, check_space, make_folder, sha256_of
+from say_what_you_see.core.files import atomic_path, check_space, make_folder
 from say_what_you_see.core.settings import Settings
+from say_what_you_see.data.checksums import sha256_of_file
 from say_what_you_see.data.resources import Resource, fetch_resource, resources_of
 
 SUMS = "SHA256SUMS"
@@ -35,7 +36,8 @@ def make_mirror(folder: Path, settings: Settings, groups: Sequence[str] = ()) ->
     paths = [_provide(resource, folder, settings.data_folder) for resource in resources]
     with atomic_path(folder / SUMS) as temporary:
         lines = [
-            f"{sha256_of(path)}  {resource.relative_path}\n" for resource, path in zip(resources, paths, strict=True)
+            f"{sha256_of_file(path)}  {resource.relative_path}\n"
+            for resource, path in zip(resources, paths, strict=True)
         ]
         temporary.write_text("".join(lines), encoding="utf-8")
     return paths

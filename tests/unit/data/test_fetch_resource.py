@@ -11,7 +11,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import sha256_of
 from say_what_you_see.core.settings import read_settings
 from say_what_you_see.data import resources as downloads
-from say_what_you_see.data.checksums import RECORD
+from say_what_you_see.data.checksums import RECORD, sha256_of_file, verify
 from say_what_you_see.data.mirror import make_mirror
 from say_what_you_see.data.resources import Resource, fetch_resource
 
@@ -51,6 +51,17 @@ def test_a_file_is_checked_once_and_used_again_at_once(server, tmp_path, data_fo
     assert entry["checksum"] == md5(CONTENT) and entry["bytes"] == len(CONTENT)
     monkeypatch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was checked before"))
     assert fetch_resource("known.zip", data_folder / "coco") == path and len(server.requests) == (place is None)
+
+
+def test_a_sha256_checksum_is_remembered_until_the_file_changes(tmp_path, monkeypatch):
+    path = tmp_path / "known.zip"
+    path.write_bytes(CONTENT)
+    verify(path, f"sha256:{hashlib.sha256(CONTENT).hexdigest()}")
+    with monkeypatch.context() as patch:
+        patch.setattr("say_what_you_see.data.checksums.hash_file", lambda *_: pytest.fail("it was read again"))
+        assert sha256_of_file(path) == hashlib.sha256(CONTENT).hexdigest()
+    path.write_bytes(CONTENT[::-1] + b"more")
+    assert sha256_of_file(path) == hashlib.sha256(CONTENT[::-1] + b"more").hexdigest()
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[::-1]])
