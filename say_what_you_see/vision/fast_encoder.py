@@ -16,16 +16,19 @@ import numpy as np
 
 from say_what_you_see.core.backend import count_accelerators, keras
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, read_note, sha256_of, write_json
+from say_what_you_see.core.files import read_json, read_note, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import EncoderInfo
 from say_what_you_see.vision.openvino import (
+    OTHER_NUMBERS,
     ParallelNetwork,
+    agree,
     export_network,
     has_bfloat16,
     import_openvino,
+    make_export,
     openvino_is_installed,
 )
 
@@ -37,9 +40,6 @@ MIN_PICTURES = 5000
 
 BATCH_SIZE = 16
 """The batch size for OpenVINO, which needs the next images ready when it has finished the last ones."""
-
-TOLERANCE = 1e-3
-"""How far an export's results may be from Keras', relative to the largest number."""
 
 QUICKER_ON = ("x86_64", "amd64")
 """The processors on which OpenVINO was measured to be 1.15 to 1.6 times as fast as Keras."""
@@ -136,11 +136,9 @@ def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32
         None if OpenVINO cannot run it or gives other numbers than Keras. The folder records that, so that nobody waits
         for it again.
     """
-    metadata = read_note(folder / METADATA_FILE)
-    if network := _load_export(encoder, folder, metadata, precision):
+    network, note = _load_export(encoder, folder, precision), read_note(folder / METADATA_FILE)
+    if network or ("failed" in note and note.get("made_with") == _made_with()):
         return network
-    if "failed" in metadata and metadata.get("made_with") == _made_with():
-        return None
     print(f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.", file=sys.stderr)
     try:
         reason = _export(encoder, folder)
@@ -148,15 +146,13 @@ def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32
         reason = str(error)
     if reason:
         print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
-        return None
-    return _load_export(encoder, folder, read_note(folder / METADATA_FILE), precision)
+    return _load_export(encoder, folder, precision)
 
 
-def _load_export(
-    encoder: EncoderInfo, folder: Path, metadata: dict[str, Any], precision: str
-) -> ParallelNetwork | None:
+def _load_export(encoder: EncoderInfo, folder: Path, precision: str = "float32") -> ParallelNetwork | None:
     try:
-        if all(sha256_of(folder / name) == checksum for name, checksum in metadata["files"].items()):
+        files = read_json(folder / METADATA_FILE)["files"]
+        if all(sha256_of(folder / name) == checksum for name, checksum in files.items()):
             return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
     except Exception:  # there is none, or it is damaged, or another version's
         pass
@@ -165,36 +161,23 @@ def _load_export(
 
 def _export(encoder: EncoderInfo, folder: Path) -> str | None:
     """Export an encoder, check it against Keras and record the outcome; returns what went wrong."""
-    reason = None
-    with atomic_folder(folder) as staging:
-        files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
-        try:
-            if encoder.name in VARIANTS:
-                network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
-                import_openvino().save_model(network, files[0], False)
-            else:
-                export_network(encoder.model, files[0])
-            if not _gives_the_same(ParallelNetwork.exported(files[0], (*encoder.input_shape, 3)), encoder):
-                reason = "OpenVINO gives other numbers than Keras"
-        except OSError:
-            raise
-        except Exception as error:  # OpenVINO's have no class in common
-            reason = f"OpenVINO cannot run it: {type(error).__name__}"
-        if reason:
-            for file in files:
-                file.unlink(missing_ok=True)
-        outcome = {"failed": reason} if reason else {"files": {file.name: sha256_of(file) for file in files}}
-        metadata = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum, **outcome}
-        write_json(metadata, staging / METADATA_FILE)
-    return reason
+    note = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum}
 
+    def export(staging: Path) -> str | None:
+        path = staging / NETWORK_FILE
+        if encoder.name in VARIANTS:
+            network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
+            import_openvino().save_model(network, path, False)
+        else:
+            export_network(encoder.model, path)
+        files = {file.name: sha256_of(file) for file in (path, path.with_suffix(".bin"))}
+        write_json(note | {"files": files}, staging / METADATA_FILE)
+        exported = ParallelNetwork.exported(path, (*encoder.input_shape, 3))
+        noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
+        images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
+        return None if agree(exported(images), encoder.model.predict_on_batch(images)) else OTHER_NUMBERS
 
-def _gives_the_same(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
-    """Whether a network agrees with Keras on images of noise."""
-    noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
-    images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
-    expected, actual = encoder.model.predict_on_batch(images), network(images)
-    return bool(np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max())  # false with nan
+    return make_export(folder / METADATA_FILE, note, export)
 
 
 def openvino_is_quicker() -> bool:

@@ -20,13 +20,12 @@ from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.serving import export
 from say_what_you_see.serving.captioner import load_captioner
-from say_what_you_see.serving.export import export_captioner
-from say_what_you_see.serving.exported import (
+from say_what_you_see.serving.export import cannot_be_exported, export_captioner
+from say_what_you_see.serving.fast_captioner import (
     METADATA_FILE,
     NetworkStepModel,
-    cannot_be_exported,
     exported_folder,
-    load_exported,
+    load_fast_captioner,
 )
 from say_what_you_see.vision.openvino import export_network, openvino_is_installed
 
@@ -70,7 +69,7 @@ def test_the_converter_sends_no_statistics(before, run_python):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_an_exported_captioner_says_the_same(exported, sampler):
     captioner, folder, data = exported
-    fast = load_exported(folder, data)
+    fast = load_fast_captioner(folder, data)
     images = np.random.default_rng(1).integers(256, size=(5, *fast.input_shape, 3), dtype="uint8")
     embeds = captioner.embed(images)
     np.testing.assert_allclose(fast.embed(images), embeds, atol=1e-3 * np.abs(embeds).max())
@@ -87,8 +86,8 @@ def test_an_exported_captioner_needs_no_keras(exported, run_python):
     program = (
         "import sys, numpy as np; from pathlib import Path\n"
         "from say_what_you_see.decoding.generate import generate\n"
-        "from say_what_you_see.serving.exported import load_exported\n"
-        "fast = load_exported(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "from say_what_you_see.serving.fast_captioner import load_fast_captioner\n"
+        "fast = load_fast_captioner(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "features = fast.embed(np.zeros((1, *fast.input_shape, 3), 'uint8'))\n"
         "captions = generate(fast.model, features, fast.vocab)\n"
         "print(captions.indices.shape, 'keras' in sys.modules, 'tensorflow' in sys.modules)"
@@ -102,14 +101,14 @@ def test_another_training_in_the_same_folder_takes_the_place_of_the_older_and_sh
     [encoder_folder] = (copy / "exported").glob("encoder_*")
     made = (encoder_folder / "encoder.xml").stat().st_mtime_ns
     assert export_captioner(captioner, model, copy) is None
-    assert load_exported(model, copy) is not None
+    assert load_fast_captioner(model, copy) is not None
     metadata = read_json(model / "model.json")
     write_json({**metadata, "metrics": {"scored_on": "all"}}, model / "model.json")
-    assert load_exported(model, copy) is not None, "an evaluation is no training"
+    assert load_fast_captioner(model, copy) is not None, "an evaluation is no training"
     write_json({**metadata, "encoder": {**metadata["encoder"], "weights": "others"}}, model / "model.json")
-    assert load_exported(model, copy) is None
+    assert load_fast_captioner(model, copy) is None
     assert export_captioner(captioner, model, copy) is None
-    assert load_exported(model, copy) is not None and load_exported(folder, copy) is not None
+    assert load_fast_captioner(model, copy) is not None and load_fast_captioner(folder, copy) is not None
     assert len(list((copy / "exported").iterdir())) == 3, "two models, one encoder"
     assert (encoder_folder / "encoder.xml").stat().st_mtime_ns == made
 
@@ -120,19 +119,19 @@ def test_a_damaged_export_counts_as_none_and_is_made_again(exported, tmp_path, p
     copy = Path(shutil.copytree(data, tmp_path / "data", ignore=shutil.ignore_patterns("compiled")))
     [damaged] = copy.rglob(part)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    assert load_exported(folder, copy) is None
-    assert export_captioner(captioner, folder, copy) is None and load_exported(folder, copy) is not None
+    assert load_fast_captioner(folder, copy) is None
+    assert export_captioner(captioner, folder, copy) is None and load_fast_captioner(folder, copy) is not None
 
 
 def test_a_decoder_that_was_changed_is_not_used_and_nothing_without_openvino(exported, tmp_path, monkeypatch):
     _, folder, data = exported
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     shutil.copytree(exported_folder(folder, data), exported_folder(copy, data))
-    assert load_exported(copy, data) is not None
+    assert load_fast_captioner(copy, data) is not None
     (copy / "decoder.keras").write_bytes((copy / "decoder.keras").read_bytes()[:-9])
-    assert load_exported(copy, data) is None
-    monkeypatch.setattr("say_what_you_see.serving.exported.openvino_is_installed", lambda: False)
-    assert load_exported(folder, data) is None
+    assert load_fast_captioner(copy, data) is None
+    monkeypatch.setattr("say_what_you_see.serving.fast_captioner.openvino_is_installed", lambda: False)
+    assert load_fast_captioner(folder, data) is None
 
 
 @pytest.mark.parametrize("failure", ["disagrees", "raises"])
@@ -143,7 +142,7 @@ def test_a_failed_export_is_thrown_away_and_not_tried_again(exported, tmp_path, 
     broken = replace(captioner, **(other if failure == "disagrees" else {"model": None}))
     reason = export_captioner(broken, folder, tmp_path)
     assert reason if failure == "raises" else reason == "OpenVINO gives other numbers than Keras"
-    assert load_exported(folder, tmp_path) is None and cannot_be_exported(folder, tmp_path)
+    assert load_fast_captioner(folder, tmp_path) is None and cannot_be_exported(folder, tmp_path)
     assert [path.name for path in exported_folder(folder, tmp_path).iterdir()] == [METADATA_FILE]
 
 

@@ -24,7 +24,7 @@ from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.serving.caption_photos import doubts_of
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, UNFAMILIAR
-from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.fast_captioner import load_fast_captioner
 from say_what_you_see.serving.model_choice import PHOTO_MODEL
 from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision.openvino import openvino_is_installed
@@ -66,7 +66,7 @@ def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_pat
 @pytest.mark.parametrize("kind", ["shipped", "transformer"])
 def test_it_says_what_keras_says(kind, transformer_folder, tmp_path):
     folder = PHOTO_MODEL if kind == "shipped" else transformer_folder
-    fast, captioner = load_from_weights(folder, tmp_path), load_captioner(folder, read_settings({}))
+    fast, captioner = load_fast_captioner(folder, tmp_path), load_captioner(folder, read_settings({}))
     images = np.random.default_rng(0).integers(256, size=(3, *fast.input_shape, 3), dtype="uint8")
     features = captioner.embed(images)
     np.testing.assert_allclose(fast.embed(images), features, atol=1e-3 * np.abs(features).max())
@@ -88,7 +88,7 @@ def test_a_decoder_with_another_layer_is_left_to_keras(tmp_path):
 def test_a_damaged_model_is_left_to_keras(part, tmp_path):
     folder = Path(shutil.copytree(PHOTO_MODEL, tmp_path / "model"))
     (folder / part).write_bytes((folder / part).read_bytes()[:50])
-    assert load_from_weights(folder, tmp_path) is None
+    assert load_fast_captioner(folder, tmp_path) is None
     with pytest.raises(CourseError, match=part):
         load_captioner(folder, read_settings({}))
 
