@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,10 @@ def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32
 
 
 def _load_export(encoder: EncoderInfo, folder: Path, precision: str = "float32") -> ParallelNetwork | None:
-    try:
+    with suppress(Exception):  # there is none, or it is damaged, or another version's
         files = read_json(folder / METADATA_FILE)["files"]
         if all(sha256_of(folder / name) == checksum for name, checksum in files.items()):
             return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    except Exception:  # there is none, or it is damaged, or another version's
-        pass
     return None
 
 

@@ -1,36 +1,146 @@
-"""Exported captioners: the same captions without Keras, and a plain way on where they cannot be had."""
+"""Captioners without Keras, from weights or exported: the same captions, and a plain way on where there are none."""
 
+import io
+import json
 import shutil
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
+import h5py
 import numpy as np
 import pytest
+import sklearn.datasets
 from attention_samples import REGIONS, opinionated_attention
-from caption_samples import FEATURES, VOCAB
+from caption_samples import FEATURES, VOCAB, opinionated_decoder
 from hostile_files import picture
 
 from say_what_you_see.commands.main import main
+from say_what_you_see.core.backend import keras
+from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
+from say_what_you_see.core.settings import read_settings
 from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.models.architectures import step_model_of
+from say_what_you_see.models.saved_decoder import read_saved_decoder
+from say_what_you_see.models.transformer import build_transformer
 from say_what_you_see.serving import export
+from say_what_you_see.serving.caption_photos import doubts_of
 from say_what_you_see.serving.captioner import load_captioner
 from say_what_you_see.serving.export import cannot_be_exported, export_captioner
+from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, UNFAMILIAR
 from say_what_you_see.serving.fast_captioner import (
     METADATA_FILE,
     NetworkStepModel,
     exported_folder,
     load_fast_captioner,
 )
+from say_what_you_see.serving.model_choice import PHOTO_MODEL
+from say_what_you_see.serving.model_folder import load_caption_model, save_caption_model
 from say_what_you_see.vision.openvino import export_network, openvino_is_installed
 
+PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
 SAMPLERS = [Greedy(), Sampling(0.8), BeamSearch(3)]
 pytestmark = pytest.mark.skipif(not openvino_is_installed(), reason="OpenVINO is not installed")
+
+
+@pytest.fixture(scope="module")
+def transformer_folder(tmp_path_factory) -> Path:
+    """A model that looks at regions, in half precision; its captions mean nothing."""
+    shipped, rng = load_caption_model(PHOTO_MODEL), np.random.default_rng(0)
+    decoder = build_transformer(len(shipped.vocab), units=16, heads=2)
+    decoder.set_weights([w + rng.normal(0, 0.5, w.shape).astype("f") for w in decoder.get_weights()])
+    model = replace(shipped, decoder=decoder, encoder=shipped.encoder | {"features": "grid"})
+    folder = tmp_path_factory.mktemp("transformer")
+    save_caption_model(model, folder, half_precision=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(finished_course, tmp_path_factory):
+    """A trained captioner, its folder, and the data folder of its export."""
+    settings, data = finished_course.settings, tmp_path_factory.mktemp("data")
+    captioner = load_captioner(settings.model_folder, settings)
+    assert export_captioner(captioner, settings.model_folder, data) is None
+    return captioner, settings.model_folder, data
+
+
+@pytest.mark.parametrize("kind", ["shipped", "transformer", "exported"])
+def test_it_says_what_keras_says(kind, transformer_folder, exported, tmp_path):
+    captioner, folder, data = exported
+    if kind != "exported":
+        folder, data = PHOTO_MODEL if kind == "shipped" else transformer_folder, tmp_path
+        captioner = load_captioner(folder, read_settings({}))
+    fast = load_fast_captioner(folder, data)
+    images = np.random.default_rng(1).integers(256, size=(5, *fast.input_shape, 3), dtype="uint8")
+    features = captioner.embed(images)
+    np.testing.assert_allclose(fast.embed(images), features, atol=1e-3 * np.abs(features).max())
+    for sampler in SAMPLERS:
+        found, expected = (
+            generate(each.model, features, each.vocab, sampler, np.random.default_rng(2)) for each in (fast, captioner)
+        )
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        assert doubts_of(fast, features, expected, sampler) == doubts_of(captioner, features, expected, sampler)
+    for name in ("vocab", "input_shape", "pictures_kind"):
+        assert getattr(fast, name) == getattr(captioner, name)
+    assert sys.modules.get("openvino_telemetry") is None, "an export sends no statistics"
+
+
+# From weights
+
+
+def test_the_first_caption_and_the_page_need_neither_keras_nor_an_export(tmp_path, run_python):
+    program = (
+        "import sys; from say_what_you_see.commands.main import main\n"
+        "assert main(['caption', '--json', '--model', 'photos', sys.argv[1]]) == 0\n"
+        "from say_what_you_see.page.examples import make_demo\n"
+        "from say_what_you_see.core.settings import read_settings\n"
+        "demo = make_demo(read_settings())\n"
+        "picture = demo.answer('add', open(sys.argv[1], 'rb').read())['id']\n"
+        "request = {'picture': picture, 'model': 'Photographs', 'method': 'beam'}\n"
+        "assert len(demo.answer('caption', request)['captions']) == 3\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    ran = run_python(program, PHOTOGRAPHS / "flower.jpg", COURSE_DATA=str(tmp_path))
+    [picture] = json.loads(ran.stdout)["pictures"]
+    assert len(picture["caption"].split()) > 2 and UNFAMILIAR in picture["doubts"]
+    assert not list(tmp_path.rglob("exported.json"))
+
+
+def test_a_decoder_with_another_layer_is_left_to_keras(tmp_path):
+    decoder = opinionated_decoder()
+    longer = keras.Model(decoder.inputs, keras.layers.Softmax()(decoder.outputs[0]), name="decoder")
+    longer.save(tmp_path / "longer.keras")
+    assert read_saved_decoder(tmp_path / "longer.keras") is None
+
+
+@pytest.mark.parametrize("part", ["decoder.keras", "vocabulary.json", FAMILIARITY_FILE, "model.json"])
+def test_a_damaged_model_is_left_to_keras(part, tmp_path):
+    folder = Path(shutil.copytree(PHOTO_MODEL, tmp_path / "model"))
+    (folder / part).write_bytes((folder / part).read_bytes()[:50])
+    assert load_fast_captioner(folder, tmp_path) is None
+    with pytest.raises(CourseError, match=part):
+        load_captioner(folder, read_settings({}))
+
+
+def test_weights_that_are_not_in_the_file_are_never_made(tmp_path):
+    whole, bomb = tmp_path / "whole.keras", tmp_path / "bomb.keras"
+    opinionated_decoder().save(whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(bomb, "w") as target:
+        weights = io.BytesIO(source.read("model.weights.h5"))
+        with h5py.File(weights, "a") as file:
+            file.create_dataset("layers/more", (10**12,), "f4", chunks=(1024,))
+        target.writestr("config.json", source.read("config.json"))
+        target.writestr("model.weights.h5", weights.getvalue())
+    with pytest.raises(CourseError, match="claims"):
+        read_saved_decoder(bomb)
+
+
+# Exported
 
 
 def test_networks_write_what_their_keras_model_writes(tmp_path):
@@ -47,15 +157,6 @@ def test_networks_write_what_their_keras_model_writes(tmp_path):
         np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, rtol=1e-2)
 
 
-@pytest.fixture(scope="module")
-def exported(finished_course, tmp_path_factory):
-    """A trained captioner, its folder, and the data folder of its export."""
-    settings, data = finished_course.settings, tmp_path_factory.mktemp("data")
-    captioner = load_captioner(settings.model_folder, settings)
-    assert export_captioner(captioner, settings.model_folder, data) is None
-    return captioner, settings.model_folder, data
-
-
 @pytest.mark.parametrize("before", ["", "import openvino; "])
 def test_the_converter_sends_no_statistics(before, run_python):
     program = (
@@ -64,21 +165,6 @@ def test_the_converter_sends_no_statistics(before, run_python):
         "print(sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
     )
     assert run_python(program).stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-def test_an_exported_captioner_says_the_same(exported, sampler):
-    captioner, folder, data = exported
-    fast = load_fast_captioner(folder, data)
-    images = np.random.default_rng(1).integers(256, size=(5, *fast.input_shape, 3), dtype="uint8")
-    embeds = captioner.embed(images)
-    np.testing.assert_allclose(fast.embed(images), embeds, atol=1e-3 * np.abs(embeds).max())
-    found, expected = (
-        generate(each.model, embeds, each.vocab, sampler, np.random.default_rng(2)) for each in (fast, captioner)
-    )
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    assert (fast.vocab, fast.pictures_kind) == (captioner.vocab, captioner.pictures_kind)
-    assert sys.modules.get("openvino_telemetry") is None, "an export sends no statistics"
 
 
 def test_an_exported_captioner_needs_no_keras(exported, run_python):
