@@ -54,8 +54,10 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
 
     captioner = load_captioner(folder, settings)
     status = _caption(captioner, settings, options)
-    if not options.with_keras:
-        _export(captioner, folder, settings)
+    if openvino_is_installed() and not options.with_keras:
+        from say_what_you_see.serving.export import export_captioner
+
+        export_captioner(captioner, folder, settings.data_folder)
     return status
 
 
@@ -90,23 +92,6 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
     )
     print_manifest(manifest, options.output)
     return 0
-
-
-def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
-    """Make the quick copy of a model, once; the captions have been printed already, so nothing here is an error."""
-    from say_what_you_see.serving.export import cannot_be_exported, export_captioner
-
-    if not openvino_is_installed() or cannot_be_exported(folder, settings.data_folder):
-        return
-    print("Making a quick copy of this model for next time (only once; Ctrl-C skips it) ...", file=sys.stderr)
-    try:
-        reason = export_captioner(captioner, folder, settings.data_folder)
-    except KeyboardInterrupt:
-        reason = "stopped"
-    except (CourseError, OSError) as error:
-        reason = str(error)
-    if reason:
-        print(f"No quick copy was made ({reason}). The model works without one.", file=sys.stderr)
 
 
 def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: argparse.Namespace) -> int:

@@ -1,10 +1,11 @@
 """Exports what is needed, besides a model folder, to caption pictures without Keras."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.files import read_note, write_json
+from say_what_you_see.core.files import write_json
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.serving.captioner import Captioner
@@ -18,34 +19,36 @@ from say_what_you_see.serving.fast_captioner import (
 )
 from say_what_you_see.vision.encoders import affine_preprocessing
 from say_what_you_see.vision.fast_encoder import export_folder, load_or_export
-from say_what_you_see.vision.openvino import OTHER_NUMBERS, agree, export_network, make_export
+from say_what_you_see.vision.openvino import OTHER_NUMBERS, agree, export_network, export_once
 
-
-def cannot_be_exported(model_folder: Path, data_folder: Path) -> bool:
-    """Whether exporting this very model has been tried, and failed."""
-    metadata = read_note(exported_folder(model_folder, data_folder) / METADATA_FILE)
-    return "failed" in metadata and metadata.get("model") == model_digest(model_folder)
+_NO_COPY = "No quick copy was made ({}). The model works without one."
 
 
 def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path) -> str | None:
     """Export the captioner of a model folder; the export appears only when it is complete and has been tested.
 
-    The encoder's export is shared by all models with that encoder, and by the extraction of embeddings.
+    The encoder's export is shared by all models with that encoder, and by the extraction of embeddings. What is done
+    and what goes wrong is said on standard error, and Ctrl-C skips it.
 
     Returns:
-        None if it was made, else why not. That is noted in its place, so that it is not tried again.
+        Why there is no export; None if there is one.
     """
     encoder_folder = export_folder(captioner.encoder, data_folder)
-    encoder = load_or_export(captioner.encoder, encoder_folder)
     note = {"format": FORMAT, "model": model_digest(model_folder), "encoder": encoder_folder.name}
 
     def export(folder: Path) -> str | None:
-        if encoder is None:
+        if load_or_export(captioner.encoder, encoder_folder) is None:
             return "OpenVINO cannot run the encoder"
         write_json(note | _write_networks(captioner, model_folder, folder), folder / METADATA_FILE)
         return None if _say_the_same(read_exported(folder, model_folder), captioner) else OTHER_NUMBERS
 
-    return make_export(exported_folder(model_folder, data_folder) / METADATA_FILE, note, export)
+    note_path = exported_folder(model_folder, data_folder) / METADATA_FILE
+    announcement = "Making a quick copy of this model for next time (only once; Ctrl-C skips it) ..."
+    try:
+        return export_once(note_path, note, export, announcement, _NO_COPY)
+    except KeyboardInterrupt:
+        print(_NO_COPY.format("stopped"), file=sys.stderr)
+        return "stopped"
 
 
 def _write_networks(captioner: Captioner, model_folder: Path, folder: Path) -> dict:

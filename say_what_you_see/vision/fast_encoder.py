@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import count_accelerators, keras
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json, read_note, sha256_of, write_json
+from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
@@ -27,9 +26,9 @@ from say_what_you_see.vision.openvino import (
     ParallelNetwork,
     agree,
     export_network,
+    export_once,
     has_bfloat16,
     import_openvino,
-    make_export,
     openvino_is_installed,
 )
 
@@ -137,20 +136,20 @@ def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32
         None if OpenVINO cannot run it or gives other numbers than Keras. The folder records that, so that nobody waits
         for it again.
     """
-    network, note = _load_export(encoder, folder, precision), read_note(folder / METADATA_FILE)
-    if network or ("failed" in note and note.get("made_with") == _made_with()):
+    if network := _load_export(encoder, folder, precision):
         return network
-    print(f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.", file=sys.stderr)
-    try:
-        reason = _export(encoder, folder)
-    except CourseError as error:  # a full disk, say, which need not stop the extraction
-        reason = str(error)
-    if reason:
-        print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
+    versions = f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
+    export_once(
+        folder / METADATA_FILE,
+        note := {"made_with": versions, "encoder": encoder.name, "weights": encoder.weights_checksum},
+        lambda staging: _export(encoder, staging, note),
+        f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.",
+        "The embeddings are computed by Keras instead ({}).",
+    )
     return _load_export(encoder, folder, precision)
 
 
-def _load_export(encoder: EncoderInfo, folder: Path, precision: str = "float32") -> ParallelNetwork | None:
+def _load_export(encoder: EncoderInfo, folder: Path, precision: str) -> ParallelNetwork | None:
     with suppress(Exception):  # there is none, or it is damaged, or another version's
         files = read_json(folder / METADATA_FILE)["files"]
         if all(sha256_of(folder / name) == checksum for name, checksum in files.items()):
@@ -158,32 +157,22 @@ def _load_export(encoder: EncoderInfo, folder: Path, precision: str = "float32")
     return None
 
 
-def _export(encoder: EncoderInfo, folder: Path) -> str | None:
-    """Export an encoder, check it against Keras and record the outcome; returns what went wrong."""
-    note = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum}
-
-    def export(staging: Path) -> str | None:
-        path = staging / NETWORK_FILE
-        if encoder.name in VARIANTS:
-            network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
-            import_openvino().save_model(network, path, False)
-        else:
-            export_network(encoder.model, path)
-        files = {file.name: sha256_of(file) for file in (path, path.with_suffix(".bin"))}
-        write_json(note | {"files": files}, staging / METADATA_FILE)
-        exported = ParallelNetwork.exported(path, (*encoder.input_shape, 3))
-        noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
-        images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
-        return None if agree(exported(images), encoder.model.predict_on_batch(images)) else OTHER_NUMBERS
-
-    return make_export(folder / METADATA_FILE, note, export)
+def _export(encoder: EncoderInfo, folder: Path, note: dict[str, Any]) -> str | None:
+    """Write an encoder and its note, and compare it with Keras on images of noise; returns what is wrong with it."""
+    path = folder / NETWORK_FILE
+    if encoder.name in VARIANTS:
+        network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
+        import_openvino().save_model(network, path, False)
+    else:
+        export_network(encoder.model, path)
+    files = {file.name: sha256_of(file) for file in (path, path.with_suffix(".bin"))}
+    write_json(note | {"files": files}, folder / METADATA_FILE)
+    exported = ParallelNetwork.exported(path, (*encoder.input_shape, 3))
+    noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
+    images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
+    return None if agree(exported(images), encoder.model.predict_on_batch(images)) else OTHER_NUMBERS
 
 
 def openvino_is_quicker() -> bool:
     """Whether OpenVINO is installed, and preferable to Keras on this machine."""
     return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not count_accelerators()
-
-
-def _made_with() -> str:
-    """The versions that an export depends on: one that failed may succeed with others."""
-    return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, atomic_path, slug, write_json
+from say_what_you_see.core.files import atomic_folder, atomic_path, read_note, slug, write_json
 
 if TYPE_CHECKING:  # running a network does not need Keras, which starts slowly
     import keras
@@ -75,26 +75,40 @@ def export_network(model: keras.Model, path: Path) -> None:
         model.export(str(path), format="openvino", verbose=False)
 
 
-def make_export(note_path: Path, note: dict[str, Any], export: Callable[[Path], str | None]) -> str | None:
-    """Make the folder of an export, or note there why there is none, so that it is not tried again.
+def export_once(
+    note_path: Path, note: dict[str, Any], export: Callable[[Path], str | None], announcement: str, without: str
+) -> str | None:
+    """Make the folder of an export unless that failed before, and say so on standard error.
 
     Args:
-        note_path: the file of the note, in the folder to make.
-        export: writes the export with its note into a folder and checks it; returns what is wrong with it.
+        note_path: the file in that folder that will say what the export is, or why there is none.
+        note: what the export is made from. If it fails, it is tried again only with something else.
+        export: writes the export, its note included, into a folder and checks it; returns what is wrong with it.
+        announcement: said before.
+        without: said if there will be none, "{}" standing for the reason.
 
     Returns:
-        What went wrong; None if nothing did.
+        Why there is none; None if there is one.
     """
-    with atomic_folder(note_path.parent) as staging:
-        try:
-            reason = export(staging)
-        except (OSError, CourseError):  # a full disk, say: it may succeed another time
-            raise
-        except Exception as error:  # OpenVINO's have no class in common
-            reason = f"OpenVINO cannot run it: {type(error).__name__}"
-        if reason:
-            shutil.rmtree(staging)
-            write_json({**note, "failed": reason}, staging / note_path.name)
+    before = read_note(note_path)
+    if "failed" in before and note.items() <= before.items():
+        return before["failed"]
+    print(announcement, file=sys.stderr)
+    try:
+        with atomic_folder(note_path.parent) as staging:
+            try:
+                reason = export(staging)
+            except (CourseError, OSError):
+                raise
+            except Exception as error:  # OpenVINO's have no class in common
+                reason = f"OpenVINO cannot run it: {type(error).__name__}"
+            if reason:
+                shutil.rmtree(staging)
+                write_json({**note, "failed": reason}, staging / note_path.name)
+    except (CourseError, OSError) as error:  # a full disk, say: it may succeed another time
+        reason = str(error)
+    if reason:
+        print(without.format(reason), file=sys.stderr)
     return reason
 
 
