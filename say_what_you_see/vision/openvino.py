@@ -76,7 +76,7 @@ def export_network(model: keras.Model, path: Path) -> None:
 
 
 def export_once(
-    note_path: Path, note: dict[str, Any], export: Callable[[Path], str | None], announcement: str, without: str
+    note_path: Path, note: dict[str, Any], export: Callable[[Path], str | None], announcement: str, otherwise: str
 ) -> str | None:
     """Make the folder of an export unless that failed before, and say so on standard error.
 
@@ -85,7 +85,7 @@ def export_once(
         note: what the export is made from. If it fails, it is tried again only with something else.
         export: writes the export, its note included, into a folder and checks it; returns what is wrong with it.
         announcement: said before.
-        without: said if there will be none, "{}" standing for the reason.
+        otherwise: said if there will be none, "{}" standing for the reason.
 
     Returns:
         Why there is none; None if there is one.
@@ -108,7 +108,7 @@ def export_once(
     except (CourseError, OSError) as error:  # a full disk, say: it may succeed another time
         reason = str(error)
     if reason:
-        print(without.format(reason), file=sys.stderr)
+        print(otherwise.format(reason), file=sys.stderr)
     return reason
 
 
