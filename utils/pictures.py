@@ -9,7 +9,7 @@ from say_what_you_see.data.archives import image_members, open_zip, read_member
 from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.captioner import Captioner, generate_caption, load_captioner
-from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.fast_captioner import load_fast_captioner
 from say_what_you_see.serving.model_choice import PHOTO_MODEL
 from say_what_you_see.vision.pictures import decode_image_from_buf, image_center_crop, read_pictures
 from say_what_you_see.vision.sources import find_images
@@ -52,7 +52,7 @@ def show_valid_example(captioner: Captioner, zip_fn: str | Path, fns: Sequence[s
 
 def caption_photographs(paths: Sequence[str | Path], settings: Settings) -> list[PictureCaptions]:
     """Caption files, folders or addresses with the photo model; a CourseError if one cannot be read."""
-    captioner = load_from_weights(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
+    captioner = load_fast_captioner(PHOTO_MODEL, settings.data_folder) or load_captioner(PHOTO_MODEL, settings)
     found = list(caption_pictures(captioner, find_images(list(map(str, paths))), PHOTO_SAMPLER, thumbnails=True))
     for photograph in found:
         if photograph.error:

@@ -27,7 +27,7 @@ from utils.plots import Picture
 
 if TYPE_CHECKING:  # a quick captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
-    from say_what_you_see.serving.exported import FastCaptioner
+    from say_what_you_see.serving.fast_captioner import FastCaptioner
 
 _SAMPLERS = {"greedy": Greedy(), "temperature 1": Sampling(1.0), "beam search, 3": BeamSearch(3)}
 _MOST_STEPS = 8

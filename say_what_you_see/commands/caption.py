@@ -23,8 +23,7 @@ from say_what_you_see.decoding.beam_search import BEAM_WIDTH, LENGTH_PENALTY, Be
 from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
-from say_what_you_see.serving.exported import FastCaptioner, cannot_be_exported, load_exported
-from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.fast_captioner import FastCaptioner, load_fast_captioner
 from say_what_you_see.serving.model_choice import DRAWINGS_ONLY, default_model, find_model, introduction
 from say_what_you_see.vision.openvino import openvino_is_installed
 from say_what_you_see.vision.sources import find_images
@@ -48,15 +47,17 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
     if not options.json:
         print(visible(introduction(folder, settings)), file=sys.stderr)
     if not options.with_keras:
-        fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
+        fast = load_fast_captioner(folder, settings.data_folder)
         if fast is not None:
             return _caption(fast, settings, options)
     from say_what_you_see.serving.captioner import load_captioner
 
     captioner = load_captioner(folder, settings)
     status = _caption(captioner, settings, options)
-    if not options.with_keras:
-        _export(captioner, folder, settings)
+    if openvino_is_installed() and not options.with_keras:
+        from say_what_you_see.serving.export import export_captioner
+
+        export_captioner(captioner, folder, settings.data_folder)
     return status
 
 
@@ -91,23 +92,6 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
     )
     print_manifest(manifest, options.output)
     return 0
-
-
-def _export(captioner: Captioner, folder: Path, settings: Settings) -> None:
-    """Make the quick copy of a model, once; the captions have been printed already, so nothing here is an error."""
-    if not openvino_is_installed() or cannot_be_exported(folder, settings.data_folder):
-        return
-    from say_what_you_see.serving.export import export_captioner
-
-    print("Making a quick copy of this model for next time (only once; Ctrl-C skips it) ...", file=sys.stderr)
-    try:
-        reason = export_captioner(captioner, folder, settings.data_folder)
-    except KeyboardInterrupt:
-        reason = "stopped"
-    except (CourseError, OSError) as error:
-        reason = str(error)
-    if reason:
-        print(f"No quick copy was made ({reason}). The model works without one.", file=sys.stderr)
 
 
 def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: argparse.Namespace) -> int:

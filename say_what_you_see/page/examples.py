@@ -17,8 +17,7 @@ from say_what_you_see.data.scenes.scene import Scene, invent_scene
 from say_what_you_see.models.numpy_transformer import NumpyTransformer
 from say_what_you_see.page.demo import Demo, ExamplePicture, encode_png
 from say_what_you_see.page.steps import DemoModel
-from say_what_you_see.serving.exported import NetworkStepModel, load_exported
-from say_what_you_see.serving.from_weights import load_from_weights
+from say_what_you_see.serving.fast_captioner import NetworkStepModel, load_fast_captioner
 from say_what_you_see.serving.model_choice import PHOTO_MODEL, default_model
 
 EXAMPLES = 12
@@ -48,7 +47,7 @@ def load_demo_model(name: str, folder: Path, settings: Settings, others: Sequenc
     Args:
         others: models that are already loaded; those with the same weights share one encoder.
     """
-    fast = load_from_weights(folder, settings.data_folder) or load_exported(folder, settings.data_folder)
+    fast = load_fast_captioner(folder, settings.data_folder)
     if fast and not isinstance(fast.model, NetworkStepModel):  # which cannot tell where it looks
         return DemoModel(name, fast, fast.model.attention_grids if isinstance(fast.model, NumpyTransformer) else None)
     from say_what_you_see.decoding.attended_captions import attention_grids

@@ -17,7 +17,7 @@ from say_what_you_see.serving.caption_photos import doubts_of, sentences_with_pr
 
 if TYPE_CHECKING:  # a quick captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
-    from say_what_you_see.serving.exported import FastCaptioner
+    from say_what_you_see.serving.fast_captioner import FastCaptioner
 
 LIKELY_WORDS = 5
 """The number of most probable words that are shown at each step."""

@@ -1,5 +1,5 @@
 """Trained models, kept as folders, and captions from them.
 
-A `Captioner` is a model with its encoder; `export` writes what is needed to start one without Keras, and `exported`
-runs that; `from_weights` starts without Keras where no export is needed.
+A `Captioner` is a model with its encoder; a `FastCaptioner` does without Keras. It is read from a model's weights or,
+where that is impossible, from what `export` has written.
 """

@@ -18,7 +18,7 @@ from say_what_you_see.vision.sources import ImageSource
 
 if TYPE_CHECKING:  # an exported captioner does not need Keras
     from say_what_you_see.serving.captioner import Captioner
-    from say_what_you_see.serving.exported import FastCaptioner
+    from say_what_you_see.serving.fast_captioner import FastCaptioner
 
 _THUMBNAIL_SHAPE = (240, 240)
 

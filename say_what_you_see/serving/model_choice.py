@@ -7,6 +7,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import MAX_MODEL_JSON, read_json, sha256_of, write_json
 from say_what_you_see.core.settings import DEFAULT_ENCODER, SHIPPED, Settings
 from say_what_you_see.core.text import visible
+from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.serving.familiarity import FAMILIARITY_FILE, Familiarity, read_familiarity
 
 PHOTO_MODEL, SCENE_MODEL = SHIPPED / "photo_model", SHIPPED / "scene_model"
@@ -165,4 +166,6 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     vocab = {word: index for index, word in enumerate(words)}
     if len(vocab) != len(words):
         raise CourseError(f"{path} lists a word twice. Copy the folder again.")
+    if missing := [token for token in (PAD, UNK, START, END) if token not in vocab]:
+        raise CourseError(f"{path} lacks {', '.join(missing)}.")
     return vocab

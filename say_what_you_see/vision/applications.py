@@ -83,17 +83,14 @@ def _letters(text: str) -> str:
 
 def imagenet_weights(name: str, data_folder: Path, with_classifier: bool = False) -> Path | None:
     """A file of ImageNet weights: from the data folder, from Keras' folder, or downloaded; None leaves it to Keras."""
-    if by_hand := imagenet_file(name, data_folder, with_classifier):
-        if by_hand.name in DOWNLOADED_WEIGHTS.values():
-            return fetch_resource(by_hand.name, data_folder)  # which checks it, once
-        return by_hand
+    by_hand = imagenet_file(name, data_folder, with_classifier)
     file_name = DOWNLOADED_WEIGHTS.get((name, with_classifier))
-    if file_name is None:
-        return None
+    if file_name is None or (by_hand and by_hand.name != file_name):
+        return by_hand
     kept, published = keras_downloads() / file_name, find_resource(file_name).checksum or ""
-    if kept.is_file() and hash_file(kept, "md5").hexdigest() == published.removeprefix("md5:"):
+    if not by_hand and kept.is_file() and hash_file(kept, "md5").hexdigest() == published.removeprefix("md5:"):
         return kept
-    return fetch_resource(file_name, data_folder)
+    return fetch_resource(file_name, data_folder)  # which checks what was put there by hand, once
 
 
 def keras_downloads() -> Path:

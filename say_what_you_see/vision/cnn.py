@@ -11,7 +11,7 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.vision.applications import find_application
 from say_what_you_see.vision.efficientnet_lite import VARIANTS
-from say_what_you_see.vision.encoders import EncoderInfo, Preprocess, affine_preprocessing, encoder_for
+from say_what_you_see.vision.encoders import Preprocess, affine_preprocessing, encoder_for
 
 layers: Any = keras.layers
 ops = keras.ops
@@ -33,27 +33,22 @@ def cnn_for(settings: Settings, side: int | None = None) -> keras.Model:
         side: height and width of the pictures; None takes the size that the encoder was trained on.
     """
     encoder = encoder_for(settings)
-    height, width = encoder.input_shape
+    network, (height, width) = encoder.model, encoder.input_shape
     side = side or height
     try:
-        return on_pictures_of(encoder, side)
+        if (height, width) != (side, side):  # convolutions work on pictures of any size
+            functional = keras.Model(network.inputs, network.outputs)  # even if it is Sequential
+            resized = keras.models.clone_model(functional, input_tensors=[layers.Input((side, side, 3))])
+            resized.set_weights(network.get_weights())
+            network = resized
+        pictures = layers.Input((side, side, 3), name="pixels")
+        features = network(_preprocessed(pictures, encoder.preprocess_for_model))
+        return keras.Model(pictures, features, name=encoder.name)
     except ValueError as error:  # from Keras, if the layers do not fit each other
         raise CourseError(
             f"The encoder {encoder.name} cannot take pictures of {side} x {side} pixels. It was trained on {height} x "
             f"{width}: choose another side, or an encoder that takes squares of any size."
         ) from error
-
-
-def on_pictures_of(encoder: EncoderInfo, side: int) -> keras.Model:
-    """The encoder for pictures in -1..1 of another side: convolutions work on pictures of any size."""
-    network = encoder.model
-    if encoder.input_shape != (side, side):
-        functional = keras.Model(encoder.model.inputs, encoder.model.outputs)  # even if it is Sequential
-        network = keras.models.clone_model(functional, input_tensors=[layers.Input((side, side, 3))])
-        network.set_weights(encoder.model.get_weights())
-    pictures = layers.Input((side, side, 3), name="pixels")
-    features = network(_preprocessed(pictures, encoder.preprocess_for_model))
-    return keras.Model(pictures, features, name=encoder.name)
 
 
 def _preprocessed(pictures: keras.KerasTensor, preprocess: Preprocess) -> keras.KerasTensor:

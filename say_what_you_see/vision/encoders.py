@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,8 @@ def _encoder_for(settings: Settings, features: str) -> EncoderInfo:
     if settings.encoder.endswith(".keras"):
         path = Path(settings.encoder)
         model, shape = load_encoder_file(path)
-        encoder = EncoderInfo(model, _as_floats, shape, settings.encoder_name, path.name, weights_checksum(model))
+        as_floats = partial(np.array, dtype="float32")  # it contains its own preprocessing: pixels stay 0..255
+        encoder = EncoderInfo(model, as_floats, shape, settings.encoder_name, path.name, weights_checksum(model))
     elif settings.encoder in efficientnet_lite.VARIANTS:
         encoder = _efficientnet_lite(settings.encoder)
     else:
@@ -212,11 +214,6 @@ def weights_checksum(model: keras.Model) -> str:
     for weight in model.weights:
         digest.update(keras.ops.convert_to_numpy(weight).tobytes())
     return digest.hexdigest()
-
-
-def _as_floats(images: np.ndarray) -> np.ndarray:
-    """The preprocessing for an encoder that contains its own: pixels stay 0..255."""
-    return np.array(images, dtype="float32")
 
 
 def affine_preprocessing(preprocess: Preprocess) -> tuple[list[float], list[float], bool]:

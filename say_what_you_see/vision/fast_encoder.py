@@ -9,21 +9,24 @@ import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from say_what_you_see.core.backend import count_accelerators, keras
-from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_folder, read_note, sha256_of, write_json
+from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
 from say_what_you_see.vision.encoders import EncoderInfo
 from say_what_you_see.vision.openvino import (
+    OTHER_NUMBERS,
     ParallelNetwork,
+    agree,
     export_network,
+    export_once,
     has_bfloat16,
     import_openvino,
     openvino_is_installed,
@@ -37,9 +40,6 @@ MIN_PICTURES = 5000
 
 BATCH_SIZE = 16
 """The batch size for OpenVINO, which needs the next images ready when it has finished the last ones."""
-
-TOLERANCE = 1e-3
-"""How far an export's results may be from Keras', relative to the largest number."""
 
 QUICKER_ON = ("x86_64", "amd64")
 """The processors on which OpenVINO was measured to be 1.15 to 1.6 times as fast as Keras."""
@@ -136,72 +136,43 @@ def load_or_export(encoder: EncoderInfo, folder: Path, precision: str = "float32
         None if OpenVINO cannot run it or gives other numbers than Keras. The folder records that, so that nobody waits
         for it again.
     """
-    metadata = read_note(folder / METADATA_FILE)
-    if network := _load_export(encoder, folder, metadata, precision):
+    if network := _load_export(encoder, folder, precision):
         return network
-    if "failed" in metadata and metadata.get("made_with") == _made_with():
-        return None
-    print(f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.", file=sys.stderr)
-    try:
-        reason = _export(encoder, folder)
-    except CourseError as error:  # a full disk, say, which need not stop the extraction
-        reason = str(error)
-    if reason:
-        print(f"The embeddings are computed by Keras instead ({reason}).", file=sys.stderr)
-        return None
-    return _load_export(encoder, folder, read_note(folder / METADATA_FILE), precision)
+    versions = f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"
+    export_once(
+        folder / METADATA_FILE,
+        note := {"made_with": versions, "encoder": encoder.name, "weights": encoder.weights_checksum},
+        lambda staging: _export(encoder, staging, note),
+        f"Exporting {encoder.name} to OpenVINO, which is faster. This happens only once.",
+        "The embeddings are computed by Keras instead ({}).",
+    )
+    return _load_export(encoder, folder, precision)
 
 
-def _load_export(
-    encoder: EncoderInfo, folder: Path, metadata: dict[str, Any], precision: str
-) -> ParallelNetwork | None:
-    try:
-        if all(sha256_of(folder / name) == checksum for name, checksum in metadata["files"].items()):
+def _load_export(encoder: EncoderInfo, folder: Path, precision: str) -> ParallelNetwork | None:
+    with suppress(Exception):  # there is none, or it is damaged, or another version's
+        files = read_json(folder / METADATA_FILE)["files"]
+        if all(sha256_of(folder / name) == checksum for name, checksum in files.items()):
             return ParallelNetwork.exported(folder / NETWORK_FILE, (*encoder.input_shape, 3), precision)
-    except Exception:  # there is none, or it is damaged, or another version's
-        pass
     return None
 
 
-def _export(encoder: EncoderInfo, folder: Path) -> str | None:
-    """Export an encoder, check it against Keras and record the outcome; returns what went wrong."""
-    reason = None
-    with atomic_folder(folder) as staging:
-        files = [staging / NETWORK_FILE, (staging / NETWORK_FILE).with_suffix(".bin")]
-        try:
-            if encoder.name in VARIANTS:
-                network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
-                import_openvino().save_model(network, files[0], False)
-            else:
-                export_network(encoder.model, files[0])
-            if not _gives_the_same(ParallelNetwork.exported(files[0], (*encoder.input_shape, 3)), encoder):
-                reason = "OpenVINO gives other numbers than Keras"
-        except OSError:
-            raise
-        except Exception as error:  # OpenVINO's have no class in common
-            reason = f"OpenVINO cannot run it: {type(error).__name__}"
-        if reason:
-            for file in files:
-                file.unlink(missing_ok=True)
-        outcome = {"failed": reason} if reason else {"files": {file.name: sha256_of(file) for file in files}}
-        metadata = {"made_with": _made_with(), "encoder": encoder.name, "weights": encoder.weights_checksum, **outcome}
-        write_json(metadata, staging / METADATA_FILE)
-    return reason
-
-
-def _gives_the_same(network: ParallelNetwork, encoder: EncoderInfo) -> bool:
-    """Whether a network agrees with Keras on images of noise."""
+def _export(encoder: EncoderInfo, folder: Path, note: dict[str, Any]) -> str | None:
+    """Write an encoder and its note, and compare it with Keras on images of noise; returns what is wrong with it."""
+    path = folder / NETWORK_FILE
+    if encoder.name in VARIANTS:
+        network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
+        import_openvino().save_model(network, path, False)
+    else:
+        export_network(encoder.model, path)
+    files = {file.name: sha256_of(file) for file in (path, path.with_suffix(".bin"))}
+    write_json(note | {"files": files}, folder / METADATA_FILE)
+    exported = ParallelNetwork.exported(path, (*encoder.input_shape, 3))
     noise = np.random.default_rng(0).integers(256, size=(4, *encoder.input_shape, 3)).astype("float32")
     images = np.asarray(encoder.preprocess_for_model(noise), dtype="float32")
-    expected, actual = encoder.model.predict_on_batch(images), network(images)
-    return bool(np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max())  # false with nan
+    return None if agree(exported(images), encoder.model.predict_on_batch(images)) else OTHER_NUMBERS
 
 
 def openvino_is_quicker() -> bool:
     """Whether OpenVINO is installed, and preferable to Keras on this machine."""
     return openvino_is_installed() and platform.machine().lower() in QUICKER_ON and not count_accelerators()
-
-
-def _made_with() -> str:
-    """The versions that an export depends on: one that failed may succeed with others."""
-    return f"OpenVINO {import_openvino().__version__}, Keras {keras.__version__} on {keras.backend.backend()}"

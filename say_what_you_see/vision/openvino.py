@@ -6,6 +6,7 @@ itself, so that the results are those of Keras.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,16 +15,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, slug
+from say_what_you_see.core.files import atomic_folder, atomic_path, read_note, slug, write_json
 
 if TYPE_CHECKING:  # running a network does not need Keras, which starts slowly
     import keras
     import openvino
+
+
+TOLERANCE = 1e-3
+"""How far an export's results may be from Keras', relative to the largest number."""
+
+OTHER_NUMBERS = "OpenVINO gives other numbers than Keras"
+"""Why there is no export of a network whose results are farther off."""
 
 
 def openvino_is_installed() -> bool:
@@ -65,6 +73,48 @@ def export_network(model: keras.Model, path: Path) -> None:
     setattr(openvino, "convert_model", convert_model)  # noqa: B010  where Keras looks for it
     with suppress_stderr():
         model.export(str(path), format="openvino", verbose=False)
+
+
+def export_once(
+    note_path: Path, note: dict[str, Any], export: Callable[[Path], str | None], announcement: str, otherwise: str
+) -> str | None:
+    """Make the folder of an export unless that failed before, and say so on standard error.
+
+    Args:
+        note_path: the file in that folder that will say what the export is, or why there is none.
+        note: what the export is made from. If it fails, it is tried again only with something else.
+        export: writes the export, its note included, into a folder and checks it; returns what is wrong with it.
+        announcement: said before.
+        otherwise: said if there will be none, "{}" standing for the reason.
+
+    Returns:
+        Why there is none; None if there is one.
+    """
+    before = read_note(note_path)
+    if "failed" in before and note.items() <= before.items():
+        return before["failed"]
+    print(announcement, file=sys.stderr)
+    try:
+        with atomic_folder(note_path.parent) as staging:
+            try:
+                reason = export(staging)
+            except (CourseError, OSError):
+                raise
+            except Exception as error:  # OpenVINO's have no class in common
+                reason = f"OpenVINO cannot run it: {type(error).__name__}"
+            if reason:
+                shutil.rmtree(staging)
+                write_json({**note, "failed": reason}, staging / note_path.name)
+    except (CourseError, OSError) as error:  # a full disk, say: it may succeed another time
+        reason = str(error)
+    if reason:
+        print(otherwise.format(reason), file=sys.stderr)
+    return reason
+
+
+def agree(actual: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether an export gives Keras' numbers; False if some of them are not numbers."""
+    return bool(np.abs(actual - expected).max() <= TOLERANCE * np.abs(expected).max())
 
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}

@@ -56,7 +56,7 @@ def decode_image_from_buf(buf: bytes) -> np.ndarray:
         CourseError: if the bytes are not a picture, or a damaged one, or one of too many pixels.
     """
     with _open_image(buf) as image:
-        return np.array(_to_rgb(_turn_upright(image)))
+        return np.array(_to_rgb(image))
 
 
 def image_center_crop(img: np.ndarray) -> np.ndarray:
@@ -100,7 +100,6 @@ def crop_and_resize(buf: bytes, input_shape: tuple[int, int]) -> np.ndarray:
     height, width = input_shape
     enough = 2 * max(height, width)
     with _open_image(buf, enough) as image:
-        image = _turn_upright(image)
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = _to_rgb(image.crop((left, top, left + side, top + side)))
@@ -140,7 +139,7 @@ class _CountedReads(io.BytesIO):
 
 @contextmanager
 def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
-    """Open and decode an image; whatever goes wrong with it becomes a CourseError.
+    """Open, decode and turn an image upright; whatever goes wrong with it becomes a CourseError.
 
     A JPEG or a large image is decoded at the smallest fraction of its size whose width and height are `enough`; with
     None, at the largest fraction of at most `LARGE_PIXELS`, which is 1 for nearly all images.
@@ -158,7 +157,7 @@ def _open_image(buf: bytes, enough: int | None = None) -> Iterator[Image.Image]:
                     f"the picture is too large ({width} x {height} pixels); shrink it, or save it as JPEG"
                 )
             image.load()
-            yield _reduced(image, enough) if math.prod(image.size) > LARGE_PIXELS else image
+            yield _turn_upright(_reduced(image, enough) if math.prod(image.size) > LARGE_PIXELS else image)
     except CourseError:
         raise
     except Exception as error:  # a damaged image can raise nearly anything

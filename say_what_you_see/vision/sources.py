@@ -80,7 +80,12 @@ def _found(argument: str) -> list[ImageSource]:
     try:
         return _sources_of(argument)
     except Exception as error:  # it may not be a possible name, or be in a folder that may not be read
-        return [_failing(argument, error)]
+        reason = error
+
+    def fail() -> bytes:
+        raise reason
+
+    return [ImageSource(without_password(argument), fail)]
 
 
 def _sources_of(argument: str) -> list[ImageSource]:
@@ -92,7 +97,7 @@ def _sources_of(argument: str) -> list[ImageSource]:
         return [ImageSource(without_password(argument), lambda: fetch_image(argument))]
     path = Path(argument)
     if path.is_dir():
-        paths, argument = picture_files(path), str(path)
+        paths = picture_files(path)
         _name_left_out(path)
         missing = f"There are no pictures in {path} ({', '.join(sorted(PICTURE_SUFFIXES))})."
     elif not path.exists() and glob.has_magic(argument):
@@ -100,7 +105,9 @@ def _sources_of(argument: str) -> list[ImageSource]:
         missing = f"No file matches the pattern {argument}."
     else:
         return [image_file(path)]
-    return [image_file(path) for path in sorted(paths, key=natural_order)] or [_failing(argument, CourseError(missing))]
+    if not paths:
+        raise CourseError(missing)
+    return [image_file(path) for path in sorted(paths, key=natural_order)]
 
 
 def _name_left_out(folder: Path) -> None:
@@ -139,13 +146,6 @@ def natural_order(path: Path) -> list[tuple[str, int]]:
 def image_file(path: Path) -> ImageSource:
     """The image in a file."""
     return ImageSource(str(path), lambda: read_bytes(path, MAX_PICTURE_BYTES))
-
-
-def _failing(name: str, error: Exception) -> ImageSource:
-    def fetch() -> bytes:
-        raise error
-
-    return ImageSource(without_password(name), fetch)
 
 
 def fetch_image(url: str) -> bytes:
