@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from say_what_you_see.commands.ray_options import cluster_plan, print_manifest, refuse_without_ray, shard_options
+from say_what_you_see.commands.options import refuse_options
+from say_what_you_see.commands.ray_options import ray_options, refuse_without_ray
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_can_be_written
 from say_what_you_see.core.progress import progress
@@ -62,12 +63,12 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
 
 def _refuse_options_without_effect(options: argparse.Namespace) -> None:
     """Say so if an option belongs to another way of choosing words."""
-    wrong, advice = ["temperature", "top_k", "top_p"], "without --sample. Add --sample, or leave it out."
     if options.sample:
-        wrong, advice = ["length_penalty", "no_repeat_ngram_size"], "with --sample. Leave out one of them."
-    for name in wrong:
-        if getattr(options, name) is not None:
-            raise CourseError(f"--{name.replace('_', '-')} has no effect {advice}")
+        advice = "has no effect with --sample. Leave out one of them."
+        refuse_options(options, ("length_penalty", "no_repeat_ngram_size"), advice)
+    else:
+        advice = "has no effect without --sample. Add --sample, or leave it out."
+        refuse_options(options, ("temperature", "top_k", "top_p"), advice)
 
 
 def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:
@@ -85,11 +86,8 @@ def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namesp
     print(visible(introduction(folder, settings)), file=sys.stderr)
     if kind == "scenes":
         print(DRAWINGS_ONLY, file=sys.stderr)
-    encoder, sampler, plan = encoder_of(model, settings), _sampler(options, kind), cluster_plan(options)
-    manifest = caption_with_ray(
-        options.photos, options.output, model, encoder, sampler, settings.seed, plan, shard_options(options)
-    )
-    print_manifest(manifest, options.output)
+    encoder, sampler = encoder_of(model, settings), _sampler(options, kind)
+    caption_with_ray(options.photos, options.output, model, encoder, sampler, settings.seed, ray_options(options))
     return 0
 
 

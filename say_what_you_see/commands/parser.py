@@ -63,8 +63,8 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     gpus = "0.5: two workers on each GPU; 0: CPUs only (default: 1 if there are GPUs)"
     option("--gpus-per-worker", type=kind.number(0, 64), metavar="X", help=gpus)
     option("--retries", type=kind.whole_number(0, 1000), metavar="N", help="how often to retry work (default: 5)")
-    option("--bytes-column", default="", metavar="NAME", help="column of Parquet files with the pictures")
-    option("--name-column", default="", metavar="NAME", help="column of Parquet files with the names")
+    option("--bytes-column", metavar="NAME", help="column of Parquet files with the pictures")
+    option("--name-column", metavar="NAME", help="column of Parquet files with the names")
 
 
 def _add_resources(command: argparse.ArgumentParser) -> None:

@@ -53,8 +53,9 @@ def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
 
 def test_ray_on_this_machine_listens_for_nobody_else_and_leaves_nothing_behind(tmp_path):
     program = (
-        "import sys; from say_what_you_see.distributed.engine import ClusterPlan, running_ray\n"
-        "with running_ray(ClusterPlan()) as ray:\n"
+        "import sys; from say_what_you_see.distributed.engine import RayOptions, running_ray\n"
+        "with running_ray(RayOptions()):\n"
+        "    import ray\n"
         "    ray.get(ray.remote(lambda: 1).remote())\n"
         "    print(ray._private.worker._global_node.get_session_dir_path(), flush=True)\n"
         "    sys.stdin.readline()\n"
