@@ -24,6 +24,7 @@ from cluster_samples import (
     jpegs,
     listening_addresses,
     processes_titled,
+    read_back,
     run_command,
     two_nodes,
     write_folder,
@@ -34,16 +35,11 @@ from hostile_files import write_zip
 from waiting import wait_until
 
 from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
+from say_what_you_see.distributed.shards import MANIFEST_FILE
 from say_what_you_see.vision.encoders import load_encoder_file
 from say_what_you_see.vision.extraction import apply_model
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-
-
-def embeddings(folder: Path) -> tuple[list[str], np.ndarray]:
-    shards = list(read_shards(folder))
-    return [name for names, _ in shards for name in names], np.concatenate([rows for _, rows in shards])
 
 
 def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
@@ -122,7 +118,7 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
     )  # fmt: skip
     assert run.returncode == 0, run.err
     assert "Skipped 8 of 240 pictures." in run.out and "p00013.jpg: the file is truncated" in run.out
-    found_names, rows = embeddings(tmp_path / "out")
+    found_names, rows = read_back(tmp_path / "out")
     assert found_names == names * 4
     np.testing.assert_allclose(rows, np.concatenate([alone] * 4), rtol=1e-5, atol=1e-5)
 
@@ -142,7 +138,7 @@ def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed,
         process = run_command(tmp_path / "data", *command(cluster, many, encoders, output))
         errors = process.err
     assert process.returncode == 0, errors
-    names, rows = embeddings(output)
+    names, rows = read_back(output)
     assert names == many[2]
     np.testing.assert_allclose(rows, many[1], rtol=1e-5, atol=1e-5)
     assert {path: path.with_suffix(".npy").stat().st_mtime_ns for path in whole} == whole
@@ -161,7 +157,7 @@ def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_pa
         alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
     assert run.returncode == 0, run.err
     assert "Skipped 2 of 20 pictures." in run.out
-    found = [caption for _, captions in read_shards(output) for caption in captions]
+    _, found = read_back(output)
     expected = [each["captions"] for each in json.loads(alone.out)["pictures"] if "captions" in each]
     assert len(found) == 18
     for ours, theirs in zip(found, expected, strict=True):

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="reading these sources takes requirements-ray.txt")
 
-from cluster_samples import SIDE, jpegs, write_tar
+from cluster_samples import SIDE, jpegs, read_back, write_tar
 from hostile_files import write_zip
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.distributed.shards import FORMATS, ShardFolder, read_shards
+from say_what_you_see.distributed.shards import FORMATS, ShardFolder
 from say_what_you_see.distributed.sources import Part, find_parts
 from say_what_you_see.distributed.worker import work_on
 from say_what_you_see.vision.pictures import crop_and_resize
@@ -61,11 +61,6 @@ def expected() -> tuple[list[str], np.ndarray]:
     return [name for name, _ in good], np.stack([crop_and_resize(data, (SIDE, SIDE)).mean((0, 1)) for _, data in good])
 
 
-def read_back(folder: Path) -> tuple[list[str], list]:
-    shards = list(read_shards(folder))
-    return [name for names, _ in shards for name in names], [row for _, rows in shards for row in rows]
-
-
 @pytest.mark.parametrize(("kind", "form"), KINDS)
 def test_shards_hold_all_pictures_in_order(parts, tmp_path, kind, form, capsys):
     write(tmp_path / "out", parts, kind=kind, form=form)
@@ -85,7 +80,7 @@ def test_shards_hold_all_pictures_in_order(parts, tmp_path, kind, form, capsys):
 def test_a_run_that_was_stopped_goes_on_after_the_last_whole_shard(parts, tmp_path, done):
     write(tmp_path / "out", parts, most=done)
     with pytest.raises(CourseError, match="not finished"):
-        list(read_shards(tmp_path / "out"))
+        read_back(tmp_path / "out")
     assert write(tmp_path / "out", parts) == [0, 1, 2][done:]
     names, rows = read_back(tmp_path / "out")
     assert names == expected()[0]
