@@ -173,5 +173,4 @@ def _own_error(error: BaseException | None) -> CourseError | None:
 
 
 def _first_line(error: Any) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:300]

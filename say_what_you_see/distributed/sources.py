@@ -66,7 +66,7 @@ def find_parts(
     made_from: list[dict[str, Any]] = []
     for prefix, files in map(_files_of, inputs):
         for name, info in files:
-            if _suffix(name) in CONTAINERS:
+            if _is_container(name):
                 parts += _parts_of(prefix + name, part_size, columns)
                 made_from.append({"name": PurePosixPath(name).name, "bytes": info.size, "changed": info.mtime_ns})
         pictures = [(name, info.size) for name, info in files if is_picture(name)]
@@ -115,14 +115,14 @@ def _files_of(given: str) -> tuple[str, list[tuple[str, Any]]]:
                 f"{given} is a compressed tar, which can only be read from its start. Unpack it to a plain .tar; JPEG "
                 "stays small."
             )
-        if not is_picture(name) and _suffix(name) not in CONTAINERS:
+        if not is_picture(name) and not _is_container(name):
             raise CourseError(f"{given} is neither a folder nor a file of a supported type ({kinds}).")
         return given[: given.rfind("/") + 1], [(name, info)]
     base = path.rstrip("/") + "/"
     found = filesystem.get_file_info(FileSelector(path, recursive=True))
     files = [(each.path.removeprefix(base), each) for each in found if each.type.name == "File"]
     files = [(name, each) for name, each in files if not is_hidden(name)]
-    if not any(is_picture(name) or _suffix(name) in CONTAINERS for name, _ in files):
+    if not any(is_picture(name) or _is_container(name) for name, _ in files):
         raise CourseError(f"There are no pictures in {given} ({kinds}).")
     return given.rstrip("/") + "/", sorted(files, key=lambda file: natural_order(Path(file[0])))
 
@@ -130,9 +130,9 @@ def _files_of(given: str) -> tuple[str, list[tuple[str, Any]]]:
 def _parts_of(source: str, part_size: int, columns: tuple[str, str]) -> list[Part]:
     """The parts of a zip, a tar or a Parquet file."""
     filesystem, path = open_filesystem(source)
-    if _suffix(path) == ".tar":
+    if path.lower().endswith(".tar"):
         return [Part("tar", source)]
-    if _suffix(path) == ".zip":
+    if path.lower().endswith(".zip"):
         return zip_parts(source, 0, len(image_members(_zip_file(filesystem, path, source))), part_size)
     file = _parquet_file(filesystem, path, source)
     columns = _find_columns(file.schema_arrow, source, columns)
@@ -148,12 +148,9 @@ def _find_columns(schema: Any, source: str, columns: tuple[str, str]) -> tuple[s
     from pyarrow import types
 
     def holds_bytes(kind: Any) -> bool:
-        fields = kind if types.is_struct(kind) else ()
-        return (
-            types.is_binary(kind)
-            or types.is_large_binary(kind)
-            or any(each.name == "bytes" and holds_bytes(each.type) for each in fields)
-        )
+        if types.is_struct(kind):
+            return any(each.name == "bytes" and holds_bytes(each.type) for each in kind)
+        return types.is_binary(kind) or types.is_large_binary(kind)
 
     pictures = [each.name for each in schema if holds_bytes(each.type)]
     wanted, names = columns
@@ -187,8 +184,8 @@ def _read_zip(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
 
 def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
     """The pictures of a tar; if it is damaged, the last one has the tar's own name and an error that says so."""
-    with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        try:
+    try:
+        with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
                 if member.offset_data + member.size > file.size():
@@ -199,8 +196,8 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")
-        except (tarfile.TarError, EOFError) as error:
-            yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from here on ({error})")
+    except (tarfile.TarError, EOFError) as error:
+        yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from here on ({error})")
 
 
 def _read_parquet(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
@@ -239,8 +236,8 @@ def open_filesystem(source: str) -> tuple[Any, str]:
         raise CourseError(f"{source} cannot be read ({error}). Copy the pictures to a disk first.") from error
 
 
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+def _is_container(name: str) -> bool:
+    return name.lower().endswith(CONTAINERS)
 
 
 def _zip_file(filesystem: Any, path: str, source: str) -> Any:
