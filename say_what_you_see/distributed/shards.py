@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, make_folder, read_json, read_note, sha256_of, write_json
+from say_what_you_see.core.files import atomic_path, read_json, read_note, sha256_of, write_json
 from say_what_you_see.core.text import visible
 from say_what_you_see.distributed.worker import Results
 
@@ -39,7 +39,6 @@ class ShardFolder:
         self.folder, self.kind, self.form, self.made_from, self.parts = folder, kind, form, made_from, range(parts)
         text = json.dumps({"made_from": made_from, "kind": kind, "form": form}, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
-        make_folder(self.folder)
         for path in sorted(self.folder.glob("??????*.json"))[:1]:
             if read_note(path).get("made_from") not in (None, self.digest):
                 raise CourseError(
@@ -55,7 +54,7 @@ class ShardFolder:
         """Write a shard, and its record once the shard is complete."""
         record = {
             "made_from": self.digest, "part": part, "engine": engine, "rows": len(results.names),
-            "skipped": [list(pair) for pair in results.skipped],
+            "skipped": results.skipped,
         }  # fmt: skip
         if results.names:
             path = self._record_path(part).with_suffix(f".{self.form}")

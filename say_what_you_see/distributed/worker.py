@@ -99,7 +99,7 @@ class CaptioningModel:
         """The captions of each picture with their probabilities, the best first."""
         from say_what_you_see.serving.caption_photos import captions_with_doubts
 
-        rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
+        rng = np.random.default_rng([self.seed, *pixels.flat[:64]])
         features = self._captioner.embed(pixels)
         captioned = captions_with_doubts(features, self._captioner, self.sampler, rng)
         return [[{"caption": s, "probability": p} for s, p in captions] for captions, _ in captioned]
