@@ -98,11 +98,10 @@ def many(tmp_path_factory, encoders) -> tuple[Path, np.ndarray, list[str]]:
     return (zip_fn, *by_one_machine(zip_fn, encoders["slow"]))
 
 
-def command(cluster: str, many: tuple, encoders: dict[str, Path], output: Path) -> list[object]:
-    return [
-        "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["slow"], "--input", many[0],
-        "--output", output, "--shard-size", 50, "--batch-size", 10, "--workers", 2,
-    ]  # fmt: skip
+def embed(folder: Path, address: str, encoder: Path, *more: object, wait: bool = True) -> subprocess.Popen:
+    """`embed` on a cluster; the results go to the folder's `out`."""
+    options = ["--engine", "ray", "--address", address, "--encoder", encoder, "--output", folder / "out", *more]
+    return run_command(folder / "data", "embed", *options, wait=wait)
 
 
 def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster, encoders, tmp_path):
@@ -112,10 +111,7 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
         write_parquet(tmp_path / "a.parquet", pictures), write_folder(tmp_path / "folder", pictures),
     ]  # fmt: skip
     alone, names = by_one_machine(paths[0], encoders["quick"])
-    run = run_command(
-        tmp_path / "data", "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["quick"],
-        "--input", *paths, "--output", tmp_path / "out", "--format", "parquet", "--shard-size", 25,
-    )  # fmt: skip
+    run = embed(tmp_path, cluster, encoders["quick"], "--format", "parquet", "--shard-size", 25, "--input", *paths)
     assert run.returncode == 0, run.err
     assert "Skipped 8 of 240 pictures." in run.out and "p00013.jpg: the file is truncated" in run.out
     found_names, rows = read_back(tmp_path / "out")
@@ -126,7 +122,8 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
 @pytest.mark.parametrize("killed", ["worker", "driver"])
 def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed, cluster, encoders, many, tmp_path):
     output = tmp_path / "out"
-    process = run_command(tmp_path / "data", *command(cluster, many, encoders, output), wait=False)
+    options = ["--input", many[0], "--shard-size", 50, "--batch-size", 10, "--workers", 2]
+    process = embed(tmp_path, cluster, encoders["slow"], *options, wait=False)
     wait_until(lambda: len(list(output.glob("*.json"))) >= 3, process, PATIENCE)
     pids = processes_titled("ray::MapWorker")[:1] if killed == "worker" else [process.pid]
     for pid in pids:
@@ -135,7 +132,7 @@ def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed,
     assert pids and not (output / MANIFEST_FILE).exists(), "killed too late to prove anything"
     _, errors = process.communicate(timeout=PATIENCE)
     if killed == "driver":
-        process = run_command(tmp_path / "data", *command(cluster, many, encoders, output))
+        process = embed(tmp_path, cluster, encoders["slow"], *options)
         errors = process.err
     assert process.returncode == 0, errors
     names, rows = read_back(output)
@@ -145,16 +142,12 @@ def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed,
     assert not list(output.glob(".part-*")), "what a killed run left behind is still there"
 
 
-def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_path):
-    data = finished_course.environ["COURSE_DATA"]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in finished_course.environ.items():
-            patch.setenv(name, value)
-        pictures = write_folder(tmp_path / "pictures", jpegs(20))
-        output = tmp_path / "out"
-        options = ["--engine", "ray", "--address", cluster, "--output", output, "--beam", 2]
-        run = run_command(data, "caption", pictures, *options)
-        alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
+def test_a_cluster_captions_as_one_machine_does(cluster, course_environ, tmp_path):
+    data, output = course_environ.environ["COURSE_DATA"], tmp_path / "out"
+    pictures = write_folder(tmp_path / "pictures", jpegs(20))
+    options = ["--engine", "ray", "--address", cluster, "--output", output, "--beam", 2]
+    run = run_command(data, "caption", pictures, *options)
+    alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
     assert run.returncode == 0, run.err
     assert "Skipped 2 of 20 pictures." in run.out
     _, found = read_back(output)
@@ -168,9 +161,6 @@ def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_pa
 
 def test_an_address_where_nobody_answers_is_explained(tmp_path, encoders):
     pictures = write_folder(tmp_path / "pictures", jpegs(20))
-    run = run_command(
-        tmp_path / "data", "embed", "--engine", "ray", "--address", "127.0.0.1:9", "--encoder", encoders["quick"],
-        "--input", pictures, "--output", tmp_path / "out",
-    )  # fmt: skip
+    run = embed(tmp_path, "127.0.0.1:9", encoders["quick"], "--input", pictures)
     assert run.returncode == 1
     assert "No Ray cluster answers at '127.0.0.1:9'" in run.err
