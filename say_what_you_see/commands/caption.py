@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from say_what_you_see.commands.ray_options import cluster_plan, print_manifest, refuse_without_ray, shard_options
+from say_what_you_see.commands.options import refuse_options
+from say_what_you_see.commands.ray_options import ray_options, refuse_without_ray
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import check_can_be_written
 from say_what_you_see.core.progress import progress
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import terminal_json, visible
 from say_what_you_see.decoding.beam_search import BEAM_WIDTH, LENGTH_PENALTY, BeamSearch
-from say_what_you_see.decoding.samplers import Greedy, Sampler, Sampling
+from say_what_you_see.decoding.samplers import NO_REPEAT_NGRAM_SIZE, Greedy, Sampler, Sampling
 from say_what_you_see.evaluation.gallery import GalleryItem, write_gallery
 from say_what_you_see.serving.caption_photos import PictureCaptions, caption_pictures
 from say_what_you_see.serving.fast_captioner import FastCaptioner, load_fast_captioner
@@ -37,15 +38,12 @@ _PROGRESS_FROM = 8
 
 def caption(settings: Settings, options: argparse.Namespace) -> int:
     """Caption pictures; the exit status is 1 if one of them could not be read."""
-    _refuse_options_without_effect(options)
+    _refuse_what_cannot_go_well(options)
     folder = find_model(options.model, settings) if options.model else default_model(settings)
-    if options.engine is not None:
-        return _caption_with_ray(folder, settings, options)
-    refuse_without_ray(options)
-    if options.html:
-        check_can_be_written(options.html)
     if not options.json:
         print(visible(introduction(folder, settings)), file=sys.stderr)
+    if options.engine is not None:
+        return _caption_with_ray(folder, settings, options)
     if not options.with_keras:
         fast = load_fast_captioner(folder, settings.data_folder)
         if fast is not None:
@@ -61,36 +59,36 @@ def caption(settings: Settings, options: argparse.Namespace) -> int:
     return status
 
 
-def _refuse_options_without_effect(options: argparse.Namespace) -> None:
-    """Say so if an option belongs to another way of choosing words."""
-    wrong, advice = ["temperature", "top_k", "top_p"], "without --sample. Add --sample, or leave it out."
+def _refuse_what_cannot_go_well(options: argparse.Namespace) -> None:
+    """Say so before any work if options do not go together, or the page could not be written."""
     if options.sample:
-        wrong, advice = ["length_penalty", "no_repeat_ngram_size"], "with --sample. Leave out one of them."
-    for name in wrong:
-        if getattr(options, name) is not None:
-            raise CourseError(f"--{name.replace('_', '-')} has no effect {advice}")
+        advice = "has no effect with --sample. Leave out one of them."
+        refuse_options(options, ("length_penalty", "no_repeat_ngram_size"), advice)
+    else:
+        advice = "has no effect without --sample. Add --sample, or leave it out."
+        refuse_options(options, ("temperature", "top_k", "top_p"), advice)
+    if options.engine is None:
+        refuse_without_ray(options)
+    elif options.output is None:
+        raise CourseError("--engine ray needs --output FOLDER, where the captions go.")
+    elif options.json or options.html:
+        raise CourseError("--json and --html are for a few pictures. With --engine ray, captions go to --output.")
+    if options.html:
+        check_can_be_written(options.html)
 
 
 def _caption_with_ray(folder: Path, settings: Settings, options: argparse.Namespace) -> int:
     """Caption any number of pictures, into shards; those that cannot be read are reported, but are not errors."""
-    if options.output is None:
-        raise CourseError("--engine ray needs --output FOLDER, where the captions go.")
-    if options.json or options.html:
-        raise CourseError("--json and --html are for a few pictures. With --engine ray, captions go to --output.")
     from say_what_you_see.distributed.run import caption_with_ray
     from say_what_you_see.serving.captioner import encoder_of
     from say_what_you_see.serving.model_folder import load_caption_model
 
     model = load_caption_model(folder)
     kind = model.encoder["pictures_kind"]
-    print(visible(introduction(folder, settings)), file=sys.stderr)
     if kind == "scenes":
         print(DRAWINGS_ONLY, file=sys.stderr)
-    encoder, sampler, plan = encoder_of(model, settings), _sampler(options, kind), cluster_plan(options)
-    manifest = caption_with_ray(
-        options.photos, options.output, model, encoder, sampler, settings.seed, plan, shard_options(options)
-    )
-    print_manifest(manifest, options.output)
+    encoder, sampler = encoder_of(model, settings), _sampler(options, kind)
+    caption_with_ray(options.photos, options.output, model, encoder, sampler, settings.seed, ray_options(options))
     return 0
 
 
@@ -114,7 +112,7 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
             continue
         if picture.error is not None:
             print(visible(f"Error: {picture.error}"), file=sys.stderr)
-        elif picture.captions and not options.html:
+        elif not options.html:
             print(visible(_as_text(picture)), flush=True)
     if options.json:
         answer = {"knows_drawings_only": drawings_only, "pictures": [one.as_json() for one in pictures]}
@@ -127,7 +125,7 @@ def _caption(captioner: Captioner | FastCaptioner, settings: Settings, options: 
 def _sampler(options: argparse.Namespace, pictures_kind: str) -> Sampler:
     if options.sample:
         return Sampling(options.temperature or 1.0, options.top_k, options.top_p, max_len=options.max_len)
-    repeats = 3 if options.no_repeat_ngram_size is None else options.no_repeat_ngram_size
+    repeats = NO_REPEAT_NGRAM_SIZE if options.no_repeat_ngram_size is None else options.no_repeat_ngram_size
     k, n_best = (BEAM_WIDTH[pictures_kind], 1) if options.beam is None else (options.beam, None)
     if k == 1:
         return Greedy(options.max_len, repeats)

@@ -8,17 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
-from say_what_you_see.commands.parser import build_parser
+from say_what_you_see.commands.parser import VARIABLES, build_parser
 from say_what_you_see.core.errors import CourseError
-
-_ENVIRONMENT = {
-    "dataset": "DATASET",
-    "encoder": "ENCODER",
-    "size": "COURSE_SIZE",
-    "seed": "COURSE_SEED",
-    "split": "COURSE_SPLIT",
-}
-"""Options that take precedence over environment variables."""
 
 _MODULES = {
     "prepare": "embed",
@@ -80,7 +71,7 @@ def _explained(error: OSError) -> CourseError:
 def _run(options: argparse.Namespace) -> int:
     from say_what_you_see.core.settings import read_settings
 
-    given = {name: getattr(options, option) for option, name in _ENVIRONMENT.items()}
-    settings = read_settings({**os.environ, **{name: str(value) for name, value in given.items() if value is not None}})
+    given = {name: str(value) for name, value in vars(options).items() if name in VARIABLES and value is not None}
+    settings = read_settings({**os.environ, **given})
     module = import_module(f"say_what_you_see.commands.{_MODULES.get(options.command, options.command)}")
     return getattr(module, options.command.replace("-", "_"))(settings, options)

@@ -1,8 +1,11 @@
-"""The kinds of numbers and names that options take."""
+"""The kinds of numbers and names that options take, and which options were given."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from say_what_you_see.core.errors import CourseError
 
 
 def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
@@ -37,6 +40,18 @@ def path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it must not be empty")
     return Path(text)
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that are not None, as those of options are that were left out."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def refuse_options(options: argparse.Namespace, names: Sequence[str], message: str) -> None:
+    """Raise a CourseError about the first of these options that was given; `message` follows its name."""
+    for name in names:
+        if getattr(options, name, None) is not None:
+            raise CourseError(f"--{name.replace('_', '-')} {message}")
 
 
 count = whole_number(1, 1_000_000)

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from say_what_you_see import __version__
 from say_what_you_see.commands import options as kind
 
+VARIABLES = ("DATASET", "ENCODER", "COURSE_SIZE", "COURSE_SPLIT", "COURSE_SEED")
+"""The environment variables over which options take precedence."""
+
 _DETAILS = {
     "records": " An interrupted run continues with the shards that are missing.",
     "train-records": (
@@ -37,14 +40,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
-    """The options that every command has."""
+    """The options that every command has: they are stored under the names of the variables that they replace."""
     option = command.add_argument
-    option("--dataset", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
-    option("--encoder", help="inception_v3, efficientnet_lite2, vgg16 …, or a .keras file (ENCODER)")
-    option("--size", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
+    option("--dataset", dest="DATASET", help="scenes, coco, flickr8k, flickr30k, or a folder of your own (DATASET)")
+    option("--encoder", dest="ENCODER", help="inception_v3, efficientnet_lite2, vgg16 …, or a .keras file (ENCODER)")
+    option("--size", dest="COURSE_SIZE", choices=("full", "small"), help="small: a few dozen pictures (COURSE_SIZE)")
     karpathy = "karpathy: train, validate and test on the same pictures as most papers (COURSE_SPLIT)"
-    option("--split", choices=("usual", "karpathy"), help=karpathy)
-    option("--seed", type=kind.seed, help="seed of all random numbers (COURSE_SEED; default: 0)")
+    option("--split", dest="COURSE_SPLIT", choices=("usual", "karpathy"), help=karpathy)
+    seed = "seed of all random numbers (COURSE_SEED; default: 0)"
+    option("--seed", dest="COURSE_SEED", type=kind.seed, metavar="SEED", help=seed)
 
 
 def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
@@ -63,8 +67,8 @@ def _add_cluster_options(command: argparse.ArgumentParser, formats: Sequence[str
     gpus = "0.5: two workers on each GPU; 0: CPUs only (default: 1 if there are GPUs)"
     option("--gpus-per-worker", type=kind.number(0, 64), metavar="X", help=gpus)
     option("--retries", type=kind.whole_number(0, 1000), metavar="N", help="how often to retry work (default: 5)")
-    option("--bytes-column", default="", metavar="NAME", help="column of Parquet files with the pictures")
-    option("--name-column", default="", metavar="NAME", help="column of Parquet files with the names")
+    option("--bytes-column", metavar="NAME", help="column of Parquet files with the pictures")
+    option("--name-column", metavar="NAME", help="column of Parquet files with the names")
 
 
 def _add_resources(command: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from say_what_you_see.commands.options import given
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import visible
 from say_what_you_see.evaluation.scale import CheckpointScore, EvaluationConfig
@@ -26,7 +26,7 @@ from say_what_you_see.vision.cnn import cnn_for, encoder_side_length
 
 def records(settings: Settings, options: argparse.Namespace) -> int:
     """Write the data set as shards of TFRecords, and show what they hold."""
-    counts = _given({split: getattr(options, f"{split}_shards") for split in ("train", "val", "test")})
+    counts = given({split: getattr(options, f"{split}_shards") for split in ("train", "val", "test")})
     written = write_records(settings, options.records, counts, options.workers)
     print(visible(f"{written.show()}\nRecords: {written.folder}"))
     return 0
@@ -41,8 +41,8 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
     side = options.side or (kept.side if kept else encoder_side_length(settings))
     sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
     sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
-    config = model_config(shards, settings.encoder_name, side, **_given(sizes))
-    rates = _given({"start": options.learning_rate, "warm_up": options.warm_up})
+    config = model_config(shards, settings.encoder_name, side, **given(sizes))
+    rates = given({"start": options.learning_rate, "warm_up": options.warm_up})
     training = ScaleTraining(
         shards,
         folder,
@@ -86,8 +86,3 @@ def _folders(settings: Settings, options: argparse.Namespace) -> tuple[Path, Sca
     """Where the records are, and where checkpoints and scores go."""
     folders = ScaleFolders(options.folder) if options.folder else scale_folders(settings)
     return options.records or settings.dataset_folder / "records", folders
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that are not None."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -29,22 +29,29 @@ _LOOPBACK = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[?::1\]?):\d+")
 
 
 @dataclass(frozen=True)
-class ClusterPlan:
-    """Where the work is done, and by how many workers."""
+class RayOptions:
+    """Where the work is done, by how many workers, and how shards are made: the options of `--engine ray`."""
 
     address: str | None = None  # "auto" for the cluster that runs here; None starts Ray here for this run only
     workers: int | None = None  # None is one for each GPU, or without GPUs one for every four CPUs of a node
     gpus_per_worker: float | None = None  # 0.5 for two workers on one GPU; None is 1 if the cluster has any
     retries: int = 5  # how often to retry a block whose worker died, or a read that failed
+    batch_size: int = 32  # pictures that a model gets at a time
+    format: str | None = None  # of the shards; None is the default
+    shard_size: int = 2048  # the most pictures in a shard, 16 MB of embeddings with InceptionV3; a tar makes one
+    bytes_column: str = ""  # the Parquet columns with bytes and names; "" looks for them
+    name_column: str = ""
 
 
 @dataclass(frozen=True)
-class Workers:
-    """How many workers there are, and what each may use."""
+class Cluster:
+    """Ray while it runs, how many workers there are, and what each may use."""
 
-    count: int  # the number of workers
-    gpus: float  # GPUs for each of them
-    threads: int  # threads for each of them on CPUs
+    ray: ModuleType
+    workers: int
+    gpus: float  # GPUs for each worker
+    threads: int  # threads for each worker on CPUs
+    retries: int
 
 
 def import_ray(address: str | None = None) -> ModuleType:
@@ -69,13 +76,13 @@ def import_ray(address: str | None = None) -> ModuleType:
 
 
 @contextmanager
-def running_ray(plan: ClusterPlan) -> Iterator[ModuleType]:
-    """Run Ray during a block: on this machine alone, or in the plan's cluster; its errors become CourseErrors."""
-    ray = import_ray(plan.address)
-    _start_local(ray) if plan.address is None else _connect(ray, plan.address)
+def running_ray(options: RayOptions) -> Iterator[Cluster]:
+    """Run Ray during a block: on this machine alone, or in a cluster that runs; its errors become CourseErrors."""
+    ray = import_ray(options.address)
+    _start_local(ray) if options.address is None else _connect(ray, options.address)
     try:
-        _configure(ray, plan)
-        yield ray
+        _configure(ray, options.retries)
+        yield _plan_workers(ray, options)
     except ray.exceptions.RayError as error:
         if (own := _own_error(error)) is not None:
             raise own from error
@@ -126,32 +133,32 @@ def _connect(ray: ModuleType, address: str) -> None:
         ) from error
 
 
-def _configure(ray: ModuleType, plan: ClusterPlan) -> None:
+def _configure(ray: ModuleType, retries: int) -> None:
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False  # the course has its own, which counts pictures
     context.print_on_execution_start = False
     context.retried_map_errors = True  # a network disk that does not answer may do so a little later
-    context.max_map_retries = plan.retries
-    context.max_consecutive_actor_init_deaths = plan.retries
+    context.max_map_retries = retries
+    context.max_consecutive_actor_init_deaths = retries
 
 
-def plan_workers(ray: ModuleType, plan: ClusterPlan) -> Workers:
+def _plan_workers(ray: ModuleType, options: RayOptions) -> Cluster:
     """Spread workers over the nodes that are alive."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    per_worker = plan.gpus_per_worker if plan.gpus_per_worker is not None else float(gpus > 0)
+    per_worker = options.gpus_per_worker if options.gpus_per_worker is not None else float(gpus > 0)
     cpus = [int(node.get("CPU", 1)) for node in nodes]
     if per_worker:
         most = sum(int(node.get("GPU", 0) / per_worker) for node in nodes)
-        if (plan.workers or 1) > most:
+        if (options.workers or 1) > most:
             raise CourseError(
-                f"{plan.workers or 1} workers with {per_worker:g} GPUs each do not fit: there are {gpus:g} GPUs on "
+                f"{options.workers or 1} workers with {per_worker:g} GPUs each do not fit: there are {gpus:g} GPUs on "
                 f"{len(nodes)} nodes. Ask for fewer workers, or for 0 GPUs per worker to use the CPUs."
             )
-        return Workers(plan.workers or most, per_worker, max(1, min(cpus)))
-    count = plan.workers or sum(max(1, cpu // CPUS_PER_WORKER) for cpu in cpus)
-    return Workers(count, 0.0, max(1, sum(cpus) // count))
+        return Cluster(ray, options.workers or most, per_worker, max(1, min(cpus)), options.retries)
+    count = options.workers or sum(max(1, cpu // CPUS_PER_WORKER) for cpu in cpus)
+    return Cluster(ray, count, 0.0, max(1, sum(cpus) // count), options.retries)
 
 
 def _own_error(error: BaseException | None) -> CourseError | None:
@@ -166,5 +173,4 @@ def _own_error(error: BaseException | None) -> CourseError | None:
 
 
 def _first_line(error: Any) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:300]

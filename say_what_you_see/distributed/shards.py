@@ -6,15 +6,15 @@ match, the shard is complete and is not made again.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import atomic_path, make_folder, read_json, read_note, sha256_of, write_json
-from say_what_you_see.distributed.sources import Part
+from say_what_you_see.core.files import atomic_path, read_json, read_note, sha256_of, write_json
+from say_what_you_see.core.text import visible
 from say_what_you_see.distributed.worker import Results
 
 MANIFEST_FILE = "manifest.json"
@@ -22,6 +22,7 @@ FORMATS = {"embeddings": ("npy", "parquet"), "captions": ("jsonl", "parquet")}
 """The formats that shards can have, the default first."""
 
 _FORMAT = 1
+_NAMED = 20  # at most this many pictures that could not be read are named; the records name all
 
 
 class ShardFolder:
@@ -31,13 +32,13 @@ class ShardFolder:
         kind: "embeddings" or "captions".
         form: one of `FORMATS`.
         made_from: sources, model and options, which determine the results.
+        parts: how many parts the sources have.
     """
 
-    def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any]) -> None:
-        self.folder, self.kind, self.form, self.made_from = Path(folder), kind, form, made_from
+    def __init__(self, folder: Path, kind: str, form: str, made_from: dict[str, Any], parts: int) -> None:
+        self.folder, self.kind, self.form, self.made_from, self.parts = folder, kind, form, made_from, range(parts)
         text = json.dumps({"made_from": made_from, "kind": kind, "form": form}, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
-        make_folder(self.folder)
         for path in sorted(self.folder.glob("??????*.json"))[:1]:
             if read_note(path).get("made_from") not in (None, self.digest):
                 raise CourseError(
@@ -45,15 +46,15 @@ class ShardFolder:
                     "have changed since. Give another --output folder, or remove this one."
                 )
 
-    def missing(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts without a complete shard."""
-        return [part for part in parts if not self._is_whole(part)]
+    def missing(self) -> list[int]:
+        """The numbers of the parts without a complete shard."""
+        return [part for part in self.parts if not self._is_whole(part)]
 
-    def write(self, part: Part, results: Results, engine: str) -> None:
+    def write(self, part: int, results: Results, engine: str) -> None:
         """Write a shard, and its record once the shard is complete."""
         record = {
-            "made_from": self.digest, "part": part.index, "engine": engine, "rows": len(results.names),
-            "skipped": [list(pair) for pair in results.skipped],
+            "made_from": self.digest, "part": part, "engine": engine, "rows": len(results.names),
+            "skipped": results.skipped,
         }  # fmt: skip
         if results.names:
             path = self._record_path(part).with_suffix(f".{self.form}")
@@ -64,14 +65,16 @@ class ShardFolder:
                 record["names"] = results.names
         write_json(record, self._record_path(part))
 
-    def finish(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """Write the manifest, and return it."""
+    def finish(self) -> None:
+        """Write the manifest, and print what was made and which pictures could not be read."""
         shards, rows, skipped = [], 0, 0
-        for part in parts:
+        named: list[list[str]] = []
+        for part in self.parts:
             record = read_json(self._record_path(part))
             kept = {key: record[key] for key in ("file", "rows", "bytes", "sha256", "engine") if key in record}
             shards.append({**kept, "record": self._record_path(part).name, "first_row": rows})
             rows, skipped = rows + record["rows"], skipped + len(record["skipped"])
+            named += record["skipped"][: _NAMED - len(named)]
         if not rows:
             raise CourseError(f"None of the {skipped} pictures could be read; the records in {self.folder} say why.")
         manifest = {
@@ -79,17 +82,22 @@ class ShardFolder:
             "made_from": self.made_from, "shards": shards,
         }  # fmt: skip
         write_json(manifest, self.folder / MANIFEST_FILE)
-        return manifest
+        self._report(manifest, named)
 
-    def skipped(self, parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
-        """Names of the pictures that could not be read, and why."""
-        for part in parts:
-            yield from (tuple(pair) for pair in read_json(self._record_path(part))["skipped"])
+    def _report(self, manifest: dict[str, Any], named: list[list[str]]) -> None:
+        if skipped := manifest["skipped"]:
+            print(f"Skipped {skipped} of {manifest['rows'] + skipped} pictures.")
+            print("\n".join(visible(f"  {name}: {reason}") for name, reason in named))
+        if skipped > len(named):
+            print(f"  and {skipped - len(named)} more, named in the records of the shards.")
+        count = sum("file" in shard for shard in manifest["shards"])
+        made = f"{self.kind.capitalize()}: {manifest['rows']} in {count} shards"
+        print(visible(f"{made}, {self.folder / MANIFEST_FILE}"))
 
-    def _record_path(self, part: Part) -> Path:
-        return self.folder / f"{part.index:06d}.json"
+    def _record_path(self, part: int) -> Path:
+        return self.folder / f"{part:06d}.json"
 
-    def _is_whole(self, part: Part) -> bool:
+    def _is_whole(self, part: int) -> bool:
         record = read_note(self._record_path(part))
         if "file" not in record:
             return "rows" in record  # none of its pictures could be read
@@ -113,8 +121,7 @@ def _write(path: Path, kind: str, form: str, results: Results) -> None:
         np.save(path, results.values)
         return
     if kind == "captions":
-        said = [[{"caption": s, "probability": p} for s, p in json.loads(text)] for text in results.values]
-        pairs = zip(results.names, said, strict=True)
+        pairs = zip(results.names, results.values, strict=True)
         rows = [{"picture": name, **captions[0], "captions": captions} for name, captions in pairs]
         if form == "jsonl":
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -125,7 +132,7 @@ def _write(path: Path, kind: str, form: str, results: Results) -> None:
     if kind == "captions":
         table = pa.Table.from_pylist(rows)
     else:
-        array = np.asarray(results.values)
+        array = np.stack(results.values)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array[0].size)
         shape = {"shape": json.dumps(array.shape[1:])}
         table = pa.table({"name": results.names, "embedding": flat}, metadata=shape)

@@ -6,12 +6,13 @@ an interrupted run finds the same parts again. Paths are local or, like `s3://bu
 
 import hashlib
 import io
+import itertools
 import os
 import re
 import socket
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,7 +36,6 @@ Picture = tuple[str, bytes | CourseError]
 class Part:
     """Some pictures next to each other in a source."""
 
-    index: int  # its place among all parts
     kind: str  # "files", "zip", "tar" or "parquet"
     source: str  # folder or file, as the user named it
     start: int = 0  # start, stop: which of its pictures, by number in a zip or by row in a row group
@@ -50,30 +50,32 @@ class Part:
         return len(self.names) or self.stop - self.start if self.kind != "tar" else None
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Everything that will be read."""
-
-    parts: list[Part] = field(default_factory=list)  # in order
-    # what the parts were made from, to notice when files were replaced
-    made_from: list[dict[str, Any]] = field(default_factory=list)
-
-
-def find_sources(inputs: Sequence[str], part_size: int, columns: tuple[str, str] = ("", "")) -> Sources:
+def find_parts(
+    inputs: Sequence[str], part_size: int, columns: tuple[str, str] = ("", "")
+) -> tuple[list[Part], list[dict[str, Any]]]:
     """Divide folders, zips, tars, Parquet files and pictures into parts; hidden files in a folder are left out.
 
     Args:
         part_size: the most pictures in a part; a tar is one part.
         columns: the Parquet columns with the bytes and with the names of pictures; "" looks for them.
+
+    Returns:
+        The parts in order, and what they were made from, to notice when files were replaced.
     """
-    sources = Sources()
-    for given in inputs:
-        for source, pictures in _containers_and_pictures(given):
-            parts, made_from = _parts_of(source, pictures, part_size, columns)
-            first = len(sources.parts)
-            sources.parts.extend(replace(part, index=first + i) for i, part in enumerate(parts))
-            sources.made_from.append(made_from)
-    return sources
+    parts: list[Part] = []
+    made_from: list[dict[str, Any]] = []
+    for prefix, files in map(_files_of, inputs):
+        for name, info in files:
+            if _is_container(name):
+                parts += _parts_of(prefix + name, part_size, columns)
+                made_from.append({"name": PurePosixPath(name).name, "bytes": info.size, "changed": info.mtime_ns})
+        pictures = [(name, info.size) for name, info in files if is_picture(name)]
+        if pictures:
+            folder, names = prefix.rstrip("/") or prefix or ".", tuple(name for name, _ in pictures)
+            parts += [Part("files", folder, names=names[slice(*span)]) for span in _spans(0, len(names), part_size)]
+            digest = hashlib.sha256(repr(pictures).encode("utf-8", "surrogateescape")).hexdigest()
+            made_from.append({"name": PurePosixPath(folder).name, "pictures": len(names), "checksum": digest})
+    return parts, made_from
 
 
 def pictures_of(part: Part) -> Iterator[Picture]:
@@ -89,69 +91,55 @@ def pictures_of(part: Part) -> Iterator[Picture]:
 
 def zip_parts(source: str, start: int, stop: int, part_size: int) -> list[Part]:
     """Divide the pictures of a zip from number `start` up to `stop` into parts."""
-    firsts = range(start, stop, part_size)
-    return [Part(i, "zip", source, first, min(first + part_size, stop)) for i, first in enumerate(firsts)]
+    return [Part("zip", source, *span) for span in _spans(start, stop, part_size)]
 
 
-def _containers_and_pictures(given: str) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What an input stands for: each container, and folders with the names and sizes in bytes of their pictures."""
+def _spans(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    """The numbers from `start` up to `stop` as spans of at most this size: where each starts and stops."""
+    return [(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def _files_of(given: str) -> tuple[str, list[tuple[str, Any]]]:
+    """What precedes the names of an input's files, and these names in order, each with what PyArrow knows about it."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = open_filesystem(given)
     info = filesystem.get_file_info(path)
     if info.type.name == "NotFound":
         raise CourseError(f"There is nothing at {given}. Check the path.")
+    kinds = ", ".join(PICTURE_SUFFIXES + CONTAINERS)
     if info.type.name == "File":
-        if _suffix(path) in CONTAINERS:
-            return [(given, [])]
-        folder, _, name = given.rpartition("/")
-        if not is_picture(PurePosixPath(path).name):
-            raise CourseError(f"{given} is {_what_is_wrong_with(path)}.")
-        return [(folder or ("/" if given.startswith("/") else "."), [(name, info.size)])]
+        name = PurePosixPath(path).name
+        if name.lower().endswith(_PACKED_TARS):
+            raise CourseError(
+                f"{given} is a compressed tar, which can only be read from its start. Unpack it to a plain .tar; JPEG "
+                "stays small."
+            )
+        if not is_picture(name) and not _is_container(name):
+            raise CourseError(f"{given} is neither a folder nor a file of a supported type ({kinds}).")
+        return given[: given.rfind("/") + 1], [(name, info)]
     base = path.rstrip("/") + "/"
-    files = [
-        (each.path.removeprefix(base), each.size)
-        for each in filesystem.get_file_info(FileSelector(path, recursive=True))
-        if each.type.name == "File" and not is_hidden(each.path.removeprefix(base))
-    ]
-    files.sort(key=lambda file: natural_order(Path(file[0])))
-    names = [name for name, _ in files if _suffix(name) in CONTAINERS]
-    containers: list[tuple[str, list[tuple[str, int]]]] = [(f"{given.rstrip('/')}/{name}", []) for name in names]
-    pictures = [(name, size) for name, size in files if is_picture(name)]
-    if not containers and not pictures:
-        raise CourseError(f"There are no pictures in {given} ({', '.join(PICTURE_SUFFIXES + CONTAINERS)}).")
-    return [*containers, *([(given, pictures)] if pictures else [])]
+    found = filesystem.get_file_info(FileSelector(path, recursive=True))
+    files = [(each.path.removeprefix(base), each) for each in found if each.type.name == "File"]
+    files = [(name, each) for name, each in files if not is_hidden(name)]
+    if not any(is_picture(name) or _is_container(name) for name, _ in files):
+        raise CourseError(f"There are no pictures in {given} ({kinds}).")
+    return given.rstrip("/") + "/", sorted(files, key=lambda file: natural_order(Path(file[0])))
 
 
-def _parts_of(
-    source: str, pictures: list[tuple[str, int]], part_size: int, columns: tuple[str, str]
-) -> tuple[list[Part], dict[str, Any]]:
-    """The parts of one source, and what shows whether it is still the same."""
-    if pictures:
-        names = [name for name, _ in pictures]
-        firsts = range(0, len(names), part_size)
-        parts = [Part(0, "files", source, names=tuple(names[first : first + part_size])) for first in firsts]
-        digest = hashlib.sha256(repr(pictures).encode("utf-8", "surrogateescape")).hexdigest()
-        return parts, {"name": PurePosixPath(source).name, "pictures": len(names), "checksum": digest}
+def _parts_of(source: str, part_size: int, columns: tuple[str, str]) -> list[Part]:
+    """The parts of a zip, a tar or a Parquet file."""
     filesystem, path = open_filesystem(source)
-    info = filesystem.get_file_info(path)
-    if _suffix(path) == ".zip":
-        parts = zip_parts(source, 0, len(image_members(_zip_file(filesystem, path, source))), part_size)
-    elif _suffix(path) == ".tar":
-        parts = [Part(0, "tar", source)]
-    else:
-        parts = _parquet_parts(source, part_size, columns)
-    return parts, {"name": PurePosixPath(path).name, "bytes": info.size, "changed": info.mtime_ns}
-
-
-def _parquet_parts(source: str, part_size: int, columns: tuple[str, str]) -> list[Part]:
-    file = _parquet_file(*open_filesystem(source), source)
+    if path.lower().endswith(".tar"):
+        return [Part("tar", source)]
+    if path.lower().endswith(".zip"):
+        return zip_parts(source, 0, len(image_members(_zip_file(filesystem, path, source))), part_size)
+    file = _parquet_file(filesystem, path, source)
     columns = _find_columns(file.schema_arrow, source, columns)
-    counts = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
     return [
-        Part(0, "parquet", source, first, min(first + part_size, count), group=group, columns=columns)
-        for group, count in enumerate(counts)
-        for first in range(0, count, part_size)
+        Part("parquet", source, *span, group=group, columns=columns)
+        for group in range(file.metadata.num_row_groups)
+        for span in _spans(0, file.metadata.row_group(group).num_rows, part_size)
     ]
 
 
@@ -160,12 +148,9 @@ def _find_columns(schema: Any, source: str, columns: tuple[str, str]) -> tuple[s
     from pyarrow import types
 
     def holds_bytes(kind: Any) -> bool:
-        fields = kind if types.is_struct(kind) else ()
-        return (
-            types.is_binary(kind)
-            or types.is_large_binary(kind)
-            or any(each.name == "bytes" and holds_bytes(each.type) for each in fields)
-        )
+        if types.is_struct(kind):
+            return any(each.name == "bytes" and holds_bytes(each.type) for each in kind)
+        return types.is_binary(kind) or types.is_large_binary(kind)
 
     pictures = [each.name for each in schema if holds_bytes(each.type)]
     wanted, names = columns
@@ -199,8 +184,8 @@ def _read_zip(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
 
 def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
     """The pictures of a tar; if it is damaged, the last one has the tar's own name and an error that says so."""
-    with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        try:
+    try:
+        with filesystem.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
                 if member.offset_data + member.size > file.size():
@@ -211,27 +196,23 @@ def _read_tar(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError("a header is damaged")
-        except (tarfile.TarError, EOFError) as error:
-            yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from here on ({error})")
+    except (tarfile.TarError, EOFError) as error:
+        yield PurePosixPath(path).name, CourseError(f"{part.source} is damaged from here on ({error})")
 
 
 def _read_parquet(part: Part, filesystem: Any, path: str) -> Iterator[Picture]:
     bytes_column, name_column = part.columns
     columns = [column for column in part.columns if column]
-    row = 0
-    file = _parquet_file(filesystem, path, part.source)
-    for batch in file.iter_batches(64, row_groups=[part.group], columns=columns):
-        for values in batch.to_pylist() if row + len(batch) > part.start else [{}] * len(batch):
-            if part.start <= row < part.stop:
-                data = values[bytes_column]
-                fields = data if isinstance(data, dict) else {"bytes": data}
-                name = values.get(name_column) if name_column else fields.get("path")
-                content = fields.get("bytes")
-                named = f"group {part.group} row {row}" if name is None else str(name)
-                yield named, CourseError("the row holds no picture") if content is None else _bounded(content)
-            row += 1
-        if row >= part.stop:
-            return
+    batches = _parquet_file(filesystem, path, part.source).iter_batches(64, row_groups=[part.group], columns=columns)
+    rows = (batch.slice(row, 1) for batch in batches for row in range(len(batch)))  # views, only some of them are read
+    for number, row in enumerate(itertools.islice(rows, part.start, part.stop), part.start):
+        [values] = row.to_pylist()
+        data = values[bytes_column]
+        fields = data if isinstance(data, dict) else {"bytes": data}
+        name = values.get(name_column) if name_column else fields.get("path")
+        content = fields.get("bytes")
+        named = f"group {part.group} row {number}" if name is None else str(name)
+        yield named, CourseError("the row holds no picture") if content is None else _bounded(content)
 
 
 _READERS = {"files": _read_files, "zip": _read_zip, "tar": _read_tar, "parquet": _read_parquet}
@@ -255,14 +236,8 @@ def open_filesystem(source: str) -> tuple[Any, str]:
         raise CourseError(f"{source} cannot be read ({error}). Copy the pictures to a disk first.") from error
 
 
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def _what_is_wrong_with(path: str) -> str:
-    if path.lower().endswith(_PACKED_TARS):
-        return "a compressed tar, which can only be read from its start. Unpack it to a plain .tar; JPEG stays small"
-    return f"neither a folder nor a file of a supported type ({', '.join(PICTURE_SUFFIXES + CONTAINERS)})"
+def _is_container(name: str) -> bool:
+    return name.lower().endswith(CONTAINERS)
 
 
 def _zip_file(filesystem: Any, path: str, source: str) -> Any:
@@ -271,14 +246,16 @@ def _zip_file(filesystem: Any, path: str, source: str) -> Any:
 
 
 class _NamedFile(io.BufferedReader):
-    """A file that messages can name."""
+    """A file that messages can name; `zipfile` asks for its `name`."""
+
+    name = ""
 
     def __init__(self, raw: Any, name: str) -> None:
         super().__init__(raw)
-        self._name = name
+        self.name = name
 
     def __str__(self) -> str:
-        return self._name
+        return self.name
 
 
 def _parquet_file(filesystem: Any, path: str, source: str) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import pickle
 import tempfile
@@ -15,7 +14,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +21,8 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.prefetch import prefetch
 from say_what_you_see.decoding.samplers import Sampler
-from say_what_you_see.distributed.engine import RESERVED_CPUS, ClusterPlan, Workers
-from say_what_you_see.distributed.sources import Part, pictures_of
+from say_what_you_see.distributed.engine import RESERVED_CPUS, Cluster
+from say_what_you_see.distributed.sources import Part, Picture, pictures_of
 from say_what_you_see.vision.pictures import crop_and_resize
 
 if TYPE_CHECKING:  # imported in the workers only, once they know how many threads to use
@@ -37,10 +35,10 @@ if TYPE_CHECKING:  # imported in the workers only, once they know how many threa
 
 @dataclass(frozen=True)
 class Results:
-    """The results for the pictures of a part."""
+    """Pictures, or what a model gave for them."""
 
     names: list[str] = field(default_factory=list)  # of the pictures that could be read
-    values: Sequence[Any] | np.ndarray = ()  # what the model gave for them: embeddings (n, ...), or captions as JSON
+    values: list[Any] = field(default_factory=list)  # for each of them its pixels, its embedding, or its captions
     skipped: list[tuple[str, str]] = field(default_factory=list)  # the other pictures: name and reason
 
 
@@ -97,14 +95,14 @@ class CaptioningModel:
     input_shape: tuple[int, int]
     batch_size: int
 
-    def __call__(self, pixels: np.ndarray) -> list[str]:
-        """JSON for each picture: a list of captions with their probabilities, the best first."""
+    def __call__(self, pixels: np.ndarray) -> list[list[dict[str, Any]]]:
+        """The captions of each picture with their probabilities, the best first."""
         from say_what_you_see.serving.caption_photos import captions_with_doubts
 
-        rng = np.random.default_rng([self.seed, *np.frombuffer(pixels.tobytes()[:64], "uint8")])
+        rng = np.random.default_rng([self.seed, *pixels.flat[:64]])
         features = self._captioner.embed(pixels)
         captioned = captions_with_doubts(features, self._captioner, self.sampler, rng)
-        return [json.dumps(captions) for captions, _ in captioned]
+        return [[{"caption": s, "probability": p} for s, p in captions] for captions, _ in captioned]
 
     @functools.cached_property
     def _captioner(self) -> Captioner:
@@ -134,49 +132,47 @@ class Worker:
 
 def work_on(part: Part, model: Model) -> Results:
     """Run a model on the pictures of a part; those that cannot be read are skipped."""
-
-    def decode(batch: list[tuple[str, bytes | CourseError]]) -> list[tuple[str, np.ndarray | CourseError]]:
-        return [(name.encode("utf-8", "replace").decode(), _decode(data, model.input_shape)) for name, data in batch]
-
-    pictures, results, values = pictures_of(part), Results(), []
-    for batch in prefetch(decode, iter(lambda: list(itertools.islice(pictures, model.batch_size)), [])):
-        images = [image for _, image in batch if isinstance(image, np.ndarray)]
-        results.names.extend(name for name, image in batch if isinstance(image, np.ndarray))
-        results.skipped.extend((name, str(error)) for name, error in batch if isinstance(error, CourseError))
-        if images:
-            values.append(model(np.stack(images)))
-    made = np.concatenate(values) if values and isinstance(values[0], np.ndarray) else list(itertools.chain(*values))
-    return Results(results.names, made, results.skipped)
+    pictures, results = pictures_of(part), Results()
+    batches = iter(lambda: list(itertools.islice(pictures, model.batch_size)), [])
+    for batch in prefetch(lambda batch: _decode(batch, model.input_shape), batches):
+        results.names.extend(batch.names)
+        results.skipped.extend(batch.skipped)
+        if batch.values:
+            results.values.extend(model(np.stack(batch.values)))
+    return results
 
 
-def _decode(data: bytes | CourseError, input_shape: tuple[int, int]) -> np.ndarray | CourseError:
-    if isinstance(data, CourseError):
-        return data
-    try:
-        return crop_and_resize(data, input_shape)
-    except CourseError as error:
-        return error
+def _decode(batch: list[Picture], input_shape: tuple[int, int]) -> Results:
+    decoded = Results()
+    for name, data in batch:
+        name = name.encode("utf-8", "replace").decode()
+        try:
+            if isinstance(data, CourseError):
+                raise data
+            decoded.values.append(crop_and_resize(data, input_shape))
+            decoded.names.append(name)
+        except CourseError as error:
+            decoded.skipped.append((name, str(error)))
+    return decoded
 
 
-def work_on_all(
-    ray: ModuleType, parts: Sequence[Part], model: Model, plan: ClusterPlan, workers: Workers
-) -> Iterator[tuple[Part, Results]]:
-    """Run a model on all parts; yields each part with its results, in order."""
+def work_on_all(cluster: Cluster, parts: Sequence[Part], model: Model) -> Iterator[Results]:
+    """Run a model on all parts; yields their results, in order."""
     from ray import cloudpickle
 
-    packed = ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to restart
+    packed = cluster.ray.put(cloudpickle.dumps(model))  # kept here as long as a worker may have to restart
     rows = [{"part": pickle.dumps(part)} for part in parts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # these versions of Ray know no other way to restart
-        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        data = cluster.ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Worker,
-            fn_constructor_args=([packed], workers.threads),
+            fn_constructor_args=([packed], cluster.threads),
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=workers.count),
+            compute=cluster.ray.data.ActorPoolStrategy(size=cluster.workers),
             num_cpus=RESERVED_CPUS,
-            num_gpus=workers.gpus or None,
+            num_gpus=cluster.gpus or None,
             max_restarts=-1,
-            max_task_retries=plan.retries,
+            max_task_retries=cluster.retries,
         )
-        for part, row in zip(parts, data.iter_rows(), strict=True):
-            yield part, pickle.loads(row["results"])
+        for _, row in zip(parts, data.iter_rows(), strict=True):
+            yield pickle.loads(row["results"])

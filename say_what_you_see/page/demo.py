@@ -7,7 +7,7 @@ and they are never written to disk.
 import io
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,7 @@ class Demo:
     def __init__(self, models: Sequence[DemoModel], examples: Sequence[ExamplePicture] = ()) -> None:
         self.models = {model.name: model for model in models}
         self.examples = {f"example-{number}": example for number, example in enumerate(examples)}
-        self._pictures = {number: self._keep(example.data) for number, example in self.examples.items()}
-        self._uploads: list[str] = []  # the oldest one first
+        self._pictures = {number: self._keep(example.data) for number, example in self.examples.items()}  # then uploads
 
     def answer(self, question: str, content: Mapping[str, Any] | bytes) -> dict[str, Any]:
         """Answer one question: "overview", "add" (a picture's bytes) or "caption" (a request)."""
@@ -98,9 +97,8 @@ class Demo:
             raise CourseError(f"the file is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
         kept, number = self._keep(data), secrets.token_hex(8)
         self._pictures[number] = kept
-        self._uploads.append(number)
-        if len(self._uploads) > KEPT_UPLOADS:
-            del self._pictures[self._uploads.pop(0)]
+        for oldest in list(self._pictures)[len(self.examples) : -KEPT_UPLOADS]:
+            del self._pictures[oldest]
         return {"id": number, "thumbnail": data_url(crop_and_resize(data, _THUMBNAIL_SHAPE))}
 
     def caption(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,14 +119,8 @@ class Demo:
         if model.name not in kept.features:
             kept.features[model.name] = model.captioner.embed(square[None])
         caption = explain_caption(model, kept.features[model.name], sampler, rng)
-        return {
-            "captions": caption.captions,
-            "finished": caption.finished,
-            "doubts": caption.doubts,
-            "steps": [vars(step) for step in caption.steps],
-            "attention": None if caption.attention is None else caption.attention.round(5).tolist(),
-            "square": data_url(square),
-        }
+        attention = None if caption.attention is None else caption.attention.round(5).tolist()
+        return {**asdict(caption), "attention": attention, "square": data_url(square)}
 
     def _keep(self, data: bytes) -> _KeptPicture:
         shapes = {model.captioner.input_shape for model in self.models.values()}

@@ -54,6 +54,14 @@ def write_parquet(path: Path, pictures: list[tuple[str, bytes]]) -> Path:
     return path
 
 
+def read_back(folder: Path) -> tuple[list[str], list]:
+    """The names in a folder of shards, and their embeddings or captions."""
+    from say_what_you_see.distributed.shards import read_shards
+
+    shards = list(read_shards(folder))
+    return [name for names, _ in shards for name in names], [row for _, rows in shards for row in rows]
+
+
 def run_command(data: Path, *arguments: object, wait: bool = True) -> subprocess.Popen:
     """`say-what-you-see ...` in a process of its own, with a data folder of its own."""
     environ = {**os.environ, "COURSE_DATA": str(data), "COURSE_PROGRESS": "off", "COURSE_START": str(REPOSITORY)}

@@ -24,6 +24,7 @@ from say_what_you_see.core.settings import REPOSITORY
     (["embed", "--encoder", "inception-v3"], ["inception-v3", "inception_v3", ".keras"]),
     (["embed", "--encoder", "inception_v33"], ["inception_v33", "inception_v3", "vgg16"]),
     (["embed", "--output", "folder"], ["--output is for --engine ray"]),
+    (["caption", "photo.jpg", "--retries", "0"], ["--retries is for --engine ray"]),
     (["embed", "--engine", "ray", "--shard-size", "9"], ["--shard-size is only for --input"]),
     (["caption", "photo.jpg", "--engine", "ray"], ["--engine ray needs --output FOLDER"]),
     # steps that come too early name the one before

@@ -24,6 +24,7 @@ from cluster_samples import (
     jpegs,
     listening_addresses,
     processes_titled,
+    read_back,
     run_command,
     two_nodes,
     write_folder,
@@ -34,16 +35,11 @@ from hostile_files import write_zip
 from waiting import wait_until
 
 from say_what_you_see.core.settings import REPOSITORY
-from say_what_you_see.distributed.shards import MANIFEST_FILE, read_shards
+from say_what_you_see.distributed.shards import MANIFEST_FILE
 from say_what_you_see.vision.encoders import load_encoder_file
 from say_what_you_see.vision.extraction import apply_model
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-
-
-def embeddings(folder: Path) -> tuple[list[str], np.ndarray]:
-    shards = list(read_shards(folder))
-    return [name for names, _ in shards for name in names], np.concatenate([rows for _, rows in shards])
 
 
 def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
@@ -53,8 +49,9 @@ def by_one_machine(zip_fn: Path, encoder: Path) -> tuple[np.ndarray, list[str]]:
 
 def test_ray_on_this_machine_listens_for_nobody_else_and_leaves_nothing_behind(tmp_path):
     program = (
-        "import sys; from say_what_you_see.distributed.engine import ClusterPlan, running_ray\n"
-        "with running_ray(ClusterPlan()) as ray:\n"
+        "import sys; from say_what_you_see.distributed.engine import RayOptions, running_ray\n"
+        "with running_ray(RayOptions()):\n"
+        "    import ray\n"
         "    ray.get(ray.remote(lambda: 1).remote())\n"
         "    print(ray._private.worker._global_node.get_session_dir_path(), flush=True)\n"
         "    sys.stdin.readline()\n"
@@ -101,11 +98,10 @@ def many(tmp_path_factory, encoders) -> tuple[Path, np.ndarray, list[str]]:
     return (zip_fn, *by_one_machine(zip_fn, encoders["slow"]))
 
 
-def command(cluster: str, many: tuple, encoders: dict[str, Path], output: Path) -> list[object]:
-    return [
-        "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["slow"], "--input", many[0],
-        "--output", output, "--shard-size", 50, "--batch-size", 10, "--workers", 2,
-    ]  # fmt: skip
+def embed(folder: Path, address: str, encoder: Path, *more: object, wait: bool = True) -> subprocess.Popen:
+    """`embed` on a cluster; the results go to the folder's `out`."""
+    options = ["--engine", "ray", "--address", address, "--encoder", encoder, "--output", folder / "out", *more]
+    return run_command(folder / "data", "embed", *options, wait=wait)
 
 
 def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster, encoders, tmp_path):
@@ -115,13 +111,10 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
         write_parquet(tmp_path / "a.parquet", pictures), write_folder(tmp_path / "folder", pictures),
     ]  # fmt: skip
     alone, names = by_one_machine(paths[0], encoders["quick"])
-    run = run_command(
-        tmp_path / "data", "embed", "--engine", "ray", "--address", cluster, "--encoder", encoders["quick"],
-        "--input", *paths, "--output", tmp_path / "out", "--format", "parquet", "--shard-size", 25,
-    )  # fmt: skip
+    run = embed(tmp_path, cluster, encoders["quick"], "--format", "parquet", "--shard-size", 25, "--input", *paths)
     assert run.returncode == 0, run.err
     assert "Skipped 8 of 240 pictures." in run.out and "p00013.jpg: the file is truncated" in run.out
-    found_names, rows = embeddings(tmp_path / "out")
+    found_names, rows = read_back(tmp_path / "out")
     assert found_names == names * 4
     np.testing.assert_allclose(rows, np.concatenate([alone] * 4), rtol=1e-5, atol=1e-5)
 
@@ -129,7 +122,8 @@ def test_a_cluster_makes_of_every_kind_of_source_what_one_machine_makes(cluster,
 @pytest.mark.parametrize("killed", ["worker", "driver"])
 def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed, cluster, encoders, many, tmp_path):
     output = tmp_path / "out"
-    process = run_command(tmp_path / "data", *command(cluster, many, encoders, output), wait=False)
+    options = ["--input", many[0], "--shard-size", 50, "--batch-size", 10, "--workers", 2]
+    process = embed(tmp_path, cluster, encoders["slow"], *options, wait=False)
     wait_until(lambda: len(list(output.glob("*.json"))) >= 3, process, PATIENCE)
     pids = processes_titled("ray::MapWorker")[:1] if killed == "worker" else [process.pid]
     for pid in pids:
@@ -138,29 +132,25 @@ def test_who_is_killed_loses_nothing_and_whole_shards_are_not_made_again(killed,
     assert pids and not (output / MANIFEST_FILE).exists(), "killed too late to prove anything"
     _, errors = process.communicate(timeout=PATIENCE)
     if killed == "driver":
-        process = run_command(tmp_path / "data", *command(cluster, many, encoders, output))
+        process = embed(tmp_path, cluster, encoders["slow"], *options)
         errors = process.err
     assert process.returncode == 0, errors
-    names, rows = embeddings(output)
+    names, rows = read_back(output)
     assert names == many[2]
     np.testing.assert_allclose(rows, many[1], rtol=1e-5, atol=1e-5)
     assert {path: path.with_suffix(".npy").stat().st_mtime_ns for path in whole} == whole
     assert not list(output.glob(".part-*")), "what a killed run left behind is still there"
 
 
-def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_path):
-    data = finished_course.environ["COURSE_DATA"]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in finished_course.environ.items():
-            patch.setenv(name, value)
-        pictures = write_folder(tmp_path / "pictures", jpegs(20))
-        output = tmp_path / "out"
-        options = ["--engine", "ray", "--address", cluster, "--output", output, "--beam", 2]
-        run = run_command(data, "caption", pictures, *options)
-        alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
+def test_a_cluster_captions_as_one_machine_does(cluster, course_environ, tmp_path):
+    data, output = course_environ.environ["COURSE_DATA"], tmp_path / "out"
+    pictures = write_folder(tmp_path / "pictures", jpegs(20))
+    options = ["--engine", "ray", "--address", cluster, "--output", output, "--beam", 2]
+    run = run_command(data, "caption", pictures, *options)
+    alone = run_command(data, "caption", "--json", "--beam", 2, pictures)
     assert run.returncode == 0, run.err
     assert "Skipped 2 of 20 pictures." in run.out
-    found = [caption for _, captions in read_shards(output) for caption in captions]
+    _, found = read_back(output)
     expected = [each["captions"] for each in json.loads(alone.out)["pictures"] if "captions" in each]
     assert len(found) == 18
     for ours, theirs in zip(found, expected, strict=True):
@@ -171,9 +161,6 @@ def test_a_cluster_captions_as_one_machine_does(cluster, finished_course, tmp_pa
 
 def test_an_address_where_nobody_answers_is_explained(tmp_path, encoders):
     pictures = write_folder(tmp_path / "pictures", jpegs(20))
-    run = run_command(
-        tmp_path / "data", "embed", "--engine", "ray", "--address", "127.0.0.1:9", "--encoder", encoders["quick"],
-        "--input", pictures, "--output", tmp_path / "out",
-    )  # fmt: skip
+    run = embed(tmp_path, "127.0.0.1:9", encoders["quick"], "--input", pictures)
     assert run.returncode == 1
     assert "No Ray cluster answers at '127.0.0.1:9'" in run.err

@@ -1,6 +1,5 @@
 """Work on parts, and shards: whole or made again, with a manifest. Nothing here starts Ray."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,12 +8,12 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="reading these sources takes requirements-ray.txt")
 
-from cluster_samples import SIDE, jpegs, write_tar
+from cluster_samples import SIDE, jpegs, read_back, write_tar
 from hostile_files import write_zip
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.distributed.shards import FORMATS, ShardFolder, read_shards
-from say_what_you_see.distributed.sources import Part, find_sources
+from say_what_you_see.distributed.shards import FORMATS, ShardFolder
+from say_what_you_see.distributed.sources import Part, find_parts
 from say_what_you_see.distributed.worker import work_on
 from say_what_you_see.vision.pictures import crop_and_resize
 
@@ -33,28 +32,28 @@ class MeanColour(NamedTuple):
     def __call__(self, pixels: np.ndarray):
         assert 0 < len(pixels) <= self.batch_size
         means = pixels.astype("float32").mean(axis=(1, 2))
-        return means if self.kind == "embeddings" else [json.dumps([[f"red {red}", 0.5]]) for red in means[:, 0]]
+        captions = [[{"caption": f"red {red}", "probability": 0.5}] for red in means[:, 0]]
+        return means if self.kind == "embeddings" else captions
 
 
 @pytest.fixture(params=["zip", "tar"])
 def parts(request, tmp_path) -> list[Part]:
     write = {"zip": write_zip, "tar": write_tar}[request.param]
     paths = [str(write(tmp_path / f"{i}.{request.param}", PICTURES[i : i + 15])) for i in (0, 15, 30)]
-    return find_sources(paths, 15).parts
+    return find_parts(paths, 15)[0]
 
 
-def shard_folder(folder: Path, kind: str = "embeddings", form: str = "npy", **made_from) -> ShardFolder:
-    return ShardFolder(folder, kind, form, {"sources": "some", **made_from})
-
-
-def write(folder: ShardFolder, parts: list[Part], most: int | None = None) -> list[int]:
+def write(
+    folder: Path, parts: list[Part], most: int | None = None, kind: str = "embeddings", form: str = "npy"
+) -> list[int]:
     """Make the shards that are missing, so many of them at most; returns their numbers."""
-    missing = folder.missing(parts)[:most]
-    for part in missing:
-        folder.write(part, work_on(part, MeanColour(folder.kind)), "numpy")
+    shards = ShardFolder(folder, kind, form, {"sources": "some"}, len(parts))
+    missing = shards.missing()[:most]
+    for number in missing:
+        shards.write(number, work_on(parts[number], MeanColour(kind)), "numpy")
     if most is None:
-        folder.finish(parts)
-    return [part.index for part in missing]
+        shards.finish()
+    return missing
 
 
 def expected() -> tuple[list[str], np.ndarray]:
@@ -62,15 +61,9 @@ def expected() -> tuple[list[str], np.ndarray]:
     return [name for name, _ in good], np.stack([crop_and_resize(data, (SIDE, SIDE)).mean((0, 1)) for _, data in good])
 
 
-def read_back(folder: Path) -> tuple[list[str], list]:
-    shards = list(read_shards(folder))
-    return [name for names, _ in shards for name in names], [row for _, rows in shards for row in rows]
-
-
 @pytest.mark.parametrize(("kind", "form"), KINDS)
-def test_shards_hold_all_pictures_in_order(parts, tmp_path, kind, form):
-    folder = shard_folder(tmp_path / "out", kind, form)
-    write(folder, parts)
+def test_shards_hold_all_pictures_in_order(parts, tmp_path, kind, form, capsys):
+    write(tmp_path / "out", parts, kind=kind, form=form)
     names, rows = read_back(tmp_path / "out")
     expected_names, means = expected()
     assert names == expected_names
@@ -78,27 +71,29 @@ def test_shards_hold_all_pictures_in_order(parts, tmp_path, kind, form):
         np.testing.assert_allclose(np.stack(rows), means, rtol=1e-5)
     else:
         assert [float(row[0]["caption"].removeprefix("red ")) for row in rows] == pytest.approx(means[:, 0].tolist())
-    assert [name for name, _ in folder.skipped(parts)] == [PICTURES[index][0] for index in BAD]
+    said = capsys.readouterr().out
+    assert "Skipped 2 of 45 pictures." in said and f"{kind.capitalize()}: 43 in 3 shards" in said
+    assert all(PICTURES[index][0] in said for index in BAD)
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_run_that_was_stopped_goes_on_after_the_last_whole_shard(parts, tmp_path, done):
-    write(shard_folder(tmp_path / "out"), parts, most=done)
+    write(tmp_path / "out", parts, most=done)
     with pytest.raises(CourseError, match="not finished"):
-        list(read_shards(tmp_path / "out"))
-    assert write(shard_folder(tmp_path / "out"), parts) == [0, 1, 2][done:]
+        read_back(tmp_path / "out")
+    assert write(tmp_path / "out", parts) == [0, 1, 2][done:]
     names, rows = read_back(tmp_path / "out")
     assert names == expected()[0]
     np.testing.assert_allclose(np.stack(rows), expected()[1], rtol=1e-5)
-    assert write(shard_folder(tmp_path / "out"), parts) == []
+    assert write(tmp_path / "out", parts) == []
     with pytest.raises(CourseError, match="another model or other options"):
-        shard_folder(tmp_path / "out", weights="others")
+        ShardFolder(tmp_path / "out", "embeddings", "npy", {"sources": "some", "weights": "others"}, len(parts))
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other bytes", "record cut"])
 def test_a_shard_that_is_not_whole_is_made_again(parts, tmp_path, damage):
     folder = tmp_path / "out"
-    write(shard_folder(folder), parts)
+    write(folder, parts)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     path = folder / "000001.npy"
     data = path.read_bytes()
@@ -108,5 +103,5 @@ def test_a_shard_that_is_not_whole_is_made_again(parts, tmp_path, damage):
         path.with_suffix(".json").write_text('{"made_')
     else:
         path.write_bytes(data[:-5] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
-    assert write(shard_folder(folder), parts) == [1]
+    assert write(folder, parts) == [1]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
