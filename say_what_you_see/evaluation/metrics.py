@@ -16,7 +16,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.evaluation.java_metrics import Meteor, NotMeasured, spice_per_picture
+from say_what_you_see.evaluation.java_metrics import NotMeasured, ask_meteor, spice_per_picture
 from say_what_you_see.evaluation.scores import Score, bootstrap_sums, interval
 from say_what_you_see.evaluation.tokenizer import tokenize, tokenize_all
 
@@ -172,9 +172,8 @@ def _mean_of(
 
 def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """METEOR 1.5 (Denkowski and Lavie 2014, https://aclanthology.org/W14-3348), of the whole set."""
-    with Meteor.answering() as meteor:
-        lines = [meteor.statistics(*pair) for pair in zip(hypotheses, references, strict=True)]
-        per_picture = np.array([[float(number) for number in line.split()] for line in lines])
+    pairs = zip(hypotheses, references, strict=True)
+    per_picture = ask_meteor(["SCORE", *group, caption] for caption, group in pairs)
     # METEOR adds up statistics over pictures, but leaves out the one chunk of a caption that equals a reference.
     # Columns: words of the candidate and of the reference first; chunks, matched words of each at the end.
     perfect = (per_picture[:, [0, 1]] == per_picture[:, [-2, -1]]).all(1) & (per_picture[:, -3] == 1)
@@ -184,8 +183,8 @@ def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> M
 
 def _meteor_of_sums(sums: np.ndarray) -> np.ndarray:
     """METEOR (n, 1) from sums of its statistics over pictures."""
-    with Meteor.answering() as meteor:
-        return np.array(meteor.scores([" ".join(f"{number:.1f}" for number in row) for row in sums])[:-1])[:, None]
+    statistics = [" ".join(f"{number:.1f}" for number in row) for row in sums]
+    return ask_meteor([["EVAL", *statistics]], len(sums) + 1)[:-1]  # the last is the score of all together
 
 
 def _spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
