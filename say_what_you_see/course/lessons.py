@@ -83,13 +83,8 @@ def training_config(settings: Settings, train: Examples | None = None) -> Traini
 
 def _show_and_tell_config(settings: Settings, train: Examples) -> TrainingConfig:
     """As notebook 04, but the learning rate is halved every three epochs."""
-    return replace(
-        training_config(settings),
-        epochs=settings.epochs if settings.small else 12,
-        max_len=26,
-        schedule="exponential",
-        half_life=3.0,
-    )
+    config, epochs = training_config(settings), settings.epochs if settings.small else 12
+    return replace(config, epochs=epochs, max_len=26, schedule="exponential", half_life=3.0)
 
 
 def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
