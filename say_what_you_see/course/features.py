@@ -99,10 +99,11 @@ def extract_grids(settings: Settings) -> None:
 
 
 def extract_views(settings: Settings) -> None:
-    """The features of every region of every training image in the other views."""
-    files, encoder = get_dataset(settings), encoder_for(settings, "grid")
-    for view in VIEWS[1:]:
-        extract_features(settings, files, encoder, "train", view=view)
+    """The features of every region of every training image in the other views, if they are photographs."""
+    if settings.pictures_kind == "photographs":
+        files, encoder = get_dataset(settings), encoder_for(settings, "grid")
+        for view in VIEWS[1:]:
+            extract_features(settings, files, encoder, "train", view=view)
 
 
 def _seen(images: np.ndarray, view: str) -> np.ndarray:

@@ -59,7 +59,12 @@ class Lesson:
     build: Build
     # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
-    prepare: Callable[[Settings], None]  # makes the features and captions that `load` reads
+    steps: tuple[Callable[[Settings], None], ...]  # make the features and captions that `load` reads
+
+    def prepare(self, settings: Settings) -> None:
+        """Take the steps before the training; what is there already is not made again."""
+        for step in self.steps:
+            step(settings)
 
     def checkpoints(self, settings: Settings, for_cider: bool = False) -> Path:
         """Where the checkpoints of its training go, or those of its training for CIDEr."""
@@ -150,27 +155,15 @@ def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples
     return vocab, train, validation
 
 
-def _prepare_attention(settings: Settings) -> None:
-    extract_grids(settings)
-    prepare_attention_captions(settings)
-
-
 def _prepare_decoder(settings: Settings) -> None:
     if not vocabulary_path(settings, "mean").exists():  # otherwise notebooks 02 and 03, or commands, have done it
         extract_embeddings(settings)
         prepare_captions(settings)
 
 
-def _prepare_transformer(settings: Settings) -> None:
-    _prepare_decoder(settings)
-    extract_grids(settings)
-    if settings.pictures_kind == "photographs":
-        extract_views(settings)
-
-
-DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, _prepare_decoder)
+DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, (_prepare_decoder,))
 SHOW_AND_TELL = Lesson(
-    "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
+    "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, (make_tables,)
 )
 ATTENTION = Lesson(
     "visual_attention",
@@ -178,7 +171,7 @@ ATTENTION = Lesson(
     _attention_config,
     _builder(build_visual_attention),
     lambda settings: _load_decoder_examples(settings, "grid"),
-    _prepare_attention,
+    (extract_grids, prepare_attention_captions),
 )
 TRANSFORMER = Lesson(
     "transformer",
@@ -186,7 +179,7 @@ TRANSFORMER = Lesson(
     _transformer_config,
     _builder(build_transformer),
     load_grids_and_captions,
-    _prepare_transformer,
+    (_prepare_decoder, extract_grids, extract_views),
 )
 LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}
 
