@@ -51,7 +51,7 @@ def score_against_references(
     Returns:
         For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
     """
-    return _score([_tokenised(candidates, references)], resamples, java)
+    return score_rounds([_tokenised(candidates, references)], resamples, java)
 
 
 def scores_per_picture(
@@ -82,18 +82,11 @@ def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -
     return tokenize_all(candidates), [tokenize_all(group) for group in references]
 
 
-def score_human_consistency(references: Sequence[Sequence[str]], java: bool) -> dict[str, Score]:
-    """Score people against people, as the yardstick: each reference of a picture against its other ones.
-
-    Each round leaves out a different reference of every picture; the scores are means over rounds. With five
-    references a round compares with four: for a fair comparison a model should be scored with four as well, since
-    more references give higher scores. Of a picture with fewer captions than others, some are left out twice.
-    """
-    return _score(leave_each_out([tokenize_all(group) for group in references]), 1000, java)
-
-
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
-    """Rounds in which a different reference of every picture is the caption, and the others are its references."""
+    """Rounds in which a different reference of every picture is the caption, and the others are its references.
+
+    Of a picture with fewer captions than others, some are left out twice.
+    """
     for number, group in enumerate(references):
         if len(group) < 2:
             raise CourseError(
@@ -107,7 +100,7 @@ def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
     return rounds
 
 
-def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, Score]:
+def score_rounds(rounds: Sequence[Captions], resamples: int = 1000, java: bool = True) -> dict[str, Score]:
     """Run every metric on every round; rounds of the same pictures are resampled alike and averaged."""
     for _, references in rounds:
         if not any(map(any, references)):  # CIDEr cannot weigh words where there are none
