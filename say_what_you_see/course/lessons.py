@@ -27,11 +27,11 @@ from say_what_you_see.course.features import (
     load_features,
     read_required,
 )
-from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
+from say_what_you_see.course.tables import load_table, make_tables, table_min_count
 from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.decoding.generate import generate, generate_sentences
-from say_what_you_see.language.captions import END, PAD
+from say_what_you_see.language.captions import END, PAD, generate_vocabulary
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.bottleneck_lstm import build_decoder
@@ -150,8 +150,9 @@ def load_grids_and_captions(
 
 
 def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
-    vocab = table_vocabulary(settings)
-    train, validation = (table_examples(*load_table(settings, split), vocab) for split in SPLITS)
+    tables = {split: load_table(settings, split) for split in SPLITS}
+    vocab = generate_vocabulary([[caption] for caption in tables["train"][1]], table_min_count(settings))
+    train, validation = (table_examples(*table, vocab) for table in tables.values())
     return vocab, train, validation
 
 
