@@ -59,10 +59,10 @@ class Lesson:
     build: Build
     # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
-    steps: tuple[Callable[[Settings], None], ...]  # make the features and captions that `load` reads
+    steps: tuple[Callable[[Settings], None], ...]  # of `prepare`
 
     def prepare(self, settings: Settings) -> None:
-        """Take the steps before the training; what is there already is not made again."""
+        """Make the features and captions that `load` reads."""
         for step in self.steps:
             step(settings)
 
