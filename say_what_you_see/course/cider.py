@@ -5,16 +5,13 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_json
 from say_what_you_see.core.settings import Settings
-from say_what_you_see.course.features import read_required
-from say_what_you_see.course.lessons import SHOW_AND_TELL, Lesson, familiarity_of
+from say_what_you_see.course.lessons import SHOW_AND_TELL, Lesson, write_model
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.decoding.samplers import Greedy, Sampling
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.architectures import step_model_of
-from say_what_you_see.serving.model_choice import remember_training
-from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model, save_caption_model
+from say_what_you_see.serving.model_folder import CaptionModel, load_caption_model
 from say_what_you_see.training.checkpoints import History
 from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import Examples
@@ -61,8 +58,7 @@ def train_lesson_for_cider(
     vocab, *examples = lesson.load(settings)
     train, validation = map(by_picture, examples) if lesson is SHOW_AND_TELL else examples
     model = load_caption_model(lesson.model_folder(settings))
-    encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
-    _check_fits(model, vocab, train, encoder["weights_checksum"])
+    _check_fits(model, vocab, train, lesson.encoder(settings)["weights_checksum"])
 
     config, writer = cider_config(settings, epochs), step_model_of(model.decoder)
     sampling = Sampling(max_len=WORDS, k=config.captions_per_image)
@@ -82,11 +78,7 @@ def train_lesson_for_cider(
         "scores": {key: history[-1][key] for key in ("val_loss", "val_accuracy", "val_cider", "reward")},
         "training_seconds": round(seconds, 1),
     }
-    familiarity = familiarity_of(settings, model.decoder, vocab, encoder)
-    trained = replace(model, metadata=metadata, familiarity=familiarity)
-    save_caption_model(trained, lesson.model_folder(settings, for_cider=True))
-    if settings.pictures_kind == "photographs":
-        remember_training(settings, lesson.model_folder(settings, for_cider=True))
+    write_model(settings, replace(model, metadata=metadata), lesson.model_folder(settings, for_cider=True))
     return history
 
 

@@ -1,7 +1,6 @@
 """Features of a data set's images: streamed to the disk once, and found there by split and kind."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +98,11 @@ def extract_grids(settings: Settings) -> None:
 
 
 def extract_views(settings: Settings) -> None:
-    """The features of every region of every training image in the other views."""
-    for view in VIEWS[1:]:
-        extract_features(settings, get_dataset(settings), encoder_for(settings, "grid"), "train", view=view)
+    """The features of every region of every training image in the other views, if they are photographs."""
+    if settings.pictures_kind == "photographs":
+        files, encoder = get_dataset(settings), encoder_for(settings, "grid")
+        for view in VIEWS[1:]:
+            extract_features(settings, files, encoder, "train", view=view)
 
 
 def _seen(images: np.ndarray, view: str) -> np.ndarray:
@@ -141,7 +142,7 @@ def encoder_path(settings: Settings, kind: str) -> Path:
 
 def encoder_metadata(encoder: EncoderInfo, settings: Settings) -> dict[str, Any]:
     """What a model folder keeps of an encoder; of a `.keras` file only the name, since folders get moved."""
-    metadata = asdict(encoder)
+    metadata = dict(vars(encoder))
     del metadata["model"], metadata["preprocess_for_model"], metadata["precision"]
     setting = Path(settings.encoder).name if settings.encoder.endswith(".keras") else settings.encoder
     setting = "vgg16" if encoder.features == "fc2" else setting  # regardless of the settings' encoder

@@ -27,17 +27,17 @@ from say_what_you_see.course.features import (
     load_features,
     read_required,
 )
-from say_what_you_see.course.tables import load_table, make_tables, table_vocabulary
+from say_what_you_see.course.tables import load_table, make_tables, table_min_count
 from say_what_you_see.data.datasets import terms_of
 from say_what_you_see.decoding.beam_search import PHOTO_SAMPLER
 from say_what_you_see.decoding.generate import generate, generate_sentences
-from say_what_you_see.language.captions import END, PAD
+from say_what_you_see.language.captions import END, PAD, generate_vocabulary
 from say_what_you_see.models.architectures import step_model_of
 from say_what_you_see.models.attention import build_visual_attention
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.models.show_and_tell import build_show_and_tell, log_word_frequencies
 from say_what_you_see.models.transformer import build_transformer
-from say_what_you_see.serving.familiarity import Familiarity, learn_familiarity, log_probability_of_a_word
+from say_what_you_see.serving.familiarity import learn_familiarity, log_probability_of_a_word
 from say_what_you_see.serving.model_choice import remember_training
 from say_what_you_see.serving.model_folder import CaptionModel, save_caption_model
 from say_what_you_see.training.checkpoints import History, restore_checkpoint
@@ -54,24 +54,29 @@ class Lesson:
     """How a notebook trains its decoder."""
 
     folder_name: str  # of its folder inside the settings' work folder, "" for the work folder itself
-    features_folder: str  # the same for its features; a note beside them names their encoder
+    features_folder: str  # the same for its features
     config: Callable[[Settings, Examples], TrainingConfig]  # how to train on given examples
     build: Build
     # the vocabulary, and the examples of both splits
     load: Callable[[Settings], tuple[dict[str, int], Examples, Examples]]
-    prepare: Callable[[Settings], None]  # makes the features and captions that `load` reads
+    steps: tuple[Callable[[Settings], None], ...]  # of `prepare`
 
-    def folder(self, settings: Settings) -> Path:
-        """Where its files go."""
-        return settings.work_folder / self.folder_name
+    def prepare(self, settings: Settings) -> None:
+        """Make the features and captions that `load` reads."""
+        for step in self.steps:
+            step(settings)
 
     def checkpoints(self, settings: Settings, for_cider: bool = False) -> Path:
         """Where the checkpoints of its training go, or those of its training for CIDEr."""
-        return self.folder(settings) / ("checkpoints_cider" if for_cider else "checkpoints")
+        return settings.work_folder / self.folder_name / ("checkpoints_cider" if for_cider else "checkpoints")
 
     def model_folder(self, settings: Settings, for_cider: bool = False) -> Path:
         """Where its trained model goes, or the one that was trained for CIDEr as well."""
-        return self.folder(settings) / ("model_cider" if for_cider else "model")
+        return settings.work_folder / self.folder_name / ("model_cider" if for_cider else "model")
+
+    def encoder(self, settings: Settings) -> dict[str, Any]:
+        """What is noted of the encoder beside its features."""
+        return read_required(settings.work_folder / self.features_folder / "encoder.json", read_json)
 
 
 def training_config(settings: Settings, train: Examples | None = None) -> TrainingConfig:
@@ -83,13 +88,8 @@ def training_config(settings: Settings, train: Examples | None = None) -> Traini
 
 def _show_and_tell_config(settings: Settings, train: Examples) -> TrainingConfig:
     """As notebook 04, but the learning rate is halved every three epochs."""
-    return replace(
-        training_config(settings),
-        epochs=settings.epochs if settings.small else 12,
-        max_len=26,
-        schedule="exponential",
-        half_life=3.0,
-    )
+    config, epochs = training_config(settings), settings.epochs if settings.small else 12
+    return replace(config, epochs=epochs, max_len=26, schedule="exponential", half_life=3.0)
 
 
 def _attention_config(settings: Settings, train: Examples) -> TrainingConfig:
@@ -150,14 +150,10 @@ def load_grids_and_captions(
 
 
 def _load_tables(settings: Settings) -> tuple[dict[str, int], Examples, Examples]:
-    vocab = table_vocabulary(settings)
-    train, validation = (table_examples(*load_table(settings, split), vocab) for split in SPLITS)
+    tables = {split: load_table(settings, split) for split in SPLITS}
+    vocab = generate_vocabulary([[caption] for caption in tables["train"][1]], table_min_count(settings))
+    train, validation = (table_examples(*table, vocab) for table in tables.values())
     return vocab, train, validation
-
-
-def _prepare_attention(settings: Settings) -> None:
-    extract_grids(settings)
-    prepare_attention_captions(settings)
 
 
 def _prepare_decoder(settings: Settings) -> None:
@@ -166,16 +162,9 @@ def _prepare_decoder(settings: Settings) -> None:
         prepare_captions(settings)
 
 
-def _prepare_transformer(settings: Settings) -> None:
-    _prepare_decoder(settings)
-    extract_grids(settings)
-    if settings.pictures_kind == "photographs":
-        extract_views(settings)
-
-
-DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, _prepare_decoder)
+DECODER = Lesson("", "", training_config, _builder(build_decoder), _load_decoder_examples, (_prepare_decoder,))
 SHOW_AND_TELL = Lesson(
-    "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, make_tables
+    "show_and_tell", "show_and_tell", _show_and_tell_config, _build_show_and_tell, _load_tables, (make_tables,)
 )
 ATTENTION = Lesson(
     "visual_attention",
@@ -183,7 +172,7 @@ ATTENTION = Lesson(
     _attention_config,
     _builder(build_visual_attention),
     lambda settings: _load_decoder_examples(settings, "grid"),
-    _prepare_attention,
+    (extract_grids, prepare_attention_captions),
 )
 TRANSFORMER = Lesson(
     "transformer",
@@ -191,7 +180,7 @@ TRANSFORMER = Lesson(
     _transformer_config,
     _builder(build_transformer),
     load_grids_and_captions,
-    _prepare_transformer,
+    (_prepare_decoder, extract_grids, extract_views),
 )
 LESSONS = {"decoder": DECODER, "show-and-tell": SHOW_AND_TELL, "attention": ATTENTION, "transformer": TRANSFORMER}
 
@@ -226,8 +215,7 @@ def save_model(
     history: History,
 ) -> None:
     """Write the model folder of a lesson, with what it needs to know of the encoder and the training."""
-    encoder = read_required(settings.work_folder / lesson.features_folder / "encoder.json", read_json)
-    train = lesson.load(settings)[1]
+    encoder, train = lesson.encoder(settings), lesson.load(settings)[1]
     views = len(train.image_embeds.parts) if isinstance(train.image_embeds, JoinedRows) else 1  # each has all captions
     metadata = {
         "dataset": settings.dataset_name,
@@ -238,33 +226,32 @@ def save_model(
         "scores": {key: history[-1][key] for key in ("loss", "val_loss", "val_accuracy")},
         "training_seconds": round(sum(epoch.get("seconds", 0) for epoch in history), 1),
     }
-    familiarity, folder = familiarity_of(settings, model, vocab, encoder), lesson.model_folder(settings)
-    save_caption_model(CaptionModel(model, vocab, encoder, metadata, familiarity=familiarity), folder)
-    if lesson is DECODER or settings.pictures_kind == "photographs":  # others of the scenes are for the lessons only
-        remember_training(settings, folder)
+    write_model(settings, CaptionModel(model, vocab, encoder, metadata), lesson.model_folder(settings))
 
 
-def familiarity_of(
-    settings: Settings, model: keras.Model, vocab: dict[str, int], encoder: dict[str, Any]
-) -> Familiarity | None:
-    """What recognises photographs unknown to a model, from the features of both splits and captions as `caption` writes
-    them; None for drawn scenes.
+def write_model(settings: Settings, model: CaptionModel, folder: Path) -> None:
+    """Write a model folder, and remember it as that of the last training.
+
+    What recognises photographs unknown to the model comes from the features of both splits, and from captions as
+    `caption` writes them.
     """
-    if settings.pictures_kind == "scenes":
-        return None
-    train, validation = (load_features(settings, split, encoder["features"])[0] for split in SPLITS)
-    captions = generate(step_model_of(model), validation, vocab, PHOTO_SAMPLER)
-    return learn_familiarity(train, validation, log_probability_of_a_word(captions, vocab[END]))
+    kind, of_photographs = model.encoder.get("features", "mean"), settings.pictures_kind == "photographs"
+    if of_photographs:
+        train, validation = (load_features(settings, split, kind)[0] for split in SPLITS)
+        captions = generate(step_model_of(model.decoder), validation, model.vocab, PHOTO_SAMPLER)
+        log_p = log_probability_of_a_word(captions, model.vocab[END])
+        model = replace(model, familiarity=learn_familiarity(train, validation, log_p))
+    save_caption_model(model, folder)
+    if of_photographs or folder == settings.model_folder:  # other models of the scenes are for the lessons only
+        remember_training(settings, folder)
 
 
 def train_control(settings: Settings) -> None:
     """Train the control of notebook 04, whose images have the captions of others, and save its checkpoints."""
-    vocab, examples = load_vocabulary(settings), {split: load_examples(settings, split) for split in SPLITS}
+    vocab, train, validation = DECODER.load(settings)
     config = replace(training_config(settings), epochs=settings.control_epochs)
-    control = new_model(DECODER, settings, examples["train"], vocab)
-    shuffled = {split: shuffle_images(examples[split]) for split in SPLITS}
-    folder = settings.work_folder / "checkpoints_control"
-    train_decoder(control, shuffled["train"], shuffled["val"], config, vocab[PAD], folder)
+    control, folder = new_model(DECODER, settings, train, vocab), settings.work_folder / "checkpoints_control"
+    train_decoder(control, shuffle_images(train), shuffle_images(validation), config, vocab[PAD], folder)
 
 
 def load_control(settings: Settings, vocab_size: int, feature_size: int) -> keras.Model:

@@ -19,7 +19,7 @@ from say_what_you_see.course.features import (
 from say_what_you_see.data.coco_format import build_if_stale, stamp
 from say_what_you_see.data.datasets import get_dataset
 from say_what_you_see.language.caption_table import get_data, write_caption_table
-from say_what_you_see.language.captions import generate_vocabulary, get_captions_for_fns
+from say_what_you_see.language.captions import get_captions_for_fns
 from say_what_you_see.vision.applications import imagenet_file, keras_downloads
 from say_what_you_see.vision.encoders import encoder_for
 
@@ -71,11 +71,6 @@ def load_table(settings: Settings, split: str) -> tuple[np.ndarray, np.ndarray]:
     for path in paths:
         read_required(path, Path.stat)
     return get_data(*paths)
-
-
-def table_vocabulary(settings: Settings) -> dict[str, int]:
-    """The vocabulary of the training captions of the tables."""
-    return generate_vocabulary([[caption] for caption in load_table(settings, "train")[1]], table_min_count(settings))
 
 
 def table_min_count(settings: Settings) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from say_what_you_see.data.scenes.claims import Mention, read_claims
+from say_what_you_see.data.scenes.claims import Mention
 from say_what_you_see.data.scenes.truth import Box, SceneTruth
 from say_what_you_see.evaluation.scene_scores import true_mentions
 from say_what_you_see.evaluation.scores import Score, Table, format_table, ratio_scores
@@ -47,8 +47,7 @@ def peak_cell(weights: np.ndarray) -> tuple[int, int]:
 
 def named_boxes(sentence: str, truth: SceneTruth) -> dict[int, Box]:
     """The box of each thing of the scene that a sentence names, by the position of the word, counted from 0."""
-    mentions = true_mentions(read_claims(sentence).mentions, truth)
-    return {mention.position: truth.boxes[mention.kind] for mention in mentions}
+    return {mention.position: truth.boxes[mention.kind] for mention in true_mentions(sentence, truth)}
 
 
 def measure_attention(
@@ -63,7 +62,7 @@ def measure_attention(
     return [
         _measure_mention(scene, mention, truth, weights[mention.position], centres)
         for scene, (sentence, weights, truth) in enumerate(zip(sentences, attention, truths, strict=True))
-        for mention in true_mentions(read_claims(sentence).mentions, truth)
+        for mention in true_mentions(sentence, truth)
     ]
 
 

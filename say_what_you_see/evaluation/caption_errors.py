@@ -1,6 +1,6 @@
 """Where captions go wrong: the best and the worst, what is taken for what, scores by number of things."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
@@ -11,16 +11,11 @@ from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import COLOURS, KINDS
 from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.commonest_captions import agreed_words
-from say_what_you_see.evaluation.metrics import cider_per_picture, score_against_references
+from say_what_you_see.evaluation.evaluate import Evaluation, evaluate_captions
+from say_what_you_see.evaluation.metrics import cider_per_picture
 from say_what_you_see.evaluation.reference_scores import frequent_words
-from say_what_you_see.evaluation.scene_scores import (
-    MAIN_SCORES,
-    judge_claims,
-    score_captions,
-    true_mentions,
-    wrong_claims,
-)
-from say_what_you_see.evaluation.scores import Score, Table, format_table
+from say_what_you_see.evaluation.scene_scores import MAIN_SCORES, judge_claims, true_mentions, wrong_claims
+from say_what_you_see.evaluation.scores import Table, format_table
 from say_what_you_see.evaluation.trained import ScoredPictures
 from say_what_you_see.language.captions import split_sentence
 
@@ -59,7 +54,7 @@ def colour_confusion(captions: Sequence[str], truths: Sequence[SceneTruth]) -> C
 def _named_colours(captions: Sequence[str], truths: Sequence[SceneTruth]) -> Iterator[tuple[str, str, bool]]:
     """The true and the given colour of each thing that is there, and whether anything there has the given one."""
     for caption, truth in zip(captions, truths, strict=True):
-        for mention in true_mentions(read_claims(caption).mentions, truth):
+        for mention in true_mentions(caption, truth):
             if mention.colour:
                 yield truth.colours[mention.kind], mention.colour, mention.colour in truth.colours.values()
 
@@ -123,34 +118,26 @@ def confusion_in_words(confusion: Confusion, most: int = 3) -> str:
     return "; ".join([f"{100 * right / total:.0f} % on the diagonal", *phrases])
 
 
-@dataclass(frozen=True)
-class GroupScores:
-    """Scores of the captions of some of the scenes: by what was drawn, and by the field's metrics."""
-
-    scenes: int
-    scores: dict[str, Score]
-
-
-def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> dict[int, GroupScores]:
-    """Scores of scenes with one thing, with two, and so on, without the metrics that need Java.
+def score_by_thing_count(captions: Sequence[str], pictures: ScoredPictures) -> dict[int, Evaluation]:
+    """Measure the captions of scenes with one thing, with two, and so on, without the metrics that need Java.
 
     CIDEr weighs words by how rare they are in the group, so its values for two groups are not comparable.
     """
-    counts = np.array([len(truth.colours) for truth in pictures.truths or ()])
-    groups = {}
-    for count in np.unique(counts).tolist():
-        chosen = np.flatnonzero(counts == count).tolist()
-        said, shown = [captions[i] for i in chosen], pictures.take(chosen)
-        metrics = score_against_references(said, shown.references, java=False)
-        groups[count] = GroupScores(len(chosen), score_captions(said, shown.truths or []) | metrics)
-    return groups
+    groups = defaultdict(list)
+    for i, truth in enumerate(pictures.truths or ()):
+        groups[len(truth.colours)].append(i)
+    return {
+        count: evaluate_captions([captions[i] for i in chosen], pictures.take(chosen), java=False)
+        for count, chosen in sorted(groups.items())
+    }
 
 
-def thing_count_table(groups: Mapping[int, GroupScores]) -> Table:
+def thing_count_table(groups: Mapping[int, Evaluation]) -> Table:
     """A line for each number of things."""
     columns = {f"{short} right": MAIN_SCORES[short] for short in ("things", "colours", "relations")}
     columns |= {"BLEU-4": "BLEU-4", "ROUGE-L": "ROUGE-L"}
     rows: list[list[object]] = [["things", "scenes", *columns]]
     for count, group in groups.items():
-        rows.append([str(count), group.scenes, *(group.scores[name].show() for name in columns.values())])
+        scores = group.metrics | (group.exact or {})
+        rows.append([str(count), len(group.captions), *(scores[name].show() for name in columns.values())])
     return format_table(rows, [8, 6, *[21] * 5])

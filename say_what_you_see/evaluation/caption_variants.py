@@ -28,11 +28,9 @@ def paraphrase(caption: str) -> str:
     >>> paraphrase("a tiny red car above a house at sea")
     'a small red automobile over a cottage out on the ocean'
     """
-    for phrases in PLACE_WORDS.values():
-        place = next((phrase for phrase in phrases if f" {phrase} " in f" {caption} "), None)
-        if place:
-            caption = f" {caption} ".replace(f" {place} ", f" {_next_of(phrases, place)} ").strip()
-            break
+    place = next((place for place in _OTHER_PLACE if f" {place} " in f" {caption} "), None)
+    if place:
+        caption = f" {caption} ".replace(f" {place} ", f" {_OTHER_PLACE[place]} ").strip()
     return " ".join(fit_articles([_OTHER_WORD.get(word, word) for word in caption.split()]))
 
 
@@ -56,19 +54,19 @@ def reference_variants(references: Sequence[Sequence[str]]) -> tuple[dict[str, l
     return variants, left
 
 
-def _next_of(options: Sequence[str], option: str) -> str:
-    """The option after this one, going round in a circle; duplicates count once."""
-    distinct = list(dict.fromkeys(options))
-    return distinct[(distinct.index(option) + 1) % len(distinct)]
+def _other_of_each(*groups: Sequence[str]) -> dict[str, str]:
+    """For each option the one after it in its group, going round in a circle; duplicates count once."""
+    others: dict[str, str] = {}
+    for group in groups:
+        options = list(dict.fromkeys(group))
+        others |= zip(options, options[1:] + options[:1], strict=True)
+    return others
 
 
-_OTHER_WORD = {
-    word: _next_of(words, word)
-    for table in (NOUNS, COLOUR_WORDS, SIZE_WORDS)
-    for words in table.values()
-    for word in words
-    if len(set(words)) > 1
-} | {"above": "over", "over": "above", "below": "under", "under": "beneath", "beneath": "below"}
+_OTHER_PLACE = _other_of_each(*PLACE_WORDS.values())
+_OTHER_WORD = _other_of_each(
+    *NOUNS.values(), *COLOUR_WORDS.values(), *SIZE_WORDS.values(), ("above", "over"), ("below", "under", "beneath")
+)
 
 
 def fit_articles(words: Sequence[str]) -> list[str]:

@@ -23,13 +23,8 @@ from say_what_you_see.evaluation.trained import ScoredPictures, TrainedModel
 
 SAMPLERS: dict[str, Sampler] = {
     "greedy": Greedy(),
-    "sampling, t = 0.5": Sampling(0.5),
-    "sampling, t = 1": Sampling(1.0),
-    "sampling, t = 1.5": Sampling(1.5),
-    "beam, k = 1": BeamSearch(1),
-    "beam, k = 2": BeamSearch(2),
-    "beam, k = 3": BeamSearch(3),
-    "beam, k = 5": BeamSearch(5),
+    **{f"sampling, t = {t:g}": Sampling(t) for t in (0.5, 1.0, 1.5)},
+    **{f"beam, k = {k}": BeamSearch(k) for k in (1, 2, 3, 5)},
 }
 """The samplers that are compared."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores, confusion_in_words
+from say_what_you_see.evaluation.caption_errors import Confusion, confusion_in_words
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.palette import BLUE, GREEN, GREY, ORANGE
 from say_what_you_see.evaluation.scene_scores import MAIN_SCORES
@@ -37,19 +37,19 @@ def confusion_figure(confusion: Confusion, what: str) -> tuple[Figure, str]:
     return figure, f"Matrix of {what} that are there against {what} that are said: {confusion_in_words(confusion)}"
 
 
-def thing_count_figure(groups: Mapping[int, GroupScores]) -> tuple[Figure, str]:
+def thing_count_figure(groups: Mapping[int, Evaluation]) -> tuple[Figure, str]:
     """How much is right in scenes with one thing, two things, three things."""
     figure, axis = plt.subplots(figsize=(7, 3.4))
     places, phrases = np.arange(len(groups), dtype=float), []
     for number, (name, (colour, marker)) in enumerate(zip(MAIN_SCORES.values(), _MARKS, strict=True)):
-        scores = [group.scores[name] for group in groups.values()]
+        scores = [(group.exact or {})[name] for group in groups.values()]
         values = np.array([[score.value, score.low, score.high] for score in scores])
         errors = np.abs(values[:, 1:] - values[:, :1]).T
         x = places + 0.06 * (number - 1.5)
         axis.errorbar(x, values[:, 0], yerr=errors, fmt=marker + "-", color=colour, capsize=3, label=name)
         shares = [f"{value:.2f} with {n}" for n, value in zip(groups, values[:, 0], strict=True) if not np.isnan(value)]
         phrases.append(f"{name}: {', '.join(shares) or 'none'}")
-    labels = [f"{number}\n({group.scenes} scenes)" for number, group in groups.items()]
+    labels = [f"{number}\n({len(group.captions)} scenes)" for number, group in groups.items()]
     axis.set(xticks=places, xticklabels=labels, xlabel="things in the scene", ylabel="share", ylim=(0, 1.04))
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2, fontsize=9)
     return figure, f"Scores by number of things in the scene. {'; '.join(phrases)}"

@@ -1,14 +1,12 @@
 """METEOR and SPICE, the two metrics that are Java programs: bounded in time, and left out where Java is missing."""
 
-from __future__ import annotations
-
-import contextlib
+import functools
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,60 +29,54 @@ class NotMeasured(Exception):
     """Why a metric cannot be computed here."""
 
 
-class Meteor:
+@functools.cache
+def running_meteor() -> subprocess.Popen:
     """The Java program METEOR, started once and kept until Python ends, since reading its data takes up to a minute."""
+    command = [working_java(), *_JAVA_OPTIONS, "-Xmx2G", "-jar", str(_METEOR_JAR), "-", "-", "-stdio", "-l", "en"]
+    return subprocess.Popen(
+        [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        encoding="utf-8", errors="replace", cwd=_METEOR_JAR.parent,
+    )  # fmt: skip
 
-    current: Meteor | None = None
 
-    def __init__(self) -> None:
-        command = [working_java(), *_JAVA_OPTIONS, "-Xmx2G", "-jar", str(_METEOR_JAR), "-", "-", "-stdio", "-l", "en"]
-        self._process = subprocess.Popen(
-            [*command, "-norm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            encoding="utf-8", errors="replace", cwd=_METEOR_JAR.parent,
-        )  # fmt: skip
+def ask_meteor(questions: Iterable[Sequence[str]], lines: int = 1) -> np.ndarray:
+    """METEOR's answers: the numbers in each of their lines, (lines, numbers).
 
-    @classmethod
-    @contextlib.contextmanager
-    def answering(cls) -> Iterator[Meteor]:
-        """The running program, started if necessary; ended if it fails, or if this block takes too long."""
-        meteor = cls.current = cls.current or cls()
-        timer = threading.Timer(METEOR_TIMEOUT, meteor._process.kill)
-        timer.daemon, started = True, time.monotonic()
-        timer.start()
-        try:
-            yield meteor
-        except BaseException as error:  # after an interruption the next answer would be that to an old question
-            late = time.monotonic() - started >= METEOR_TIMEOUT
-            message = meteor.close()
-            if not isinstance(error, (OSError, ValueError)):
-                raise
-            late_reason = f"it gave no answer within {METEOR_TIMEOUT:g} seconds"
-            raise NotMeasured(late_reason if late else f"its Java program failed ({message or error})") from error
-        finally:
-            timer.cancel()
+    Args:
+        questions: each a word that says what is asked, and the texts that it is asked about.
+        lines: how many lines METEOR answers each of them with.
 
-    def close(self) -> str:
-        """End the program; returns the last line of its error output."""
-        type(self).current = None
-        self._process.kill()
-        return _last_line(self._process.communicate()[1])
+    Raises:
+        NotMeasured: if Java is missing, or if METEOR fails or takes too long for all of them; it is ended then.
+    """
+    process = running_meteor()
+    timer = threading.Timer(METEOR_TIMEOUT, process.kill)
+    timer.daemon, started = True, time.monotonic()
+    timer.start()
+    try:
+        answers = []
+        for question in questions:
+            fields = (" ".join(text.replace("|||", "").split()) for text in question)
+            print(" ||| ".join(fields), file=process.stdin, flush=True)
+            answers += [_numbers(process.stdout.readline()) for _ in range(lines)]  # type: ignore[union-attr]
+        return np.array(answers)
+    except BaseException as error:  # after an interruption the next answer would be that to an old question
+        late = time.monotonic() - started >= METEOR_TIMEOUT
+        running_meteor.cache_clear()
+        process.kill()
+        message = _last_line(process.communicate()[1])
+        if not isinstance(error, (OSError, ValueError)):
+            raise
+        late_reason = f"it gave no answer within {METEOR_TIMEOUT:g} seconds"
+        raise NotMeasured(late_reason if late else f"its Java program failed ({message or error})") from error
+    finally:
+        timer.cancel()
 
-    def statistics(self, hypothesis: str, references: Sequence[str]) -> str:
-        """METEOR's counts for one caption, a line of numbers; sums of such lines determine the score of a set."""
-        fields = [" ".join(caption.replace("|||", "").split()) for caption in (*references, hypothesis)]
-        return self._ask("SCORE ||| " + " ||| ".join(fields))
 
-    def scores(self, statistics: Sequence[str]) -> list[float]:
-        """The score of each line of statistics, and at the end that of all together."""
-        first = self._ask("EVAL ||| " + " ||| ".join(statistics))
-        return [float(first), *(float(self._process.stdout.readline()) for _ in statistics)]  # type: ignore[union-attr]
-
-    def _ask(self, question: str) -> str:
-        print(question, file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()  # type: ignore[union-attr]
-        if not line:
-            raise OSError("it ended")
-        return line.strip()
+def _numbers(line: str) -> list[float]:
+    if not line:
+        raise OSError("it ended")
+    return [float(number) for number in line.split()]
 
 
 def spice_per_picture(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:

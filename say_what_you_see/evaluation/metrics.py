@@ -16,7 +16,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.evaluation.java_metrics import Meteor, NotMeasured, spice_per_picture
+from say_what_you_see.evaluation.java_metrics import NotMeasured, ask_meteor, spice_per_picture
 from say_what_you_see.evaluation.scores import Score, bootstrap_sums, interval
 from say_what_you_see.evaluation.tokenizer import tokenize, tokenize_all
 
@@ -51,7 +51,7 @@ def score_against_references(
     Returns:
         For each of `METRICS` its score. BLEU, METEOR, ROUGE-L and SPICE lie between 0 and 1, CIDEr between 0 and 10.
     """
-    return _score([_tokenised(candidates, references)], resamples, java)
+    return score_rounds([_tokenised(candidates, references)], resamples, java)
 
 
 def scores_per_picture(
@@ -82,18 +82,11 @@ def _tokenised(candidates: Sequence[str], references: Sequence[Sequence[str]]) -
     return tokenize_all(candidates), [tokenize_all(group) for group in references]
 
 
-def score_human_consistency(references: Sequence[Sequence[str]], java: bool) -> dict[str, Score]:
-    """Score people against people, as the yardstick: each reference of a picture against its other ones.
-
-    Each round leaves out a different reference of every picture; the scores are means over rounds. With five
-    references a round compares with four: for a fair comparison a model should be scored with four as well, since
-    more references give higher scores. Of a picture with fewer captions than others, some are left out twice.
-    """
-    return _score(leave_each_out([tokenize_all(group) for group in references]), 1000, java)
-
-
 def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
-    """Rounds in which a different reference of every picture is the caption, and the others are its references."""
+    """Rounds in which a different reference of every picture is the caption, and the others are its references.
+
+    Of a picture with fewer captions than others, some are left out twice.
+    """
     for number, group in enumerate(references):
         if len(group) < 2:
             raise CourseError(
@@ -107,7 +100,7 @@ def leave_each_out(references: Sequence[Sequence[str]]) -> list[Captions]:
     return rounds
 
 
-def _score(rounds: Sequence[Captions], resamples: int, java: bool) -> dict[str, Score]:
+def score_rounds(rounds: Sequence[Captions], resamples: int = 1000, java: bool = True) -> dict[str, Score]:
     """Run every metric on every round; rounds of the same pictures are resampled alike and averaged."""
     for _, references in rounds:
         if not any(map(any, references)):  # CIDEr cannot weigh words where there are none
@@ -172,9 +165,8 @@ def _mean_of(
 
 def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:
     """METEOR 1.5 (Denkowski and Lavie 2014, https://aclanthology.org/W14-3348), of the whole set."""
-    with Meteor.answering() as meteor:
-        lines = [meteor.statistics(*pair) for pair in zip(hypotheses, references, strict=True)]
-        per_picture = np.array([[float(number) for number in line.split()] for line in lines])
+    pairs = zip(hypotheses, references, strict=True)
+    per_picture = ask_meteor(["SCORE", *group, caption] for caption, group in pairs)
     # METEOR adds up statistics over pictures, but leaves out the one chunk of a caption that equals a reference.
     # Columns: words of the candidate and of the reference first; chunks, matched words of each at the end.
     perfect = (per_picture[:, [0, 1]] == per_picture[:, [-2, -1]]).all(1) & (per_picture[:, -3] == 1)
@@ -184,8 +176,8 @@ def _meteor(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> M
 
 def _meteor_of_sums(sums: np.ndarray) -> np.ndarray:
     """METEOR (n, 1) from sums of its statistics over pictures."""
-    with Meteor.answering() as meteor:
-        return np.array(meteor.scores([" ".join(f"{number:.1f}" for number in row) for row in sums])[:-1])[:, None]
+    statistics = [" ".join(f"{number:.1f}" for number in row) for row in sums]
+    return ask_meteor([["EVAL", *statistics]], len(sums) + 1)[:-1]  # the last is the score of all together
 
 
 def _spice(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measurement:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from say_what_you_see.evaluation.metrics import diversity, score_against_references, score_human_consistency
+from say_what_you_see.evaluation.metrics import diversity, leave_each_out, score_against_references, score_rounds
 from say_what_you_see.evaluation.scores import Score
+from say_what_you_see.evaluation.tokenizer import tokenize_all
 
 
 def leave_one_out(references: Sequence[Sequence[str]], seed: int = 0) -> list[list[str]]:
@@ -23,12 +24,14 @@ def compare_with_references(
 ) -> dict[str, dict[str, Score]]:
     """Score each reference against the other ones (human consistency, where people wrote them), and models likewise.
 
-    More references give higher scores. To be fair, the models are compared with as many references as a reference is.
+    Each reference of a picture is left out in one of several rounds, whose mean is its score. More references give
+    higher scores. To be fair, the models are compared with as many references as a reference is.
 
     Args:
         fewer: the references, with one left out for each picture.
     """
-    columns = {"references": score_human_consistency(references, java=java)}
+    rounds = leave_each_out([tokenize_all(group) for group in references])
+    columns = {"references": score_rounds(rounds, java=java)}
     return columns | {name: score_against_references(own, fewer, java=java) for name, own in captions.items()}
 
 

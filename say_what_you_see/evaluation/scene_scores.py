@@ -29,10 +29,10 @@ MAIN_SCORES = {
 """The scores that every table and figure shows, by short names."""
 
 
-def true_mentions(mentions: Sequence[Mention], truth: SceneTruth) -> list[Mention]:
+def true_mentions(caption: str, truth: SceneTruth) -> list[Mention]:
     """The mentions of things that are there; a second one of the same kind is wrong, since no scene has two."""
     first: dict[str, Mention] = {}
-    for mention in mentions:
+    for mention in read_claims(caption).mentions:
         first.setdefault(mention.kind, mention)
     return [mention for kind, mention in first.items() if kind in truth.colours]
 
@@ -49,7 +49,7 @@ class JudgedClaim:
 def judge_claims(caption: str, truth: SceneTruth) -> list[JudgedClaim]:
     """Every claim of a caption, compared with what was drawn."""
     claims = read_claims(caption)
-    right, judged = true_mentions(claims.mentions, truth), []
+    right, judged = true_mentions(caption, truth), []
     for mention in claims.mentions:
         kind, is_right = mention.kind, mention in right
         quantity = f"only one {kind}" if kind in truth.colours else f"no {kind}"
@@ -125,7 +125,7 @@ def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTrut
     counts = np.zeros((len(truths), len(groups), 2))
     for scene, (caption, truth) in enumerate(zip(captions, truths, strict=True)):
         unseen = {kind for kind, colour in truth.colours.items() if (colour, kind) in UNSEEN_PAIRS}
-        for mention in true_mentions(read_claims(caption).mentions, truth):
+        for mention in true_mentions(caption, truth):
             if mention.colour is not None:
                 group = 2 if mention.kind in unseen else int(bool(unseen))
                 counts[scene, group] += mention.colour == truth.colours[mention.kind], 1
@@ -139,21 +139,12 @@ def pair_accuracy_by_novelty(captions: Sequence[str], truths: Sequence[SceneTrut
 
 def pair_accuracy_by_count(captions: Sequence[str], truths: Sequence[SceneTruth]) -> str:
     """A line for each number of things in a scene: the share of right colour-and-thing pairs."""
-    names = [f"scenes with {len(truth.colours)} thing{'s' * (len(truth.colours) != 1)}" for truth in truths]
-    return _pair_accuracy(captions, truths, names, sorted(set(names)))
-
-
-def _pair_accuracy(
-    captions: Sequence[str], truths: Sequence[SceneTruth], group_of: Sequence[str], groups: Iterable[str]
-) -> str:
-    """A line for each group of scenes that is not empty: the share of right colour-and-thing pairs."""
-    row, lines = "colours joined to the right thing", []
-    for name in groups:
-        chosen = [pair for pair, own in zip(zip(captions, truths, strict=True), group_of, strict=True) if own == name]
-        if chosen:
-            said, shown = zip(*chosen, strict=True)
-            score = score_captions(said, shown)[row]
-            lines.append(f"{name:<28}{len(chosen):>4} scenes, {row}: {score.show(unit=' %')}")
+    row, lines = MAIN_SCORES["colours"], []
+    for things in sorted({len(truth.colours) for truth in truths}):
+        chosen = [pair for pair in zip(captions, truths, strict=True) if len(pair[1].colours) == things]
+        said, shown = zip(*chosen, strict=True)
+        group = f"scenes with {things} thing{'s' * (things != 1)}"
+        lines.append(f"{group:<28}{len(chosen):>4} scenes, {row}: {score_captions(said, shown)[row].show(unit=' %')}")
     return "\n".join(lines)
 
 

@@ -104,7 +104,7 @@ def metrics_table(columns: Mapping[str, Mapping[str, Score]]) -> Table:
 
     All scores are multiplied by 100, as papers print them, and have their 95 % intervals.
     """
-    names = list(dict.fromkeys(name for scores in columns.values() for name in scores))
+    names = dict.fromkeys(name for scores in columns.values() for name in scores)
     found = {name: [scores.get(name, Score()) for scores in columns.values()] for name in names}
     notes = dict.fromkeys(score.note for scores in found.values() for score in scores if score.note)
     widths = [max(map(len, names), default=0), *[max(21, *(len(name) + 2 for name in columns))] * len(columns)]

@@ -41,12 +41,7 @@ class ScoredPictures:
 
     def take(self, chosen: Sequence[int]) -> ScoredPictures:
         """Only the chosen pictures."""
-        return ScoredPictures(
-            [self.fns[i] for i in chosen],
-            [self.image_ids[i] for i in chosen],
-            [self.references[i] for i in chosen],
-            None if self.truths is None else [self.truths[i] for i in chosen],
-        )
+        return ScoredPictures(**{name: known and [known[i] for i in chosen] for name, known in vars(self).items()})
 
 
 @dataclass(frozen=True)

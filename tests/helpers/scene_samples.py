@@ -7,6 +7,15 @@ from say_what_you_see.data.scenes.claims import read_claims
 from say_what_you_see.data.scenes.scene import CROP_SIDE, Scene, Thing, all_relations, invent_scene
 from say_what_you_see.data.scenes.truth import SceneTruth
 
+BALL_AND_KITE = SceneTruth(
+    colours={"ball": "red", "kite": "blue"},
+    sizes={"ball": "large", "kite": "small"},
+    relations=frozenset({("kite", "above", "ball"), ("ball", "below", "kite"), ("ball", "left of", "kite"),
+                         ("kite", "right of", "ball")}),
+    salient=frozenset({"ball", "kite"}),
+)  # fmt: skip
+"""A small blue kite above and to the right of a large red ball."""
+
 
 def scenes_of(split: str, count: int, seed: int = 0) -> list[Scene]:
     """The first scenes of a split."""

@@ -23,7 +23,7 @@ from say_what_you_see.data.scenes.drawing import draw_crop
 from say_what_you_see.data.scenes.scene import PALETTE, Scene
 from say_what_you_see.decoding.beam_tree import TreeNode
 from say_what_you_see.evaluation.attention import AttentionScore
-from say_what_you_see.evaluation.caption_errors import Confusion, GroupScores
+from say_what_you_see.evaluation.caption_errors import Confusion
 from say_what_you_see.evaluation.evaluate import Evaluation
 from say_what_you_see.evaluation.figures import confusion_figure, quality_and_diversity_figure, thing_count_figure
 from say_what_you_see.evaluation.scene_scores import MAIN_SCORES
@@ -35,8 +35,10 @@ PICTURES = [RNG.integers(256, size=(30, 30, 3), dtype=np.uint8) for _ in range(7
 CENTRES = np.array([0.2, 0.4, 0.6, 0.8])
 HISTORY = [{"epoch": n, "loss": 3 / n, "val_loss": 4 / n, "val_accuracy": 0.5} for n in range(1, 5)]
 SCORES = {"things": Score(0.9, 0.8, 0.95), "pairs": Score(0.5, 0.4, 0.6), "never": Score()}
-GROUPS = {n: GroupScores(5, dict.fromkeys(MAIN_SCORES.values(), score)) for n, score in enumerate(SCORES.values(), 1)}
 GREEDY = Evaluation("decoder", "greedy", ["a"], {"CIDEr": Score(0.5, 0.4, 0.6)}, None, None, {"vocabulary used": 9})
+GROUPS = {
+    n: replace(GREEDY, exact=dict.fromkeys(MAIN_SCORES.values(), score)) for n, score in enumerate(SCORES.values(), 1)
+}
 TREE = [TreeNode("#START#", 0, 0, None, 0.0, True), TreeNode("a", 1, 0, 0, -0.1, True),
         TreeNode("the", 1, 1, 0, -2.3, False), TreeNode("#END#", 2, 0, 1, -0.2, True)]  # fmt: skip
 ALT = "A figure that shows something"

@@ -44,18 +44,14 @@ def test_it_prints_scores_and_leaves_captions_scores_and_a_page(command, finishe
 
 
 def test_models_of_the_same_architecture_go_by_the_names_that_the_user_gave(command, finished_course, tmp_path):
+    """In JSON for machines, and on a page that goes where one wants it."""
     shutil.copytree(finished_course.settings.model_folder, tmp_path / "copy")
-    folders = [str(finished_course.settings.model_folder), str(tmp_path / "copy")]
-    options = ["--no-java", "--greedy", "--json", "--pictures", "6"]
+    folders, page = [str(finished_course.settings.model_folder), str(tmp_path / "copy")], tmp_path / "errors.html"
+    options = ["--no-java", "--greedy", "--json", "--pictures", "6", "--html", page]
     output, _ = command("evaluate", *options, "--model", folders[0], "--model", folders[1])
-    assert list(json.loads(output)["next_word"]) == [f"decoder, {folder}" for folder in folders]
-
-
-def test_json_is_for_machines_and_the_page_goes_where_one_wants_it(command, tmp_path):
-    page = tmp_path / "errors.html"
-    output, _ = command("evaluate", "--no-java", "--greedy", "--json", "--pictures", "6", "--html", page)
     answer = json.loads(output)
-    assert answer["pictures"] == 6 and set(answer["next_word"]["decoder"]) == {"loss", "perplexity", "accuracy"}
+    assert list(answer["next_word"]) == [f"decoder, {folder}" for folder in folders] and answer["pictures"] == 6
+    assert all(set(scores) == {"loss", "perplexity", "accuracy"} for scores in answer["next_word"].values())
     assert page.exists()
 
 

@@ -2,8 +2,9 @@
 
 from itertools import product
 
+from scene_samples import BALL_AND_KITE as TRUTH
+
 from say_what_you_see.data.scenes.scene import COLOURS
-from say_what_you_see.data.scenes.truth import SceneTruth
 from say_what_you_see.evaluation.caption_errors import (
     Confusion,
     best_and_worst,
@@ -14,13 +15,6 @@ from say_what_you_see.evaluation.caption_errors import (
     word_confusion,
 )
 from say_what_you_see.evaluation.trained import ScoredPictures
-
-TRUTH = SceneTruth(
-    colours={"ball": "red", "kite": "blue"},
-    sizes={"ball": "large", "kite": "small"},
-    relations=frozenset({("kite", "above", "ball"), ("ball", "below", "kite")}),
-    salient=frozenset({"ball", "kite"}),
-)
 
 
 def entries(confusion: Confusion) -> dict[tuple[str, str], float]:

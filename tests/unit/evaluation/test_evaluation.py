@@ -50,11 +50,9 @@ SAMPLERS = {"greedy": Greedy(6), "beam, k = 1": BeamSearch(1, max_len=6), "sampl
 
 
 @pytest.fixture(scope="module")
-def course(finished_course):
-    """Settings, models and pictures of the small course."""
-    settings = finished_course.settings
-    models = trained_models(settings)
-    return SimpleNamespace(settings=settings, models=models, pictures=scored_pictures(settings, models))
+def pictures(finished_course) -> ScoredPictures:
+    """Those of the small course."""
+    return scored_pictures(finished_course.settings, trained_models(finished_course.settings))
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +133,8 @@ def test_a_teacher_forced_model_reads_the_true_words(toy):
     assert any(sentence != caption for caption, sentence in zip(captions, said, strict=True))
 
 
-def test_people_and_models_are_compared_with_as_many(course):
-    references = course.pictures.references
+def test_people_and_models_are_compared_with_as_many(pictures):
+    references = pictures.references
     captions, fewer = [group[0] for group in references], leave_one_out(references)
     columns = compare_with_references({"model": captions}, references, fewer, java=False)
     assert list(columns) == ["references", "model"]
@@ -147,12 +145,12 @@ def test_people_and_models_are_compared_with_as_many(course):
         compare_with_references({}, [["only one"]], [[]], java=False)
 
 
-def test_all_scores_are_kept_as_json_without_numbers_that_are_none(course, tmp_path):
-    found = evaluate_captions(["in the desert"] * 24, course.pictures, java=False, model="m", sampler="w")
-    save_evaluations(tmp_path, [found], course.pictures, {"m": {"loss": 1.0}})
+def test_all_scores_are_kept_as_json_without_numbers_that_are_none(pictures, tmp_path):
+    found = evaluate_captions(["in the desert"] * 24, pictures, java=False, model="m", sampler="w")
+    save_evaluations(tmp_path, [found], pictures, {"m": {"loss": 1.0}})
     kept = read_json(tmp_path / "scores.json")
     json.dumps(kept, allow_nan=False)
-    assert kept["pictures"] == len(course.pictures) and kept["next_word"] == {"m": {"loss": 1.0}}
+    assert kept["pictures"] == len(pictures) and kept["next_word"] == {"m": {"loss": 1.0}}
     [one] = kept["evaluations"]
     assert one["metrics"]["METEOR"]["value"] is None and "Java" in one["metrics"]["METEOR"]["note"]
     assert one["exact"]["things named that are there"]["value"] is None

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 import pytest
-from scene_samples import scenes_of, truth_of
+from scene_samples import BALL_AND_KITE, scenes_of, truth_of
 
 from say_what_you_see.data.scenes.captions import describe_scene
 from say_what_you_see.data.scenes.claims import read_claims
@@ -23,13 +23,6 @@ from say_what_you_see.evaluation.scene_scores import (
     wrong_claims,
 )
 
-BALL_AND_KITE = SceneTruth(
-    colours={"ball": "red", "kite": "blue"},
-    sizes={"ball": "large", "kite": "small"},
-    relations=frozenset({("kite", "above", "ball"), ("ball", "below", "kite"), ("ball", "left of", "kite"),
-                         ("kite", "right of", "ball")}),
-    salient=frozenset({"ball", "kite"}),
-)  # fmt: skip
 PAIRS = MAIN_SCORES["colours"]
 
 
