@@ -95,26 +95,20 @@ class PackedDecoder(keras.Model):
     def compute_loss(
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
-        """The loss of a batch, from the result of `call`."""
-        loss = self.mean_loss(y, y_pred)
-        return loss if sample_weight is None else loss * sample_weight[0]
-
-    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
         """The loss of words (real,) as `compile_decoder` chooses it, from the result of `call`."""
         if keras.backend.backend() == "tensorflow":
             from say_what_you_see.training.packed.tensorflow import dense_crossentropy
 
-            loss, crossentropy = dense_crossentropy(
-                hidden, *self.output_weights(), targets, self.pad_idx, self.label_smoothing
-            )
+            weights = self.output_weights()
+            loss, crossentropy = dense_crossentropy(y_pred, *weights, y, self.pad_idx, self.label_smoothing)
         else:
-            logits = self.logits(hidden)
-            loss = crossentropy = masked_crossentropy(self.pad_idx)(targets, logits)
+            logits = self.logits(y_pred)
+            loss = crossentropy = masked_crossentropy(self.pad_idx)(y, logits)
             if self.label_smoothing:
-                loss = smoothed_crossentropy(self.pad_idx, self.label_smoothing)(targets, logits)
+                loss = smoothed_crossentropy(self.pad_idx, self.label_smoothing)(y, logits)
         if self.label_smoothing:
             self.crossentropy.update_state(crossentropy)
-        return loss
+        return loss if sample_weight is None else loss * sample_weight[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of each next word, (real, vocabulary), from the result of `call`."""
