@@ -160,7 +160,6 @@ class TransformerDecoder(layers.Layer):
         self, vocab_size: int, units: int = 256, blocks: int = 2, heads: int = 8, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.config = {"vocab_size": vocab_size, "units": units, "blocks": blocks, "heads": heads, "dropout": dropout}
         self.units = units
         self.embedding = layers.Embedding(
             vocab_size, units, keras.initializers.RandomNormal(stddev=units**-0.5), name="word_embedding"
@@ -211,10 +210,6 @@ class TransformerDecoder(layers.Layer):
             now.append(kept)
         logits = ops.matmul(self.norm(hidden), ops.transpose(self.embedding.embeddings))
         return logits, weights, now
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor arguments, for saving."""
-        return {**super().get_config(), **self.config}
 
 
 def build_transformer(
@@ -286,9 +281,9 @@ class TransformerStepModel(KerasStepModel):
 
     def fastest(self) -> StepModel:
         """The model in NumPy, with its current weights; the model itself if these are on a GPU."""
-        config = self._model.get_layer("decoder").config
+        blocks = self._model.get_layer("decoder").blocks
         try:
-            return NumpyTransformer(self._weights_of, config["blocks"], config["heads"])
+            return NumpyTransformer(self._weights_of, len(blocks), blocks[0].self_attention.heads)
         except AttributeError:
             return self
 
