@@ -39,8 +39,32 @@ class BeamSearch(Sampler):
             raise ValueError(f"The length penalty must be from -10 to 10, not {self.length_penalty}.")
 
     def write(self, next_word: NextWord, state: State, tokens: SpecialTokens, random: np.ndarray) -> Captions:
-        """The k best captions of each image, the best first."""
-        return search_beams(next_word, state, self, tokens)
+        """The k best captions of each image, the best first; the log-probability of those that are missing is -inf.
+
+        Every caption that finishes among the k best is remembered, also when others push it out later. In the end it
+        competes with those that were cut, so there is always a result, whether any has an END or not.
+        """
+        images = np.arange(len(state))  # those that are still searched
+        beams = first_beams(len(state), self, tokens)
+        ended, results = beams._replace(total=np.full_like(beams.total, -np.inf)), beams
+        state = state.take(np.repeat(images, self.k))
+        for position in range(self.max_len):
+            running = ~beams.finished & np.isfinite(beams.total)
+            log_probs, state = _next_words(next_word, beams, state, running)
+            beams, parents = extend_beams(beams, log_probs, position, self, tokens)
+            continued = np.take_along_axis(running, parents, axis=1)
+            ended = _best_of(ended, beams, beams.finished & continued, self)
+            state = state.take(_rows_of(running, parents))
+            done = _is_done(beams, ended, self) | (position == self.max_len - 1)
+            if done.any():
+                best = _best_of(ended, beams, ~beams.finished, self).of_images(done)
+                for result, part in zip(results, best, strict=True):
+                    result[images[done]] = part
+                images, beams, ended = images[~done], beams.of_images(~done), ended.of_images(~done)
+                state = state.take(np.repeat(~done, self.k))
+            if len(images) == 0:
+                break
+        return results.captions, results.total
 
 
 PHOTO_SAMPLER = BeamSearch(
@@ -131,39 +155,6 @@ def extend_beams(
     finished = beams.finished[image, parents] | (words == tokens.end)
     total = np.where(is_possible, totals[image, parents, words], np.float32(-np.inf))
     return Beams(words, captions, finished, lengths[image, parents], total), parents
-
-
-def search_beams(next_word: NextWord, state: State, sampler: BeamSearch, tokens: SpecialTokens) -> Captions:
-    """Follow the k best captions of each image until nothing better can come.
-
-    Every caption that finishes among the k best is remembered, also when others push it out later. In the
-    end it competes with those that were cut, so there is always a result, whether any has an END or not.
-
-    Returns:
-        Captions (images, k, max_len), END after the last word; their log-probabilities (images, k), -inf where there
-        are fewer than k.
-    """
-    images = np.arange(len(state))  # those that are still searched
-    beams = first_beams(len(state), sampler, tokens)
-    ended, results = beams._replace(total=np.full_like(beams.total, -np.inf)), beams
-    state = state.take(np.repeat(images, sampler.k))
-    for position in range(sampler.max_len):
-        running = ~beams.finished & np.isfinite(beams.total)
-        log_probs, state = _next_words(next_word, beams, state, running)
-        beams, parents = extend_beams(beams, log_probs, position, sampler, tokens)
-        continued = np.take_along_axis(running, parents, axis=1)
-        ended = _best_of(ended, beams, beams.finished & continued, sampler)
-        state = state.take(_rows_of(running, parents))
-        done = _is_done(beams, ended, sampler) | (position == sampler.max_len - 1)
-        if done.any():
-            best = _best_of(ended, beams, ~beams.finished, sampler).of_images(done)
-            for result, part in zip(results, best, strict=True):
-                result[images[done]] = part
-            images, beams, ended = images[~done], beams.of_images(~done), ended.of_images(~done)
-            state = state.take(np.repeat(~done, sampler.k))
-        if len(images) == 0:
-            break
-    return results.captions, results.total
 
 
 def _next_words(next_word: NextWord, beams: Beams, state: State, running: np.ndarray) -> tuple[np.ndarray, State]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from say_what_you_see.decoding.probabilities import log_softmax
-from say_what_you_see.decoding.samplers import special_tokens
+from say_what_you_see.decoding.samplers import next_word_of, special_tokens
 from say_what_you_see.language.captions import END, START, invert_vocabulary
 from say_what_you_see.models.step import StepModel
 
@@ -30,15 +29,13 @@ def grow_beam_tree(
 
     It finds what `BeamSearch(k)` finds.
     """
-    words, tokens = invert_vocabulary(vocab), special_tokens(vocab)
+    words, next_word = invert_vocabulary(vocab), next_word_of(model, special_tokens(vocab))
     tree = [TreeNode(START, 0, 0, None, 0.0, True)]
     beams, state = [0], model.start(features)
     for step in range(1, max_len + 1):
         if all(tree[beam].word == END for beam in beams):
             break
-        logits, state = model.step(np.array([vocab[tree[beam].word] for beam in beams]), state)
-        log_probs = log_softmax(logits)
-        log_probs[:, list(tokens.suppressed)] = -np.inf
+        log_probs, state = next_word(np.array([vocab[tree[beam].word] for beam in beams]), state)
         candidates = []  # (log-probability, which beam, word); what is finished stays as it is
         for row, beam in enumerate(beams):
             if tree[beam].word == END:

@@ -1,6 +1,5 @@
 """Caption images with a model that predicts one word at a time: in batches, divided among threads."""
 
-import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from say_what_you_see.decoding.probabilities import log_softmax
-from say_what_you_see.decoding.samplers import Captions, Greedy, Sampler, special_tokens
+from say_what_you_see.decoding.samplers import Captions, Greedy, Sampler, next_word_of, special_tokens
 from say_what_you_see.language.captions import indices_to_sentence, invert_vocabulary
 from say_what_you_see.models.step import State, StepModel
 
@@ -50,13 +48,8 @@ def generate(
         rng: the source of randomness when sampling.
     """
     tokens, model = special_tokens(vocab), model.fastest()
+    next_word = next_word_of(model, tokens)
     random = sampler.random_numbers(rng or np.random.default_rng(), len(features))
-
-    def next_word(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        logits, state = model.step(words, state)
-        log_probs = log_softmax(logits)
-        log_probs[:, list(tokens.suppressed)] = -np.inf
-        return log_probs, state
 
     def write(batch: tuple[State, np.ndarray]) -> Captions:
         return sampler.write(next_word, batch[0], tokens, batch[1])
@@ -67,7 +60,7 @@ def generate(
         for first in range(0, len(features), batch_size):
             images = slice(first, first + batch_size)
             state = model.start(np.asarray(features[images], dtype=np.float32))
-            parts = _parts(len(state), sampler.k, threads) if model.is_thread_safe else [slice(None)]
+            parts = _parts(len(state), sampler.k, threads) if model.is_thread_safe else [np.arange(len(state))]
             batches = [(state.take(part), random[images][part]) for part in parts]
             results += pool.map(write, batches) if len(batches) > 1 else map(write, batches)
     indices, log_probabilities = (np.concatenate(arrays)[:, : sampler.n_best] for arrays in zip(*results, strict=True))
@@ -86,8 +79,7 @@ def generate_sentences(
     return generate(model, features, vocab, sampler, rng, batch_size).sentences(vocab)
 
 
-def _parts(images: int, k: int, threads: int) -> list[slice]:
+def _parts(images: int, k: int, threads: int) -> list[np.ndarray]:
     """Divide images evenly into parts that fit the processor's cache, as many for each thread."""
     count = threads * -(-images * k // (CAPTIONS_IN_CACHE * threads)) if images * k > CAPTIONS_IN_CACHE else 1
-    ends = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
-    return [slice(*both) for both in itertools.pairwise(ends)]
+    return np.array_split(np.arange(images), min(count, images))

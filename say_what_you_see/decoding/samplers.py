@@ -1,7 +1,7 @@
 """Samplers, which write captions word by word: greedy and drawing at random. `beam_search` has the third.
 
 A sampler does not know the model. It gets a function from words to the log-probabilities of the next words, which
-`generate.generate` makes: log-softmax of the logits, -inf for words that are never said.
+`next_word_of` makes.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,11 @@ from say_what_you_see.decoding.probabilities import (
     forbid_repetitions,
     keep_top_k,
     keep_top_p,
+    log_softmax,
     sample_rows,
 )
 from say_what_you_see.language.captions import END, PAD, START, UNK
-from say_what_you_see.models.step import State
+from say_what_you_see.models.step import State, StepModel
 
 NO_REPEAT_NGRAM_SIZE = 3
 """In captions that people ask for, no run of this many words is said twice, and no word directly after itself; lessons
@@ -44,6 +45,18 @@ def special_tokens(vocab: dict[str, int]) -> SpecialTokens:
     """The special tokens of a vocabulary; one without PAD is fine."""
     suppressed = tuple(vocab[token] for token in (PAD, UNK, START) if token in vocab)
     return SpecialTokens(vocab[START], vocab[END], suppressed)
+
+
+def next_word_of(model: StepModel, tokens: SpecialTokens) -> NextWord:
+    """A model's step as samplers want it: log-softmax of the logits, -inf for tokens that are never said."""
+
+    def next_word(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        logits, state = model.step(words, state)
+        log_probs = log_softmax(logits)
+        log_probs[:, list(tokens.suppressed)] = -np.inf
+        return log_probs, state
+
+    return next_word
 
 
 class Sampler:

@@ -111,8 +111,7 @@ def _layers_with_work(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _read_layer(layer: keras.layers.Layer) -> Any:
     if isinstance(layer, layers.Normalization):
-        mean, variance = (ops.convert_to_numpy(part)[0] for part in (layer.mean, layer.variance))
-        return Standardise(mean, np.maximum(np.sqrt(variance), np.float32(keras.config.epsilon())))
+        return Standardise(*(ops.convert_to_numpy(part)[0] for part in (layer.mean, layer.variance)))
     return Dense(read_weight(layer.kernel), read_weight(layer.bias), ACTIVATIONS[layer.activation.__name__])
 
 

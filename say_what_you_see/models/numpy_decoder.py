@@ -23,11 +23,11 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"elu": elu, "linea
 """By Keras' names."""
 
 
-class Standardise(NamedTuple):
-    """(x - mean) / deviation, both (features,)."""
+class Standardise:
+    """Keras' Normalization: (x - mean) / deviation, from mean and variance, both (features,)."""
 
-    mean: np.ndarray
-    deviation: np.ndarray
+    def __init__(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        self.mean, self.deviation = mean, np.maximum(np.sqrt(variance), np.float32(1e-7))  # Keras' epsilon
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         return (values - self.mean) / self.deviation

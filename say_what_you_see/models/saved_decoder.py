@@ -25,7 +25,6 @@ TRANSFORMER_LAYERS = {"features", "features_dropout", "encoder", "encoder_norm",
 _DENSE = ("image_bottleneck", "initial_state", "logit_bottleneck", "logits")
 _LISTS = {"blocks": "decoder_block", "norms": "layer_normalization"}
 """What Keras calls the members of a list of layers: their class, with a number from the second one on."""
-_EPSILON = np.float32(1e-7)  # Keras' own: a deviation is at least this
 
 
 def read_saved_decoder(path: Path) -> StepModel | None:
@@ -51,7 +50,7 @@ def read_saved_decoder(path: Path) -> StepModel | None:
         kernel, bias = weights[name]
         dense.append(Dense(kernel, bias, ACTIVATIONS[config[name]["activation"]]))
     mean, variance, _ = weights["standardise"]
-    start: list[Any] = [Standardise(mean, np.maximum(np.sqrt(variance), _EPSILON)), *dense[:2]]
+    start: list[Any] = [Standardise(mean, variance), *dense[:2]]
     [embedding] = weights["word_embedding"]
     return NumpyDecoder(start, embedding, LSTM(*weights["lstm_cell"]), dense[2:])
 

@@ -57,7 +57,6 @@ def position_encoding(positions: Tensor, size: int) -> Tensor:
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
 class MultiHeadAttention(layers.Layer):
     """Several attentions side by side, each on its own part of the vectors.
 
@@ -99,12 +98,7 @@ class MultiHeadAttention(layers.Layer):
         batch, length, _ = ops.shape(part)
         return ops.swapaxes(ops.reshape(part, (batch, length, self.heads, self.units // self.heads)), 1, 2)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor arguments, for saving."""
-        return {**super().get_config(), "units": self.units, "heads": self.heads}
 
-
-@keras.saving.register_keras_serializable(PACKAGE)
 class DecoderBlock(layers.Layer):
     """Looks at the words so far, then at the picture, then thinks about each word by itself; each time it adds what
     it found to what it had.
@@ -112,7 +106,7 @@ class DecoderBlock(layers.Layer):
 
     def __init__(self, units: int, heads: int, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units, self.heads, self.dropout_rate = units, heads, dropout
+        self.units = units
         self.self_attention = MultiHeadAttention(units, heads, name="self_attention")
         self.cross_attention = MultiHeadAttention(units, heads, name="cross_attention")
         self.expand = layers.Dense(4 * units, activation="relu", name="expand")
@@ -157,10 +151,6 @@ class DecoderBlock(layers.Layer):
         thought = self.contract(self.expand(self.norms[2](hidden)))
         return hidden + self.dropout(thought, training=training), weights, (keys, values)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor arguments, for saving."""
-        return {**super().get_config(), "units": self.units, "heads": self.heads, "dropout": self.dropout_rate}
-
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class TransformerDecoder(layers.Layer):
@@ -170,7 +160,6 @@ class TransformerDecoder(layers.Layer):
         self, vocab_size: int, units: int = 256, blocks: int = 2, heads: int = 8, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.config = {"vocab_size": vocab_size, "units": units, "blocks": blocks, "heads": heads, "dropout": dropout}
         self.units = units
         self.embedding = layers.Embedding(
             vocab_size, units, keras.initializers.RandomNormal(stddev=units**-0.5), name="word_embedding"
@@ -221,10 +210,6 @@ class TransformerDecoder(layers.Layer):
             now.append(kept)
         logits = ops.matmul(self.norm(hidden), ops.transpose(self.embedding.embeddings))
         return logits, weights, now
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor arguments, for saving."""
-        return {**super().get_config(), **self.config}
 
 
 def build_transformer(
@@ -296,9 +281,9 @@ class TransformerStepModel(KerasStepModel):
 
     def fastest(self) -> StepModel:
         """The model in NumPy, with its current weights; the model itself if these are on a GPU."""
-        config = self._model.get_layer("decoder").config
+        blocks = self._model.get_layer("decoder").blocks
         try:
-            return NumpyTransformer(self._weights_of, config["blocks"], config["heads"])
+            return NumpyTransformer(self._weights_of, len(blocks), blocks[0].self_attention.heads)
         except AttributeError:
             return self
 

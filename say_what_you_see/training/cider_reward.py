@@ -1,12 +1,11 @@
 """CIDEr-D as a reward: how similar sampled captions are to those that people wrote for the same pictures, in arrays."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from say_what_you_see.language.captions import END, PAD, START, CaptionArrays, pack_captions
+from say_what_you_see.language.captions import END, PAD, START, CaptionArrays
 
 LONGEST_NGRAM = 4
 LENGTH_DEVIATION = 6.0
@@ -28,13 +27,11 @@ class CiderReward:
     or phrase is used for, the more it counts.
 
     Args:
-        references: for each picture its captions as word indices, START and END included.
+        references: the pictures' captions as word indices, START and END included.
         vocab: word to index, at most 55,000 words.
     """
 
-    def __init__(self, references: Sequence[Sequence[Sequence[int]]] | CaptionArrays, vocab: dict[str, int]) -> None:
-        if not isinstance(references, CaptionArrays):
-            references = pack_captions(references, vocab[PAD])
+    def __init__(self, references: CaptionArrays, vocab: dict[str, int]) -> None:
         self._vocab, self._first = vocab, references.first
         caption, ngram, _ = self._count(references.matrix)
         self._ngrams, column = np.unique(ngram, return_inverse=True)

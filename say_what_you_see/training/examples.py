@@ -96,10 +96,10 @@ def generate_batch(
 
 
 def captions_of_each(captions: CaptionArrays, images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Captions of images, (images x count, longest): `count` of each, all different if it has that many."""
+    """Captions of images, (images, count, longest): `count` of each, all different if it has that many."""
     available = np.diff(captions.first)[images, None]
     numbers = (rng.integers(available) + np.arange(count)) % available
-    return captions.matrix[(captions.first[images, None] + numbers).ravel()]
+    return captions.matrix[captions.first[images, None] + numbers]
 
 
 class RandomBatches(keras.utils.PyDataset):
@@ -124,15 +124,16 @@ class RandomBatches(keras.utils.PyDataset):
         return self._batch(*self._draw(config.batch_size, rng))
 
     def _batch(self, images: np.ndarray, sentences: np.ndarray) -> Batch:
-        features = np.asarray(self.examples.image_embeds[images], dtype=np.float32)
-        return (features, sentences[:, :-1]), sentences[:, 1:]
+        """Images and their sentences, (images, captions of each, longest), as a batch."""
+        features, rows = np.asarray(self.examples.image_embeds[images], dtype=np.float32), np.concatenate(sentences)
+        return (features, rows[:, :-1]), rows[:, 1:]
 
     def _draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """`count` random images, and captions of each: (images x captions of each, longest) indices."""
+        """`count` random images, and captions of each: (images, captions of each, longest) indices."""
         captions, config = self.examples.captions, self.config
         images = rng.integers(captions.n_images, size=count)
         sentences = captions_of_each(captions, images, config.captions_per_image, rng)
-        return images, sentences[:, : config.max_len].astype(np.int32)
+        return images, sentences[..., : config.max_len].astype(np.int32)
 
     def _of_similar_length(self, step: int) -> WeightedBatch:
         """One of the batches into which images, sorted by their longest caption, are divided; no wider than necessary.
@@ -142,16 +143,14 @@ class RandomBatches(keras.utils.PyDataset):
         pool, number = divmod(step, POOL)
         rng = np.random.default_rng([self.config.seed, self.epoch, pool])
         images, sentences = self._draw(POOL * self.config.batch_size, rng)
-        sentences = sentences.reshape(len(images), -1, sentences.shape[1])
         words = (sentences[:, :, 1:] != self.pad_idx).sum(axis=2)
         lengths = 1 + words.max(axis=1)
         chosen = np.split(np.argsort(lengths, kind="stable"), POOL)[rng.permutation(POOL)[number]]
         if step == 0:  # Keras assumes that all batches share what the first two do: this one is wider than any
             sentences = np.pad(sentences, ((0, 0), (0, 0), (0, 1)), constant_values=self.pad_idx)
         width = lengths[chosen].max() if step else sentences.shape[2]
-        sentences = sentences[chosen, :, :width]
         weight = np.array([words[chosen].mean() / words.mean()], dtype=np.float32)
-        return *self._batch(images[chosen], sentences.reshape(-1, sentences.shape[2])), weight
+        return *self._batch(images[chosen], sentences[chosen, :, :width]), weight
 
     def on_epoch_end(self) -> None:
         self.epoch += 1

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,27 +84,21 @@ def evaluate_decoder(
     return {"loss": float(sums[0] / sums[2]), "accuracy": float(sums[1] / sums[2])}
 
 
+@dataclass(eq=False)
 class EpochRecorder(keras.callbacks.Callback):
-    """Shows progress; after every epoch it validates, adds to the history and saves a checkpoint.
+    """Shows progress; after every epoch it validates, adds to the history and saves a checkpoint."""
 
-    Args:
-        measure: called after each epoch; what it returns is added to the epoch's entry in the history.
-    """
+    decoder: keras.Model
+    validation: Examples
+    config: TrainingConfig
+    pad_idx: int
+    folder: Path | None
+    history: History
+    callback: HistoryCallback | None
+    measure: Callable[[], dict[str, float]] = dict  # makes further entries of an epoch in the history
 
-    def __init__(
-        self,
-        decoder: keras.Model,
-        validation: Examples,
-        config: TrainingConfig,
-        pad_idx: int,
-        folder: Path | None,
-        history: History,
-        callback: HistoryCallback | None,
-        measure: Callable[[], dict[str, float]] = dict,
-    ) -> None:
+    def __post_init__(self) -> None:
         super().__init__()
-        self.decoder, self.validation, self.config, self.pad_idx = decoder, validation, config, pad_idx
-        self.folder, self.history, self.callback, self.measure = folder, history, callback, measure
         self.bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -190,9 +184,7 @@ def pack_training(
     decoder: keras.Model, batches: RandomBatches, pad_idx: int, label_smoothing: float = 0.0
 ) -> tuple[keras.Model, keras.utils.PyDataset]:
     """The fastest model and batches that train a compiled decoder to the same weights; if need be, those given."""
-    (embeds, words), targets, *_ = batches[0]
-    batch = pack_batch(embeds, words, targets, pad_idx)
-    packed = choose_packed_decoder(decoder, pad_idx, batch, label_smoothing)
+    packed = choose_packed_decoder(decoder, pad_idx, pack_batch(batches[0], pad_idx), label_smoothing)
     if packed is None:
         return decoder, batches
     packed.compile(decoder.optimizer)

@@ -61,14 +61,19 @@ def policy_gradient_loss(log_probabilities: Tensor, rewards: Tensor) -> Tensor:
 class PolicyGradient(keras.losses.Loss):
     """The loss of a batch, from sampled words and logits; the rewards of the captions are Keras' sample weights.
 
+    With a `crossentropy_weight`, the sampled captions of each picture are followed by as many true ones, whose sample
+    weights are ignored. Rewards alone make captions short and alike; true captions keep the language natural (Paulus et
+    al. 2018, arXiv:1705.04304).
+
     Args:
-        samples: the number of consecutive captions of each picture.
+        config: `captions_per_image` is the number of consecutive sampled captions of each picture.
         vocab: word to index; special tokens are never sampled, so they have no part in the probabilities.
     """
 
-    def __init__(self, samples: int, vocab: dict[str, int]) -> None:
+    def __init__(self, config: TrainingConfig, vocab: dict[str, int]) -> None:
         super().__init__(name="policy_gradient")
-        self.samples, self.pad = samples, vocab[PAD]
+        self.samples, self.weight, self.pad = config.captions_per_image, config.crossentropy_weight, vocab[PAD]
+        self.crossentropy = smoothed_crossentropy(self.pad, config.label_smoothing)
         self.never = np.zeros(len(vocab), dtype=np.float32)
         self.never[[vocab[token] for token in (PAD, UNK, START)]] = -1e9
 
@@ -77,38 +82,28 @@ class PolicyGradient(keras.losses.Loss):
 
         Without rewards, as in validation, the mean of -log p of the captions.
         """
-        real = ops.cast(ops.not_equal(y_true, self.pad), "float32")
-        possible = ops.add(y_pred, self.never)  # makes tensors of both
-        of_words = -keras.losses.sparse_categorical_crossentropy(y_true, possible, from_logits=True)
-        of_captions = ops.sum(of_words * real, axis=1)
         if sample_weight is None:
-            return -ops.mean(of_captions)
-        shape = (-1, self.samples)
-        return policy_gradient_loss(ops.reshape(of_captions, shape), ops.reshape(sample_weight, shape))
-
-
-class PolicyGradientAndCrossEntropy(keras.losses.Loss):
-    """The loss of a batch in which the sampled captions of each picture are followed by as many true ones.
-
-    Rewards alone make captions short and alike; the true captions keep the language natural (Paulus et al. 2018,
-    arXiv:1705.04304).
-    """
-
-    def __init__(self, policy_gradient: PolicyGradient, crossentropy: Callable, weight: float) -> None:
-        super().__init__(name="policy_gradient_and_crossentropy")
-        self.policy_gradient, self.crossentropy, self.weight = policy_gradient, crossentropy, weight
-
-    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """As `PolicyGradient`; the sample weights of true captions are ignored."""
-        if sample_weight is None:
-            return self.policy_gradient(y_true, y_pred)
+            return -ops.mean(self._log_probabilities(y_true, y_pred))
+        if not self.weight:
+            return self._of_samples(y_true, y_pred, sample_weight)
         (words, true_words), (logits, true_logits), (rewards, _) = map(self._divide, (y_true, y_pred, sample_weight))
         crossentropy = self.crossentropy(true_words, true_logits)
-        return self.policy_gradient(words, logits, rewards) + self.weight * crossentropy
+        return self._of_samples(words, logits, rewards) + self.weight * crossentropy
+
+    def _of_samples(self, words: Tensor, logits: Tensor, rewards: Tensor) -> Tensor:
+        of_captions = self._log_probabilities(words, logits)
+        return policy_gradient_loss(*(ops.reshape(part, (-1, self.samples)) for part in (of_captions, rewards)))
+
+    def _log_probabilities(self, words: Tensor, logits: Tensor) -> Tensor:
+        """Of whole captions, (captions,)."""
+        real = ops.cast(ops.not_equal(words, self.pad), "float32")
+        possible = ops.add(logits, self.never)  # makes tensors of both
+        of_words = -keras.losses.sparse_categorical_crossentropy(words, possible, from_logits=True)
+        return ops.sum(of_words * real, axis=1)
 
     def _divide(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The rows of sampled captions, and those of true ones."""
-        of_pictures = ops.reshape(rows, (-1, 2, self.policy_gradient.samples, *rows.shape[1:]))
+        of_pictures = ops.reshape(rows, (-1, 2, self.samples, *rows.shape[1:]))
         sampled, true = (ops.reshape(of_pictures[:, part], (-1, *rows.shape[1:])) for part in (0, 1))
         return sampled, true
 
@@ -161,7 +156,7 @@ def train_for_cider(
     keep_freed_memory()
     reward, end = CiderReward(train.captions, vocab), vocab[END]
     images, size = train.captions.n_images, min(config.batch_size, train.captions.n_images)
-    compile_decoder(decoder, config, vocab[PAD], images // size, objective=_objective(config, vocab))
+    compile_decoder(decoder, config, vocab[PAD], images // size, objective=PolicyGradient(config, vocab))
     history = _resume(decoder, train, config, folder)
     if callback and history:
         callback(history)
@@ -181,22 +176,15 @@ def train_for_cider(
             recorder.on_epoch_begin(epoch)
             for step, pictures in enumerate(order[: images // size * size].reshape(-1, size)):
                 features = np.asarray(train.image_embeds[pictures], dtype=np.float32)
-                captions = np.concatenate(sample(features, np.random.default_rng([config.seed, epoch, step])))
-                rewards = reward(captions, np.repeat(pictures, config.captions_per_image))
+                captions = sample(features, np.random.default_rng([config.seed, epoch, step]))
+                rows = np.concatenate(captions)
+                rewards = reward(rows, np.repeat(pictures, config.captions_per_image)).reshape(captions.shape[:2])
                 true = _true_captions(train, pictures, config, epoch, step) if config.crossentropy_weight else None
                 loss = train_on_samples(decoder, features, captions, rewards, vocab, true)
-                measured.append((rewards.mean(), lengths_and_words(captions, end)[0].mean()))
+                measured.append((rewards.mean(), lengths_and_words(rows, end)[0].mean()))
                 recorder.on_train_batch_end(step)
             recorder.on_epoch_end(epoch, {"loss": loss})
     return history
-
-
-def _objective(config: TrainingConfig, vocab: dict[str, int]) -> keras.losses.Loss:
-    policy_gradient = PolicyGradient(config.captions_per_image, vocab)
-    if not config.crossentropy_weight:
-        return policy_gradient
-    crossentropy = smoothed_crossentropy(vocab[PAD], config.label_smoothing)
-    return PolicyGradientAndCrossEntropy(policy_gradient, crossentropy, config.crossentropy_weight)
 
 
 def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folder: Path | None) -> History:
@@ -210,7 +198,7 @@ def _resume(decoder: keras.Model, train: Examples, config: TrainingConfig, folde
 
 def _true_captions(train: Examples, pictures: np.ndarray, config: TrainingConfig, epoch: int, step: int) -> np.ndarray:
     rng = np.random.default_rng([config.seed, epoch, step, 1])
-    return captions_of_each(train.captions, pictures, config.captions_per_image, rng)[:, : config.max_len]
+    return captions_of_each(train.captions, pictures, config.captions_per_image, rng)[..., : config.max_len]
 
 
 def train_on_samples(
@@ -225,28 +213,22 @@ def train_on_samples(
 
     Args:
         features: (pictures, ...).
-        captions: (captions, words) indices, the same number for each picture, END after the last word.
-        rewards: (captions,).
-        true: as many true captions, from START on, for `PolicyGradientAndCrossEntropy`.
+        captions: (pictures, samples, words) indices, END after the last word.
+        rewards: (pictures, samples).
+        true: as many true captions, from START on, (pictures, samples, longest), if `PolicyGradient` expects them.
 
     Returns:
         The mean loss of the epoch so far.
     """
-    read = np.insert(captions[:, :-1], 0, vocab[START], axis=1).astype(np.int32)
-    past_end = np.cumsum(captions == vocab[END], axis=1) > (captions == vocab[END])
-    targets, weights = np.where(past_end, vocab[PAD], captions).astype(np.int32), rewards.astype(np.float32)
+    past_end = np.cumsum(captions == vocab[END], axis=-1) > (captions == vocab[END])
+    sentences = np.insert(np.where(past_end, vocab[PAD], captions), 0, vocab[START], axis=-1)
     if true is not None:
-        longer = max(0, captions.shape[1] + 1 - true.shape[1])
-        true = np.pad(true[:, : captions.shape[1] + 1], ((0, 0), (0, longer)), constant_values=vocab[PAD])
-        read = _side_by_side(read, true[:, :-1], len(features))
-        targets = _side_by_side(targets, true[:, 1:], len(features))
-        weights = _side_by_side(weights, np.zeros_like(weights), len(features))
+        longest = sentences.shape[-1]
+        longer = max(0, longest - true.shape[-1])
+        true = np.pad(true[..., :longest], ((0, 0), (0, 0), (0, longer)), constant_values=vocab[PAD])
+        sentences = np.concatenate([sentences, true], axis=1)
+        rewards = np.concatenate([rewards, np.zeros_like(rewards)], axis=1)
     if decoder.name != "transformer":  # that one shares features among a picture's captions
-        features = np.repeat(features, len(read) // len(features), axis=0)
-    return float(decoder.train_on_batch([features, read], targets, sample_weight=weights)[0])
-
-
-def _side_by_side(sampled: np.ndarray, true: np.ndarray, pictures: int) -> np.ndarray:
-    """For each picture the rows of its sampled captions, then those of its true ones."""
-    parts = [rows.reshape(pictures, -1, *rows.shape[1:]) for rows in (sampled, true)]
-    return np.concatenate(parts, axis=1).reshape(-1, *sampled.shape[1:]).astype(sampled.dtype)
+        features = np.repeat(features, sentences.shape[1], axis=0)
+    rows, weights = np.concatenate(sentences).astype(np.int32), rewards.ravel().astype(np.float32)
+    return float(decoder.train_on_batch([features, rows[:, :-1]], rows[:, 1:], sample_weight=weights)[0])

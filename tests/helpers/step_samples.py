@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from say_what_you_see.decoding.probabilities import log_softmax
-from say_what_you_see.decoding.samplers import NextWord, special_tokens
+from say_what_you_see.decoding.samplers import special_tokens
 from say_what_you_see.language.captions import END, PAD, START, UNK
 from say_what_you_see.models.step import State, StepModel
 
@@ -27,18 +26,6 @@ class TableModel(StepModel):
 
     def step(self, words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         return self.table[words] + state.memory[0], State([np.roll(state.memory[0], 1, axis=1)])
-
-
-def next_word_of(model: StepModel) -> NextWord:
-    """A model's step as decoding wants it: log-probabilities, minus infinity for what is never said."""
-
-    def next_word(words: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        logits, state = model.step(words, state)
-        log_probs = log_softmax(logits)
-        log_probs[:, SUPPRESSED] = -np.inf
-        return log_probs, state
-
-    return next_word
 
 
 def scripted(following: dict[str, dict[str, float]]) -> TableModel:

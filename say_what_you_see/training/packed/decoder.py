@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.training.examples import RandomBatches
+from say_what_you_see.training.examples import Batch, RandomBatches, WeightedBatch
 from say_what_you_see.training.losses import masked_crossentropy, smoothed_crossentropy
 
 ops = keras.ops
@@ -31,15 +31,13 @@ class PackedBatch:
     counts: np.ndarray  # (1, steps) how many captions go on at each step
 
 
-def pack_batch(embeds: np.ndarray, words: np.ndarray, targets: np.ndarray, pad_idx: int) -> PackedBatch:
-    """Sort a batch of `say_what_you_see.training.examples.RandomBatches` by length and list its real positions.
+def pack_batch(batch: Batch | WeightedBatch, pad_idx: int) -> PackedBatch:
+    """Sort a batch by the length of its captions and list its real positions.
 
     Args:
-        embeds: (images, ...).
-        words: (captions, steps), all but the last.
-        targets: (captions, steps), all but the first: at each word the next is to be predicted.
         pad_idx: PAD, which only stands at the ends of captions.
     """
+    (embeds, words), targets, *_ = batch
     lengths = (targets != pad_idx).sum(axis=1)
     if len(embeds) == len(words):
         order = np.argsort(-lengths, kind="stable")
@@ -95,26 +93,20 @@ class PackedDecoder(keras.Model):
     def compute_loss(
         self, x=None, y: Tensor = None, y_pred: Tensor = None, sample_weight=None, training: bool = True
     ) -> Tensor:
-        """The loss of a batch, from the result of `call`."""
-        loss = self.mean_loss(y, y_pred)
-        return loss if sample_weight is None else loss * sample_weight[0]
-
-    def mean_loss(self, targets: Tensor, hidden: Tensor) -> Tensor:
         """The loss of words (real,) as `compile_decoder` chooses it, from the result of `call`."""
         if keras.backend.backend() == "tensorflow":
             from say_what_you_see.training.packed.tensorflow import dense_crossentropy
 
-            loss, crossentropy = dense_crossentropy(
-                hidden, *self.output_weights(), targets, self.pad_idx, self.label_smoothing
-            )
+            weights = self.output_weights()
+            loss, crossentropy = dense_crossentropy(y_pred, *weights, y, self.pad_idx, self.label_smoothing)
         else:
-            logits = self.logits(hidden)
-            loss = crossentropy = masked_crossentropy(self.pad_idx)(targets, logits)
+            logits = self.logits(y_pred)
+            loss = crossentropy = masked_crossentropy(self.pad_idx)(y, logits)
             if self.label_smoothing:
-                loss = smoothed_crossentropy(self.pad_idx, self.label_smoothing)(targets, logits)
+                loss = smoothed_crossentropy(self.pad_idx, self.label_smoothing)(y, logits)
         if self.label_smoothing:
             self.crossentropy.update_state(crossentropy)
-        return loss
+        return loss if sample_weight is None else loss * sample_weight[0]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of each next word, (real, vocabulary), from the result of `call`."""
@@ -138,8 +130,8 @@ class PackedBatches(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, step: int) -> tuple:
-        (embeds, words), targets, *weight = self.batches[step]
-        return *self.decoder.prepare(pack_batch(embeds, words, targets, self.decoder.pad_idx)), *weight
+        batch = self.batches[step]
+        return *self.decoder.prepare(pack_batch(batch, self.decoder.pad_idx)), *batch[2:]
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()

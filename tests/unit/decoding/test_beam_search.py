@@ -15,7 +15,6 @@ from step_samples import (
     VOCAB,
     TableModel,
     log_probabilities,
-    next_word_of,
     random_features,
     random_model,
     scripted,
@@ -25,7 +24,7 @@ from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.beam_tree import best_path, grow_beam_tree
 from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.decoding.samplers import Greedy
+from say_what_you_see.decoding.samplers import Greedy, next_word_of
 from say_what_you_see.language.captions import END, START
 
 WORDS = [index for index in VOCAB.values() if index not in SUPPRESSED]
@@ -49,7 +48,7 @@ def every_caption(model: TableModel, image: np.ndarray, max_len: int) -> Scored:
 
 def beams_by_hand(model: TableModel, image: np.ndarray, sampler: BeamSearch) -> Scored:
     state = model.start(image[None])
-    return beam_search(next_word_of(model), state, TOKENS, sampler.k, sampler.length_penalty, sampler.max_len)
+    return beam_search(next_word_of(model, TOKENS), state, TOKENS, sampler.k, sampler.length_penalty, sampler.max_len)
 
 
 def in_full(words: tuple[int, ...], max_len: int) -> tuple[int, ...]:
@@ -126,7 +125,7 @@ def test_the_greedy_loop_of_the_lesson_writes_what_greedy_writes(max_len):
     model, features = random_model(), random_features(40)
     found = generate(model, features, VOCAB, Greedy(max_len)).indices[:, 0]
     for image, caption in zip(features, found, strict=True):
-        words = greedy_search(next_word_of(model), model.start(image[None]), TOKENS, max_len)
+        words = greedy_search(next_word_of(model, TOKENS), model.start(image[None]), TOKENS, max_len)
         assert in_full(tuple(words), max_len) == tuple(caption) and VOCAB[END] not in words[:-1]
 
 

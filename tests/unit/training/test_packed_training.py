@@ -32,8 +32,7 @@ def tiny_show_and_tell() -> keras.Model:
 
 
 def packed(examples):
-    (embeds, words), targets = RandomBatches(examples, CONFIG)[0]
-    return pack_batch(embeds, words, targets, PAD_IDX)
+    return pack_batch(RandomBatches(examples, CONFIG)[0], PAD_IDX)
 
 
 def tiny_transformer() -> keras.Model:

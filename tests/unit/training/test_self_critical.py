@@ -19,7 +19,6 @@ from say_what_you_see.training.loop import train_decoder
 from say_what_you_see.training.losses import masked_crossentropy
 from say_what_you_see.training.self_critical import (
     PolicyGradient,
-    PolicyGradientAndCrossEntropy,
     lengths_and_words,
     policy_gradient_loss,
     train_for_cider,
@@ -27,6 +26,15 @@ from say_what_you_see.training.self_critical import (
 
 ops = keras.ops
 pytestmark = pytest.mark.backends
+
+CONFIG = TrainingConfig(
+    epochs=4, batch_size=8, learning_rate=3e-3, max_len=8, schedule="constant", captions_per_image=5
+)
+
+
+def policy_gradient(samples: int, crossentropy_weight: float = 0.0) -> PolicyGradient:
+    config = replace(CONFIG, captions_per_image=samples, crossentropy_weight=crossentropy_weight)
+    return PolicyGradient(config, VOCAB)
 
 
 def test_the_loss_of_a_batch_counts_real_words_among_those_that_can_be_said():
@@ -39,28 +47,21 @@ def test_the_loss_of_a_batch_counts_real_words_among_those_that_can_be_said():
     of_words = np.take_along_axis(logits, words[..., None], axis=-1)[..., 0] - np.log(possible)
     of_captions = (of_words * (words != VOCAB[PAD])).sum(axis=1)
     expected = policy_gradient_loss(of_captions.reshape(2, 3), rewards.reshape(2, 3))
-    assert float(PolicyGradient(3, VOCAB)(words, logits, rewards)) == pytest.approx(float(expected), rel=1e-4)
+    assert float(policy_gradient(3)(words, logits, rewards)) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_true_captions_beside_sampled_ones_add_their_crossentropy():
     rng = np.random.default_rng(0)
     words, logits = rng.integers(4, len(VOCAB), (8, 5)), rng.normal(size=(8, 5, len(VOCAB))).astype("float32")
     rewards, true = rng.random(8).astype("float32"), np.tile([False, False, True, True], 2)  # two pictures
-    policy_gradient, crossentropy = PolicyGradient(2, VOCAB), masked_crossentropy(VOCAB[PAD])
-    expected = float(policy_gradient(words[~true], logits[~true], rewards[~true]))
-    expected += 3 * float(crossentropy(words[true], ops.convert_to_tensor(logits[true])))
-    loss = PolicyGradientAndCrossEntropy(policy_gradient, crossentropy, 3.0)
-    assert float(loss(words, logits, rewards)) == pytest.approx(expected, rel=1e-4)
+    expected = float(policy_gradient(2)(words[~true], logits[~true], rewards[~true]))
+    expected += 3 * float(masked_crossentropy(VOCAB[PAD])(words[true], ops.convert_to_tensor(logits[true])))
+    assert float(policy_gradient(2, 3.0)(words, logits, rewards)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_lengths_and_words_do_not_count_the_end():
     lengths, words = lengths_and_words(np.array([[7, 8, 3, 9], [3, 5, 5, 5], [7, 7, 7, 7]]), end=3)
     assert lengths.tolist() == [2, 0, 4] and words.tolist() == [7, 8]
-
-
-CONFIG = TrainingConfig(
-    epochs=4, batch_size=8, learning_rate=3e-3, max_len=8, schedule="constant", captions_per_image=5
-)
 
 
 @pytest.fixture(scope="module")
