@@ -37,19 +37,20 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
     strategy = choose_strategy()  # several machines have to find each other before TensorFlow is asked anything else
     shards, folders = _folders(settings, options)
     folder = folders.train
-    kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given stay as they were
-    side = options.side or (kept.side if kept else encoder_side_length(settings))
-    sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
-    sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
-    config = model_config(shards, settings.encoder_name, side, **_given(sizes))
+    units = {"embedding_size": options.units, "lstm_units": options.units}
+    sizes = _given({"side": options.side, **units, "dropout": options.dropout})
+    if latest_checkpoint(folder):  # sizes that are not given stay as they were
+        sizes = {name: getattr(read_config(folder), name) for name in ("side", *units, "dropout")} | sizes
+    side = sizes.pop("side", None) or encoder_side_length(settings)
+    config = model_config(shards, settings.encoder_name, side, **sizes)
     rates = _given({"start": options.learning_rate, "warm_up": options.warm_up})
     training = ScaleTraining(
         shards,
         folder,
         options.steps,
+        replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
         options.batch_size,
         options.train_inception,
-        replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
         seed=settings.seed,
         save_every=options.save_every,
         keep=options.keep,

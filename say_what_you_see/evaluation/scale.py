@@ -14,7 +14,7 @@ from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
-from say_what_you_see.serving.scale_inference import ScaleCaptioner
+from say_what_you_see.serving.scale_inference import caption_images
 from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import ScaleModel, check_vocabulary, existing_checkpoints, find_checkpoint
@@ -59,7 +59,6 @@ class Evaluator:
 
     def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
         self.config, self.report = config, report
-        self.captioner: ScaleCaptioner | None = None
 
     @cached_property
     def trained(self) -> ScaleModel:
@@ -67,17 +66,6 @@ class Evaluator:
         trained = ScaleModel(self.config.train_folder)
         check_vocabulary(self.config.train_folder, trained.config, self.config.records)
         return trained
-
-    @cached_property
-    def sums(self) -> Callable:
-        """The sum of its losses over a batch, and the number of real words; compiled once."""
-        model = self.trained.model
-
-        @tf.function(reduce_retracing=True)
-        def sums(images, words, targets, mask):
-            return masked_sums(targets, model([images, words], training=False), mask)
-
-        return sums
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -107,10 +95,15 @@ class Evaluator:
         dataset = batches(config.records, config.split, config.batch_size, side)
         return dataset if most is None else dataset.take(-(-most // config.batch_size))
 
+    @tf.function(reduce_retracing=True)
+    def _sums(self, images, words, targets, mask) -> tuple[tf.Tensor, tf.Tensor]:
+        """The sum of the losses over a batch, and the number of real words."""
+        return masked_sums(targets, self.trained.model([images, words], training=False), mask)
+
     def _mean_loss(self) -> tuple[float, int]:
         total = np.zeros(2)
         for batch in self._batches(self.config.most_captions):
-            total += [float(value) for value in self.sums(*batch)]
+            total += [float(value) for value in self._sums(*batch)]
         if not total[1]:
             raise CourseError(
                 f"No {self.config.split} picture in {self.config.records} can be read. Make the records again."
@@ -123,8 +116,7 @@ class Evaluator:
         with closing(tf.summary.create_file_writer(str(folder))) as writer:
             write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
             if self.config.examples:
-                self.captioner = self.captioner or ScaleCaptioner(self.trained)
-                captions = [best[0][0] if best else "" for best in self.captioner.caption(self.images)]
+                captions = [best[0][0] if best else "" for best in caption_images(self.trained, self.images)]
                 write_examples(writer, score.step, self.images, captions)
         # Later ones belong to another training, which was in the same folder before.
         scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]

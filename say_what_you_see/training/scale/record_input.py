@@ -9,8 +9,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_errors_explained, read_json
-from say_what_you_see.training.scale.records import SUMMARY_FILE
+from say_what_you_see.core.files import read_errors_explained, read_note
+from say_what_you_see.training.scale.records import SUMMARY_FILE, noted_shards
 
 PARALLEL_SHARDS = 8
 """The number of shards that training reads from in turn; the order of the examples depends on it."""
@@ -56,7 +56,7 @@ def count_examples(path: Path) -> int:
 
     The size of the file is compared with its size when it was written, where that is known.
     """
-    expected_size = _noted_size(path)
+    noted = noted_shards(read_note(path.with_name(SUMMARY_FILE))).get(path.name)  # None for records from elsewhere
     count = position = 0
     with read_errors_explained(path), open(path, "rb", buffering=0) as file:
         size = path.stat().st_size
@@ -64,21 +64,13 @@ def count_examples(path: Path) -> int:
             position += _FRAME_HEADER + struct.unpack("<Q", header[:8])[0] + _FRAME_FOOTER
             count += position <= size
             file.seek(min(position, size))
-    if position != size or (size == 0 if expected_size is None else size != expected_size):
-        whole = "" if expected_size is None else f" of {expected_size:,}"
+    if position != size or (size != noted["bytes"] if noted else size == 0):
+        whole = f" of {noted['bytes']:,}" if noted else ""
         raise CourseError(
             f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} complete "
             f"examples. {_WRITE_AGAIN}"
         )
     return count
-
-
-def _noted_size(path: Path) -> int | None:
-    """The size of a shard when `write_records` wrote it; None for records from elsewhere."""
-    try:
-        return int(read_json(path.with_name(SUMMARY_FILE))["done"][path.name]["bytes"])
-    except (CourseError, KeyError, TypeError, ValueError):
-        return None
 
 
 def find_damaged_shard(paths: Iterable[Path]) -> Path | None:

@@ -111,7 +111,9 @@ def write_records(
     with suppress(OSError):  # where earlier versions kept the note until all shards were there
         (folder / "records.partial.json").replace(folder / SUMMARY_FILE)
     note, word_counts = read_note(folder / SUMMARY_FILE), folder / WORD_COUNTS_FILE
-    done = _shards_done(folder, note) if note.get("made_from") == made_from else {}
+    noted = noted_shards(note) if note.get("made_from") == made_from else {}
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*-of-*")}
+    done = {name: shard for name, shard in noted.items() if sizes.get(name) == shard["bytes"]}
     words_kept = word_counts.exists() and sha256_of(word_counts) == note.get("word_counts_sha256")
     if not (words_kept and len(done) == sum(counts.values())):
         _prepare_folder(folder, done)
@@ -200,15 +202,11 @@ def _size(examples: Iterable[_Example]) -> int:
 # What is done: by the name of a shard, its size in bytes, its number of examples and what was skipped
 
 
-def _shards_done(folder: Path, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The shards in a note that are still there; none if the note is damaged."""
-    sizes = {path.name: path.stat().st_size for path in folder.glob("*-of-*")}
+def noted_shards(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The shards that `records.json` says were finished; none if it is damaged."""
+    kinds = {"bytes": int, "examples": int, "skipped": dict}
     try:
-        return {
-            name: {"bytes": sizes[name], "examples": int(shard["examples"]), "skipped": dict(shard["skipped"])}
-            for name, shard in note["done"].items()
-            if sizes.get(name) == shard["bytes"]
-        }
+        return {name: {key: kinds[key](shard[key]) for key in kinds} for name, shard in note["done"].items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 

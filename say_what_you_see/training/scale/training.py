@@ -66,15 +66,13 @@ class ScaleTraining:
     records: Path  # folder of the shards
     folder: Path  # training folder, for checkpoints and scalars
     steps: int  # train up to this step, counted from the very beginning, both phases together
+    learning_rate: LearningRate  # its steps count from the beginning of the phase
     batch_size: int = 32  # captions in a step, of all devices together
     train_inception: bool = False  # False is phase 1, True phase 2: all parameters jointly
-    # None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
-    learning_rate: LearningRate | None = None
     clip_norm: float = 5.0  # the gradient of all parameters together is scaled down to this norm
     save_every: int = 1000  # steps between checkpoints; there is one at the end as well, and one after Ctrl-C
     keep: int = 5  # the number of latest checkpoints that are kept
     log_every: int = 20  # steps between scalars
-    max_len: int = 20  # captions are cut to this many words, `<S>` and `</S>` included
     precision: str | None = None  # Keras' dtype policy of the CNN; None lets `choose_precision` decide
     seed: int = 0  # decides the initial weights, the examples' order and augmentation, and dropout
 
@@ -93,8 +91,7 @@ def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> ke
     Keras clips gradients before it adds up those of all replicas, but in `replica_step` each replica already passes it
     the sum, divided by their number. So the limit is divided as well, which clips the sum.
     """
-    rate = training.learning_rate or (PHASE_2 if training.train_inception else PHASE_1)
-    adam = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm / replicas)
+    adam = keras.optimizers.Adam(training.learning_rate, global_clipnorm=training.clip_norm / replicas)
     # Gradients that pass through float16 layers are scaled, or small ones would become 0. In phase 1 none do.
     scaled = precision == "mixed_float16" and training.train_inception
     return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
@@ -224,7 +221,7 @@ def distribute_batches(
         dataset = batches(
             training.records, "train", training.batch_size // processes, side,
             seed=training.seed, training=True, start_step=start_step,
-            shard=(context.input_pipeline_id, processes), max_len=training.max_len,
+            shard=(context.input_pipeline_id, processes),
         )  # fmt: skip
         if replicas > processes:
             dataset = dataset.rebatch(training.batch_size // replicas)
