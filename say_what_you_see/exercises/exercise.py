@@ -11,8 +11,6 @@ the function's body; `returns` is made from what the function returns, `right`. 
 hint of the mistake above.
 """
 
-import __future__
-
 import ast
 import importlib
 import inspect
@@ -73,9 +71,8 @@ class Mistake:
             if old not in source:
                 raise ValueError(f"{self.reference.__name__} does not contain {old!r}:\n{source}")
             source = source.replace(old, new)
-        # Annotations may name types that are imported for type checkers only.
-        flags = __future__.annotations.compiler_flag
-        exec(compile(source, f"<{self.name}>", "exec", flags), namespace)
+        source = f"from __future__ import annotations\n{source}"  # some types are imported for type checkers only
+        exec(compile(source, f"<{self.name}>", "exec"), namespace)
         return namespace[self.reference.__name__]
 
 
