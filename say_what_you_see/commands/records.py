@@ -8,7 +8,7 @@ from typing import Any
 
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import visible
-from say_what_you_see.evaluation.scale import CheckpointScore, EvaluationConfig
+from say_what_you_see.evaluation.scale import EvaluationConfig
 from say_what_you_see.evaluation.scale import evaluate_records as evaluate_checkpoints
 from say_what_you_see.serving.scale_inference import run_inference as caption_files
 from say_what_you_see.training.scale.devices import choose_strategy
@@ -44,19 +44,10 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
     side = sizes.pop("side", None) or encoder_side_length(settings)
     config = model_config(shards, settings.encoder_name, side, **sizes)
     rates = _given({"start": options.learning_rate, "warm_up": options.warm_up})
-    training = ScaleTraining(
-        shards,
-        folder,
-        options.steps,
-        replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
-        options.batch_size,
-        options.train_inception,
-        seed=settings.seed,
-        save_every=options.save_every,
-        keep=options.keep,
-        log_every=options.log_every,
-        precision=options.precision,
-    )
+    rate = replace(PHASE_2 if options.train_inception else PHASE_1, **rates)
+    names = ("steps", "batch_size", "train_inception", "save_every", "keep", "log_every", "precision")
+    chosen = {name: getattr(options, name) for name in names}
+    training = ScaleTraining(shards, folder, learning_rate=rate, seed=settings.seed, **chosen)
     state = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
     print(f"Step {state.steps_done}, checkpoints in {folder}")
     return 0
@@ -67,12 +58,11 @@ def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
     shards, folders = _folders(settings, options)
     scores = folders.evaluation if options.shards == "val" else folders.evaluation.with_name("eval_test")
     config = EvaluationConfig(shards, folders.train, scores, options.shards, options.batch_size)
-
-    def report(result: CheckpointScore) -> None:
+    result = None
+    for result in evaluate_checkpoints(config, options.once, options.timeout):
         text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats per word"
         print(f"{text} ({result.words:,} words, {result.seconds:.0f} s)", flush=True)
-
-    if not evaluate_checkpoints(config, options.once, options.timeout, report):
+    if result is None:
         print("Nothing new to evaluate.", file=sys.stderr)
     return 0
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -57,8 +57,8 @@ class Evaluator:
     The training folder need not exist before the first checkpoint.
     """
 
-    def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
-        self.config, self.report = config, report
+    def __init__(self, config: EvaluationConfig) -> None:
+        self.config = config
 
     @cached_property
     def trained(self) -> ScaleModel:
@@ -86,8 +86,6 @@ class Evaluator:
         seconds = round(time.perf_counter() - started, 1)
         score = CheckpointScore(step, checksum_of(prefix), loss, perplexity, words, seconds)
         self._write(score)
-        if self.report:
-            self.report(score)
         return score
 
     def _batches(self, most: int | None) -> tf.data.Dataset:
@@ -143,12 +141,9 @@ def read_evaluations(folder: Path) -> list[CheckpointScore]:
 
 
 def evaluate_records(
-    config: EvaluationConfig,
-    once: bool = False,
-    timeout: float | None = None,
-    report: Callable[[CheckpointScore], None] | None = None,
-) -> list[CheckpointScore]:
-    """Evaluate every checkpoint that has not been evaluated yet, then wait for new ones.
+    config: EvaluationConfig, once: bool = False, timeout: float | None = None
+) -> Iterator[CheckpointScore]:
+    """Evaluate every checkpoint that has not been evaluated yet, one at a time, then wait for new ones.
 
     Args:
         once: do not wait.
@@ -157,7 +152,7 @@ def evaluate_records(
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
     """
-    evaluate, scores = Evaluator(config, report), []
+    evaluate = Evaluator(config)
     if once:
         find_checkpoint(config.train_folder)
     waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
@@ -165,12 +160,11 @@ def evaluate_records(
         done = {score.checkpoint for score in read_evaluations(config.folder)}
         for prefix in [each for each in existing_checkpoints(config.train_folder) if checksum_of(each) not in done]:
             try:
-                scores.append(evaluate(prefix))
+                yield evaluate(prefix)
             except CourseError:
                 if prefix in existing_checkpoints(config.train_folder):
                     raise
                 # Otherwise training has removed it in the meantime, to make room for newer ones.
-    return scores
 
 
 def checksum_of(prefix: str) -> str:

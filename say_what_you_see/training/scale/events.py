@@ -6,9 +6,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-Curve = list[tuple[int, float]]
-"""Pairs of a step and a value, in the order of the steps."""
-
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
     """Write one value under each tag; on return they are on the disk."""
@@ -19,8 +16,11 @@ def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[s
     writer.flush()
 
 
-def read_scalars(folder: Path) -> dict[str, Curve]:
-    """The curves in the event files of a folder, by tag. Of a step that was done twice, the latest value counts."""
+def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """By tag the curves in the event files of a folder: pairs of a step and a value, in the order of the steps.
+
+    Of a step that was done twice, the latest value counts.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found, curves = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload(), {}

@@ -212,7 +212,16 @@ def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int |
     """
     paths = find_shards(folder, split)
     names, total = list(map(str, paths)), sum(map(count_examples, paths))
-    _check_format(paths, total)
+    if not total:
+        raise CourseError(f"There are no examples in {folder}. Run `say-what-you-see records` again.")
+    try:  # records of another format are refused at once, rather than in the middle of a training
+        for record in _records(names).take(1):
+            parse_example(record)
+    except tf.errors.OpError as error:
+        raise CourseError(
+            f"{paths[0]} is damaged, or its records are not pictures with captions as im2txt writes them "
+            f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
+        ) from error
     return _records(names).skip(start) if shuffle_seed is None else _shuffled_records(names, total, shuffle_seed, start)
 
 
@@ -253,17 +262,3 @@ def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> 
     blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
     attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_image(data, side, augment_seed), True))
     return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()
-
-
-def _check_format(paths: Sequence[Path], total: int) -> None:
-    """Refuse records of another format at once, rather than in the middle of a training."""
-    if not total:
-        raise CourseError(f"There are no examples in {paths[0].parent}. Run `say-what-you-see records` again.")
-    try:
-        for record in _records(list(map(str, paths))).take(1):
-            parse_example(record)
-    except tf.errors.OpError as error:
-        raise CourseError(
-            f"{paths[0]} is damaged, or its records are not pictures with captions as im2txt writes them "
-            f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
-        ) from error

@@ -146,6 +146,7 @@ class _Split:
     """The images of a split, and into how many shards their examples go."""
 
     name: str
+    zip_path: Path
     pictures: list[list[_Example]]  # each with all its captions
     shard_count: int
 
@@ -167,8 +168,9 @@ def _plan_splits(files: DatasetFiles, settings: Settings, shards: dict[str, int]
     val, test = _put_aside(val, settings.seed) if shards.get("test") != 0 else (val, [])
     splits = []
     for name, pictures in zip(RECORD_SPLITS, (train, val, test), strict=True):
-        most = min(MAX_SHARDS[name], -(-sum(map(_size, pictures)) // SHARD_BYTES))
-        splits.append(_Split(name, pictures, shards.get(name, most)))
+        zip_path = files.train_zip if name == "train" else files.val_zip
+        by_size = min(MAX_SHARDS[name], -(-sum(map(_size, pictures)) // SHARD_BYTES))
+        splits.append(_Split(name, zip_path, pictures, shards.get(name, by_size)))
     return splits
 
 
@@ -204,9 +206,11 @@ def _size(examples: Iterable[_Example]) -> int:
 
 def noted_shards(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The shards that `records.json` says were finished; none if it is damaged."""
-    kinds = {"bytes": int, "examples": int, "skipped": dict}
     try:
-        return {name: {key: kinds[key](shard[key]) for key in kinds} for name, shard in note["done"].items()}
+        return {
+            name: {"bytes": int(shard["bytes"]), "examples": int(shard["examples"]), "skipped": dict(shard["skipped"])}
+            for name, shard in note["done"].items()
+        }
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 
@@ -221,8 +225,7 @@ def _describe(folder: Path, splits: Sequence[_Split], done: dict[str, dict[str, 
         records.examples[split.name] = sum(shard["examples"] for shard in shards)
         records.pictures[split.name] = len(split.pictures) - len(skipped)
         if shards and not records.examples[split.name]:
-            zip_path = split.pictures[0][0].zip_path
-            raise CourseError(f"None of the pictures for {split.name} in {zip_path} could be read.")
+            raise CourseError(f"None of the pictures for {split.name} in {split.zip_path} could be read.")
     return records
 
 
@@ -253,8 +256,7 @@ def _write_missing_shards(
     check_space(folder / SUMMARY_FILE, sum(map(_size, shards.values())))
     write_json(note, folder / SUMMARY_FILE)
     with ExitStack() as stack:
-        zip_paths = {example.zip_path for examples in shards.values() for example in examples}
-        archives = {path: stack.enter_context(open_zip(path)) for path in zip_paths}
+        archives = {path: stack.enter_context(open_zip(path)) for path in {split.zip_path for split in splits}}
         total = sum(map(len, shards.values()))
         bar = stack.enter_context(progress(total=total, description="Writing records", unit=" examples"))
         writer = _ShardWriter(folder, archives, vocab)

@@ -220,8 +220,7 @@ def distribute_batches(
         processes = context.num_input_pipelines
         dataset = batches(
             training.records, "train", training.batch_size // processes, side,
-            seed=training.seed, training=True, start_step=start_step,
-            shard=(context.input_pipeline_id, processes),
+            seed=training.seed, training=True, start_step=start_step, shard=(context.input_pipeline_id, processes),
         )  # fmt: skip
         if replicas > processes:
             dataset = dataset.rebatch(training.batch_size // replicas)
