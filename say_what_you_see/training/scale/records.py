@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
@@ -55,7 +55,6 @@ SUMMARY_FILE = "records.json"
 _SCHEMA = 1
 _JPEG_QUALITY = 95
 _EXAMPLE_OVERHEAD = 1024  # bytes for words, ids and framing: more than they need
-_ORIENTATION = 0x0112  # the EXIF tag
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -339,15 +338,11 @@ def as_jpeg(buf: bytes) -> bytes:
     """
     pixels = decode_image_from_buf(buf)
     with Image.open(io.BytesIO(buf)) as image:
-        if image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1:
+        orientation = 1
+        with suppress(Exception):  # damaged EXIF data, which `decode_image_from_buf` and readers of records ignore, too
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if image.format == "JPEG" and image.mode in ("RGB", "L") and orientation == 1:
             return buf
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data: `decode_image_from_buf` and readers of records leave such an image as it is
-        return 1

@@ -97,14 +97,15 @@ def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> ke
     return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
 
 
-@dataclass
-class TrainState:
-    """Everything that training changes and a checkpoint contains."""
+class TrainState(tf.train.Checkpoint):
+    """Everything that training changes: what is saved, and restored by a run of the same phase.
 
-    model: keras.Model  # from images and words to logits
-    optimizer: keras.optimizers.Optimizer  # Adam with its averages, of the current phase
-    step: tf.Variable  # the number of steps done since the very beginning
-    phase: tf.Variable  # which phase the optimizer belongs to
+    Attributes:
+        model: from images and words to logits.
+        optimizer: Adam with its averages, of the current phase.
+        step: a variable, the number of steps done since the very beginning.
+        phase: a variable, which phase the optimizer belongs to.
+    """
 
     @property
     def steps_done(self) -> int:
@@ -115,10 +116,6 @@ class TrainState:
     def dropout_layers(self) -> list[keras.layers.Dropout]:
         """The layers that draw random numbers in training."""
         return [layer for layer in self.model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
-
-    def checkpoint(self) -> tf.train.Checkpoint:
-        """What is saved, and restored by a run of the same phase."""
-        return tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step, phase=self.phase)
 
 
 def start_or_resume(
@@ -143,11 +140,11 @@ def start_or_resume(
         optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
         optimizer.build(model.trainable_variables)
         step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))
-        state = TrainState(model, optimizer, step, phase)
+        state = TrainState(model=model, optimizer=optimizer, step=step, phase=phase)
         if prefix:
             restore(tf.train.Checkpoint(model=model, step=step, phase=phase), prefix)
             if int(phase.numpy()) == training.phase:
-                restore(state.checkpoint(), prefix)
+                restore(state, prefix)
             phase.assign(training.phase)
     return state
 
@@ -286,7 +283,7 @@ class _Recorder:
             temporary = tempfile.TemporaryDirectory(prefix="worker_", ignore_cleanup_errors=True)
             folder = stack.enter_context(temporary)
         self.manager = tf.train.CheckpointManager(
-            state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
+            state, folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
         self.losses: list[tf.Tensor] = []  # since scalars were last written
         self.compiled = 1  # how many of these steps compiled, which is slow: the very first one
@@ -354,12 +351,8 @@ def _full_disk_explained(what: str) -> Iterator[None]:
 
 def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path) -> None:
     """Refuse to train if the processes found different checkpoints."""
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return
-    steps = tf.constant(start, tf.int64)
-    total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", steps))
-    if int(strategy.experimental_local_results(total)[0]) != replicas * start:
+    total = strategy.reduce("SUM", strategy.run(lambda: tf.constant(start, tf.int64)), axis=None)  # of all processes
+    if int(total) != strategy.num_replicas_in_sync * start:
         raise CourseError(
             f"The processes found checkpoints of different steps; this one is at step {start}. All machines must "
             f"share the training folder {folder}."
