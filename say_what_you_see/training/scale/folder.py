@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,15 +82,12 @@ def read_config(folder: Path) -> ScaleModelConfig:
             "incomplete. Name the right folder, or get a complete copy."
         )
     content = read_json(path)
-    try:
+    with suppress(KeyError, TypeError):
         config = ScaleModelConfig(**content["model"])
         types = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
-        known = content["format"] == FORMAT and all(isinstance(v, types.get(k, int)) for k, v in asdict(config).items())
-    except (KeyError, TypeError):
-        known = False
-    if not known:
-        raise CourseError(f"{path} is of a format that this version of the course does not know.")
-    return config
+        if content["format"] == FORMAT and all(isinstance(v, types.get(k, int)) for k, v in asdict(config).items()):
+            return config
+    raise CourseError(f"{path} is of a format that this version of the course does not know.")
 
 
 def read_cnn(folder: Path) -> keras.Model:
