@@ -23,9 +23,8 @@ import numpy as np
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, write_json
 from say_what_you_see.core.settings import read_settings
-from say_what_you_see.exercises.compare import copy_of, first_difference, short, shorten
+from say_what_you_see.exercises.compare import Properties, copy_of, first_difference, short, shorten
 from say_what_you_see.exercises.exercise import MODULES, Cases, Exercise, Mistake, exercises_of
-from say_what_you_see.exercises.observe import Properties
 
 
 class CheckFailed(CourseError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from say_what_you_see.commands.options import given
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.core.text import visible
-from say_what_you_see.evaluation.scale import CheckpointScore, EvaluationConfig
+from say_what_you_see.evaluation.scale import EvaluationConfig
 from say_what_you_see.evaluation.scale import evaluate_records as evaluate_checkpoints
 from say_what_you_see.serving.scale_inference import run_inference as caption_files
 from say_what_you_see.training.scale.devices import choose_strategy
@@ -37,25 +37,17 @@ def train_records(settings: Settings, options: argparse.Namespace) -> int:
     strategy = choose_strategy()  # several machines have to find each other before TensorFlow is asked anything else
     shards, folders = _folders(settings, options)
     folder = folders.train
-    kept = read_config(folder) if latest_checkpoint(folder) else None  # sizes that are not given stay as they were
-    side = options.side or (kept.side if kept else encoder_side_length(settings))
-    sizes = {"embedding_size": options.units, "lstm_units": options.units, "dropout": options.dropout}
-    sizes = {name: getattr(kept, name) if kept and size is None else size for name, size in sizes.items()}
-    config = model_config(shards, settings.encoder_name, side, **given(sizes))
+    units = {"embedding_size": options.units, "lstm_units": options.units}
+    sizes = given({"side": options.side, **units, "dropout": options.dropout})
+    if latest_checkpoint(folder):  # sizes that are not given stay as they were
+        sizes = {name: getattr(read_config(folder), name) for name in ("side", *units, "dropout")} | sizes
+    side = sizes.pop("side", None) or encoder_side_length(settings)
+    config = model_config(shards, settings.encoder_name, side, **sizes)
     rates = given({"start": options.learning_rate, "warm_up": options.warm_up})
-    training = ScaleTraining(
-        shards,
-        folder,
-        options.steps,
-        options.batch_size,
-        options.train_inception,
-        replace(PHASE_2 if options.train_inception else PHASE_1, **rates),
-        seed=settings.seed,
-        save_every=options.save_every,
-        keep=options.keep,
-        log_every=options.log_every,
-        precision=options.precision,
-    )
+    rate = replace(PHASE_2 if options.train_inception else PHASE_1, **rates)
+    names = ("steps", "batch_size", "train_inception", "save_every", "keep", "log_every", "precision")
+    chosen = {name: getattr(options, name) for name in names}
+    training = ScaleTraining(shards, folder, learning_rate=rate, seed=settings.seed, **chosen)
     state = train_on_records(training, config, lambda: cnn_for(settings, side), strategy)
     print(f"Step {state.steps_done}, checkpoints in {folder}")
     return 0
@@ -66,12 +58,11 @@ def evaluate_records(settings: Settings, options: argparse.Namespace) -> int:
     shards, folders = _folders(settings, options)
     scores = folders.evaluation if options.shards == "val" else folders.evaluation.with_name("eval_test")
     config = EvaluationConfig(shards, folders.train, scores, options.shards, options.batch_size)
-
-    def report(result: CheckpointScore) -> None:
+    result = None
+    for result in evaluate_checkpoints(config, options.once, options.timeout):
         text = f"step {result.step}: perplexity {result.perplexity:.3f}, loss {result.loss:.4f} nats per word"
         print(f"{text} ({result.words:,} words, {result.seconds:.0f} s)", flush=True)
-
-    if not evaluate_checkpoints(config, options.once, options.timeout, report):
+    if result is None:
         print("Nothing new to evaluate.", file=sys.stderr)
     return 0
 

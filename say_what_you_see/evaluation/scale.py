@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from say_what_you_see.core.backend import suppress_stderr
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import read_json, sha256_of, write_json
 from say_what_you_see.core.text import markdown_text
-from say_what_you_see.serving.scale_inference import ScaleCaptioner
+from say_what_you_see.serving.scale_inference import caption_images
 from say_what_you_see.training.losses import masked_sums
 from say_what_you_see.training.scale.events import write_scalars
 from say_what_you_see.training.scale.folder import ScaleModel, check_vocabulary, existing_checkpoints, find_checkpoint
@@ -57,9 +57,8 @@ class Evaluator:
     The training folder need not exist before the first checkpoint.
     """
 
-    def __init__(self, config: EvaluationConfig, report: Callable[[CheckpointScore], None] | None = None) -> None:
-        self.config, self.report = config, report
-        self.captioner: ScaleCaptioner | None = None
+    def __init__(self, config: EvaluationConfig) -> None:
+        self.config = config
 
     @cached_property
     def trained(self) -> ScaleModel:
@@ -67,17 +66,6 @@ class Evaluator:
         trained = ScaleModel(self.config.train_folder)
         check_vocabulary(self.config.train_folder, trained.config, self.config.records)
         return trained
-
-    @cached_property
-    def sums(self) -> Callable:
-        """The sum of its losses over a batch, and the number of real words; compiled once."""
-        model = self.trained.model
-
-        @tf.function(reduce_retracing=True)
-        def sums(images, words, targets, mask):
-            return masked_sums(targets, model([images, words], training=False), mask)
-
-        return sums
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -98,8 +86,6 @@ class Evaluator:
         seconds = round(time.perf_counter() - started, 1)
         score = CheckpointScore(step, checksum_of(prefix), loss, perplexity, words, seconds)
         self._write(score)
-        if self.report:
-            self.report(score)
         return score
 
     def _batches(self, most: int | None) -> tf.data.Dataset:
@@ -107,10 +93,15 @@ class Evaluator:
         dataset = batches(config.records, config.split, config.batch_size, side)
         return dataset if most is None else dataset.take(-(-most // config.batch_size))
 
+    @tf.function(reduce_retracing=True)
+    def _sums(self, images, words, targets, mask) -> tuple[tf.Tensor, tf.Tensor]:
+        """The sum of the losses over a batch, and the number of real words."""
+        return masked_sums(targets, self.trained.model([images, words], training=False), mask)
+
     def _mean_loss(self) -> tuple[float, int]:
         total = np.zeros(2)
         for batch in self._batches(self.config.most_captions):
-            total += [float(value) for value in self.sums(*batch)]
+            total += [float(value) for value in self._sums(*batch)]
         if not total[1]:
             raise CourseError(
                 f"No {self.config.split} picture in {self.config.records} can be read. Make the records again."
@@ -123,8 +114,7 @@ class Evaluator:
         with closing(tf.summary.create_file_writer(str(folder))) as writer:
             write_scalars(writer, score.step, {"loss": score.loss, "perplexity": score.perplexity})
             if self.config.examples:
-                self.captioner = self.captioner or ScaleCaptioner(self.trained)
-                captions = [best[0][0] if best else "" for best in self.captioner.caption(self.images)]
+                captions = [best[0][0] if best else "" for best in caption_images(self.trained, self.images)]
                 write_examples(writer, score.step, self.images, captions)
         # Later ones belong to another training, which was in the same folder before.
         scores = [earlier for earlier in read_evaluations(folder) if earlier.step < score.step]
@@ -151,12 +141,9 @@ def read_evaluations(folder: Path) -> list[CheckpointScore]:
 
 
 def evaluate_records(
-    config: EvaluationConfig,
-    once: bool = False,
-    timeout: float | None = None,
-    report: Callable[[CheckpointScore], None] | None = None,
-) -> list[CheckpointScore]:
-    """Evaluate every checkpoint that has not been evaluated yet, then wait for new ones.
+    config: EvaluationConfig, once: bool = False, timeout: float | None = None
+) -> Iterator[CheckpointScore]:
+    """Evaluate every checkpoint that has not been evaluated yet, one at a time, then wait for new ones.
 
     Args:
         once: do not wait.
@@ -165,7 +152,7 @@ def evaluate_records(
     Raises:
         CourseError: with `once`, if there is no checkpoint; or if checkpoints and records do not belong together.
     """
-    evaluate, scores = Evaluator(config, report), []
+    evaluate = Evaluator(config)
     if once:
         find_checkpoint(config.train_folder)
     waiting = [None] if once else tf.train.checkpoints_iterator(str(config.train_folder), timeout=timeout)
@@ -173,12 +160,11 @@ def evaluate_records(
         done = {score.checkpoint for score in read_evaluations(config.folder)}
         for prefix in [each for each in existing_checkpoints(config.train_folder) if checksum_of(each) not in done]:
             try:
-                scores.append(evaluate(prefix))
+                yield evaluate(prefix)
             except CourseError:
                 if prefix in existing_checkpoints(config.train_folder):
                     raise
                 # Otherwise training has removed it in the meantime, to make room for newer ones.
-    return scores
 
 
 def checksum_of(prefix: str) -> str:

@@ -59,9 +59,8 @@ def lesson_training(settings: Settings, records: Path, phase: int) -> ScaleTrain
     """How the lesson trains in phase 1 or 2."""
     lesson = scale_lesson(settings)
     return ScaleTraining(
-        records, scale_folders(settings).train, sum(lesson.steps[:phase]), lesson.batch_size,
-        train_inception=phase == 2, learning_rate=lesson.rates[phase - 1], save_every=lesson.save_every[phase - 1],
-        keep=1, log_every=10, seed=settings.seed,
+        records, scale_folders(settings).train, sum(lesson.steps[:phase]), lesson.rates[phase - 1], lesson.batch_size,
+        train_inception=phase == 2, save_every=lesson.save_every[phase - 1], keep=1, log_every=10, seed=settings.seed,
     )  # fmt: skip
 
 

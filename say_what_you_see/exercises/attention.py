@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.exercises.compare import short
+from say_what_you_see.exercises.compare import Properties, as_numpy, draw_weights, short, two_arrays, with_tensors
 from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases, random_cases
-from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights, two_arrays, with_tensors
 from say_what_you_see.models.attention import (
     AttentionCell,
     BahdanauAttention,

@@ -4,12 +4,12 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from say_what_you_see.data.coco_format import captions_json
 from say_what_you_see.exercises.exercise import Cases, Exercise, random_cases
 from say_what_you_see.language.captions import (
     END,
@@ -26,11 +26,11 @@ from say_what_you_see.language.captions import (
 _WORDS = ("a", "red", "blue", "small", "ball", "kite", "house", "below", "2", "café", "the")
 
 
-def _draw_captions(rng: np.random.Generator, count: int, most_words: int = 6) -> list[list[str]]:
+def _draw_captions(rng: np.random.Generator, count: int) -> list[list[str]]:
     """One to three captions for each of `count` pictures."""
 
     def sentence() -> str:
-        return " ".join(rng.choice(_WORDS, size=rng.integers(1, most_words + 1)).tolist())
+        return " ".join(rng.choice(_WORDS, size=rng.integers(1, 7)).tolist())
 
     return [[sentence() for _ in range(rng.integers(1, 4))] for _ in range(count)]
 
@@ -41,13 +41,9 @@ def captions_from_zip(function: Callable, fns: Sequence[str], pictures: dict[str
     Args:
         pictures: names with their captions, in the order of the JSON.
     """
-    ids = {fn: 100 + 7 * position for position, fn in enumerate(pictures)}
-    rounds = zip_longest(*([(ids[fn], caption) for caption in captions] for fn, captions in pictures.items()))
-    pairs = [pair for pairs in rounds for pair in pairs if pair]  # as in COCO, a picture's captions are scattered
-    data = {
-        "images": [{"id": ids[fn], "file_name": fn} for fn in pictures],
-        "annotations": [{"image_id": image_id, "caption": caption} for image_id, caption in pairs],
-    }
+    images = [{"id": 100 + 7 * position, "file_name": fn} for position, fn in enumerate(pictures)]
+    data = captions_json(images, pictures, ids_per_image=100)
+    data["annotations"].sort(key=lambda annotation: annotation["id"] % 100)  # as in COCO, captions are scattered
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "captions.zip"
         with zipfile.ZipFile(path, "w") as archive:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import keras
-from say_what_you_see.exercises.compare import short
+from say_what_you_see.exercises.compare import Properties, as_numpy, describe, draw_weights, short, with_tensors
 from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases
-from say_what_you_see.exercises.observe import Properties, as_numpy, describe, draw_weights, with_tensors
 from say_what_you_see.language.captions import CaptionArrays
 from say_what_you_see.models.bottleneck_lstm import build_decoder
 from say_what_you_see.training.by_hand import training_step

@@ -12,9 +12,8 @@ import numpy as np
 from say_what_you_see.evaluation.bleu_by_hand import bleu_by_hand, brevity_penalty, clipped_matches, count_ngrams
 from say_what_you_see.evaluation.caption_variants import fit_articles, swap_colours
 from say_what_you_see.evaluation.people import leave_one_out
-from say_what_you_see.exercises.compare import short
+from say_what_you_see.exercises.compare import Properties, short
 from say_what_you_see.exercises.exercise import Cases, Exercise, random_cases
-from say_what_you_see.exercises.observe import Properties
 
 _WORDS = ("a", "red", "blue", "ball", "kite", "the", "above")
 Words = Sequence[str]

@@ -6,12 +6,9 @@ Each notebook has a TOML file of hints and mistakes. A mistake is a small change
     change = { "sentence.lower()" = "sentence" }
     hint = "The network sees only indices. Should it have to learn Ball and ball separately?"
 
-`change` replaces parts of the source, as `ast.unparse` writes it, without docstrings; `body` replaces
-the function's body; `returns` is made from what the function returns, `right`. Without a `hint`, a mistake has the
-hint of the mistake above.
+`change` replaces parts of the source, as `ast.unparse` writes it, without docstrings; `returns` is made from what the
+function returns, `right`. Without a `hint`, a mistake has the hint of the mistake above.
 """
-
-import __future__
 
 import ast
 import importlib
@@ -54,7 +51,6 @@ class Mistake:
     hint: str  # what to think about; never the solution
     reference: Callable  # the function that the mistake is made in
     change: Mapping[str, str] = field(default_factory=dict)  # text in the source, and its replacement
-    body: str = ""  # the function's body instead
     returns: str = ""  # an expression of the result, `right`, to be returned instead of it
 
     @cached_property
@@ -68,19 +64,18 @@ class Mistake:
         namespace |= vars(inspect.getmodule(self.reference))
         if self.returns:
             return lambda *args, **options: eval(self.returns, namespace | {"right": self.reference(*args, **options)})
-        source = _bare_source(self.reference, self.body)
+        source = _bare_source(self.reference)
         for old, new in self.change.items():
             if old not in source:
                 raise ValueError(f"{self.reference.__name__} does not contain {old!r}:\n{source}")
             source = source.replace(old, new)
-        # Annotations may name types that are imported for type checkers only.
-        flags = __future__.annotations.compiler_flag
-        exec(compile(source, f"<{self.name}>", "exec", flags), namespace)
+        source = f"from __future__ import annotations\n{source}"  # some types are imported for type checkers only
+        exec(compile(source, f"<{self.name}>", "exec"), namespace)
         return namespace[self.reference.__name__]
 
 
-def _bare_source(function: Callable, body: str = "") -> str:
-    """The source of a function or class without docstrings and decorators, or with another body."""
+def _bare_source(function: Callable) -> str:
+    """The source of a function or class without docstrings and decorators."""
     tree = ast.parse(inspect.getsource(function))
     (definition,) = tree.body
     assert isinstance(definition, (ast.FunctionDef, ast.ClassDef))
@@ -88,8 +83,6 @@ def _bare_source(function: Callable, body: str = "") -> str:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    if body:
-        definition.body = ast.parse(body).body
     return ast.unparse(tree)
 
 

@@ -10,8 +10,8 @@ from say_what_you_see.core.backend import keras
 from say_what_you_see.decoding.by_hand import beam_search, greedy_search
 from say_what_you_see.decoding.probabilities import apply_temperature, keep_top_p, log_softmax
 from say_what_you_see.decoding.samplers import SpecialTokens
+from say_what_you_see.exercises.compare import Properties, array_of, as_numpy, draw_weights
 from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases, random_cases
-from say_what_you_see.exercises.observe import Properties, array_of, as_numpy, draw_weights
 from say_what_you_see.models.bottleneck_lstm import build_decoder, decoder_step_model
 from say_what_you_see.models.keras_step import KerasStepModel
 from say_what_you_see.models.step import State

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from say_what_you_see.exercises.compare import Properties, as_numpy, draw_weights, two_arrays, with_tensors
 from say_what_you_see.exercises.exercise import Cases, Exercise, drawn_cases
-from say_what_you_see.exercises.observe import Properties, as_numpy, draw_weights, two_arrays, with_tensors
 from say_what_you_see.models.transformer import causal_mask, scaled_dot_product_attention
 from say_what_you_see.training.self_critical import policy_gradient_loss
 

@@ -10,30 +10,23 @@ from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.text import visible
 from say_what_you_see.decoding.beam_search import BeamSearch
 from say_what_you_see.decoding.generate import generate
-from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.serving.caption_photos import sentences_with_probabilities
 from say_what_you_see.training.scale.folder import ScaleModel, load_scale_model
 from say_what_you_see.vision.sources import image_file
 
 
-class ScaleCaptioner:
-    """A trained model, ready to caption images with beam search, without length normalisation."""
+def caption_images(
+    trained: ScaleModel, images: np.ndarray, k: int = 3, max_len: int = 20
+) -> list[list[tuple[str, float]]]:
+    """The k most probable captions of each image, the best first, by beam search without length normalisation.
 
-    def __init__(self, trained: ScaleModel) -> None:
-        self.trained = trained
-        self.step_model = show_and_tell_step_model(trained.model, "picture_embedding")
-
-    def caption(self, images: np.ndarray, k: int = 3, max_len: int = 20) -> list[list[tuple[str, float]]]:
-        """The k most probable captions of each image, the best first.
-
-        Args:
-            images: (images, side, side, 3), from -1 to 1.
-            k: how many captions the search follows, and returns.
-            max_len: captions end after this many words.
-        """
-        vocab = self.trained.vocab
-        generated = generate(self.step_model, images, vocab, BeamSearch(k, max_len=max_len), batch_size=32)
-        return sentences_with_probabilities(generated, vocab)
+    Args:
+        images: (images, side, side, 3), from -1 to 1.
+        k: how many captions the search follows, and returns.
+        max_len: captions end after this many words.
+    """
+    generated = generate(trained.step_model, images, trained.vocab, BeamSearch(k, max_len=max_len), batch_size=32)
+    return sentences_with_probabilities(generated, trained.vocab)
 
 
 def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len: int = 20) -> int:
@@ -48,8 +41,8 @@ def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len:
     Raises:
         CourseError: if there is no such checkpoint, or if it is damaged.
     """
-    captioner, status = ScaleCaptioner(load_scale_model(checkpoint)), 0
-    side = captioner.trained.config.side
+    trained, status = load_scale_model(checkpoint), 0
+    side = trained.config.side
     for path in photos:
         try:
             pixels = image_file(path).squares((side, side))[0]
@@ -57,7 +50,7 @@ def run_inference(checkpoint: Path, photos: Sequence[Path], k: int = 3, max_len:
             print(f"Error: {error}", file=sys.stderr)
             status = 1
             continue
-        [captions] = captioner.caption(pixels[None].astype(np.float32) / 127.5 - 1, k, max_len)
+        [captions] = caption_images(trained, pixels[None].astype(np.float32) / 127.5 - 1, k, max_len)
         lines = [f"  {rank}) {sentence} (p={probability:f})" for rank, (sentence, probability) in enumerate(captions)]
         print(visible("\n".join([f"Captions for image {path.name}:", *lines])), flush=True)
     return status

@@ -6,9 +6,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-Curve = list[tuple[int, float]]
-"""Pairs of a step and a value, in the order of the steps."""
-
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[str, float]) -> None:
     """Write one value under each tag; on return they are on the disk."""
@@ -19,18 +16,17 @@ def write_scalars(writer: tf.summary.SummaryWriter, step: int, values: Mapping[s
     writer.flush()
 
 
-def read_scalars(folder: Path) -> dict[str, Curve]:
-    """The curves in the event files of a folder, by tag. Of a step that was done twice, the latest value counts."""
+def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """By tag the curves in the event files of a folder: pairs of a step and a value, in the order of the steps.
+
+    Of a step that was done twice, the latest value counts.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    points: dict[str, list] = {}
-    for path in Path(folder).glob("events.out.tfevents.*"):
-        events = EventAccumulator(str(path), size_guidance={"tensors": 0}).Reload()
-        for tag in events.Tags()["tensors"]:
-            if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars":
-                points.setdefault(tag, []).extend(events.Tensors(tag))
-    curves = {}
-    for tag, events in points.items():
-        latest = {event.step: event.tensor_proto for event in sorted(events, key=lambda event: event.wall_time)}
-        curves[tag] = [(step, float(tf.make_ndarray(latest[step]))) for step in sorted(latest)]
+    found, curves = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload(), {}
+    for tag in found.Tags()["tensors"]:
+        if found.SummaryMetadata(tag).plugin_data.plugin_name == "scalars":
+            events = sorted(found.Tensors(tag), key=lambda event: event.wall_time)
+            latest = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events}
+            curves[tag] = sorted(latest.items())
     return curves

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from say_what_you_see.core.files import atomic_folder, atomic_path, make_folder,
 from say_what_you_see.core.keras_files import check_config as check_keras_config
 from say_what_you_see.core.settings import Settings
 from say_what_you_see.models.image_to_text import ScaleModelConfig, build_scale_model
+from say_what_you_see.models.keras_step import KerasStepModel
+from say_what_you_see.models.show_and_tell import show_and_tell_step_model
 from say_what_you_see.training.scale.record_vocabulary import WORD_COUNTS_FILE, read_word_counts
 
 FORMAT = 1
@@ -78,15 +82,12 @@ def read_config(folder: Path) -> ScaleModelConfig:
             "incomplete. Name the right folder, or get a complete copy."
         )
     content = read_json(path)
-    try:
+    with suppress(KeyError, TypeError):
         config = ScaleModelConfig(**content["model"])
         types = {"cnn": str, "vocabulary_sha256": str, "dropout": int | float}
-        known = content["format"] == FORMAT and all(isinstance(v, types.get(k, int)) for k, v in asdict(config).items())
-    except (KeyError, TypeError):
-        known = False
-    if not known:
-        raise CourseError(f"{path} is of a format that this version of the course does not know.")
-    return config
+        if content["format"] == FORMAT and all(isinstance(v, types.get(k, int)) for k, v in asdict(config).items()):
+            return config
+    raise CourseError(f"{path} is of a format that this version of the course does not know.")
 
 
 def read_cnn(folder: Path) -> keras.Model:
@@ -196,6 +197,11 @@ class ScaleModel:
         self.vocab = read_word_counts(path)
         self.model = build_scale_model(self.config, read_cnn(folder))
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @cached_property
+    def step_model(self) -> KerasStepModel:
+        """The same layers, which read one word at a time."""
+        return show_and_tell_step_model(self.model, "picture_embedding")
 
     @property
     def step(self) -> int:

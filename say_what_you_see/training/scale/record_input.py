@@ -9,8 +9,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from say_what_you_see.core.errors import CourseError
-from say_what_you_see.core.files import read_errors_explained, read_json
-from say_what_you_see.training.scale.records import SUMMARY_FILE
+from say_what_you_see.core.files import read_errors_explained, read_note
+from say_what_you_see.training.scale.records import SUMMARY_FILE, noted_shards
 
 PARALLEL_SHARDS = 8
 """The number of shards that training reads from in turn; the order of the examples depends on it."""
@@ -56,7 +56,7 @@ def count_examples(path: Path) -> int:
 
     The size of the file is compared with its size when it was written, where that is known.
     """
-    expected_size = _noted_size(path)
+    noted = noted_shards(read_note(path.with_name(SUMMARY_FILE))).get(path.name)  # None for records from elsewhere
     count = position = 0
     with read_errors_explained(path), open(path, "rb", buffering=0) as file:
         size = path.stat().st_size
@@ -64,21 +64,13 @@ def count_examples(path: Path) -> int:
             position += _FRAME_HEADER + struct.unpack("<Q", header[:8])[0] + _FRAME_FOOTER
             count += position <= size
             file.seek(min(position, size))
-    if position != size or (size == 0 if expected_size is None else size != expected_size):
-        whole = "" if expected_size is None else f" of {expected_size:,}"
+    if position != size or (size != noted["bytes"] if noted else size == 0):
+        whole = f" of {noted['bytes']:,}" if noted else ""
         raise CourseError(
             f"The shard {path} is cut off or damaged: it has {size:,}{whole} bytes, and {count} complete "
             f"examples. {_WRITE_AGAIN}"
         )
     return count
-
-
-def _noted_size(path: Path) -> int | None:
-    """The size of a shard when `write_records` wrote it; None for records from elsewhere."""
-    try:
-        return int(read_json(path.with_name(SUMMARY_FILE))["done"][path.name]["bytes"])
-    except (CourseError, KeyError, TypeError, ValueError):
-        return None
 
 
 def find_damaged_shard(paths: Iterable[Path]) -> Path | None:
@@ -220,7 +212,16 @@ def stream_records(folder: Path, split: str, start: int = 0, shuffle_seed: int |
     """
     paths = find_shards(folder, split)
     names, total = list(map(str, paths)), sum(map(count_examples, paths))
-    _check_format(paths, total)
+    if not total:
+        raise CourseError(f"There are no examples in {folder}. Run `say-what-you-see records` again.")
+    try:  # records of another format are refused at once, rather than in the middle of a training
+        for record in _records(names).take(1):
+            parse_example(record)
+    except tf.errors.OpError as error:
+        raise CourseError(
+            f"{paths[0]} is damaged, or its records are not pictures with captions as im2txt writes them "
+            f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
+        ) from error
     return _records(names).skip(start) if shuffle_seed is None else _shuffled_records(names, total, shuffle_seed, start)
 
 
@@ -261,17 +262,3 @@ def _decode_or_blank(jpeg: tf.Tensor, side: int, augment_seed: tuple | None) -> 
     blank = tf.data.Dataset.from_tensors((-tf.ones((side, side, 3)), False))
     attempt = tf.data.Dataset.from_tensors(jpeg).map(lambda data: (decode_image(data, side, augment_seed), True))
     return attempt.ignore_errors().concatenate(blank).take(1).get_single_element()
-
-
-def _check_format(paths: Sequence[Path], total: int) -> None:
-    """Refuse records of another format at once, rather than in the middle of a training."""
-    if not total:
-        raise CourseError(f"There are no examples in {paths[0].parent}. Run `say-what-you-see records` again.")
-    try:
-        for record in _records(list(map(str, paths))).take(1):
-            parse_example(record)
-    except tf.errors.OpError as error:
-        raise CourseError(
-            f"{paths[0]} is damaged, or its records are not pictures with captions as im2txt writes them "
-            f"(image/data, image/caption_ids). {_WRITE_AGAIN}"
-        ) from error

@@ -1,7 +1,7 @@
 """The vocabulary of TFRecords: `word_counts.txt`, one word per line with its count, as im2txt writes and reads it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from say_what_you_see.core.errors import CourseError
@@ -14,26 +14,25 @@ SENTENCE_START, SENTENCE_END, UNKNOWN = "<S>", "</S>", "<UNK>"
 WORD_COUNTS_FILE = "word_counts.txt"
 
 
-def count_words(captions: Iterable[str], min_count: int) -> list[tuple[str, int]]:
-    """Words with their counts, the commonest first, equally common ones in alphabetical order.
-
-    `<S>` and `</S>` count once for every caption, and are there even if there are few captions.
-    """
-    counts = Counter(word for caption in captions for word in words_of(caption))
-    marks = (SENTENCE_START, SENTENCE_END)
-    frequent = [(word, count) for word, count in counts.items() if count >= min_count or word in marks]
-    return sorted(frequent, key=lambda pair: (-pair[1], pair[0]))
-
-
 def words_of(caption: str) -> list[str]:
     """The words of a caption between `<S>` and `</S>`."""
     return [SENTENCE_START, *split_sentence(caption), SENTENCE_END]
 
 
-def write_word_counts(words: Sequence[tuple[str, int]], path: Path) -> None:
-    """Write one line `word count` for each word; the number of a line, from 0, is the id of its word."""
+def write_word_counts(captions: Iterable[str], min_count: int, path: Path) -> dict[str, int]:
+    """Write one line `word count` for each word, the commonest first, equally common ones in alphabetical order.
+
+    `<S>` and `</S>` count once for every caption, and are there even if there are few captions.
+
+    Returns:
+        The ids of the words, which are the numbers of their lines, from 0; that of `<UNK>` comes after the last line.
+    """
+    counts = Counter(word for caption in captions for word in words_of(caption))
+    kept = [word for word, count in counts.items() if count >= min_count or word in (SENTENCE_START, SENTENCE_END)]
+    kept.sort(key=lambda word: (-counts[word], word))
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{word} {count}\n" for word, count in words), encoding="utf-8", newline="\n")
+        temporary.write_text("".join(f"{word} {counts[word]}\n" for word in kept), encoding="utf-8", newline="\n")
+    return {word: index for index, word in enumerate([*kept, UNKNOWN])}
 
 
 def read_word_counts(path: Path) -> dict[str, int]:

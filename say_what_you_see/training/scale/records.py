@@ -5,16 +5,16 @@ https://arxiv.org/abs/1609.06647). `record_input` reads them.
 """
 
 import io
-import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from say_what_you_see.core.errors import CourseError
 from say_what_you_see.core.files import (
@@ -22,7 +22,6 @@ from say_what_you_see.core.files import (
     check_is_no_folder,
     check_space,
     make_folder,
-    read_json,
     read_note,
     sha256_of,
     write_json,
@@ -33,8 +32,7 @@ from say_what_you_see.core.settings import Settings
 from say_what_you_see.data.archives import open_zip, read_member
 from say_what_you_see.data.coco_format import DatasetFiles, images_by_name, read_captions, read_image_ids, stamp
 from say_what_you_see.data.datasets import get_dataset
-from say_what_you_see.training.scale import record_vocabulary as vocabulary
-from say_what_you_see.training.scale.record_vocabulary import UNKNOWN, WORD_COUNTS_FILE
+from say_what_you_see.training.scale.record_vocabulary import UNKNOWN, WORD_COUNTS_FILE, words_of, write_word_counts
 from say_what_you_see.vision.pictures import decode_image_from_buf
 
 RECORD_SPLITS = ("train", "val", "test")
@@ -52,12 +50,11 @@ MIN_COUNT = 4
 """How often a word must occur in the training captions to be in the vocabulary, as in im2txt."""
 
 SUMMARY_FILE = "records.json"
+"""What the shards were made from, and for each finished one its size in bytes and number of examples."""
 
 _SCHEMA = 1
-_UNFINISHED_FILE = "records.partial.json"
 _JPEG_QUALITY = 95
 _EXAMPLE_OVERHEAD = 1024  # bytes for words, ids and framing: more than they need
-_ORIENTATION = 0x0112  # the EXIF tag
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -107,58 +104,40 @@ def write_records(
     files = get_dataset(settings)
     splits = _plan_splits(files, settings, dict(shards or {}))
     min_count = 1 if settings.small else MIN_COUNT
-    counts = {split.name: split.shards for split in splits}
+    counts = {split.name: split.shard_count for split in splits}
     made_from = {"schema": _SCHEMA, "zips": stamp(files.zips), "members": [files.train_json, files.val_json]}
     made_from |= {"seed": settings.seed, "shards": counts, "min_count": min_count}
-    notes = [read_note(folder / name) for name in (SUMMARY_FILE, _UNFINISHED_FILE)]
-    finished, unfinished = (note if note.get("made_from") == made_from else {} for note in notes)
-    done = _shards_done(folder, finished or unfinished)
-    vocabulary_kept = finished and _checksum(folder / WORD_COUNTS_FILE) == finished.get("word_counts_sha256")
-    if not (vocabulary_kept and len(done) == sum(counts.values())):
+    with suppress(OSError):  # where earlier versions kept the note until all shards were there
+        (folder / "records.partial.json").replace(folder / SUMMARY_FILE)
+    note, word_counts = read_note(folder / SUMMARY_FILE), folder / WORD_COUNTS_FILE
+    noted = noted_shards(note) if note.get("made_from") == made_from else {}
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*-of-*")}
+    done = {name: shard for name, shard in noted.items() if sizes.get(name) == shard["bytes"]}
+    words_kept = word_counts.exists() and sha256_of(word_counts) == note.get("word_counts_sha256")
+    if not (words_kept and len(done) == sum(counts.values())):
         _prepare_folder(folder, done)
-        captions = (caption for picture in splits[0].pictures for caption in picture.captions)
-        words = vocabulary.count_words(captions, min_count)
-        vocabulary.write_word_counts(words, folder / WORD_COUNTS_FILE)
-        vocab = {word: index for index, word in enumerate([*(word for word, _ in words), UNKNOWN])}
-        _write_missing_shards(folder, splits, vocab, made_from, done, workers)
-        _write_summary(folder, splits, made_from, done)
-    (folder / _UNFINISHED_FILE).unlink(missing_ok=True)  # left over by a run that was killed at the very end
-    return read_records(folder)
-
-
-def read_records(folder: Path) -> Records:
-    """What `write_records` has left in a folder."""
-    path = Path(folder) / SUMMARY_FILE
-    if not path.exists():
-        raise CourseError(f"There are no finished records in {folder}. Run `say-what-you-see records` first.")
-    summary = read_json(path)
-    try:
-        counts = [summary["examples"], summary["pictures"], summary["made_from"]["shards"]]
-        examples, pictures, shards = ({split: int(count[split]) for split in RECORD_SPLITS} for count in counts)
-        skipped, checksum = dict(summary["skipped"]), summary["word_counts_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CourseError(
-            f"{path} was not written by `say-what-you-see records`. Delete {folder} and run it again."
-        ) from error
-    if _checksum(path.with_name(WORD_COUNTS_FILE)) != checksum:
-        raise CourseError(
-            f"{path.with_name(WORD_COUNTS_FILE)} is missing or is not the one that the shards beside it were written "
-            "with. Run `say-what-you-see records` again."
-        )
-    return Records(path.parent, examples, pictures, skipped, shards)
-
-
-def _checksum(path: Path) -> str | None:
-    return sha256_of(path) if path.exists() else None
+        captions = (example.caption for picture in splits[0].pictures for example in picture)
+        vocab = write_word_counts(captions, min_count, word_counts)
+        note = {"made_from": made_from, "word_counts_sha256": sha256_of(word_counts), "done": done}
+        _write_missing_shards(folder, splits, vocab, note, workers)
+    return _describe(folder, splits, done)
 
 
 # What goes where
 
 
-class _Picture(NamedTuple):
-    image_id: int
+class _Example(NamedTuple):
+    """An image of a zip with one of its captions."""
+
+    zip_path: Path
     member: zipfile.ZipInfo
-    captions: list[str]
+    image_id: int
+    caption: str
+
+    @property
+    def name(self) -> str:
+        """Zip and name of the image, for people."""
+        return f"{self.zip_path.name}/{self.member.filename}"
 
 
 @dataclass(frozen=True)
@@ -167,18 +146,16 @@ class _Split:
 
     name: str
     zip_path: Path
-    pictures: list[_Picture]
-    shards: int
+    pictures: list[list[_Example]]  # each with all its captions
+    shard_count: int
 
-    def shard_names(self) -> list[str]:
-        return [f"{self.name}-{number:05d}-of-{self.shards:05d}" for number in range(self.shards)]
-
-    def shard_examples(self, seed: int) -> list[np.ndarray]:
-        """For each shard (examples, 2): indices of an image and of one of its captions, in random order."""
-        pairs = [(index, c) for index, picture in enumerate(self.pictures) for c in range(len(picture.captions))]
-        rng = np.random.default_rng([seed, RECORD_SPLITS.index(self.name)])
-        order = rng.permutation(len(pairs))
-        return np.array_split(np.array(pairs, dtype=np.int64).reshape(-1, 2)[order], self.shards) if self.shards else []
+    def shards(self, seed: int) -> dict[str, list[_Example]]:
+        """By the name of each shard its examples, in random order."""
+        examples = [example for picture in self.pictures for example in picture]
+        order = np.random.default_rng([seed, RECORD_SPLITS.index(self.name)]).permutation(len(examples))
+        parts = np.array_split(order, self.shard_count) if self.shard_count else []
+        names = (f"{self.name}-{number:05d}-of-{self.shard_count:05d}" for number in range(self.shard_count))
+        return {name: [examples[index] for index in part] for name, part in zip(names, parts, strict=True)}
 
 
 def _plan_splits(files: DatasetFiles, settings: Settings, shards: dict[str, int]) -> list[_Split]:
@@ -188,111 +165,104 @@ def _plan_splits(files: DatasetFiles, settings: Settings, shards: dict[str, int]
     train = _captioned_pictures(files.train_zip, files.captions_zip, files.train_json)
     val = _captioned_pictures(files.val_zip, files.captions_zip, files.val_json)
     val, test = _put_aside(val, settings.seed) if shards.get("test") != 0 else (val, [])
-    splits = (("train", files.train_zip, train), ("val", files.val_zip, val), ("test", files.val_zip, test))
-    return [
-        _Split(name, zip_path, pictures, shards.get(name, min(MAX_SHARDS[name], -(-_size(pictures) // SHARD_BYTES))))
-        for name, zip_path, pictures in splits
-    ]
+    splits = []
+    for name, pictures in zip(RECORD_SPLITS, (train, val, test), strict=True):
+        zip_path = files.train_zip if name == "train" else files.val_zip
+        by_size = min(MAX_SHARDS[name], -(-sum(map(_size, pictures)) // SHARD_BYTES))
+        splits.append(_Split(name, zip_path, pictures, shards.get(name, by_size)))
+    return splits
 
 
-def _captioned_pictures(zip_path: Path, captions_zip: Path, member: str) -> list[_Picture]:
+def _captioned_pictures(zip_path: Path, captions_zip: Path, json_member: str) -> list[list[_Example]]:
     """The images of a zip that have captions, in the order of their names."""
-    captions, ids = read_captions(captions_zip, member), read_image_ids(captions_zip, member)
+    captions, ids = read_captions(captions_zip, json_member), read_image_ids(captions_zip, json_member)
     members = images_by_name(zip_path)
     names = sorted(members.keys() & captions.keys())
     if not names:
-        raise CourseError(f"None of the pictures in {zip_path} has a caption in {member} of {captions_zip.name}.")
+        raise CourseError(f"None of the pictures in {zip_path} has a caption in {json_member} of {captions_zip.name}.")
     # A data set of the user's own may identify images by something other than whole numbers.
     numbered = all(isinstance(ids[name], int) and ids[name] in _INT64 for name in names)
     return [
-        _Picture(ids[name] if numbered else number, members[name], captions[name])
+        [_Example(zip_path, members[name], ids[name] if numbered else number, caption) for caption in captions[name]]
         for number, name in enumerate(names, 1)
     ]
 
 
-def _put_aside(pictures: list[_Picture], seed: int) -> tuple[list[_Picture], list[_Picture]]:
+def _put_aside(pictures: list, seed: int) -> tuple[list, list]:
     """Divide validation images into val and test; at least one is in each, or test is empty."""
     count = min(max(1, round(TEST_FRACTION * len(pictures))), len(pictures) - 1)
     test, val = np.split(np.random.default_rng(seed).permutation(len(pictures)), [count])
     return [pictures[index] for index in sorted(val)], [pictures[index] for index in sorted(test)]
 
 
-def _size(pictures: Sequence[_Picture]) -> int:
-    """Bytes of the examples of these images; an image is in as many of them as it has captions."""
-    return sum((picture.member.file_size + _EXAMPLE_OVERHEAD) * len(picture.captions) for picture in pictures)
+def _size(examples: Iterable[_Example]) -> int:
+    """The bytes that examples take."""
+    return sum(example.member.file_size + _EXAMPLE_OVERHEAD for example in examples)
 
 
 # What is done: by the name of a shard, its size in bytes, its number of examples and what was skipped
 
 
-def _shards_done(folder: Path, note: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The shards in a note that are still there."""
-    sizes = {path.name: path.stat().st_size for path in folder.glob("*-of-*")}
-    return {name: shard for name, shard in note.get("done", {}).items() if sizes.get(name) == shard.get("bytes")}
+def noted_shards(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The shards that `records.json` says were finished; none if it is damaged."""
+    try:
+        return {
+            name: {"bytes": int(shard["bytes"]), "examples": int(shard["examples"]), "skipped": dict(shard["skipped"])}
+            for name, shard in note["done"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
 
 
-def _prepare_folder(folder: Path, done: Mapping[str, Any]) -> None:
+def _describe(folder: Path, splits: Sequence[_Split], done: dict[str, dict[str, Any]]) -> Records:
+    """What the shards of all splits hold."""
+    records = Records(folder, {}, {}, {}, {split.name: split.shard_count for split in splits})
+    for split in splits:
+        shards = [shard for name, shard in done.items() if name.startswith(f"{split.name}-")]
+        skipped = {name: reason for shard in shards for name, reason in shard["skipped"].items()}
+        records.skipped.update(sorted(skipped.items()))
+        records.examples[split.name] = sum(shard["examples"] for shard in shards)
+        records.pictures[split.name] = len(split.pictures) - len(skipped)
+        if shards and not records.examples[split.name]:
+            raise CourseError(f"None of the pictures for {split.name} in {split.zip_path} could be read.")
+    return records
+
+
+def _prepare_folder(folder: Path, done: Collection[str]) -> None:
     """Make the folder and remove shards that do not belong to these records."""
     check_is_no_folder(folder / SUMMARY_FILE)
     shards = [path for split in RECORD_SPLITS for path in folder.glob(f"{split}-?????-of-?????")]
-    if shards and not any((folder / name).exists() for name in (SUMMARY_FILE, _UNFINISHED_FILE)):
+    if shards and not (folder / SUMMARY_FILE).exists():
         raise CourseError(
             f"{folder} already contains shards that were not written here, such as {shards[0].name}. "
             "Move them away, or choose another folder."
         )
     make_folder(folder)
-    if (folder / SUMMARY_FILE).exists():
-        os.replace(folder / SUMMARY_FILE, folder / _UNFINISHED_FILE)
     for path in shards:
         if path.name not in done:
             path.unlink()
-
-
-def _write_summary(folder: Path, splits: Sequence[_Split], made_from: dict[str, Any], done: dict[str, Any]) -> None:
-    """Write the summary, which says that all is done."""
-    summary: dict[str, Any] = {"made_from": made_from, "word_counts_sha256": sha256_of(folder / WORD_COUNTS_FILE)}
-    summary |= {"examples": {}, "pictures": {}, "skipped": {}}
-    for split in splits:
-        shards = [done[name] for name in split.shard_names()]
-        skipped = {name: reason for shard in shards for name, reason in shard["skipped"].items()}
-        summary["skipped"] |= skipped
-        summary["examples"][split.name] = sum(shard["examples"] for shard in shards)
-        summary["pictures"][split.name] = len(split.pictures) - len(skipped)
-        if split.shards and not summary["examples"][split.name]:
-            raise CourseError(f"None of the pictures for {split.name} in {split.zip_path} could be read.")
-    summary["skipped"] = dict(sorted(summary["skipped"].items()))
-    write_json(summary | {"done": dict(sorted(done.items()))}, folder / SUMMARY_FILE)
 
 
 # Writing
 
 
 def _write_missing_shards(
-    folder: Path,
-    splits: Sequence[_Split],
-    vocab: dict[str, int],
-    made_from: dict[str, Any],
-    done: dict[str, Any],
-    workers: int | None,
+    folder: Path, splits: Sequence[_Split], vocab: dict[str, int], note: dict[str, Any], workers: int | None
 ) -> None:
-    """Write the shards that are not done yet, several at the same time, and add each to `done` and to the note."""
-    shards = [
-        (name, split, examples.tolist())
-        for split in splits
-        for name, examples in zip(split.shard_names(), split.shard_examples(made_from["seed"]), strict=True)
-        if name not in done
-    ]
-    total = sum(len(pairs) for _, _, pairs in shards)
-    sizes = (split.pictures[index].member.file_size for _, split, pairs in shards for index, _ in pairs)
-    check_space(folder / SUMMARY_FILE, _EXAMPLE_OVERHEAD * total + sum(sizes))
-    bar = progress(total=total, description="Writing records", unit=" examples")
-    with open_zip(splits[0].zip_path) as train, open_zip(splits[1].zip_path) as val, bar:
-        writer = _ShardWriter(folder, {splits[0].zip_path: train, splits[1].zip_path: val}, vocab)
-        write_json({"made_from": made_from, "done": done}, folder / _UNFINISHED_FILE)
-        for (name, _, pairs), result in zip(shards, prefetch(writer.write, shards, workers), strict=True):
-            done[name] = result
-            write_json({"made_from": made_from, "done": done}, folder / _UNFINISHED_FILE)
-            bar.update(len(pairs))
+    """Write the shards that are not done yet, several at the same time, and add each to the note when it is there."""
+    seed, done = note["made_from"]["seed"], note["done"]
+    shards = {name: part for split in splits for name, part in split.shards(seed).items() if name not in done}
+    check_space(folder / SUMMARY_FILE, sum(map(_size, shards.values())))
+    write_json(note, folder / SUMMARY_FILE)
+    with ExitStack() as stack:
+        archives = {path: stack.enter_context(open_zip(path)) for path in {split.zip_path for split in splits}}
+        total = sum(map(len, shards.values()))
+        bar = stack.enter_context(progress(total=total, description="Writing records", unit=" examples"))
+        writer = _ShardWriter(folder, archives, vocab)
+        for name, written in zip(shards, prefetch(writer.write, shards.items(), workers), strict=True):
+            done[name] = written
+            write_json(note, folder / SUMMARY_FILE)
+            bar.update(len(shards[name]))
 
 
 @dataclass
@@ -306,48 +276,46 @@ class _ShardWriter:
     # JPEG that stays as it is
     known: dict[str, str] = field(default_factory=dict)
 
-    def write(self, shard: tuple[str, _Split, list[list[int]]]) -> dict[str, Any]:
-        """Write a shard, given its name, its split, and the indices of images and of their captions.
+    def write(self, shard: tuple[str, list[_Example]]) -> dict[str, Any]:
+        """Write a shard, given its name and its examples.
 
         Returns:
             Its size, the number of examples in it, and what was skipped.
         """
-        shard_name, split, pairs = shard
-        count, skipped, zip_path = 0, {}, split.zip_path
-        with atomic_path(self.folder / shard_name) as temporary:
+        name, examples = shard
+        count, skipped = 0, {}
+        with atomic_path(self.folder / name) as temporary:
             try:
                 with tf.io.TFRecordWriter(str(temporary)) as writer:
-                    for picture_index, caption_index in pairs:
-                        picture = split.pictures[picture_index]
-                        name = f"{zip_path.name}/{picture.member.filename}"
+                    for example in examples:
                         try:
-                            jpeg = self._jpeg(name, zip_path, picture.member)
+                            jpeg = self._jpeg(example)
                         except CourseError as error:
-                            skipped[name] = str(error)
+                            skipped[example.name] = str(error)
                             continue
-                        words = vocabulary.words_of(picture.captions[caption_index])
+                        words = words_of(example.caption)
                         ids = [self.vocab.get(word, self.vocab[UNKNOWN]) for word in words]
-                        writer.write(sequence_example(jpeg, picture.image_id, words, ids))
+                        writer.write(sequence_example(jpeg, example.image_id, words, ids))
                         count += 1
             except tf.errors.OpError as error:
                 raise CourseError(
-                    f"{shard_name} could not be written ({error.message}). Make room on the disk and start again: "
+                    f"{name} could not be written ({error.message}). Make room on the disk and start again: "
                     "finished shards are kept."
                 ) from error
             return {"bytes": temporary.stat().st_size, "examples": count, "skipped": skipped}
 
-    def _jpeg(self, name: str, zip_path: Path, member: zipfile.ZipInfo) -> bytes:
-        reason = self.known.get(name)  # looked up once: another thread may set it meanwhile
+    def _jpeg(self, example: _Example) -> bytes:
+        reason = self.known.get(example.name)  # looked up once: another thread may set it meanwhile
         if reason:
             raise CourseError(reason)
         try:
-            buf = read_member(self.archives[zip_path], member)
+            buf = read_member(self.archives[example.zip_path], example.member)
             jpeg = as_jpeg(buf) if reason is None else buf
         except CourseError as error:
-            self.known[name] = str(error)
+            self.known[example.name] = str(error)
             raise
         if jpeg is buf:
-            self.known[name] = ""
+            self.known[example.name] = ""
         return jpeg
 
 
@@ -370,15 +338,11 @@ def as_jpeg(buf: bytes) -> bytes:
     """
     pixels = decode_image_from_buf(buf)
     with Image.open(io.BytesIO(buf)) as image:
-        if image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1:
+        orientation = 1
+        with suppress(Exception):  # damaged EXIF data, which `decode_image_from_buf` and readers of records ignore, too
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if image.format == "JPEG" and image.mode in ("RGB", "L") and orientation == 1:
             return buf
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data: `decode_image_from_buf` and readers of records leave such an image as it is
-        return 1

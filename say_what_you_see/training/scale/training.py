@@ -66,15 +66,13 @@ class ScaleTraining:
     records: Path  # folder of the shards
     folder: Path  # training folder, for checkpoints and scalars
     steps: int  # train up to this step, counted from the very beginning, both phases together
+    learning_rate: LearningRate  # its steps count from the beginning of the phase
     batch_size: int = 32  # captions in a step, of all devices together
     train_inception: bool = False  # False is phase 1, True phase 2: all parameters jointly
-    # None is `PHASE_1` or `PHASE_2`. Its steps count from the beginning of the phase.
-    learning_rate: LearningRate | None = None
     clip_norm: float = 5.0  # the gradient of all parameters together is scaled down to this norm
     save_every: int = 1000  # steps between checkpoints; there is one at the end as well, and one after Ctrl-C
     keep: int = 5  # the number of latest checkpoints that are kept
     log_every: int = 20  # steps between scalars
-    max_len: int = 20  # captions are cut to this many words, `<S>` and `</S>` included
     precision: str | None = None  # Keras' dtype policy of the CNN; None lets `choose_precision` decide
     seed: int = 0  # decides the initial weights, the examples' order and augmentation, and dropout
 
@@ -93,21 +91,21 @@ def make_optimizer(training: ScaleTraining, precision: str, replicas: int) -> ke
     Keras clips gradients before it adds up those of all replicas, but in `replica_step` each replica already passes it
     the sum, divided by their number. So the limit is divided as well, which clips the sum.
     """
-    rate = training.learning_rate or (PHASE_2 if training.train_inception else PHASE_1)
-    adam = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm / replicas)
+    adam = keras.optimizers.Adam(training.learning_rate, global_clipnorm=training.clip_norm / replicas)
     # Gradients that pass through float16 layers are scaled, or small ones would become 0. In phase 1 none do.
     scaled = precision == "mixed_float16" and training.train_inception
     return keras.optimizers.LossScaleOptimizer(adam) if scaled else adam
 
 
-@dataclass
-class TrainState:
-    """Everything that training changes and a checkpoint contains."""
+class TrainState(tf.train.Checkpoint):
+    """Everything that training changes: what is saved, and restored by a run of the same phase.
 
-    model: keras.Model  # from images and words to logits
-    optimizer: keras.optimizers.Optimizer  # Adam with its averages, of the current phase
-    step: tf.Variable  # the number of steps done since the very beginning
-    phase: tf.Variable  # which phase the optimizer belongs to
+    Attributes:
+        model: from images and words to logits.
+        optimizer: Adam with its averages, of the current phase.
+        step: a variable, the number of steps done since the very beginning.
+        phase: a variable, which phase the optimizer belongs to.
+    """
 
     @property
     def steps_done(self) -> int:
@@ -118,10 +116,6 @@ class TrainState:
     def dropout_layers(self) -> list[keras.layers.Dropout]:
         """The layers that draw random numbers in training."""
         return [layer for layer in self.model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
-
-    def checkpoint(self) -> tf.train.Checkpoint:
-        """What is saved, and restored by a run of the same phase."""
-        return tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, step=self.step, phase=self.phase)
 
 
 def start_or_resume(
@@ -146,11 +140,11 @@ def start_or_resume(
         optimizer = make_optimizer(training, precision, strategy.num_replicas_in_sync)
         optimizer.build(model.trainable_variables)
         step, phase = (tf.Variable(value, dtype=tf.int64, trainable=False) for value in (0, training.phase))
-        state = TrainState(model, optimizer, step, phase)
+        state = TrainState(model=model, optimizer=optimizer, step=step, phase=phase)
         if prefix:
             restore(tf.train.Checkpoint(model=model, step=step, phase=phase), prefix)
             if int(phase.numpy()) == training.phase:
-                restore(state.checkpoint(), prefix)
+                restore(state, prefix)
             phase.assign(training.phase)
     return state
 
@@ -223,8 +217,7 @@ def distribute_batches(
         processes = context.num_input_pipelines
         dataset = batches(
             training.records, "train", training.batch_size // processes, side,
-            seed=training.seed, training=True, start_step=start_step,
-            shard=(context.input_pipeline_id, processes), max_len=training.max_len,
+            seed=training.seed, training=True, start_step=start_step, shard=(context.input_pipeline_id, processes),
         )  # fmt: skip
         if replicas > processes:
             dataset = dataset.rebatch(training.batch_size // replicas)
@@ -290,7 +283,7 @@ class _Recorder:
             temporary = tempfile.TemporaryDirectory(prefix="worker_", ignore_cleanup_errors=True)
             folder = stack.enter_context(temporary)
         self.manager = tf.train.CheckpointManager(
-            state.checkpoint(), folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
+            state, folder, max_to_keep=training.keep, checkpoint_name=CHECKPOINT_NAME
         )
         self.losses: list[tf.Tensor] = []  # since scalars were last written
         self.compiled = 1  # how many of these steps compiled, which is slow: the very first one
@@ -358,12 +351,8 @@ def _full_disk_explained(what: str) -> Iterator[None]:
 
 def _check_same_start(start: int, strategy: tf.distribute.Strategy, folder: Path) -> None:
     """Refuse to train if the processes found different checkpoints."""
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
-        return
-    steps = tf.constant(start, tf.int64)
-    total = strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", steps))
-    if int(strategy.experimental_local_results(total)[0]) != replicas * start:
+    total = strategy.reduce("SUM", strategy.run(lambda: tf.constant(start, tf.int64)), axis=None)  # of all processes
+    if int(total) != strategy.num_replicas_in_sync * start:
         raise CourseError(
             f"The processes found checkpoints of different steps; this one is at step {start}. All machines must "
             f"share the training folder {folder}."

@@ -34,7 +34,7 @@ def config(trained, records, tmp_path) -> EvaluationConfig:
 @pytest.fixture(scope="module")
 def evaluated(trained, records, tmp_path_factory) -> EvaluationConfig:
     config = EvaluationConfig(records, trained, tmp_path_factory.mktemp("evaluated"), batch_size=50)
-    evaluate_records(config, once=True)
+    assert len(list(evaluate_records(config, once=True))) == 2
     return config
 
 
@@ -64,11 +64,9 @@ def test_tensorboard_finds_curves_pictures_and_captions(evaluated):
 
 def test_every_checkpoint_is_evaluated_once(config, records):
     assert [result.step for result in evaluate_records(config, once=True)] == [3, 6]
-    assert evaluate_records(config, once=True) == []
+    assert list(evaluate_records(config, once=True)) == []
     train_on_records(tiny_training(records, config.train_folder, 9, save_every=3), tiny_config(records), tiny_cnn)
-    reported = []
-    assert [result.step for result in evaluate_records(config, once=True, report=reported.append)] == [9]
-    assert [result.step for result in reported] == [9]
+    assert [result.step for result in evaluate_records(config, once=True)] == [9]
     assert [result.step for result in read_evaluations(config.folder)] == [3, 6, 9]
 
 
@@ -76,9 +74,8 @@ def test_evaluation_waits_for_checkpoints_while_training_goes_on(config, tmp_pat
     """As two processes would, with the training folder not there yet when the evaluation starts."""
     kept = config.train_folder.rename(tmp_path / "kept")
     results: list[int] = []
-    waiting = threading.Thread(
-        target=evaluate_records, args=(config, False, 4), kwargs={"report": lambda result: results.append(result.step)}
-    )
+    evaluation = evaluate_records(config, timeout=4)
+    waiting = threading.Thread(target=lambda: results.extend(result.step for result in evaluation))
     waiting.start()
     kept.rename(config.train_folder)
     waiting.join(timeout=120)

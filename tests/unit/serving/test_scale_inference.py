@@ -11,7 +11,7 @@ from hostile_files import picture
 from scale_samples import SIDE, tiny_cnn, tiny_config, tiny_training
 
 from say_what_you_see.language.captions import END, START
-from say_what_you_see.serving.scale_inference import ScaleCaptioner, run_inference
+from say_what_you_see.serving.scale_inference import caption_images, run_inference
 from say_what_you_see.training.scale.folder import load_scale_model
 from say_what_you_see.training.scale.training import LearningRate, train_on_records
 
@@ -48,7 +48,7 @@ def test_p_is_the_probability_of_all_words_and_the_end(trained):
     """Computed once more from the model as it was trained, with all words at once."""
     loaded = load_scale_model(trained)
     pictures = np.random.default_rng(2).uniform(-1, 1, (2, SIDE, SIDE, 3)).astype("float32")
-    for pixels, found in zip(pictures, ScaleCaptioner(loaded).caption(pictures, k=3), strict=True):
+    for pixels, found in zip(pictures, caption_images(loaded, pictures, k=3), strict=True):
         assert len(found) == 3 and len({sentence for sentence, _ in found}) == 3
         for sentence, probability in found:
             ids = [loaded.vocab[word] for word in (START, *sentence.split(), END)]
