@@ -102,6 +102,8 @@ class CaptioningModel:
         rng = np.random.default_rng([self.seed, *pixels.flat[:64]])
         features = self._captioner.embed(pixels)
         captioned = captions_with_doubts(features, self._captioner, self.sampler, rng)
+        if not all(captions for captions, _ in captioned):
+            raise CourseError("There are no captions: the model's output is not numbers. Use another model.")
         return [[{"caption": s, "probability": p} for s, p in captions] for captions, _ in captioned]
 
     @functools.cached_property

@@ -10,11 +10,14 @@ pytest.importorskip("pyarrow", reason="reading these sources takes requirements-
 
 from cluster_samples import SIDE, jpegs, read_back, write_tar
 from hostile_files import write_zip
+from step_samples import VOCAB, TableModel
 
 from say_what_you_see.core.errors import CourseError
+from say_what_you_see.decoding.samplers import Greedy
 from say_what_you_see.distributed.shards import FORMATS, ShardFolder
 from say_what_you_see.distributed.sources import Part, find_parts
-from say_what_you_see.distributed.worker import work_on
+from say_what_you_see.distributed.worker import CaptioningModel, work_on
+from say_what_you_see.serving.fast_captioner import FastCaptioner
 from say_what_you_see.vision.pictures import crop_and_resize
 
 PICTURES = jpegs(45)
@@ -105,3 +108,13 @@ def test_a_shard_that_is_not_whole_is_made_again(parts, tmp_path, damage):
         path.write_bytes(data[:-5] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
     assert write(folder, parts) == [1]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_a_model_whose_output_is_not_numbers_is_refused(monkeypatch):
+    table = TableModel(np.full((len(VOCAB), len(VOCAB)), np.nan))
+    features = np.zeros((2, len(VOCAB)), "float32")
+    captioner = FastCaptioner(lambda images: features, table, (SIDE, SIDE), VOCAB, "photographs", None)
+    monkeypatch.setattr("say_what_you_see.serving.captioner.captioner_of", lambda *_: captioner)
+    model = CaptioningModel(None, None, Greedy(), 0, (SIDE, SIDE), 2)
+    with pytest.raises(CourseError, match="not numbers"):
+        model(np.zeros((2, SIDE, SIDE, 3), "uint8"))
