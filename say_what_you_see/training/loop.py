@@ -24,7 +24,8 @@ from say_what_you_see.training.checkpoints import (
 from say_what_you_see.training.config import TrainingConfig, learning_rate_schedule
 from say_what_you_see.training.examples import Examples, RandomBatches
 from say_what_you_see.training.losses import masked_accuracy, masked_crossentropy, smoothed_crossentropy
-from say_what_you_see.training.packed.decoder import PackedBatches, choose_packed_decoder, pack_batch
+from say_what_you_see.training.packed.choice import choose_packed_decoder
+from say_what_you_see.training.packed.decoder import PackedBatches, pack_batch
 
 HistoryCallback = Callable[[History], None]
 

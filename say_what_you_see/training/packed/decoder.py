@@ -1,6 +1,4 @@
-"""Batches without padding, a decoder that computes logits for real words only, on every backend, and the choice of the
-fastest decoder for a machine.
-"""
+"""Batches without padding, and a decoder that computes logits for real words only, on every backend."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -135,34 +133,3 @@ class PackedBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.batches.on_epoch_end()
-
-
-def choose_packed_decoder(
-    decoder: keras.Model, pad_idx: int, batch: PackedBatch, label_smoothing: float = 0.0
-) -> PackedDecoder | None:
-    """The fastest packed decoder with the same logits; None if only the decoder itself will do.
-
-    Args:
-        batch: any batch, on which the logits are compared.
-    """
-    from say_what_you_see.training.packed.transformer import PackedTransformer
-
-    if decoder.losses:  # such as regularisation, which packed decoders leave out
-        return None
-    kinds: list[type[PackedDecoder]] = [PackedTransformer, PackedDecoder]
-    if keras.backend.backend() == "tensorflow":
-        from say_what_you_see.training.packed.tensorflow import TensorFlowPackedDecoder
-
-        kinds.insert(0, TensorFlowPackedDecoder)
-    candidates = (kind(decoder, pad_idx, label_smoothing) for kind in kinds if kind.supports(decoder))
-    return next((candidate for candidate in candidates if has_same_logits(candidate, batch)), None)
-
-
-def has_same_logits(packed: PackedDecoder, batch: PackedBatch) -> bool:
-    """Whether the logits of a batch's real words are those of the decoder itself."""
-    inputs, _ = packed.prepare(batch)
-    logits = packed.logits(packed(tuple(map(ops.convert_to_tensor, inputs))))
-    logits = ops.convert_to_numpy(logits)[: len(batch.positions)]
-    expected = ops.convert_to_numpy(packed.decoder([batch.embeds, batch.words]))
-    expected = expected.reshape(-1, expected.shape[-1])[batch.positions]
-    return bool(np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max())

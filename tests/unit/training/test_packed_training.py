@@ -18,7 +18,8 @@ from say_what_you_see.training.config import TrainingConfig
 from say_what_you_see.training.examples import RandomBatches
 from say_what_you_see.training.loop import compile_decoder, pack_training, train_decoder
 from say_what_you_see.training.losses import masked_crossentropy
-from say_what_you_see.training.packed.decoder import PackedBatches, choose_packed_decoder, pack_batch
+from say_what_you_see.training.packed.choice import choose_packed_decoder
+from say_what_you_see.training.packed.decoder import PackedBatches, pack_batch
 from say_what_you_see.training.packed.transformer import PackedTransformer
 
 PAD_IDX = VOCAB[PAD]
