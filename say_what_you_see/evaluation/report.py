@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from say_what_you_see.evaluation import caption_errors as errors
@@ -25,8 +26,9 @@ def write_report(
     """Write the report on the first of the evaluations, with the table of all of them at its end."""
     evaluation = evaluations[0]
     chosen = zip(("best", "worst"), errors.best_and_worst(evaluation.captions, pictures), strict=True)
+    cider = cider_per_picture(evaluation.captions, pictures.references)
     sections = {
-        f"The {len(numbers)} {name} captions": _items(numbers, evaluation.captions, pictures, zip_fn)
+        f"The {len(numbers)} {name} captions": _items(numbers, evaluation.captions, cider, pictures, zip_fn)
         for name, numbers in chosen
     }
     ranked = "by the number of their wrong claims" if pictures.truths is not None else "by CIDEr of each picture"
@@ -41,9 +43,8 @@ def write_report(
 
 
 def _items(
-    chosen: Sequence[int], captions: Sequence[str], pictures: ScoredPictures, zip_fn: str | Path
+    chosen: Sequence[int], captions: Sequence[str], cider: np.ndarray, pictures: ScoredPictures, zip_fn: str | Path
 ) -> list[GalleryItem]:
-    cider = cider_per_picture(captions, pictures.references)
     images = read_pictures(zip_fn, [pictures.fns[i] for i in chosen], _SIDE)
     items = []
     for i, image in zip(chosen, images, strict=True):
