@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from say_what_you_see.core.files import write_json
+from say_what_you_see.core.errors import CourseError
+from say_what_you_see.core.files import read_note, write_json
 from say_what_you_see.decoding.generate import generate
 from say_what_you_see.models.saved_decoder import read_saved_decoder
 from say_what_you_see.serving.captioner import Captioner
@@ -17,6 +18,7 @@ from say_what_you_see.serving.fast_captioner import (
     model_digest,
     read_exported,
 )
+from say_what_you_see.vision import fast_encoder
 from say_what_you_see.vision.encoders import affine_preprocessing
 from say_what_you_see.vision.fast_encoder import export_folder, load_or_export
 from say_what_you_see.vision.openvino import OTHER_NUMBERS, agree, export_network, export_once
@@ -38,7 +40,9 @@ def export_captioner(captioner: Captioner, model_folder: Path, data_folder: Path
 
     def export(folder: Path) -> str | None:
         if load_or_export(captioner.encoder, encoder_folder) is None:
-            return "OpenVINO cannot run the encoder"
+            if "failed" in read_note(encoder_folder / fast_encoder.METADATA_FILE):
+                return "OpenVINO cannot run the encoder"
+            raise CourseError("the encoder could not be exported")  # this time
         write_json(note | _write_networks(captioner, model_folder, folder), folder / METADATA_FILE)
         return None if _say_the_same(read_exported(folder, model_folder), captioner) else OTHER_NUMBERS
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from say_what_you_see.core.backend import count_accelerators, keras
-from say_what_you_see.core.files import read_json, sha256_of, write_json
+from say_what_you_see.core.files import check_space, read_json, sha256_of, write_json
 from say_what_you_see.data.archives import image_members
 from say_what_you_see.vision.efficientnet_lite import VARIANTS, read_blocks
 from say_what_you_see.vision.efficientnet_lite_networks import openvino_encoder
@@ -160,6 +160,7 @@ def _load_export(encoder: EncoderInfo, folder: Path, precision: str) -> Parallel
 def _export(encoder: EncoderInfo, folder: Path, note: dict[str, Any]) -> str | None:
     """Write an encoder and its note, and compare it with Keras on images of noise; returns what is wrong with it."""
     path = folder / NETWORK_FILE
+    check_space(path, 4 * encoder.model.count_params())  # OpenVINO does not say that it was a full disk
     if encoder.name in VARIANTS:
         network = openvino_encoder(encoder.name, read_blocks(encoder.name), encoder.features)
         import_openvino().save_model(network, path, False)

@@ -227,6 +227,15 @@ def test_a_failed_export_is_thrown_away_and_not_tried_again(exported, tmp_path, 
     assert [path.name for path in exported_folder(folder, tmp_path).iterdir()] == [METADATA_FILE]
 
 
+def test_an_export_that_a_full_disk_prevented_is_tried_again(exported, tmp_path, monkeypatch, capsys):
+    captioner, folder, _ = exported
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: Mock(free=0))
+        assert export_captioner(captioner, folder, tmp_path) == "the encoder could not be exported"
+    assert "Make room" in capsys.readouterr().err
+    assert export_captioner(captioner, folder, tmp_path) is None and load_fast_captioner(folder, tmp_path)
+
+
 # The command
 
 
